@@ -1,0 +1,87 @@
+"""What a prepared dataset says of itself: the manifest beside its pictures."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST_FILE = "manifest.json"
+IMAGES_FILE = "images.parquet"
+REJECTED_FILE = "rejected.csv"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetManifest:
+    """The facts about one dataset directory that its users need before they read a picture."""
+
+    name: str
+    """Name of the dataset, that of its directory unless the user gives one."""
+    classes: tuple[str, ...]
+    """Class names; a label's index is its place here."""
+    image_shape: tuple[int, int]
+    """Height and width of every picture, in pixels."""
+    mean: float
+    """Mean of the training pictures' pixels, on a scale of 0 to 1."""
+    std: float
+    """Standard deviation of the training pictures' pixels, on a scale of 0 to 1."""
+    counts: Mapping[str, Mapping[str, int]]
+    """Rows per split (train, val, test) and class."""
+    steps: tuple[Mapping[str, Any], ...]
+    """The cleaning steps in order: ``step`` (what was done), ``removed`` and ``left`` (rows)."""
+    label_rule: str
+    """Name of the rule that gave each picture its label."""
+    split_method: str
+    """``grouped`` (duplicates stay on one side) or ``random``."""
+    split_seed: int
+    """Seed of the split and of the folds."""
+    duplicates: Mapping[str, int]
+    """``groups``, ``surplus`` (copies beyond the first) and ``across_splits`` (val and test
+    pictures with a copy in train)."""
+    details: Mapping[str, Any]
+    """What only this kind of source has, such as vote distributions."""
+    versions: Mapping[str, str]
+    """Versions of Python and of the libraries that shaped the content."""
+    fingerprint: str
+    """Hash of the content, the same on every machine."""
+    schema_version: int = SCHEMA_VERSION
+    """Version of the layout of the dataset directory."""
+
+    @property
+    def images(self) -> int:
+        """Number of pictures in the dataset."""
+        return sum(sum(of_class.values()) for of_class in self.counts.values())
+
+    def write(self, directory: Path) -> None:
+        """Write ``manifest.json`` into ``directory``."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (directory / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, directory: Path) -> "DatasetManifest":
+        """Read the manifest of the dataset in ``directory``.
+
+        Raises:
+            FileNotFoundError: There is no dataset there.
+            ValueError: The manifest is of another schema version, or no manifest at all.
+        """
+        path = directory / MANIFEST_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{directory} is not a prepared dataset (no {MANIFEST_FILE}); "
+                "make one with `python -m data_prep`"
+            )
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            version = values["schema_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a dataset manifest: {error}") from error
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{path} has schema version {version}, but this program reads {SCHEMA_VERSION}; "
+                "prepare the dataset again"
+            )
+        for key in ("classes", "image_shape", "steps"):
+            values[key] = tuple(values[key])
+        return cls(**values)

@@ -1,0 +1,268 @@
+"""The files of a run directory: names, terms and columns. All that `tune` and `analysis` share.
+
+Standard library and pyarrow only, so that a laptop without torch or Ray can read a run.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION = 1
+
+SPEC_FILE = "spec.yaml"
+PROVENANCE_FILE = "provenance.json"
+LEDGER_FILE = "events.jsonl"
+TRIALS_FILE = "trials.parquet"
+MEASUREMENTS_FILE = "measurements.parquet"
+PREDICTIONS_DIR = "predictions"
+CHECKPOINTS_DIR = "checkpoints"
+REPORT_DIR = "report"
+RAY_DIR = "ray"
+
+METRICS = (
+    "val_loss",
+    "val_accuracy",
+    "val_macro_precision",
+    "val_macro_recall",
+    "val_macro_f1",
+    "val_micro_precision",
+    "val_micro_recall",
+    "val_micro_f1",
+)
+"""What is measured on the validation split after each epoch."""
+
+MEASURED = ("train_loss", "train_accuracy", *METRICS, "learning_rate")
+"""Every figure of one epoch that decides or describes a result; equal on every repetition."""
+
+TIMINGS = ("seconds", "images_per_second")
+"""Figures of one epoch that differ from machine to machine: seconds of the whole epoch with its
+validation, and training pictures per second of its training part."""
+
+
+class Status(StrEnum):
+    """Where a trial stands; derived from the ledger, never stored twice."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    EARLY_STOPPED = "EARLY_STOPPED"
+    DIVERGED = "DIVERGED"
+    INFEASIBLE = "INFEASIBLE"
+    FAILED = "FAILED"
+    INTERRUPTED = "INTERRUPTED"
+
+
+FINISHED = frozenset(
+    {Status.COMPLETED, Status.EARLY_STOPPED, Status.DIVERGED, Status.INFEASIBLE, Status.FAILED}
+)
+"""Statuses that a resumed sweep leaves as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """The metrics of one trial at one epoch."""
+
+    epoch: int
+    """Epochs trained so far, counted from 1."""
+    values: Mapping[str, float]
+    """One figure for each name in ``MEASURED`` and ``TIMINGS``."""
+
+    @property
+    def diverged(self) -> bool:
+        """True if a loss is NaN or infinite."""
+        return any(
+            abs(self.values[name]) == float("inf") or self.values[name] != self.values[name]
+            for name in ("train_loss", "val_loss")
+        )
+
+
+@dataclass(kw_only=True)
+class Trial:
+    """One training: a configuration, a seed and a fold, with all that the ledger says of it."""
+
+    id: str
+    configuration_id: str
+    number: int
+    """Order of proposal, from 0."""
+    name: str
+    phase: str
+    """``search`` or ``finalist`` (a further replicate of a finalist)."""
+    replicate: int
+    """0 for the search's own training of a configuration, then 1, 2, …"""
+    config: Mapping[str, Any]
+    """Every hyperparameter of `TrainConfig`, seed and fold among them."""
+    epochs: int
+    """Epochs that it was given."""
+    measurements: list[Measurement] = field(default_factory=list)
+    status: Status = Status.PENDING
+    reason: str = ""
+    parameters: int | None = None
+    """Trainable parameters of the network, once a worker has built it."""
+    host: str = ""
+    device: str = ""
+    devices: float = 1.0
+    """Share of a GPU, or CPU cores, that it held; times seconds gives device-seconds."""
+    seconds: float = 0.0
+    """Wall-clock seconds on a worker, all attempts together."""
+
+    @property
+    def last(self) -> Measurement | None:
+        """The measurement of the last epoch, if there is one."""
+        return self.measurements[-1] if self.measurements else None
+
+    def best(self, metric: str = "val_accuracy", mode: str = "max") -> Measurement | None:
+        """Return the measurement with the best finite ``metric``, the earliest of equals."""
+        sign = 1 if mode == "max" else -1
+        finite = [m for m in self.measurements if abs(m.values[metric]) < float("inf")]
+        return max(finite, key=lambda m: (sign * m.values[metric], -m.epoch), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableInfo:
+    """What the columns of ``trials.parquet`` mean; kept in its schema metadata."""
+
+    hyperparameters: tuple[str, ...]
+    """Columns that are hyperparameters."""
+    searched: tuple[str, ...]
+    """Hyperparameters that took part in the search, tied ones included."""
+    tied: Mapping[str, str]
+    """Hyperparameters tied to another: name → the one it follows."""
+    objective: Mapping[str, str]
+    """``metric``, ``mode`` (max or min) and ``at`` (best or last)."""
+    classes: tuple[str, ...]
+    """Class names in the order of the labels."""
+    searcher: str
+    scheduler: str
+    rungs: tuple[int, ...]
+    """Epochs at which the scheduler compared trials."""
+
+
+TRIAL_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
+    ("trial_id", pa.string()),
+    ("configuration_id", pa.string()),
+    ("number", pa.int64()),
+    ("name", pa.string()),
+    ("phase", pa.string()),
+    ("replicate", pa.int64()),
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("epochs_trained", pa.int64()),
+    ("best_epoch", pa.int64()),
+    *((f"best_{metric}", pa.float64()) for metric in METRICS),
+    *((f"last_{metric}", pa.float64()) for metric in METRICS),
+    ("parameters", pa.int64()),
+    ("seconds", pa.float64()),
+    ("device_seconds", pa.float64()),
+    ("host", pa.string()),
+    ("device", pa.string()),
+)
+"""Columns of ``trials.parquet`` beside the hyperparameters, which stand after ``replicate``.
+``best_epoch`` and ``best_*`` are those of the epoch with the best objective metric."""
+
+_INFO_KEY = b"sweep"
+
+
+def trials_table(
+    rows: Iterable[Mapping[str, Any]],
+    info: TableInfo,
+    hyperparameter_types: Mapping[str, pa.DataType],
+) -> pa.Table:
+    """Build the trials table: ``TRIAL_COLUMNS`` with the hyperparameters in their midst."""
+    names = [name for name, _ in TRIAL_COLUMNS]
+    middle = names.index("replicate") + 1
+    columns = [*TRIAL_COLUMNS[:middle], *hyperparameter_types.items(), *TRIAL_COLUMNS[middle:]]
+    metadata = {_INFO_KEY: json.dumps({"schema_version": SCHEMA_VERSION, **vars(info)}).encode()}
+    return pa.Table.from_pylist(list(rows), pa.schema(columns, metadata=metadata))
+
+
+def measurements_table(trials: Iterable[Trial]) -> pa.Table:
+    """Build the measurements table: a row per trial and epoch."""
+    columns = [
+        ("trial_id", pa.string()),
+        ("epoch", pa.int64()),
+        *((name, pa.float64()) for name in (*MEASURED, *TIMINGS)),
+    ]
+    rows = [
+        {"trial_id": trial.id, "epoch": measurement.epoch, **measurement.values}
+        for trial in trials
+        for measurement in trial.measurements
+    ]
+    return pa.Table.from_pylist(rows, pa.schema(columns))
+
+
+def read_table_info(table: pa.Table) -> TableInfo:
+    """Read back what `trials_table` wrote into the metadata of ``table``."""
+    values = json.loads(table.schema.metadata[_INFO_KEY])
+    del values["schema_version"]
+    return TableInfo(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+    )
+
+
+def predictions_table(
+    *,
+    image_ids: Iterable[str],
+    labels: Iterable[int],
+    probabilities: Any,
+    split: str,
+    epoch: int,
+    classes: Iterable[str],
+) -> pa.Table:
+    """Build a trial's predictions: one row per picture.
+
+    Columns: ``image_id``, ``split`` (val or test), ``label`` (index of the true class),
+    ``probabilities`` (one per class; argmax is the predicted class). Metadata: ``classes``
+    and the ``epoch`` of the weights that predicted.
+
+    Args:
+        probabilities: (n, classes) float32 array.
+    """
+    count, width = probabilities.shape
+    values = pa.FixedSizeListArray.from_arrays(
+        pa.array(probabilities.reshape(-1), pa.float32()), width
+    )
+    table = pa.table(
+        {
+            "image_id": pa.array(image_ids, pa.string()),
+            "split": pa.array([split] * count, pa.string()),
+            "label": pa.array(labels, pa.int16()),
+            "probabilities": values,
+        }
+    )
+    metadata = {"classes": json.dumps(list(classes)), "epoch": str(epoch)}
+    return table.replace_schema_metadata(metadata)
+
+
+def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
+    """Read a trial's predictions, or None where it left none."""
+    path = run / PREDICTIONS_DIR / f"{trial_id}.parquet"
+    return pq.read_table(path) if path.is_file() else None
+
+
+def read_events(run: Path) -> list[dict[str, Any]]:
+    """Read the ledger of a run; a half-written last line is left out.
+
+    Raises:
+        FileNotFoundError: ``run`` has no ledger.
+        ValueError: A line before the last is no JSON.
+    """
+    path = run / LEDGER_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{run} is not a run directory (no {LEDGER_FILE})")
+    *lines, rest = path.read_bytes().split(b"\n")
+    events = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            events.append(json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number} is damaged: {error}") from error
+    return events
