@@ -1,0 +1,40 @@
+"""Builds the network that a configuration describes, and counts its parameters."""
+
+from importlib import import_module
+
+import torch
+from torch import nn
+
+from models.config import TrainConfig
+from models.registry import FAMILIES
+
+
+def build_model(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) -> nn.Module:
+    """Build the network of ``config``, with first weights from torch's global generator.
+
+    Args:
+        config: Its family and network hyperparameters are used.
+        classes: Width of the logits.
+        image_shape: Height and width of a picture.
+
+    Returns:
+        A module from (n, 1, height, width) float pictures to (n, classes) logits.
+
+    Raises:
+        ValueError: The network does not fit pictures of this size.
+    """
+    module, _, attribute = FAMILIES[config.family].builder.partition(":")
+    builder = getattr(import_module(module), attribute)
+    model: nn.Module = builder(classes=classes, image_shape=image_shape, **config.network)
+    return model
+
+
+def count_parameters(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) -> int:
+    """Count the trainable parameters of a network, without memory for them.
+
+    Raises:
+        ValueError: The network does not fit pictures of this size.
+    """
+    with torch.device("meta"):
+        model = build_model(config, classes=classes, image_shape=image_shape)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,53 @@
+"""Checkpoints on disk: written whole or not at all, read without running any code in them."""
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import torch
+
+
+class CheckpointError(Exception):
+    """A checkpoint file is damaged or is none."""
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write ``state`` to ``path``, whole or not at all.
+
+    What stood there before stays until the new one is safely on disk.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read the state in ``path``, its tensors on the CPU.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointError: The file is cut short, otherwise damaged, or no checkpoint.
+    """
+    with path.open("rb") as file:
+        try:
+            # torch checks no checksum itself.
+            damaged = ZipFile(file).testzip()
+            if damaged is not None:
+                raise BadZipFile(f"{damaged} has another checksum")
+            file.seek(0)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except (BadZipFile, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            raise CheckpointError(
+                f"{path} is damaged or no checkpoint; delete it: {reason}"
+            ) from error
+    return state

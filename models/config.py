@@ -1,0 +1,202 @@
+"""`TrainConfig`: every hyperparameter of one training, and the hashes and name that identify it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn, Self, get_args
+
+from models.registry import FAMILIES, Family
+from models.rules import Choice, Flag, Number, Rule, Whole, nearest
+
+Activation = Literal["relu", "leaky_relu"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine", "one_cycle"]
+Augmentation = Literal["none", "flip", "flip_rotate"]
+Precision = Literal["float32", "bf16"]
+
+NETWORK_RULES: dict[str, Rule] = {
+    "kernel_size": Whole(1, 11),
+    "blocks": Whole(1, 64),
+    "channels": Whole(1, 1024),
+    "conv_depth": Whole(1, 8),
+    "fc_layers": Whole(0, 8),
+    "fc_width": Whole(1, 65536, words=("flat",)),
+    "pool_size": Whole(1, 64),
+    "dropout": Number(0, 1, open_high=True),
+    "activation": Choice(get_args(Activation)),
+}
+"""Hyperparameters that shape the network; each family uses some of them."""
+
+RULES: dict[str, Rule] = {
+    "family": Choice(tuple(FAMILIES)),
+    **NETWORK_RULES,
+    "learning_rate": Number(0, 10, open_low=True),
+    "weight_decay": Number(0, 1),
+    "batch_size": Whole(2, 65536),
+    "optimizer": Choice(get_args(Optimizer)),
+    "lr_schedule": Choice(get_args(Schedule)),
+    "epochs": Whole(1, 1_000_000),
+    "augmentation": Choice(get_args(Augmentation)),
+    "mixup": Number(0, 10),
+    "label_smoothing": Number(0, 1, open_high=True),
+    "soft_labels": Flag(),
+    "precision": Choice(get_args(Precision)),
+    "seed": Whole(0, 2**63 - 1),
+    "fold": Whole(0, 999),
+}
+"""Every hyperparameter of `TrainConfig`, with what its value must be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All hyperparameters of one training; checked, and complete once made.
+
+    Those that shape the network are None where the family does not use them, and the family's
+    default where they were not given, so two ways to say the same give equal configurations.
+
+    Raises:
+        ValueError: A value breaks its rule, or the family does not know it.
+    """
+
+    family: str = "resnet"
+    """Network family, a name in `FAMILIES`."""
+    kernel_size: int | None = None
+    """Side of the convolution kernels, in pixels."""
+    blocks: int | None = None
+    """Residual blocks; per stage where the family has stages."""
+    channels: int | None = None
+    """Channels of the convolutions; of the first stage where the family has stages."""
+    conv_depth: int | None = None
+    """Convolutions per residual block (resnet), or stages (plain, staged)."""
+    fc_layers: int | None = None
+    """Hidden linear layers before the last one."""
+    fc_width: int | Literal["flat"] | None = None
+    """Units of a hidden linear layer; ``flat``: as many as there are flattened features."""
+    pool_size: int | None = None
+    """Side of the feature maps after adaptive average pooling, in pixels."""
+    dropout: float | None = None
+    """Probability with which a feature before a linear layer is zeroed in training."""
+    activation: Activation | None = None
+    """Non-linearity after each batch norm and hidden linear layer."""
+
+    learning_rate: float = 0.001
+    """Learning rate; the peak where a schedule changes it."""
+    weight_decay: float = 0.0001
+    """L2 penalty of ``adam`` and ``sgd``; decoupled decay of ``adamw``."""
+    batch_size: int = 64
+    """Pictures per step."""
+    optimizer: Optimizer = "adam"
+    """Optimiser; ``sgd`` has Nesterov momentum 0.9."""
+    lr_schedule: Schedule = "constant"
+    """How the learning rate changes over all steps of the training."""
+    epochs: int = 100
+    """Passes over the training split."""
+    augmentation: Augmentation = "flip_rotate"
+    """Change of the training pictures: each flipped with probability 0.5; and each turned by an
+    angle drawn from -10 to 10 degrees."""
+    mixup: float = 0.0
+    """Both parameters of the Beta distribution that mixes pairs of pictures and their labels
+    (Zhang et al. 2018, "mixup", eq. 2); 0 mixes none."""
+    label_smoothing: float = 0.0
+    """Share of a label's weight that is spread evenly over all classes."""
+    soft_labels: bool = False
+    """Train on the distribution of votes instead of the one label."""
+    precision: Precision = "float32"
+    """``bf16``: autocast to bfloat16, with weights in float32."""
+    seed: int = 0
+    """Seed of the first weights, the order of the pictures, augmentation and dropout."""
+    fold: int | None = None
+    """Fold that validates while the others train; None for the dataset's own split."""
+
+    def __post_init__(self) -> None:
+        _set(self, "family", RULES["family"].check("family", self.family))
+        for name, rule in RULES.items():
+            value = getattr(self, name)
+            if value is None:
+                value = self._family.defaults.get(name)
+            elif name in NETWORK_RULES and name not in self._family.defaults:
+                self._refuse(name, value)
+            if value is not None or name not in _OPTIONAL:
+                _set(self, name, rule.check(name, value))
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any]) -> Self:
+        """Make a configuration from names and values.
+
+        Raises:
+            ValueError: A name is no hyperparameter (the message tells the nearest valid one), a
+                value breaks its rule, or the family does not know a hyperparameter.
+        """
+        for name in values:
+            if name not in RULES:
+                raise ValueError(
+                    f"{name!r} is not a hyperparameter; the nearest is {nearest(name, RULES)!r} "
+                    f"(all: {', '.join(RULES)})"
+                )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every hyperparameter that is in use, fit for JSON and for `create`."""
+        values = {name: getattr(self, name) for name in RULES}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The hyperparameters that shape the network, by name."""
+        return {name: getattr(self, name) for name in self._family.defaults}
+
+    @property
+    def name(self) -> str:
+        """Short name of the network; the study's own, as ``B16_N8_FC2_K5_AP20``, for a resnet."""
+        family, values = self._family, self.network
+        marks = (
+            f"_{letters}{values[name]}"
+            for name, letters in family.marks.items()
+            if values[name] != family.defaults[name]
+        )
+        return family.name.format(**values) + "".join(marks)
+
+    @property
+    def schedule_needs_epochs(self) -> bool:
+        """True if the number of epochs decides the learning rate of every step."""
+        return self.lr_schedule != "constant"
+
+    @property
+    def configuration_id(self) -> str:
+        """Hash of the configuration: all but seed and fold, and epochs only where they matter."""
+        return _hash({k: v for k, v in self._deciding.items() if k not in ("seed", "fold")})
+
+    def trial_id(self, fingerprint: str) -> str:
+        """Hash of all that decides a trial's result, on the dataset with this ``fingerprint``."""
+        return _hash(self._deciding | {"dataset": fingerprint})
+
+    @property
+    def _family(self) -> Family:
+        return FAMILIES[self.family]
+
+    @property
+    def _deciding(self) -> dict[str, Any]:
+        # None is left out, so that a hyperparameter added later with that default keeps all ids.
+        return {
+            k: v for k, v in self.to_dict().items() if k != "epochs" or self.schedule_needs_epochs
+        }
+
+    def _refuse(self, name: str, value: Any) -> NoReturn:
+        known = self._family.defaults
+        raise ValueError(
+            f"family {self.family} does not use {name}, but got {value!r}; leave it out (the "
+            f"nearest that it uses is {nearest(name, known)!r}, all: {', '.join(known)})"
+        )
+
+
+_OPTIONAL = frozenset({*NETWORK_RULES, "fold"})
+
+
+def _set(config: TrainConfig, name: str, value: Any) -> None:
+    object.__setattr__(config, name, value)
+
+
+def _hash(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -1,0 +1,102 @@
+"""The dataset on the device that trains on it: uint8 pictures that a step normalises itself."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from data_prep.reader import ImageDataset
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DeviceDataset:
+    """Pictures and labels of all splits on one device; made once and shared by all trials there."""
+
+    source: ImageDataset
+    """The dataset in memory; says which rows belong to a split or fold."""
+    pixels: Tensor
+    """(n, height, width) uint8."""
+    labels: Tensor
+    """(n,) int64 class indices."""
+    soft_labels: Tensor | None
+    """(n, classes) float32 label distributions, or None where there are no votes."""
+
+    @classmethod
+    def create(cls, source: ImageDataset, device: str | torch.device = "cpu") -> Self:
+        """Put ``source`` on ``device``; on the CPU its arrays are shared, not copied."""
+
+        def on_device(array: Any) -> Tensor:
+            with warnings.catch_warnings():
+                # Arrays from Ray's object store are read-only, and nothing here writes to them.
+                warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+                return torch.from_numpy(array).to(device)
+
+        soft = source.soft_labels
+        return cls(
+            source=source,
+            pixels=on_device(source.pixels),
+            labels=on_device(source.labels),
+            soft_labels=None if soft is None else on_device(soft),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.pixels.device
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.source.manifest.classes)
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of a picture, in pixels."""
+        return self.source.manifest.image_shape
+
+    def rows(self, split: str, fold: int | None = None) -> Tensor:
+        """Return the (m,) row numbers of a split, on the device, as `ImageDataset.rows` does.
+
+        Raises:
+            ValueError: The split or the fold does not exist, or is empty.
+        """
+        rows = self.source.rows(split, fold)
+        if len(rows) == 0:
+            raise ValueError(
+                f"dataset {self.source.manifest.name} has no picture in split {split}; "
+                "prepare it with more pictures"
+            )
+        return torch.from_numpy(rows).to(self.device)
+
+    def targets(self, *, soft: bool) -> Tensor:
+        """Return the (n, classes) float32 distributions that training aims at.
+
+        Args:
+            soft: Those of the votes, rather than all weight on the one label.
+
+        Raises:
+            ValueError: ``soft`` is set and the dataset has no votes.
+        """
+        if not soft:
+            return functional.one_hot(self.labels, self.classes).float()
+        if self.soft_labels is None:
+            raise ValueError(
+                f"soft_labels is true, but dataset {self.source.manifest.name} has no votes; "
+                "set soft_labels: false"
+            )
+        return self.soft_labels
+
+    def pictures(self, rows: Tensor) -> Tensor:
+        """Return (m, 1, height, width) float32 pictures of ``rows``, gray values 0 to 255."""
+        return self.pixels.index_select(0, rows).unsqueeze(1).float()
+
+    def normalise(self, pictures: Tensor) -> Tensor:
+        """Give ``pictures`` (gray values 0 to 255) the train split's mean 0 and deviation 1.
+
+        Works in place.
+        """
+        manifest = self.source.manifest
+        return pictures.sub_(255 * manifest.mean).div_(255 * manifest.std)

@@ -1,0 +1,85 @@
+"""The random draws of one epoch: a pure function of seed and epoch, so none needs to be saved."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.augment import draw_transforms
+from models.config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """What one step trains on."""
+
+    rows: Tensor
+    """(b,) rows of the dataset."""
+    transforms: Tensor | None
+    """(b, 2, 2) flips and turns, or None."""
+    mix: float
+    """Weight of each picture against its partner in mixup, 0.5 to 1; 1 mixes nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpochPlan:
+    """The order of the pictures in one epoch, and what is done to each."""
+
+    rows: Tensor
+    transforms: Tensor | None
+    mixes: tuple[float, ...]
+    batch_size: int
+
+    @classmethod
+    def draw(
+        cls, config: TrainConfig, epoch: int, rows: Tensor, image_shape: tuple[int, int]
+    ) -> Self:
+        """Draw the plan of ``epoch`` (from 1) over the training ``rows``."""
+        rng = np.random.default_rng([config.seed, epoch])
+        # Drawn on the CPU whatever the device, so that every machine trains in the same order.
+        order = torch.from_numpy(rng.permutation(len(rows))[: used(len(rows), config.batch_size)])
+        transforms = draw_transforms(config.augmentation, len(order), image_shape, rng)
+        mixes = np.ones(steps(len(rows), config.batch_size))
+        if config.mixup > 0:
+            mixes = rng.beta(config.mixup, config.mixup, len(mixes))
+        return cls(
+            rows=rows[order.to(rows.device)],
+            transforms=None if transforms is None else transforms.to(rows.device),
+            # A pair is unordered, so the label that weighs more may always come first.
+            mixes=tuple(np.maximum(mixes, 1 - mixes).tolist()),
+            batch_size=config.batch_size,
+        )
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the steps of the epoch in order."""
+        for step, mix in enumerate(self.mixes):
+            part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            transforms = None if self.transforms is None else self.transforms[part]
+            yield Batch(rows=self.rows[part], transforms=transforms, mix=mix)
+
+
+def used(count: int, batch_size: int) -> int:
+    """Return how many of ``count`` pictures an epoch uses.
+
+    All of them, unless one alone would be left for the last step: batch norm cannot train on it,
+    so it sits this epoch out.
+
+    Raises:
+        ValueError: There is only one picture.
+    """
+    if count < 2:
+        raise ValueError(f"training needs at least 2 pictures, but got {count}")
+    return count - (count % batch_size == 1)
+
+
+def steps(count: int, batch_size: int) -> int:
+    """Return the number of steps of an epoch over ``count`` pictures."""
+    return -(-used(count, batch_size) // batch_size)
+
+
+def seed_of(config: TrainConfig, epoch: int) -> int:
+    """Return the seed of torch's own generator: 0 for the first weights, then for an epoch."""
+    return int(np.random.SeedSequence([config.seed, epoch]).generate_state(1, np.uint64)[0] >> 1)

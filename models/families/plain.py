@@ -1,0 +1,58 @@
+"""The plain convolutional networks of study B: stages that halve the picture, two linear layers."""
+
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+from models.families.layers import make_activation, same_conv
+
+
+class PlainNet(nn.Module):
+    """``conv_depth`` stages, each with twice the channels of the one before; two linear layers."""
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        image_shape: tuple[int, int],
+        kernel_size: int,
+        channels: int,
+        conv_depth: int,
+        fc_width: int | Literal["flat"],
+        dropout: float,
+        activation: str,
+    ) -> None:
+        super().__init__()
+        height, width = (side >> conv_depth for side in image_shape)
+        if min(height, width) < 1:
+            raise ValueError(
+                f"conv_depth must leave a pixel of a picture of {image_shape[0]}×{image_shape[1]}, "
+                f"but {conv_depth} stages halve it to nothing; give at most "
+                f"{min(image_shape).bit_length() - 1}"
+            )
+        widths = [1, *(channels << stage for stage in range(conv_depth))]
+        stages: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            stages += [
+                same_conv(inputs, outputs, kernel_size),
+                nn.BatchNorm2d(outputs),
+                make_activation(activation),
+                nn.MaxPool2d(2),
+            ]
+        self.stages = nn.Sequential(*stages)
+        flat = widths[-1] * height * width
+        hidden = flat if fc_width == "flat" else fc_width
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(flat, hidden),
+            make_activation(activation),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 1, height, width) pictures → (n, classes) logits."""
+        logits: Tensor = self.head(self.stages(x))
+        return logits

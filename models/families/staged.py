@@ -1,0 +1,87 @@
+"""Small-image residual networks that halve the picture from stage to stage (He et al. 2016)."""
+
+from torch import Tensor, nn
+
+from models.families.layers import make_activation
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions with batch norm around a shortcut (He et al. 2016, CVPR, fig. 5 left).
+
+    Where the size changes, the shortcut is a 1×1 convolution (option B). The last batch norm
+    starts at zero, so that a new block passes its input on (Goyal et al. 2017, section 5.1).
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, kernel_size: int, stride: int, activation: str
+    ) -> None:
+        super().__init__()
+        padding = kernel_size // 2
+        last_norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(last_norm.weight)
+        self.layers = nn.Sequential(
+            nn.Conv2d(inputs, channels, kernel_size, stride, padding, bias=False),
+            nn.BatchNorm2d(channels),
+            make_activation(activation),
+            nn.Conv2d(channels, channels, kernel_size, 1, padding, bias=False),
+            last_norm,
+        )
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+        self.activation = make_activation(activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) → (n, channels, h / stride, w / stride)."""
+        y: Tensor = self.activation(self.layers(x).add_(self.shortcut(x)))
+        return y
+
+
+class StagedNet(nn.Module):
+    """A stem of stride 2, ``conv_depth`` stages of residual blocks, pooling, one linear layer.
+
+    Each stage after the first halves the picture and doubles the channels.
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        image_shape: tuple[int, int],  # noqa: ARG002 - any size will do
+        kernel_size: int,
+        blocks: int,
+        channels: int,
+        conv_depth: int,
+        dropout: float,
+        activation: str,
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size must be odd in staged, but got {kernel_size}; "
+                f"give {kernel_size - 1} or {kernel_size + 1}"
+            )
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, channels, kernel_size, 2, kernel_size // 2, bias=False),
+            nn.BatchNorm2d(channels),
+            make_activation(activation),
+        )
+        stages: list[nn.Module] = []
+        inputs = channels
+        for stage in range(conv_depth):
+            width = channels << stage
+            for block in range(blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                stages.append(BasicBlock(inputs, width, kernel_size, stride, activation))
+                inputs = width
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(inputs, classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 1, height, width) pictures → (n, classes) logits."""
+        logits: Tensor = self.head(self.stages(self.stem(x)))
+        return logits

@@ -1,0 +1,58 @@
+"""Predictions of a trained network on pictures of a dataset, and how good they are."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.config import Precision
+from models.data import DeviceDataset
+from models.metrics import classification_metrics, confusion_matrix
+
+CPU_BATCH_SIZE = 64
+"""Pictures at a time on a CPU: as many as a core's cache still holds."""
+GPU_BATCH_SIZE = 1024
+"""Pictures at a time on a GPU: enough to keep it busy."""
+
+
+def predict_logits(
+    model: nn.Module, data: DeviceDataset, rows: Tensor, precision: Precision = "float32"
+) -> Tensor:
+    """Return the (m, classes) float32 logits of ``rows``, on the device.
+
+    The model is left in the mode, training or evaluation, in which it came.
+    """
+    training = model.training
+    batch_size = CPU_BATCH_SIZE if data.device.type == "cpu" else GPU_BATCH_SIZE
+    model.eval()
+    with torch.inference_mode(), autocast(data.device, precision):
+        parts = [
+            model(data.normalise(data.pictures(part))).float()
+            for part in torch.split(rows, batch_size)
+        ]
+    model.train(training)
+    return torch.cat(parts)
+
+
+def predict_probabilities(
+    model: nn.Module, data: DeviceDataset, rows: Tensor, precision: Precision = "float32"
+) -> Tensor:
+    """Return the (m, classes) float32 class probabilities of ``rows``, on the device."""
+    return predict_logits(model, data, rows, precision).softmax(dim=1)
+
+
+def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return loss (cross-entropy with the one label, so comparable everywhere) and metrics.
+
+    Args:
+        logits: (m, classes).
+        labels: (m,) true class indices.
+    """
+    loss = functional.cross_entropy(logits, labels).item()
+    predicted = logits.argmax(dim=1).cpu().numpy()
+    confusion = confusion_matrix(labels.cpu().numpy(), predicted, logits.shape[1])
+    return {"loss": loss, **classification_metrics(confusion)}
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return the context in which a network computes with ``precision``."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

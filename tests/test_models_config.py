@@ -1,0 +1,123 @@
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import pytest
+
+from models.config import RULES, TrainConfig
+
+
+def test_every_field_has_a_rule_and_every_rule_a_field():
+    assert list(RULES) == [field.name for field in fields(TrainConfig)]
+
+
+def test_a_default_said_aloud_gives_an_equal_configuration():
+    silent, loud = TrainConfig(), TrainConfig(kernel_size=3, fc_width="flat", learning_rate=1e-3)
+    assert silent == loud
+    assert silent.configuration_id == loud.configuration_id
+
+
+def test_a_configuration_survives_its_dict():
+    config = TrainConfig(family="plain", kernel_size=4, fold=3, lr_schedule="cosine", epochs=5)
+    assert TrainConfig.create(config.to_dict()) == config
+
+
+def test_dict_leaves_out_what_the_family_does_not_use():
+    assert "blocks" not in TrainConfig(family="plain").to_dict()
+    assert TrainConfig(family="plain").blocks is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"kernal_size": 3},
+            r"'kernal_size' is not a hyperparameter; the nearest is 'kernel_size'",
+        ),
+        ({"family": "rsnet"}, r"family must be one of resnet, .* nearest is 'resnet'"),
+        ({"family": "plain", "blocks": 3}, r"family plain does not use blocks, but got 3; leave"),
+        ({"kernel_size": 13}, r"kernel_size must be a whole number from 1 to 11, but got 13"),
+        ({"kernel_size": 3.0}, r"kernel_size must be a whole number .* got 3\.0"),
+        ({"fc_width": "flt"}, r"fc_width must be a whole number .* or 'flat', but got 'flt'"),
+        ({"optimizer": "adan"}, r"optimizer must be one of adam, adamw, sgd, but got 'adan'"),
+        ({"learning_rate": 0}, r"learning_rate must be a number above 0 and at most 10, but got 0"),
+        ({"learning_rate": "1e-3"}, r"learning_rate .* got '1e-3'; YAML reads 1e-3 as text"),
+        ({"learning_rate": float("nan")}, r"learning_rate must be a number .* got nan"),
+        ({"learning_rate": None}, r"learning_rate must be a number .* got None"),
+        ({"dropout": 1.0}, r"dropout must be a number of at least 0 and below 1, but got 1\.0"),
+        ({"batch_size": 1}, r"batch_size must be a whole number from 2"),
+        ({"epochs": True}, r"epochs must be a whole number .* got True"),
+        ({"soft_labels": 1}, r"soft_labels must be true or false, but got 1"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_rule_and_the_way_out(values, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig.create(values)
+
+
+def test_numbers_of_another_type_give_the_same_id():
+    assert TrainConfig(weight_decay=0).trial_id("f") == TrainConfig(weight_decay=0.0).trial_id("f")
+
+
+def test_ids_stay_what_they_are_from_version_to_version():
+    config = TrainConfig(channels=32, seed=1)
+    assert (config.configuration_id, config.trial_id("fingerprint")) == (
+        "8fcbccc0686e",
+        "39d7e452936c",
+    )
+
+
+def test_ids_do_not_depend_on_the_order_of_the_values():
+    values = {"channels": 32, "seed": 1, "family": "resnet"}
+    backwards = dict(reversed(values.items()))
+    one, other = TrainConfig.create(values), TrainConfig.create(backwards)
+    assert one.configuration_id == other.configuration_id
+    assert one.trial_id("f") == other.trial_id("f")
+
+
+def test_replicates_and_folds_share_a_configuration_but_are_trials_of_their_own():
+    trials = [TrainConfig(), TrainConfig(seed=1), TrainConfig(fold=0), TrainConfig(fold=1)]
+    assert len({config.configuration_id for config in trials}) == 1
+    assert len({config.trial_id("f") for config in trials}) == len(trials)
+    assert TrainConfig().trial_id("f") != TrainConfig().trial_id("g")
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name not in ("epochs", "seed", "fold")])
+def test_any_other_hyperparameter_makes_another_configuration(name):
+    other = {"family": "plain", "fc_width": 64, "activation": "leaky_relu", "optimizer": "sgd"}
+    other |= {"lr_schedule": "cosine", "augmentation": "none", "soft_labels": True}
+    other |= {"precision": "bf16", "dropout": 0.25, "label_smoothing": 0.1, "mixup": 0.2}
+    other |= {"learning_rate": 0.01, "weight_decay": 0.1}
+    changed = TrainConfig.create({name: other.get(name, 7)})
+    assert changed.configuration_id != TrainConfig().configuration_id
+
+
+@pytest.mark.parametrize(
+    ("schedule", "decides"), [("constant", False), ("cosine", True), ("one_cycle", True)]
+)
+def test_epochs_count_only_where_the_schedule_depends_on_them(schedule, decides):
+    short = TrainConfig(lr_schedule=schedule, epochs=2)
+    longer = replace(short, epochs=4)
+    assert short.schedule_needs_epochs is decides
+    assert (short.configuration_id != longer.configuration_id) is decides
+    assert (short.trial_id("f") != longer.trial_id("f")) is decides
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"blocks": 8, "fc_layers": 2, "kernel_size": 5}, "B16_N8_FC2_K5_AP20"),
+        ({"conv_depth": 1, "fc_width": 128}, "B16_N4_FC1_K3_AP20_D1_W128"),
+        ({"activation": "leaky_relu"}, "B16_N4_FC1_K3_AP20_leaky_relu"),
+        ({"family": "plain", "channels": 16, "kernel_size": 4}, "plain_C16_D3_K4"),
+        ({"family": "staged"}, "staged_C32_N2_D3_K3"),
+    ],
+)
+def test_a_network_bears_a_short_name(values, name):
+    assert TrainConfig.create(values).name == name
+
+
+def test_config_imports_neither_torch_nor_numpy_nor_pydantic():
+    code = "import sys, models.config; print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

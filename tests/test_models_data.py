@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import torch
+
+from models.data import DeviceDataset
+from tests.picture_factory import make_dataset
+
+
+def test_read_only_pictures_are_shared_without_a_copy_or_a_warning():
+    dataset = make_dataset()
+    dataset.pixels.flags.writeable = False
+    data = DeviceDataset.create(dataset)
+    assert data.pixels.data_ptr() == dataset.pixels.ctypes.data
+    assert data.pixels.dtype == torch.uint8
+
+
+def test_normalised_training_pictures_have_mean_zero_and_deviation_one():
+    data = DeviceDataset.create(make_dataset())
+    pictures = data.normalise(data.pictures(data.rows("train")))
+    assert pictures.shape == (96, 1, 16, 16)
+    assert pictures.mean().item() == pytest.approx(0, abs=1e-4)
+    assert pictures.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_normalising_leaves_the_dataset_as_it_is():
+    dataset = make_dataset()
+    before = dataset.pixels.copy()
+    data = DeviceDataset.create(dataset)
+    data.normalise(data.pictures(data.rows("val")))
+    assert np.array_equal(dataset.pixels, before)
+
+
+def test_a_fold_takes_the_place_of_the_validation_split():
+    data = DeviceDataset.create(make_dataset())
+    assert torch.equal(data.rows("val", 1), torch.arange(1, 128, 2))
+    assert torch.equal(data.rows("train", 1), torch.arange(0, 128, 2))
+    assert torch.equal(data.rows("val"), torch.arange(96, 128))
+
+
+def test_an_empty_split_is_told():
+    with pytest.raises(ValueError, match="dataset made has no picture in split test"):
+        DeviceDataset.create(make_dataset()).rows("test")
+
+
+def test_targets_are_the_labels_or_the_votes():
+    votes = np.random.default_rng(0).dirichlet(np.ones(3), 128).astype(np.float32)
+    data = DeviceDataset.create(make_dataset(soft_labels=votes))
+    assert torch.equal(data.targets(soft=False).argmax(dim=1), data.labels)
+    assert torch.equal(data.targets(soft=False).sum(dim=1), torch.ones(128))
+    assert np.array_equal(data.targets(soft=True).numpy(), votes)
+
+
+def test_soft_labels_without_votes_are_refused():
+    with pytest.raises(ValueError, match="soft_labels is true, but dataset made has no votes"):
+        DeviceDataset.create(make_dataset()).targets(soft=True)

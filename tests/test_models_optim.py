@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from models.config import TrainConfig
+from models.optim import learning_rate_at, make_optimizer
+
+STEPS = 40
+
+
+def _rates_of_torch(make_scheduler):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
+    scheduler = make_scheduler(optimizer)
+    rates = []
+    for _ in range(STEPS):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def _rates(schedule):
+    config = TrainConfig(learning_rate=0.01, lr_schedule=schedule)
+    return [learning_rate_at(config, step, STEPS) for step in range(STEPS)]
+
+
+def test_a_constant_rate_stays():
+    assert _rates("constant") == [0.01] * STEPS
+
+
+def test_cosine_is_that_of_torch():
+    expected = _rates_of_torch(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, STEPS))
+    assert _rates("cosine") == pytest.approx(expected, rel=1e-9)
+
+
+def test_one_cycle_is_that_of_torch():
+    expected = _rates_of_torch(
+        lambda o: torch.optim.lr_scheduler.OneCycleLR(
+            o, 0.01, total_steps=STEPS, cycle_momentum=False
+        )
+    )
+    # The last rates are a 250,000th of the peak, where rounding weighs more.
+    assert _rates("one_cycle") == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
+@pytest.mark.parametrize("total", [1, 2, 3, 4])
+def test_the_shortest_trainings_have_a_rate_too(schedule, total):
+    config = TrainConfig(learning_rate=0.01, lr_schedule=schedule)
+    assert all(0 < learning_rate_at(config, step, total) <= 0.01 for step in range(total))
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "options"),
+    [
+        ("adam", torch.optim.Adam, {}),
+        ("adamw", torch.optim.AdamW, {}),
+        ("sgd", torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    ],
+)
+def test_an_optimiser_steps_as_torch_s_plain_one(name, reference, options):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(5, 3)
+    twin = torch.nn.Linear(5, 3)
+    twin.load_state_dict(model.state_dict())
+    config = TrainConfig(optimizer=name, learning_rate=0.05, weight_decay=0.01)
+    optimizer = make_optimizer(config, model)
+    expected = reference(twin.parameters(), 0.05, weight_decay=0.01, foreach=False, **options)
+    inputs = torch.randn(4, 5)
+    for _ in range(3):
+        for network, steps in ((model, optimizer), (twin, expected)):
+            steps.zero_grad()
+            network(inputs).square().sum().backward()
+            steps.step()
+    assert torch.allclose(model.weight, twin.weight, atol=1e-6)

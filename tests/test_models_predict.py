@@ -1,0 +1,54 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from models.build import build_model
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.predict import CPU_BATCH_SIZE, evaluate, predict_logits, predict_probabilities
+from tests.picture_factory import make_dataset
+
+
+@pytest.fixture
+def data():
+    return DeviceDataset.create(make_dataset(train=2 * CPU_BATCH_SIZE, val=8))
+
+
+@pytest.fixture
+def model(data):
+    config = TrainConfig(family="plain", channels=2)
+    return build_model(config, classes=data.classes, image_shape=data.image_shape)
+
+
+def test_probabilities_do_not_depend_on_the_pictures_beside(model, data):
+    rows = data.rows("train")
+    together = predict_probabilities(model, data, rows)
+    apart = torch.cat([predict_probabilities(model, data, row) for row in rows[:3].split(1)])
+    assert together.shape == (2 * CPU_BATCH_SIZE, 3)
+    assert torch.allclose(together.sum(dim=1), torch.ones(2 * CPU_BATCH_SIZE))
+    # Matrix products of other sizes may sum in another order.
+    assert torch.allclose(together[:3], apart, atol=1e-6)
+
+
+def test_predicting_changes_nothing_in_the_model(model, data):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    predict_logits(model, data, data.rows("val"))
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_bf16_predicts_the_same_within_its_precision(model, data):
+    rows = data.rows("val")
+    exact, coarse = (predict_probabilities(model, data, rows, p) for p in ("float32", "bf16"))
+    assert coarse.dtype == torch.float32
+    assert not torch.equal(exact, coarse)
+    # bfloat16 keeps 8 bits: 0.4 % a value, over six layers.
+    assert torch.allclose(exact, coarse, atol=0.03)
+
+
+def test_evaluation_is_cross_entropy_and_metrics():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
+    labels = torch.tensor([0, 1, 1])
+    measured = evaluate(logits, labels)
+    assert measured["loss"] == pytest.approx(functional.cross_entropy(logits, labels).item())
+    assert measured["accuracy"] == pytest.approx(2 / 3)
