@@ -1,0 +1,114 @@
+"""What figures need of the dataset that a run was trained on, where it can be read."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.run_data import RunData
+
+IMAGES_FILE = "images.parquet"
+MANIFEST_FILE = "manifest.json"
+
+
+class DatasetLeftOutError(Exception):
+    """The dataset of a run cannot be shown; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A dataset directory and its manifest."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the labels."""
+        return list(self.manifest["classes"])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a picture, in pixels."""
+        height, width = self.manifest["image_shape"]
+        return height, width
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pictures:
+    """What one pass over the training pictures gives."""
+
+    samples: Mapping[str, npt.NDArray[np.uint8]]
+    """Class → (k, height, width) gray values of k training pictures."""
+    intensities: pd.DataFrame
+    """Pixels counted over all training pictures: a row per gray value (0 to 255), a column per
+    class."""
+
+
+def find_dataset(run: RunData) -> Dataset:
+    """Find the dataset that ``run`` was trained on, at the path in its provenance.
+
+    Raises:
+        DatasetLeftOutError: It is not there, or no longer the same.
+    """
+    known = run.provenance.get("dataset") or {}
+    if "path" not in known:
+        raise DatasetLeftOutError("the run's provenance.json names no dataset")
+    path = Path(known["path"])
+    if not (path / MANIFEST_FILE).is_file() or not (path / IMAGES_FILE).is_file():
+        raise DatasetLeftOutError(f"the dataset is no longer at {path}")
+    manifest = json.loads((path / MANIFEST_FILE).read_text("utf-8"))
+    if manifest.get("fingerprint") != known.get("fingerprint"):
+        raise DatasetLeftOutError(f"{path} has changed since the run (its fingerprint is another)")
+    return Dataset(path=path, manifest=manifest)
+
+
+def class_counts(dataset: Dataset) -> pd.DataFrame:
+    """Return the number of pictures: a row per class, a column per split."""
+    counts = pd.DataFrame(dataset.manifest["counts"])
+    return counts.reindex(dataset.classes).fillna(0).astype(int)
+
+
+def read_pictures(dataset: Dataset, samples: int) -> Pictures:
+    """Read the training pictures once, in batches, and keep ``samples`` of each class.
+
+    Those with the smallest content hashes are kept: a random choice, but always the same one.
+    """
+    chosen = _chosen(dataset, samples)
+    kept: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in dataset.classes}
+    counts = {name: np.zeros(256, np.int64) for name in dataset.classes}
+    for ids, labels, pixels in _batches(dataset):
+        for name in dataset.classes:
+            counts[name] += np.bincount(pixels[labels == name].reshape(-1), minlength=256)
+        for row in np.flatnonzero(np.isin(ids, chosen)):
+            kept[labels[row]].append(pixels[row])
+    shape = (-1, *dataset.shape)
+    stacked = {name: np.array(rows, np.uint8).reshape(shape) for name, rows in kept.items()}
+    return Pictures(samples=stacked, intensities=pd.DataFrame(counts))
+
+
+def _chosen(dataset: Dataset, samples: int) -> list[str]:
+    columns = ["image_id", "split", "label", "content_hash"]
+    frame = pd.read_parquet(dataset.path / IMAGES_FILE, columns=columns)
+    train = frame[frame["split"] == "train"].sort_values(["content_hash", "image_id"])
+    distinct = train.drop_duplicates("content_hash")
+    return distinct.groupby("label").head(samples)["image_id"].tolist()
+
+
+def _batches(
+    dataset: Dataset,
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.uint8]]]:
+    """Yield ids (n,), labels (n,) and pixels (n, height·width) of the training pictures."""
+    file = pq.ParquetFile(dataset.path / IMAGES_FILE)
+    for batch in file.iter_batches(4096, columns=["image_id", "split", "label", "pixels"]):
+        train = batch.filter(pa.compute.equal(batch["split"], "train"))
+        pixels = np.frombuffer(b"".join(train["pixels"].to_pylist()), np.uint8)
+        ids, labels = (np.array(train[name].to_pylist(), object) for name in ("image_id", "label"))
+        yield ids, labels, pixels.reshape(len(ids), -1)

@@ -1,0 +1,21 @@
+"""The figures of a report, by section. A new one is a file beside this one and a line here."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from analysis.figures.confusion import confusion
+from analysis.figures.curves import model_curves, overview
+from analysis.figures.dataset import dataset_figures
+from analysis.figures.drawing import Drawing
+from analysis.figures.effects import effects
+from analysis.figures.pairs import pairs
+from analysis.run_data import RunData
+
+FIGURES: Mapping[str, Callable[[RunData], Iterator[Drawing]]] = {
+    "effects": effects,
+    "pairs": pairs,
+    "overview": overview,
+    "curves": model_curves,
+    "confusion": confusion,
+    "dataset": dataset_figures,
+}
+"""Section of the report → its figures, none where the run has nothing for it."""

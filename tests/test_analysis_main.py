@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.__main__ import FORMATS, main
+from analysis.tables import render
+from tests.run_factory import Factory
+from tune import schema
+
+ROOT = Path(__file__).parent.parent
+SMALL = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return Factory().write(tmp_path_factory.mktemp("runs") / "small")
+
+
+def test_table_prints_macro_and_micro(run, capsys):
+    assert main(["table", str(run)]) == 0
+    text = capsys.readouterr().out
+    assert "macro averages" in text
+    assert "micro averages" in text
+
+
+def test_table_by_prints_json_rows(run, capsys):
+    assert main(["table", str(run), "--by", "fc_layers", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == ["1", "2"]
+
+
+def test_reports_of_several_runs_stand_side_by_side(tmp_path, capsys):
+    runs = [str(SMALL.write(tmp_path / name)) for name in ("first", "second")]
+    assert main(["report", *runs, "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "first" / "report.html").is_file()
+    assert (tmp_path / "out" / "second" / "report.html").is_file()
+    assert "left out the dataset's figures" in capsys.readouterr().out
+
+
+def test_the_report_stands_in_the_run_by_default(tmp_path, capsys):
+    run = SMALL.write(tmp_path / "run")
+    assert main(["report", str(run)]) == 0
+    assert (run / "report" / "report.html").is_file()
+    assert str(run / "report" / "report.html") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["table", "{empty}"], "is not a run directory"),
+        (["report", "{empty}"], "is not a run directory"),
+        (["table", "{run}", "--by", "kernal_size"], "did you mean kernel_size?"),
+        (["report", "{run}", "--out", "{run}"], "choose another --out"),
+    ],
+)
+def test_a_user_error_is_one_line_and_exit_code_2(run, tmp_path, capsys, arguments, told):
+    filled = [argument.format(empty=tmp_path, run=run) for argument in arguments]
+    assert main(filled) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert told in captured.err
+    assert captured.out == ""
+
+
+def test_exit_code_3_when_no_trial_succeeded(tmp_path, capsys):
+    run = Factory(configurations=3).write(tmp_path / "run")
+    table = pq.read_table(run / schema.TRIALS_FILE)
+    failed = table.filter(pc.equal(table["status"], "FAILED"))
+    pq.write_table(failed, run / schema.TRIALS_FILE)
+    assert main(["table", str(run)]) == 3
+    assert "no trial" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_leaves_its_traceback_in_a_file(tmp_path, capsys):
+    run = SMALL.write(tmp_path / "run")
+    table = pq.read_table(run / schema.MEASUREMENTS_FILE).drop_columns(["epoch"])
+    pq.write_table(table, run / schema.MEASUREMENTS_FILE)
+    assert main(["table", str(run), "--by", "blocks"]) == 1
+    message = capsys.readouterr().err.strip()
+    log = Path(message.rsplit(" ", 1)[1])
+    assert "Traceback" in log.read_text("utf-8")
+    log.unlink()
+    assert "\n" not in message
+
+
+def test_output_may_be_cut_off_by_its_reader(run):
+    command = f"{sys.executable} -m analysis table {run} --format json | head -1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[\n"
+    assert done.stderr == ""
+
+
+def test_every_format_is_offered():
+    assert tuple(render.FORMATS) == FORMATS
+
+
+def test_help_gives_an_example_for_each_command(capsys):
+    for command in ([], ["table"], ["report"]):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        assert "example: python -m analysis" in capsys.readouterr().out
