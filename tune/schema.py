@@ -4,6 +4,7 @@ Standard library and pyarrow only, so that a laptop without torch or Ray can rea
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,6 +25,11 @@ PREDICTIONS_DIR = "predictions"
 CHECKPOINTS_DIR = "checkpoints"
 REPORT_DIR = "report"
 RAY_DIR = "ray"
+ERRORS_DIR = "errors"
+"""Whole tracebacks of failed attempts, a file per trial."""
+STOP_FILE = "stop"
+"""While this file is there, workers write a checkpoint after each epoch and the sweep stops."""
+LEASE_FILE = "lease.json"
 
 METRICS = (
     "val_loss",
@@ -196,16 +202,20 @@ def measurements_table(trials: Iterable[Trial]) -> pa.Table:
     return pa.Table.from_pylist(rows, pa.schema(columns))
 
 
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, partial)
+    partial.replace(path)
+
+
 def read_table_info(table: pa.Table) -> TableInfo:
     """Read back what `trials_table` wrote into the metadata of ``table``."""
-    values = json.loads(table.schema.metadata[_INFO_KEY])
+    values: dict[str, Any] = json.loads(table.schema.metadata[_INFO_KEY])
     del values["schema_version"]
-    return TableInfo(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-    )
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return TableInfo(**{**values, **lists})
 
 
 def predictions_table(
@@ -224,7 +234,12 @@ def predictions_table(
     and the ``epoch`` of the weights that predicted.
 
     Args:
+        image_ids: Ids of the n pictures.
+        labels: Index of the true class of each.
         probabilities: (n, classes) float32 array.
+        split: The split that the pictures belong to.
+        epoch: Epoch of the weights that predicted.
+        classes: Class names in the order of the labels.
     """
     count, width = probabilities.shape
     values = pa.FixedSizeListArray.from_arrays(
@@ -258,7 +273,7 @@ def read_events(run: Path) -> list[dict[str, Any]]:
     path = run / LEDGER_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{run} is not a run directory (no {LEDGER_FILE})")
-    *lines, rest = path.read_bytes().split(b"\n")
+    *lines, _unfinished = path.read_bytes().split(b"\n")
     events = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -1,0 +1,82 @@
+"""Small sweeps for tests: a spec, and trainings that cost nothing but behave like real ones."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tune.schema import MEASURED, TIMINGS
+from tune.spec import parse_spec
+
+SPEC = {
+    "name": "small",
+    "data": "data/none",
+    "fixed": {"family": "resnet", "pool_size": 4, "fc_width": 16, "epochs": 9},
+    "space": {"kernel_size": [3, 5, 7], "blocks": [1, 2], "channels": [4, 8]},
+    "searcher": {"name": "grid"},
+    "scheduler": {"name": "asha", "grace_period": 1, "reduction_factor": 3},
+    "seed": 3,
+}
+
+
+def small_spec(**changes):
+    return parse_spec({**SPEC, **changes})
+
+
+def curve(trial_id, epoch):
+    """A trial's accuracy after an epoch: rises towards a height that its id decides."""
+    height = int(hashlib.sha256(trial_id.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
+    return 0.25 + 0.5 * height * (1 - 0.7**epoch)
+
+
+def figures(trial_id, epoch, **changes):
+    values = dict.fromkeys((*MEASURED, *TIMINGS), 0.5)
+    accuracy = curve(trial_id, epoch)
+    return values | {"val_accuracy": accuracy, "val_loss": 1 - accuracy, **changes}
+
+
+@dataclass(kw_only=True)
+class TrivialTraining:
+    """Counts epochs in a file, so that it goes on where it was, and logs each that it trains."""
+
+    run: Path
+    trial_id: str
+    epochs: int
+    sleep_seconds: float = 0.0
+    parameters: int = 1
+    device: str = "cpu"
+
+    def advance(self):
+        epoch = self._read() + 1
+        time.sleep(self.sleep_seconds)
+        with (self.run / "trained.txt").open("a") as log:
+            log.write(f"{self.trial_id} {epoch}\n")
+        self._file.write_text(str(epoch))
+        return epoch, figures(self.trial_id, epoch)
+
+    def close(self):
+        pass
+
+    @property
+    def _file(self):
+        return self.run / f"{self.trial_id}.epoch"
+
+    def _read(self):
+        return int(self._file.read_text()) if self._file.exists() else 0
+
+
+def play(sweep, *, slots=1, steps=10**9):
+    """Drive a sweep without Ray: slots report in turn, one epoch each; stop after ``steps``."""
+    live = []
+    while steps > 0:
+        while len(live) < slots and (trial := sweep.next_trial()) is not None:
+            sweep.start(trial.id, 1.0)
+            live.append(trial)
+        if not live:
+            return
+        for trial in list(live):
+            epoch = len(trial.measurements) + 1
+            worker = {"host": "here", "device": "cpu", "parameters": 7}
+            if sweep.report(trial.id, epoch, figures(trial.id, epoch), worker):
+                live.remove(trial)
+            steps -= 1

@@ -1,0 +1,211 @@
+"""Real sweeps, killed and resumed: real Ray, real trainings, real SIGKILL."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from tune.schema import LEDGER_FILE, MEASUREMENTS_FILE, TIMINGS, TRIALS_FILE, read_events
+
+SPEC = """
+name: small
+data: {data}
+fixed: {{family: resnet, pool_size: 4, fc_width: 16, epochs: 4, batch_size: 64, channels: 4}}
+space:
+  kernel_size: [3, 5]
+  blocks: [1, 2]
+  conv_depth: [1, 2]
+searcher: {{name: {searcher}}}
+scheduler: {{name: asha, grace_period: 1, reduction_factor: 2}}
+replicates: 2
+finalists: 1
+resources: {{cpus: 1, trials_at_once: 1}}
+"""
+SEARCHERS = {"grid": "grid", "random": "random, samples: 6", "tpe": "tpe, samples: 12"}
+PATIENCE_SECONDS = 120
+
+
+class Sweeps:
+    """Runs sweeps as a user would, in a folder of their own."""
+
+    def __init__(self, folder: Path, data: Path):
+        self.folder = folder
+        self.data = data
+
+    def spec(self, searcher):
+        path = self.folder / f"{searcher}.yaml"
+        path.write_text(SPEC.format(data=self.data, searcher=SEARCHERS[searcher]))
+        return path
+
+    def start(self, *words):
+        command = [sys.executable, "-m", "tune", *map(str, words)]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    def finish(self, *words):
+        process = self.start(*words)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 0, errors
+        return errors
+
+    def run_dir(self, name):
+        return self.folder / "runs" / name
+
+
+def kill_everything(process):
+    """SIGKILL the driver and all that it started, at once."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        member.send_signal(signal.SIGKILL)
+    psutil.wait_procs(family, timeout=10)
+    process.communicate()
+
+
+def wait_for_line(run, process, number):
+    """Return once the ledger has ``number`` whole lines."""
+    ledger = run / LEDGER_FILE
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not ledger.exists() or ledger.read_bytes().count(b"\n") < number:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, "the sweep stands still"
+        time.sleep(0.001)
+
+
+def tables(run):
+    """Both tables without times and hosts."""
+    trials = pq.read_table(run / TRIALS_FILE).to_pandas()
+    measurements = pq.read_table(run / MEASUREMENTS_FILE).to_pandas()
+    return (
+        trials.drop(columns=["seconds", "device_seconds", "host"]).to_dict("list"),
+        measurements.drop(columns=list(TIMINGS)).to_dict("list"),
+    )
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory, synthetic_dataset):
+    return Sweeps(tmp_path_factory.mktemp("sweeps"), synthetic_dataset)
+
+
+@pytest.fixture(scope="module")
+def untouched(sweeps):
+    """A finished run per searcher that nobody disturbed."""
+    runs = {}
+
+    def get(searcher):
+        if searcher not in runs:
+            sweeps.finish("run", sweeps.spec(searcher), "--name", f"untouched-{searcher}")
+            runs[searcher] = sweeps.run_dir(f"untouched-{searcher}")
+        return runs[searcher]
+
+    return get
+
+
+def kill_and_resume(sweeps, untouched, searcher, line):
+    name = f"killed-{searcher}-{line}"
+    process = sweeps.start("run", sweeps.spec(searcher), "--name", name)
+    run = sweeps.run_dir(name)
+    wait_for_line(run, process, line)
+    kill_everything(process)
+    sweeps.finish("resume", run)
+    assert_equal_end(run, untouched(searcher))
+
+
+def assert_equal_end(run, reference):
+    ours, theirs = tables(run), tables(reference)
+    for part, expected in zip(ours, theirs, strict=True):
+        for column in expected:
+            assert repr(part[column]) == repr(expected[column]), column
+    predictions = {path.name for path in (reference / "predictions").iterdir()}
+    assert {path.name for path in (run / "predictions").iterdir()} == predictions
+
+
+def moments(run, count):
+    """Line numbers spread over a ledger, the first of each kind of line among them."""
+    kinds = [event["event"] for event in read_events(run)]
+    first = {kinds.index(kind) + 1 for kind in kinds if kind != "sweep_finished"}
+    last = len(kinds) - 1
+    spread = {1 + round(step * (last - 1) / (count - 1)) for step in range(count)}
+    rest = sorted(spread - first, key=lambda line: (line * 7919) % last)
+    return sorted([*first, *rest][:count])
+
+
+@pytest.mark.parametrize(("searcher", "part"), [("grid", 0.2), ("tpe", 0.5), ("tpe", 0.8)])
+def test_a_killed_sweep_ends_as_the_untouched_one(sweeps, untouched, searcher, part):
+    lines = len(read_events(untouched(searcher)))
+    kill_and_resume(sweeps, untouched, searcher, max(1, round(part * lines)))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(20))
+def test_twenty_kills(sweeps, untouched, number):
+    kill_and_resume(sweeps, untouched, "tpe", moments(untouched("tpe"), 20)[number])
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_trials_write_a_checkpoint_and_no_epoch_is_trained_twice(
+    sweeps, untouched, kind
+):
+    name = f"stopped-{kind.name}"
+    process = sweeps.start("run", sweeps.spec("grid"), "--name", name)
+    run = sweeps.run_dir(name)
+    wait_for_line(run, process, 8)
+    process.send_signal(kind)
+    process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 130
+    running = {e["trial"] for e in read_events(run) if e["event"] == "trial_proposed"}
+    ended = {e["trial"] for e in read_events(run) if e["event"] == "trial_ended"}
+    for trial in running - ended:
+        assert (run / "checkpoints" / trial / "last.pt").is_file()
+    sweeps.finish("resume", run)
+    assert_equal_end(run, untouched("grid"))
+    starts = [e["trial"] for e in read_events(run) if e["event"] == "trial_started"]
+    assert len(starts) <= len(set(starts)) + len(running - ended)
+
+
+def test_damage_is_repaired(sweeps, untouched):
+    """A half-written line, a cut checkpoint, a lost table: the end is the same."""
+    process = sweeps.start("run", sweeps.spec("grid"), "--name", "damaged")
+    run = sweeps.run_dir("damaged")
+    wait_for_line(run, process, 12)
+    kill_everything(process)
+    with (run / LEDGER_FILE).open("a") as ledger:
+        ledger.write('{"event": "measur')
+    for checkpoint in run.glob("checkpoints/*/last.pt"):
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    (run / TRIALS_FILE).unlink(missing_ok=True)
+    moved = run.rename(run.with_name("moved"))
+    sweeps.finish("resume", moved)
+    assert_equal_end(moved, untouched("grid"))
+    assert read_events(moved)[-1]["event"] == "sweep_finished"
+
+
+def test_a_second_process_is_refused(sweeps):
+    process = sweeps.start("run", sweeps.spec("grid"), "--name", "held")
+    run = sweeps.run_dir("held")
+    wait_for_line(run, process, 3)
+    second = sweeps.start("resume", run)
+    _, errors = second.communicate(timeout=PATIENCE_SECONDS)
+    assert second.returncode == 2
+    assert f"in use by process {process.pid}" in errors
+    kill_everything(process)
+
+
+def test_another_dataset_is_refused(sweeps, untouched, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(sweeps.data, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "another"}))
+    process = sweeps.start("resume", untouched("grid"), "--data", other)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 2
+    assert "fingerprint another" in errors

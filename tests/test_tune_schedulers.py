@@ -1,0 +1,73 @@
+import math
+
+import numpy as np
+import pytest
+import ray.tune.schedulers
+from ray.tune.schedulers.trial_scheduler import TrialScheduler
+
+from tune.schedulers import SCHEDULERS, Asha, NoScheduler
+from tune.spec import SchedulerSpec
+
+
+def test_rungs_are_powers_of_the_reduction_factor_below_the_last_epoch():
+    assert Asha(grace_period=1, reduction_factor=3, epochs=27).rungs == (1, 3, 9)
+    assert Asha(grace_period=5, reduction_factor=2, epochs=5).rungs == ()
+
+
+def test_a_trial_is_stopped_below_the_cut_of_its_rung_and_told_why():
+    asha = Asha(grace_period=1, reduction_factor=2, epochs=4)
+    assert asha.hear("a", 1, 0.5) is None
+    assert asha.hear("b", 1, 0.7) is None
+    cut = asha.hear("c", 1, 0.4)
+    assert cut is not None
+    assert (cut.epoch, cut.value, cut.needed) == (1, 0.4, 0.5)
+    assert cut.rule == "the best 1/2 of the 3 trials there so far"
+
+
+def test_epochs_between_rungs_are_not_compared():
+    asha = Asha(grace_period=2, reduction_factor=2, epochs=8)
+    assert all(asha.hear(trial, epoch, 0.1) is None for trial in "abc" for epoch in (1, 3, 5, 6, 7))
+
+
+def test_a_value_that_is_not_a_number_falls_below_every_cut():
+    asha = Asha(grace_period=1, reduction_factor=2, epochs=4)
+    assert asha.hear("a", 1, 0.1) is None
+    assert asha.hear("b", 1, math.nan) is not None
+
+
+class _RayTrial:
+    def __init__(self, trial_id):
+        self.trial_id = trial_id
+
+
+def test_asha_decides_as_ray_does_when_the_trial_itself_counts():
+    """Ray compares with the trials before; so give Ray each trial's value first, as another's."""
+    random = np.random.default_rng(0)
+    ours = Asha(grace_period=1, reduction_factor=3, epochs=30)
+    rays = ray.tune.schedulers.AsyncHyperBandScheduler(
+        time_attr="epoch", metric="v", mode="max", max_t=30, grace_period=1, reduction_factor=3
+    )
+    alive = [str(number) for number in range(40)]
+    for trial in [*alive, *(f"{one} too" for one in alive)]:
+        rays.on_trial_add(None, _RayTrial(trial))
+    for epoch in range(1, 28):
+        for trial in list(alive):
+            result = {"epoch": epoch, "v": random.random()}
+            rays.on_trial_result(None, _RayTrial(f"{trial} too"), result)
+            decision = rays.on_trial_result(None, _RayTrial(trial), result)
+            # Ray has each value once more than ours by now, which moves no quantile far.
+            cut = ours.hear(trial, epoch, result["v"])
+            assert (decision == TrialScheduler.STOP) == (cut is not None)
+            if cut is not None:
+                alive.remove(trial)
+    assert 0 < len(alive) < 40
+
+
+def test_no_scheduler_stops_nothing():
+    assert NoScheduler().hear("a", 1, math.nan) is None
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_can_be_made_from_a_spec(name):
+    spec = SchedulerSpec(name=name, grace_period=2, reduction_factor=2)
+    assert SCHEDULERS[name](spec, 10).hear("a", 1, 0.5) is None

@@ -1,0 +1,171 @@
+"""The commands of `python -m tune`: parse, call, print."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Handler = Callable[[argparse.Namespace], int]
+
+NOTHING_SUCCEEDED = 3
+USER_ERROR = 2
+OUR_FAULT = 1
+INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code of design.md."""
+    parsed = _parser().parse_args(arguments)
+    handler: Handler = parsed.handler
+    try:
+        return handler(parsed)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        from tune.run_directory import RunError
+        from tune.spec import SpecError
+
+        if isinstance(error, RunError | SpecError | FileNotFoundError | ValueError):
+            print(f"error: {error}", file=sys.stderr)
+            return USER_ERROR
+        return _report_fault()
+
+
+def _report_fault() -> int:
+    """Write the traceback to a file and name it."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="tune-fault-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exc(file=file)
+    print(f"error: a fault of this program; the traceback is in {file.name}", file=sys.stderr)
+    return OUR_FAULT
+
+
+def _plan(parsed: argparse.Namespace) -> int:
+    from data_prep.manifest import DatasetManifest
+    from tune.plan import plan_sweep
+    from tune.print import print_plan
+
+    spec = _load_spec(parsed)
+    manifest = DatasetManifest.read(Path(spec.data))
+    print_plan(plan_sweep(spec, manifest, cores=os.cpu_count() or 1), spec, manifest)
+    return 0
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from tune.run_directory import RUNS
+    from tune.session import start
+
+    run, sweep = start(_load_spec(parsed), RUNS)
+    return _close(run, sweep)
+
+
+def _resume(parsed: argparse.Namespace) -> int:
+    from tune.session import resume
+
+    return _close(parsed.run, resume(parsed.run, data=parsed.data))
+
+
+def _close(run: Path, sweep: Any) -> int:
+    """Print the last line of a sitting and return its exit code."""
+    from tune.print import last_line
+    from tune.schema import Status
+
+    print(last_line(run, sweep))
+    if not sweep.finished:
+        return INTERRUPTED
+    completed = any(trial.status is Status.COMPLETED for trial in sweep.trials.values())
+    return 0 if completed else NOTHING_SUCCEEDED
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    from tune.print import print_status, watch_status
+    from tune.status import run_status
+
+    if parsed.watch:
+        watch_status(parsed.run)
+    elif parsed.json:
+        print(json.dumps(run_status(parsed.run)))
+    else:
+        print_status([run_status(parsed.run)])
+    return 0
+
+
+def _list(_parsed: argparse.Namespace) -> int:
+    from tune.print import print_status
+    from tune.run_directory import RUNS
+    from tune.status import list_runs
+
+    print_status(list_runs(RUNS))
+    return 0
+
+
+def _stop(parsed: argparse.Namespace) -> int:
+    from tune.status import request_stop
+
+    request_stop(parsed.run)
+    print(f"{parsed.run} will stop at the end of the epochs that are being trained")
+    return 0
+
+
+def _load_spec(parsed: argparse.Namespace) -> Any:
+    from tune.spec import load_spec
+
+    overrides = list(parsed.set)
+    if parsed.data is not None:
+        overrides.append(f"data={json.dumps(str(parsed.data))}")
+    if parsed.name is not None:
+        overrides.append(f"name={json.dumps(parsed.name)}")
+    return load_spec(parsed.spec, overrides)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tune", description="Search hyperparameters of image classifiers."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, handler: Handler, words: str, example: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=words, description=words, epilog=f"example: python -m tune {example}"
+        )
+        command.set_defaults(handler=handler)
+        return command
+
+    quick = "tune/specs/quick.yaml"
+    for name, handler, words in (
+        ("plan", _plan, "Show what a sweep would take; train nothing."),
+        ("run", _run, "Run a sweep."),
+    ):
+        command = add(
+            name, handler, words, f"{name} {quick} --data data/faces --set fixed.epochs=3"
+        )
+        command.add_argument("spec", type=Path, metavar="SPEC.yaml", help="the sweep spec")
+        command.add_argument("--data", type=Path, metavar="DIR", help="dataset, instead of spec's")
+        command.add_argument("--name", help="name of the run, instead of the spec's")
+        command.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="change one spec value"
+        )
+    command = add("resume", _resume, "Go on with a stopped or killed run.", "resume runs/quick")
+    _add_run(command)
+    command.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
+    command = add("status", _status, "Show how a run stands.", "status runs/quick --watch")
+    _add_run(command)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument("--watch", action="store_true", help="show it anew every second")
+    add("list", _list, "Show how every run below runs/ stands.", "list")
+    _add_run(add("stop", _stop, "Ask a running sweep to checkpoint and stop.", "stop runs/quick"))
+    return parser
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""The Ray adapter: lets Ray Tune's `Tuner` drive a `Sweep`."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.tune
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher as RaySearcher
+
+from tune.schema import ERRORS_DIR, MEASURED, RAY_DIR, TIMINGS
+from tune.sweep import Sweep
+from tune.worker import MakeTraining, Worker
+
+_RAY_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+"""Ray's own loggers, progress, snapshots and signal handling would stand beside ours, and cost more
+than a trivial trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """What each worker asks of Ray, and how many there are."""
+
+    cpus: float
+    gpus: float
+    count: int
+
+    @property
+    def devices(self) -> float:
+        """Share of a GPU, or CPU cores, that a trial holds."""
+        return self.gpus or self.cpus
+
+
+@contextmanager
+def ray_session(*, object_store_bytes: int) -> Iterator[None]:
+    """Connect to the cluster at ``RAY_ADDRESS``, or start a Ray of our own and stop it after."""
+    for name, value in _RAY_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    address = os.environ.get("RAY_ADDRESS")
+    local = {"include_dashboard": False, "object_store_memory": object_store_bytes}
+    ray.init(
+        **({"address": address} if address else {"address": "local", **local}),
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def drive(
+    sweep: Sweep,
+    *,
+    run: Path,
+    slots: Slots,
+    make_training: MakeTraining,
+    on_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a sweep on the connected Ray until it is finished or told to stop.
+
+    Args:
+        sweep: Decides what is trained.
+        run: The run directory; Ray's own files go below it.
+        slots: How many trials run at once, and with what.
+        make_training: Builds a trial's training in a worker.
+        on_step: Called many times a second, between events.
+    """
+    bridge = _Bridge(sweep=sweep, slots=slots, run=run, on_step=on_step)
+    trainable = ray.tune.with_parameters(Worker, make_training=make_training)
+    tuner = ray.tune.Tuner(
+        ray.tune.with_resources(trainable, {"cpu": slots.cpus, "gpu": slots.gpus}),
+        tune_config=ray.tune.TuneConfig(
+            search_alg=_Proposals(bridge),
+            scheduler=_Decisions(bridge),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_trial_id,
+            trial_dirname_creator=_trial_id,
+        ),
+        run_config=ray.tune.RunConfig(
+            name=time.strftime("%Y%m%d-%H%M%S"),
+            storage_path=str(run / RAY_DIR),
+            failure_config=ray.tune.FailureConfig(max_failures=sweep.spec.retries),
+            checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[_Events(bridge)],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bridge:
+    """What searcher, scheduler and callback share."""
+
+    sweep: Sweep
+    slots: Slots
+    run: Path
+    on_step: Callable[[], None]
+    live: set[str] = field(default_factory=set)
+    """Trials that Ray holds at present."""
+
+    def __deepcopy__(self, _memo: Any) -> "_Bridge":
+        return self  # Ray copies searchers and callbacks, but there is only one sweep.
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()  # Ray pickles them for a restore of its own, which we never use.
+
+
+class _Proposals(RaySearcher):
+    """Hands the sweep's next trial to Ray whenever a slot is free, and never before.
+
+    A proposal made ahead would not know the results of the trials that still run.
+    """
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self._bridge = bridge
+
+    def suggest(self, _trial_id: str) -> Any:
+        sweep, live = self._bridge.sweep, self._bridge.live
+        if len(live) >= self._bridge.slots.count:
+            return None
+        trial = sweep.next_trial()
+        if trial is None:
+            over = sweep.finished or sweep.stopping is not None
+            return RaySearcher.FINISHED if over else None
+        live.add(trial.id)
+        return {"trial": trial.id, "config": dict(trial.config)}
+
+    def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
+        pass  # The sweep has heard each measurement.
+
+    def save(self, checkpoint_path: str) -> None:
+        pass  # The ledger holds all there is to know.
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+
+class _Decisions(FIFOScheduler):
+    """Reports each epoch to the sweep and stops the trials that it wants stopped."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def on_trial_result(self, _controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        worker = {key: result[key] for key in ("host", "device", "parameters")}
+        values = {key: result[key] for key in (*MEASURED, *TIMINGS)}
+        stop = self._bridge.sweep.report(_trial_id(trial), result["epoch"], values, worker)
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+
+class _Events(ray.tune.Callback):
+    """Tells the sweep when Ray starts, retries, ends or gives up a trial."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+
+    def on_step_end(self, **_: Any) -> None:
+        self._bridge.on_step()
+
+    def on_trial_start(self, *, trial: RayTrial, **_: Any) -> None:
+        self._bridge.sweep.start(_trial_id(trial), self._bridge.slots.devices)
+
+    def on_trial_recover(self, *, trial: RayTrial, **_: Any) -> None:
+        self._bridge.sweep.retry(_trial_id(trial), self._keep_error(trial))
+
+    def on_trial_complete(self, *, trial: RayTrial, **_: Any) -> None:
+        self._bridge.live.discard(_trial_id(trial))
+
+    def on_trial_error(self, *, trial: RayTrial, **_: Any) -> None:
+        self._bridge.live.discard(_trial_id(trial))
+        self._bridge.sweep.fail(_trial_id(trial), self._keep_error(trial))
+
+    def _keep_error(self, trial: RayTrial) -> str:
+        """Copy the tracebacks of all attempts into the run; return the last one in a line."""
+        text = Path(trial.error_file).read_text(encoding="utf-8")
+        path = self._bridge.run / ERRORS_DIR / f"{_trial_id(trial)}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        attempt = text[text.rindex("Failure #") :].splitlines()[1:]
+        lines = [line.strip() for line in attempt if line.strip()]
+        # A traceback ends with what was raised; a death of the process begins with it.
+        gist = lines[-1] if "ray::" in lines[0] else lines[0]
+        return f"{gist} (all of it in {ERRORS_DIR}/{path.name})"
+
+
+def _trial_id(trial: RayTrial) -> str:
+    return str(trial.config["trial"])

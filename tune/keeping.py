@@ -1,0 +1,40 @@
+"""Which checkpoints a run keeps: bounds its disk while the sweep goes on."""
+
+import shutil
+from pathlib import Path
+
+from tune.schema import CHECKPOINTS_DIR, FINISHED
+from tune.sweep import Sweep
+
+BEST_TRIALS = 10
+"""How many of the best trials keep their best weights."""
+
+
+class Keeper:
+    """Removes the checkpoints of ended trials that the spec does not ask to keep."""
+
+    def __init__(self, run: Path, sweep: Sweep) -> None:
+        self._folder = run / CHECKPOINTS_DIR
+        self._sweep = sweep
+        self._ended = 0
+
+    def tidy(self) -> None:
+        """Look once more if a trial has ended since the last time."""
+        ended = sum(trial.status in FINISHED for trial in self._sweep.trials.values())
+        if ended != self._ended:
+            self._ended = ended
+            self.sweep_up()
+
+    def sweep_up(self) -> None:
+        """Remove what need not stay: states to go on from, and weights below the best."""
+        if self._sweep.spec.keep == "all" or not self._folder.is_dir():
+            return
+        kept = self._sweep.worth_keeping(BEST_TRIALS)
+        for folder in self._folder.iterdir():
+            trial = self._sweep.trials.get(folder.name)
+            if trial is None or trial.status not in FINISHED:
+                continue
+            if trial.id in kept:
+                (folder / "last.pt").unlink(missing_ok=True)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)

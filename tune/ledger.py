@@ -1,0 +1,47 @@
+"""The ledger of a run: append-only, one JSON object a line, on disk before the sweep acts on it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tune.schema import LEDGER_FILE
+
+Event = Mapping[str, Any]
+
+
+class Ledger:
+    """Appends events to a run's ledger. One writer at a time.
+
+    A last line that a killed writer left half-written is cut off: nothing was done upon it.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._file = (run / LEDGER_FILE).open("a+b")
+        self._file.seek(0)
+        whole = self._file.read().rfind(b"\n") + 1
+        self._file.truncate(whole)
+
+    def append(self, event: Event) -> None:
+        """Write one event, and return when the disk has it."""
+        line = json.dumps(event, ensure_ascii=False)
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

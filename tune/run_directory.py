@@ -1,0 +1,182 @@
+"""Run directories: made, found, described, and held by one process at a time."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from data_prep.manifest import DatasetManifest
+from tune.schema import LEASE_FILE, LEDGER_FILE, PROVENANCE_FILE, SCHEMA_VERSION, SPEC_FILE
+from tune.spec import SweepSpec, parse_spec
+
+RUNS = Path("runs")
+"""Where runs lie, below the folder that a command is called in."""
+
+_HEARTBEAT_SECONDS = 10.0
+_LEASE_SECONDS = 60.0
+"""A lease of another machine that was not renewed for so long is void."""
+
+
+class RunError(Exception):
+    """A run directory that cannot be used as asked; the message is one line."""
+
+
+def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest) -> Path:
+    """Make the run directory of a new sweep, with its spec and provenance.
+
+    Raises:
+        RunError: There is a run of this name already.
+    """
+    run = root / spec.name
+    if run.exists() and any(run.iterdir()):
+        raise RunError(
+            f"{run} holds a run already; go on with `python -m tune resume {run}`, "
+            "or give this one another --name"
+        )
+    run.mkdir(parents=True, exist_ok=True)
+    spec_text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, width=100)
+    _write(run / SPEC_FILE, spec_text)
+    _write(run / PROVENANCE_FILE, json.dumps(_provenance(spec, manifest), indent=2) + "\n")
+    return run
+
+
+def read_spec(run: Path) -> SweepSpec:
+    """Read back the spec of a run.
+
+    Raises:
+        RunError: ``run`` is no run directory.
+    """
+    if not (run / LEDGER_FILE).is_file() or not (run / SPEC_FILE).is_file():
+        raise RunError(
+            f"{run} is not a run directory; `python -m tune list` shows those below {RUNS}"
+        )
+    path = run / SPEC_FILE
+    return parse_spec(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+
+
+def read_provenance(run: Path) -> dict[str, Any]:
+    """Read what is known of how a run came to be."""
+    values: dict[str, Any] = json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    return values
+
+
+def _provenance(spec: SweepSpec, manifest: DatasetManifest) -> dict[str, Any]:
+    libraries = ("torch", "torchvision", "ray", "optuna", "numpy", "pyarrow")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["python", "-m", "tune", *sys.argv[1:]]),
+        "git": _git(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in libraries},
+        },
+        "hardware": {
+            "host": socket.gethostname(),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "memory_bytes": psutil.virtual_memory().total,
+        },
+        "dataset": {
+            "path": str(Path(spec.data).resolve()),
+            "name": manifest.name,
+            "fingerprint": manifest.fingerprint,
+        },
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """Return the commit of this code and whether it was changed since, if git knows."""
+
+    def ask(*words: str) -> str:
+        folder = Path(__file__).parent
+        return subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+class Lease:
+    """The right to write to a run, held by one process; kept alive by `renew`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._renewed = time.monotonic()
+
+    def renew(self) -> None:
+        """Show that the holder lives; cheap enough to be called at any time."""
+        if time.monotonic() - self._renewed > _HEARTBEAT_SECONDS:
+            os.utime(self._path)
+            self._renewed = time.monotonic()
+
+
+@contextmanager
+def hold(run: Path) -> Iterator[Lease]:
+    """Take the lease of a run, and give it back at the end.
+
+    Raises:
+        RunError: Another living process holds it.
+    """
+    path = run / LEASE_FILE
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+    while True:
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                json.dump(holder, file)
+            break
+        except FileExistsError:
+            if (other := holder_of(run)) is not None:
+                raise RunError(
+                    f"{run} is in use by process {other['pid']} on {other['host']}; "
+                    f"wait for it, or stop it with `python -m tune stop {run}`"
+                ) from None
+            path.unlink(missing_ok=True)
+    try:
+        yield Lease(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def holder_of(run: Path) -> dict[str, Any] | None:
+    """Return the living process that writes to a run: its ``host`` and ``pid``."""
+    path = run / LEASE_FILE
+    try:
+        holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return None  # Cut short: its writer died while writing.
+    if holder["host"] != socket.gethostname():
+        return holder if age < _LEASE_SECONDS else None
+    return holder if _started(holder["pid"]) == holder["started"] else None
+
+
+def _started(pid: int) -> float | None:
+    # A pid alone may have gone to another process since.
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None

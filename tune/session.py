@@ -1,0 +1,183 @@
+"""One sitting of a sweep: opens the run, starts Ray, drives the sweep, leaves tables behind."""
+
+import functools
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import ray
+
+from data_prep.reader import ImageDataset, read_dataset
+from tune.engine import Slots, drive, ray_session
+from tune.keeping import Keeper
+from tune.ledger import Ledger
+from tune.progress import Progress
+from tune.run_directory import (
+    Lease,
+    RunError,
+    create_run,
+    hold,
+    read_provenance,
+    read_spec,
+)
+from tune.schema import LEDGER_FILE, STOP_FILE, read_events
+from tune.spec import Resources, SweepSpec
+from tune.sweep import Sweep
+from tune.tables import write_tables
+from tune.training import TrainingFactory
+
+_TABLES_SHARE = 0.02
+"""Most of a sitting's time that writing tables on the way may take."""
+
+
+def start(spec: SweepSpec, root: Path) -> tuple[Path, Sweep]:
+    """Run a new sweep until it is finished or stopped; return its directory and its end.
+
+    Raises:
+        FileNotFoundError: There is no dataset at ``spec.data``.
+        RunError: A run of this name is there already.
+        SpecError: Searcher, scheduler and space do not go together.
+    """
+    dataset = read_dataset(Path(spec.data))
+    Sweep(spec, fingerprint=dataset.manifest.fingerprint)  # Refuses a bad spec before a file is.
+    run = create_run(root, spec, dataset.manifest)
+    return run, sit(run, spec, dataset)
+
+
+def resume(run: Path, *, data: Path | None = None) -> Sweep:
+    """Go on with a run that was stopped or killed; a finished one is left as it is.
+
+    Args:
+        run: The run directory.
+        data: Where the dataset is now, if not where it was.
+
+    Raises:
+        FileNotFoundError: The dataset is not there.
+        RunError: ``run`` is no run directory, in use, or of another dataset.
+    """
+    spec, provenance = read_spec(run), read_provenance(run)
+    dataset = read_dataset(data or Path(provenance["dataset"]["path"]))
+    expected = provenance["dataset"]["fingerprint"]
+    if dataset.manifest.fingerprint != expected:
+        raise RunError(
+            f"the dataset has fingerprint {dataset.manifest.fingerprint}, but {run} was made with "
+            f"{expected}; give --data the dataset that it was made with"
+        )
+    return sit(run, spec, dataset)
+
+
+def sit(run: Path, spec: SweepSpec, dataset: ImageDataset) -> Sweep:
+    """Drive a run from where its ledger stands."""
+    run = run.absolute()
+    events = read_events(run) if (run / LEDGER_FILE).exists() else []
+    fingerprint = dataset.manifest.fingerprint
+    with hold(run) as lease, Ledger(run) as ledger:
+        (run / STOP_FILE).unlink(missing_ok=True)
+        sweep = Sweep(spec, fingerprint=fingerprint, commit=ledger.append, events=events)
+        if sweep.finished:
+            write_tables(run, sweep, dataset.manifest.classes)
+            return sweep
+        sweep.begin()
+        store_bytes = max(200_000_000, 3 * dataset.pixels.nbytes)
+        with ray_session(object_store_bytes=store_bytes), Progress(sweep) as progress:
+            slots = find_slots(spec)
+            factory = TrainingFactory(
+                run=run,
+                fingerprint=fingerprint,
+                objective=spec.objective,
+                threads=max(1, int(slots.cpus)),
+                load_dataset=functools.partial(ray.get, ray.put(dataset)),
+            )
+            chores = _Chores(run, sweep, dataset, progress, lease)
+            with _stop_on_signals(sweep, run):
+                drive(sweep, run=run, slots=slots, make_training=factory, on_step=chores.do)
+        sweep.close()
+        (run / STOP_FILE).unlink(missing_ok=True)
+        chores.finish()
+    return sweep
+
+
+def find_slots(spec: SweepSpec) -> Slots:
+    """Return how many trials run at once on the connected Ray, and with what each.
+
+    By default a GPU each where there are any, else a CPU core each: trials side by side on one
+    thread train more pictures a second than one after another on many.
+    """
+    have = ray.cluster_resources()
+    cores, gpus = have.get("CPU", 1.0), have.get("GPU", 0.0)
+    asked = spec.resources
+    if isinstance(asked, str):
+        asked = Resources(gpus=1) if gpus else Resources(cpus=1)
+    fit = int(cores // asked.cpus)
+    if asked.gpus:
+        fit = min(fit, int(gpus / asked.gpus))
+    count = min(fit, asked.trials_at_once or fit)
+    if count < 1:
+        raise ValueError(
+            f"a trial asks for {asked.cpus} CPUs and {asked.gpus} GPUs, but Ray has {cores:.0f} "
+            f"and {gpus:.0f}; change resources in the spec"
+        )
+    return Slots(cpus=asked.cpus, gpus=asked.gpus, count=count)
+
+
+class _Chores:
+    """What is done beside the trials: progress, tables, disk, the lease, budget, stop requests."""
+
+    def __init__(
+        self, run: Path, sweep: Sweep, dataset: ImageDataset, progress: Progress, lease: Lease
+    ) -> None:
+        self._run = run
+        self._sweep = sweep
+        self._classes = dataset.manifest.classes
+        self._progress = progress
+        self._lease = lease
+        self._keeper = Keeper(run, sweep)
+        self._next_look = 0.0
+        self._next_tables = 0.0
+
+    def do(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + 0.2
+        if self._sweep.stopping is None and (self._run / STOP_FILE).exists():
+            self._sweep.stop("asked to by `tune stop`")
+        if self._sweep.stopping is None and (spent := self._sweep.budget_spent()):
+            self._sweep.stop(spent)
+            (self._run / STOP_FILE).touch()
+        self._lease.renew()
+        self._progress.update()
+        self._keeper.tidy()
+        if now >= self._next_tables:
+            write_tables(self._run, self._sweep, self._classes)
+            took = time.monotonic() - now
+            self._next_tables = now + max(5.0, took / _TABLES_SHARE)
+
+    def finish(self) -> None:
+        """Leave tables and checkpoints as the sweep's end wants them."""
+        write_tables(self._run, self._sweep, self._classes)
+        self._keeper.sweep_up()
+
+
+@contextmanager
+def _stop_on_signals(sweep: Sweep, run: Path) -> Iterator[None]:
+    """On the first Ctrl-C or SIGTERM let trials write a checkpoint; on the second end at once."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if sweep.stopping is not None:
+            os._exit(130)
+        sweep.stop(f"stopped by {signal.Signals(number).name}")
+        (run / STOP_FILE).touch()
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, stop) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

@@ -1,0 +1,264 @@
+"""The search space: the values of each hyperparameter, which are tied, which depend on a choice."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Scalar = bool | int | float | str
+Point = dict[str, Scalar]
+"""The free choices of one configuration: path of the choice → value. Tied values are not in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of a list of values."""
+
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A number between two ends, both included."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """True if only whole numbers are meant: both ends (and the step) are written so."""
+        return all(isinstance(end, int) for end in (self.low, self.high, self.step or 1))
+
+    @property
+    def values(self) -> tuple[float, ...] | None:
+        """All values of a stepped or whole-number range, None of a continuous one."""
+        if self.log or (self.step is None and not self.whole):
+            return None
+        step = self.step or 1
+        count = int((self.high - self.low) / step + 1e-9) + 1
+        return tuple(self.low + index * step for index in range(count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tie:
+    """A value that follows another hyperparameter's."""
+
+    source: str
+    mapping: tuple[tuple[Scalar, Scalar], ...] | None
+    """Value of the other → value of this; None if they are equal."""
+
+    def follow(self, value: Scalar) -> Scalar:
+        """Return this hyperparameter's value where the other has ``value``."""
+        return value if self.mapping is None else dict(self.mapping)[value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """A choice that opens a space of its own for each value."""
+
+    spaces: Mapping[Scalar, "SearchSpace"]
+
+
+Domain = Choice | Range
+Chooser = Callable[[str, Domain], Scalar]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """The searched hyperparameters by name."""
+
+    entries: Mapping[str, Choice | Range | Tie | Branch]
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str = "space") -> "SearchSpace":
+        """Read the ``space`` of a sweep spec.
+
+        Raises:
+            ValueError: An entry is no list, range, tie or mapping of spaces.
+        """
+        parsed = {name: _parse_entry(value, f"{where}.{name}") for name, value in values.items()}
+        space = cls(entries=parsed)
+        space._check_ties(where)
+        return space
+
+    def _check_ties(self, where: str) -> None:
+        for name, tie in self.ties().items():
+            source = self.entries.get(tie.source)
+            if not isinstance(source, Choice | Range):
+                raise ValueError(
+                    f"{where}.{name} follows {tie.source!r}, which must be a list or a range in "
+                    "the same space, but is not; name one that is"
+                )
+            missing = set(source.values or ()) - {key for key, _ in tie.mapping or ()}
+            if tie.mapping is not None and (missing or source.values is None):
+                raise ValueError(
+                    f"{where}.{name} must map every value of {tie.source}, but lacks "
+                    f"{', '.join(map(str, sorted(missing, key=str))) or 'those of a range'}"
+                )
+
+    def ties(self) -> dict[str, Tie]:
+        """Return the tied hyperparameters of this level."""
+        return {name: entry for name, entry in self.entries.items() if isinstance(entry, Tie)}
+
+    def all_ties(self) -> dict[str, str]:
+        """Return every tied hyperparameter, branches included, with the one that it follows."""
+        ties = {name: tie.source for name, tie in self.ties().items()}
+        for space in self._branched():
+            ties |= space.all_ties()
+        return ties
+
+    def names(self) -> tuple[str, ...]:
+        """Return every searched hyperparameter once, in the order of the spec."""
+        nested = [name for space in self._branched() for name in space.names()]
+        return tuple(dict.fromkeys([*self.entries, *nested]))
+
+    @property
+    def conditional(self) -> bool:
+        """True if some hyperparameters exist only under a choice."""
+        return any(True for _ in self._branched())
+
+    def _branched(self) -> Iterator["SearchSpace"]:
+        for entry in self.entries.values():
+            if isinstance(entry, Branch):
+                yield from entry.spaces.values()
+
+    def choose(self, chooser: Chooser, prefix: str = "") -> dict[str, Scalar]:
+        """Walk the space, ask ``chooser`` at each free choice, and return the hyperparameters.
+
+        The chooser gets the path of the choice (``family``, ``family=resnet.kernel_size``), so
+        that equal names under two branches stay apart.
+        """
+        chosen: dict[str, Scalar] = {}
+        for name, entry in self.entries.items():
+            if isinstance(entry, Branch):
+                branch = chooser(prefix + name, Choice(values=tuple(entry.spaces)))
+                nested = entry.spaces[branch].choose(chooser, f"{prefix}{name}={branch}.")
+                chosen |= {name: branch, **nested}
+            elif not isinstance(entry, Tie):
+                chosen[name] = chooser(prefix + name, entry)
+        for name, tie in self.ties().items():
+            chosen[name] = tie.follow(chosen[tie.source])
+        return {name: chosen[name] for name in (*self.entries, *chosen) if name in chosen}
+
+    def at(self, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Return the hyperparameters at a point of the space."""
+        return self.choose(lambda path, _domain: point[path])
+
+    def domains(self, point: Mapping[str, Scalar]) -> dict[str, Domain]:
+        """Return the domain of each free choice that led to ``point``."""
+        found: dict[str, Domain] = {}
+
+        def note(path: str, domain: Domain) -> Scalar:
+            found[path] = domain
+            return point[path]
+
+        self.choose(note)
+        return found
+
+    def grid(self) -> Iterator[Point]:
+        """Yield every point of the space; the last hyperparameter varies fastest.
+
+        Raises:
+            ValueError: A range is continuous, so that it has no grid.
+        """
+        return self._points("", _every_value)
+
+    def samples_of_each(self) -> Iterator[Point]:
+        """Yield points that together hold each value of each choice and both ends of each range.
+
+        Far fewer than the grid: from the first point of each branch, one choice varies at a time.
+        """
+        for first in self._points("", lambda _path, domain: _extremes(domain)[:1]):
+            yield first
+            for path, domain in self.domains(first).items():
+                if path not in self._branch_paths():
+                    for value in _extremes(domain)[1:]:
+                        yield {**first, path: value}
+
+    def _branch_paths(self, prefix: str = "") -> set[str]:
+        paths = set()
+        for name, entry in self.entries.items():
+            if isinstance(entry, Branch):
+                paths.add(prefix + name)
+                for branch, space in entry.spaces.items():
+                    paths |= space._branch_paths(f"{prefix}{name}={branch}.")
+        return paths
+
+    def _points(
+        self, prefix: str, values_of: Callable[[str, Domain], Sequence[Scalar]]
+    ) -> Iterator[Point]:
+        axes: list[list[Point]] = []
+        for name, entry in self.entries.items():
+            path = prefix + name
+            if isinstance(entry, Branch):
+                axes.append(
+                    [
+                        {path: branch, **point}
+                        for branch, space in entry.spaces.items()
+                        for point in space._points(f"{prefix}{name}={branch}.", values_of)
+                    ]
+                )
+            elif not isinstance(entry, Tie):
+                axes.append([{path: value} for value in values_of(path, entry)])
+        for combination in itertools.product(*axes):
+            yield {path: value for part in combination for path, value in part.items()}
+
+
+def _every_value(path: str, domain: Domain) -> Sequence[Scalar]:
+    if domain.values is None:
+        raise ValueError(
+            f"a grid needs values, but space.{path} is a continuous range; "
+            "list its values, give it a step, or take another searcher"
+        )
+    return domain.values
+
+
+def _extremes(domain: Domain) -> Sequence[Scalar]:
+    return domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
+
+
+def _parse_entry(value: Any, where: str) -> Choice | Range | Tie | Branch:
+    match value:
+        case list() if value and all(isinstance(one, Scalar) for one in value):
+            if len(set(map(repr, value))) < len(value):
+                raise ValueError(f"{where} names a value twice: {value}")
+            return Choice(values=tuple(value))
+        case {"low": _, "high": _}:
+            return _parse_range(value, where)
+        case {"from": str(source)}:
+            mapping = value.get("map")
+            return Tie(source=source, mapping=tuple(mapping.items()) if mapping else None)
+        case dict() if value and all(isinstance(one, dict) for one in value.values()):
+            return Branch(
+                spaces={
+                    name: SearchSpace.parse(space, f"{where}.{name}")
+                    for name, space in value.items()
+                }
+            )
+    raise ValueError(
+        f"{where} must be a list of values, a range {{low, high}}, a tie {{from, map}} or a "
+        f"mapping of spaces, but got {value!r}; a hyperparameter with one value belongs under fixed"
+    )
+
+
+def _parse_range(value: Mapping[str, Any], where: str) -> Range:
+    unknown = set(value) - {"low", "high", "log", "step"}
+    if unknown:
+        raise ValueError(
+            f"{where} has low, high, log and step, but not {', '.join(sorted(unknown))}"
+        )
+    low, high, log, step = value["low"], value["high"], value.get("log"), value.get("step")
+    numbers = [number for number in (low, high, step) if number is not None]
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError(f"{where}: low, high and step must be numbers, but got {dict(value)}")
+    if not low < high:
+        raise ValueError(f"{where}: low must be below high, but got low={low}, high={high}")
+    if log and (low <= 0 or step is not None):
+        raise ValueError(
+            f"{where}: a log range needs low above 0 and no step, but got {dict(value)}"
+        )
+    if step is not None and step <= 0:
+        raise ValueError(f"{where}: step must be above 0, but got {step}")
+    return Range(low=low, high=high, log=bool(log), step=step)

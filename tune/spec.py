@@ -1,0 +1,248 @@
+"""The sweep spec: one YAML file that says what to search, checked before anything runs."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from models.config import TrainConfig
+from tune.schema import METRICS
+from tune.space import SearchSpace
+
+
+class SpecError(ValueError):
+    """A sweep spec that the user must change; the message is one line."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Objective(_Part):
+    """What makes one trial better than another."""
+
+    metric: str = "val_accuracy"
+    """One of the measured metrics."""
+    mode: Literal["max", "min"] = "max"
+    at: Literal["best", "last"] = "best"
+    """The epoch that counts: the trial's best (the study's way) or its last."""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in METRICS:
+            raise ValueError(f"must be one of {', '.join(METRICS)}, but got {value!r}")
+        return value
+
+
+class SearcherSpec(_Part):
+    """Which algorithm proposes configurations, and how many it may propose."""
+
+    name: str = "grid"
+    samples: int | None = Field(default=None, ge=1)
+
+
+class SchedulerSpec(_Part):
+    """Which algorithm stops trials early."""
+
+    name: str = "none"
+    grace_period: int = Field(default=1, ge=1)
+    """Epochs before the first comparison."""
+    reduction_factor: int = Field(default=3, ge=2)
+    """One of this many trials goes on at each rung."""
+
+
+class Resources(_Part):
+    """What one trial gets, and how many run at once."""
+
+    cpus: float = Field(default=1, gt=0)
+    gpus: float = Field(default=0, ge=0)
+    trials_at_once: int | None = Field(default=None, ge=1)
+
+
+class Budget(_Part):
+    """What the sweep may spend before it ends cleanly."""
+
+    hours: float | None = Field(default=None, gt=0)
+    device_hours: float | None = Field(default=None, gt=0)
+
+
+class SweepSpec(_Part):
+    """Everything that decides a sweep; sound defaults for what is left out."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    data: str
+    """The dataset directory."""
+    objective: Objective = Objective()
+    fixed: dict[str, Any] = {}
+    """Hyperparameters with one value."""
+    space: dict[str, Any]
+    """Hyperparameters that are searched."""
+    searcher: SearcherSpec = SearcherSpec()
+    scheduler: SchedulerSpec = SchedulerSpec()
+    replicates: int = Field(default=1, ge=1)
+    """Seeds per configuration."""
+    finalists: int = Field(default=5, ge=1)
+    """How many configurations get their other replicates where a scheduler stops trials."""
+    seed: int = Field(default=0, ge=0)
+    resources: Literal["auto"] | Resources = "auto"
+    retries: int = Field(default=2, ge=0)
+    """How often a trial that failed is tried again."""
+    budget: Budget = Budget()
+    keep: Literal["best", "all"] = "best"
+    """Checkpoints that stay: those of the best trials, or all."""
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """The parsed ``space``."""
+        return SearchSpace.parse(self.space)
+
+    def config(self, chosen: Mapping[str, Any], *, seed: int) -> TrainConfig:
+        """Return the training that ``chosen`` hyperparameters and a seed make of this spec."""
+        return TrainConfig.create({**self.fixed, **chosen, "seed": seed})
+
+
+def load_spec(path: Path, overrides: Iterable[str] = ()) -> SweepSpec:
+    """Read a spec file and apply ``key=value`` overrides (dotted keys, YAML values).
+
+    Raises:
+        SpecError: The file or an override breaks a rule; one line that names it and its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.load(text, Loader=_Loader)
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise SpecError(f"{path} must hold keys and values, as in tune/specs/quick.yaml")
+    for override in overrides:
+        _override(values, override)
+    return parse_spec(values, str(path), _lines(text))
+
+
+def parse_spec(
+    values: Mapping[str, Any],
+    source: str = "spec",
+    lines: Mapping[tuple[str, ...], int] | None = None,
+) -> SweepSpec:
+    """Check the values of a spec; ``lines`` tells where each key stands in ``source``.
+
+    Raises:
+        SpecError: A key is unknown or a value breaks its rule.
+    """
+    lines = lines or {}
+    try:
+        spec = SweepSpec.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(_explain(error, source, lines)) from None
+    try:
+        _check_hyperparameters(spec, source, lines)
+        for point in spec.search_space.samples_of_each():
+            spec.config(spec.search_space.at(point), seed=spec.seed)
+    except SpecError:
+        raise
+    except ValueError as error:
+        raise SpecError(f"{error} ({source})") from error
+    return spec
+
+
+def _check_hyperparameters(
+    spec: SweepSpec, source: str, lines: Mapping[tuple[str, ...], int]
+) -> None:
+    known = [field.name for field in fields(TrainConfig)]
+    searched = spec.search_space.names()
+    for part, names in (("fixed", tuple(spec.fixed)), ("space", searched)):
+        for name in names:
+            if name not in known:
+                raise SpecError(_unknown(name, part, known, _place((part, name), source, lines)))
+    for name in ("seed", "fold"):
+        if name in spec.fixed or name in searched:
+            raise SpecError(
+                f"{name} is set by the sweep, not under fixed or space ({source}); "
+                "use the spec's own `seed` and `replicates`, or `tune kfold`"
+            )
+    for name in set(spec.fixed) & set(searched):
+        raise SpecError(
+            f"{name} stands under fixed and under space "
+            f"({_place(('fixed', name), source, lines)}); keep one"
+        )
+
+
+def _explain(error: ValidationError, source: str, lines: Mapping[tuple[str, ...], int]) -> str:
+    first = error.errors()[0]
+    path = tuple(str(part) for part in first["loc"] if part not in ("Resources", "literal['auto']"))
+    place = _place(path, source, lines)
+    if first["type"] == "extra_forbidden":
+        part: Any = SweepSpec
+        for key in path[:-1]:
+            part = _nested(part, key)
+        return _unknown(path[-1], ".".join(path[:-1]) or "the spec", part.model_fields, place)
+    if first["type"] == "missing":
+        return f"{'.'.join(path)} is missing; every spec needs it ({source})"
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if "got" in message else f", but got {first['input']!r}"
+    return f"{'.'.join(path)}: {message[0].lower()}{message[1:]}{got} ({place})"
+
+
+def _nested(part: Any, key: str) -> Any:
+    annotation = part.model_fields[key].annotation
+    return Resources if key == "resources" else annotation
+
+
+def _unknown(name: str, part: str, known: Iterable[str], place: str) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
+    return f"{name!r} is not a key of {part}; the nearest one is {near[0]!r} ({place})"
+
+
+def _place(path: tuple[str, ...], source: str, lines: Mapping[tuple[str, ...], int]) -> str:
+    # A nested hyperparameter is known by its own name only, so look for the last part too.
+    for known, line in lines.items():
+        if known == path or (known[:1] == path[:1] and known[-1:] == path[-1:]):
+            return f"{source}, line {line}"
+    return source
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise SpecError(f"--set takes key=value, but got {override!r}, for example fixed.epochs=3")
+    *parents, last = key.split(".")
+    part: Any = values
+    for parent in parents:
+        part = part.setdefault(parent, {})
+        if not isinstance(part, dict):
+            raise SpecError(f"--set {override}: {parent} holds no keys of its own")
+    part[last] = yaml.load(text, Loader=_Loader)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML alone takes it for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)$"),
+    list("-+.0123456789"),
+)
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    found: dict[tuple[str, ...], int] = {}
+
+    def walk(node: yaml.Node, path: tuple[str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                found[(*path, str(key.value))] = key.start_mark.line + 1
+                walk(value, (*path, str(key.value)))
+
+    root = yaml.compose(text, Loader=_Loader)
+    if root is not None:
+        walk(root, ())
+    return found

@@ -1,0 +1,197 @@
+"""One trial's training inside a run directory: goes on from its checkpoint, leaves its files."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from data_prep.reader import ImageDataset
+from models.build import count_parameters
+from models.checkpoint import CheckpointError, load, save
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.fit import EpochResult, fit
+from tune.schema import (
+    CHECKPOINTS_DIR,
+    PREDICTIONS_DIR,
+    STOP_FILE,
+    predictions_table,
+    write_table,
+)
+from tune.spec import Objective
+
+CHECKPOINT_SHARE = 0.05
+"""Most that checkpoints may take of the time between two of them."""
+_DISK_BYTES_PER_SECOND = 200e6
+"""What a disk is trusted to write before the first checkpoint was timed."""
+_STATE_BYTES = 16
+"""Bytes of a checkpoint per parameter: weights, Adam's two moments, the best weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFactory:
+    """Opens the trainings of one sweep in a worker process; the dataset is put there once."""
+
+    run: Path
+    fingerprint: str
+    objective: Objective
+    threads: int
+    """CPU threads of one trial."""
+    load_dataset: Callable[[], ImageDataset]
+
+    def __call__(self, trial_id: str, config: Mapping[str, Any]) -> "TrialTraining":
+        """Open a trial's training where its last checkpoint stands, or at its start."""
+        torch.set_num_threads(self.threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return TrialTraining(
+            run=self.run,
+            trial_id=trial_id,
+            config=TrainConfig.create(config),
+            objective=self.objective,
+            data=self._data(device),
+        )
+
+    def _data(self, device: torch.device) -> DeviceDataset:
+        if self.fingerprint not in _on_device:
+            _on_device.clear()
+            _on_device[self.fingerprint] = DeviceDataset.create(self.load_dataset(), device)
+        return _on_device[self.fingerprint]
+
+
+_on_device: dict[str, DeviceDataset] = {}
+"""The dataset of this process by fingerprint; workers train for one sweep only."""
+
+
+@dataclass(kw_only=True)
+class _Best:
+    """The best epoch so far; weights and probabilities until they are on disk."""
+
+    epoch: int
+    value: float
+    weights: Mapping[str, torch.Tensor] | None = None
+    probabilities: npt.NDArray[np.float32] | None = None
+
+
+class TrialTraining:
+    """Trains one trial epoch by epoch; every file that it leaves is whole or not there."""
+
+    def __init__(
+        self,
+        *,
+        run: Path,
+        trial_id: str,
+        config: TrainConfig,
+        objective: Objective,
+        data: DeviceDataset,
+    ) -> None:
+        self._run = run
+        self._id = trial_id
+        self._config = config
+        self._objective = objective
+        self._data = data
+        self._folder = run / CHECKPOINTS_DIR / trial_id
+        self._best: _Best | None = None
+        self._result: EpochResult | None = None
+        self._saved_epoch = 0
+        self._saved_at = time.monotonic()
+        self.parameters = count_parameters(
+            config, classes=data.classes, image_shape=data.image_shape
+        )
+        self.device = torch.cuda.get_device_name() if data.device.type == "cuda" else "cpu"
+        self._save_seconds = _STATE_BYTES * self.parameters / _DISK_BYTES_PER_SECOND
+        self._epochs = fit(config, data, state=self._restore())
+
+    def advance(self) -> tuple[int, Mapping[str, float]]:
+        """Train one epoch, keep the best so far, and write a checkpoint when it is due."""
+        self._result = result = next(self._epochs)
+        if self._improves(result):
+            self._best = _Best(
+                epoch=result.epoch,
+                value=result.values[self._objective.metric],
+                weights=result.weights(),
+                probabilities=result.probabilities,
+            )
+        if self._stop_requested() or self._due():
+            self._save(with_state=not self._over)
+        elif self._over:
+            self._save(with_state=False)
+        return result.epoch, result.values
+
+    def close(self) -> None:
+        """Write what a trial that ends here must leave; its state too if it is to go on later."""
+        if self._result is not None:
+            self._save(with_state=self._stop_requested() and not self._over)
+
+    @property
+    def _over(self) -> bool:
+        """True after the last epoch, and after one whose loss was not finite."""
+        result = self._result
+        return result is not None and (result.epoch >= self._config.epochs or result.diverged)
+
+    def _restore(self) -> dict[str, Any] | None:
+        """Read the last checkpoint; one that is missing or damaged means a start from nothing."""
+        try:
+            state = load(self._folder / "last.pt")
+        except (FileNotFoundError, CheckpointError):
+            return None
+        if state["best"] is not None:
+            self._best = _Best(**state["best"])
+        self._saved_epoch = state["loop"]["epoch"]
+        return dict(state["loop"])
+
+    def _improves(self, result: EpochResult) -> bool:
+        value = result.values[self._objective.metric]
+        if self._best is None or not np.isfinite(value):
+            return bool(np.isfinite(value))
+        if self._objective.at == "last":
+            return True
+        sign = 1 if self._objective.mode == "max" else -1
+        return sign * value > sign * self._best.value
+
+    def _stop_requested(self) -> bool:
+        return (self._run / STOP_FILE).exists()
+
+    def _due(self) -> bool:
+        """Return whether a checkpoint now stays within its share of the training time."""
+        return self._save_seconds <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at)
+
+    def _save(self, *, with_state: bool) -> None:
+        """Write the best weights and predictions if they are new, then the state to go on from.
+
+        In this order: a state on disk never knows of a best epoch whose weights are not there.
+        """
+        started = time.monotonic()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        best, result = self._best, self._result
+        if best is not None and best.weights is not None and best.probabilities is not None:
+            self._write_predictions(best.epoch, best.probabilities)
+            config = self._config.to_dict()
+            save(
+                self._folder / "best.pt",
+                {"epoch": best.epoch, "config": config, "weights": best.weights},
+            )
+            best.weights = best.probabilities = None
+        if with_state and result is not None and result.epoch > self._saved_epoch:
+            known = None if best is None else {"epoch": best.epoch, "value": best.value}
+            save(self._folder / "last.pt", {"loop": result.state(), "best": known})
+            self._saved_epoch = result.epoch
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
+
+    def _write_predictions(self, epoch: int, probabilities: npt.NDArray[np.float32]) -> None:
+        source, fold = self._data.source, self._config.fold
+        rows = source.rows("val", fold)
+        table = predictions_table(
+            image_ids=source.image_ids[rows],
+            labels=source.labels[rows],
+            probabilities=probabilities,
+            split="val",
+            epoch=epoch,
+            classes=source.manifest.classes,
+        )
+        write_table(table, self._run / PREDICTIONS_DIR / f"{self._id}.parquet")
