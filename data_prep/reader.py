@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.manifest import IMAGES_FILE, DatasetManifest
@@ -65,7 +66,7 @@ def read_dataset(directory: Path) -> ImageDataset:
     if "soft_label" in table.column_names:
         flat = table["soft_label"].combine_chunks().flatten().to_numpy()
         soft_labels = flat.reshape(-1, len(manifest.classes)).astype(np.float32)
-    pixels = np.frombuffer(b"".join(table["pixels"].to_pylist()), dtype=np.uint8)
+    pixels = _pixels(table["pixels"].combine_chunks())
     return ImageDataset(
         manifest=manifest,
         image_ids=column("image_id").astype(str),
@@ -75,3 +76,10 @@ def read_dataset(directory: Path) -> ImageDataset:
         folds=table["fold"].fill_null(-1).to_numpy().astype(np.int64),
         soft_labels=soft_labels,
     )
+
+
+def _pixels(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
+    """Copy the pixels out of Arrow's memory, which must not be written to."""
+    size = column.type.byte_width
+    values = np.frombuffer(column.buffers()[1], dtype=np.uint8)
+    return values[column.offset * size : (column.offset + len(column)) * size].copy()

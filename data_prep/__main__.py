@@ -1,0 +1,128 @@
+"""The commands of `data_prep`: parses arguments, calls, prints."""
+
+import argparse
+import json
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from rich.console import Console
+
+from data_prep.fer2013 import prepare_fer2013
+from data_prep.manifest import DatasetManifest
+from data_prep.splits import SPLIT_METHODS
+from data_prep.summary import print_summary, summary
+from data_prep.synthetic import DEFAULT_IMAGES, prepare_synthetic
+from data_prep.votes import RULES
+
+EXAMPLES = {
+    "fer2013": "python -m data_prep fer2013 --images fer2013plus.tar.gz --out data/fer2013",
+    "synthetic": "python -m data_prep synthetic --out data/synthetic",
+    "inspect": "python -m data_prep inspect data/fer2013",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except (ValueError, FileNotFoundError, PermissionError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    except Exception:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="data_prep-", suffix=".log", delete=False
+        ) as log:
+            traceback.print_exc(file=log)
+        print(f"error: a fault of this program; see {log.name}", file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "inspect":
+        manifest = DatasetManifest.read(options.dataset)
+        if options.json:
+            print(json.dumps(summary(manifest), indent=2))
+        else:
+            print_summary(manifest, Console())
+        return 0
+    shared = {
+        "out": options.out,
+        "seed": options.seed,
+        "near_duplicates": options.near_duplicates,
+        "name": options.name,
+    }
+    with Console(stderr=True).status("preparing the dataset"):
+        if options.command == "synthetic":
+            manifest = prepare_synthetic(images=options.images, **shared)
+        else:
+            manifest = prepare_fer2013(
+                images=options.images,
+                votes=options.votes,
+                rule=options.rule,
+                split=options.split,
+                groups=options.groups,
+                skip_bad=options.skip_bad,
+                **shared,
+            )
+    print_summary(manifest, Console())
+    print(f"{manifest.images:,} pictures are in {options.out}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep", description="Turn raw images into a dataset."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    fer2013 = _command(commands, "fer2013", "FER2013 with the FER+ votes, relabelled to 4 classes")
+    fer2013.add_argument(
+        "--images",
+        type=Path,
+        required=True,
+        help="fer2013.csv, icml_face_data.csv, the FER+ folder of PNGs, or a .zip, .tar or .tar.gz",
+    )
+    fer2013.add_argument(
+        "--votes", type=Path, help="fer2013new.csv, where it is not in the folder or archive"
+    )
+    fer2013.add_argument("--rule", choices=RULES, default="published", help="labelling rule")
+    fer2013.add_argument("--split", choices=SPLIT_METHODS, default="grouped", help="how to split")
+    fer2013.add_argument("--groups", type=Path, help="CSV with image_id and columns to join")
+    fer2013.add_argument(
+        "--skip-bad", action="store_true", help="list bad rows in rejected.csv and go on"
+    )
+    synthetic = _command(commands, "synthetic", "faces drawn by a program, with ten taggers' votes")
+    synthetic.add_argument(
+        "--images", type=int, default=DEFAULT_IMAGES, help=f"raw pictures ({DEFAULT_IMAGES:,})"
+    )
+    for command in (fer2013, synthetic):
+        command.add_argument("--out", type=Path, required=True, help="directory to write")
+        command.add_argument("--seed", type=int, default=0, help="seed of all that is drawn")
+        command.add_argument(
+            "--no-near-duplicates",
+            dest="near_duplicates",
+            action="store_false",
+            help="look for byte-identical pictures only",
+        )
+        command.add_argument("--name", help="name of the dataset (that of the directory)")
+    inspect = _command(commands, "inspect", "what a prepared dataset holds")
+    inspect.add_argument("dataset", type=Path, help="dataset directory")
+    inspect.add_argument("--json", action="store_true", help="for a machine to read")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=about, description=about, epilog=f"example: {EXAMPLES[name]}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

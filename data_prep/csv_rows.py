@@ -1,0 +1,110 @@
+"""Reads CSV files in blocks of rows, all cells as text, and tells of every malformed row."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv
+
+from data_prep.places import READ_ERRORS
+from data_prep.rejections import BadInputError, Rejections
+
+BLOCK_BYTES = 1 << 22
+"""Bytes read at once; no row may be longer."""
+MAX_HEADER_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Well-formed rows of a CSV file."""
+
+    rows: npt.NDArray[np.int64]
+    """(n,) place of each row in the file, counted from 0 below the header."""
+    cells: pa.RecordBatch
+    """n rows of text cells."""
+
+
+def read_blocks(
+    stream: IO[bytes],
+    *,
+    file: str,
+    columns: Sequence[str] | None,
+    rejections: Rejections,
+    identify: Callable[[int], str] = lambda _: "",
+) -> Iterator[Block]:
+    """Read the named columns (None: all) of a CSV file block by block.
+
+    Spaces around column names do not count. ``identify`` gives the image id that belongs to a row.
+
+    Raises:
+        BadInputError: A column is missing, or bad input is not to be skipped and a row has another
+            number of cells than the header, or the file breaks off or is no CSV.
+    """
+    header = _header(stream, file)
+    missing = [name for name in columns or () if name not in header]
+    if missing:
+        raise BadInputError(
+            f"{file}: column {', '.join(missing)} is missing (its header has {', '.join(header)}); "
+            "give the file that the help of this command names"
+        )
+    malformed: list[pa.csv.InvalidRow] = []
+    first = 0
+    try:
+        reader = _reader(stream, header, columns or header, malformed)
+        for cells in reader:
+            # The reader drops malformed rows; their numbers (from 1) tell where the gaps are.
+            gaps = [row.number - 1 for row in malformed if row.number > first]
+            candidates = np.arange(first, first + len(cells) + len(gaps))
+            rows = np.setdiff1d(candidates, gaps)[: len(cells)]
+            first = int(rows[-1]) + 1 if len(rows) else first
+            yield Block(rows=rows, cells=cells)
+    except (*READ_ERRORS, pa.ArrowInvalid) as error:
+        reason = f"cannot be read to its end ({' '.join(str(error).split())[:200]})"
+        rejections.refuse(reason, file=file, row=first, way_out="fetch it again")
+    for row in malformed:
+        reason = f"{row.actual_columns} cells where the header has {row.expected_columns}"
+        rejections.refuse(
+            reason,
+            file=file,
+            row=row.number - 1,
+            image_id=identify(row.number - 1),
+            way_out="correct the row",
+        )
+
+
+def _header(stream: IO[bytes], file: str) -> list[str]:
+    try:
+        line = stream.readline(MAX_HEADER_BYTES).decode("utf-8-sig")
+    except (*READ_ERRORS, UnicodeDecodeError) as error:
+        raise BadInputError(f"{file}: is not a CSV file ({error}); give another") from error
+    header = [name.strip() for name in next(csv.reader([line]), [])]
+    if not any(header):
+        raise BadInputError(f"{file}: is empty; give a file with a header and rows")
+    return header
+
+
+def _reader(
+    stream: IO[bytes],
+    header: Sequence[str],
+    columns: Sequence[str],
+    malformed: list[pa.csv.InvalidRow],
+) -> pa.csv.CSVStreamingReader:
+    def note(row: pa.csv.InvalidRow) -> str:
+        malformed.append(row)
+        return "skip"
+
+    return pa.csv.open_csv(
+        stream,
+        # Only one thread counts the rows.
+        read_options=pa.csv.ReadOptions(
+            column_names=header, block_size=BLOCK_BYTES, use_threads=False
+        ),
+        parse_options=pa.csv.ParseOptions(invalid_row_handler=note),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()), include_columns=list(columns)
+        ),
+    )

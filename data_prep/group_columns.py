@@ -1,0 +1,81 @@
+"""Joins the user's own columns (gender, age, …) to the pictures, and tells what did not fit."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data_prep.csv_rows import read_blocks
+from data_prep.rejections import BadInputError, Rejections
+
+OWN_COLUMNS = frozenset(
+    {
+        "image_id", "source", "split", "fold", "label", "pixels", "content_hash",
+        "duplicate_group", "soft_label",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupColumns:
+    """The user's columns, one cell for each picture."""
+
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    """Text columns; null where the file says nothing of a picture."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """``unknown_ids`` (ids of no picture in the dataset), ``pictures_without`` (pictures that the
+    file does not name) and ``empty_cells`` {column: count}."""
+
+
+def read_group_columns(
+    path: Path, image_ids: Sequence[str], rejections: Rejections
+) -> GroupColumns:
+    """Read a CSV with ``image_id`` and any further columns.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        BadInputError: It has no ``image_id`` or nothing else, or a column with a name of ours; or
+            an id stands twice and bad rows are not to be skipped (else the first one counts).
+    """
+    cells: dict[str, dict[str, str]] = {}
+    names: list[str] = []
+    with path.open("rb") as stream:
+        blocks = read_blocks(stream, file=path.name, columns=None, rejections=rejections)
+        for block in blocks:
+            names = [name for name in block.cells.schema.names if name != "image_id"]
+            _check_names(block.cells.schema.names, path)
+            for row, record in zip(block.rows.tolist(), block.cells.to_pylist(), strict=True):
+                name = record.pop("image_id").strip()
+                if name in cells:
+                    rejections.refuse(
+                        f"{name!r} stands here again", file=path.name, row=row, image_id=name,
+                        way_out="keep one row of each picture",
+                    )  # fmt: skip
+                cells.setdefault(name, {key: value.strip() for key, value in record.items()})
+    known = [cells.get(name, {}) for name in image_ids]
+    empty = Counter(key for record in known for key, value in record.items() if not value)
+    return GroupColumns(
+        columns={
+            name: pa.array([record.get(name) or None for record in known], pa.string())
+            for name in names
+        },
+        notes={
+            "unknown_ids": len(cells.keys() - set(image_ids)),
+            "pictures_without": sum(not record for record in known),
+            "empty_cells": dict(empty),
+        },
+    )
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    further = set(names) - {"image_id"}
+    if "image_id" not in names or not further:
+        raise BadInputError(
+            f"{path}: has the columns {', '.join(names)}; give image_id and at least one more"
+        )
+    taken = sorted(name for name in further if name in OWN_COLUMNS or name.startswith("votes_"))
+    if taken:
+        raise BadInputError(f"{path}: column {taken[0]} has a name of ours; rename it")

@@ -1,0 +1,138 @@
+"""Goes through the files of a folder, a zip or a tar in place, without unpacking anything."""
+
+import posixpath
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from data_prep.rejections import BadInputError, Rejections
+
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,  # zipfile: a member is encrypted
+    NotImplementedError,  # zipfile: a compression method that Python lacks
+    KeyError,  # tarfile: a link to a member that is not there
+    zlib.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
+"""What folders and archives raise when they cannot be read to their end."""
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One file of a folder or archive."""
+
+    path: PurePosixPath
+    """Path inside the folder or archive."""
+    shown: str
+    """Path for messages, from the name of the folder or archive on."""
+    size_bytes: int
+    open: Callable[[], IO[bytes]]
+    """Opens the content; of an archive's members only the latest one can be read."""
+
+
+def is_archive(path: Path) -> bool:
+    """Return True if the name of ``path`` is that of a zip or tar."""
+    return path.name.lower().endswith((".zip", *TAR_SUFFIXES))
+
+
+def members(path: Path, rejections: Rejections) -> Iterator[Member]:
+    """Go through all files below a folder or inside an archive, links to outside refused.
+
+    Raises:
+        FileNotFoundError: ``path`` does not exist.
+        BadInputError: A member's path or link leaves the archive, or the archive breaks off, and
+            bad input is not to be skipped; or it cannot be opened at all.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; check the path")
+    if path.is_dir():
+        yield from _folder_members(path)
+        return
+    walk = _zip_members if path.name.lower().endswith(".zip") else _tar_members
+    try:
+        yield from walk(path, rejections)
+    except BadInputError:
+        raise
+    except READ_ERRORS as error:
+        reason = f"the archive cannot be read to its end ({error or type(error).__name__})"
+        rejections.refuse(reason, file=path.name, way_out="fetch it again")
+
+
+def _folder_members(path: Path) -> Iterator[Member]:
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            inner = PurePosixPath(file.relative_to(path).as_posix())
+            yield Member(
+                path=inner,
+                shown=f"{path.name}/{inner}",
+                size_bytes=file.stat().st_size,
+                open=partial(_open_file, file),
+            )
+
+
+def _zip_members(path: Path, rejections: Rejections) -> Iterator[Member]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            paths = [info.filename]
+            is_link = stat.S_ISLNK(info.external_attr >> 16)
+            if is_link:
+                target = archive.read(info).decode(errors="replace")
+                paths.append(posixpath.join(posixpath.dirname(info.filename), target))
+            if _stay_inside(path, paths, rejections) and not is_link and not info.is_dir():
+                yield Member(
+                    path=PurePosixPath(info.filename),
+                    shown=f"{path.name}:{info.filename}",
+                    size_bytes=info.file_size,
+                    open=partial(archive.open, info),
+                )
+
+
+def _tar_members(path: Path, rejections: Rejections) -> Iterator[Member]:
+    with tarfile.open(path) as archive:
+        for info in archive:
+            paths = [info.name]
+            if info.issym():
+                paths.append(posixpath.join(posixpath.dirname(info.name), info.linkname))
+            elif info.islnk():
+                paths.append(info.linkname)
+            if _stay_inside(path, paths, rejections) and (info.isreg() or len(paths) > 1):
+                yield Member(
+                    path=PurePosixPath(info.name),
+                    shown=f"{path.name}:{info.name}",
+                    size_bytes=info.size,
+                    open=partial(_open_in_tar, archive, info),
+                )
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _open_in_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(info)
+    if stream is None:
+        raise KeyError(f"{info.name} links to no file")
+    return stream
+
+
+def _stay_inside(archive: Path, paths: list[str], rejections: Rejections) -> bool:
+    for inner in paths:
+        plain = posixpath.normpath(inner.replace("\\", "/"))
+        if plain.startswith("/") or plain.split("/")[0] == ".." or plain[1:2] == ":":
+            reason = f"{inner!r} leads out of the archive"
+            rejections.refuse(
+                reason, file=f"{archive.name}:{paths[0]}", way_out="fetch a sound copy"
+            )
+            return False
+    return True

@@ -1,0 +1,55 @@
+"""Rows that did not get into a dataset: told at once, or listed in ``rejected.csv``."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+
+class BadInputError(ValueError):
+    """The user's files break a rule; the message names file, row and way out in one line."""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """One row left out."""
+
+    image_id: str
+    """Id that the picture has or would have had; empty where the row has none."""
+    file: str
+    """File, or ``archive:member``, in which the fault stands."""
+    row: int | None
+    """Row of the file, counted from 0 below the header; None where the whole file is meant."""
+    reason: str
+
+
+class Rejections:
+    """Collects what is left out; the first bad row ends the work unless bad rows are skipped."""
+
+    def __init__(self, *, skip_bad: bool = False) -> None:
+        self._skip_bad = skip_bad
+        self._rows: list[Rejection] = []
+
+    def refuse(
+        self, reason: str, *, file: str, row: int | None = None, image_id: str = "", way_out: str
+    ) -> None:
+        """Note a bad row.
+
+        Raises:
+            BadInputError: Bad rows are not to be skipped.
+        """
+        if not self._skip_bad:
+            place = file if row is None else f"{file}, row {row} (line {row + 2})"
+            raise BadInputError(f"{place}: {reason}; {way_out}, or leave it out with --skip-bad")
+        self._rows.append(Rejection(image_id, file, row, reason))
+
+    def leave_out(self, rejections: Iterable[Rejection]) -> None:
+        """Note sound rows that a cleaning step removes."""
+        self._rows.extend(rejections)
+
+    def write(self, path: Path) -> None:
+        """Write all rows left out as CSV."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(field.name for field in fields(Rejection))
+            writer.writerows(map(astuple, self._rows))

@@ -1,0 +1,120 @@
+"""Divides a dataset into train, val and test, and train and val into ten folds."""
+
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+SplitMethod = Literal["grouped", "random"]
+SPLIT_METHODS: tuple[str, ...] = get_args(SplitMethod)
+
+SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
+FOLDS = 10
+MIN_PER_CLASS = 20
+"""Pictures that each class must have, so that every split and fold gets some."""
+
+Labels = npt.NDArray[np.integer]
+Rows = npt.NDArray[np.int64]
+
+
+def split_dataset(
+    labels: Labels, groups: Rows, *, method: SplitMethod, seed: int
+) -> tuple[npt.NDArray[np.str_], Rows]:
+    """Split 70/15/15 and into ten folds, stratified by class.
+
+    Args:
+        labels: (n,) class of each picture.
+        groups: (n,) duplicate group of each picture; numbered from 0.
+        method: ``grouped`` keeps each duplicate group on one side; ``random`` pays no heed to
+            groups, as the study did.
+        seed: Seed of both.
+
+    Returns:
+        (n,) split names, and (n,) folds 0 to 9 over train and val, -1 in test.
+
+    Raises:
+        ValueError: A class has too few pictures.
+    """
+    if min(np.bincount(labels)) < MIN_PER_CLASS:
+        raise ValueError(
+            f"every class needs at least {MIN_PER_CLASS} pictures to be split, but the classes "
+            f"have {', '.join(map(str, np.bincount(labels)))}; give more pictures"
+        )
+    folds = np.full(len(labels), -1, dtype=np.int64)
+    if method == "random":
+        splits = _random_splits(labels, seed)
+        inside = np.flatnonzero(splits != "test")
+        dealer = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+        for fold, (_, rows) in enumerate(dealer.split(inside, labels[inside])):
+            folds[inside[rows]] = fold
+        return splits, folds
+    generator = np.random.default_rng(seed)
+    parts = deal(labels, groups, np.array(list(SHARES.values())), generator)
+    splits = np.array(list(SHARES))[parts]
+    inside = np.flatnonzero(splits != "test")
+    folds[inside] = deal(labels[inside], groups[inside], np.full(FOLDS, 1 / FOLDS), generator)
+    return splits, folds
+
+
+def _random_splits(labels: Labels, seed: int) -> npt.NDArray[np.str_]:
+    splits = np.full(len(labels), "train")
+    _, rest = train_test_split(
+        np.arange(len(labels)),
+        test_size=SHARES["val"] + SHARES["test"],
+        stratify=labels,
+        random_state=seed,
+    )
+    val, test = train_test_split(
+        rest, test_size=SHARES["test"] / (SHARES["val"] + SHARES["test"]), stratify=labels[rest],
+        random_state=seed,
+    )  # fmt: skip
+    splits[val], splits[test] = "val", "test"
+    return splits
+
+
+def deal(
+    labels: Labels, groups: Rows, shares: npt.NDArray[np.float64], generator: np.random.Generator
+) -> Rows:
+    """Deal whole groups to parts so that every part gets its share of every class.
+
+    Groups of several pictures go first, the largest before the smaller, each to the part that lacks
+    most of its classes; single pictures then fill up what is missing, so the shares come out to
+    the picture. (scikit-learn's StratifiedGroupKFold weighs every single picture against every
+    part: 11 s for FER2013's 16,256.)
+
+    Args:
+        labels: (n,) class of each picture.
+        groups: (n,) group of each picture.
+        shares: (parts,) share of each part; they add up to 1.
+        generator: Shuffles.
+
+    Returns:
+        (n,) part of each picture.
+    """
+    places = np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(places)
+    lacking = shares[:, None] * np.bincount(labels)
+    parts = np.full(len(labels), -1, dtype=np.int64)
+    shuffled = generator.permutation(len(sizes))
+    largest_first = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
+    by_group = np.split(np.argsort(places, kind="stable"), np.cumsum(sizes)[:-1])
+    for group in largest_first[: int((sizes > 1).sum())].tolist():
+        rows = by_group[group]
+        classes = np.bincount(labels[rows], minlength=lacking.shape[1])
+        part = int(np.argmax(((lacking / shares[:, None]) * classes).sum(axis=1)))
+        parts[rows] = part
+        lacking[part] -= classes
+    for label in range(lacking.shape[1]):
+        singles = generator.permutation(np.flatnonzero((parts < 0) & (labels == label)))
+        counts = _whole(lacking[:, label].clip(0), len(singles))
+        parts[singles] = np.repeat(np.arange(len(shares)), counts)
+    return parts
+
+
+def _whole(wanted: npt.NDArray[np.float64], total: int) -> Rows:
+    """Round to whole numbers that add up to ``total``, by largest remainder."""
+    exact = wanted * total / max(wanted.sum(), 1e-12)
+    whole: Rows = np.floor(exact).astype(np.int64)
+    whole[np.argsort(whole - exact, kind="stable")[: total - whole.sum()]] += 1
+    return whole

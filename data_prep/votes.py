@@ -1,0 +1,183 @@
+"""The FER+ votes file: reads and checks it, cleans by it, and turns votes into labels.
+
+Votes: Barsoum et al. 2016, "Training deep networks for facial expression recognition with
+crowd-sourced label distribution". Cleaning and rules: the study that relabelled them to four
+classes.
+"""
+
+from dataclasses import dataclass
+from typing import IO, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_prep.csv_rows import read_blocks
+from data_prep.rejections import BadInputError, Rejections
+
+VOTE_NAMES = (
+    "neutral", "happiness", "surprise", "sadness", "anger",
+    "disgust", "fear", "contempt", "unknown", "NF",
+)  # fmt: skip
+USAGES = ("Training", "PublicTest", "PrivateTest")
+CLASSES = ("angry", "bored", "focused", "neutral")
+VOTE_SUMS = (9, 10)
+
+Rule = Literal["published", "table"]
+RULES: tuple[str, ...] = get_args(Rule)
+
+REDRAWS = 64
+"""Redraws of a picture's votes for its soft label: shares in steps of 1/64."""
+REDRAW_SEED = 20160801
+
+Votes = npt.NDArray[np.int8]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VoteTable:
+    """The votes file: n rows, one for each row of ``fer2013.csv``."""
+
+    file: str
+    usages: npt.NDArray[np.str_]
+    """(n,) one of ``USAGES``."""
+    image_names: npt.NDArray[np.str_]
+    """(n,) name of the picture in the FER+ folders, empty where there is none."""
+    votes: Votes
+    """(n, 10) votes in the order of ``VOTE_NAMES``."""
+    sound: Flags
+    """(n,) False where the row was refused."""
+
+
+def image_id(row: int) -> str:
+    """Return the id of the picture that belongs to a row of the votes file, counted from 0."""
+    return f"fer2013/{row:05d}"
+
+
+def read_votes(stream: IO[bytes], file: str, rejections: Rejections) -> VoteTable:
+    """Read and check ``fer2013new.csv``.
+
+    Raises:
+        BadInputError: A column is missing, the file holds no rows; or bad rows are not to be
+            skipped and a vote is no number from 0 to 10, the votes of a row do not add up to 9 or
+            10, or a Usage is none of ``USAGES``.
+    """
+    columns = ("Usage", "Image name", *VOTE_NAMES)
+    blocks = list(
+        read_blocks(stream, file=file, columns=columns, rejections=rejections, identify=image_id)
+    )
+    if not blocks:
+        raise BadInputError(f"{file}: holds no votes; give the whole fer2013new.csv")
+    rows = np.concatenate([block.rows for block in blocks])
+    table = pa.Table.from_batches([block.cells for block in blocks])
+    usages, image_names = (_spread(table[name], rows) for name in columns[:2])
+    votes = np.stack([_numbers(_spread(table[name], rows)) for name in VOTE_NAMES], axis=1)
+    present = np.zeros(len(votes), dtype=bool)
+    present[rows] = True
+    faults = {
+        "a vote is no whole number from 0 to 10": (votes < 0).any(axis=1),
+        "the votes add up to neither 9 nor 10": ~np.isin(votes.sum(axis=1), VOTE_SUMS),
+        f"Usage is none of {', '.join(USAGES)}": ~np.isin(usages, USAGES),
+    }
+    sound = present.copy()
+    for reason, wrong in faults.items():
+        for row in np.flatnonzero(wrong & sound).tolist():
+            rejections.refuse(
+                reason, file=file, row=row, image_id=image_id(row), way_out="correct the row"
+            )
+        sound &= ~wrong
+    return VoteTable(file=file, usages=usages, image_names=image_names, votes=votes, sound=sound)
+
+
+def _spread(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+    """Put cells at their rows, with empty text where the file has a malformed row."""
+    cells = pc.utf8_trim_whitespace(column).to_numpy().astype(str)
+    spread = np.zeros(rows[-1] + 1, dtype=cells.dtype)
+    spread[rows] = cells
+    return spread
+
+
+def _numbers(cells: npt.NDArray[np.str_]) -> Votes:
+    """Read whole numbers from 0 to 10; -1 stands for anything else."""
+    values = {str(number): number for number in range(11)}
+    distinct, places = np.unique(cells, return_inverse=True)
+    return np.array([values.get(cell, -1) for cell in distinct.tolist()], dtype=np.int8)[places]
+
+
+def label(votes: Votes, rule: Rule) -> npt.NDArray[np.int8]:
+    """Label pictures by their votes; the first clause that holds wins.
+
+    Every clause of the study compares strictly, and "all others" means each of the other basic
+    emotions and neutral; contempt, unknown and NF are ignored. ``published`` gives the study's
+    published class counts; ``table`` reads the angry clause with "and", as the study prints it.
+
+    Args:
+        votes: (..., 10) votes in the order of ``VOTE_NAMES``.
+        rule: Which angry clause to use.
+
+    Returns:
+        (...) places in ``CLASSES``, -1 where no clause holds.
+    """
+    named = {name: votes[..., place] for place, name in enumerate(VOTE_NAMES)}
+    anger, neutral, sadness = named["anger"], named["neutral"], named["sadness"]
+    either = np.logical_or if rule == "published" else np.logical_and
+    neutral_leads = neutral > _others(votes, "neutral")
+    clauses = {
+        "angry": either(anger > 2, anger > _others(votes, "anger")),
+        "focused": neutral_leads & (sadness == 0) & (anger == 0),
+        "neutral": neutral_leads & (neutral > 6),
+        "bored": (sadness > 0)
+        & (neutral > 0)
+        & (named["fear"] == 0)
+        & (named["happiness"] == 0)
+        & (anger + 2 < sadness),
+    }
+    places = [np.int8(CLASSES.index(name)) for name in clauses]
+    return np.select(list(clauses.values()), places, default=np.int8(-1))
+
+
+def _others(votes: Votes, name: str) -> Votes:
+    """Return the (...) highest vote among the seven that the rules compare, less ``name``."""
+    places = [place for place, other in enumerate(VOTE_NAMES[:7]) if other != name]
+    highest: Votes = votes[..., places].max(axis=-1)
+    return highest
+
+
+def soft_labels(votes: Votes, labels: npt.NDArray[np.int8], rule: Rule) -> npt.NDArray[np.float32]:
+    """Map each picture's vote distribution through the labelling rule.
+
+    The bootstrap over taggers: ten votes are drawn with replacement from the picture's own, 64
+    times, and the rule labels each redraw. A class's share is that among the redraws that got a
+    class. The same draws serve every picture, so a soft label depends on the picture's votes alone.
+
+    Args:
+        votes: (n, 10) votes in the order of ``VOTE_NAMES``.
+        labels: (n,) hard labels, which stand where no redraw gets a class.
+        rule: The labelling rule.
+
+    Returns:
+        (n, 4) shares in the order of ``CLASSES``; each row adds up to 1.
+    """
+    drawn = label(_redraw(votes), rule)
+    counts = np.stack([(drawn == place).sum(axis=1) for place in range(len(CLASSES))], axis=1)
+    empty = counts.sum(axis=1) == 0
+    counts[empty] = np.eye(len(CLASSES), dtype=int)[labels[empty]]
+    shares: npt.NDArray[np.float32] = counts / counts.sum(axis=1, keepdims=True, dtype=np.float32)
+    return shares.astype(np.float32)
+
+
+def _redraw(votes: Votes) -> Votes:
+    """Return (n, 64, 10) redraws of the (n, 10) votes.
+
+    Votes are laid out in a row, name after name; ``ends`` are where each name's votes end. How
+    many draws fall before each end is looked up, and differences give the votes of each name.
+    """
+    ends = votes.cumsum(axis=1, dtype=np.int64)
+    draws = np.random.Generator(np.random.PCG64(REDRAW_SEED)).random((REDRAWS, 10))
+    redrawn = np.zeros((len(votes), REDRAWS, len(VOTE_NAMES)), dtype=np.int8)
+    for total in np.unique(ends[:, -1]).tolist():
+        rows = ends[:, -1] == total
+        before = (draws[:, :, None] * total < np.arange(total + 1)).sum(axis=1, dtype=np.int8)
+        redrawn[rows] = np.diff(before[:, ends[rows]], axis=2, prepend=0).transpose(1, 0, 2)
+    return redrawn

@@ -1,0 +1,212 @@
+"""Turns labelled pictures of any source into a dataset directory: whole, or not at all."""
+
+import errno
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_prep.duplicates import content_hashes, count_duplicates, duplicate_groups
+from data_prep.manifest import (
+    IMAGES_FILE,
+    MANIFEST_FILE,
+    REJECTED_FILE,
+    SCHEMA_VERSION,
+    DatasetManifest,
+)
+from data_prep.rejections import Rejections
+from data_prep.splits import SHARES, SplitMethod, split_dataset
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledImages:
+    """What every source delivers: n labelled pictures of one size, in the order to be written."""
+
+    classes: tuple[str, ...]
+    image_ids: Sequence[str]
+    sources: Sequence[str]
+    """(n,) name of the source that each picture came from."""
+    pixels: npt.NDArray[np.uint8]
+    """(n, height, width) gray values."""
+    labels: npt.NDArray[np.integer]
+    """(n,) places in ``classes``."""
+    soft_labels: npt.NDArray[np.float32] | None = None
+    """(n, classes) label distribution; each row adds up to 1."""
+    columns: Mapping[str, pa.Array] = field(default_factory=dict)
+    """Further columns of n cells: votes, and the user's groups."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What the user decides about a dataset, whatever its source."""
+
+    name: str
+    label_rule: str
+    split: SplitMethod = "grouped"
+    seed: int = 0
+    near_duplicates: bool = True
+    """Look for near-identical pictures too."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Placed:
+    """What is worked out for every picture: n cells each."""
+
+    hashes: list[str]
+    groups: npt.NDArray[np.int64]
+    splits: npt.NDArray[np.str_]
+    folds: npt.NDArray[np.int64]
+
+
+def check_output(out: Path) -> None:
+    """Make sure that a dataset may be written to ``out``.
+
+    Raises:
+        ValueError: ``out`` is a file, or a folder that holds something.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; choose another --out")
+    if out.is_dir() and any(out.iterdir()):
+        holds = "a dataset" if (out / MANIFEST_FILE).is_file() else "something else"
+        raise ValueError(f"{out} already holds {holds}; choose another --out or remove it first")
+
+
+def write_dataset(
+    out: Path,
+    images: LabelledImages,
+    recipe: Recipe,
+    *,
+    steps: Sequence[Mapping[str, Any]],
+    details: Mapping[str, Any],
+    rejections: Rejections,
+) -> DatasetManifest:
+    """Find duplicates, split, and write the dataset directory.
+
+    Raises:
+        ValueError: ``out`` holds something, a class has too few pictures, or the disk is full.
+    """
+    check_output(out)
+    groups = duplicate_groups(images.pixels, near=recipe.near_duplicates)
+    splits, folds = split_dataset(images.labels, groups, method=recipe.split, seed=recipe.seed)
+    placed = _Placed(
+        hashes=content_hashes(images.pixels), groups=groups, splits=splits, folds=folds
+    )
+    mean, std = _mean_and_std(images.pixels[splits == "train"])
+    manifest = DatasetManifest(
+        name=recipe.name,
+        classes=images.classes,
+        image_shape=images.pixels.shape[1:],
+        mean=mean,
+        std=std,
+        counts=_counts(images, splits),
+        steps=tuple(steps),
+        label_rule=recipe.label_rule,
+        split_method=recipe.split,
+        split_seed=recipe.seed,
+        duplicates=count_duplicates(groups, splits),
+        details={"near_duplicates": recipe.near_duplicates, **details},
+        versions={"python": platform.python_version(), **{lib: version(lib) for lib in LIBRARIES}},
+        fingerprint=_fingerprint(images, placed),
+    )
+    with _whole_or_nothing(out) as directory:
+        pq.write_table(_table(images, placed), directory / IMAGES_FILE)
+        manifest.write(directory)
+        rejections.write(directory / REJECTED_FILE)
+    return manifest
+
+
+def _counts(images: LabelledImages, splits: npt.NDArray[np.str_]) -> dict[str, dict[str, int]]:
+    counts = {}
+    for split in SHARES:
+        of_class = np.bincount(images.labels[splits == split], minlength=len(images.classes))
+        counts[split] = dict(zip(images.classes, of_class.tolist(), strict=True))
+    return counts
+
+
+def _mean_and_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """Return mean and standard deviation on a scale of 0 to 1, from whole-number sums."""
+    counts = np.bincount(pixels.reshape(-1), minlength=256)
+    values = np.arange(256)
+    mean = counts @ values / counts.sum()
+    variance = counts @ values**2 / counts.sum() - mean**2
+    return float(mean / 255), float(np.sqrt(variance) / 255)
+
+
+def _fingerprint(images: LabelledImages, placed: _Placed) -> str:
+    """Hash all that decides a training: ids, pixels, labels, duplicates, splits and folds."""
+    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, images.classes]).encode())
+    digest.update(repr(images.pixels.shape).encode())
+    for row in zip(
+        images.image_ids,
+        placed.hashes,
+        images.labels.tolist(),
+        placed.groups.tolist(),
+        placed.splits.tolist(),
+        placed.folds.tolist(),
+        strict=True,
+    ):
+        digest.update(repr(row).encode())
+    if images.soft_labels is not None:
+        digest.update(images.soft_labels.astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _table(images: LabelledImages, placed: _Placed) -> pa.Table:
+    count, height, width = images.pixels.shape
+    pixel_buffer = pa.py_buffer(np.ascontiguousarray(images.pixels))
+    pixel_type = pa.binary(height * width)
+    columns = {
+        "image_id": pa.array(images.image_ids),
+        "source": pa.array(images.sources),
+        "split": pa.array(placed.splits),
+        "fold": pa.array(placed.folds, pa.int8(), mask=placed.folds < 0),
+        "label": pa.array(np.array(images.classes)[images.labels]),
+        "pixels": pa.Array.from_buffers(pixel_type, count, [None, pixel_buffer]),
+        "content_hash": pa.array(placed.hashes),
+        "duplicate_group": pa.array(placed.groups),
+        **images.columns,
+    }
+    if images.soft_labels is not None:
+        flat = pa.array(images.soft_labels.reshape(-1))
+        columns["soft_label"] = pa.FixedSizeListArray.from_arrays(flat, len(images.classes))
+    about = {"schema_version": SCHEMA_VERSION, "image_shape": [height, width]}
+    return pa.table(columns, metadata={"dataset": json.dumps(about)})
+
+
+@contextmanager
+def _whole_or_nothing(out: Path) -> Iterator[Path]:
+    """Give a fresh folder beside ``out`` that takes its name at the end, or vanishes.
+
+    Raises:
+        ValueError: The disk is full.
+    """
+    ancestor = next(parent for parent in out.absolute().parents if parent.is_dir())
+    directory = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=ancestor))
+    try:
+        directory.chmod(0o755)  # mkdtemp shuts out everyone else
+        yield directory
+        out.parent.mkdir(parents=True, exist_ok=True)
+        directory.replace(out)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise ValueError(
+            f"no space left for {out} ({error.strerror}); free some or choose another --out"
+        ) from error
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

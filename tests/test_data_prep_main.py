@@ -1,0 +1,103 @@
+import json
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+import data_prep.__main__ as program
+from data_prep.manifest import DatasetManifest
+from data_prep.reader import read_dataset
+from tests.fer_factory import write_small_csv
+
+
+def test_inspect_prints_what_a_machine_needs(synthetic_dataset, capsys):
+    assert program.main(["inspect", str(synthetic_dataset), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    dataset = read_dataset(synthetic_dataset)
+    assert found["images"] == len(dataset.labels) == sum(found["classes"].values())
+    assert set(found["duplicates"]) == {"groups", "surplus", "across_splits"}
+    assert found["duplicates"]["across_splits"] == 0
+    assert found["fingerprint"] == dataset.manifest.fingerprint
+    assert found["label_rule"] == "published"
+    assert found["steps"][-1]["left"] == found["images"]
+    for split, counts in found["splits"].items():
+        assert sum(counts.values()) == len(dataset.rows(split))
+
+
+def test_inspect_tells_a_person(synthetic_dataset, capsys):
+    assert program.main(["inspect", str(synthetic_dataset)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "0 validation and test pictures have a copy in train" in printed
+    assert "NF votes > 0" in printed
+
+
+def test_inspect_of_no_dataset_is_refused(tmp_path, capsys):
+    assert program.main(["inspect", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path} is not a prepared dataset")
+
+
+def test_the_table_has_the_documented_columns(synthetic_dataset):
+    table = pq.read_table(synthetic_dataset / "images.parquet")
+    assert table.column_names[:8] == [
+        "image_id", "source", "split", "fold", "label", "pixels", "content_hash", "duplicate_group",
+    ]  # fmt: skip
+    assert json.loads(table.schema.metadata[b"dataset"])["image_shape"] == [48, 48]
+    assert table["fold"].null_count == sum(split == "test" for split in table["split"].to_pylist())
+    assert str(table.schema.field("votes_anger").type) == "int8"
+    assert str(table.schema.field("pixels").type) == "fixed_size_binary[2304]"
+
+
+def test_group_columns_reach_the_table_but_not_the_fingerprint(tmp_path, capsys):
+    pictures, votes = write_small_csv(tmp_path)
+    base = ["fer2013", "--images", str(pictures), "--votes", str(votes)]
+    plain, joined = tmp_path / "plain", tmp_path / "joined"
+    assert program.main([*base, "--out", str(plain)]) == 0
+    first = str(read_dataset(plain).image_ids[0])
+    groups = tmp_path / "groups.csv"
+    groups.write_text(f"image_id,age\n{first},child\nfer2013/99999,adult\n")
+    assert program.main([*base, "--out", str(joined), "--groups", str(groups)]) == 0
+    assert "1 ids are of no picture here" in " ".join(capsys.readouterr().out.split())
+    table = pq.read_table(joined / "images.parquet", columns=["image_id", "age"])
+    assert {row["image_id"]: row["age"] for row in table.to_pylist() if row["age"]} == {
+        first: "child"
+    }
+    prints = {DatasetManifest.read(out).fingerprint for out in (plain, joined)}
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize("command", ["fer2013", "synthetic", "inspect"])
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        program.main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"example: python -m data_prep {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_fault_of_ours_leaves_its_traceback_in_a_file(tmp_path, capsys, monkeypatch):
+    def fail(**_):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(program, "prepare_synthetic", fail)
+    monkeypatch.setattr(program.tempfile, "tempdir", str(tmp_path))
+    assert program.main(["synthetic", "--out", str(tmp_path / "out")]) == 1
+    (log,) = tmp_path.glob("data_prep-*.log")
+    assert str(log) in capsys.readouterr().err
+    assert "ZeroDivisionError: ours" in log.read_text()
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("data_prep.writer.pq.write_table", interrupt)
+    arguments = ["synthetic", "--images", "300", "--out", str(tmp_path / "out")]
+    assert program.main([*arguments, "--no-near-duplicates"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_runs_as_a_module(synthetic_dataset):
+    command = [sys.executable, "-m", "data_prep", "inspect", str(synthetic_dataset), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["name"] == "synthetic"
