@@ -24,6 +24,12 @@ def test_a_trial_is_stopped_below_the_cut_of_its_rung_and_told_why():
     assert cut.rule == "the best 1/2 of the 3 trials there so far"
 
 
+def test_the_first_trials_at_a_rung_all_go_on():
+    asha = Asha(grace_period=1, reduction_factor=3, epochs=4)
+    cuts = [asha.hear(trial, 1, value) for trial, value in (("a", 0.9), ("b", 0.1), ("c", 0.2))]
+    assert [cut is None for cut in cuts] == [True, True, False]
+
+
 def test_epochs_between_rungs_are_not_compared():
     asha = Asha(grace_period=2, reduction_factor=2, epochs=8)
     assert all(asha.hear(trial, epoch, 0.1) is None for trial in "abc" for epoch in (1, 3, 5, 6, 7))
@@ -50,6 +56,13 @@ def test_asha_decides_as_ray_does_when_the_trial_itself_counts():
     alive = [str(number) for number in range(40)]
     for trial in [*alive, *(f"{one} too" for one in alive)]:
         rays.on_trial_add(None, _RayTrial(trial))
+    for rung in ours.rungs:
+        # The first three at a rung all go on with ours.
+        for trial in "abc":
+            ours.hear(trial, rung, -1.0)
+            for twice in (trial, f"{trial} too"):
+                rays.on_trial_add(None, _RayTrial(twice))
+                rays.on_trial_result(None, _RayTrial(twice), {"epoch": rung, "v": -1.0})
     for epoch in range(1, 28):
         for trial in list(alive):
             result = {"epoch": epoch, "v": random.random()}

@@ -46,10 +46,12 @@ class Asha:
     """Asynchronous successive halving in its stopping form.
 
     At each rung (``grace_period`` × ``reduction_factor`` ** k epochs) a trial goes on if it is
-    among the best 1 / ``reduction_factor`` of all that have come to this rung so far.
+    among the best 1 / ``reduction_factor`` of all that have come to this rung so far. The first
+    that come there, fewer than ``reduction_factor``, all go on.
 
     Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020; the
-    stopping form as in Ray Tune's `AsyncHyperBandScheduler` with one bracket.
+    stopping form and its quantile as in Ray Tune's `AsyncHyperBandScheduler` with one bracket,
+    which however stops the second trial at a rung already if it is worse than the first.
     """
 
     def __init__(self, *, grace_period: int, reduction_factor: int, epochs: int) -> None:
@@ -67,6 +69,8 @@ class Asha:
             return None
         rung = self._seen[epoch]
         rung[trial_id] = value if np.isfinite(value) else -np.inf
+        if len(rung) < self.reduction_factor:
+            return None
         needed = _quantile(list(rung.values()), self.reduction_factor)
         if rung[trial_id] >= needed:
             return None
@@ -77,7 +81,7 @@ class Asha:
 def _quantile(values: list[float], reduction_factor: int) -> float:
     """Return the value that the best 1 / ``reduction_factor`` of ``values`` reach.
 
-    Interpolated between neighbours like Ray's; a lone trial always passes.
+    Interpolated between neighbours.
     """
     finite = [value for value in values if value > -np.inf]
     if not finite:

@@ -17,7 +17,6 @@ from tune.keeping import Keeper
 from tune.ledger import Ledger
 from tune.progress import Progress
 from tune.run_directory import (
-    Lease,
     RunError,
     create_run,
     hold,
@@ -32,6 +31,8 @@ from tune.training import TrainingFactory
 
 _TABLES_SHARE = 0.02
 """Most of a sitting's time that writing tables on the way may take."""
+_LOOK_SECONDS = 0.2
+"""How often stop requests are looked for and progress is shown."""
 
 
 def start(spec: SweepSpec, root: Path) -> tuple[Path, Sweep]:
@@ -92,9 +93,14 @@ def sit(run: Path, spec: SweepSpec, dataset: ImageDataset) -> Sweep:
                 threads=max(1, int(slots.cpus)),
                 load_dataset=functools.partial(ray.get, ray.put(dataset)),
             )
-            chores = _Chores(run, sweep, dataset, progress, lease)
+            chores = Chores(run, sweep, dataset.manifest.classes, progress)
+
+            def on_step() -> None:
+                lease.renew()
+                chores.do()
+
             with _stop_on_signals(sweep, run):
-                drive(sweep, run=run, slots=slots, make_training=factory, on_step=chores.do)
+                drive(sweep, run=run, slots=slots, make_training=factory, on_step=on_step)
         sweep.close()
         (run / STOP_FILE).unlink(missing_ok=True)
         chores.finish()
@@ -124,39 +130,42 @@ def find_slots(spec: SweepSpec) -> Slots:
     return Slots(cpus=asked.cpus, gpus=asked.gpus, count=count)
 
 
-class _Chores:
-    """What is done beside the trials: progress, tables, disk, the lease, budget, stop requests."""
+class Chores:
+    """What is done beside the trials: progress, tables, disk, budget, stop requests."""
 
     def __init__(
-        self, run: Path, sweep: Sweep, dataset: ImageDataset, progress: Progress, lease: Lease
+        self, run: Path, sweep: Sweep, classes: tuple[str, ...], progress: Progress
     ) -> None:
         self._run = run
         self._sweep = sweep
-        self._classes = dataset.manifest.classes
+        self._classes = classes
         self._progress = progress
-        self._lease = lease
         self._keeper = Keeper(run, sweep)
         self._next_look = 0.0
         self._next_tables = 0.0
 
     def do(self) -> None:
-        """Do what is due."""
+        """Do what is due; cheap enough to be called at any time."""
         now = time.monotonic()
         if now < self._next_look:
             return
-        self._next_look = now + 0.2
-        if self._sweep.stopping is None and (self._run / STOP_FILE).exists():
-            self._sweep.stop("asked to by `tune stop`")
-        if self._sweep.stopping is None and (spent := self._sweep.budget_spent()):
-            self._sweep.stop(spent)
-            (self._run / STOP_FILE).touch()
-        self._lease.renew()
+        self._look_for_a_stop()
         self._progress.update()
         self._keeper.tidy()
         if now >= self._next_tables:
             write_tables(self._run, self._sweep, self._classes)
             took = time.monotonic() - now
             self._next_tables = now + max(5.0, took / _TABLES_SHARE)
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+
+    def _look_for_a_stop(self) -> None:
+        if self._sweep.stopping is not None:
+            return
+        if (self._run / STOP_FILE).exists():
+            self._sweep.stop("asked to by `tune stop`")
+        elif spent := self._sweep.budget_spent():
+            self._sweep.stop(spent)
+            (self._run / STOP_FILE).touch()
 
     def finish(self) -> None:
         """Leave tables and checkpoints as the sweep's end wants them."""

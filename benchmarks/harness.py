@@ -1,0 +1,97 @@
+"""What every benchmark shares: sides that run in processes of their own, results, hardware."""
+
+import json
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one benchmark measured: our side beside the others, in one go on one machine."""
+
+    name: str
+    unit: str
+    ours: float
+    others: Mapping[str, float]
+    smaller_is_better: bool
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """How many times better than each other side we are; below 1 where we are worse."""
+        return {
+            name: round(figure / self.ours if self.smaller_is_better else self.ours / figure, 3)
+            for name, figure in self.others.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``--json`` prints and what is kept below ``results``."""
+        return {
+            **asdict(self),
+            "ratios": self.ratios,
+            "hardware": hardware(),
+            "date": time.strftime("%Y-%m-%d"),
+        }
+
+    def keep(self) -> Path:
+        """Write the result below ``benchmarks/results``."""
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{self.name}-{time.strftime('%Y%m%d')}-{_machine()}.json"
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return path
+
+    def print(self) -> None:
+        """Print a table of ours beside the others, and the details."""
+        table = Table(box=None, pad_edge=False)
+        for heading in (self.name, self.unit, "ours is better by"):
+            table.add_column(heading, justify="left" if heading == self.name else "right")
+        table.add_row("ours", f"{self.ours:.4g}", "")
+        for name, figure in self.others.items():
+            table.add_row(name, f"{figure:.4g}", f"{self.ratios[name]:.2f} ×")
+        console = Console()
+        console.print(table)
+        for name, value in self.details.items():
+            console.print(f"{name}: {value}", highlight=False)
+
+
+def hardware() -> dict[str, Any]:
+    """Describe this machine."""
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "gpus": gpus,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _machine() -> str:
+    gpus = hardware()["gpus"]
+    return gpus[0].split()[-1].lower() if gpus else f"{os.cpu_count()}cores"
+
+
+def in_process(side: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """Run one side in a fresh process, so that no side warms or burdens another."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(side, arguments)
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds."""
+    return int(psutil.Process().memory_info().rss)
