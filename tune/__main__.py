@@ -71,6 +71,13 @@ def _resume(parsed: argparse.Namespace) -> int:
     return _close(parsed.run, resume(parsed.run, data=parsed.data))
 
 
+def _extend(parsed: argparse.Namespace) -> int:
+    from tune.session import extend
+
+    sweep = extend(parsed.run, samples=parsed.samples, overrides=parsed.set, data=parsed.data)
+    return _close(parsed.run, sweep)
+
+
 def _close(run: Path, sweep: Any) -> int:
     """Print the last line of a sitting and return its exit code."""
     from tune.print import last_line
@@ -153,6 +160,15 @@ def _parser() -> argparse.ArgumentParser:
         )
     command = add("resume", _resume, "Go on with a stopped or killed run.", "resume runs/quick")
     _add_run(command)
+    command.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
+    command = add(
+        "extend", _extend, "Let a run grow; all trained counts.", "extend runs/quick --samples 8"
+    )
+    _add_run(command)
+    command.add_argument("--samples", type=int, default=0, metavar="N", help="N more proposals")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one spec value"
+    )
     command.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
     command = add("status", _status, "Show how a run stands.", "status runs/quick --watch")
     _add_run(command)

@@ -1,5 +1,6 @@
 """The Ray adapter: lets Ray Tune's `Tuner` drive a `Sweep`."""
 
+import json
 import logging
 import os
 import time
@@ -15,7 +16,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
 
-from tune.schema import ERRORS_DIR, MEASURED, RAY_DIR, TIMINGS
+from tune.schema import ERRORS_DIR, RAY_DIR
 from tune.sweep import Sweep
 from tune.worker import MakeTraining, Worker
 
@@ -143,7 +144,8 @@ class _Proposals(RaySearcher):
             over = sweep.finished or sweep.stopping is not None
             return RaySearcher.FINISHED if over else None
         live.add(trial.id)
-        return {"trial": trial.id, "config": dict(trial.config)}
+        # As one string, because Ray copies and flattens a mapping many times over.
+        return {"trial": trial.id, "config": json.dumps(trial.config)}
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         pass  # The sweep has heard each measurement.
@@ -163,8 +165,7 @@ class _Decisions(FIFOScheduler):
         self._bridge = bridge
 
     def on_trial_result(self, _controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
-        worker = {key: result[key] for key in ("host", "device", "parameters")}
-        values = {key: result[key] for key in (*MEASURED, *TIMINGS)}
+        values, worker = result["report"]
         stop = self._bridge.sweep.report(_trial_id(trial), result["epoch"], values, worker)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 

@@ -26,7 +26,7 @@ class Keeper:
             self.sweep_up()
 
     def sweep_up(self) -> None:
-        """Remove what need not stay: states to go on from, and weights below the best."""
+        """Remove what need not stay: weights below the best, states that nothing goes on from."""
         if self._sweep.spec.keep == "all" or not self._folder.is_dir():
             return
         kept = self._sweep.worth_keeping(BEST_TRIALS)
@@ -34,7 +34,8 @@ class Keeper:
             trial = self._sweep.trials.get(folder.name)
             if trial is None or trial.status not in FINISHED:
                 continue
-            if trial.id in kept:
-                (folder / "last.pt").unlink(missing_ok=True)
-            else:
+            if trial.id not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+            elif trial.config["lr_schedule"] != "constant":
+                # Only at a constant rate can a trial that was trained whole go on.
+                (folder / "last.pt").unlink(missing_ok=True)

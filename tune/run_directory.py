@@ -1,5 +1,6 @@
 """Run directories: made, found, described, and held by one process at a time."""
 
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -8,6 +9,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ RUNS = Path("runs")
 
 _HEARTBEAT_SECONDS = 10.0
 _LEASE_SECONDS = 60.0
-"""A lease of another machine that was not renewed for so long is void."""
+"""A lease of another machine without a heartbeat for so long is void."""
 
 
 class RunError(Exception):
@@ -46,10 +48,14 @@ def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest) -> Path:
             "or give this one another --name"
         )
     run.mkdir(parents=True, exist_ok=True)
-    spec_text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, width=100)
-    _write(run / SPEC_FILE, spec_text)
+    write_spec(run, spec)
     _write(run / PROVENANCE_FILE, json.dumps(_provenance(spec, manifest), indent=2) + "\n")
     return run
+
+
+def write_spec(run: Path, spec: SweepSpec) -> None:
+    """Write the spec of a run, whole or not at all."""
+    _write(run / SPEC_FILE, spec.to_yaml())
 
 
 def read_spec(run: Path) -> SweepSpec:
@@ -118,45 +124,39 @@ def _write(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-class Lease:
-    """The right to write to a run, held by one process; kept alive by `renew`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._renewed = time.monotonic()
-
-    def renew(self) -> None:
-        """Show that the holder lives; cheap enough to be called at any time."""
-        if time.monotonic() - self._renewed > _HEARTBEAT_SECONDS:
-            os.utime(self._path)
-            self._renewed = time.monotonic()
-
-
 @contextmanager
-def hold(run: Path) -> Iterator[Lease]:
-    """Take the lease of a run, and give it back at the end.
+def hold(run: Path) -> Iterator[None]:
+    """Hold the lease of a run: the right to write to it, shown to others by a heartbeat.
 
     Raises:
         RunError: Another living process holds it.
     """
     path = run / LEASE_FILE
-    holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
-    while True:
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                json.dump(holder, file)
-            break
-        except FileExistsError:
-            if (other := holder_of(run)) is not None:
-                raise RunError(
-                    f"{run} is in use by process {other['pid']} on {other['host']}; "
-                    f"wait for it, or stop it with `python -m tune stop {run}`"
-                ) from None
-            path.unlink(missing_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        # The lock keeps two processes from taking a free lease at the same moment.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if (other := holder_of(run)) is not None:
+            raise RunError(
+                f"{run} is in use by process {other['pid']} on {other['host']}; "
+                f"wait for it, or stop it with `python -m tune stop {run}`"
+            )
+        file.truncate(0)
+        mine = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+        file.write(json.dumps(mine))
+    done = threading.Event()
+    heart = threading.Thread(target=_beat, args=(path, done), daemon=True)
+    heart.start()
     try:
-        yield Lease(path)
+        yield
     finally:
-        path.unlink(missing_ok=True)
+        done.set()
+        heart.join()
+        os.truncate(path, 0)
+
+
+def _beat(path: Path, done: threading.Event) -> None:
+    while not done.wait(_HEARTBEAT_SECONDS):
+        os.utime(path)
 
 
 def holder_of(run: Path) -> dict[str, Any] | None:
@@ -165,10 +165,8 @@ def holder_of(run: Path) -> dict[str, Any] | None:
     try:
         holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         age = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        return None  # Cut short: its writer died while writing.
+    except (FileNotFoundError, ValueError):
+        return None  # Never held, given back, or cut short by the death of its writer.
     if holder["host"] != socket.gethostname():
         return holder if age < _LEASE_SECONDS else None
     return holder if _started(holder["pid"]) == holder["started"] else None

@@ -5,7 +5,8 @@ Standard library and pyarrow only, so that a laptop without torch or Ray can rea
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -70,7 +71,28 @@ FINISHED = frozenset(
 """Statuses that a resumed sweep leaves as they are."""
 
 
-@dataclass(frozen=True, kw_only=True)
+class Figures(Mapping[str, float]):
+    """One number for each name in ``MEASURED`` and ``TIMINGS``, in a fifth of a dict's memory."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, values: Mapping[str, float]) -> None:
+        self._numbers = array("d", [values[name] for name in _PLACES])
+
+    def __getitem__(self, name: str) -> float:
+        return self._numbers[_PLACES[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+_PLACES = {name: place for place, name in enumerate((*MEASURED, *TIMINGS))}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
     """The metrics of one trial at one epoch."""
 
@@ -78,6 +100,8 @@ class Measurement:
     """Epochs trained so far, counted from 1."""
     values: Mapping[str, float]
     """One figure for each name in ``MEASURED`` and ``TIMINGS``."""
+    time: float = 0.0
+    """When it was written to the ledger, in seconds since 1970."""
 
     @property
     def diverged(self) -> bool:
@@ -116,6 +140,11 @@ class Trial:
     """Share of a GPU, or CPU cores, that it held; times seconds gives device-seconds."""
     seconds: float = 0.0
     """Wall-clock seconds on a worker, all attempts together."""
+
+    @property
+    def ended(self) -> bool:
+        """True if a resumed sweep leaves it as it is."""
+        return self.status in FINISHED
 
     @property
     def last(self) -> Measurement | None:

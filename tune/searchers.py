@@ -47,15 +47,16 @@ class GridSearcher:
     """Every point of the space once, in order."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self._points = list(space.grid())
-        self.size: int | None = len(self._points)
+        self._left = {_key(point): point for point in space.grid()}
+        self.size: int | None = len(self._left)
 
     def propose(self, number: int) -> Point | None:
-        """Return point ``number`` of the grid."""
-        return self._points[number] if number < len(self._points) else None
+        """Return the first point that was not proposed yet."""
+        return next(iter(self._left.values()), None)
 
     def hear_proposed(self, trial_id: str, point: Point) -> None:
-        """Learn nothing: a grid does not depend on what came before."""
+        """Cross the point out."""
+        self._left.pop(_key(point), None)
 
     def hear_ended(self, trial_id: str, values: Sequence[float], completed: bool) -> None:
         """Learn nothing: a grid does not depend on results."""

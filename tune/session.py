@@ -3,8 +3,9 @@
 import functools
 import os
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,6 +14,7 @@ import ray
 
 from data_prep.reader import ImageDataset, read_dataset
 from tune.engine import Slots, drive, ray_session
+from tune.extend import extended_spec, what_counts
 from tune.keeping import Keeper
 from tune.ledger import Ledger
 from tune.progress import Progress
@@ -22,8 +24,9 @@ from tune.run_directory import (
     hold,
     read_provenance,
     read_spec,
+    write_spec,
 )
-from tune.schema import LEDGER_FILE, STOP_FILE, read_events
+from tune.schema import STOP_FILE, read_events
 from tune.spec import Resources, SweepSpec
 from tune.sweep import Sweep
 from tune.tables import write_tables
@@ -60,7 +63,31 @@ def resume(run: Path, *, data: Path | None = None) -> Sweep:
         FileNotFoundError: The dataset is not there.
         RunError: ``run`` is no run directory, in use, or of another dataset.
     """
-    spec, provenance = read_spec(run), read_provenance(run)
+    return sit(run, read_spec(run), _find_dataset(run, data))
+
+
+def extend(
+    run: Path, *, samples: int = 0, overrides: Iterable[str] = (), data: Path | None = None
+) -> Sweep:
+    """Let a finished or stopped run grow; what was trained counts.
+
+    Args:
+        run: The run directory.
+        samples: How many more configurations its searcher may propose.
+        overrides: ``key=value`` changes of its spec.
+        data: Where the dataset is now, if not where it was.
+
+    Raises:
+        RunError: As `resume`; or a change would make it another sweep.
+        SpecError: The extended spec breaks a rule.
+    """
+    spec = read_spec(run)
+    larger = extended_spec(spec, samples=samples, overrides=overrides)
+    return sit(run, spec, _find_dataset(run, data), larger=larger)
+
+
+def _find_dataset(run: Path, data: Path | None) -> ImageDataset:
+    provenance = read_provenance(run)
     dataset = read_dataset(data or Path(provenance["dataset"]["path"]))
     expected = provenance["dataset"]["fingerprint"]
     if dataset.manifest.fingerprint != expected:
@@ -68,43 +95,55 @@ def resume(run: Path, *, data: Path | None = None) -> Sweep:
             f"the dataset has fingerprint {dataset.manifest.fingerprint}, but {run} was made with "
             f"{expected}; give --data the dataset that it was made with"
         )
-    return sit(run, spec, dataset)
+    return dataset
 
 
-def sit(run: Path, spec: SweepSpec, dataset: ImageDataset) -> Sweep:
-    """Drive a run from where its ledger stands."""
+def sit(
+    run: Path, spec: SweepSpec, dataset: ImageDataset, larger: SweepSpec | None = None
+) -> Sweep:
+    """Drive a run from where its ledger stands, under a ``larger`` spec if there is one."""
     run = run.absolute()
-    events = read_events(run) if (run / LEDGER_FILE).exists() else []
-    fingerprint = dataset.manifest.fingerprint
-    with hold(run) as lease, Ledger(run) as ledger:
+    with hold(run), Ledger(run) as ledger:
+        sweep = Sweep(
+            spec,
+            fingerprint=dataset.manifest.fingerprint,
+            commit=ledger.append,
+            events=read_events(run),
+        )
+        if larger is not None:
+            _extend(run, sweep, larger)
+        if not sweep.finished:
+            _drive(run, sweep, dataset)
         (run / STOP_FILE).unlink(missing_ok=True)
-        sweep = Sweep(spec, fingerprint=fingerprint, commit=ledger.append, events=events)
-        if sweep.finished:
-            write_tables(run, sweep, dataset.manifest.classes)
-            return sweep
-        sweep.begin()
-        store_bytes = max(200_000_000, 3 * dataset.pixels.nbytes)
-        with ray_session(object_store_bytes=store_bytes), Progress(sweep) as progress:
-            slots = find_slots(spec)
-            factory = TrainingFactory(
-                run=run,
-                fingerprint=fingerprint,
-                objective=spec.objective,
-                threads=max(1, int(slots.cpus)),
-                load_dataset=functools.partial(ray.get, ray.put(dataset)),
-            )
-            chores = Chores(run, sweep, dataset.manifest.classes, progress)
-
-            def on_step() -> None:
-                lease.renew()
-                chores.do()
-
-            with _stop_on_signals(sweep, run):
-                drive(sweep, run=run, slots=slots, make_training=factory, on_step=on_step)
-        sweep.close()
-        (run / STOP_FILE).unlink(missing_ok=True)
-        chores.finish()
+        write_spec(run, sweep.spec)
+        write_tables(run, sweep, dataset.manifest.classes)
+        Keeper(run, sweep).sweep_up()
     return sweep
+
+
+def _extend(run: Path, sweep: Sweep, larger: SweepSpec) -> None:
+    before = {trial.id: trial.epochs for trial in sweep.trials.values() if trial.ended}
+    sweep.extend(larger)
+    print(f"{run}: {what_counts(run, before, sweep)}", file=sys.stderr)
+
+
+def _drive(run: Path, sweep: Sweep, dataset: ImageDataset) -> None:
+    sweep.begin()
+    (run / STOP_FILE).unlink(missing_ok=True)
+    store_bytes = max(200_000_000, 3 * dataset.pixels.nbytes)
+    with ray_session(object_store_bytes=store_bytes), Progress(sweep) as progress:
+        slots = find_slots(sweep.spec)
+        factory = TrainingFactory(
+            run=run,
+            fingerprint=dataset.manifest.fingerprint,
+            objective=sweep.spec.objective,
+            threads=max(1, int(slots.cpus)),
+            load_dataset=functools.partial(ray.get, ray.put(dataset)),
+        )
+        chores = Chores(run, sweep, dataset.manifest.classes, progress)
+        with _stop_on_signals(sweep, run):
+            drive(sweep, run=run, slots=slots, make_training=factory, on_step=chores.do)
+    sweep.close()
 
 
 def find_slots(spec: SweepSpec) -> Slots:
@@ -166,11 +205,6 @@ class Chores:
         elif spent := self._sweep.budget_spent():
             self._sweep.stop(spent)
             (self._run / STOP_FILE).touch()
-
-    def finish(self) -> None:
-        """Leave tables and checkpoints as the sweep's end wants them."""
-        write_tables(self._run, self._sweep, self._classes)
-        self._keeper.sweep_up()
 
 
 @contextmanager

@@ -157,6 +157,16 @@ class SearchSpace:
         self.choose(note)
         return found
 
+    def holds(self, point: Mapping[str, Scalar]) -> bool:
+        """Return whether ``point`` is a point of this space."""
+        try:
+            domains = self.domains(point)
+        except KeyError:
+            return False
+        return domains.keys() == point.keys() and all(
+            _within(point[path], domain) for path, domain in domains.items()
+        )
+
     def grid(self) -> Iterator[Point]:
         """Yield every point of the space; the last hyperparameter varies fastest.
 
@@ -213,6 +223,13 @@ def _every_value(path: str, domain: Domain) -> Sequence[Scalar]:
             "list its values, give it a step, or take another searcher"
         )
     return domain.values
+
+
+def _within(value: Scalar, domain: Domain) -> bool:
+    if domain.values is not None:
+        return value in domain.values
+    assert isinstance(domain, Range)
+    return isinstance(value, int | float) and domain.low <= value <= domain.high
 
 
 def _extremes(domain: Domain) -> Sequence[Scalar]:

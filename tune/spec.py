@@ -96,11 +96,17 @@ class SweepSpec(_Part):
     budget: Budget = Budget()
     keep: Literal["best", "all"] = "best"
     """Checkpoints that stay: those of the best trials, or all."""
+    loggers: list[Literal["tensorboard", "mlflow"]] = []
+    """Libraries beside the run's own files in whose format trials are logged."""
 
     @property
     def search_space(self) -> SearchSpace:
         """The parsed ``space``."""
         return SearchSpace.parse(self.space)
+
+    def to_yaml(self) -> str:
+        """Return the whole spec, defaults filled in, as `parse_spec` reads it back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=100)
 
     def config(self, chosen: Mapping[str, Any], *, seed: int) -> TrainConfig:
         """Return the training that ``chosen`` hyperparameters and a seed make of this spec."""
@@ -125,6 +131,18 @@ def load_spec(path: Path, overrides: Iterable[str] = ()) -> SweepSpec:
     for override in overrides:
         _override(values, override)
     return parse_spec(values, str(path), _lines(text))
+
+
+def override_spec(spec: SweepSpec, overrides: Iterable[str]) -> SweepSpec:
+    """Return ``spec`` with ``key=value`` overrides applied.
+
+    Raises:
+        SpecError: An override breaks a rule.
+    """
+    values = yaml.safe_load(spec.to_yaml())
+    for override in overrides:
+        _override(values, override)
+    return parse_spec(values, "--set")
 
 
 def parse_spec(

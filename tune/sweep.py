@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import yaml
+
 from tune.ledger import Event
 from tune.schedulers import SCHEDULERS, Cut
-from tune.schema import FINISHED, Measurement, Status, Trial
+from tune.schema import FINISHED, Figures, Measurement, Status, Trial
 from tune.searchers import SEARCHERS
-from tune.spec import SpecError, SweepSpec
+from tune.space import Point
+from tune.spec import SpecError, SweepSpec, parse_spec
 
 
 class Sweep:
@@ -38,17 +41,15 @@ class Sweep:
         Raises:
             SpecError: Searcher or scheduler are unknown or do not go with the space.
         """
-        self.spec = spec
+        self._configure(spec)
         self.trials: dict[str, Trial] = {}
         self.stopping: str | None = None
         self._begun = False
         self._seconds_before = self._sat_down = self._now = 0.0
         self._fingerprint = fingerprint
         self._write = commit
-        self._space = spec.search_space
-        self._searcher = _make_searcher(spec)
-        self.scheduler = _make_scheduler(spec)
         self._proposals = 0
+        self._points: dict[str, Point] = {}
         self._exhausted = False
         self._finalists: list[str] | None = None
         self._waiting: list[str] = []
@@ -57,6 +58,12 @@ class Sweep:
         for event in events:
             self._apply(event)
         self._settle_all()
+
+    def _configure(self, spec: SweepSpec) -> None:
+        self.spec = spec
+        self._space = spec.search_space
+        self._searcher = _make_searcher(spec)
+        self.scheduler = _make_scheduler(spec)
 
     @property
     def finished(self) -> bool:
@@ -107,7 +114,12 @@ class Sweep:
 
     def begin(self) -> None:
         """Note that a process drives the sweep, for the first time or once more."""
-        self._commit({"event": "sweep_resumed" if self._begun else "sweep_started"})
+        kind = "sweep_resumed" if self._begun else "sweep_started"
+        self._commit({"event": kind, "spec": self.spec.to_yaml()})
+
+    def extend(self, spec: SweepSpec) -> None:
+        """Go on under a larger spec (see `tune.extend`); what was trained counts."""
+        self._commit({"event": "sweep_extended", "spec": spec.to_yaml()})
 
     def start(self, trial_id: str, devices: float) -> None:
         """Note that a worker has taken up a trial with this share of a GPU, or CPU cores."""
@@ -178,6 +190,7 @@ class Sweep:
                 self._apply_proposed(event)
             case "proposal_skipped":
                 self._proposals = event["proposal"] + 1
+                self._searcher.hear_proposed(str(event["proposal"]), event["point"])
             case "space_exhausted":
                 self._exhausted = True
             case "finalists_chosen":
@@ -191,10 +204,14 @@ class Sweep:
                 self._apply_ended(event)
             case "sweep_stopped":
                 self._interrupt(event["reason"])
+            case "sweep_extended":
+                self._apply_extended(parse_spec(yaml.safe_load(event["spec"]), "the ledger"))
             case "sweep_started" | "sweep_resumed":
+                if not self._begun:
+                    self._configure(parse_spec(yaml.safe_load(event["spec"]), "the ledger"))
                 self._begun = True
                 self._interrupt("its sweep was killed")
-                self._waiting = [one for one in self.trials if one in self._unfinished]
+                self._queue_unfinished()
 
     def _apply_proposed(self, event: Event) -> None:
         trial = Trial(**{key: event[key] for key in _PROPOSED}, id=event["trial"])
@@ -203,14 +220,40 @@ class Sweep:
         self._waiting.append(trial.id)
         if trial.phase == "search":
             self._proposals = event["proposal"] + 1
+            self._points[trial.id] = event["point"]
             self._searcher.hear_proposed(trial.id, event["point"])
+
+    def _apply_extended(self, spec: SweepSpec) -> None:
+        """Begin anew with a larger spec, and let its searcher and scheduler hear what is known."""
+        self._configure(spec)
+        self._exhausted, self._finalists = False, None
+        for trial in self.trials.values():
+            self._give_epochs(trial, spec.fixed.get("epochs", trial.epochs))
+            if trial.phase != "search":
+                continue
+            for measurement, value in zip(trial.measurements, self._curve(trial), strict=True):
+                self.scheduler.hear(trial.id, measurement.epoch, value)
+            if self._space.holds(self._points[trial.id]):
+                self._searcher.hear_proposed(trial.id, self._points[trial.id])
+                if trial.status in FINISHED:
+                    self._tell_end(trial)
+        self._queue_unfinished()
+
+    def _queue_unfinished(self) -> None:
+        self._waiting = [one for one in self.trials if one in self._unfinished]
+
+    def _give_epochs(self, trial: Trial, epochs: int) -> None:
+        """Let a trial that was trained whole, or has not ended, go on to ``epochs``."""
+        if trial.epochs < epochs and trial.status not in FINISHED - {Status.COMPLETED}:
+            trial.epochs, trial.config = epochs, {**trial.config, "epochs": epochs}
+            trial.status = Status.PENDING if trial.status is Status.COMPLETED else trial.status
+            self._unfinished.add(trial.id)
 
     def _apply_measurement(self, event: Event) -> None:
         trial = self.trials[event["trial"]]
-        values = {
-            name: math.nan if value is None else value for name, value in event["values"].items()
-        }
-        trial.measurements.append(Measurement(epoch=event["epoch"], values=values))
+        told = event["values"].items()
+        values = Figures({name: math.nan if value is None else value for name, value in told})
+        trial.measurements.append(Measurement(epoch=event["epoch"], values=values, time=event["time"]))
         trial.seconds += values["seconds"]
         for key in ("host", "device", "parameters"):
             setattr(trial, key, event.get(key, getattr(trial, key)))
@@ -226,9 +269,12 @@ class Sweep:
         if trial.id in self._waiting:
             self._waiting.remove(trial.id)
         if trial.phase == "search":
-            curve = [] if trial.status is Status.FAILED else self._curve(trial)
-            finite = [value for value in curve if math.isfinite(value)]
-            self._searcher.hear_ended(trial.id, finite, trial.status is Status.COMPLETED)
+            self._tell_end(trial)
+
+    def _tell_end(self, trial: Trial) -> None:
+        curve = [] if trial.status is Status.FAILED else self._curve(trial)
+        finite = [value for value in curve if math.isfinite(value)]
+        self._searcher.hear_ended(trial.id, finite, trial.status is Status.COMPLETED)
 
     def _interrupt(self, reason: str) -> None:
         for trial_id in self._unfinished:
@@ -284,6 +330,7 @@ class Sweep:
                     "event": "proposal_skipped",
                     "proposal": proposal,
                     "trial": config.trial_id(self._fingerprint),
+                    "point": point,
                 }
             )
 

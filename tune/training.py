@@ -116,22 +116,28 @@ class TrialTraining:
                 weights=result.weights(),
                 probabilities=result.probabilities,
             )
-        if self._stop_requested() or self._due():
-            self._save(with_state=not self._over)
-        elif self._over:
-            self._save(with_state=False)
+        if self._over or self._stop_requested() or self._due():
+            self._save(with_state=self._can_go_on)
         return result.epoch, result.values
 
     def close(self) -> None:
         """Write what a trial that ends here must leave; its state too if it is to go on later."""
         if self._result is not None:
-            self._save(with_state=self._stop_requested() and not self._over)
+            self._save(with_state=self._stop_requested() and self._can_go_on)
 
     @property
     def _over(self) -> bool:
         """True after the last epoch, and after one whose loss was not finite."""
         result = self._result
         return result is not None and (result.epoch >= self._config.epochs or result.diverged)
+
+    @property
+    def _can_go_on(self) -> bool:
+        """True if there may be a next epoch; at a constant rate a whole trial can be extended."""
+        result, config = self._result, self._config
+        if result is None or result.diverged:
+            return False
+        return result.epoch < config.epochs or not config.schedule_needs_epochs
 
     def _restore(self) -> dict[str, Any] | None:
         """Read the last checkpoint; one that is missing or damaged means a start from nothing."""

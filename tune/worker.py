@@ -1,5 +1,6 @@
 """The worker: one warm process per slot that trains one trial after another for Ray Tune."""
 
+import json
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -53,13 +54,13 @@ class Worker(ray.tune.Trainable):
         training = self._training
         assert training is not None, "Ray asked for a step between two trials"
         epoch, values = training.advance()
-        return {
-            "epoch": epoch,
-            **values,
+        worker = {
             "host": socket.gethostname(),
             "device": training.device,
             "parameters": training.parameters,
         }
+        # Ray would keep statistics of each number in a result; a list it takes as it is.
+        return {"epoch": epoch, "report": [dict(values), worker]}
 
     def cleanup(self) -> None:
         """Close the trial; also called when the process ends."""
@@ -68,4 +69,4 @@ class Worker(ray.tune.Trainable):
             self._training = None
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._training = self._make_training(config["trial"], config["config"])
+        self._training = self._make_training(config["trial"], json.loads(config["config"]))

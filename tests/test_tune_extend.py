@@ -1,0 +1,104 @@
+import pytest
+
+from tests.sweeps import play, small_spec
+from tests.test_tune_sweep import new_sweep
+from tune.extend import extended_spec
+from tune.run_directory import RunError
+from tune.schema import Status
+from tune.spec import SpecError
+
+NONE = {"name": "none"}
+
+
+def finish(spec):
+    sweep, ledger = new_sweep(spec)
+    play(sweep)
+    return sweep, ledger
+
+
+def grow(sweep, ledger, *overrides, samples=0):
+    """Extend a sweep and play it on; check that its ledger reads back to the same end."""
+    sweep.extend(extended_spec(sweep.spec, samples=samples, overrides=overrides))
+    assert not sweep.finished
+    play(sweep)
+    assert sweep.finished
+    again, _ = new_sweep(small_spec(), ledger)
+    assert again.trials == sweep.trials
+    assert again.spec == sweep.spec
+
+
+def test_a_grid_grows_by_values_and_trains_only_the_new_ones():
+    sweep, ledger = finish(small_spec(scheduler=NONE))
+    before = {one: len(trial.measurements) for one, trial in sweep.trials.items()}
+    grow(sweep, ledger, "space.kernel_size=[3, 5, 7, 9]")
+    assert len(sweep.trials) == 16
+    assert {one: len(sweep.trials[one].measurements) for one in before} == before
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_a_searcher_grows_by_samples(name):
+    sweep, ledger = finish(small_spec(searcher={"name": name, "samples": 4}))
+    grow(sweep, ledger, samples=5)
+    assert len(sweep.trials) == 9
+    assert sweep.spec.searcher.samples == 9
+
+
+def test_replicates_can_be_added():
+    sweep, ledger = finish(small_spec(replicates=1, finalists=2))
+    grow(sweep, ledger, "replicates=3")
+    assert sum(trial.phase == "finalist" for trial in sweep.trials.values()) == 4
+
+
+def test_whole_trials_go_on_to_more_epochs_and_stopped_ones_stay():
+    sweep, ledger = finish(small_spec())
+    stopped = [one for one, t in sweep.trials.items() if t.status is Status.EARLY_STOPPED]
+    assert stopped
+    grow(sweep, ledger, "fixed.epochs=20")
+    for one, trial in sweep.trials.items():
+        assert [m.epoch for m in trial.measurements] == list(range(1, len(trial.measurements) + 1))
+        if one in stopped:
+            assert trial.status is Status.EARLY_STOPPED
+        else:
+            assert trial.epochs == 20
+    assert any(len(trial.measurements) == 20 for trial in sweep.trials.values())
+
+
+def test_a_hyperparameter_that_was_at_its_default_is_not_trained_twice():
+    sweep, ledger = finish(small_spec(scheduler=NONE))
+    grow(sweep, ledger, "space.dropout=[0.0, 0.2]")
+    assert len(sweep.trials) == 24
+    assert any(event["event"] == "proposal_skipped" for event in ledger)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["fixed.learning_rate=0.1"], "fixed.learning_rate is part of what every trial is"),
+        (["fixed.epochs=2"], "epochs can only grow"),
+        (["seed=9"], "seed decides what a sweep is"),
+        (["objective.at=last"], "objective decides what a sweep is"),
+        (["searcher.name=random", "searcher.samples=3"], "the searcher cannot change"),
+    ],
+)
+def test_what_would_make_it_another_sweep_is_refused(overrides, message):
+    with pytest.raises(RunError, match=message):
+        extended_spec(small_spec(), samples=0, overrides=overrides)
+
+
+def test_epochs_under_a_schedule_cannot_grow():
+    fixed = {**small_spec().fixed, "lr_schedule": "cosine"}
+    with pytest.raises(RunError, match="only a constant learning rate"):
+        extended_spec(small_spec(fixed=fixed), samples=0, overrides=["fixed.epochs=20"])
+
+
+def test_samples_of_a_grid_and_fewer_samples_are_refused():
+    with pytest.raises(RunError, match="takes no samples"):
+        extended_spec(small_spec(), samples=3, overrides=())
+    spec = small_spec(searcher={"name": "random", "samples": 4})
+    with pytest.raises(RunError, match="samples can only grow"):
+        extended_spec(spec, samples=0, overrides=["searcher.samples=2"])
+
+
+def test_an_unknown_key_is_refused():
+    with pytest.raises(SpecError, match="'replicate'"):
+        extended_spec(small_spec(), samples=0, overrides=["replicate=3"])
