@@ -16,6 +16,7 @@ import ray.tune
 from benchmarks.harness import Result, in_process, resident_bytes
 from tune.engine import drive, ray_session
 from tune.ledger import Ledger
+from tune.loggers import Loggers
 from tune.progress import Progress
 from tune.schema import MEASURED, TIMINGS
 from tune.session import Chores, find_slots
@@ -44,6 +45,21 @@ class TrivialTraining:
         """Leave nothing."""
 
 
+class TrivialTrainings:
+    """Opens trivial trainings."""
+
+    def __call__(self, trial_id: str, config: Mapping[str, Any]) -> TrivialTraining:
+        """Open one."""
+        return TrivialTraining(trial_id, config)
+
+    def memory_request(self, _config: Mapping[str, Any]) -> None:
+        """Ask for no memory."""
+
+    def peak_bytes(self) -> int:
+        """Have taken no memory."""
+        return 0
+
+
 def ours(trials: int) -> dict[str, Any]:
     """Run the engine with ledger, tables and progress on."""
     spec = parse_spec(
@@ -61,12 +77,13 @@ def ours(trials: int) -> dict[str, Any]:
             sweep = Sweep(spec, fingerprint="none", commit=ledger.append)
             sweep.begin()
             with Progress(sweep) as progress:
-                watch = _Watch(sweep, Chores(run, sweep, ("a", "b"), progress))
+                chores = Chores(run, sweep, ("a", "b"), progress, Loggers(run, sweep))
+                watch = _Watch(sweep, chores)
                 drive(
                     sweep,
                     run=run,
                     slots=find_slots(spec),
-                    make_training=TrivialTraining,
+                    make_training=TrivialTrainings(),
                     on_step=watch.step,
                 )
     return watch.figures()

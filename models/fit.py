@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,7 @@ from models.predict import autocast, evaluate, predict_logits
 
 def fit(
     config: TrainConfig, data: DeviceDataset, *, state: Mapping[str, Any] | None = None
-) -> Iterator["EpochResult"]:
+) -> Generator["EpochResult", None, None]:
     """Train the network of ``config`` and yield a result after each epoch.
 
     Ends after ``config.epochs``, or after the first epoch whose loss is not finite. On one CPU

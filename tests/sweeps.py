@@ -65,7 +65,24 @@ class TrivialTraining:
         return int(self._file.read_text()) if self._file.exists() else 0
 
 
-def play(sweep, *, slots=1, steps=10**9):
+@dataclass(frozen=True, kw_only=True)
+class Factory:
+    """Opens trivial trainings of one kind; asks for no memory."""
+
+    kind: type
+    run: Path
+
+    def __call__(self, trial_id, config):
+        return self.kind(run=self.run, trial_id=trial_id, epochs=config["epochs"])
+
+    def memory_request(self, config):
+        return None
+
+    def peak_bytes(self):
+        return 0
+
+
+def play(sweep, *, slots=1, steps=10**9, on_step=lambda: None):
     """Drive a sweep without Ray: slots report in turn, one epoch each; stop after ``steps``."""
     live = []
     while steps > 0:
@@ -80,3 +97,4 @@ def play(sweep, *, slots=1, steps=10**9):
             if sweep.report(trial.id, epoch, figures(trial.id, epoch), worker):
                 live.remove(trial)
             steps -= 1
+            on_step()

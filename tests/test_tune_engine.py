@@ -1,16 +1,17 @@
 """The Ray adapter on a real Ray, with trainings that cost nothing."""
 
-import functools
 import os
 import signal
+import time
 from collections import Counter
 from dataclasses import dataclass
 
 import pytest
 
-from tests.sweeps import TrivialTraining, small_spec
+from tests.sweeps import Factory, TrivialTraining, small_spec
 from tune.engine import Slots, drive, ray_session
 from tune.ledger import Ledger
+from tune.memory import MemoryRequest, OutOfMemoryError
 from tune.schema import Status, read_events
 from tune.sweep import Sweep
 
@@ -23,15 +24,11 @@ def session():
         yield
 
 
-def trivial(kind, run, trial_id, config):
-    return kind(run=run, trial_id=trial_id, epochs=config["epochs"])
-
-
-def run_sweep(run, *, kind=TrivialTraining, slots=SLOTS, **changes):
+def run_sweep(run, *, kind=TrivialTraining, factory=Factory, slots=SLOTS, **changes):
     with Ledger(run) as ledger:
         sweep = Sweep(small_spec(**changes), fingerprint="f", commit=ledger.append)
         sweep.begin()
-        make_training = functools.partial(trivial, kind, run)
+        make_training = factory(kind=kind, run=run)
         drive(sweep, run=run, slots=slots, make_training=make_training)
         sweep.close()
     return sweep
@@ -116,3 +113,100 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path):
     deaths = [e["error"] for e in read_events(tmp_path) if e["event"] == "attempt_failed"]
     assert len(deaths) == 2
     assert all("died" in error for error in deaths)
+
+
+@dataclass(kw_only=True)
+class Hangs(TrivialTraining):
+    """Stands still once, after epoch 2."""
+
+    def advance(self):
+        mark = self.run / f"{self.trial_id}.hung"
+        if self._read() == 2 and not mark.exists():
+            mark.touch()
+            time.sleep(3600)
+        return super().advance()
+
+
+def test_a_trial_that_stands_still_is_killed_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("tune.watchdog.LEAST_SECONDS", 1.0)
+    monkeypatch.setattr("tune.watchdog.PATIENCE", 3)
+    sweep = run_sweep(
+        tmp_path, kind=Hangs, scheduler={"name": "none"}, space={"kernel_size": [3, 5]}
+    )
+    assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
+    assert sum(e["event"] == "attempt_failed" for e in read_events(tmp_path)) == 2
+    assert set(trained(tmp_path).values()) == {1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneCard(Factory):
+    """All trials on a card of 10 bytes, of which kernel size 3 takes 4 and 5 takes 9."""
+
+    def memory_request(self, config):
+        need = 4 if config["kernel_size"] == 3 else 9
+        name = f"{config['kernel_size']} {config['blocks']}"
+        return MemoryRequest(card="card", card_bytes=10, configuration_id=name, estimate=need)
+
+
+@dataclass(kw_only=True)
+class NotesWhen(Slow):
+    """Writes down when it begins and ends."""
+
+    def __post_init__(self):
+        self._note("begin")
+
+    def close(self):
+        self._note("end")
+
+    def _note(self, word):
+        with (self.run / "when.txt").open("a") as file:
+            file.write(f"{word} {self.trial_id}\n")
+
+
+def test_trials_share_a_card_as_far_as_its_memory_goes(tmp_path):
+    sweep = run_sweep(
+        tmp_path, kind=NotesWhen, factory=OneCard, scheduler={"name": "none"},
+        space={"blocks": [1, 2, 3], "kernel_size": [3, 5]},
+        fixed={**small_spec().fixed, "epochs": 2},
+    )  # fmt: skip
+    need = {one: 4 if t.config["kernel_size"] == 3 else 9 for one, t in sweep.trials.items()}
+    inside, most = set(), 0
+    for line in (tmp_path / "when.txt").read_text().splitlines():
+        word, trial = line.split()
+        (inside.add if word == "begin" else inside.discard)(trial)
+        most = max(most, sum(need[one] for one in inside))
+    assert sweep.finished
+    assert most <= 10
+
+
+@dataclass(kw_only=True)
+class TooBig(TrivialTraining):
+    """Kernel size 5 never fits, 3 only the second time."""
+
+    def advance(self):
+        mark = self.run / f"{self.trial_id}.tried"
+        if not mark.exists() or (self.run / f"{self.trial_id}.big").exists():
+            mark.touch()
+            raise OutOfMemoryError("tried to take 3 GiB more of 80 GiB")
+        return super().advance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BigKernels(Factory):
+    """Marks the trials with kernel size 5 as too big."""
+
+    def __call__(self, trial_id, config):
+        if config["kernel_size"] == 5:
+            (self.run / f"{trial_id}.big").touch()
+        return super().__call__(trial_id, config)
+
+
+def test_out_of_memory_is_tried_once_more_alone_and_then_infeasible(tmp_path):
+    sweep = run_sweep(
+        tmp_path, kind=TooBig, factory=BigKernels, scheduler={"name": "none"},
+        space={"kernel_size": [3, 5]},
+    )  # fmt: skip
+    status = {trial.config["kernel_size"]: trial.status for trial in sweep.trials.values()}
+    assert status == {3: Status.COMPLETED, 5: Status.INFEASIBLE}
+    big = next(t for t in sweep.trials.values() if t.status is Status.INFEASIBLE)
+    assert big.reason == "tried to take 3 GiB more of 80 GiB"

@@ -9,11 +9,19 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from tune.schema import LEDGER_FILE, MEASUREMENTS_FILE, TIMINGS, TRIALS_FILE, read_events
+from tune.schema import (
+    LEDGER_FILE,
+    MEASUREMENTS_FILE,
+    TIMINGS,
+    TRIALS_FILE,
+    read_events,
+    read_predictions,
+)
 
 SPEC = """
 name: small
@@ -187,6 +195,38 @@ def test_damage_is_repaired(sweeps, untouched):
     sweeps.finish("resume", moved)
     assert_equal_end(moved, untouched("grid"))
     assert read_events(moved)[-1]["event"] == "sweep_finished"
+
+
+def test_lost_predictions_are_made_again(sweeps, untouched):
+    run = sweeps.run_dir("lost")
+    shutil.copytree(untouched("grid"), run)
+    lost = sorted((run / "predictions").iterdir())[:3]
+    before = [read_predictions(run, path.stem) for path in lost]
+    for path in lost:
+        path.unlink()
+    (run / TRIALS_FILE).unlink()
+    errors = sweeps.finish("resume", run)
+    assert "made the predictions of 3 trials again" in errors
+    assert_equal_end(run, untouched("grid"))
+    for path, table in zip(lost, before, strict=True):
+        again = read_predictions(run, path.stem)
+        assert again.column("image_id").equals(table.column("image_id"))
+        ours, theirs = (np.vstack(one["probabilities"].to_pylist()) for one in (again, table))
+        # The same weights predict in a process with another number of threads.
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_finished_run_is_extended_and_trains_no_epoch_twice(sweeps, untouched):
+    run = sweeps.run_dir("extended")
+    shutil.copytree(untouched("grid"), run)
+    before = len(read_events(run))
+    errors = sweeps.finish("extend", run, "--set", "fixed.epochs=6")
+    assert "go on from their checkpoints" in errors
+    assert "trained anew" not in errors
+    measured = [e for e in read_events(run)[before:] if e["event"] == "measurement"]
+    assert {event["epoch"] for event in measured} == {5, 6}
+    trials = pq.read_table(run / TRIALS_FILE).to_pandas()
+    assert set(trials.loc[trials["status"] == "COMPLETED", "epochs_trained"]) == {6}
 
 
 def test_a_second_process_is_refused(sweeps):

@@ -9,7 +9,32 @@ from tune.spec import SpecError
 from tune.sweep import Sweep
 
 WORKER = {"host": "here", "device": "cpu", "parameters": 7}
-SEARCHERS = [{"name": "grid"}, {"name": "random", "samples": 9}, {"name": "tpe", "samples": 14}]
+RANGES = {
+    "space": {
+        "blocks": {"low": 1, "high": 6},
+        "dropout": {"low": 0.0, "high": 0.5},
+        "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+    }
+}
+NO_SCHEDULER = {"scheduler": {"name": "none"}}
+TWO_OBJECTIVES = {
+    **NO_SCHEDULER,
+    "objective": [{"metric": "val_accuracy"}, {"metric": "device_seconds", "mode": "min"}],
+}
+SEARCHERS = {
+    "grid": {"searcher": {"name": "grid"}},
+    "random": {"searcher": {"name": "random", "samples": 9}},
+    "sobol": {"searcher": {"name": "sobol", "samples": 9}},
+    "tpe": {"searcher": {"name": "tpe", "samples": 14}},
+    "gp": {"searcher": {"name": "gp", "samples": 12}, **NO_SCHEDULER, **RANGES},
+    "cmaes": {"searcher": {"name": "cmaes", "samples": 16, "population": 4}, **RANGES},
+    "nsga2": {"searcher": {"name": "nsga2", "samples": 12, "population": 3}, **TWO_OBJECTIVES},
+    "two objectives": {"searcher": {"name": "tpe", "samples": 12}, **TWO_OBJECTIVES},
+    "median": {
+        "searcher": {"name": "tpe", "samples": 14},
+        "scheduler": {"name": "median", "grace_period": 2},
+    },
+}
 
 
 def new_sweep(spec, events=()):
@@ -44,10 +69,10 @@ def test_asha_stops_trials_and_says_why():
     assert sweep.incumbent.status is Status.COMPLETED
 
 
-@pytest.mark.parametrize("searcher", SEARCHERS, ids=lambda searcher: searcher["name"])
-@pytest.mark.parametrize("cut", [1, 2, 5, 17, 30, 41])
+@pytest.mark.parametrize("searcher", SEARCHERS)
+@pytest.mark.parametrize("cut", [1, 2, 5, 17, 30, 41, 100])
 def test_a_sweep_read_back_from_its_ledger_goes_on_as_if_never_stopped(searcher, cut):
-    spec = small_spec(searcher=searcher, replicates=2, finalists=2)
+    spec = small_spec(**SEARCHERS[searcher], replicates=2, finalists=2)
     untouched, ledger = new_sweep(spec)
     play(untouched)
     first, kept = new_sweep(spec)
@@ -63,9 +88,9 @@ def test_a_sweep_read_back_from_its_ledger_goes_on_as_if_never_stopped(searcher,
     ]
 
 
-@pytest.mark.parametrize("searcher", SEARCHERS, ids=lambda searcher: searcher["name"])
+@pytest.mark.parametrize("searcher", SEARCHERS)
 def test_any_prefix_of_a_ledger_can_be_read_and_finished(searcher):
-    spec = small_spec(searcher=searcher, replicates=2, finalists=1)
+    spec = small_spec(**SEARCHERS[searcher], replicates=2, finalists=1)
     sweep, ledger = new_sweep(spec)
     play(sweep, slots=2)
     for length in range(0, len(ledger), 5):
@@ -179,7 +204,7 @@ def test_a_spent_budget_is_told():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"searcher": {"name": "gird"}}, "searcher must be one of grid, random, tpe"),
+        ({"searcher": {"name": "gird"}}, "searcher must be one of grid, random, sobol, tpe"),
         ({"scheduler": {"name": "hyper"}}, "scheduler must be one of none, asha"),
         ({"searcher": {"name": "tpe"}}, "add samples: N"),
         ({"searcher": {"name": "grid", "samples": 3}}, "leave samples out"),

@@ -99,24 +99,25 @@ def _status(parsed: argparse.Namespace) -> int:
     elif parsed.json:
         print(json.dumps(run_status(parsed.run)))
     else:
-        print_status([run_status(parsed.run)])
+        print_status(parsed.run)
     return 0
 
 
 def _list(_parsed: argparse.Namespace) -> int:
-    from tune.print import print_status
+    from tune.print import print_runs
     from tune.run_directory import RUNS
     from tune.status import list_runs
 
-    print_status(list_runs(RUNS))
+    print_runs(list_runs(RUNS))
     return 0
 
 
 def _stop(parsed: argparse.Namespace) -> int:
     from tune.status import request_stop
 
-    request_stop(parsed.run)
-    print(f"{parsed.run} will stop at the end of the epochs that are being trained")
+    request_stop(parsed.run, parsed.trial)
+    what = parsed.run if parsed.trial is None else f"trial {parsed.trial} of {parsed.run}"
+    print(f"{what} will stop at the end of the epoch that is being trained")
     return 0
 
 
@@ -175,7 +176,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--watch", action="store_true", help="show it anew every second")
     add("list", _list, "Show how every run below runs/ stands.", "list")
-    _add_run(add("stop", _stop, "Ask a running sweep to checkpoint and stop.", "stop runs/quick"))
+    command = add("stop", _stop, "Ask a running sweep to checkpoint and stop.", "stop runs/quick")
+    _add_run(command)
+    command.add_argument("--trial", metavar="ID", help="end this one trial early instead")
     return parser
 
 

@@ -18,7 +18,8 @@ from ray.tune.search import Searcher as RaySearcher
 
 from tune.schema import ERRORS_DIR, RAY_DIR
 from tune.sweep import Sweep
-from tune.worker import MakeTraining, Worker
+from tune.watchdog import Watchdog
+from tune.worker import GATE_PREFIX, MakeTraining, Worker
 
 _RAY_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -115,8 +116,22 @@ class _Bridge:
     slots: Slots
     run: Path
     on_step: Callable[[], None]
-    live: set[str] = field(default_factory=set)
-    """Trials that Ray holds at present."""
+    live: dict[str, RayTrial | None] = field(default_factory=dict)
+    """Trials that Ray holds at present; None until it has started one."""
+    watchdog: Watchdog = field(default_factory=Watchdog)
+
+    def end(self, trial_id: str) -> None:
+        """Give the trial's slot to the next one."""
+        self.live.pop(trial_id, None)
+        self.watchdog.end(trial_id)
+
+    def kill_stuck(self) -> None:
+        """Kill the workers of trials that stand still; Ray starts them again elsewhere."""
+        for trial_id in self.watchdog.stuck():
+            self.watchdog.end(trial_id)
+            trial = self.live[trial_id]
+            if trial is not None and trial.temporary_state.ray_actor is not None:
+                ray.kill(trial.temporary_state.ray_actor)
 
     def __deepcopy__(self, _memo: Any) -> "_Bridge":
         return self  # Ray copies searchers and callbacks, but there is only one sweep.
@@ -143,9 +158,10 @@ class _Proposals(RaySearcher):
         if trial is None:
             over = sweep.finished or sweep.stopping is not None
             return RaySearcher.FINISHED if over else None
-        live.add(trial.id)
+        live[trial.id] = None
         # As one string, because Ray copies and flattens a mapping many times over.
-        return {"trial": trial.id, "config": json.dumps(trial.config)}
+        alone = trial.id in sweep.alone
+        return {"trial": trial.id, "config": json.dumps(trial.config), "alone": alone}
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         pass  # The sweep has heard each measurement.
@@ -165,7 +181,11 @@ class _Decisions(FIFOScheduler):
         self._bridge = bridge
 
     def on_trial_result(self, _controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        if "out_of_memory" in result:
+            self._bridge.sweep.out_of_memory(_trial_id(trial), result["out_of_memory"])
+            return str(TrialScheduler.STOP)
         values, worker = result["report"]
+        self._bridge.watchdog.hear(_trial_id(trial), values["seconds"])
         stop = self._bridge.sweep.report(_trial_id(trial), result["epoch"], values, worker)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
@@ -177,19 +197,24 @@ class _Events(ray.tune.Callback):
         self._bridge = bridge
 
     def on_step_end(self, **_: Any) -> None:
+        self._bridge.kill_stuck()
         self._bridge.on_step()
 
     def on_trial_start(self, *, trial: RayTrial, **_: Any) -> None:
+        self._bridge.live[_trial_id(trial)] = trial
         self._bridge.sweep.start(_trial_id(trial), self._bridge.slots.devices)
 
     def on_trial_recover(self, *, trial: RayTrial, **_: Any) -> None:
+        self._bridge.watchdog.end(_trial_id(trial))
+        _give_back_memory(_trial_id(trial))
         self._bridge.sweep.retry(_trial_id(trial), self._keep_error(trial))
 
     def on_trial_complete(self, *, trial: RayTrial, **_: Any) -> None:
-        self._bridge.live.discard(_trial_id(trial))
+        self._bridge.end(_trial_id(trial))
 
     def on_trial_error(self, *, trial: RayTrial, **_: Any) -> None:
-        self._bridge.live.discard(_trial_id(trial))
+        self._bridge.end(_trial_id(trial))
+        _give_back_memory(_trial_id(trial))
         self._bridge.sweep.fail(_trial_id(trial), self._keep_error(trial))
 
     def _keep_error(self, trial: RayTrial) -> str:
@@ -203,6 +228,13 @@ class _Events(ray.tune.Callback):
         # A traceback ends with what was raised; a death of the process begins with it.
         gist = lines[-1] if "ray::" in lines[0] else lines[0]
         return f"{gist} (all of it in {ERRORS_DIR}/{path.name})"
+
+
+def _give_back_memory(trial_id: str) -> None:
+    """Free what a trial holds of any card: its worker may have died before it could."""
+    for name in ray.util.list_named_actors():
+        if name.startswith(GATE_PREFIX):
+            ray.get_actor(name).leave.remote(trial_id)
 
 
 def _trial_id(trial: RayTrial) -> str:

@@ -248,4 +248,4 @@ _LOGGERS: dict[str, tuple[str, str, Callable[[Path, SweepSpec], Logger]]] = {
     "tensorboard": ("tensorboard", "tensorboard", TensorBoardLogger),
     "mlflow": ("mlflow-skinny", "mlruns", MLflowLogger),
 }
-"""Name in the spec, which is the library's module → its package, its folder in a run, its logger."""
+"""Name in the spec, which is the library's module → package, folder in a run, logger."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from data_prep.manifest import DatasetManifest
-from models.build import build_model, count_parameters
 from models.config import TrainConfig
+from models.cost import TrainingCost, training_cost
 from tune.keeping import BEST_TRIALS
-from tune.searchers import SEARCHERS
+from tune.schedulers import Scheduler
+from tune.searchers.registry import make_searcher
 from tune.spec import SweepSpec
 from tune.sweep import Sweep
 
@@ -24,17 +24,10 @@ SUSTAINED = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedConfiguration:
-    """What one configuration would take."""
+    """One configuration and what it would take."""
 
-    name: str
     config: TrainConfig
-    parameters: int
-    flop_per_picture: int
-    """Floating-point operations of one picture's forward pass."""
-    memory_bytes: int
-    """Weights, gradients and optimiser state, and the activations of one batch."""
-    checkpoint_bytes: int
-    """``last.pt`` and ``best.pt`` together."""
+    cost: TrainingCost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +47,18 @@ class Plan:
 def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Plan:
     """Work out what ``spec`` would take on this machine."""
     sweep = Sweep(spec, fingerprint=manifest.fingerprint)
-    planned = tuple(_plan(config, manifest) for config in _configurations(spec))
+    classes, shape = len(manifest.classes), manifest.image_shape
+    planned = tuple(
+        PlannedConfiguration(
+            config=config, cost=training_cost(config, classes=classes, image_shape=shape)
+        )
+        for config in _configurations(spec)
+    )
     trials = sweep.expected or len(planned)
-    shares = [_trained_share(sweep.scheduler.rungs, one.config.epochs, spec) for one in planned]
+    shares = [_trained_share(sweep.scheduler, one.config.epochs) for one in planned]
     pictures = sum(manifest.counts["train"].values())
     flop = sum(
-        BACKWARD * one.flop_per_picture * pictures * one.config.epochs * share
+        BACKWARD * one.cost.flop_per_picture * pictures * one.config.epochs * share
         for one, share in zip(planned, shares, strict=True)
     )
     replicated = trials / max(1, len(planned))
@@ -76,7 +75,7 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
 
 def _configurations(spec: SweepSpec) -> Iterator[TrainConfig]:
     space = spec.search_space
-    searcher = SEARCHERS[spec.searcher.name](spec.searcher, space, spec.seed)
+    searcher = make_searcher(spec)
     for number in itertools.count():
         point = searcher.propose(number)
         if point is None:
@@ -85,52 +84,19 @@ def _configurations(spec: SweepSpec) -> Iterator[TrainConfig]:
         yield spec.config(space.at(point), seed=spec.seed)
 
 
-def _plan(config: TrainConfig, manifest: DatasetManifest) -> PlannedConfiguration:
-    classes, shape = len(manifest.classes), manifest.image_shape
-    parameters = count_parameters(config, classes=classes, image_shape=shape)
-    flop, activations = _forward(config, classes, shape)
-    state = 4 * parameters * (4 if config.optimizer != "sgd" else 3)
-    return PlannedConfiguration(
-        name=config.name,
-        config=config,
-        parameters=parameters,
-        flop_per_picture=flop,
-        memory_bytes=state + 4 * activations * config.batch_size,
-        checkpoint_bytes=state,
-    )
-
-
-def _forward(config: TrainConfig, classes: int, shape: tuple[int, int]) -> tuple[int, int]:
-    """Count a forward pass of one picture: its operations, and the numbers that its layers give."""
-    outputs = 0
-
-    def count(_module: object, _inputs: object, output: torch.Tensor) -> None:
-        nonlocal outputs
-        outputs += output.numel()
-
-    with torch.device("meta"):
-        model = build_model(config, classes=classes, image_shape=shape).eval()
-        for module in model.modules():
-            if not list(module.children()):
-                module.register_forward_hook(count)
-        with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, 1, *shape))
-    return int(counter.get_total_flops()), outputs
-
-
-def _trained_share(rungs: tuple[int, ...], epochs: int, spec: SweepSpec) -> float:
-    """Share of its epochs that a trial is expected to train: one of η passes each rung."""
+def _trained_share(scheduler: Scheduler, epochs: int) -> float:
+    """Share of its epochs that a trial is expected to train."""
     trained, share, before = 0.0, 1.0, 0
-    for end in (*(rung for rung in rungs if rung < epochs), epochs):
+    for end in (*(rung for rung in scheduler.rungs if rung < epochs), epochs):
         trained += share * (end - before)
-        share, before = share / spec.scheduler.reduction_factor, end
+        share, before = share * scheduler.survivors, end
     return trained / epochs
 
 
 def _disk(
     spec: SweepSpec, planned: tuple[PlannedConfiguration, ...], trials: int, cores: int
 ) -> int:
-    largest = max((one.checkpoint_bytes for one in planned), default=0)
+    largest = max((one.cost.checkpoint_bytes for one in planned), default=0)
     if spec.keep == "all":
         return largest * trials
     kept = trials if spec.scheduler.name == "none" else BEST_TRIALS + spec.finalists

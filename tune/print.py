@@ -2,34 +2,40 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from data_prep.manifest import DatasetManifest
-from tune.plan import Plan
-from tune.spec import SweepSpec
-from tune.status import run_status
-from tune.sweep import Sweep
+from tune.progress import clock
+from tune.status import RunWatch, run_status
+
+if TYPE_CHECKING:  # A plan counts networks with torch, for which a status need not wait.
+    from data_prep.manifest import DatasetManifest
+    from tune.plan import Plan
+    from tune.spec import SweepSpec
+    from tune.sweep import Sweep
 
 _MOST_ROWS = 40
+_BARS = "▁▂▃▄▅▆▇█"
+_CURVE_WIDTH = 50
+"""Most bars that a curve is drawn with."""
 
 
-def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
+def print_plan(plan: "Plan", spec: "SweepSpec", manifest: "DatasetManifest") -> None:
     """Print a plan: a table of configurations and the sums below it."""
     table = _table("configuration", "parameters", "MFLOP/picture", "memory", "checkpoint")
     for one in plan.configurations[:_MOST_ROWS]:
         table.add_row(
-            one.name,
-            f"{one.parameters:,}",
-            f"{one.flop_per_picture / 1e6:.0f}",
-            _size(one.memory_bytes),
-            _size(one.checkpoint_bytes),
+            one.config.name,
+            f"{one.cost.parameters:,}",
+            f"{one.cost.flop_per_picture / 1e6:.0f}",
+            _size(one.cost.memory_bytes),
+            _size(one.cost.checkpoint_bytes),
         )
     console = Console()
     console.print(table)
@@ -49,7 +55,7 @@ def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
     )
 
 
-def last_line(run: Path, sweep: Sweep) -> str:
+def last_line(run: Path, sweep: "Sweep") -> str:
     """Say in one line how a sitting ended."""
     counts = Counter(trial.status for trial in sweep.trials.values())
     parts = ", ".join(f"{count} {status.lower()}" for status, count in sorted(counts.items()))
@@ -63,20 +69,74 @@ def last_line(run: Path, sweep: Sweep) -> str:
     return f"{line}; {sweep.stopping}; go on with `python -m tune resume {run}`"
 
 
-def print_status(statuses: Sequence[dict[str, Any]]) -> None:
+def print_runs(statuses: Sequence[dict[str, Any]]) -> None:
     """Print one row per run."""
     Console().print(_status_table(statuses))
 
 
+def print_status(run: Path) -> None:
+    """Print how one run stands."""
+    Console().print(_status_view(run_status(run)))
+
+
 def watch_status(run: Path) -> None:
     """Show a run's status anew every second until nobody works on it any more."""
+    watch = RunWatch(run)
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
-            status = run_status(run)
-            live.update(Group(_status_table([status])), refresh=True)
+            status = watch.status()
+            live.update(_status_view(status), refresh=True)
             if not status["running"]:
                 return
             time.sleep(1)
+
+
+def _status_view(status: dict[str, Any]) -> Group:
+    lines = [Text(line) for line in _status_lines(status)]
+    trials = [_trials_table(status["running_trials"])] if status["running_trials"] else []
+    return Group(_status_table([status]), *lines, *trials)
+
+
+def _status_lines(status: dict[str, Any]) -> Iterator[str]:
+    if status["best"]:
+        yield f"best: trial {status['best']['id']}  {sparkline(status['curve'])}"
+    if status["running"]:
+        left = status["seconds_left"]
+        yield (
+            f"speed: {status['images_per_second']:,.0f} pictures/s, "
+            f"{status['epochs_per_hour']:,.0f} epochs/h; "
+            + ("time left not known yet" if left is None else f"about {clock(left)} left")
+        )
+    for unit, budget in status["budget"].items():
+        if budget["limit"] is not None:
+            yield f"budget: {budget['spent']:.2f} of {budget['limit']:g} {unit.replace('_', '-')}"
+
+
+def sparkline(curve: Sequence[float | None]) -> str:
+    """Draw a curve in one line of bars, its range beside it; a figure that is None is a space."""
+    finite = [value for value in curve if value is not None]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+    step = max(1, -(-len(curve) // _CURVE_WIDTH))
+    bars = "".join(
+        " " if value is None else _BARS[round((value - low) / ((high - low) or 1) * 7)]
+        for value in curve[::-step][::-1]
+    )
+    return f"{bars} {low:.4f} to {high:.4f} in {len(curve)} epochs"
+
+
+def _trials_table(trials: Sequence[dict[str, Any]]) -> Table:
+    table = _table("running", "trial", "epoch", "best", "pictures/s")
+    for trial in trials:
+        table.add_row(
+            trial["id"],
+            f"{trial['name']} seed {trial['seed']}",
+            f"{trial['epoch']}/{trial['epochs']}",
+            "–" if trial["value"] is None else f"{trial['value']:.4f}",
+            "–" if trial["images_per_second"] is None else f"{trial['images_per_second']:,.0f}",
+        )
+    return table
 
 
 def _status_table(statuses: Sequence[dict[str, Any]]) -> Table:

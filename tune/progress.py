@@ -57,6 +57,10 @@ class Progress:
         if self._live.is_started:
             self._live.update(self._table(), refresh=True)
 
+    def tell(self, words: str) -> None:
+        """Print a line above the table."""
+        self._console.print(words, highlight=False, soft_wrap=True)
+
     def _line(self, trial: Trial) -> Text:
         of = f"/{self._sweep.expected}" if self._sweep.expected else ""
         value = self._sweep.objective(trial)
@@ -98,11 +102,11 @@ class Progress:
             value = sweep.objective(sweep.incumbent)
             parts.append(f"best {value:.4f} {sweep.incumbent.name}")
         elapsed = time.monotonic() - self._started
-        parts.append(f"{_clock(elapsed)} gone")
+        parts.append(f"{clock(elapsed)} gone")
         ended = len(self._told) - self._before
         if sweep.expected and ended:
             left = (sweep.expected - len(self._told)) * elapsed / ended
-            parts.append(f"about {_clock(left)} left")
+            parts.append(f"about {clock(left)} left")
         if sweep.stopping:
             parts.append(f"stopping: {sweep.stopping}")
         return " · ".join(parts)
@@ -117,7 +121,8 @@ _STYLES = {
 }
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Write seconds as hours, minutes and seconds."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -29,7 +29,8 @@ RAY_DIR = "ray"
 ERRORS_DIR = "errors"
 """Whole tracebacks of failed attempts, a file per trial."""
 STOP_FILE = "stop"
-"""While this file is there, workers write a checkpoint after each epoch and the sweep stops."""
+"""While this file is there, workers write a checkpoint after each epoch and the sweep stops.
+With ``-`` and a trial's id after its name, it asks for that trial alone to end."""
 LEASE_FILE = "lease.json"
 
 METRICS = (
@@ -43,6 +44,9 @@ METRICS = (
     "val_micro_f1",
 )
 """What is measured on the validation split after each epoch."""
+
+COSTS = ("parameters", "device_seconds")
+"""Columns of the trials table that may be a further objective of a sweep."""
 
 MEASURED = ("train_loss", "train_accuracy", *METRICS, "learning_rate")
 """Every figure of one epoch that decides or describes a result; equal on every repetition."""
@@ -145,6 +149,11 @@ class Trial:
     def ended(self) -> bool:
         """True if a resumed sweep leaves it as it is."""
         return self.status in FINISHED
+
+    @property
+    def device_seconds(self) -> float:
+        """Seconds that it trained, times the share of a GPU or the CPU cores that it held."""
+        return self.seconds * self.devices
 
     @property
     def last(self) -> Measurement | None:

@@ -13,11 +13,14 @@ from types import FrameType
 import ray
 
 from data_prep.reader import ImageDataset, read_dataset
+from tune.disk import SPARE_BYTES, check_space, needed_bytes, wait_for_space
 from tune.engine import Slots, drive, ray_session
 from tune.extend import extended_spec, what_counts
 from tune.keeping import Keeper
 from tune.ledger import Ledger
+from tune.loggers import Loggers, require_loggers
 from tune.progress import Progress
+from tune.repair import repair
 from tune.run_directory import (
     RunError,
     create_run,
@@ -31,9 +34,12 @@ from tune.spec import Resources, SweepSpec
 from tune.sweep import Sweep
 from tune.tables import write_tables
 from tune.training import TrainingFactory
+from tune.warm_start import read_warm_start
 
 _TABLES_SHARE = 0.02
 """Most of a sitting's time that writing tables on the way may take."""
+_MOST_PER_GPU = 8
+"""Most workers on one GPU; each holds a core and its own context on the card."""
 _LOOK_SECONDS = 0.2
 """How often stop requests are looked for and progress is shown."""
 
@@ -44,10 +50,14 @@ def start(spec: SweepSpec, root: Path) -> tuple[Path, Sweep]:
     Raises:
         FileNotFoundError: There is no dataset at ``spec.data``.
         RunError: A run of this name is there already.
-        SpecError: Searcher, scheduler and space do not go together.
+        SpecError: Searcher, scheduler, space and warm start do not go together.
     """
     dataset = read_dataset(Path(spec.data))
     Sweep(spec, fingerprint=dataset.manifest.fingerprint)  # Refuses a bad spec before a file is.
+    read_warm_start(spec, dataset.manifest.fingerprint)
+    require_loggers(spec)
+    root.mkdir(exist_ok=True)
+    check_space(root, SPARE_BYTES)
     run = create_run(root, spec, dataset.manifest)
     return run, sit(run, spec, dataset)
 
@@ -112,9 +122,14 @@ def sit(
         )
         if larger is not None:
             _extend(run, sweep, larger)
+        for line in repair(run, sweep, dataset):
+            print(f"{run}: {line}", file=sys.stderr)
+        loggers = Loggers(run, sweep)
         if not sweep.finished:
-            _drive(run, sweep, dataset)
-        (run / STOP_FILE).unlink(missing_ok=True)
+            _drive(run, sweep, dataset, loggers)
+        loggers.close()
+        for request in run.glob(f"{STOP_FILE}*"):
+            request.unlink()
         write_spec(run, sweep.spec)
         write_tables(run, sweep, dataset.manifest.classes)
         Keeper(run, sweep).sweep_up()
@@ -127,8 +142,9 @@ def _extend(run: Path, sweep: Sweep, larger: SweepSpec) -> None:
     print(f"{run}: {what_counts(run, before, sweep)}", file=sys.stderr)
 
 
-def _drive(run: Path, sweep: Sweep, dataset: ImageDataset) -> None:
+def _drive(run: Path, sweep: Sweep, dataset: ImageDataset, loggers: Loggers) -> None:
     sweep.begin()
+    _warm_up(sweep, dataset.manifest.fingerprint)
     (run / STOP_FILE).unlink(missing_ok=True)
     store_bytes = max(200_000_000, 3 * dataset.pixels.nbytes)
     with ray_session(object_store_bytes=store_bytes), Progress(sweep) as progress:
@@ -140,23 +156,31 @@ def _drive(run: Path, sweep: Sweep, dataset: ImageDataset) -> None:
             threads=max(1, int(slots.cpus)),
             load_dataset=functools.partial(ray.get, ray.put(dataset)),
         )
-        chores = Chores(run, sweep, dataset.manifest.classes, progress)
+        chores = Chores(run, sweep, dataset.manifest.classes, progress, loggers)
         with _stop_on_signals(sweep, run):
             drive(sweep, run=run, slots=slots, make_training=factory, on_step=chores.do)
     sweep.close()
 
 
+def _warm_up(sweep: Sweep, fingerprint: str) -> None:
+    """Enter another run's results into the ledger, unless they are there already."""
+    if sweep.known is None and (warm := read_warm_start(sweep.spec, fingerprint)) is not None:
+        sweep.warm_start(warm.run, warm.trials, unfit=warm.unfit)
+        print(warm, file=sys.stderr)
+
+
 def find_slots(spec: SweepSpec) -> Slots:
     """Return how many trials run at once on the connected Ray, and with what each.
 
-    By default a GPU each where there are any, else a CPU core each: trials side by side on one
-    thread train more pictures a second than one after another on many.
+    By default a CPU core each: trials side by side on one thread train more pictures a second than
+    one after another on many. Where there are GPUs several share each; its memory decides how many
+    of them train at a time.
     """
     have = ray.cluster_resources()
     cores, gpus = have.get("CPU", 1.0), have.get("GPU", 0.0)
     asked = spec.resources
     if isinstance(asked, str):
-        asked = Resources(gpus=1) if gpus else Resources(cpus=1)
+        asked = Resources(gpus=1 / _per_gpu(cores / gpus)) if gpus else Resources(cpus=1)
     fit = int(cores // asked.cpus)
     if asked.gpus:
         fit = min(fit, int(gpus / asked.gpus))
@@ -169,16 +193,26 @@ def find_slots(spec: SweepSpec) -> Slots:
     return Slots(cpus=asked.cpus, gpus=asked.gpus, count=count)
 
 
+def _per_gpu(cores: float) -> int:
+    return max(1, min(_MOST_PER_GPU, int(cores)))
+
+
 class Chores:
-    """What is done beside the trials: progress, tables, disk, budget, stop requests."""
+    """What is done beside the trials: progress, logs, tables, disk, budget, stop requests."""
 
     def __init__(
-        self, run: Path, sweep: Sweep, classes: tuple[str, ...], progress: Progress
+        self,
+        run: Path,
+        sweep: Sweep,
+        classes: tuple[str, ...],
+        progress: Progress,
+        loggers: Loggers,
     ) -> None:
         self._run = run
         self._sweep = sweep
         self._classes = classes
         self._progress = progress
+        self._loggers = loggers
         self._keeper = Keeper(run, sweep)
         self._next_look = 0.0
         self._next_tables = 0.0
@@ -189,7 +223,14 @@ class Chores:
         if now < self._next_look:
             return
         self._look_for_a_stop()
+        wait_for_space(
+            self._run,
+            needed_bytes(self._sweep),
+            tell=self._progress.tell,
+            give_up=self._asked_to_stop,
+        )
         self._progress.update()
+        self._loggers.update()
         self._keeper.tidy()
         if now >= self._next_tables:
             write_tables(self._run, self._sweep, self._classes)
@@ -197,7 +238,13 @@ class Chores:
             self._next_tables = now + max(5.0, took / _TABLES_SHARE)
         self._next_look = time.monotonic() + _LOOK_SECONDS
 
+    def _asked_to_stop(self) -> bool:
+        self._look_for_a_stop()
+        return self._sweep.stopping is not None
+
     def _look_for_a_stop(self) -> None:
+        for request in self._run.glob(f"{STOP_FILE}-*"):
+            self._stop_trial(request)
         if self._sweep.stopping is not None:
             return
         if (self._run / STOP_FILE).exists():
@@ -205,6 +252,13 @@ class Chores:
         elif spent := self._sweep.budget_spent():
             self._sweep.stop(spent)
             (self._run / STOP_FILE).touch()
+
+    def _stop_trial(self, request: Path) -> None:
+        trial = self._sweep.trials.get(request.name.removeprefix(f"{STOP_FILE}-"))
+        if trial is None or trial.ended:
+            request.unlink()
+        else:
+            self._sweep.stop_trial(trial.id, "stopped by hand")
 
 
 @contextmanager

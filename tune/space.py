@@ -16,6 +16,12 @@ class Choice:
 
     values: tuple[Scalar, ...]
 
+    def holds(self, value: object) -> bool:
+        """True if ``value`` is one of these; True and 1 are told apart."""
+        return any(
+            one == value and isinstance(one, bool) == isinstance(value, bool) for one in self.values
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
@@ -39,6 +45,15 @@ class Range:
         step = self.step or 1
         count = int((self.high - self.low) / step + 1e-9) + 1
         return tuple(self.low + index * step for index in range(count))
+
+    def holds(self, value: object) -> bool:
+        """True if ``value`` is a number of this range."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        if self.whole and value != int(value):
+            return False
+        on_step = self.step is None or min(abs(value - one) for one in self.values or ()) < 1e-9
+        return self.low <= value <= self.high and on_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +157,31 @@ class SearchSpace:
             chosen[name] = tie.follow(chosen[tie.source])
         return {name: chosen[name] for name in (*self.entries, *chosen) if name in chosen}
 
+    def point(self, chooser: Chooser) -> Point:
+        """Walk the space, ask ``chooser`` at each free choice, and return what it chose."""
+        point: Point = {}
+
+        def note(path: str, domain: Domain) -> Scalar:
+            point[path] = chooser(path, domain)
+            return point[path]
+
+        self.choose(note)
+        return point
+
+    def locate(self, hyperparameters: Mapping[str, Any]) -> Point | None:
+        """Return the point whose free choices have these values, or None if there is none."""
+
+        def find(path: str, domain: Domain) -> Scalar:
+            value: Scalar = hyperparameters[path.rpartition(".")[2]]
+            if not domain.holds(value):
+                raise LookupError(path)
+            return value
+
+        try:
+            return self.point(find)
+        except LookupError:
+            return None
+
     def at(self, point: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Return the hyperparameters at a point of the space."""
         return self.choose(lambda path, _domain: point[path])
@@ -164,7 +204,7 @@ class SearchSpace:
         except KeyError:
             return False
         return domains.keys() == point.keys() and all(
-            _within(point[path], domain) for path, domain in domains.items()
+            domain.holds(point[path]) for path, domain in domains.items()
         )
 
     def grid(self) -> Iterator[Point]:
@@ -223,13 +263,6 @@ def _every_value(path: str, domain: Domain) -> Sequence[Scalar]:
             "list its values, give it a step, or take another searcher"
         )
     return domain.values
-
-
-def _within(value: Scalar, domain: Domain) -> bool:
-    if domain.values is not None:
-        return value in domain.values
-    assert isinstance(domain, Range)
-    return isinstance(value, int | float) and domain.low <= value <= domain.high
 
 
 def _extremes(domain: Domain) -> Sequence[Scalar]:

@@ -5,13 +5,21 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from models.config import TrainConfig
-from tune.schema import METRICS
+from tune.schema import COSTS, METRICS
 from tune.space import SearchSpace
 
 
@@ -27,7 +35,7 @@ class Objective(_Part):
     """What makes one trial better than another."""
 
     metric: str = "val_accuracy"
-    """One of the measured metrics."""
+    """One of the measured metrics; a second objective may be a cost, a column of the trials."""
     mode: Literal["max", "min"] = "max"
     at: Literal["best", "last"] = "best"
     """The epoch that counts: the trial's best (the study's way) or its last."""
@@ -35,9 +43,15 @@ class Objective(_Part):
     @field_validator("metric")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in METRICS:
-            raise ValueError(f"must be one of {', '.join(METRICS)}, but got {value!r}")
+        if value not in (*METRICS, *COSTS):
+            raise ValueError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
         return value
+
+    @model_validator(mode="after")
+    def _cheaper_is_better(self) -> Self:
+        if self.metric in COSTS and self.mode == "max":
+            raise ValueError(f"{self.metric} is a cost, and better when smaller; add mode: min")
+        return self
 
 
 class SearcherSpec(_Part):
@@ -45,6 +59,8 @@ class SearcherSpec(_Part):
 
     name: str = "grid"
     samples: int | None = Field(default=None, ge=1)
+    population: int | None = Field(default=None, ge=2)
+    """Configurations in a generation, of searchers that have generations; None: their default."""
 
 
 class SchedulerSpec(_Part):
@@ -54,7 +70,9 @@ class SchedulerSpec(_Part):
     grace_period: int = Field(default=1, ge=1)
     """Epochs before the first comparison."""
     reduction_factor: int = Field(default=3, ge=2)
-    """One of this many trials goes on at each rung."""
+    """One of this many trials goes on at each rung (asha)."""
+    min_trials: int = Field(default=3, ge=1)
+    """Other trials that must have come to an epoch before one is stopped there (median)."""
 
 
 class Resources(_Part):
@@ -75,10 +93,15 @@ class Budget(_Part):
 class SweepSpec(_Part):
     """Everything that decides a sweep; sound defaults for what is left out."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     data: str
     """The dataset directory."""
-    objective: Objective = Objective()
+    objectives: tuple[Objective, ...] = Field(
+        default=(Objective(),), alias="objective", min_length=1
+    )
+    """One, or a list; the first decides which trial is the incumbent."""
     fixed: dict[str, Any] = {}
     """Hyperparameters with one value."""
     space: dict[str, Any]
@@ -96,8 +119,35 @@ class SweepSpec(_Part):
     budget: Budget = Budget()
     keep: Literal["best", "all"] = "best"
     """Checkpoints that stay: those of the best trials, or all."""
+    warm_start: str | None = None
+    """A run whose finished trials the searcher hears of before it proposes anything."""
     loggers: list[Literal["tensorboard", "mlflow"]] = []
     """Libraries beside the run's own files in whose format trials are logged."""
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _as_several(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else (value,)
+
+    @field_validator("objectives")
+    @classmethod
+    def _led_by_a_metric(cls, value: tuple[Objective, ...]) -> tuple[Objective, ...]:
+        names = [one.metric for one in value]
+        if len(set(names)) < len(names):
+            raise ValueError(f"must name each metric once, but got {', '.join(names)}")
+        if names[0] in COSTS:
+            raise ValueError(f"must begin with a measured metric, but got {names[0]}")
+        return value
+
+    @field_serializer("objectives")
+    def _as_written(self, value: tuple[Objective, ...]) -> Any:
+        written = [one.model_dump() for one in value]
+        return written if len(written) > 1 else written[0]
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective: it has a curve, and decides which trial is the incumbent."""
+        return self.objectives[0]
 
     @property
     def search_space(self) -> SearchSpace:
@@ -195,13 +245,15 @@ def _check_hyperparameters(
 
 def _explain(error: ValidationError, source: str, lines: Mapping[tuple[str, ...], int]) -> str:
     first = error.errors()[0]
-    path = tuple(str(part) for part in first["loc"] if part not in ("Resources", "literal['auto']"))
+    unsaid = ("Resources", "literal['auto']")
+    path = tuple(one for one in first["loc"] if isinstance(one, str) and one not in unsaid)
     place = _place(path, source, lines)
     if first["type"] == "extra_forbidden":
         part: Any = SweepSpec
         for key in path[:-1]:
             part = _nested(part, key)
-        return _unknown(path[-1], ".".join(path[:-1]) or "the spec", part.model_fields, place)
+        known = [field.alias or name for name, field in part.model_fields.items()]
+        return _unknown(path[-1], ".".join(path[:-1]) or "the spec", known, place)
     if first["type"] == "missing":
         return f"{'.'.join(path)} is missing; every spec needs it ({source})"
     message = first["msg"].removeprefix("Value error, ")
@@ -210,8 +262,8 @@ def _explain(error: ValidationError, source: str, lines: Mapping[tuple[str, ...]
 
 
 def _nested(part: Any, key: str) -> Any:
-    annotation = part.model_fields[key].annotation
-    return Resources if key == "resources" else annotation
+    several: dict[str, Any] = {"resources": Resources, "objective": Objective}
+    return several.get(key) or part.model_fields[key].annotation
 
 
 def _unknown(name: str, part: str, known: Iterable[str], place: str) -> str:

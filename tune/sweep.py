@@ -11,12 +11,14 @@ from typing import Any
 
 import yaml
 
+from tune import objectives
 from tune.ledger import Event
-from tune.schedulers import SCHEDULERS, Cut
+from tune.schedulers import Cut, make_scheduler
 from tune.schema import FINISHED, Figures, Measurement, Status, Trial
-from tune.searchers import SEARCHERS
+from tune.searchers.registry import make_searcher
+from tune.searchers.searcher import KnownTrial
 from tune.space import Point
-from tune.spec import SpecError, SweepSpec, parse_spec
+from tune.spec import SweepSpec, parse_spec
 
 
 class Sweep:
@@ -50,25 +52,28 @@ class Sweep:
         self._write = commit
         self._proposals = 0
         self._points: dict[str, Point] = {}
+        self.known: tuple[KnownTrial, ...] | None = None
         self._exhausted = False
         self._finalists: list[str] | None = None
         self._waiting: list[str] = []
         self._unfinished: set[str] = set()
+        self._lost: set[str] = set()
+        self.alone: set[str] = set()
         self._cuts: dict[str, Cut] = {}
-        for event in events:
-            self._apply(event)
+        self._asked_to_stop: dict[str, str] = {}
+        self.hear(events)
         self._settle_all()
 
     def _configure(self, spec: SweepSpec) -> None:
         self.spec = spec
         self._space = spec.search_space
-        self._searcher = _make_searcher(spec)
-        self.scheduler = _make_scheduler(spec)
+        self._searcher = make_searcher(spec)
+        self.scheduler = make_scheduler(spec)
 
     @property
     def finished(self) -> bool:
         """True if every trial that the sweep will ever have has ended."""
-        return self._finalists is not None and not self._unfinished
+        return self._finalists is not None and not self._unfinished | self._lost
 
     @property
     def expected(self) -> int | None:
@@ -88,16 +93,31 @@ class Sweep:
         whole = [trial for trial in ranked if trial.status is Status.COMPLETED]
         return next(iter(whole or ranked), None)
 
+    @property
+    def front(self) -> list[Trial]:
+        """The Pareto front of the configurations trained whole, by the first objective."""
+        whole = [
+            trial
+            for trial in self._ranked(self.trials.values())
+            if trial.status is Status.COMPLETED and trial.phase == "search"
+        ]
+        scored = [(objectives.scores(self.spec.objectives, trial), trial) for trial in whole]
+        known = [(scores, trial) for scores, trial in scored if scores is not None]
+        return [known[one][1] for one in objectives.undominated([row for row, _ in known])]
+
     def objective(self, trial: Trial) -> float | None:
         """Return the metric that the spec compares, or None before the first finite one."""
-        metric = self.spec.objective.metric
-        at = self.spec.objective.at
-        found = trial.last if at == "last" else trial.best(metric, self.spec.objective.mode)
-        return found.values[metric] if found and math.isfinite(found.values[metric]) else None
+        return objectives.value(self.spec.objective, trial)
+
+    def values(self, trial: Trial) -> dict[str, float | None]:
+        """Return a trial's value of every objective by its metric."""
+        return {one.metric: objectives.value(one, trial) for one in self.spec.objectives}
 
     def worth_keeping(self, count: int) -> set[str]:
-        """Return the trials whose weights should stay: the best ones, and all of the finalists."""
+        """Return the trials whose weights should stay: best, Pareto front, all of the finalists."""
         best = self._ranked(self.trials.values())[:count]
+        if len(self.spec.objectives) > 1:
+            best += self.front
         configurations = {self.trials[one].configuration_id for one in self._finalists or ()}
         finalists = (t for t in self.trials.values() if t.configuration_id in configurations)
         return {trial.id for trial in (*best, *finalists)}
@@ -116,6 +136,17 @@ class Sweep:
         """Note that a process drives the sweep, for the first time or once more."""
         kind = "sweep_resumed" if self._begun else "sweep_started"
         self._commit({"event": kind, "spec": self.spec.to_yaml()})
+
+    def warm_start(self, run: str, known: Iterable[KnownTrial], *, unfit: int) -> None:
+        """Let the searcher hear another run's trials, before its first proposal.
+
+        Args:
+            run: The other run.
+            known: Its trials whose configurations are points of this space.
+            unfit: How many of its trials are none.
+        """
+        trials = [vars(one) for one in known]
+        self._commit({"event": "warm_started", "run": run, "trials": trials, "unfit": unfit})
 
     def extend(self, spec: SweepSpec) -> None:
         """Go on under a larger spec (see `tune.extend`); what was trained counts."""
@@ -154,11 +185,25 @@ class Sweep:
                 }
             )
             self._settle(trial)
-        return trial.status in FINISHED or self.stopping is not None
+        if trial_id in self._lost and epoch >= len(trial.measurements):
+            self._commit({"event": "files_made_again", "trial": trial_id})
+        over = trial.ended and trial_id not in self._lost
+        return over or self.stopping is not None
+
+    def train_again(self, trial_id: str) -> None:
+        """Let a trial that was stopped early train up to the same epoch once more, for its files."""
+        self._commit({"event": "files_lost", "trial": trial_id})
 
     def retry(self, trial_id: str, error: str) -> None:
         """Note that a trial's attempt failed and that it will go on from its checkpoint."""
         self._commit({"event": "attempt_failed", "trial": trial_id, "error": error})
+
+    def out_of_memory(self, trial_id: str, figures: str) -> None:
+        """Let a trial that did not fit into memory try once more alone; then end it."""
+        if trial_id in self.alone:
+            self._end(self.trials[trial_id], Status.INFEASIBLE, figures)
+        else:
+            self._commit({"event": "out_of_memory", "trial": trial_id, "error": figures})
 
     def fail(self, trial_id: str, error: str) -> None:
         """End a trial whose last attempt failed, unless it had reached its end before."""
@@ -168,6 +213,18 @@ class Sweep:
     def stop(self, reason: str) -> None:
         """Propose nothing more and tell every worker at its next report to stop."""
         self.stopping = self.stopping or reason
+
+    def stop_trial(self, trial_id: str, reason: str) -> None:
+        """End a trial early: at its next report, or at once if no worker has it."""
+        if trial_id in self._waiting:
+            self._end(self.trials[trial_id], Status.EARLY_STOPPED, reason)
+        else:
+            self._asked_to_stop[trial_id] = reason
+
+    def hear(self, events: Iterable[Event]) -> None:
+        """Take in events that stand in the ledger."""
+        for event in events:
+            self._apply(event)
 
     def close(self) -> None:
         """Write how the sweep ended: finished, or stopped with trials still to go on."""
@@ -190,20 +247,33 @@ class Sweep:
                 self._apply_proposed(event)
             case "proposal_skipped":
                 self._proposals = event["proposal"] + 1
-                self._searcher.hear_proposed(str(event["proposal"]), event["point"])
+                self._searcher.hear_skipped(event["point"])
+            case "warm_started":
+                self.known = tuple(KnownTrial(**one) for one in event["trials"])
+                self._searcher.hear_known(self.known)
             case "space_exhausted":
                 self._exhausted = True
             case "finalists_chosen":
                 self._finalists = list(event["trials"])
             case "trial_started":
-                self.trials[event["trial"]].status = Status.RUNNING
-                self.trials[event["trial"]].devices = event["devices"]
+                trial = self.trials[event["trial"]]
+                trial.devices = event["devices"]
+                trial.status = trial.status if trial.ended else Status.RUNNING
             case "measurement":
                 self._apply_measurement(event)
             case "trial_ended":
                 self._apply_ended(event)
             case "sweep_stopped":
                 self._interrupt(event["reason"])
+            case "out_of_memory":
+                self.alone.add(event["trial"])
+                self.trials[event["trial"]].status = Status.PENDING
+                self._waiting.append(event["trial"])
+            case "files_lost":
+                self._lost.add(event["trial"])
+                self._waiting.append(event["trial"])
+            case "files_made_again":
+                self._lost.discard(event["trial"])
             case "sweep_extended":
                 self._apply_extended(parse_spec(yaml.safe_load(event["spec"]), "the ledger"))
             case "sweep_started" | "sweep_resumed":
@@ -227,6 +297,8 @@ class Sweep:
         """Begin anew with a larger spec, and let its searcher and scheduler hear what is known."""
         self._configure(spec)
         self._exhausted, self._finalists = False, None
+        if self.known is not None:
+            self._searcher.hear_known([k for k in self.known if self._space.holds(k.point)])
         for trial in self.trials.values():
             self._give_epochs(trial, spec.fixed.get("epochs", trial.epochs))
             if trial.phase != "search":
@@ -240,7 +312,7 @@ class Sweep:
         self._queue_unfinished()
 
     def _queue_unfinished(self) -> None:
-        self._waiting = [one for one in self.trials if one in self._unfinished]
+        self._waiting = [one for one in self.trials if one in self._unfinished | self._lost]
 
     def _give_epochs(self, trial: Trial, epochs: int) -> None:
         """Let a trial that was trained whole, or has not ended, go on to ``epochs``."""
@@ -253,7 +325,9 @@ class Sweep:
         trial = self.trials[event["trial"]]
         told = event["values"].items()
         values = Figures({name: math.nan if value is None else value for name, value in told})
-        trial.measurements.append(Measurement(epoch=event["epoch"], values=values, time=event["time"]))
+        trial.measurements.append(
+            Measurement(epoch=event["epoch"], values=values, time=event["time"])
+        )
         trial.seconds += values["seconds"]
         for key in ("host", "device", "parameters"):
             setattr(trial, key, event.get(key, getattr(trial, key)))
@@ -274,7 +348,9 @@ class Sweep:
     def _tell_end(self, trial: Trial) -> None:
         curve = [] if trial.status is Status.FAILED else self._curve(trial)
         finite = [value for value in curve if math.isfinite(value)]
-        self._searcher.hear_ended(trial.id, finite, trial.status is Status.COMPLETED)
+        whole = trial.status is Status.COMPLETED
+        scores = objectives.scores(self.spec.objectives, trial) if whole else None
+        self._searcher.hear_ended(trial.id, finite, scores)
 
     def _interrupt(self, reason: str) -> None:
         for trial_id in self._unfinished:
@@ -299,6 +375,8 @@ class Sweep:
             self._end(trial, Status.COMPLETED, "")
         elif trial.id in self._cuts:
             self._end(trial, Status.EARLY_STOPPED, self._explain(self._cuts[trial.id]))
+        elif trial.id in self._asked_to_stop:
+            self._end(trial, Status.EARLY_STOPPED, self._asked_to_stop[trial.id])
 
     def _end(self, trial: Trial, status: Status, reason: str) -> None:
         self._commit(
@@ -385,7 +463,7 @@ class Sweep:
     @property
     def device_seconds(self) -> float:
         """Seconds that trials trained, times the share of a GPU or the CPU cores that they held."""
-        return sum(trial.seconds * trial.devices for trial in self.trials.values())
+        return sum(trial.device_seconds for trial in self.trials.values())
 
     def budget_spent(self) -> str | None:
         """Say which part of the spec's budget is spent, if one is."""
@@ -397,18 +475,10 @@ class Sweep:
 
     @property
     def _sign(self) -> int:
-        return 1 if self.spec.objective.mode == "max" else -1
+        return objectives.sign(self.spec.objective)
 
     def _curve(self, trial: Trial) -> list[float]:
-        """Return the objective after each epoch, larger being better; so far best if at: best."""
-        metric = self.spec.objective.metric
-        values = [self._sign * one.values[metric] for one in trial.measurements]
-        if self.spec.objective.at == "last":
-            return values
-        best = [-math.inf]
-        for value in values:
-            best.append(value if value > best[-1] else best[-1])
-        return best[1:]
+        return objectives.curve(self.spec.objective, trial)
 
     def _ranked(self, trials: Iterable[Trial]) -> list[Trial]:
         scored = [(self.objective(trial), trial) for trial in trials]
@@ -417,24 +487,3 @@ class Sweep:
 
 
 _PROPOSED = ("configuration_id", "number", "name", "phase", "replicate", "config", "epochs")
-
-
-def _make_searcher(spec: SweepSpec) -> Any:
-    name = spec.searcher.name
-    if name not in SEARCHERS:
-        raise SpecError(f"searcher must be one of {', '.join(SEARCHERS)}, but got {name!r}")
-    try:
-        return SEARCHERS[name](spec.searcher, spec.search_space, spec.seed)
-    except ValueError as error:
-        raise SpecError(str(error)) from error
-
-
-def _make_scheduler(spec: SweepSpec) -> Any:
-    name = spec.scheduler.name
-    if name not in SCHEDULERS:
-        raise SpecError(f"scheduler must be one of {', '.join(SCHEDULERS)}, but got {name!r}")
-    space = spec.search_space
-    epochs = max(
-        spec.config(space.at(point), seed=spec.seed).epochs for point in space.samples_of_each()
-    )
-    return SCHEDULERS[name](spec.scheduler, epochs)

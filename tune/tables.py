@@ -85,7 +85,7 @@ def _row(trial: Trial, sweep: Sweep) -> dict[str, Any]:
         **{f"last_{metric}": last.values[metric] if last else None for metric in METRICS},
         "parameters": trial.parameters,
         "seconds": trial.seconds,
-        "device_seconds": trial.seconds * trial.devices,
+        "device_seconds": trial.device_seconds,
         "host": trial.host,
         "device": trial.device,
     }

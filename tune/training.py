@@ -14,8 +14,10 @@ from data_prep.reader import ImageDataset
 from models.build import count_parameters
 from models.checkpoint import CheckpointError, load, save
 from models.config import TrainConfig
+from models.cost import training_cost
 from models.data import DeviceDataset
 from models.fit import EpochResult, fit
+from tune.memory import MemoryRequest, OutOfMemoryError
 from tune.schema import (
     CHECKPOINTS_DIR,
     PREDICTIONS_DIR,
@@ -29,6 +31,8 @@ CHECKPOINT_SHARE = 0.05
 """Most that checkpoints may take of the time between two of them."""
 _DISK_BYTES_PER_SECOND = 200e6
 """What a disk is trusted to write before the first checkpoint was timed."""
+_CONTEXT_BYTES = 800_000_000
+"""What CUDA and its libraries take of a card for each process."""
 _STATE_BYTES = 16
 """Bytes of a checkpoint per parameter: weights, Adam's two moments, the best weights."""
 
@@ -47,17 +51,39 @@ class TrainingFactory:
     def __call__(self, trial_id: str, config: Mapping[str, Any]) -> "TrialTraining":
         """Open a trial's training where its last checkpoint stands, or at its start."""
         torch.set_num_threads(self.threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return TrialTraining(
             run=self.run,
             trial_id=trial_id,
             config=TrainConfig.create(config),
             objective=self.objective,
-            data=self._data(device),
+            data=self._data(),
         )
 
-    def _data(self, device: torch.device) -> DeviceDataset:
+    def memory_request(self, config: Mapping[str, Any]) -> MemoryRequest | None:
+        """Ask for what a trial will take of its GPU; a trial on CPU cores asks for nothing."""
+        if not torch.cuda.is_available():
+            return None
+        known = TrainConfig.create(config)
+        data = self._data()
+        cost = training_cost(known, classes=data.classes, image_shape=data.image_shape)
+        properties = torch.cuda.get_device_properties(data.device)
+        return MemoryRequest(
+            card=str(properties.uuid),
+            card_bytes=properties.total_memory,
+            configuration_id=known.configuration_id,
+            estimate=cost.memory_bytes + _CONTEXT_BYTES,
+        )
+
+    def peak_bytes(self) -> int:
+        """Return the most GPU memory since the last call, and count anew."""
+        peak = torch.cuda.max_memory_reserved() + _CONTEXT_BYTES
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        return peak
+
+    def _data(self) -> DeviceDataset:
         if self.fingerprint not in _on_device:
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
             _on_device.clear()
             _on_device[self.fingerprint] = DeviceDataset.create(self.load_dataset(), device)
         return _on_device[self.fingerprint]
@@ -108,7 +134,7 @@ class TrialTraining:
 
     def advance(self) -> tuple[int, Mapping[str, float]]:
         """Train one epoch, keep the best so far, and write a checkpoint when it is due."""
-        self._result = result = next(self._epochs)
+        self._result = result = self._train_epoch()
         if self._improves(result):
             self._best = _Best(
                 epoch=result.epoch,
@@ -119,6 +145,16 @@ class TrialTraining:
         if self._over or self._stop_requested() or self._due():
             self._save(with_state=self._can_go_on)
         return result.epoch, result.values
+
+    def _train_epoch(self) -> EpochResult:
+        try:
+            return next(self._epochs)
+        except torch.OutOfMemoryError as error:
+            figures = " ".join(str(error).split())
+        # Only now: the traceback of the error holds on to tensors on the card.
+        self._epochs.close()
+        torch.cuda.empty_cache()
+        raise OutOfMemoryError(figures)
 
     def close(self) -> None:
         """Write what a trial that ends here must leave; its state too if it is to go on later."""
@@ -175,7 +211,14 @@ class TrialTraining:
         self._folder.mkdir(parents=True, exist_ok=True)
         best, result = self._best, self._result
         if best is not None and best.weights is not None and best.probabilities is not None:
-            self._write_predictions(best.epoch, best.probabilities)
+            write_predictions(
+                self._run,
+                self._id,
+                self._data.source,
+                self._config.fold,
+                epoch=best.epoch,
+                probabilities=best.probabilities,
+            )
             config = self._config.to_dict()
             save(
                 self._folder / "best.pt",
@@ -189,15 +232,33 @@ class TrialTraining:
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
 
-    def _write_predictions(self, epoch: int, probabilities: npt.NDArray[np.float32]) -> None:
-        source, fold = self._data.source, self._config.fold
-        rows = source.rows("val", fold)
-        table = predictions_table(
-            image_ids=source.image_ids[rows],
-            labels=source.labels[rows],
-            probabilities=probabilities,
-            split="val",
-            epoch=epoch,
-            classes=source.manifest.classes,
-        )
-        write_table(table, self._run / PREDICTIONS_DIR / f"{self._id}.parquet")
+
+def write_predictions(
+    run: Path,
+    trial_id: str,
+    dataset: ImageDataset,
+    fold: int | None,
+    *,
+    epoch: int,
+    probabilities: npt.NDArray[np.float32],
+) -> None:
+    """Write a trial's predictions on validation.
+
+    Args:
+        run: The run directory.
+        trial_id: The trial.
+        dataset: The pictures.
+        fold: The trial's fold, or None.
+        epoch: Epoch of the weights that predicted.
+        probabilities: (m, classes) of the validation pictures, in the order of their rows.
+    """
+    rows = dataset.rows("val", fold)
+    table = predictions_table(
+        image_ids=dataset.image_ids[rows],
+        labels=dataset.labels[rows],
+        probabilities=probabilities,
+        split="val",
+        epoch=epoch,
+        classes=dataset.manifest.classes,
+    )
+    write_table(table, run / PREDICTIONS_DIR / f"{trial_id}.parquet")

@@ -5,7 +5,13 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import ray
 import ray.tune
+
+from tune.memory import ALONE, Gate, MemoryRequest, OutOfMemoryError
+
+GATE_PREFIX = "memory of "
+"""Names of the actors that hold a `Gate`, one for each card."""
 
 
 class Training(Protocol):
@@ -25,8 +31,20 @@ class Training(Protocol):
         ...
 
 
-MakeTraining = Callable[[str, Mapping[str, Any]], Training]
-"""Function of a trial's id and hyperparameters, called in the worker."""
+class MakeTraining(Protocol):
+    """Opens trainings in the worker; goes there once, with the worker."""
+
+    def __call__(self, trial_id: str, config: Mapping[str, Any]) -> Training:
+        """Open the training of a trial with these hyperparameters."""
+        ...
+
+    def memory_request(self, config: Mapping[str, Any]) -> MemoryRequest | None:
+        """Say what memory a trial will take of its card; None where it need not ask."""
+        ...
+
+    def peak_bytes(self) -> int:
+        """Return the most card memory that the last trial has taken."""
+        ...
 
 
 class Worker(ray.tune.Trainable):
@@ -37,6 +55,7 @@ class Worker(ray.tune.Trainable):
     """
 
     _training: Training | None = None
+    _leave: Callable[[], None] | None = None
 
     def setup(self, config: dict[str, Any], make_training: MakeTraining) -> None:
         """Begin the first trial of this process."""
@@ -53,7 +72,11 @@ class Worker(ray.tune.Trainable):
         """Train one epoch."""
         training = self._training
         assert training is not None, "Ray asked for a step between two trials"
-        epoch, values = training.advance()
+        try:
+            epoch, values = training.advance()
+        except OutOfMemoryError as error:
+            self._training = None
+            return {"epoch": 0, "out_of_memory": str(error)}
         worker = {
             "host": socket.gethostname(),
             "device": training.device,
@@ -67,6 +90,27 @@ class Worker(ray.tune.Trainable):
         if self._training is not None:
             self._training.close()
             self._training = None
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        self._training = self._make_training(config["trial"], json.loads(config["config"]))
+        trial_id, hyperparameters = config["trial"], json.loads(config["config"])
+        request = self._make_training.memory_request(hyperparameters)
+        if request is not None:
+            self._leave = self._enter(trial_id, request, alone=config["alone"])
+        self._training = self._make_training(trial_id, hyperparameters)
+
+    def _enter(self, trial_id: str, request: MemoryRequest, *, alone: bool) -> Callable[[], None]:
+        """Wait until the card has room; return what gives the room back."""
+        gate = (
+            ray.remote(Gate)
+            .options(name=GATE_PREFIX + request.card, get_if_exists=True, num_cpus=0)
+            .remote(request.card_bytes)
+        )
+        configuration = request.configuration_id
+        estimate = ALONE if alone else request.estimate
+        ray.get(gate.enter.remote(trial_id, configuration, estimate))
+        return lambda: ray.get(
+            gate.leave.remote(trial_id, configuration, self._make_training.peak_bytes())
+        )

@@ -1,0 +1,56 @@
+"""What a configuration costs before it is trained: parameters, arithmetic, memory, disk."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.build import build_model
+from models.config import TrainConfig
+
+_NUMBERS_PER_PARAMETER = {"adam": 4, "adamw": 4, "sgd": 3}
+"""Weight, gradient and what the optimiser remembers of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingCost:
+    """What training one configuration takes."""
+
+    parameters: int
+    flop_per_picture: int
+    """Floating-point operations of one picture's forward pass."""
+    memory_bytes: int
+    """Weights, gradients and optimiser state, and every layer's output for one batch."""
+    checkpoint_bytes: int
+    """``last.pt`` and ``best.pt`` together."""
+
+
+def training_cost(
+    config: TrainConfig, *, classes: int, image_shape: tuple[int, int]
+) -> TrainingCost:
+    """Count what ``config`` costs, without memory for its network.
+
+    Raises:
+        ValueError: The network does not fit pictures of this size.
+    """
+    outputs = 0
+
+    def count(_module: object, _inputs: object, output: torch.Tensor) -> None:
+        nonlocal outputs
+        outputs += output.numel()
+
+    with torch.device("meta"):
+        model = build_model(config, classes=classes, image_shape=image_shape).eval()
+        for module in model.modules():
+            if not list(module.children()):
+                module.register_forward_hook(count)
+        with FlopCounterMode(display=False) as counter:
+            model(torch.empty(1, 1, *image_shape))
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    state = 4 * parameters * _NUMBERS_PER_PARAMETER[config.optimizer]
+    return TrainingCost(
+        parameters=parameters,
+        flop_per_picture=int(counter.get_total_flops()),
+        memory_bytes=state + 4 * outputs * config.batch_size,
+        checkpoint_bytes=state,
+    )

@@ -1,0 +1,59 @@
+"""On a real, tiny disk of its own, where this machine lets us mount one."""
+
+import subprocess
+import threading
+import time
+
+import pytest
+
+from tests.sweeps import small_spec
+from tune.disk import SPARE_BYTES, check_space, needed_bytes, wait_for_space
+from tune.run_directory import RunError
+from tune.sweep import Sweep
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 8 MB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this user may not mount a tmpfs")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_start_without_room_is_refused(small_disk):
+    check_space(small_disk, 1_000_000)
+    with pytest.raises(RunError, match=r"only \d+ MB are free .* needs 200 MB"):
+        check_space(small_disk, SPARE_BYTES)
+
+
+def test_a_full_disk_pauses_until_there_is_room(small_disk):
+    filler = small_disk / "filler"
+    filler.write_bytes(b"0" * 6_000_000)
+    told = []
+    waiting = threading.Thread(
+        target=wait_for_space,
+        args=(small_disk, 4_000_000),
+        kwargs={"tell": told.append, "give_up": lambda: False},
+    )
+    waiting.start()
+    time.sleep(0.2)
+    assert waiting.is_alive()
+    filler.unlink()
+    waiting.join(timeout=10)
+    assert not waiting.is_alive()
+    assert [line.split()[0] for line in told] == ["paused:", "there"]
+
+
+def test_a_paused_sweep_can_be_stopped(small_disk):
+    told = []
+    wait_for_space(small_disk, 10**9, tell=told.append, give_up=lambda: True)
+    assert told[0].startswith("paused: less than 1000 MB are free")
+
+
+def test_larger_networks_need_more_room():
+    sweep = Sweep(small_spec(), fingerprint="f")
+    assert needed_bytes(sweep) == SPARE_BYTES
+    sweep.next_trial().parameters = 1_000_000
+    assert needed_bytes(sweep) == SPARE_BYTES + 32_000_000

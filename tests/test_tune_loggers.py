@@ -1,0 +1,145 @@
+"""What TensorBoard's and MLflow's own readers find in a run's logs."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from tests.sweeps import figures, play, small_spec
+from tune.loggers import Loggers, require_loggers
+from tune.schema import Status
+from tune.spec import SpecError, parse_spec
+from tune.sweep import Sweep
+
+WORKER = {"host": "here", "device": "cpu", "parameters": 7}
+BOTH = {"loggers": ["tensorboard", "mlflow"]}
+
+
+def sit(run, spec, ledger, *, steps):
+    """One sitting of a sweep that stands where ``ledger`` ends; it is killed after ``steps``."""
+    sweep = Sweep(
+        spec, fingerprint="f", commit=ledger.append, events=json.loads(json.dumps(ledger))
+    )
+    loggers = Loggers(run, sweep)
+    sweep.begin()
+    play(sweep, slots=2, steps=steps, on_step=loggers.update)
+    return sweep, loggers
+
+
+def in_tensorboard(run, trial):
+    (folder,) = (run / "tensorboard").glob(f"{trial.number:04}-*")
+    reader = EventAccumulator(str(folder)).Reload()
+    metadata = reader.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    session = HParamsPluginData.FromString(metadata).session_start_info
+    scalars = {tag: reader.Scalars(tag) for tag in reader.Tags()["scalars"]}
+    return session, {
+        tag: [(event.step, event.value) for event in events] for tag, events in scalars.items()
+    }
+
+
+def in_mlflow(run, spec):
+    client = MlflowClient(tracking_uri=(run / "mlruns").as_uri())
+    store = client.get_experiment_by_name(spec.name).experiment_id
+    return client, {one.data.tags["trial"]: one for one in client.search_runs([store])}
+
+
+def assert_logged(run, sweep):
+    """Every trial stands in both logs, each of its epochs once, with the ledger's figures."""
+    client, runs = in_mlflow(run, sweep.spec)
+    assert set(runs) == set(sweep.trials)
+    for trial in sweep.trials.values():
+        session, scalars = in_tensorboard(run, trial)
+        expected = [(m.epoch, m.values["val_accuracy"]) for m in trial.measurements]
+        assert scalars["val_accuracy"] == [(e, pytest.approx(v, rel=1e-6)) for e, v in expected]
+        history = client.get_metric_history(runs[trial.id].info.run_id, "val_accuracy")
+        assert sorted((one.step, one.value) for one in history) == expected
+        assert session.hparams["kernel_size"].number_value == trial.config["kernel_size"]
+        assert runs[trial.id].data.params["kernel_size"] == str(trial.config["kernel_size"])
+        objective = sweep.objective(trial)
+        assert runs[trial.id].data.metrics["objective"] == objective
+        assert scalars["objective"] == [(len(expected), pytest.approx(objective, rel=1e-6))]
+        assert runs[trial.id].data.tags["status"] == trial.status
+        assert runs[trial.id].info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("kills", [[], [1], [3, 1, 8, 5]], ids=["untouched", "once", "four times"])
+def test_each_epoch_is_logged_once_however_often_the_sweep_is_killed(tmp_path, kills):
+    spec, ledger = small_spec(**BOTH, searcher={"name": "random", "samples": 5}), []
+    for steps in kills:
+        sit(tmp_path, spec, ledger, steps=steps)
+    sweep, loggers = sit(tmp_path, spec, ledger, steps=1000)
+    loggers.close()
+    assert {Status.COMPLETED, Status.EARLY_STOPPED} <= {t.status for t in sweep.trials.values()}
+    assert_logged(tmp_path, sweep)
+
+
+def test_a_finished_sweep_logs_what_its_killed_driver_had_not(tmp_path):
+    spec, ledger = small_spec(**BOTH, searcher={"name": "random", "samples": 2}), []
+    sit(tmp_path, spec, ledger, steps=3)
+    sweep = Sweep(spec, fingerprint="f", commit=ledger.append, events=list(ledger))
+    sweep.begin()
+    play(sweep)
+    assert sweep.finished
+    Loggers(tmp_path, sweep).close()
+    assert_logged(tmp_path, sweep)
+
+
+def test_an_extended_trial_is_logged_with_all_its_epochs(tmp_path):
+    changes = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3, 5]}}
+    spec, ledger = small_spec(**BOTH, **changes), []
+    _, loggers = sit(tmp_path, spec, ledger, steps=1000)
+    loggers.close()
+    longer = parse_spec({**spec.model_dump(mode="json"), "fixed": {**spec.fixed, "epochs": 11}})
+    sweep = Sweep(spec, fingerprint="f", commit=ledger.append, events=list(ledger))
+    sweep.extend(longer)
+    loggers = Loggers(tmp_path, sweep)
+    play(sweep)
+    loggers.close()
+    assert {len(trial.measurements) for trial in sweep.trials.values()} == {11}
+    assert_logged(tmp_path, sweep)
+
+
+def test_a_diverged_trial_is_logged_with_its_loss_and_as_failed(tmp_path):
+    sweep = Sweep(small_spec(**BOTH), fingerprint="f")
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 1.0)
+    sweep.report(trial.id, 1, figures(trial.id, 1, train_loss=math.nan), WORKER)
+    Loggers(tmp_path, sweep).close()
+    _, runs = in_mlflow(tmp_path, sweep.spec)
+    assert runs[trial.id].info.status == "FAILED"
+    assert runs[trial.id].data.tags["status"] == "DIVERGED"
+    ((step, loss),) = in_tensorboard(tmp_path, trial)[1]["train_loss"]
+    assert (step, math.isnan(loss)) == (1, True)
+
+
+def test_without_loggers_nothing_is_written_and_nothing_imported(tmp_path):
+    sweep, loggers = sit(tmp_path, small_spec(), [], steps=5)
+    loggers.close()
+    assert sweep.trials
+    assert not list(tmp_path.iterdir())
+    program = "import sys, tune.session; print({'tensorboard', 'mlflow'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_an_unknown_logger_is_refused():
+    with pytest.raises(SpecError, match=r"loggers: .*'tensorboard' or 'mlflow', but got 'wandb'"):
+        small_spec(loggers=["wandb"])
+
+
+def test_a_missing_library_is_told_with_the_way_out(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(SpecError, match="pip install mlflow-skinny`, or leave mlflow out"):
+        require_loggers(small_spec(loggers=["mlflow"]))

@@ -1,0 +1,114 @@
+import asyncio
+
+import pytest
+
+from tune.memory import ALONE, Gate
+
+
+class Card:
+    """A gate and the trials that came through it, in order."""
+
+    def __init__(self, capacity):
+        self.gate = Gate(capacity)
+        self.entered = []
+        self.tasks = []
+
+    async def come(self, trial_id, need, configuration_id=None):
+        async def enter():
+            await self.gate.enter(trial_id, configuration_id or trial_id, need)
+            self.entered.append(trial_id)
+
+        self.tasks.append(asyncio.ensure_future(enter()))
+        await _settle()
+
+    async def go(self, trial_id):
+        await self.gate.leave(trial_id)
+        await _settle()
+
+
+async def _settle():
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def play():
+    return asyncio.run
+
+
+def test_small_trials_share_and_a_big_one_waits(play):
+    async def story():
+        card = Card(10)
+        for trial_id, need in (("a", 4), ("b", 4), ("big", 9), ("c", 1)):
+            await card.come(trial_id, need)
+        # c would fit, but it came after big, which would wait for ever if all passed it.
+        assert card.entered == ["a", "b"]
+        await card.go("a")
+        assert card.entered == ["a", "b"]
+        await card.go("b")
+        assert card.entered == ["a", "b", "big", "c"]
+
+    play(story())
+
+
+def test_a_trial_that_fits_beside_nobody_is_let_in_alone(play):
+    async def story():
+        card = Card(10)
+        await card.come("small", 1)
+        await card.come("huge", 50)
+        assert card.entered == ["small"]
+        await card.go("small")
+        assert card.entered == ["small", "huge"]
+
+    play(story())
+
+
+def test_what_was_measured_counts_from_then_on(play):
+    async def story():
+        card = Card(10)
+        await card.gate.leave("before", "k", 3)
+        for trial_id in ("a", "b", "c", "d"):
+            await card.come(trial_id, 9, configuration_id="k")
+        assert card.entered == ["a", "b", "c"]
+
+    play(story())
+
+
+def test_alone_means_alone_whatever_was_measured(play):
+    async def story():
+        card = Card(10)
+        await card.gate.leave("before", "k", 3)
+        await card.come("a", 3)
+        await card.come("again", ALONE, configuration_id="k")
+        assert card.entered == ["a"]
+        await card.go("a")
+        await card.come("b", 1)
+        assert card.entered == ["a", "again"]
+
+    play(story())
+
+
+def test_leaving_twice_or_uninvited_does_no_harm(play):
+    async def story():
+        card = Card(10)
+        await card.go("stranger")
+        await card.come("a", 10)
+        await card.go("a")
+        await card.go("a")
+        await card.come("b", 10)
+        assert card.entered == ["a", "b"]
+
+    play(story())
+
+
+def test_an_attempt_that_died_in_the_queue_holds_up_nobody(play):
+    async def story():
+        card = Card(10)
+        await card.come("a", 10)
+        await card.come("dead", 10)
+        await card.come("b", 10)
+        await card.go("dead")
+        await card.go("a")
+        assert card.entered[-1] == "b"
+
+    play(story())

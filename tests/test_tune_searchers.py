@@ -1,0 +1,245 @@
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.sweeps import small_spec
+from tune.searchers.registry import SEARCHERS, make_searcher
+from tune.searchers.searcher import KnownTrial
+from tune.searchers.unit import share_of, value_at
+from tune.space import Choice, Range
+from tune.spec import SpecError
+
+RANGES = {
+    "blocks": {"low": 1, "high": 6},
+    "dropout": {"low": 0.0, "high": 0.5},
+    "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+}
+LISTS = {"kernel_size": [3, 5, 7], **RANGES}
+CONDITIONAL = {
+    "family": {"resnet": {"kernel_size": [3, 5, 7]}, "plain": {"conv_depth": [2, 3, 4]}},
+    "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+}
+FINITE = {"kernel_size": [3, 5, 7], "blocks": [1, 2], "channels": [4, 8]}
+COST = [{"metric": "val_accuracy"}, {"metric": "parameters", "mode": "min"}]
+NONE = {"name": "none"}
+SIMPLE = {"space": RANGES, "objective": {}, "scheduler": NONE, "whole": True}
+CASES = {
+    "grid": {"space": FINITE},
+    "random": {"space": CONDITIONAL, "samples": 20},
+    "sobol": {"space": LISTS, "samples": 20},
+    "tpe": {"space": CONDITIONAL, "samples": 24},
+    "gp": {"space": LISTS, "samples": 15, "scheduler": NONE},
+    "cmaes": {"space": RANGES, "samples": 30, "population": 4},
+    "nsga2": {"space": LISTS, "samples": 30, "population": 4, "scheduler": NONE, "objective": COST},
+}
+
+
+def spec_of(name, **changes):
+    case = {**CASES[name], **changes}
+    searcher = {"name": name, **{k: case.pop(k, None) for k in ("samples", "population")}}
+    fixed = {"epochs": 9} if "family" in case["space"] else small_spec().fixed
+    return small_spec(searcher=searcher, fixed=fixed, **case)
+
+
+def searcher_of(name, **changes):
+    return make_searcher(spec_of(name, **changes))
+
+
+def quality(point):
+    """How good a point is; the best learning rate is 0.01, the best dropout 0.2."""
+    rate = abs(math.log10(point.get("learning_rate", 0.01)) + 2)
+    return 1 - rate / 3 - abs(point.get("dropout", 0.2) - 0.2)
+
+
+def tell(searcher, log, method, *words):
+    log.append((method, words))
+    getattr(searcher, method)(*words)
+
+
+def play(name, *, known=(), whole=False, slots=3, **changes):
+    """Train trials side by side, which end in an order of their own; return all that was heard.
+
+    Every fifth fails and every third is stopped early, unless all of them are trained ``whole``.
+    """
+    spec = spec_of(name, **changes)
+    searcher, order = make_searcher(spec), np.random.default_rng(0)
+    whole = whole or "early stopping" in SEARCHERS[name].refuses
+    log, live, number = [], {}, 0
+    tell(searcher, log, "hear_known", known)
+    while True:
+        point = searcher.propose(number) if len(live) < slots else None
+        if point is not None:
+            number += 1
+            live[str(number)] = point
+            tell(searcher, log, "hear_proposed", str(number), point)
+        elif not live:
+            return log
+        else:
+            trial_id = order.choice(sorted(live))
+            curve, values = result(live.pop(trial_id), 0 if whole else int(trial_id))
+            values = values and values[: len(spec.objectives)]
+            tell(searcher, log, "hear_ended", trial_id, curve, values)
+
+
+def result(point, number):
+    value = quality(point)
+    if number and number % 5 == 0:
+        return [], None
+    if number and number % 3 == 0:
+        return [value / 2], None
+    return [value / 2, value], [value, -float(point.get("blocks", 1))]
+
+
+def proposed(log):
+    return [words[1] for method, words in log if method == "hear_proposed"]
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_a_searcher_that_only_heard_proposes_what_the_one_that_proposed_did(name):
+    log = play(name)
+    points = proposed(log)
+    assert len(points) == searcher_of(name).size
+    for number in range(0, len(points), 4 if name != "gp" else 7):
+        listener, heard = searcher_of(name), 0
+        for method, words in log:
+            if method == "hear_proposed":
+                if heard == number:
+                    break
+                heard += 1
+            getattr(listener, method)(*words)
+        assert listener.propose(number) == points[number]
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_every_point_is_one_of_the_space(name):
+    space = spec_of(name).search_space
+    points = proposed(play(name))
+    assert all(space.holds(point) for point in points)
+
+
+@pytest.mark.parametrize("name", [name for name in SEARCHERS if name != "grid"])
+def test_another_seed_gives_other_points(name):
+    first, second = (searcher_of(name, seed=seed).propose(0) for seed in (0, 1))
+    assert first != second
+
+
+@pytest.mark.parametrize("name", [name for name in SEARCHERS if name not in ("grid", "cmaes")])
+def test_a_finite_space_is_used_up_without_a_point_twice(name):
+    points = proposed(play(name, space=FINITE, samples=50))
+    assert len(points) == len({repr(sorted(point.items())) for point in points}) == 12
+
+
+def test_cmaes_uses_up_a_space_of_whole_numbers():
+    space = {"blocks": {"low": 1, "high": 3}, "channels": {"low": 2, "high": 8, "step": 2}}
+    points = proposed(play("cmaes", space=space, samples=50))
+    assert len(points) == len({tuple(point.values()) for point in points}) == 12
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "nsga2"])
+def test_a_searcher_that_learns_ends_where_the_best_points_are(name):
+    samples = 25 if name == "gp" else 60
+    values = [quality(point) for point in proposed(play(name, samples=samples, **SIMPLE))]
+    at_random = searcher_of("random", space=RANGES, samples=300)
+    usual = np.mean([quality(at_random.propose(number)) for number in range(300)])
+    assert np.mean(values[-10:]) > usual + 0.1
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "nsga2"])
+def test_a_searcher_that_heard_another_run_begins_where_its_best_points_are(name):
+    at_random = searcher_of("random", space=RANGES, samples=40)
+    points = [at_random.propose(number) for number in range(40)]
+    known = [KnownTrial(point=p, curve=[quality(p)], values=[quality(p)]) for p in points]
+    values = [quality(p) for p in proposed(play(name, known=known, samples=10, **SIMPLE))]
+    assert np.mean(values) > np.mean([one.values[0] for one in known]) + 0.1
+
+
+@pytest.mark.parametrize("name", ["tpe", "cmaes"])
+def test_a_searcher_learns_from_trials_that_were_stopped(name):
+    told, untold = (searcher_of(name, space=RANGES, samples=60) for _ in range(2))
+    for number in range(20):
+        point = told.propose(number)
+        for searcher, curve in ((told, [quality(point)]), (untold, [])):
+            searcher.hear_proposed(str(number), point)
+            searcher.hear_ended(str(number), curve, None)
+    assert told.propose(20) != untold.propose(20)
+
+
+def test_nsga2_moves_towards_the_front():
+    points = proposed(play("nsga2", samples=80, population=8))
+    gains = [quality(point) - 0.1 * point["blocks"] for point in points]
+    assert np.mean(gains[-20:]) > np.mean(gains[:8]) + 0.1
+
+
+def test_sobol_spreads_its_points_more_evenly_than_chance():
+    searcher = searcher_of("sobol", space=RANGES, samples=32)
+    points = [searcher.propose(number) for number in range(32)]
+    for low in (0.0, 0.125, 0.25, 0.375):
+        assert sum(low <= point["dropout"] < low + 0.125 for point in points) == 8
+
+
+def test_a_skipped_point_is_not_proposed_again():
+    for name in CASES:
+        searcher = searcher_of(name)
+        first = searcher.propose(0)
+        searcher.hear_skipped(first)
+        assert searcher.propose(0) != first
+        assert searcher.propose(1) != first
+
+
+def test_a_share_of_a_domain_and_back():
+    whole = Range(low=1, high=4)
+    assert [value_at(whole, share) for share in (0.0, 0.24, 0.26, 0.99, 1.0)] == [1, 1, 2, 4, 4]
+    assert value_at(Choice(values=("a", "b")), 0.5) == "b"
+    rate = Range(low=1e-4, high=1e-2, log=True)
+    assert value_at(rate, 0.5) == pytest.approx(1e-3)
+    for domain in (whole, rate, Range(low=1, high=100, log=True), Range(low=0.0, high=1.0, step=0.1)):
+        for share in (0.05, 0.33, 0.5, 0.95):
+            value = value_at(domain, share)
+            assert value_at(domain, share_of(domain, value)) == pytest.approx(value)
+
+
+def test_whole_numbers_of_a_log_range_are_all_drawn():
+    domain = Range(low=1, high=4, log=True)
+    drawn = [value_at(domain, share) for share in np.linspace(0, 1, 101)]
+    assert set(drawn) == {1, 2, 3, 4}
+    assert all(isinstance(value, int) for value in drawn)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("sobol", {"space": CONDITIONAL}, ["a choice opens", "grid, random, tpe"]),
+        ("gp", {"space": CONDITIONAL}, ["at random", "grid, random, tpe"]),
+        ("cmaes", {"space": CONDITIONAL}, ["at random", "grid, random, tpe"]),
+        ("nsga2", {"space": CONDITIONAL}, ["at random", "grid, random, tpe"]),
+        ("cmaes", {"space": LISTS}, ["space.kernel_size", "{low: 1, high: 8}"]),
+        ("cmaes", {"objective": COST}, ["several objectives", "one number"]),
+        ("gp", {"scheduler": {"name": "asha"}}, ["scheduler 'asha'", "trained whole"]),
+        ("nsga2", {"scheduler": {"name": "median"}, "objective": {}}, ["scheduler 'median'"]),
+        ("random", {"warm_start": "runs/a"}, ["warm_start", "tpe, gp, cmaes, nsga2"]),
+        ("grid", {"warm_start": "runs/a"}, ["warm_start", "learns nothing"]),
+        ("grid", {"space": RANGES}, ["continuous range", "space.dropout"]),
+        ("tpe", {"population": 5}, ["population", "generations", "cmaes, nsga2"]),
+        ("cmaes", {"samples": None}, ["samples: N"]),
+    ],
+)
+def test_a_pair_that_does_not_go_together_is_refused_with_the_reason_and_a_way_out(
+    name, changes, words
+):
+    with pytest.raises(SpecError) as error:
+        searcher_of(name, **changes)
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_reading_specs_needs_no_search_library():
+    code = (
+        "import sys, tune.sweep; print([m for m in ('optuna', 'cmaes', 'scipy', 'torch') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

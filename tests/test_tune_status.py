@@ -1,0 +1,223 @@
+"""How a run is seen from another process, and what that process may ask of it."""
+
+import io
+import json
+import time
+
+import pytest
+from rich.console import Console
+
+from tests.sweeps import curve, figures, play, small_spec
+from tune.__main__ import main
+from tune.ledger import Ledger
+from tune.loggers import Loggers
+from tune.print import print_status, sparkline
+from tune.progress import Progress
+from tune.run_directory import PROVENANCE_FILE, RunError, hold, write_spec
+from tune.schema import LEDGER_FILE, Status
+from tune.session import Chores
+from tune.status import RunWatch, epochs_left, request_stop, run_status
+from tune.sweep import Sweep
+
+WORKER = {"host": "here", "device": "cpu", "parameters": 7}
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """A function that begins a sweep with a changed spec in the run directory ``tmp_path``."""
+    ledger = Ledger(tmp_path)
+
+    def begin(**changes):
+        spec = small_spec(**changes)
+        write_spec(tmp_path, spec)
+        (tmp_path / PROVENANCE_FILE).write_text(json.dumps({"dataset": {"fingerprint": "f"}}))
+        sweep = Sweep(spec, fingerprint="f", commit=ledger.append)
+        sweep.begin()
+        return sweep
+
+    yield begin
+    ledger.close()
+
+
+def report(sweep, trial, epochs=1, **changes):
+    for _ in range(epochs):
+        epoch = len(trial.measurements) + 1
+        over = sweep.report(trial.id, epoch, figures(trial.id, epoch, **changes), WORKER)
+    return over
+
+
+def start(sweep):
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 1.0)
+    return trial
+
+
+def test_a_status_tells_the_incumbents_curve_and_what_runs(begin, tmp_path):
+    sweep = begin(scheduler={"name": "none"})
+    first, second, third = (start(sweep) for _ in range(3))
+    report(sweep, first, 9)
+    report(sweep, second, 2, images_per_second=300.0, val_accuracy=0.1)
+    report(sweep, third, images_per_second=50.0, val_accuracy=0.2)
+    with hold(tmp_path):
+        status = run_status(tmp_path)
+    assert status["running"]
+    assert not status["finished"]
+    assert status["trials"] == {"COMPLETED": 1, "RUNNING": 2}
+    assert status["best"]["id"] == first.id
+    assert status["curve"] == [curve(first.id, epoch) for epoch in range(1, 10)]
+    assert [(one["id"], one["epoch"]) for one in status["running_trials"]] == [
+        (second.id, 2),
+        (third.id, 1),
+    ]
+    assert status["images_per_second"] == 350.0
+
+
+def test_without_a_driver_nothing_runs(begin, tmp_path):
+    sweep = begin()
+    report(sweep, start(sweep))
+    status = run_status(tmp_path)
+    assert status["trials"] == {"INTERRUPTED": 1}
+    assert (status["running"], status["images_per_second"], status["seconds_left"]) == (
+        False,
+        0,
+        None,
+    )
+
+
+def test_epochs_left_count_early_stops_in(begin):
+    sweep = begin(searcher={"name": "random", "samples": 4}, scheduler={"name": "none"})
+    assert epochs_left(sweep) is None
+    one, two = start(sweep), start(sweep)
+    assert epochs_left(sweep) == 4 * 9
+    report(sweep, one, 9)
+    report(sweep, two, 3)
+    assert epochs_left(sweep) == 6 + 2 * 9
+    sweep.stop_trial(two.id, "by hand")
+    report(sweep, two)
+    assert epochs_left(sweep) == pytest.approx(13 / 18 * 2 * 9)
+
+
+def test_time_left_is_what_the_last_epochs_took_and_never_beyond_the_budget(begin, tmp_path):
+    sweep = begin(searcher={"name": "random", "samples": 4}, scheduler={"name": "none"},
+                  budget={"hours": 0.01})  # fmt: skip
+    trial = start(sweep)
+    for _ in range(3):
+        report(sweep, trial)
+        time.sleep(0.02)
+    with hold(tmp_path):
+        status = run_status(tmp_path)
+        left = status["seconds_left"] * status["epochs_per_hour"] / 3600
+        assert left == pytest.approx(4 * 9 - 3)
+        report(sweep, trial, 3, seconds=1.0)
+        budget = run_status(tmp_path)["budget"]
+    assert budget["hours"]["limit"] == 0.01
+    assert budget["hours"]["spent"] == pytest.approx(sweep.seconds / 3600, abs=1e-6)
+    assert budget["device_hours"] == {"spent": pytest.approx(4.5 / 3600, abs=1e-6), "limit": None}
+
+
+def test_a_watch_reads_only_what_was_added_since_its_last_look(begin, tmp_path):
+    sweep = begin()
+    trial = start(sweep)
+    report(sweep, trial)
+    watch = RunWatch(tmp_path)
+    known = (tmp_path / LEDGER_FILE).stat().st_size
+    with (tmp_path / LEDGER_FILE).open("r+b") as ledger:
+        ledger.write(b"?" * (known - 1))  # What was read is read no more.
+    report(sweep, trial)
+    assert len(watch.status()["curve"]) == 2
+
+
+def test_a_half_written_line_counts_once_it_is_whole(begin, tmp_path):
+    sweep = begin()
+    trial = start(sweep)
+    report(sweep, trial, 2)
+    ledger = tmp_path / LEDGER_FILE
+    whole = ledger.read_bytes()
+    ledger.write_bytes(whole[:-20])
+    watch = RunWatch(tmp_path)
+    assert len(watch.status()["curve"]) == 1
+    ledger.write_bytes(whole)
+    assert len(watch.status()["curve"]) == 2
+
+
+def test_a_watch_ends_where_the_whole_ledger_read_at_once_ends(begin, tmp_path):
+    sweep = begin(replicates=2, finalists=2, searcher={"name": "tpe", "samples": 8})
+    watch = RunWatch(tmp_path)
+    play(sweep, slots=2, on_step=watch.status)
+    sweep.close()
+    assert watch.status() == run_status(tmp_path)
+    assert watch.status()["finished"]
+
+
+def test_a_damaged_ledger_is_told_in_one_line(begin, tmp_path, capsys):
+    begin()
+    with (tmp_path / LEDGER_FILE).open("a") as ledger:
+        ledger.write("no JSON\n")
+    assert main(["status", str(tmp_path)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_one_trial_is_stopped_by_hand_at_its_next_report(begin, tmp_path):
+    sweep = begin(scheduler={"name": "none"})
+    trial, other = start(sweep), start(sweep)
+    progress = Progress(sweep, Console(file=io.StringIO()))
+    chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
+    with hold(tmp_path):
+        request_stop(tmp_path, trial.id)
+    chores.do()
+    assert trial.status is Status.RUNNING
+    assert not report(sweep, other)
+    assert report(sweep, trial)
+    assert (trial.status, trial.reason) == (Status.EARLY_STOPPED, "stopped by hand")
+    assert len(trial.measurements) == 1
+    assert sweep.stopping is None
+    with hold(tmp_path), pytest.raises(RunError, match="has ended already: EARLY_STOPPED"):
+        request_stop(tmp_path, trial.id)
+
+
+def test_a_trial_that_no_worker_has_is_stopped_at_once():
+    spec, ledger = small_spec(), []
+    sweep = Sweep(spec, fingerprint="f", commit=ledger.append)
+    sweep.begin()
+    trial = start(sweep)
+    again = Sweep(spec, fingerprint="f", events=ledger)
+    again.begin()
+    again.stop_trial(trial.id, "stopped by hand")
+    assert again.trials[trial.id].status is Status.EARLY_STOPPED
+    assert again.next_trial().id != trial.id
+
+
+@pytest.mark.parametrize(
+    ("trial", "message"), [("0ff", "has no trial '0ff'"), (None, "nothing works on")]
+)
+def test_a_stop_that_cannot_be_is_refused_in_one_line(begin, tmp_path, capsys, trial, message):
+    begin()
+    words = ["stop", str(tmp_path)]
+    if trial is None:
+        assert main(words) == 2
+    else:
+        with hold(tmp_path):
+            assert main([*words, "--trial", trial]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_curve_is_drawn_in_bars():
+    assert sparkline([0.1, 0.2, None, 0.8]) == "▁▂ █ 0.1000 to 0.8000 in 4 epochs"
+    assert sparkline([0.5]) == "▁ 0.5000 to 0.5000 in 1 epochs"
+    assert len(sparkline([0.1] * 400).split()[0]) == 50
+    assert sparkline([None]) == ""
+
+
+def test_a_printed_status_shows_curve_speed_budget_and_running_trials(begin, tmp_path, capsys):
+    sweep = begin(budget={"device_hours": 2.0})
+    trial = start(sweep)
+    report(sweep, trial, 3)
+    with hold(tmp_path):
+        print_status(tmp_path)
+    text = capsys.readouterr().out
+    assert "in 3 epochs" in text
+    assert "epochs/h" in text
+    assert "0.00 of 2 device-hours" in text
+    assert f"{trial.id} " in text
+    assert "3/9" in text

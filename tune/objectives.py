@@ -1,0 +1,60 @@
+"""What objectives say of a trial: its value, its curve, and which trials nothing beats."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tune.schema import COSTS, Trial
+from tune.spec import Objective
+
+
+def sign(objective: Objective) -> int:
+    """Return what makes larger better when an objective's values are multiplied by it."""
+    return 1 if objective.mode == "max" else -1
+
+
+def value(objective: Objective, trial: Trial) -> float | None:
+    """Return a trial's value, at its best epoch or its last, or None if there is no finite one."""
+    if objective.metric in COSTS:
+        cost: float | None = getattr(trial, objective.metric)
+        return cost
+    found = trial.last if objective.at == "last" else trial.best(objective.metric, objective.mode)
+    number = found.values[objective.metric] if found else math.nan
+    return number if math.isfinite(number) else None
+
+
+def curve(objective: Objective, trial: Trial) -> list[float]:
+    """Return an objective after each epoch, larger being better; so far best if at: best."""
+    values = [sign(objective) * one.values[objective.metric] for one in trial.measurements]
+    if objective.at == "last":
+        return values
+    best = [-math.inf]
+    for number in values:
+        best.append(number if number > best[-1] else best[-1])
+    return best[1:]
+
+
+def scores(objectives: Sequence[Objective], trial: Trial) -> list[float] | None:
+    """Return a trial's value of each objective, larger being better; None if one is not known."""
+    known = []
+    for objective in objectives:
+        number = value(objective, trial)
+        if number is None:
+            return None
+        known.append(sign(objective) * number)
+    return known
+
+
+def undominated(rows: Sequence[Sequence[float]]) -> list[int]:
+    """Return the Pareto front: the rows than which none is as good everywhere and better somewhere.
+
+    Args:
+        rows: Scores of n trials, larger being better.
+    """
+    table = np.asarray(rows, dtype=float)
+    return [
+        index
+        for index, row in enumerate(table)
+        if not ((table >= row).all(axis=1) & (table > row).any(axis=1)).any()
+    ]

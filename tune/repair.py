@@ -1,0 +1,64 @@
+"""Makes again what a killed sweep, or a careless hand, left missing in a run directory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.reader import ImageDataset
+from tune.schema import CHECKPOINTS_DIR, PREDICTIONS_DIR, Status, Trial
+from tune.sweep import Sweep
+
+
+def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
+    """Make lost predictions again and say so, a line for each kind of repair.
+
+    From the best weights where they are there. A trial that was stopped early and left nothing, as
+    when its worker was killed at that moment, is trained again up to where it was stopped.
+    """
+    lost = [trial for trial in sweep.trials.values() if _lacks_predictions(run, trial)]
+    kept = [trial for trial in lost if _best_weights(run, trial).is_file()]
+    again = [t for t in lost if t not in kept and t.status is Status.EARLY_STOPPED]
+    gone = len(lost) - len(kept) - len(again)
+    for trial in kept:
+        _predict(run, trial, dataset)
+    for trial in again:
+        sweep.train_again(trial.id)
+    if kept:
+        yield f"made the predictions of {len(kept)} trials again from their best weights"
+    if again:
+        yield f"{len(again)} trials that were stopped early left no files and are trained again"
+    if gone:
+        yield f"the predictions of {gone} trials are lost, and no checkpoint is left to make them"
+
+
+def _lacks_predictions(run: Path, trial: Trial) -> bool:
+    scored = trial.ended and trial.best() is not None
+    return scored and not (run / PREDICTIONS_DIR / f"{trial.id}.parquet").is_file()
+
+
+def _best_weights(run: Path, trial: Trial) -> Path:
+    return run / CHECKPOINTS_DIR / trial.id / "best.pt"
+
+
+def _predict(run: Path, trial: Trial, dataset: ImageDataset) -> None:
+    # Repairs are rare, and torch takes seconds to import.
+    from models.build import build_model
+    from models.checkpoint import load
+    from models.config import TrainConfig
+    from models.data import DeviceDataset
+    from models.predict import predict_probabilities
+    from tune.training import write_predictions
+
+    best = load(_best_weights(run, trial))
+    config = TrainConfig.create(best["config"])
+    data = DeviceDataset.create(dataset)
+    model = build_model(config, classes=data.classes, image_shape=data.image_shape)
+    model.load_state_dict(best["weights"])
+    probabilities = predict_probabilities(model, data, data.rows("val", config.fold))
+    write_predictions(
+        run,
+        trial.id,
+        dataset,
+        config.fold,
+        epoch=best["epoch"],
+        probabilities=probabilities.numpy(),
+    )
