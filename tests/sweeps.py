@@ -82,7 +82,7 @@ class Factory:
         return 0
 
 
-def play(sweep, *, slots=1, steps=10**9, on_step=lambda: None):
+def play(sweep, *, slots=1, steps=10**9, on_step=lambda: None, parameters=lambda _trial: 7):
     """Drive a sweep without Ray: slots report in turn, one epoch each; stop after ``steps``."""
     live = []
     while steps > 0:
@@ -93,7 +93,7 @@ def play(sweep, *, slots=1, steps=10**9, on_step=lambda: None):
             return
         for trial in list(live):
             epoch = len(trial.measurements) + 1
-            worker = {"host": "here", "device": "cpu", "parameters": 7}
+            worker = {"host": "here", "device": "cpu", "parameters": parameters(trial)}
             if sweep.report(trial.id, epoch, figures(trial.id, epoch), worker):
                 live.remove(trial)
             steps -= 1

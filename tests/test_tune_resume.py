@@ -14,6 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from data_prep.synthetic import prepare_synthetic
 from tune.schema import (
     LEDGER_FILE,
     MEASUREMENTS_FILE,
@@ -37,7 +38,7 @@ replicates: 2
 finalists: 1
 resources: {{cpus: 1, trials_at_once: 1}}
 """
-SEARCHERS = {"grid": "grid", "random": "random, samples: 6", "tpe": "tpe, samples: 12"}
+SEARCHERS = {"grid": "grid", "random": "random, samples: 5", "tpe": "tpe, samples: 8"}
 PATIENCE_SECONDS = 120
 
 
@@ -100,8 +101,10 @@ def tables(run):
 
 
 @pytest.fixture(scope="module")
-def sweeps(tmp_path_factory, synthetic_dataset):
-    return Sweeps(tmp_path_factory.mktemp("sweeps"), synthetic_dataset)
+def sweeps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweeps")
+    prepare_synthetic(out=folder / "faces", images=500, near_duplicates=False)
+    return Sweeps(folder, folder / "faces")
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +150,9 @@ def moments(run, count):
     return sorted([*first, *rest][:count])
 
 
-@pytest.mark.parametrize(("searcher", "part"), [("grid", 0.2), ("tpe", 0.5), ("tpe", 0.8)])
+@pytest.mark.parametrize(
+    ("searcher", "part"), [("grid", 0.4), ("random", 0.6), ("tpe", 0.2), ("tpe", 0.8)]
+)
 def test_a_killed_sweep_ends_as_the_untouched_one(sweeps, untouched, searcher, part):
     lines = len(read_events(untouched(searcher)))
     kill_and_resume(sweeps, untouched, searcher, max(1, round(part * lines)))
@@ -159,7 +164,9 @@ def test_twenty_kills(sweeps, untouched, number):
     kill_and_resume(sweeps, untouched, "tpe", moments(untouched("tpe"), 20)[number])
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "kind", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_signal_lets_trials_write_a_checkpoint_and_no_epoch_is_trained_twice(
     sweeps, untouched, kind
 ):

@@ -5,8 +5,9 @@ import pytest
 import ray.tune.schedulers
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
-from tune.schedulers import SCHEDULERS, Asha, NoScheduler
-from tune.spec import SchedulerSpec
+from tests.sweeps import small_spec
+from tune.schedulers import SCHEDULERS, Asha, MedianStopping, NoScheduler, make_scheduler
+from tune.spec import SchedulerSpec, SpecError
 
 
 def test_rungs_are_powers_of_the_reduction_factor_below_the_last_epoch():
@@ -74,6 +75,74 @@ def test_asha_decides_as_ray_does_when_the_trial_itself_counts():
             if cut is not None:
                 alive.remove(trial)
     assert 0 < len(alive) < 40
+
+
+def test_a_trial_below_the_median_of_the_others_averages_is_stopped_and_told_why():
+    median = MedianStopping(grace_period=2, min_trials=3, epochs=9)
+    for trial, values in {"a": (0.1, 0.3), "b": (0.3, 0.5), "c": (0.5, 0.9)}.items():
+        assert [median.hear(trial, epoch, value) for epoch, value in enumerate(values, 1)] == [
+            None,
+            None,
+        ]
+    assert median.hear("d", 1, 0.0) is None
+    cut = median.hear("d", 2, 0.39)
+    assert cut is not None
+    assert (cut.epoch, cut.value, cut.needed) == (2, 0.39, 0.4)
+    assert cut.rule == "the median of what 3 others averaged up to then"
+    assert median.hear("e", 1, 0.4) is None
+    assert median.hear("e", 2, 0.0) is None, "its best so far equals the median"
+
+
+def test_median_stopping_waits_for_its_grace_period_for_enough_trials_and_never_at_the_end():
+    median = MedianStopping(grace_period=2, min_trials=2, epochs=3)
+    assert median.rungs == (2,)
+    for trial, value in (("a", 0.9), ("b", 0.8), ("c", 0.1)):
+        assert median.hear(trial, 1, value) is None
+    assert median.hear("a", 2, 0.9) is None
+    assert median.hear("b", 2, 0.8) is None
+    assert median.hear("c", 2, 0.1) is not None
+    assert all(median.hear(trial, 3, value) is None for trial, value in (("a", 0.9), ("b", 0.1)))
+
+
+def test_a_value_that_is_not_a_number_falls_below_the_median():
+    median = MedianStopping(grace_period=1, min_trials=1, epochs=3)
+    assert median.hear("a", 1, 0.1) is None
+    assert median.hear("b", 1, math.nan) is not None
+
+
+class _RayController:
+    def get_live_trials(self):
+        return []
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_median_stopping_decides_as_ray_does(mode):
+    random = np.random.default_rng(1)
+    ours = MedianStopping(grace_period=1, min_trials=3, epochs=20)
+    rays = ray.tune.schedulers.MedianStoppingRule(
+        time_attr="epoch", metric="v", mode=mode, grace_period=1, min_samples_required=3
+    )
+    sign = 1 if mode == "max" else -1
+    trials = [_RayTrial(str(number)) for number in range(30)]
+    alive, stopped = list(trials), []
+    for epoch in range(1, 20):
+        for trial in list(alive):
+            value = int(trial.trial_id) / 30 + epoch / 10 + random.normal(0, 0.3)
+            result = {"epoch": epoch, "v": sign * value}
+            decision = rays.on_trial_result(_RayController(), trial, result)
+            cut = ours.hear(trial.trial_id, epoch, value)
+            assert (decision == TrialScheduler.STOP) == (cut is not None)
+            if cut is not None:
+                alive.remove(trial)
+                stopped.append(trial)
+    assert 5 < len(stopped) < 25
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "none"])
+def test_no_scheduler_goes_with_several_objectives(name):
+    cost = [{"metric": "val_accuracy"}, {"metric": "parameters", "mode": "min"}]
+    with pytest.raises(SpecError, match="may lead in another; take scheduler none"):
+        make_scheduler(small_spec(objective=cost, scheduler={"name": name}))
 
 
 def test_no_scheduler_stops_nothing():

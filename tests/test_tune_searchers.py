@@ -167,6 +167,36 @@ def test_a_searcher_learns_from_trials_that_were_stopped(name):
     assert told.propose(20) != untold.propose(20)
 
 
+def test_cmaes_that_has_converged_begins_again_elsewhere():
+    searcher = searcher_of("cmaes", space=RANGES, samples=900)
+    rates = []
+    for number in range(900):
+        point = searcher.propose(number)
+        rates.append(math.log10(point["learning_rate"]))
+        searcher.hear_proposed(str(number), point)
+        searcher.hear_ended(str(number), [quality(point)], [quality(point)])
+    spread = [np.ptp(rates[start : start + 20]) for start in range(0, 900, 20)]
+    narrowest = int(np.argmin(spread))
+    assert spread[narrowest] < 0.01, "it converged"
+    assert max(spread[narrowest:]) > 1, "and looked further"
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_a_proposal_made_beside_a_running_trial_knows_of_it(name):
+    proposals = []
+    for running in (False, True):
+        searcher = searcher_of(name, space=RANGES, samples=30, scheduler=NONE)
+        for number in range(12):
+            point = searcher.propose(number)
+            searcher.hear_proposed(str(number), point)
+            searcher.hear_ended(str(number), [quality(point)], [quality(point)])
+        best = {"blocks": 2, "dropout": 0.2, "learning_rate": 0.01}
+        if running:
+            searcher.hear_proposed("12", best)
+        proposals.append(searcher.propose(13))
+    assert proposals[0] != proposals[1]
+
+
 def test_nsga2_moves_towards_the_front():
     points = proposed(play("nsga2", samples=80, population=8))
     gains = [quality(point) - 0.1 * point["blocks"] for point in points]
@@ -195,7 +225,12 @@ def test_a_share_of_a_domain_and_back():
     assert value_at(Choice(values=("a", "b")), 0.5) == "b"
     rate = Range(low=1e-4, high=1e-2, log=True)
     assert value_at(rate, 0.5) == pytest.approx(1e-3)
-    for domain in (whole, rate, Range(low=1, high=100, log=True), Range(low=0.0, high=1.0, step=0.1)):
+    for domain in (
+        whole,
+        rate,
+        Range(low=1, high=100, log=True),
+        Range(low=0.0, high=1.0, step=0.1),
+    ):
         for share in (0.05, 0.33, 0.5, 0.95):
             value = value_at(domain, share)
             assert value_at(domain, share_of(domain, value)) == pytest.approx(value)

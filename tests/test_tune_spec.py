@@ -78,6 +78,36 @@ def test_set_changes_one_value(tmp_path):
     assert spec.fixed["learning_rate"] == 0.001
 
 
+def test_objectives_are_one_or_a_list_and_read_back_as_they_were(tmp_path):
+    one = load_spec(write(tmp_path, GOOD), ["objective.metric=val_macro_f1"])
+    assert one.objectives == (one.objective,)
+    two = load_spec(
+        write(tmp_path, GOOD),
+        ["objective=[{metric: val_accuracy}, {metric: parameters, mode: min}]"],
+    )
+    assert [objective.metric for objective in two.objectives] == ["val_accuracy", "parameters"]
+    assert two.objective.metric == "val_accuracy"
+    for spec in (one, two):
+        assert load_spec(write(tmp_path, spec.to_yaml())) == spec
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ("{metric: accuracy}", "must be one of val_loss, val_accuracy"),
+        ("{metric: val_accuracy, mod: max}", "the nearest one is 'mode'"),
+        ("[{metric: val_accuracy}, {metric: parameters}]", "parameters is a cost"),
+        ("{metric: parameters, mode: min}", "must begin with a measured metric"),
+        ("[{metric: val_loss, mode: min}, {metric: val_loss, mode: min}]", "each metric once"),
+        ("[]", "at least 1"),
+    ],
+)
+def test_a_wrong_objective_is_refused_with_its_line(tmp_path, objective, message):
+    refused = refusal(tmp_path, f"{GOOD}objective: {objective}\n")
+    assert message in refused
+    assert "line 9" in refused
+
+
 @pytest.mark.parametrize("override", ["epochs", "=3", "name.x=3", "fixed.epoch=3"])
 def test_a_wrong_override_is_refused(tmp_path, override):
     assert override.split("=")[0].split(".")[0] in refusal(tmp_path, GOOD, [override])

@@ -171,8 +171,8 @@ class TensorBoardLogger:
 
     def end(self, trial: Trial, objective: float | None) -> None:
         """Add the objective at the trial's last epoch."""
-        if objective is not None:
-            self._add(trial, {"objective": objective}, len(trial.measurements), time.time())
+        if objective is not None and trial.last is not None:
+            self._add(trial, {"objective": objective}, trial.last.epoch, trial.last.time)
         self._open.pop(trial.id).close()
 
     def _add(self, trial: Trial, values: Mapping[str, float], step: int, at: float) -> None:
@@ -223,8 +223,8 @@ class MLflowLogger:
 
     def end(self, trial: Trial, objective: float | None) -> None:
         """Add the objective at the trial's last epoch, and how the trial ended."""
-        if objective is not None:
-            self._add(trial, {"objective": objective}, len(trial.measurements), time.time())
+        if objective is not None and trial.last is not None:
+            self._add(trial, {"objective": objective}, trial.last.epoch, trial.last.time)
         run_id = self._runs.pop(trial.id)
         tags = {"status": str(trial.status), "reason": trial.reason}
         self._client.log_batch(run_id, tags=[self._tag(*tag) for tag in tags.items()])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tune.schema import COSTS, Trial
+from tune.schema import COSTS, Measurement, Trial
 from tune.spec import Objective
 
 
@@ -26,13 +26,16 @@ def value(objective: Objective, trial: Trial) -> float | None:
 
 def curve(objective: Objective, trial: Trial) -> list[float]:
     """Return an objective after each epoch, larger being better; so far best if at: best."""
-    values = [sign(objective) * one.values[objective.metric] for one in trial.measurements]
-    if objective.at == "last":
-        return values
-    best = [-math.inf]
-    for number in values:
-        best.append(number if number > best[-1] else best[-1])
-    return best[1:]
+    points: list[float] = []
+    for measurement in trial.measurements:
+        points.append(curve_point(objective, measurement, points[-1] if points else -math.inf))
+    return points
+
+
+def curve_point(objective: Objective, measurement: Measurement, before: float) -> float:
+    """Return the point of a `curve` at a measurement, from the point ``before`` it."""
+    number = sign(objective) * measurement.values[objective.metric]
+    return number if objective.at == "last" or number > before else before
 
 
 def scores(objectives: Sequence[Objective], trial: Trial) -> list[float] | None:

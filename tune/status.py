@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tune.run_directory import RUNS, RunError, holder_of, read_provenance, read_spec
+from tune.run_directory import RUNS, RunError, holder_of, read_spec
 from tune.schema import LEDGER_FILE, STOP_FILE, Status, Trial
-from tune.sweep import Sweep
+from tune.state import SweepState
 
 _RECENT_EPOCHS = 100
 """How many of the last measurements tell how fast a sweep goes."""
@@ -26,8 +26,7 @@ class RunWatch:
             ValueError: A line of its ledger is damaged.
         """
         self._run = run
-        spec, provenance = read_spec(run), read_provenance(run)
-        self.sweep = Sweep(spec, fingerprint=provenance["dataset"]["fingerprint"])
+        self.sweep = SweepState(read_spec(run))
         self._bytes_read = 0
         self._recent: deque[float] = deque(maxlen=_RECENT_EPOCHS)
         self.sweep.hear(self._new_events())
@@ -97,7 +96,7 @@ class RunWatch:
         return left if limit is None else min(left, max(0.0, 3600 * limit - self.sweep.seconds))
 
 
-def epochs_left(sweep: Sweep) -> float | None:
+def epochs_left(sweep: SweepState) -> float | None:
     """Estimate how many epochs a sweep has still to train, or None if its size is not known.
 
     A trial that goes on is taken to train the same share of what it has left as those that ended
@@ -114,7 +113,7 @@ def epochs_left(sweep: Sweep) -> float | None:
     return share * (known + mean_epochs * max(0, sweep.expected - len(trials)))
 
 
-def read_sweep(run: Path) -> Sweep:
+def read_sweep(run: Path) -> SweepState:
     """Read a run's sweep back from its ledger; errors as in `RunWatch`."""
     return RunWatch(run).sweep
 
@@ -151,14 +150,14 @@ def request_stop(run: Path, trial_id: str | None = None) -> None:
     (run / f"{STOP_FILE}-{trial_id}").touch()
 
 
-def _counts(sweep: Sweep, alive: bool) -> dict[str, int]:
+def _counts(sweep: SweepState, alive: bool) -> dict[str, int]:
     # Without a living driver nothing runs, whatever the ledger's last line says.
     dead = {} if alive else {Status.RUNNING: Status.INTERRUPTED}
     counts = Counter(dead.get(trial.status, trial.status) for trial in sweep.trials.values())
     return {str(status): count for status, count in sorted(counts.items())}
 
 
-def _best(sweep: Sweep) -> dict[str, Any]:
+def _best(sweep: SweepState) -> dict[str, Any]:
     trial = sweep.incumbent
     if trial is None:
         return {"best": None, "curve": [], "front": []}
@@ -178,17 +177,16 @@ def _best(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _front(sweep: Sweep) -> list[dict[str, Any]]:
+def _front(sweep: SweepState) -> list[dict[str, Any]]:
     """Return the Pareto front where there are several objectives, else nothing."""
     if len(sweep.spec.objectives) == 1:
         return []
     return [
-        {"id": trial.id, "name": trial.name, "values": sweep.values(trial)}
-        for trial in sweep.front
+        {"id": trial.id, "name": trial.name, "values": sweep.values(trial)} for trial in sweep.front
     ]
 
 
-def _running(sweep: Sweep, trial: Trial) -> dict[str, Any]:
+def _running(sweep: SweepState, trial: Trial) -> dict[str, Any]:
     return {
         "id": trial.id,
         "name": trial.name,
@@ -200,7 +198,7 @@ def _running(sweep: Sweep, trial: Trial) -> dict[str, Any]:
     }
 
 
-def _budget(sweep: Sweep) -> dict[str, dict[str, float | None]]:
+def _budget(sweep: SweepState) -> dict[str, dict[str, float | None]]:
     spent = {"hours": sweep.seconds, "device_hours": sweep.device_seconds}
     return {
         unit: {"spent": round(seconds / 3600, 6), "limit": getattr(sweep.spec.budget, unit)}

@@ -17,13 +17,18 @@ _WARM_SHARE = 0.1
 """Best share of known trials that a warm start begins from; the paper's default."""
 
 
+_CONVERGED = 1e-3
+"""A population narrower than this share of the space in every direction has found its place; going
+on would end in numbers that are too small."""
+
+
 class CmaEsSearcher(SampledSearcher):
     """The `cmaes` library on the unit cube; every trial that ended moves it, in order of its end.
 
     Optuna's sampler wraps the same library, but seeds it from a trial's number in its study, keeps
     it pickled beside trials, and drops trials that end after their generation; none of these goes
     with a ledger that is read back, or with many trials at once. A trial that was stopped early
-    counts with its last value.
+    counts with its last value. Once it has converged it begins again around a random point.
 
     Source: Hansen 2016, arXiv:1604.00772; warm start: Nomura et al. 2021, arXiv:2012.06932.
     """
@@ -38,6 +43,7 @@ class CmaEsSearcher(SampledSearcher):
             if isinstance(domain, Range)
         }
         self._population = population
+        self._restarts = 0
         dimensions = len(self._domains)
         self._optimizer = self._begin(np.full(dimensions, 0.5), _SIGMA, np.eye(dimensions))
         self._running: dict[str, npt.NDArray[np.float64]] = {}
@@ -84,8 +90,18 @@ class CmaEsSearcher(SampledSearcher):
             return
         self._untold.append((shares, -curve[-1]))
         if len(self._untold) == self._optimizer.population_size:
-            self._optimizer.tell(self._untold)
-            self._untold = []
+            self._tell()
+
+    def _tell(self) -> None:
+        told, self._untold = self._untold, []
+        converged = np.ptp([place for place, _ in told], axis=0).max() < _CONVERGED
+        if not converged:
+            self._optimizer.tell(told)
+        if converged or self._optimizer.should_stop():
+            self._restarts += 1
+            rng = np.random.default_rng([self._seed, self._restarts])
+            dimensions = len(self._domains)
+            self._optimizer = self._begin(rng.random(dimensions), _SIGMA, np.eye(dimensions))
 
     def _shares(self, point: Point) -> npt.NDArray[np.float64]:
         return np.array(

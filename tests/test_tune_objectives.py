@@ -1,0 +1,83 @@
+import math
+
+import pytest
+
+from tests.sweeps import play, small_spec
+from tests.test_tune_sweep import new_sweep
+from tune.objectives import curve, scores, undominated, value
+from tune.schema import Measurement, Status, Trial
+from tune.spec import Objective
+
+COST = [{"metric": "val_accuracy"}, {"metric": "parameters", "mode": "min"}]
+
+
+def trial_of(accuracies, **changes):
+    measurements = [
+        Measurement(epoch=epoch, values={"val_accuracy": one, "val_loss": 1 - one})
+        for epoch, one in enumerate(accuracies, start=1)
+    ]
+    return Trial(
+        id="t", configuration_id="c", number=0, name="n", phase="search", replicate=0, config={},
+        epochs=9, measurements=measurements, **changes,
+    )  # fmt: skip
+
+
+def test_a_value_is_that_of_the_best_epoch_or_the_last():
+    trial = trial_of([0.2, 0.6, 0.4])
+    assert value(Objective(), trial) == 0.6
+    assert value(Objective(at="last"), trial) == 0.4
+    assert value(Objective(metric="val_loss", mode="min"), trial) == pytest.approx(0.4)
+
+
+def test_a_cost_is_a_figure_of_the_whole_trial():
+    trial = trial_of([0.2], parameters=12, seconds=3.0, devices=0.5)
+    assert value(Objective(metric="parameters", mode="min"), trial) == 12
+    assert value(Objective(metric="device_seconds", mode="min"), trial) == 1.5
+
+
+def test_a_value_that_is_not_known_is_none():
+    assert value(Objective(), trial_of([])) is None
+    assert value(Objective(at="last"), trial_of([math.nan])) is None
+    both = (Objective(), Objective(metric="parameters", mode="min"))
+    assert scores(both, trial_of([0.2])) is None
+    assert scores(both, trial_of([0.2], parameters=7)) == [0.2, -7]
+
+
+def test_a_curve_is_so_far_the_best_and_larger_is_better():
+    trial = trial_of([0.2, 0.6, 0.4])
+    assert curve(Objective(), trial) == [0.2, 0.6, 0.6]
+    assert curve(Objective(at="last"), trial) == [0.2, 0.6, 0.4]
+    assert curve(Objective(metric="val_loss", mode="min"), trial) == pytest.approx(
+        [-0.8, -0.4, -0.4]
+    )
+
+
+def test_the_front_holds_what_nothing_beats():
+    rows = [(1, 5), (2, 4), (2, 3), (3, 1), (1, 5), (0, 0)]
+    assert undominated(rows) == [0, 1, 3, 4]
+    assert undominated([]) == []
+
+
+def test_the_front_of_a_sweep_trades_accuracy_for_parameters():
+    spec = small_spec(objective=COST, scheduler={"name": "none"})
+    sweep, ledger = new_sweep(spec)
+    play(sweep, parameters=lambda trial: 100 * trial.config["channels"] + trial.config["blocks"])
+    front = [(sweep.values(trial)["val_accuracy"], trial.parameters) for trial in sweep.front]
+    assert sweep.front[0] is sweep.incumbent
+    assert 1 < len(front) < len(sweep.trials)
+    assert front == sorted(front, reverse=True), "less accurate ones are smaller"
+    for trial in sweep.trials.values():
+        beaten = any(
+            accuracy >= sweep.objective(trial) and parameters <= trial.parameters
+            for accuracy, parameters in front
+        )
+        assert beaten
+    assert {trial.id for trial in sweep.front} <= sweep.worth_keeping(1)
+    again, _ = new_sweep(spec, ledger)
+    assert [trial.id for trial in again.front] == [trial.id for trial in sweep.front]
+
+
+def test_a_trial_that_was_not_trained_whole_is_not_on_the_front():
+    sweep, _ = new_sweep(small_spec(objective=COST, scheduler={"name": "none"}))
+    play(sweep, steps=13)
+    assert [trial.status for trial in sweep.front] == [Status.COMPLETED]

@@ -1,0 +1,183 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_prep.manifest import DatasetManifest
+from tests.sweeps import play, small_spec
+from tests.test_tune_sweep import new_sweep
+from tune.run_directory import RunError
+from tune.schema import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, Status, read_events
+from tune.spec import SearcherSpec, SpecError
+from tune.warm_start import read_warm_start
+
+NONE = {"name": "none"}
+TPE = {"name": "tpe", "samples": 5}
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Writes the run of a sweep that was played to its end, and returns its directory."""
+
+    def write(fingerprint="f", **changes):
+        spec = small_spec(**changes)
+        sweep, ledger = new_sweep(spec)
+        play(sweep)
+        run = tmp_path / "other"
+        run.mkdir()
+        (run / SPEC_FILE).write_text(spec.to_yaml())
+        (run / PROVENANCE_FILE).write_text(json.dumps({"dataset": {"fingerprint": fingerprint}}))
+        (run / LEDGER_FILE).write_text("".join(json.dumps(event) + "\n" for event in ledger))
+        return run, sweep
+
+    return write
+
+
+def warm_spec(run, **changes):
+    return small_spec(**{"searcher": TPE, "warm_start": str(run), **changes})
+
+
+def test_finished_trials_are_known_with_their_curves(other):
+    run, sweep = other()
+    warm = read_warm_start(warm_spec(run), "f")
+    assert (len(warm.trials), warm.unfit) == (12, 0)
+    assert str(warm) == (
+        f"warm start: 12 finished trials of {run} fit this space and are known to the searcher, "
+        "0 do not"
+    )
+    whole = [one for one in warm.trials if one.values is not None]
+    completed = [t for t in sweep.trials.values() if t.status is Status.COMPLETED]
+    assert [one.values[0] for one in whole] == [sweep.objective(trial) for trial in completed]
+    assert all(one.values[0] == one.curve[-1] for one in whole)
+
+
+def test_only_points_of_the_new_space_are_known(other):
+    run, _ = other(scheduler=NONE)
+    narrow = {"kernel_size": [3, 5], "blocks": [1, 2], "channels": [4, 8]}
+    warm = read_warm_start(warm_spec(run, space=narrow), "f")
+    assert (len(warm.trials), warm.unfit) == (8, 4)
+    wider = {"kernel_size": [3, 5, 9], "blocks": {"low": 2, "high": 4}, "channels": [4, 8]}
+    warm = read_warm_start(warm_spec(run, space=wider), "f")
+    assert (len(warm.trials), warm.unfit) == (4, 8)
+
+
+def test_another_fixed_hyperparameter_makes_no_point_fit(other):
+    run, _ = other(scheduler=NONE)
+    fixed = {**small_spec().fixed, "learning_rate": 0.5}
+    assert read_warm_start(warm_spec(run, fixed=fixed), "f").trials == ()
+
+
+def test_a_trial_of_fewer_epochs_is_known_as_far_as_it_went_and_of_more_as_far_as_it_counts(other):
+    run, sweep = other(scheduler=NONE)
+    longer = read_warm_start(warm_spec(run, fixed={**small_spec().fixed, "epochs": 20}), "f")
+    assert {(len(one.curve), one.values) for one in longer.trials} == {(9, None)}
+    shorter = read_warm_start(warm_spec(run, fixed={**small_spec().fixed, "epochs": 4}), "f")
+    first = next(iter(sweep.trials.values()))
+    fourth = first.measurements[3].values["val_accuracy"]
+    assert list(shorter.trials[0].values) == [fourth]
+    assert {len(one.curve) for one in shorter.trials} == {4}
+
+
+def test_a_searcher_that_learns_from_whole_trials_hears_of_no_others(other):
+    run, sweep = other()
+    spec = warm_spec(run, searcher={"name": "gp", "samples": 3}, scheduler=NONE)
+    warm = read_warm_start(spec, "f")
+    completed = sum(trial.status is Status.COMPLETED for trial in sweep.trials.values())
+    assert (len(warm.trials), warm.unfit) == (completed, 12 - completed)
+
+
+def test_another_dataset_and_another_objective_are_refused(other):
+    run, _ = other()
+    with pytest.raises(SpecError, match="fingerprint f, but this one has g"):
+        read_warm_start(warm_spec(run), "g")
+    with pytest.raises(SpecError, match=r"after max val_accuracy \(at best\), but this sweep"):
+        read_warm_start(warm_spec(run, objective={"at": "last"}), "f")
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match="is not a run directory"):
+        read_warm_start(warm_spec(tmp_path), "f")
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "nsga2"])
+def test_a_warm_sweep_is_read_back_without_the_other_run(other, name):
+    space = {"blocks": {"low": 1, "high": 3}, "channels": {"low": 4, "high": 8}}
+    random = {"name": "random", "samples": 12}
+    run, _ = other(space=space, searcher=random, scheduler=NONE)
+    searcher = {"name": name, "samples": 6} | ({"population": 4} if name == "nsga2" else {})
+    spec = warm_spec(run, space=space, searcher=searcher, scheduler=NONE)
+    sweep, ledger = new_sweep(spec)
+    warm = read_warm_start(spec, "f")
+    sweep.warm_start(warm.run, warm.trials, unfit=warm.unfit)
+    play(sweep, steps=20)
+    kept = json.loads(json.dumps(ledger))
+    for path in run.iterdir():
+        path.unlink()
+    again, _ = new_sweep(spec, kept)
+    play(again)
+    untouched, _ = new_sweep(spec)
+    untouched.warm_start(warm.run, warm.trials, unfit=warm.unfit)
+    play(untouched)
+    assert again.known == sweep.known
+    assert list(again.trials) == list(untouched.trials)
+    cold, _ = new_sweep(spec)
+    play(cold)
+    assert list(cold.trials) != list(untouched.trials)
+
+
+def test_an_extended_sweep_still_knows_the_other_run(other):
+    run, _ = other(scheduler=NONE)
+    spec = warm_spec(run, scheduler=NONE)
+    warm = read_warm_start(spec, "f")
+    sweep, ledger = new_sweep(spec)
+    sweep.warm_start(warm.run, warm.trials, unfit=warm.unfit)
+    play(sweep)
+    larger = warm_spec(run, scheduler=NONE, searcher={"name": "tpe", "samples": 8})
+    sweep.extend(larger)
+    play(sweep)
+    assert len(sweep.trials) == 8
+    again, _ = new_sweep(spec, ledger)
+    assert again.trials == sweep.trials
+
+
+SMALL = {
+    "fixed": {"family": "resnet", "pool_size": 4, "fc_width": 16, "epochs": 1, "channels": 4},
+    "space": {"kernel_size": [3, 5], "blocks": [1, 2]},
+    "scheduler": NONE,
+}
+
+
+def test_a_run_says_what_it_knows_and_is_refused_without_a_trace(
+    tmp_path, synthetic_dataset, other
+):
+    def tune(*words):
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        return subprocess.run(
+            [sys.executable, "-m", "tune", *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    fingerprint = DatasetManifest.read(synthetic_dataset).fingerprint
+    run, _ = other(fingerprint=fingerprint, **SMALL)
+    spec = warm_spec("other", data=str(synthetic_dataset), **SMALL)
+    spec = spec.model_copy(update={"searcher": SearcherSpec(name="tpe", samples=1)})
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
+    done = tune("run", "spec.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "warm start: 4 finished trials of other fit this space" in done.stderr
+    events = read_events(tmp_path / "runs" / spec.name)
+    kinds = [event["event"] for event in events[:3]]
+    assert kinds == ["sweep_started", "warm_started", "trial_proposed"]
+    run.rename(tmp_path / "gone")
+    refused = tune("run", "spec.yaml", "--name", "again")
+    assert refused.returncode == 2
+    assert re.fullmatch(r"error: other is not a run directory.*\n", refused.stderr)
+    assert not (tmp_path / "runs" / "again").exists()

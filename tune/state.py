@@ -1,0 +1,277 @@
+"""Where a sweep stands: what its ledger says, event by event. Decides nothing."""
+
+import math
+from collections.abc import Iterable
+
+import yaml
+
+from tune import objectives
+from tune.ledger import Event
+from tune.schedulers import Cut, make_scheduler
+from tune.schema import FINISHED, Figures, Measurement, Status, Trial
+from tune.searchers.registry import make_searcher
+from tune.searchers.searcher import KnownTrial
+from tune.space import Point
+from tune.spec import SweepSpec, parse_spec
+
+
+class SweepState:
+    """All that follows from a ledger. Each kind of event changes it in one method, ``_on_KIND``."""
+
+    def __init__(self, spec: SweepSpec, *, events: Iterable[Event] = ()) -> None:
+        """Stand where ``events`` end.
+
+        Args:
+            spec: What to search, unless the events say it.
+            events: The ledger so far.
+
+        Raises:
+            SpecError: Searcher or scheduler are unknown or do not go with the space.
+        """
+        self._configure(spec)
+        self.trials: dict[str, Trial] = {}
+        self.known: tuple[KnownTrial, ...] | None = None
+        """Another run's trials that the searcher was told at the start."""
+        self.alone: set[str] = set()
+        """Trials that did not fit into memory beside others."""
+        self._begun = False
+        self._seconds_before = self._sat_down = self._now = 0.0
+        self._proposals = 0
+        self._points: dict[str, Point] = {}
+        self._exhausted = False
+        self._finalists: list[str] | None = None
+        self._waiting: list[str] = []
+        self._unfinished: set[str] = set()
+        self._lost: set[str] = set()
+        self._reached: dict[str, float] = {}
+        self._cuts: dict[str, Cut] = {}
+        self.hear(events)
+
+    def _configure(self, spec: SweepSpec) -> None:
+        self.spec = spec
+        self._space = spec.search_space
+        self._searcher = make_searcher(spec)
+        self.scheduler = make_scheduler(spec)
+
+    def hear(self, events: Iterable[Event]) -> None:
+        """Take in events that stand in the ledger."""
+        for event in events:
+            self._apply(event)
+
+    # What there is to know.
+
+    @property
+    def finished(self) -> bool:
+        """True if every trial that the sweep will ever have has ended."""
+        return self._finalists is not None and not self._unfinished | self._lost
+
+    @property
+    def expected(self) -> int | None:
+        """How many trials the sweep will have, as far as can be known."""
+        if self._finalists is not None:
+            return len(self.trials)
+        size = self._searcher.size
+        if size is None:
+            return None
+        finalists = size if self.spec.scheduler.name == "none" else min(size, self.spec.finalists)
+        return int(size + finalists * (self.spec.replicates - 1))
+
+    @property
+    def incumbent(self) -> Trial | None:
+        """The trial with the best objective among those trained whole, else among all."""
+        ranked = self._ranked(self.trials.values())
+        whole = [trial for trial in ranked if trial.status is Status.COMPLETED]
+        return next(iter(whole or ranked), None)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The Pareto front of the configurations trained whole, by the first objective."""
+        whole = [
+            trial
+            for trial in self._ranked(self.trials.values())
+            if trial.status is Status.COMPLETED and trial.phase == "search"
+        ]
+        scored = [(objectives.scores(self.spec.objectives, trial), trial) for trial in whole]
+        known = [(scores, trial) for scores, trial in scored if scores is not None]
+        return [known[one][1] for one in objectives.undominated([row for row, _ in known])]
+
+    def objective(self, trial: Trial) -> float | None:
+        """Return the metric that the spec compares, or None before the first finite one."""
+        return objectives.value(self.spec.objective, trial)
+
+    def values(self, trial: Trial) -> dict[str, float | None]:
+        """Return a trial's value of every objective by its metric."""
+        return {one.metric: objectives.value(one, trial) for one in self.spec.objectives}
+
+    def worth_keeping(self, count: int) -> set[str]:
+        """Return the trials whose weights should stay: best, Pareto front, all of the finalists."""
+        best = self._ranked(self.trials.values())[:count]
+        if len(self.spec.objectives) > 1:
+            best += self.front
+        configurations = {self.trials[one].configuration_id for one in self._finalists or ()}
+        finalists = (t for t in self.trials.values() if t.configuration_id in configurations)
+        return {trial.id for trial in (*best, *finalists)}
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of all sittings, up to the last event."""
+        return self._seconds_before + self._now - self._sat_down
+
+    @property
+    def device_seconds(self) -> float:
+        """Seconds that trials trained, times the share of a GPU or the CPU cores that they held."""
+        return sum(trial.device_seconds for trial in self.trials.values())
+
+    @property
+    def _sign(self) -> int:
+        return objectives.sign(self.spec.objective)
+
+    def _curve(self, trial: Trial) -> list[float]:
+        return objectives.curve(self.spec.objective, trial)
+
+    def _ranked(self, trials: Iterable[Trial]) -> list[Trial]:
+        scored = [(self.objective(trial), trial) for trial in trials]
+        known = [(self._sign * value, trial) for value, trial in scored if value is not None]
+        return [trial for _, trial in sorted(known, key=lambda pair: (-pair[0], pair[1].number))]
+
+    # What each event changes.
+
+    def _apply(self, event: Event) -> None:
+        if event["event"] in ("sweep_started", "sweep_resumed"):
+            self._seconds_before, self._sat_down = self.seconds, event["time"]
+        self._now = event["time"]
+        getattr(self, f"_on_{event['event']}")(event)
+
+    def _on_sweep_started(self, event: Event) -> None:
+        self._configure(_read_spec(event))
+        self._begun = True
+
+    def _on_sweep_resumed(self, _event: Event) -> None:
+        self._interrupt("its sweep was killed")
+        self._queue_unfinished()
+
+    def _on_sweep_stopped(self, event: Event) -> None:
+        self._interrupt(event["reason"])
+
+    def _on_sweep_finished(self, event: Event) -> None:
+        """Change nothing: that nothing is left to do follows from the trials."""
+
+    def _on_warm_started(self, event: Event) -> None:
+        self.known = tuple(KnownTrial(**one) for one in event["trials"])
+        self._searcher.hear_known(self.known)
+
+    def _on_proposal_skipped(self, event: Event) -> None:
+        self._proposals = event["proposal"] + 1
+        self._searcher.hear_skipped(event["point"])
+
+    def _on_space_exhausted(self, _event: Event) -> None:
+        self._exhausted = True
+
+    def _on_finalists_chosen(self, event: Event) -> None:
+        self._finalists = list(event["trials"])
+
+    def _on_trial_started(self, event: Event) -> None:
+        trial = self.trials[event["trial"]]
+        trial.devices = event["devices"]
+        trial.status = trial.status if trial.ended else Status.RUNNING
+
+    def _on_attempt_failed(self, event: Event) -> None:
+        """Change nothing: the trial goes on from its checkpoint."""
+
+    def _on_out_of_memory(self, event: Event) -> None:
+        self.alone.add(event["trial"])
+        self.trials[event["trial"]].status = Status.PENDING
+        self._waiting.append(event["trial"])
+
+    def _on_files_lost(self, event: Event) -> None:
+        self._lost.add(event["trial"])
+        self._waiting.append(event["trial"])
+
+    def _on_files_made_again(self, event: Event) -> None:
+        self._lost.discard(event["trial"])
+
+    def _on_trial_proposed(self, event: Event) -> None:
+        trial = Trial(**{key: event[key] for key in _PROPOSED}, id=event["trial"])
+        self.trials[trial.id] = trial
+        self._unfinished.add(trial.id)
+        self._waiting.append(trial.id)
+        if trial.phase == "search":
+            self._proposals = event["proposal"] + 1
+            self._points[trial.id] = event["point"]
+            self._searcher.hear_proposed(trial.id, event["point"])
+
+    def _on_sweep_extended(self, event: Event) -> None:
+        """Begin anew with a larger spec, and let its searcher and scheduler hear what is known."""
+        spec = _read_spec(event)
+        self._configure(spec)
+        self._exhausted, self._finalists = False, None
+        if self.known is not None:
+            self._searcher.hear_known([k for k in self.known if self._space.holds(k.point)])
+        for trial in self.trials.values():
+            self._give_epochs(trial, spec.fixed.get("epochs", trial.epochs))
+            if trial.phase != "search":
+                continue
+            for measurement, value in zip(trial.measurements, self._curve(trial), strict=True):
+                self.scheduler.hear(trial.id, measurement.epoch, value)
+            if self._space.holds(self._points[trial.id]):
+                self._searcher.hear_proposed(trial.id, self._points[trial.id])
+                if trial.status in FINISHED:
+                    self._tell_end(trial)
+        self._queue_unfinished()
+
+    def _queue_unfinished(self) -> None:
+        self._waiting = [one for one in self.trials if one in self._unfinished | self._lost]
+
+    def _give_epochs(self, trial: Trial, epochs: int) -> None:
+        """Let a trial that was trained whole, or has not ended, go on to ``epochs``."""
+        if trial.epochs < epochs and trial.status not in FINISHED - {Status.COMPLETED}:
+            trial.epochs, trial.config = epochs, {**trial.config, "epochs": epochs}
+            trial.status = Status.PENDING if trial.status is Status.COMPLETED else trial.status
+            self._unfinished.add(trial.id)
+
+    def _on_measurement(self, event: Event) -> None:
+        trial = self.trials[event["trial"]]
+        told = event["values"].items()
+        values = Figures({name: math.nan if value is None else value for name, value in told})
+        trial.measurements.append(
+            Measurement(epoch=event["epoch"], values=values, time=event["time"])
+        )
+        trial.seconds += values["seconds"]
+        for key in ("host", "device", "parameters"):
+            setattr(trial, key, event.get(key, getattr(trial, key)))
+        if trial.phase == "search":
+            before = self._reached.get(trial.id, -math.inf)
+            point = objectives.curve_point(self.spec.objective, trial.measurements[-1], before)
+            self._reached[trial.id] = point
+            cut = self.scheduler.hear(trial.id, event["epoch"], point)
+            if cut is not None:
+                self._cuts[trial.id] = cut
+
+    def _on_trial_ended(self, event: Event) -> None:
+        trial = self.trials[event["trial"]]
+        trial.status, trial.reason = Status(event["status"]), event["reason"]
+        self._unfinished.discard(trial.id)
+        if trial.id in self._waiting:
+            self._waiting.remove(trial.id)
+        if trial.phase == "search":
+            self._tell_end(trial)
+
+    def _tell_end(self, trial: Trial) -> None:
+        curve = [] if trial.status is Status.FAILED else self._curve(trial)
+        finite = [value for value in curve if math.isfinite(value)]
+        whole = trial.status is Status.COMPLETED
+        scores = objectives.scores(self.spec.objectives, trial) if whole else None
+        self._searcher.hear_ended(trial.id, finite, scores)
+
+    def _interrupt(self, reason: str) -> None:
+        for trial_id in self._unfinished:
+            trial = self.trials[trial_id]
+            if trial.status is Status.RUNNING:
+                trial.status, trial.reason = Status.INTERRUPTED, reason
+
+
+_PROPOSED = ("configuration_id", "number", "name", "phase", "replicate", "config", "epochs")
+
+
+def _read_spec(event: Event) -> SweepSpec:
+    return parse_spec(yaml.safe_load(event["spec"]), "the ledger")
