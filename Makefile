@@ -1,7 +1,10 @@
 # make sweep [DATA=PATH]   the whole flow: on drawn faces, or on a real FER2013 copy
 # make test                checkers and tests; make test-all adds the long ones
+# make wheelhouse [PYTHON=3.12]   all that a Linux machine without a network installs from
 
+# A command, or the version of one: 3.12 means python3.12.
 PYTHON ?= python3
+interpreter := $(if $(filter 3.%,$(PYTHON)),python$(PYTHON),$(PYTHON))
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
@@ -14,7 +17,7 @@ prepare = synthetic
 endif
 run := runs/quick-$(notdir $(dataset))
 
-.PHONY: sweep test test-all check
+.PHONY: sweep test test-all check wheelhouse
 .DELETE_ON_ERROR:
 
 sweep: $(dataset)/manifest.json
@@ -28,7 +31,7 @@ $(dataset)/manifest.json: | $(VENV)/ready
 	$(RUN) data_prep $(prepare) --out $(dataset)
 
 $(VENV)/ready: requirements.txt
-	$(PYTHON) -m venv $(VENV)
+	$(interpreter) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
@@ -41,4 +44,17 @@ test: check
 	$(RUN) pytest
 
 test-all: $(VENV)/ready
+	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y chromium > /dev/null; }
 	$(RUN) pytest -m long
+
+# pip takes each platform by its name alone, so every one that glibc 2.28 carries is named.
+MACHINE ?= x86_64
+tags := $(addprefix manylinux_2_,$(shell seq 5 28)) manylinux1 manylinux2010 manylinux2014
+wheelhouse: version = $(or $(filter 3.%,$(PYTHON)),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+wheelhouse:
+	@test -x $(VENV)/bin/pip || python3 -m venv $(VENV)
+	$(VENV)/bin/pip download --quiet --disable-pip-version-check --only-binary=:all: \
+		--python-version $(version) $(tags:%=--platform %_$(MACHINE)) \
+		-d wheelhouse -r requirements.txt
+	cp requirements.txt wheelhouse
+	@echo "wheelhouse/ is for Python $(version): $$(du -sh wheelhouse | cut -f1)"

@@ -182,19 +182,16 @@ def test_cmaes_that_has_converged_begins_again_elsewhere():
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
-def test_a_proposal_made_beside_a_running_trial_knows_of_it(name):
-    proposals = []
-    for running in (False, True):
-        searcher = searcher_of(name, space=RANGES, samples=30, scheduler=NONE)
-        for number in range(12):
-            point = searcher.propose(number)
-            searcher.hear_proposed(str(number), point)
-            searcher.hear_ended(str(number), [quality(point)], [quality(point)])
-        best = {"blocks": 2, "dropout": 0.2, "learning_rate": 0.01}
-        if running:
-            searcher.hear_proposed("12", best)
-        proposals.append(searcher.propose(13))
-    assert proposals[0] != proposals[1]
+def test_a_proposal_keeps_away_from_a_running_trial(name):
+    searcher = searcher_of(name, space=RANGES, samples=30, scheduler=NONE)
+    for number in range(12):
+        point = searcher.propose(number)
+        searcher.hear_proposed(str(number), point)
+        searcher.hear_ended(str(number), [quality(point)], [quality(point)])
+    alone = searcher.propose(12)
+    searcher.hear_proposed("12", {**alone, "dropout": alone["dropout"] * 0.999})
+    beside = searcher.propose(12)
+    assert abs(beside["dropout"] - alone["dropout"]) > 0.01
 
 
 def test_nsga2_moves_towards_the_front():

@@ -5,9 +5,9 @@ import pytest
 from models.checkpoint import load
 from models.config import TrainConfig
 from tests.picture_factory import make_dataset
+from tune.factory import TrainingFactory
 from tune.schema import MEASURED, STOP_FILE, TIMINGS, Measurement, read_predictions
 from tune.spec import Objective
-from tune.training import TrainingFactory
 
 CONFIG = {
     "family": "resnet", "channels": 4, "blocks": 1, "conv_depth": 1, "fc_width": 8, "pool_size": 2,

@@ -16,6 +16,7 @@ from data_prep.reader import ImageDataset, read_dataset
 from tune.disk import SPARE_BYTES, check_space, needed_bytes, wait_for_space
 from tune.engine import Slots, drive, ray_session
 from tune.extend import extended_spec, what_counts
+from tune.factory import TrainingFactory
 from tune.keeping import Keeper
 from tune.ledger import Ledger
 from tune.loggers import Loggers, require_loggers
@@ -33,7 +34,6 @@ from tune.schema import STOP_FILE, read_events
 from tune.spec import Resources, SweepSpec
 from tune.sweep import Sweep
 from tune.tables import write_tables
-from tune.training import TrainingFactory
 from tune.warm_start import read_warm_start
 
 _TABLES_SHARE = 0.02

@@ -1,7 +1,7 @@
 """One trial's training inside a run directory: goes on from its checkpoint, leaves its files."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ from data_prep.reader import ImageDataset
 from models.build import count_parameters
 from models.checkpoint import CheckpointError, load, save
 from models.config import TrainConfig
-from models.cost import training_cost
 from models.data import DeviceDataset
 from models.fit import EpochResult, fit
-from tune.memory import MemoryRequest, OutOfMemoryError
+from tune.memory import OutOfMemoryError
 from tune.schema import (
     CHECKPOINTS_DIR,
     PREDICTIONS_DIR,
@@ -31,66 +30,8 @@ CHECKPOINT_SHARE = 0.05
 """Most that checkpoints may take of the time between two of them."""
 _DISK_BYTES_PER_SECOND = 200e6
 """What a disk is trusted to write before the first checkpoint was timed."""
-_CONTEXT_BYTES = 800_000_000
-"""What CUDA and its libraries take of a card for each process."""
 _STATE_BYTES = 16
 """Bytes of a checkpoint per parameter: weights, Adam's two moments, the best weights."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingFactory:
-    """Opens the trainings of one sweep in a worker process; the dataset is put there once."""
-
-    run: Path
-    fingerprint: str
-    objective: Objective
-    threads: int
-    """CPU threads of one trial."""
-    load_dataset: Callable[[], ImageDataset]
-
-    def __call__(self, trial_id: str, config: Mapping[str, Any]) -> "TrialTraining":
-        """Open a trial's training where its last checkpoint stands, or at its start."""
-        torch.set_num_threads(self.threads)
-        return TrialTraining(
-            run=self.run,
-            trial_id=trial_id,
-            config=TrainConfig.create(config),
-            objective=self.objective,
-            data=self._data(),
-        )
-
-    def memory_request(self, config: Mapping[str, Any]) -> MemoryRequest | None:
-        """Ask for what a trial will take of its GPU; a trial on CPU cores asks for nothing."""
-        if not torch.cuda.is_available():
-            return None
-        known = TrainConfig.create(config)
-        data = self._data()
-        cost = training_cost(known, classes=data.classes, image_shape=data.image_shape)
-        properties = torch.cuda.get_device_properties(data.device)
-        return MemoryRequest(
-            card=str(properties.uuid),
-            card_bytes=properties.total_memory,
-            configuration_id=known.configuration_id,
-            estimate=cost.memory_bytes + _CONTEXT_BYTES,
-        )
-
-    def peak_bytes(self) -> int:
-        """Return the most GPU memory since the last call, and count anew."""
-        peak = torch.cuda.max_memory_reserved() + _CONTEXT_BYTES
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        return peak
-
-    def _data(self) -> DeviceDataset:
-        if self.fingerprint not in _on_device:
-            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            _on_device.clear()
-            _on_device[self.fingerprint] = DeviceDataset.create(self.load_dataset(), device)
-        return _on_device[self.fingerprint]
-
-
-_on_device: dict[str, DeviceDataset] = {}
-"""The dataset of this process by fingerprint; workers train for one sweep only."""
 
 
 @dataclass(kw_only=True)

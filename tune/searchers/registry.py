@@ -46,7 +46,7 @@ def make_searcher(spec: SweepSpec) -> Searcher:
         if reason := SEARCHERS[name].refuses.get(feature):
             others = [other for other, kind in SEARCHERS.items() if feature not in kind.refuses]
             raise SpecError(
-                f"searcher {name!r} does not go with {where}: {reason}; leave it out, or take one "
+                f"searcher {name!r} does not go with {where}: {reason}; change that, or take one "
                 f"of {', '.join(others)}"
             )
     try:
@@ -179,7 +179,7 @@ SEARCHERS: dict[str, SearcherKind] = {
     "grid": SearcherKind(
         make=_grid,
         refuses={
-            "continuous range": "a grid needs values",
+            "continuous range": "a grid needs values, so list them",
             "warm start": _LEARNS_NOTHING,
             "generations": _NO_GENERATIONS,
         },
