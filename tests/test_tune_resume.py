@@ -236,6 +236,22 @@ def test_a_finished_run_is_extended_and_trains_no_epoch_twice(sweeps, untouched)
     assert set(trials.loc[trials["status"] == "COMPLETED", "epochs_trained"]) == {6}
 
 
+def test_opening_the_test_split_is_noted_and_changes_nothing_else(sweeps, untouched):
+    run = sweeps.run_dir("opened")
+    shutil.copytree(untouched("grid"), run)
+    before = read_events(run)
+    sweeps.finish("test", run)
+    sweeps.finish("test", run)
+    *rest, first, second = read_events(run)
+    assert rest == before
+    assert [first["event"], second["event"]] == ["test_opened", "test_opened"]
+    splits = read_predictions(run, first["trial"])["split"].to_pylist()
+    val = read_predictions(untouched("grid"), first["trial"]).num_rows
+    assert splits.count("val") == val
+    assert splits.count("test") > 0
+    assert_equal_end(run, untouched("grid"))
+
+
 def test_a_second_process_is_refused(sweeps):
     process = sweeps.start("run", sweeps.spec("grid"), "--name", "held")
     run = sweeps.run_dir("held")

@@ -59,8 +59,9 @@ def test_a_trial_stopped_with_a_checkpoint_goes_on_to_the_same_end(factory):
     training.close()
     (factory.run / STOP_FILE).unlink()
     again = factory("parted", TrainConfig.create(CONFIG).to_dict())
-    epoch, values = again.advance()
-    assert epoch == 3
+    (second, repeated), (third, values) = again.advance(), again.advance()
+    assert (second, third) == (2, 3)
+    assert {name: repeated[name] for name in MEASURED} == before[-1]
     assert [*before, {name: values[name] for name in MEASURED}] == whole
     ours, theirs = (read_predictions(factory.run, one) for one in ("parted", "whole"))
     assert ours.equals(theirs)

@@ -90,6 +90,13 @@ def _close(run: Path, sweep: Any) -> int:
     return 0 if completed else NOTHING_SUCCEEDED
 
 
+def _test(parsed: argparse.Namespace) -> int:
+    from tune.session import open_test
+
+    print(open_test(parsed.run, trial_id=parsed.trial, data=parsed.data))
+    return 0
+
+
 def _status(parsed: argparse.Namespace) -> int:
     from tune.print import print_status, watch_status
     from tune.status import run_status
@@ -175,6 +182,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument("--watch", action="store_true", help="show it anew every second")
+    command = add("test", _test, "Measure the incumbent on the test split.", "test runs/quick")
+    _add_run(command)
+    command.add_argument("--trial", metavar="ID", help="another trial than the incumbent")
+    command.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
     add("list", _list, "Show how every run below runs/ stands.", "list")
     command = add("stop", _stop, "Ask a running sweep to checkpoint and stop.", "stop runs/quick")
     _add_run(command)

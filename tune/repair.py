@@ -19,7 +19,10 @@ def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
     again = [t for t in lost if t not in kept and t.status is Status.EARLY_STOPPED]
     gone = len(lost) - len(kept) - len(again)
     for trial in kept:
-        _predict(run, trial, dataset)
+        # Repairs are rare, and torch takes seconds to import.
+        from tune.predictions import predict_from_best
+
+        predict_from_best(run, trial.id, dataset, "val")
     for trial in again:
         sweep.train_again(trial.id)
     if kept:
@@ -37,28 +40,3 @@ def _lacks_predictions(run: Path, trial: Trial) -> bool:
 
 def _best_weights(run: Path, trial: Trial) -> Path:
     return run / CHECKPOINTS_DIR / trial.id / "best.pt"
-
-
-def _predict(run: Path, trial: Trial, dataset: ImageDataset) -> None:
-    # Repairs are rare, and torch takes seconds to import.
-    from models.build import build_model
-    from models.checkpoint import load
-    from models.config import TrainConfig
-    from models.data import DeviceDataset
-    from models.predict import predict_probabilities
-    from tune.training import write_predictions
-
-    best = load(_best_weights(run, trial))
-    config = TrainConfig.create(best["config"])
-    data = DeviceDataset.create(dataset)
-    model = build_model(config, classes=data.classes, image_shape=data.image_shape)
-    model.load_state_dict(best["weights"])
-    probabilities = predict_probabilities(model, data, data.rows("val", config.fold))
-    write_predictions(
-        run,
-        trial.id,
-        dataset,
-        config.fold,
-        epoch=best["epoch"],
-        probabilities=probabilities.numpy(),
-    )

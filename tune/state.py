@@ -34,6 +34,8 @@ class SweepState:
         """Another run's trials that the searcher was told at the start."""
         self.alone: set[str] = set()
         """Trials that did not fit into memory beside others."""
+        self.openings: list[str] = []
+        """The trial of each time that the test split was opened."""
         self._begun = False
         self._seconds_before = self._sat_down = self._now = 0.0
         self._proposals = 0
@@ -177,6 +179,9 @@ class SweepState:
 
     def _on_attempt_failed(self, event: Event) -> None:
         """Change nothing: the trial goes on from its checkpoint."""
+
+    def _on_test_opened(self, event: Event) -> None:
+        self.openings.append(event["trial"])
 
     def _on_out_of_memory(self, event: Event) -> None:
         self.alone.add(event["trial"])

@@ -120,6 +120,10 @@ class Sweep(SweepState):
         """Let a trial that was stopped early train up to that epoch once more, for its files."""
         self._commit({"event": "files_lost", "trial": trial_id})
 
+    def open_test(self, trial_id: str) -> None:
+        """Note that the test split is opened for a trial, before anybody looks."""
+        self._commit({"event": "test_opened", "trial": trial_id})
+
     def retry(self, trial_id: str, error: str) -> None:
         """Note that a trial's attempt failed and that it will go on from its checkpoint."""
         self._commit({"event": "attempt_failed", "trial": trial_id, "error": error})

@@ -10,20 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data_prep.reader import ImageDataset
 from models.build import count_parameters
 from models.checkpoint import CheckpointError, load, save
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fit import EpochResult, fit
 from tune.memory import OutOfMemoryError
-from tune.schema import (
-    CHECKPOINTS_DIR,
-    PREDICTIONS_DIR,
-    STOP_FILE,
-    predictions_table,
-    write_table,
-)
+from tune.predictions import write_predictions
+from tune.schema import CHECKPOINTS_DIR, STOP_FILE
 from tune.spec import Objective
 
 CHECKPOINT_SHARE = 0.05
@@ -64,6 +58,7 @@ class TrialTraining:
         self._folder = run / CHECKPOINTS_DIR / trial_id
         self._best: _Best | None = None
         self._result: EpochResult | None = None
+        self._restored: tuple[int, Mapping[str, float]] | None = None
         self._saved_epoch = 0
         self._saved_at = time.monotonic()
         self.parameters = count_parameters(
@@ -74,7 +69,14 @@ class TrialTraining:
         self._epochs = fit(config, data, state=self._restore())
 
     def advance(self) -> tuple[int, Mapping[str, float]]:
-        """Train one epoch, keep the best so far, and write a checkpoint when it is due."""
+        """Train one epoch, keep the best so far, and write a checkpoint when it is due.
+
+        After a restart the checkpoint's own epoch is told once more, for its process may have died
+        before the ledger had it.
+        """
+        if self._restored is not None:
+            told, self._restored = self._restored, None
+            return told
         self._result = result = self._train_epoch()
         if self._improves(result):
             self._best = _Best(
@@ -125,6 +127,7 @@ class TrialTraining:
         if state["best"] is not None:
             self._best = _Best(**state["best"])
         self._saved_epoch = state["loop"]["epoch"]
+        self._restored = (self._saved_epoch, state["values"])
         return dict(state["loop"])
 
     def _improves(self, result: EpochResult) -> bool:
@@ -156,7 +159,8 @@ class TrialTraining:
                 self._run,
                 self._id,
                 self._data.source,
-                self._config.fold,
+                split="val",
+                fold=self._config.fold,
                 epoch=best.epoch,
                 probabilities=best.probabilities,
             )
@@ -168,38 +172,8 @@ class TrialTraining:
             best.weights = best.probabilities = None
         if with_state and result is not None and result.epoch > self._saved_epoch:
             known = None if best is None else {"epoch": best.epoch, "value": best.value}
-            save(self._folder / "last.pt", {"loop": result.state(), "best": known})
+            state = {"loop": result.state(), "best": known, "values": dict(result.values)}
+            save(self._folder / "last.pt", state)
             self._saved_epoch = result.epoch
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
-
-
-def write_predictions(
-    run: Path,
-    trial_id: str,
-    dataset: ImageDataset,
-    fold: int | None,
-    *,
-    epoch: int,
-    probabilities: npt.NDArray[np.float32],
-) -> None:
-    """Write a trial's predictions on validation.
-
-    Args:
-        run: The run directory.
-        trial_id: The trial.
-        dataset: The pictures.
-        fold: The trial's fold, or None.
-        epoch: Epoch of the weights that predicted.
-        probabilities: (m, classes) of the validation pictures, in the order of their rows.
-    """
-    rows = dataset.rows("val", fold)
-    table = predictions_table(
-        image_ids=dataset.image_ids[rows],
-        labels=dataset.labels[rows],
-        probabilities=probabilities,
-        split="val",
-        epoch=epoch,
-        classes=dataset.manifest.classes,
-    )
-    write_table(table, run / PREDICTIONS_DIR / f"{trial_id}.parquet")
