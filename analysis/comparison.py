@@ -1,8 +1,8 @@
 """Which trials are compared, at which epoch and in which order: the same for tables and figures."""
 
-import numpy as np
+from typing import Any
+
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from analysis.run_data import RunData
 from tune.schema import Status
@@ -49,20 +49,25 @@ def ranked(run: RunData) -> pd.DataFrame:
     return ordered.drop(columns=["_group", "_objective"])
 
 
-def wilson_interval(accuracy: "pd.Series[float]", n: "pd.Series[int]") -> pd.DataFrame:
-    """Compute the 95 % interval of accuracies of one model each on n pictures.
+def selected_finalists(run: RunData) -> bool:
+    """Tell whether finalists were picked, by their search training, from more configurations."""
+    finalists = run.trials.loc[run.trials["phase"] == "finalist", "configuration_id"].unique()
+    others = ~run.comparable["configuration_id"].isin(finalists)
+    return len(finalists) > 0 and bool(others.any())
 
-    Wilson (1927), the score interval, as recommended by Brown, Cai and DasGupta (2001),
-    "Interval Estimation for a Binomial Proportion", Statistical Science 16(2).
 
-    Returns:
-        ``accuracy_low`` and ``accuracy_high`` with the index of ``accuracy``; missing where an
-        accuracy or n is.
+def fairly_trained(run: RunData) -> pd.DataFrame:
+    """Return the completed trials that are a fair sample of what their configuration does.
+
+    The trainings by which finalists were picked out of more configurations were lucky ones, so
+    they are left out; the finalists' other replicates are fair. Column ``accuracy``: validation
+    accuracy at the epoch that the objective picks.
     """
-    known = accuracy.notna() & n.notna()
-    total = n[known].astype(float)
-    low, high = proportion_confint(accuracy[known] * total, total, alpha=0.05, method="wilson")
-    interval = pd.DataFrame(np.nan, index=accuracy.index, columns=["accuracy_low", "accuracy_high"])
-    interval.loc[known, "accuracy_low"] = low
-    interval.loc[known, "accuracy_high"] = high
-    return interval
+    column = f"{run.info.objective['at']}_val_accuracy"
+    trials = run.completed.assign(accuracy=run.completed[column])
+    return trials[trials["phase"] == "finalist"] if selected_finalists(run) else trials
+
+
+def incumbent(run: RunData) -> "pd.Series[Any]":
+    """Return the trial with the best objective among the completed ones, else among all."""
+    return ranked(run).iloc[0]

@@ -14,12 +14,13 @@ import ray
 import ray.tune
 
 from benchmarks.harness import Result, in_process, resident_bytes
+from tune.chores import Chores
 from tune.engine import drive, ray_session
 from tune.ledger import Ledger
 from tune.loggers import Loggers
 from tune.progress import Progress
 from tune.schema import MEASURED, TIMINGS
-from tune.session import Chores, find_slots
+from tune.slots import find_slots
 from tune.spec import parse_spec
 from tune.sweep import Sweep
 

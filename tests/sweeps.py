@@ -75,7 +75,7 @@ class Factory:
     def __call__(self, trial_id, config):
         return self.kind(run=self.run, trial_id=trial_id, epochs=config["epochs"])
 
-    def memory_request(self, config):
+    def memory_request(self, _config):
         return None
 
     def peak_bytes(self):

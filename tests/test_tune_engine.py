@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pytest
 
 from tests.sweeps import Factory, TrivialTraining, small_spec
-from tune.engine import Slots, drive, ray_session
+from tune.engine import drive, ray_session
 from tune.ledger import Ledger
 from tune.memory import MemoryRequest, OutOfMemoryError
 from tune.schema import Status, read_events
+from tune.slots import Slots
 from tune.sweep import Sweep
 
 SLOTS = Slots(cpus=1, gpus=0, count=2)

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from tests.sweeps import curve, figures, play, small_spec
 from tune.__main__ import main
+from tune.chores import Chores
 from tune.ledger import Ledger
 from tune.loggers import Loggers
 from tune.print import print_status, sparkline
 from tune.progress import Progress
 from tune.run_directory import PROVENANCE_FILE, RunError, hold, write_spec
 from tune.schema import LEDGER_FILE, Status
-from tune.session import Chores
 from tune.status import RunWatch, epochs_left, request_stop, run_status
 from tune.sweep import Sweep
 

@@ -91,7 +91,7 @@ def _close(run: Path, sweep: Any) -> int:
 
 
 def _test(parsed: argparse.Namespace) -> int:
-    from tune.session import open_test
+    from tune.opening import open_test
 
     print(open_test(parsed.run, trial_id=parsed.trial, data=parsed.data))
     return 0

@@ -17,6 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
 
 from tune.schema import ERRORS_DIR, RAY_DIR
+from tune.slots import Slots
 from tune.sweep import Sweep
 from tune.watchdog import Watchdog
 from tune.worker import GATE_PREFIX, MakeTraining, Worker
@@ -32,20 +33,6 @@ _RAY_SETTINGS = {
 }
 """Ray's own loggers, progress, snapshots and signal handling would stand beside ours, and cost more
 than a trivial trial."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """What each worker asks of Ray, and how many there are."""
-
-    cpus: float
-    gpus: float
-    count: int
-
-    @property
-    def devices(self) -> float:
-        """Share of a GPU, or CPU cores, that a trial holds."""
-        return self.gpus or self.cpus
 
 
 @contextmanager

@@ -9,7 +9,16 @@ from tune.schema import CHECKPOINTS_DIR
 from tune.spec import SweepSpec, override_spec
 from tune.sweep import Sweep
 
-_MAY_CHANGE = ("space", "replicates", "finalists", "retries", "resources", "budget", "keep")
+_MAY_CHANGE = (
+    "space",
+    "replicates",
+    "finalists",
+    "retries",
+    "resources",
+    "budget",
+    "keep",
+    "loggers",
+)
 
 
 def extended_spec(spec: SweepSpec, *, samples: int, overrides: Iterable[str]) -> SweepSpec:

@@ -20,6 +20,7 @@ import psutil
 import yaml
 
 from data_prep.manifest import DatasetManifest
+from data_prep.reader import ImageDataset, read_dataset
 from tune.schema import LEASE_FILE, LEDGER_FILE, PROVENANCE_FILE, SCHEMA_VERSION, SPEC_FILE
 from tune.spec import SweepSpec, parse_spec
 
@@ -76,6 +77,24 @@ def read_provenance(run: Path) -> dict[str, Any]:
     """Read what is known of how a run came to be."""
     values: dict[str, Any] = json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8"))
     return values
+
+
+def find_dataset(run: Path, data: Path | None) -> ImageDataset:
+    """Read the dataset of a run, from ``data`` if it was moved.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        RunError: It is another dataset than the run was made with.
+    """
+    provenance = read_provenance(run)
+    dataset = read_dataset(data or Path(provenance["dataset"]["path"]))
+    expected = provenance["dataset"]["fingerprint"]
+    if dataset.manifest.fingerprint != expected:
+        raise RunError(
+            f"the dataset has fingerprint {dataset.manifest.fingerprint}, but {run} was made with "
+            f"{expected}; give --data the dataset that it was made with"
+        )
+    return dataset
 
 
 def _provenance(spec: SweepSpec, manifest: DatasetManifest) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import functools
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,9 @@ from types import FrameType
 import ray
 
 from data_prep.reader import ImageDataset, read_dataset
-from tune.disk import SPARE_BYTES, check_space, needed_bytes, wait_for_space
-from tune.engine import Slots, drive, ray_session
+from tune.chores import Chores
+from tune.disk import SPARE_BYTES, check_space
+from tune.engine import drive, ray_session
 from tune.extend import extended_spec, what_counts
 from tune.factory import TrainingFactory
 from tune.keeping import Keeper
@@ -23,25 +23,18 @@ from tune.loggers import Loggers, require_loggers
 from tune.progress import Progress
 from tune.repair import repair
 from tune.run_directory import (
-    RunError,
     create_run,
+    find_dataset,
     hold,
-    read_provenance,
     read_spec,
     write_spec,
 )
 from tune.schema import STOP_FILE, read_events
-from tune.spec import Resources, SweepSpec
+from tune.slots import find_slots
+from tune.spec import SweepSpec
 from tune.sweep import Sweep
 from tune.tables import write_tables
 from tune.warm_start import read_warm_start
-
-_TABLES_SHARE = 0.02
-"""Most of a sitting's time that writing tables on the way may take."""
-_MOST_PER_GPU = 8
-"""Most workers on one GPU; each holds a core and its own context on the card."""
-_LOOK_SECONDS = 0.2
-"""How often stop requests are looked for and progress is shown."""
 
 
 def start(spec: SweepSpec, root: Path) -> tuple[Path, Sweep]:
@@ -73,7 +66,7 @@ def resume(run: Path, *, data: Path | None = None) -> Sweep:
         FileNotFoundError: The dataset is not there.
         RunError: ``run`` is no run directory, in use, or of another dataset.
     """
-    return sit(run, read_spec(run), _find_dataset(run, data))
+    return sit(run, read_spec(run), find_dataset(run, data))
 
 
 def extend(
@@ -93,62 +86,7 @@ def extend(
     """
     spec = read_spec(run)
     larger = extended_spec(spec, samples=samples, overrides=overrides)
-    return sit(run, spec, _find_dataset(run, data), larger=larger)
-
-
-def open_test(run: Path, *, trial_id: str | None = None, data: Path | None = None) -> str:
-    """Measure a trial on the test split, note it in the ledger, and say what came out in a line.
-
-    Args:
-        run: The run directory.
-        trial_id: The trial; by default the incumbent.
-        data: Where the dataset is now, if not where it was.
-
-    Raises:
-        RunError: As `resume`; or the trial is unknown or its weights are not kept.
-    """
-    from tune.predictions import best_weights, predict_from_best
-
-    dataset = _find_dataset(run, data)
-    with hold(run), Ledger(run) as ledger:
-        sweep = Sweep(
-            read_spec(run),
-            fingerprint=dataset.manifest.fingerprint,
-            commit=ledger.append,
-            events=read_events(run),
-        )
-        trial = sweep.trials.get(trial_id) if trial_id else sweep.incumbent
-        if trial is None:
-            raise RunError(
-                f"{run} has no trial {trial_id}; `python -m analysis table {run} --format json` "
-                "names them"
-                if trial_id
-                else f"{run} has no trained trial yet"
-            )
-        if not best_weights(run, trial.id).is_file():
-            raise RunError(
-                f"the best weights of trial {trial.id} are not kept; only those of the best trials "
-                "are, unless the spec says keep: all"
-            )
-        sweep.open_test(trial.id)
-        accuracy = predict_from_best(run, trial.id, dataset, "test")
-    pictures = len(dataset.rows("test"))
-    return (
-        f"{trial.name} (trial {trial.id}): test accuracy {accuracy:.4f} on {pictures} pictures; "
-        f"this run has opened the test split {len(sweep.openings)} times"
-    )
-
-
-def _find_dataset(run: Path, data: Path | None) -> ImageDataset:
-    provenance = read_provenance(run)
-    dataset = read_dataset(data or Path(provenance["dataset"]["path"]))
-    expected = provenance["dataset"]["fingerprint"]
-    if dataset.manifest.fingerprint != expected:
-        raise RunError(
-            f"the dataset has fingerprint {dataset.manifest.fingerprint}, but {run} was made with "
-            f"{expected}; give --data the dataset that it was made with"
-        )
-    return dataset
+    return sit(run, spec, find_dataset(run, data), larger=larger)
 
 
 def sit(
@@ -210,98 +148,6 @@ def _warm_up(sweep: Sweep, fingerprint: str) -> None:
     if sweep.known is None and (warm := read_warm_start(sweep.spec, fingerprint)) is not None:
         sweep.warm_start(warm.run, warm.trials, unfit=warm.unfit)
         print(warm, file=sys.stderr)
-
-
-def find_slots(spec: SweepSpec) -> Slots:
-    """Return how many trials run at once on the connected Ray, and with what each.
-
-    By default a CPU core each: trials side by side on one thread train more pictures a second than
-    one after another on many. Where there are GPUs several share each; its memory decides how many
-    of them train at a time.
-    """
-    have = ray.cluster_resources()
-    cores, gpus = have.get("CPU", 1.0), have.get("GPU", 0.0)
-    asked = spec.resources
-    if isinstance(asked, str):
-        asked = Resources(gpus=1 / _per_gpu(cores / gpus)) if gpus else Resources(cpus=1)
-    fit = int(cores // asked.cpus)
-    if asked.gpus:
-        fit = min(fit, int(gpus / asked.gpus))
-    count = min(fit, asked.trials_at_once or fit)
-    if count < 1:
-        raise ValueError(
-            f"a trial asks for {asked.cpus} CPUs and {asked.gpus} GPUs, but Ray has {cores:.0f} "
-            f"and {gpus:.0f}; change resources in the spec"
-        )
-    return Slots(cpus=asked.cpus, gpus=asked.gpus, count=count)
-
-
-def _per_gpu(cores: float) -> int:
-    return max(1, min(_MOST_PER_GPU, int(cores)))
-
-
-class Chores:
-    """What is done beside the trials: progress, logs, tables, disk, budget, stop requests."""
-
-    def __init__(
-        self,
-        run: Path,
-        sweep: Sweep,
-        classes: tuple[str, ...],
-        progress: Progress,
-        loggers: Loggers,
-    ) -> None:
-        self._run = run
-        self._sweep = sweep
-        self._classes = classes
-        self._progress = progress
-        self._loggers = loggers
-        self._keeper = Keeper(run, sweep)
-        self._next_look = 0.0
-        self._next_tables = 0.0
-
-    def do(self) -> None:
-        """Do what is due; cheap enough to be called at any time."""
-        now = time.monotonic()
-        if now < self._next_look:
-            return
-        self._look_for_a_stop()
-        wait_for_space(
-            self._run,
-            needed_bytes(self._sweep),
-            tell=self._progress.tell,
-            give_up=self._asked_to_stop,
-        )
-        self._progress.update()
-        self._loggers.update()
-        self._keeper.tidy()
-        if now >= self._next_tables:
-            write_tables(self._run, self._sweep, self._classes)
-            took = time.monotonic() - now
-            self._next_tables = now + max(5.0, took / _TABLES_SHARE)
-        self._next_look = time.monotonic() + _LOOK_SECONDS
-
-    def _asked_to_stop(self) -> bool:
-        self._look_for_a_stop()
-        return self._sweep.stopping is not None
-
-    def _look_for_a_stop(self) -> None:
-        for request in self._run.glob(f"{STOP_FILE}-*"):
-            self._stop_trial(request)
-        if self._sweep.stopping is not None:
-            return
-        if (self._run / STOP_FILE).exists():
-            self._sweep.stop("asked to by `tune stop`")
-        elif spent := self._sweep.budget_spent():
-            self._sweep.stop(spent)
-            (self._run / STOP_FILE).touch()
-
-    def _stop_trial(self, request: Path) -> None:
-        trial = self._sweep.trials.get(request.name.removeprefix(f"{STOP_FILE}-"))
-        if trial is None or trial.ended:
-            request.unlink()
-        else:
-            self._sweep.stop_trial(trial.id, "stopped by hand")
 
 
 @contextmanager

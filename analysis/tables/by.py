@@ -87,7 +87,7 @@ def _notes(run: RunData, name: str) -> tuple[str, ...]:
             f"the mean at epoch {epoch}, the last that all {len(run.comparable)} completed and "
             "early-stopped trials reached; it looks at no later epoch."
         )
-    notes.append("Means stand without an interval: no difference is shown to be real here.")
+    notes.append("No difference is shown to be real here; the tables of effects and levels judge.")
     leader = run.info.tied.get(name)
     tied = [leader] if leader else followers(run, name)
     if tied:

@@ -2,9 +2,13 @@
 
 import pandas as pd
 
-from analysis.comparison import ranked, wilson_interval
+from analysis.comparison import ranked
 from analysis.hyperparameters import level_text, words
 from analysis.run_data import RunData
+from analysis.statistics.comparisons import against_incumbent
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.intervals import wilson_interval
+from analysis.tables.digits import supported
 from analysis.tables.table import Column, Table, View
 from tune.schema import Status
 
@@ -15,6 +19,8 @@ STUDY_COLUMNS = {
     "fc_layers": "FCs",
 }
 """Hyperparameters that the study's tables show → its headings."""
+INCUMBENT = "incumbent"
+"""What stands in the place of a verdict for the incumbent itself."""
 SCORES = {"recall": "recall", "precision": "precision", "f1": "F1"}
 """Column of a score → its heading, in the study's order."""
 
@@ -27,7 +33,8 @@ def models(run: RunData) -> Table:
     ``macro_*`` and ``micro_*`` recall, precision and f1, all at the epoch that the objective
     picks; ``best_epoch``, ``best_accuracy``, ``last_accuracy``, ``epochs_trained``; ``status``,
     ``reason``, ``phase``, ``replicate``, ``parameters``, ``seconds``, ``device_seconds``,
-    ``trial`` (its number), ``trial_id``, ``configuration_id``.
+    ``trial`` (its number), ``trial_id``, ``configuration_id``; ``verdict`` against the incumbent,
+    of the configuration where it was replicated, else of the trained model; empty where none.
     """
     frame = _frame(run)
     views = tuple(
@@ -57,12 +64,25 @@ def _frame(run: RunData) -> pd.DataFrame:
     facts = ["epochs_trained", "status", "reason", "phase", "replicate", "parameters"]
     facts += ["seconds", "device_seconds", "number", "trial_id", "configuration_id"]
     joined = pd.concat([figures, trials[facts].rename(columns={"number": "trial"})], axis=1)
-    return joined.reset_index(drop=True)
+    return joined.assign(verdict=_verdicts(run, trials)).reset_index(drop=True)
+
+
+def _verdicts(run: RunData, trials: pd.DataFrame) -> "pd.Series[str]":
+    """Return the verdict of each trial, or its configuration, against the incumbent."""
+    try:
+        found = against_incumbent(run)
+    except NotKnownError:
+        return pd.Series("", index=trials.index)
+    verdicts = {**found.frame.set_index("id")["verdict"], found.reference: INCUMBENT}
+    of = "trial_id" if found.basis == "models" else "configuration_id"
+    told = trials[of].map(verdicts).where(trials["status"] == Status.COMPLETED)
+    return told.fillna("")
 
 
 def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
     shown = [name for name in STUDY_COLUMNS if name in frame]
     shown += [name for name in run.info.searched if name in frame and name not in shown]
+    text = supported(frame, "accuracy_low", "accuracy_high")
     other = "last" if run.info.objective["at"] == "best" else "best"
     last = [Column(key="replicate", heading="replicate")] if frame["replicate"].any() else []
     return (
@@ -71,11 +91,15 @@ def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, .
             Column(key=name, heading=STUDY_COLUMNS.get(name, words(name)), text=level_text)
             for name in shown
         ),
-        Column(key="accuracy", heading="accuracy"),
-        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval"),
-        *(Column(key=f"{average}_{score}", heading=word) for score, word in SCORES.items()),
+        Column(key="accuracy", heading="accuracy", text=text),
+        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=text),
+        *(
+            Column(key=f"{average}_{score}", heading=word, text=text)
+            for score, word in SCORES.items()
+        ),
         Column(key="best_epoch", heading="best epoch"),
-        Column(key=f"{other}_accuracy", heading=f"accuracy, {other} epoch"),
+        Column(key=f"{other}_accuracy", heading=f"accuracy, {other} epoch", text=text),
+        Column(key="verdict", heading="against the incumbent"),
         Column(key="epochs_trained", heading="epochs"),
         Column(key="status", heading="status", text=status_words),
         *last,
@@ -101,5 +125,6 @@ def _notes(run: RunData) -> tuple[str, ...]:
         *([optimism] if at == "best" else []),
         "95 % interval: Wilson, for one trained model on n pictures; it does not cover another "
         "seed.",
+        "Against the incumbent: the verdict of the table of comparisons; empty where none is.",
         "Trials that were stopped early had fewer epochs and stand below the completed ones.",
     )

@@ -1,29 +1,32 @@
 """Configurations that were trained more than once: how far a seed moves the accuracy."""
 
+from analysis.comparison import fairly_trained, selected_finalists
 from analysis.run_data import RunData
 from analysis.tables.table import Column, Table, View
 
+PICKED = "The trainings by which the finalists were picked were lucky ones and do not count."
+"""Note of every table that leaves them out."""
+
 
 def replicates(run: RunData) -> Table | None:
-    """Show each configuration with two or more completed trials; None where there is none.
+    """Show each configuration with two or more trainings that count; None where there is none.
 
     Frame, a row per configuration, by mean, ties by number: ``name``, ``n`` (validation pictures),
-    ``replicates`` (completed trials), ``accuracy`` (their mean at the epoch that the objective
-    picks), ``lowest``, ``highest``, ``deviation`` (standard deviation between replicates, n-1 in
-    its denominator), ``configuration_id``.
+    ``replicates`` (`analysis.comparison.fairly_trained`), ``accuracy`` (their mean at the epoch
+    that the objective picks), ``lowest``, ``highest``, ``deviation`` (standard deviation between
+    replicates, n-1 in its denominator), ``configuration_id``.
     """
-    trials = run.completed
-    column = f"{run.info.objective['at']}_val_accuracy"
+    trials = fairly_trained(run)
     frame = (
         trials.groupby("configuration_id", sort=False)
         .agg(
             name=("name", "first"),
             n=("n", "max"),
             replicates=("trial_id", "count"),
-            accuracy=(column, "mean"),
-            lowest=(column, "min"),
-            highest=(column, "max"),
-            deviation=(column, "std"),
+            accuracy=("accuracy", "mean"),
+            lowest=("accuracy", "min"),
+            highest=("accuracy", "max"),
+            deviation=("accuracy", "std"),
         )
         .reset_index()
     )
@@ -50,5 +53,6 @@ def replicates(run: RunData) -> Table | None:
             "n: pictures in validation, the same for every replicate.",
             "Replicates differ in the seed alone, so their standard deviation is what chance does "
             "to one training.",
+            *([PICKED] if selected_finalists(run) else []),
         ),
     )

@@ -35,7 +35,7 @@ class Column:
             return cells
         upper = [self.text(value) for value in frame[self.upper_key]]
         pairs = zip(cells, upper, strict=True)
-        return [MISSING if low == MISSING else f"{low}–{high}" for low, high in pairs]
+        return [MISSING if low == MISSING else f"{low} to {high}" for low, high in pairs]
 
 
 @dataclass(frozen=True, kw_only=True)

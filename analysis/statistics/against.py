@@ -1,0 +1,88 @@
+"""One configuration or trained model against each other one, adjusted for how many they are."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics.estimate import Estimate
+from analysis.statistics.pairs import compare_models
+from analysis.statistics.trainings import Trainings, difference
+from analysis.statistics.verdicts import all_pairs, holm, verdict
+
+COLUMNS = (
+    "id",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "p_value",
+    "p_adjusted",
+    "verdict",
+    "detectable",
+)
+"""Columns of every frame here, a row per other one in the order given: its ``id``; ``difference``,
+its accuracy less that of the first, with an interval (95 %, all rows together); ``p_value``;
+``p_adjusted`` (Holm); ``verdict`` of the row against the first; ``detectable``, the smallest
+difference that would have been shown with 80 % probability."""
+
+
+def compare_configurations(trainings: Trainings, first: str) -> pd.DataFrame:
+    """Compare each other configuration with ``first`` over their replicates, the best first.
+
+    Equal seeds mean nothing to networks of different shapes, so replicates are not paired;
+    pictures are (`analysis.statistics.trainings.contrast`). Adjusted for all pairs
+    (`analysis.statistics.verdicts.all_pairs`).
+
+    Returns:
+        A frame of `COLUMNS`, with configuration ids.
+    """
+    others = trainings.means.drop(first).sort_values(ascending=False, kind="stable").index
+    estimates = {str(name): difference(trainings, name, first) for name in others}
+    return judged(estimates, all_pairs(len(trainings.means)))
+
+
+def compare_trained_models(correct: pd.DataFrame, first: str, family: int) -> pd.DataFrame:
+    """Compare each other trained model with ``first``: McNemar's test and a paired bootstrap.
+
+    Args:
+        correct: A row per trial, a column per picture: whether it was told right.
+        first: Trial id of the one that the others are compared with.
+        family: Number of comparisons that might have been looked at.
+
+    Returns:
+        A frame of `COLUMNS`, with trial ids.
+    """
+    reference = correct.loc[first].to_numpy()
+    others = [str(name) for name in correct.index if name != first]
+    pairs = {name: compare_models(correct.loc[name].to_numpy(), reference) for name in others}
+    frame = judged({name: pair.estimate for name, pair in pairs.items()}, family)
+    intervals = [pair.interval(family) for pair in pairs.values()]
+    frame["difference_low"] = [low for low, _ in intervals]
+    frame["difference_high"] = [high for _, high in intervals]
+    return _with_verdicts(frame, (pair.p_value for pair in pairs.values()), family)
+
+
+def judged(estimates: Mapping[str, Estimate], family: int) -> pd.DataFrame:
+    """Judge differences by their t tests: a frame of `COLUMNS`."""
+    intervals = [estimate.interval(family) for estimate in estimates.values()]
+    frame = pd.DataFrame(
+        {
+            "id": list(estimates),
+            "difference": [estimate.value for estimate in estimates.values()],
+            "difference_low": [low for low, _ in intervals],
+            "difference_high": [high for _, high in intervals],
+            "detectable": [estimate.detectable(family) for estimate in estimates.values()],
+        }
+    )
+    return _with_verdicts(frame, (estimate.p_value for estimate in estimates.values()), family)
+
+
+def _with_verdicts(frame: pd.DataFrame, p_values: Iterable[float], family: int) -> pd.DataFrame:
+    p = np.array(list(p_values))
+    told = frame.assign(p_value=p, p_adjusted=holm(p, family))
+    keys = ["difference", "p_adjusted", "difference_low", "difference_high"]
+    told["verdict"] = [
+        verdict(value, adjusted, (low, high))
+        for value, adjusted, low, high in told[keys].itertuples(index=False)
+    ]
+    return told[list(COLUMNS)]

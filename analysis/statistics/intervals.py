@@ -1,0 +1,34 @@
+"""The interval of one trained model's accuracy on n pictures."""
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from analysis.statistics.estimate import ALPHA
+
+
+def wilson(accuracy: float, n: float) -> tuple[float, float]:
+    """Compute the 95 % Wilson interval of one accuracy; see `wilson_interval`."""
+    if pd.isna(accuracy) or pd.isna(n):
+        return np.nan, np.nan
+    low, high = proportion_confint(accuracy * n, n, alpha=ALPHA, method="wilson")
+    return float(low), float(high)
+
+
+def wilson_interval(accuracy: "pd.Series[float]", n: "pd.Series[int]") -> pd.DataFrame:
+    """Compute the 95 % interval of accuracies of one model each on n pictures.
+
+    Wilson (1927), the score interval, as recommended by Brown, Cai and DasGupta (2001),
+    "Interval Estimation for a Binomial Proportion", Statistical Science 16(2).
+
+    Returns:
+        ``accuracy_low`` and ``accuracy_high`` with the index of ``accuracy``; missing where an
+        accuracy or n is.
+    """
+    known = accuracy.notna() & n.notna()
+    total = n[known].astype(float)
+    low, high = proportion_confint(accuracy[known] * total, total, alpha=ALPHA, method="wilson")
+    interval = pd.DataFrame(np.nan, index=accuracy.index, columns=["accuracy_low", "accuracy_high"])
+    interval.loc[known, "accuracy_low"] = low
+    interval.loc[known, "accuracy_high"] = high
+    return interval

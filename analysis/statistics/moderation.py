@@ -1,0 +1,51 @@
+"""Variances from few replicates, moderated by those of the other configurations."""
+
+import numpy as np
+import pandas as pd
+from scipy import optimize
+from scipy.special import digamma, polygamma
+
+
+def moderated(variances: "pd.Series[float]", df: "pd.Series[int]") -> pd.DataFrame:
+    """Shrink each variance towards a common one, the more the more alike all are.
+
+    Empirical Bayes, Smyth (2004), "Linear Models and Empirical Bayes Methods for Assessing
+    Differential Expression", Statistical Applications in Genetics and Molecular Biology 3(1),
+    section 6.2; as in limma's ``squeezeVar``, the pooled variance where the logarithms spread no
+    more than chance would have it.
+
+    Args:
+        variances: Sample variances; one with ``df`` 0 is unknown and becomes the common one.
+        df: Their degrees of freedom; at least one is positive.
+
+    Returns:
+        ``variance`` and ``df`` (of the posterior, at most the sum of all), with the index of
+        ``variances``.
+    """
+    known = (df > 0) & (variances > 0)
+    if not known.any():  # replicates without any spread
+        return pd.DataFrame({"variance": 0.0, "df": float(df.sum())}, index=variances.index)
+    prior_df = _prior_df(variances[known], df[known])
+    if np.isinf(prior_df):
+        pooled = float((variances[df > 0] * df[df > 0]).sum() / df.sum())
+        return pd.DataFrame({"variance": pooled, "df": float(df.sum())}, index=variances.index)
+    centre = _log_scale(variances[known], df[known]).mean()
+    prior = np.exp(centre + digamma(prior_df / 2) - np.log(prior_df / 2))
+    posterior = (prior_df * prior + df * variances.fillna(0.0)) / (prior_df + df)
+    return pd.DataFrame({"variance": posterior, "df": np.minimum(prior_df + df, df.sum())})
+
+
+def _log_scale(variances: "pd.Series[float]", df: "pd.Series[int]") -> "pd.Series[float]":
+    """Return log variances less the expectation of the log of a scaled chi-square."""
+    expected = digamma((df / 2).to_numpy()) - np.log((df / 2).to_numpy())
+    return pd.Series(np.log(variances.to_numpy()) - expected, index=variances.index)
+
+
+def _prior_df(variances: "pd.Series[float]", df: "pd.Series[int]") -> float:
+    """Return the degrees of freedom of the prior; infinite where all variances may be equal."""
+    if len(variances) < 2:
+        return np.inf
+    excess = _log_scale(variances, df).var() - polygamma(1, df / 2).mean()
+    if excess <= polygamma(1, 1e7):
+        return np.inf
+    return 2 * float(optimize.brentq(lambda x: polygamma(1, x) - excess, 1e-3, 1e8))

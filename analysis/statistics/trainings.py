@@ -1,0 +1,120 @@
+"""Independent trainings of configurations, and what chance does to contrasts of their means."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from analysis.statistics.estimate import Estimate, combined
+from analysis.statistics.moderation import moderated
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trainings:
+    """Trainings that differ in configuration and seed, judged on the same n pictures.
+
+    Chance enters twice: another seed gives another network, and other pictures would suit some
+    configurations better than others. Replicates show the first, the single pictures the second.
+    """
+
+    configuration: "pd.Series[str]"
+    """Trial id → configuration id."""
+    accuracy: "pd.Series[float]"
+    """Trial id → accuracy."""
+    correct: pd.DataFrame | None = None
+    """A row per trial, a column per picture: whether it was told right. None where predictions
+    are missing; then all that is said holds for these pictures only."""
+
+    @cached_property
+    def means(self) -> "pd.Series[float]":
+        """Configuration id → mean accuracy of its trainings."""
+        return self.accuracy.groupby(self.configuration, sort=False).mean()
+
+    @cached_property
+    def replicates(self) -> "pd.Series[int]":
+        """Configuration id → number of its trainings."""
+        return self.accuracy.groupby(self.configuration, sort=False).count()
+
+    @property
+    def replicated(self) -> bool:
+        """Whether some configuration was trained more than once, so that there is an error."""
+        return bool((self.replicates > 1).any())
+
+    @cached_property
+    def seeds(self) -> pd.DataFrame:
+        """Variance between trainings: a row per configuration, columns ``variance`` and ``df``.
+
+        Replicates are few and configurations many, so each variance is moderated by those of the
+        others (`analysis.statistics.moderation`): the common one where all are alike, as in an
+        analysis of variance, and nearer its own, as in Welch's test, where they are not.
+        """
+        own = self.accuracy.groupby(self.configuration, sort=False).var()
+        return moderated(own, self.replicates - 1)
+
+    @property
+    def seeds_df(self) -> int:
+        """Degrees of freedom of all variances between replicates together."""
+        return int((self.replicates - 1).sum())
+
+    @cached_property
+    def shares(self) -> pd.DataFrame | None:
+        """Share of its trainings that told a picture right: configurations × pictures."""
+        if self.correct is None:
+            return None
+        return self.correct.astype(float).groupby(self.configuration, sort=False).mean()
+
+    @property
+    def pictures(self) -> int:
+        """Number of pictures that ``correct`` tells of; 1 where it is missing."""
+        return 1 if self.correct is None else self.correct.shape[1]
+
+    @cached_property
+    def noise(self) -> "pd.Series[float]":
+        """Configuration id → variance of one picture's ``shares`` by the seeds alone."""
+        shares = self.shares
+        if shares is None:
+            return self.means * 0
+        count = self.replicates.where(self.replicates > 1)  # one training cannot tell
+        return ((shares * (1 - shares)).mean(axis=1) / (count - 1)).fillna(0.0)
+
+
+def contrast(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
+    """Estimate a weighted sum of configuration means: a mean, a difference, an effect.
+
+    Seeds and pictures are crossed random factors; the variance of the sum is that of the seeds,
+    Σ wₖ²·sₖ²/Rₖ, plus that of the pictures, Var(Σ wₖ·shareₖ)/n, less the part that the replicates
+    of each picture contribute to both (Owen 2007, "The Pigeonhole Bootstrap", Annals of Applied
+    Statistics 1(2), section 2, for the decomposition).
+
+    Args:
+        trainings: All trainings of the sweep that count; replicated.
+        weights: Configuration id → weight; those that are missing have weight 0.
+    """
+    ids = weights.index
+    seeds = trainings.seeds.loc[ids]
+    replicates = trainings.replicates[ids]
+    # Replicates agree by luck at times, but never by more than their single answers do.
+    least = trainings.noise[ids] / trainings.pictures
+    of_means = np.maximum(seeds["variance"] / replicates, least)
+    parts = of_means * weights**2
+    seed_part = combined(0.0, zip(parts, seeds["df"], strict=True))
+    df = min(seed_part.df, trainings.seeds_df)
+    value = float(np.dot(weights, trainings.means[ids]))
+    pictures = _picture_variance(trainings, weights)
+    return combined(value, [(seed_part.standard_error**2, df), pictures])
+
+
+def difference(trainings: Trainings, first: str, second: str) -> Estimate:
+    """Estimate the mean of configuration ``first`` less that of ``second``."""
+    return contrast(trainings, pd.Series({first: 1.0, second: -1.0}))
+
+
+def _picture_variance(trainings: Trainings, weights: "pd.Series[float]") -> tuple[float, float]:
+    """Return variance and degrees of freedom of a contrast by the choice of pictures."""
+    if trainings.shares is None:
+        return 0.0, np.inf
+    per_picture = weights.to_numpy() @ trainings.shares.loc[weights.index].to_numpy()
+    n = len(per_picture)
+    noise = float(np.dot(weights**2, trainings.noise[weights.index]))
+    return max(0.0, (float(per_picture.var(ddof=1)) - noise) / n), n - 1

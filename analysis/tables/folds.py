@@ -1,0 +1,81 @@
+"""Configurations over folds, in the columns of the study's tables 3.1 (macro) and 3.2 (micro)."""
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison import fairly_trained
+from analysis.run_data import RunData
+from analysis.statistics.comparisons import fold_means, held_out_ratio
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.sources import has_folds
+from analysis.tables.digits import supported
+from analysis.tables.models import SCORES
+from analysis.tables.table import Column, Table, View, number_text
+
+AVERAGE = "average"
+"""What stands in the place of a fold in the row of the average."""
+
+
+def folds(run: RunData) -> Table:
+    """Show every fold of each configuration and their average: a row each, seeds averaged.
+
+    Frame: ``name``, ``fold`` (a number as text, or `AVERAGE`), ``n`` (pictures of the fold),
+    ``accuracy``, its 95 % interval ``accuracy_low`` and ``accuracy_high`` (averages only),
+    ``macro_*`` and ``micro_*`` recall, precision and f1, ``configuration_id``.
+
+    Raises:
+        NotKnownError: The run was not trained on folds.
+    """
+    if not has_folds(run):
+        raise NotKnownError(f"{run.name} was not trained on folds; `python -m tune kfold` does it")
+    trials = fairly_trained(run)
+    parts = [_configuration(run, own) for _, own in trials.groupby("configuration_id", sort=False)]
+    frame = pd.concat(parts, ignore_index=True)
+    views = tuple(
+        View(title=f"Folds, {average} averages", columns=_columns(frame, average))
+        for average in ("macro", "micro")
+    )
+    notes = (
+        "n: pictures of the fold, on which the others' network is judged.",
+        "95 % interval of the average: corrected for training pictures that folds share (Nadeau "
+        "and Bengio 2003).",
+    )
+    return Table(name="folds", frame=frame, views=views, notes=notes)
+
+
+def _configuration(run: RunData, trials: pd.DataFrame) -> pd.DataFrame:
+    at = run.info.objective["at"]
+    scores = {
+        f"{average}_{score}": f"{at}_val_{average}_{score}"
+        for average in ("macro", "micro")
+        for score in SCORES
+    }
+    columns = {"n": "n", "accuracy": "accuracy", **scores}
+    per_fold = trials.groupby("fold")[list(columns.values())].mean().set_axis([*columns], axis=1)
+    per_fold["n"] = trials.groupby("fold")["n"].max()
+    average = per_fold.mean().to_frame().T.assign(n=per_fold["n"].sum())
+    interval = fold_means(trials, held_out_ratio(run)).filter(["accuracy_low", "accuracy_high"])
+    average[["accuracy_low", "accuracy_high"]] = (
+        interval.to_numpy() if len(interval) else [[np.nan, np.nan]]
+    )
+    rows = pd.concat([per_fold.rename(index=str), average.set_axis([AVERAGE])])
+    rows = rows.rename_axis("fold").reset_index().astype({"n": "Int64"})
+    rows.insert(0, "name", trials["name"].iloc[0])
+    keys = ["name", "fold", "n", "accuracy", "accuracy_low", "accuracy_high", *scores]
+    return rows[keys].assign(configuration_id=trials["configuration_id"].iloc[0])
+
+
+def _columns(frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
+    known = frame["accuracy_low"].notna().any()
+    text = supported(frame, "accuracy_low", "accuracy_high") if known else number_text
+    return (
+        Column(key="name", heading="name"),
+        Column(key="fold", heading="fold"),
+        Column(key="accuracy", heading="accuracy", text=text),
+        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=text),
+        *(
+            Column(key=f"{average}_{score}", heading=word, text=text)
+            for score, word in SCORES.items()
+        ),
+        Column(key="n", heading="n"),
+    )

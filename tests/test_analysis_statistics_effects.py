@@ -1,0 +1,271 @@
+"""Effects, mixed models and importances against statsmodels and known truths."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.formula.api import mixedlm, ols
+from statsmodels.stats.anova import anova_lm
+
+from analysis.run_data import read_run
+from analysis.statistics.effects import effects, marginal_means
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.factorial import error_of_one, factorial
+from analysis.statistics.importance import importance
+from analysis.statistics.mixed import mixed
+from analysis.statistics.trainings import Trainings
+from tests.run_factory import RUNGS, Factory
+
+
+def grid(replicates, seed=0, drop=()):
+    """A grid of 3 × 2 configurations in which the kernel size matters and the blocks do not."""
+    rng = np.random.default_rng(seed)
+    cells = [cell for cell in itertools.product("357", "48") if cell not in drop]
+    rows = [(*cell, each) for cell in cells for each in range(replicates)]
+    frame = pd.DataFrame(rows, columns=["kernel_size", "blocks", "replicate"])
+    frame.index = [f"t{number}" for number in frame.index]
+    accuracy = 0.6 + 0.02 * (frame["kernel_size"] == "5") + rng.normal(0, 0.005, len(frame))
+    trainings = Trainings(configuration=frame["kernel_size"] + frame["blocks"], accuracy=accuracy)
+    return trainings, frame[["kernel_size", "blocks"]]
+
+
+@pytest.mark.parametrize("drop", [(), (("3", "8"),)], ids=["balanced", "unbalanced"])
+def test_main_effects_and_interaction_equal_type_two_of_statsmodels(drop):
+    trainings, levels = grid(4, drop=drop)
+    ours = factorial(trainings, levels, interactions=True).set_index("term")
+    formula = "y ~ C(kernel_size) + C(blocks)" + ("" if drop else " + C(kernel_size):C(blocks)")
+    fit = ols(formula, levels.assign(y=trainings.accuracy)).fit()
+    theirs = anova_lm(fit, typ=2)
+    total = ((trainings.accuracy - trainings.accuracy.mean()) ** 2).sum()
+    names = {"kernel_size": "C(kernel_size)", "blocks": "C(blocks)"}
+    if not drop:
+        names["kernel_size × blocks"] = "C(kernel_size):C(blocks)"
+    for term, name in names.items():
+        assert ours.loc[term, "df"] == theirs.loc[name, "df"]
+        assert ours.loc[term, "share"] == pytest.approx(theirs.loc[name, "sum_sq"] / total)
+        if not drop:  # with every cell filled the residual is what replicates differ by
+            assert ours.loc[term, "f"] == pytest.approx(theirs.loc[name, "F"])
+            assert ours.loc[term, "p_value"] == pytest.approx(theirs.loc[name, "PR(>F)"])
+
+
+def test_shares_of_a_balanced_grid_add_up():
+    trainings, levels = grid(4)
+    ours = factorial(trainings, levels, interactions=False)
+    assert ours["share"].sum() == pytest.approx(1)
+    assert ours["df"].sum() == len(levels) - 1
+    assert ours["term"].tolist() == ["kernel_size", "blocks", "higher order", "seed"]
+
+
+def test_what_matters_is_shown_and_what_does_not_is_not():
+    ours = factorial(*grid(4), interactions=True).set_index("term")
+    assert ours.loc["kernel_size", "verdict"] == "matters"
+    assert ours.loc["blocks", "verdict"] == "no effect shown"
+    assert ours.loc["kernel_size", "detectable"] < 0.02
+
+
+def test_with_one_training_each_there_is_no_verdict():
+    ours = factorial(*grid(1), interactions=True)
+    assert (ours["verdict"] == "").all()
+    assert ours[["f", "p_value", "p_adjusted", "detectable"]].isna().all(axis=None)
+    assert ours.set_index("term").loc["kernel_size", "share"] > 0.5
+
+
+def test_a_term_that_cannot_be_told_from_another_has_no_degrees_of_freedom():
+    trainings, levels = grid(3)
+    ours = factorial(trainings, levels.assign(copy=levels["blocks"]), interactions=False)
+    assert ours.set_index("term").loc[["blocks", "copy"], "df"].tolist() == [0, 0]
+    assert ours.set_index("term").loc["copy", "verdict"] == ""
+
+
+def test_replicates_are_the_error():
+    trainings, _ = grid(4)
+    within = trainings.accuracy.groupby(trainings.configuration).var().mean()
+    error = error_of_one(trainings)
+    assert error.standard_error == pytest.approx(np.sqrt(within))
+    assert error.df == 18
+
+
+def test_the_taste_of_configurations_in_pictures_is_part_of_the_error():
+    # Replicates agree on every picture, configurations do not: without the pictures there would
+    # be no error at all, and every difference would be taken for an effect.
+    rng = np.random.default_rng(0)
+    _, levels = grid(2)
+    answers = rng.random((6, 2_000)) < 0.6
+    correct = pd.DataFrame(np.repeat(answers, 2, axis=0), index=levels.index)
+    trainings = Trainings(
+        configuration=levels["kernel_size"] + levels["blocks"],
+        accuracy=correct.mean(axis=1),
+        correct=correct,
+    )
+    # Two replicates that agree are worth one training: twice its variance stands for each.
+    expected = np.sqrt(2 * 0.6 * 0.4 / 2_000)
+    assert error_of_one(trainings).standard_error == pytest.approx(expected, rel=0.05)
+    ours = factorial(trainings, levels, interactions=False)
+    assert "matters" not in set(ours["verdict"])
+
+
+def over_folds(folds=10, effect=0.03, spread=0.01, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = [(k, fold) for k in "357" for fold in range(folds)]
+    frame = pd.DataFrame(rows, columns=["kernel_size", "fold"])
+    of_fold = rng.normal(0, spread, folds)
+    y = 0.6 + effect * (frame["kernel_size"] == "5") + of_fold[frame["fold"]]
+    return frame.assign(y=y + rng.normal(0, 0.005, len(frame)))
+
+
+def test_over_folds_the_wald_test_is_that_of_statsmodels_corrected_for_overlap():
+    frame = over_folds()
+    ours = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], interactions=False).iloc[0]
+    points = frame.assign(y=100 * frame["y"])
+    fit = mixedlm("y ~ C(kernel_size)", points, groups=points["fold"]).fit(reml=True)
+    wald = fit.wald_test_terms(scalar=True).table.loc["C(kernel_size)", "statistic"]
+    assert ours["f"] == pytest.approx(float(wald) / 2 / (1 + 10 / 9), rel=1e-4)
+    assert ours["p_value"] == pytest.approx(stats.f.sf(ours["f"], 2, 30 - 3 - 9))
+    assert ours["verdict"] == "matters"
+
+
+def test_folds_that_do_not_differ_do_not_break_the_mixed_model():
+    frame = over_folds(effect=0.0, spread=0.0, seed=3)
+    found = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], interactions=False)
+    assert found["verdict"].tolist() == ["no effect shown"]
+
+
+def test_too_few_folds_are_said_to_be_too_few():
+    frame = over_folds(folds=1)
+    with pytest.raises(NotKnownError, match="too few folds"):
+        mixed(
+            frame["y"].iloc[:2],
+            frame[["kernel_size"]].iloc[:2],
+            frame["fold"].iloc[:2],
+            interactions=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    factory = Factory(configurations=24, faults=False, early_stopping=False)
+    return read_run(factory.write(tmp_path_factory.mktemp("runs") / "whole"))
+
+
+def test_all_trials_enter_at_the_epoch_that_all_of_them_reached(run):
+    frame = marginal_means(run)
+    row = frame[(frame["hyperparameter"] == "kernel_size") & (frame["level"] == "5")].iloc[0]
+    ids = run.comparable[run.comparable["kernel_size"] == 5]["trial_id"]
+    early = run.measurements[run.measurements["epoch"] <= RUNGS[0]]
+    best = early.groupby("trial_id")["val_accuracy"].max()[ids]
+    configurations = run.trials.set_index("trial_id").loc[ids, "configuration_id"]
+    assert row["mean"] == pytest.approx(best.groupby(configurations).mean().mean())
+    assert row["trainings"] == len(ids)
+
+
+def test_tied_hyperparameters_are_one_effect(run):
+    assert "fc_layers" not in set(effects(run)["term"])
+    assert "blocks" in set(effects(run)["term"])
+
+
+def test_effects_of_a_hyperparameter_cancel_and_stand_in_their_intervals(whole):
+    frame = marginal_means(whole)
+    assert frame.groupby("hyperparameter")["effect"].sum().abs().max() < 1e-12
+    assert (frame["effect_low"] < frame["effect"]).all()
+    assert (frame["effect"] < frame["effect_high"]).all()
+
+
+def test_levels_stand_in_their_order(whole):
+    frame = marginal_means(whole)
+    channels = frame[frame["hyperparameter"] == "channels"]
+    assert channels["level"].tolist() == ["8", "16"]
+
+
+def test_a_random_search_is_judged_by_the_spread_of_its_configurations(whole):
+    drawn = replace(whole, info=replace(whole.info, searcher="random"))
+    frame = marginal_means(drawn).set_index(["hyperparameter", "level"])
+    means = whole.comparable.groupby("configuration_id").agg(
+        y=("best_val_accuracy", "mean"), channels=("channels", "first")
+    )
+    two = [group["y"] for _, group in means.groupby("channels")]
+    theirs = stats.ttest_ind(two[1], two[0]).confidence_interval()
+    row = frame.loc[("channels", "16")]
+    # The effect is half of the difference between two levels.
+    assert row["effect_low"] == pytest.approx(theirs.low / 2)
+    assert row["effect_high"] == pytest.approx(theirs.high / 2)
+
+
+def test_interactions_are_told_where_the_grid_is_complete(run, whole):
+    assert "kernel_size × channels" in set(effects(whole)["term"])
+    assert not any("×" in term for term in effects(run)["term"])
+
+
+def with_values(run, count, skill):
+    """A run whose trials were drawn at random, with accuracies that ``skill`` gives."""
+    rng = np.random.default_rng(0)
+    trials = pd.concat([run.trials.head(1)] * count, ignore_index=True)
+    trials = trials.assign(
+        trial_id=[f"t{k}" for k in range(count)],
+        configuration_id=[f"c{k}" for k in range(count)],
+        number=range(count),
+        kernel_size=rng.choice([3, 5, 7], count),
+        channels=rng.choice([8, 16, 32], count),
+        learning_rate=10 ** rng.uniform(-4, -1, count),
+    )
+    accuracy = skill(trials) + rng.normal(0, 0.002, count)
+    measurements = pd.DataFrame({"trial_id": trials["trial_id"], "epoch": 1}).assign(
+        val_accuracy=accuracy.to_numpy()
+    )
+    searched = ("kernel_size", "channels", "learning_rate")
+    info = replace(run.info, searcher="random", searched=searched, tied={})
+    trials = trials.assign(status="COMPLETED", epochs_trained=1)
+    return replace(run, trials=trials, measurements=measurements, info=info)
+
+
+def test_importance_finds_what_matters(run):
+    drawn = with_values(run, 60, lambda trials: 0.6 - 0.03 * np.log10(trials["learning_rate"]) ** 2)
+    found = importance(drawn)
+    assert found.frame["hyperparameter"].iloc[0] == "learning_rate"
+    assert found.frame["fanova"].iloc[0] > 0.8
+    assert found.frame[["fanova", "ped_anova"]].sum().tolist() == pytest.approx([1, 1])
+    assert found.warnings == ()
+    assert found.foreseen > 0.8
+
+
+def test_importance_of_noise_warns(run):
+    found = importance(with_values(run, 20, lambda trials: 0.6 + 0 * trials["learning_rate"]))
+    assert any("too few to believe" in warning for warning in found.warnings)
+    assert any("foresees only" in warning for warning in found.warnings)
+
+
+def test_importance_of_an_adaptive_search_warns(run):
+    drawn = with_values(run, 60, lambda trials: 0.6 - 0.03 * np.log10(trials["learning_rate"]) ** 2)
+    adaptive = replace(drawn, info=replace(drawn.info, searcher="tpe"))
+    assert [w for w in importance(adaptive).warnings if "searcher tpe sampled" in w]
+
+
+def test_a_hyperparameter_that_some_lack_is_left_out_of_the_importance(run):
+    drawn = with_values(run, 30, lambda trials: 0.6 + 0.01 * trials["kernel_size"])
+    some = drawn.trials["channels"].astype("Int64").mask(drawn.trials["kernel_size"] == 3)
+    found = importance(replace(drawn, trials=drawn.trials.assign(channels=some)))
+    assert found.left_out == ("channels",)
+    assert "channels" not in set(found.frame["hyperparameter"])
+
+
+def test_importance_of_hardly_any_trials_is_refused(run):
+    with pytest.raises(NotKnownError, match="at least 4 configurations"):
+        importance(with_values(run, 3, lambda trials: 0.6 + 0 * trials["channels"]))
+
+
+def test_effects_of_one_configuration_are_refused(tmp_path):
+    single = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
+    with pytest.raises(NotKnownError, match="no hyperparameter has two values"):
+        effects(read_run(single.write(tmp_path / "run")))
+
+
+def test_hardly_any_drawn_configurations_give_no_interval(run):
+    frame = marginal_means(with_values(run, 3, lambda trials: 0.6 + 0 * trials["channels"]))
+    assert frame[["low", "effect_low"]].isna().all(axis=None)

@@ -1,0 +1,172 @@
+"""Estimates, verdicts and variances against scipy, statsmodels and published formulas."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestIndPower, TTestPower
+
+from analysis.statistics.estimate import Estimate, combined
+from analysis.statistics.moderation import moderated
+from analysis.statistics.trainings import Trainings, contrast, difference
+from analysis.statistics.verdicts import Verdict, all_pairs, holm, verdict
+
+
+def trainings_of(groups, correct=None):
+    names = np.repeat(list(groups), [len(values) for values in groups.values()])
+    index = [f"t{number}" for number in range(len(names))]
+    return Trainings(
+        configuration=pd.Series(names, index=index),
+        accuracy=pd.Series(np.concatenate(list(groups.values())), index=index),
+        correct=None if correct is None else pd.DataFrame(correct, index=index),
+    )
+
+
+def test_two_parts_make_the_test_of_welch():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.62, 0.01, 5), rng.normal(0.6, 0.03, 4)
+    parts = [(each.var(ddof=1) / len(each), len(each) - 1) for each in (a, b)]
+    ours = combined(a.mean() - b.mean(), parts)
+    theirs = stats.ttest_ind(a, b, equal_var=False)
+    assert ours.p_value == pytest.approx(theirs.pvalue, rel=1e-12)
+    assert ours.df == pytest.approx(theirs.df, rel=1e-12)
+    assert ours.interval() == pytest.approx(tuple(theirs.confidence_interval()), rel=1e-12)
+
+
+def test_a_figure_without_error_differs_from_0_or_does_not():
+    assert Estimate(value=0.1, standard_error=0.0).p_value == 0
+    assert Estimate(value=0.0, standard_error=0.0).p_value == 1
+
+
+def test_intervals_of_a_family_are_those_of_bonferroni():
+    low, high = Estimate(value=0.0, standard_error=1.0, df=48).interval(66)
+    assert high == -low == pytest.approx(stats.t.ppf(1 - 0.05 / 66 / 2, 48))
+
+
+@pytest.mark.parametrize("count", [5, 20, 100])
+def test_the_detectable_difference_is_found_with_80_percent(count):
+    spread = 0.01
+    estimate = Estimate(value=0.0, standard_error=spread * np.sqrt(2 / count), df=2 * count - 2)
+    effect = estimate.detectable() / spread
+    power = TTestIndPower().power(effect, count, alpha=0.05)
+    # Bloom's multiplier shifts a central t; the exact power of the noncentral one is near.
+    assert power == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_detectable_difference_allows_for_the_family():
+    estimate = Estimate(value=0.0, standard_error=0.1, df=99)
+    power = TTestPower().power(estimate.detectable(10), 100, alpha=0.005)
+    assert power == pytest.approx(0.8, abs=0.01)
+
+
+def test_holm_equals_statsmodels():
+    p = np.random.default_rng(0).random(12) ** 3
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], rel=1e-12)
+
+
+def test_holm_of_a_part_is_never_bolder_than_of_the_whole_family():
+    p = np.random.default_rng(1).random(66) ** 4
+    whole = multipletests(p, method="holm")[1]
+    assert (holm(p[:11], 66) >= whole[:11] - 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("difference_", "p", "interval", "told"),
+    [
+        (0.03, 0.01, (0.01, 0.05), Verdict.BETTER),
+        (-0.03, 0.01, (-0.05, -0.01), Verdict.WORSE),
+        (0.002, 0.4, (-0.004, 0.008), Verdict.EQUIVALENT),
+        (0.002, 0.4, (-0.004, 0.0101), Verdict.NOT_SHOWN),
+        (-0.002, 0.4, (-0.02, 0.008), Verdict.NOT_SHOWN),
+        (0.004, 0.001, (0.002, 0.006), Verdict.BETTER),
+    ],
+)
+def test_a_verdict_says_what_test_and_interval_show(difference_, p, interval, told):
+    assert verdict(difference_, p, interval) == told
+
+
+def test_variances_that_chance_explains_become_the_pooled_one():
+    variances = pd.Series([1.0, 1.1, 0.9, 1.05])
+    found = moderated(variances, pd.Series([4, 4, 4, 2]))
+    pooled = (4 * (1.0 + 1.1 + 0.9) + 2 * 1.05) / 14
+    assert found["variance"].tolist() == pytest.approx([pooled] * 4)
+    assert found["df"].tolist() == [14] * 4
+
+
+def test_the_prior_of_smyth_is_found_again():
+    # Smyth (2004), section 3: 1/σ² is chi-square with d0 degrees of freedom over d0·s0².
+    rng = np.random.default_rng(0)
+    prior_df, prior, df, count = 8, 2.0, 4, 50_000
+    true = prior_df * prior / rng.chisquare(prior_df, count)
+    variances = pd.Series(true * rng.chisquare(df, count) / df)
+    found = moderated(variances, pd.Series([df] * count))
+    expected = (prior_df * prior + df * variances) / (prior_df + df)
+    assert found["df"].iloc[0] == pytest.approx(prior_df + df, rel=0.03)
+    assert (found["variance"] / expected).mean() == pytest.approx(1, abs=0.01)
+    assert ((found["variance"] - true) ** 2).mean() < ((variances - true) ** 2).mean() / 2
+
+
+def test_one_unsteady_configuration_keeps_a_larger_variance_of_its_own():
+    variances = pd.Series([1.0, 1.2, 0.8, 1.1, 0.9, 100.0])
+    found = moderated(variances, pd.Series([10] * 6))
+    assert found["variance"].iloc[5] > 10 * found["variance"].iloc[0]
+
+
+def test_a_single_training_takes_the_common_variance():
+    found = moderated(pd.Series([1.0, 1.1, np.nan]), pd.Series([3, 3, 0]))
+    assert found["variance"].iloc[2] == found["variance"].iloc[0] == pytest.approx(1.05)
+
+
+def test_replicates_without_any_spread_have_no_variance():
+    assert moderated(pd.Series([0.0, 0.0]), pd.Series([2, 2]))["variance"].tolist() == [0, 0]
+
+
+def test_over_replicates_alone_a_difference_is_that_of_the_analysis_of_variance():
+    # Spreads that are alike, so that the moderated variance is the pooled one.
+    groups = {"a": [0.60, 0.61, 0.62], "b": [0.63, 0.64, 0.65], "c": [0.60, 0.62, 0.61]}
+    ours = difference(trainings_of(groups), "b", "a")
+    design = np.kron(np.eye(3), np.ones((3, 1)))
+    theirs = OLS(np.concatenate(list(groups.values())), design).fit().t_test([-1, 1, 0])
+    assert ours.value == pytest.approx(theirs.effect[0])
+    assert ours.standard_error == pytest.approx(theirs.sd.item())
+    assert ours.p_value == pytest.approx(theirs.pvalue.item())
+
+
+def test_pictures_add_what_configurations_make_of_them():
+    # Replicates agree on every picture, so only the choice of pictures is left to chance.
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 500)) < [[0.7], [0.6]]
+    correct = np.array([first, first, second, second])
+    accuracy = correct.mean(axis=1)
+    trainings = trainings_of({"a": accuracy[:2], "b": accuracy[2:]}, correct)
+    paired = stats.ttest_rel(first.astype(float), second.astype(float))
+    ours = difference(trainings, "a", "b")
+    assert ours.p_value == pytest.approx(paired.pvalue)
+    assert ours.interval() == pytest.approx(tuple(paired.confidence_interval()))
+
+
+def test_the_mean_of_one_configuration_varies_as_its_pictures_do():
+    right = np.random.default_rng(0).random(400) < 0.6
+    other = ~right
+    correct = np.array([right, right, other, other])
+    accuracy = correct.mean(axis=1)
+    trainings = trainings_of({"a": accuracy[:2], "b": accuracy[2:]}, correct)
+    ours = contrast(trainings, pd.Series({"a": 1.0}))
+    assert ours.standard_error == pytest.approx(stats.sem(right.astype(float)))
+
+
+def test_replicates_that_agree_by_luck_are_not_taken_for_certain():
+    # Each training guesses anew, so the true error of a mean of two is √(p(1-p)/2n).
+    rng = np.random.default_rng(0)
+    correct = np.array([rng.permutation(1_000) < 600 for _ in range(4)])
+    accuracy = correct.mean(axis=1)
+    trainings = trainings_of({"a": accuracy[:2], "b": accuracy[2:]}, correct)
+    ours = difference(trainings, "a", "b")
+    assert accuracy.std() == 0
+    assert ours.standard_error == pytest.approx(np.sqrt(0.24 / 1_000), rel=0.1)
+
+
+def test_pairs_are_counted_once():
+    assert all_pairs(12) == 66

@@ -1,0 +1,126 @@
+"""Study A's tables 2.2 and 3.1 through the same machinery: what its own numbers support."""
+
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.formula.api import ols
+from statsmodels.stats import proportion
+from statsmodels.stats.power import NormalIndPower
+
+from analysis.statistics.pairs import over_folds
+from analysis.statistics.published import (
+    claims_of,
+    judge,
+    optimism_of_picking,
+    replicates_needed,
+    spread_of_one,
+    unpaired,
+)
+from analysis.statistics.verdicts import Verdict
+
+FIXTURES = Path(__file__).parent / "fixtures"
+PICTURES = 2_225
+HYPERPARAMETERS = ["kernel", "blocks", "channels"]
+CONCLUSIONS = {
+    "kernel 5 beats 3": ("kernel", 5, 3),
+    "kernel 5 beats 7": ("kernel", 5, 7),
+    "8 blocks with 2 FC layers beat 4 with 1": ("blocks", 8, 4),
+    "32 channels beat 16": ("channels", 32, 16),
+}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return pd.read_csv(FIXTURES / "study_a_table_2_2.csv")
+
+
+@pytest.fixture(scope="module")
+def judged(table):
+    found = judge(table, HYPERPARAMETERS, PICTURES, claims_of(table, CONCLUSIONS))
+    print(found.to_markdown(index=False, floatfmt=".4f"))
+    return found.set_index("claim")
+
+
+def test_the_table_is_the_one_published(table):
+    # Accuracies are multiples of 1/2225.
+    right = table["accuracy"] * PICTURES
+    assert np.allclose(right, right.round(), atol=2e-3)
+    assert table["accuracy"].max() == 0.623371
+
+
+def test_no_kernel_is_shown_to_be_better(judged):
+    kernels = judged.loc[["kernel 5 beats 3", "kernel 5 beats 7"]]
+    assert (kernels["verdict"] == Verdict.NOT_SHOWN).all()
+    assert (kernels["pictures"] > 5 * PICTURES).all()
+
+
+def test_more_blocks_with_more_fc_layers_are_shown_to_be_better_in_these_trainings(judged):
+    row = judged.loc["8 blocks with 2 FC layers beat 4 with 1"]
+    assert row["verdict"] == Verdict.BETTER
+    assert row["pictures"] < PICTURES
+    assert row["replicates"] == 2
+
+
+def test_channels_show_no_effect_and_are_not_shown_to_be_equivalent(judged):
+    row = judged.loc["32 channels beat 16"]
+    assert row["verdict"] == Verdict.NOT_SHOWN
+    assert row["difference_high"] > 0.01
+
+
+def test_the_best_model_is_not_shown_to_beat_even_the_last(judged):
+    pairs = judged.loc[["the best model beats the second", "the best model beats the last"]]
+    assert (pairs["verdict"] == Verdict.NOT_SHOWN).all()
+
+
+def test_a_pair_equals_the_unpaired_test_of_two_shares(table):
+    accuracy = table["accuracy"]
+    weights = pd.Series(0.0, index=table.index)
+    weights[accuracy.idxmax()], weights[accuracy.idxmin()] = 1.0, -1.0
+    ours = unpaired(accuracy, weights, PICTURES)
+    right = (accuracy * PICTURES).round()[[accuracy.idxmax(), accuracy.idxmin()]]
+    counts = (right.iloc[0], PICTURES, right.iloc[1], PICTURES)
+    # The published accuracies are rounded to six digits.
+    theirs = proportion.test_proportions_2indep(*counts, method="wald")
+    assert ours.p_value == pytest.approx(theirs.pvalue, rel=1e-3)
+    interval = proportion.confint_proportions_2indep(*counts, method="wald")
+    assert ours.interval() == pytest.approx(interval, abs=1e-6)
+
+
+def test_the_pictures_needed_have_the_power_that_is_promised(table, judged):
+    row = judged.loc["the best model beats the last"]
+    spread = sqrt(table["accuracy"].max() * (1 - table["accuracy"].max()))
+    power = NormalIndPower().power(row["difference"] / spread, row["pictures"], 0.05 / 66)
+    # The two shares have slightly different variances; the power function takes one.
+    assert power == pytest.approx(0.8, abs=0.02)
+
+
+def test_the_spread_of_one_training_is_the_residual_of_the_main_effects(table):
+    fit = ols("accuracy ~ C(kernel) + C(blocks) + C(channels)", table).fit()
+    assert spread_of_one(table, HYPERPARAMETERS) == pytest.approx(sqrt(fit.mse_resid))
+
+
+def test_a_difference_of_nothing_takes_more_replicates_than_anyone_has():
+    weights = pd.Series([1.0, -1.0])
+    assert replicates_needed(1e-6, weights, 0.01, 1) is None
+    assert replicates_needed(0.05, weights, 0.01, 1) == 3
+
+
+def test_picking_the_best_of_equal_models_is_worth_the_expected_maximum():
+    draws = np.random.default_rng(0).normal(size=(200_000, 12)).max(axis=1).mean()
+    expected = draws * sqrt(0.6 * 0.4 / PICTURES)
+    # 200,000 draws: the mean of the maximum is known to about 0.1 %.
+    assert optimism_of_picking(0.6, PICTURES, 12) == pytest.approx(expected, rel=0.005)
+
+
+def test_the_ten_folds_of_table_3_1_have_the_average_published_and_a_corrected_interval():
+    accuracy = pd.read_csv(FIXTURES / "study_a_table_3_1.csv")["accuracy"].to_numpy()
+    average = over_folds(accuracy, 1 / 9)
+    low, high = average.interval()
+    print(f"ten folds: {average.value:.4f}, corrected 95 % interval {low:.4f} to {high:.4f}")
+    assert average.value == pytest.approx(0.6422288, abs=1e-7)
+    assert (low, high) == pytest.approx((0.6308, 0.6536), abs=1e-4)
+    naive = accuracy.std(ddof=1) / sqrt(10)
+    assert average.standard_error == pytest.approx(naive * sqrt(1 + 10 / 9))

@@ -1,0 +1,129 @@
+"""What is reported of the incumbent: as picked, corrected for the picking, and on test."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from analysis.run_data import read_run
+from analysis.statistics.predictions import read_correct
+from analysis.statistics.selection import corrected_for_selection, openings_of_test, selection
+from tests.run_factory import CLASSES, SPLIT_SIZES, Factory
+from tune import schema
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small"))
+
+
+def open_test(run, trial_id, accuracy, times=1):
+    """Judge a trial on the test split, in its file of predictions and in the ledger."""
+    path = run.path / schema.PREDICTIONS_DIR / f"{trial_id}.parquet"
+    count = SPLIT_SIZES["test"]
+    labels = np.arange(count) % len(CLASSES)
+    told = np.where(np.arange(count) < accuracy * count, labels, (labels + 1) % len(CLASSES))
+    test = schema.predictions_table(
+        image_ids=[f"drawn/test{number}" for number in range(count)],
+        labels=labels,
+        probabilities=np.eye(len(CLASSES), dtype=np.float32)[told],
+        split="test",
+        epoch=1,
+        classes=CLASSES,
+    )
+    val = pq.read_table(path)
+    pq.write_table(pa.concat_tables([val, test.cast(val.schema)]), path)
+    with (run.path / schema.LEDGER_FILE).open("a") as ledger:
+        event = {"event": "test_opened", "trial": trial_id}
+        ledger.write(times * (json.dumps(event) + "\n"))
+
+
+def test_the_best_of_equal_models_is_brought_back_to_the_truth():
+    rng = np.random.default_rng(0)
+    picked, corrected = [], []
+    for seed in range(40):
+        correct = rng.random((12, 1_000)) < 0.6
+        picked.append(correct.mean(axis=1).max())
+        corrected.append(corrected_for_selection(correct, seed, 200)[0])
+    # The best of 12 seems 2.5 points better than it is; the mean of 40 is known to 0.2 points.
+    assert np.mean(picked) == pytest.approx(0.625, abs=0.004)
+    assert np.mean(corrected) == pytest.approx(0.6, abs=0.006)
+
+
+def test_a_model_far_ahead_is_left_as_it_is():
+    rng = np.random.default_rng(0)
+    correct = rng.random((5, 2_000)) < np.array([0.9, 0.5, 0.5, 0.5, 0.5])[:, None]
+    value, low, high = corrected_for_selection(correct)
+    assert value == pytest.approx(correct[0].mean(), abs=0.002)
+    assert low < value < high
+
+
+def test_the_interval_of_the_only_candidate_covers_its_accuracy():
+    correct = np.random.default_rng(0).random((1, 500)) < 0.7
+    value, low, high = corrected_for_selection(correct)
+    assert value == pytest.approx(correct.mean(), abs=0.005)
+    assert low < correct.mean() < high
+
+
+def test_best_epoch_last_epoch_and_corrected_stand_side_by_side(run):
+    frame = selection(run).set_index("estimate")
+    best = run.completed.sort_values("best_val_accuracy").iloc[-1]
+    assert frame.index.tolist() == ["best epoch", "last epoch", "corrected"]
+    assert frame.loc["best epoch", "accuracy"] == best["best_val_accuracy"]
+    assert frame.loc["last epoch", "accuracy"] == best["last_val_accuracy"]
+    assert frame.loc["corrected", "accuracy"] < frame.loc["best epoch", "accuracy"]
+    assert (frame["n"] == SPLIT_SIZES["val"]).all()
+    assert (frame["models"] == len(run.completed)).all()
+
+
+def test_an_objective_other_than_accuracy_is_not_corrected(run):
+    objective = {"metric": "val_macro_f1", "mode": "max", "at": "best"}
+    other = replace(run, info=replace(run.info, objective=objective))
+    assert "corrected" not in set(selection(other)["estimate"])
+
+
+def test_the_test_figure_has_its_own_pictures_and_counts_every_opening(tmp_path):
+    run = read_run(Factory().write(tmp_path / "run"))
+    order = run.completed.sort_values("best_val_accuracy")
+    open_test(run, order["trial_id"].iloc[-1], accuracy=0.5, times=2)
+    open_test(run, order["trial_id"].iloc[-2], accuracy=0.9)
+    row = selection(run).set_index("estimate").loc["test"]
+    theirs = stats.binomtest(30, 60).proportion_ci(method="wilson")
+    assert (row["accuracy"], row["n"], row["models"], row["openings"]) == (0.5, 60, 1, 3)
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((theirs.low, theirs.high))
+    assert sum(openings_of_test(run).values()) == 3
+
+
+def test_test_predictions_that_the_ledger_does_not_know_are_not_shown(tmp_path):
+    run = read_run(Factory().write(tmp_path / "run"))
+    best = run.completed.sort_values("best_val_accuracy")["trial_id"].iloc[-1]
+    open_test(run, best, accuracy=0.5, times=0)
+    assert "test" not in set(selection(run)["estimate"])
+
+
+def test_a_half_written_opening_does_not_count(tmp_path):
+    run = read_run(Factory().write(tmp_path / "run"))
+    with (run.path / schema.LEDGER_FILE).open("a") as ledger:
+        ledger.write('{"event": "test_opened", "tri')
+    assert openings_of_test(run) == {}
+
+
+def test_predictions_of_another_epoch_are_of_no_use(run):
+    accuracy = run.completed.set_index("trial_id")["best_val_accuracy"]
+    correct = read_correct(run, accuracy)
+    assert np.allclose(correct.mean(axis=1), accuracy)
+    assert read_correct(run, accuracy + 0.01) is None
+
+
+def test_pictures_that_differ_between_trials_are_of_no_use(tmp_path):
+    run = read_run(Factory().write(tmp_path / "run"))
+    accuracy = run.completed.set_index("trial_id")["best_val_accuracy"]
+    path = run.path / schema.PREDICTIONS_DIR / f"{accuracy.index[0]}.parquet"
+    table = pq.read_table(path)
+    names = pa.array([f"other/{name}" for name in table["image_id"].to_pylist()])
+    pq.write_table(table.set_column(0, "image_id", names), path)
+    assert read_correct(run, accuracy) is None

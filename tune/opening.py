@@ -1,0 +1,50 @@
+"""Opens the test split: for one trial, on request alone, and noted in the ledger."""
+
+from pathlib import Path
+
+from tune.ledger import Ledger
+from tune.predictions import best_weights, predict_from_best
+from tune.run_directory import RunError, find_dataset, hold, read_spec
+from tune.schema import read_events
+from tune.sweep import Sweep
+
+
+def open_test(run: Path, *, trial_id: str | None = None, data: Path | None = None) -> str:
+    """Measure a trial on the test split, note it in the ledger, and say what came out in a line.
+
+    Args:
+        run: The run directory.
+        trial_id: The trial; by default the incumbent.
+        data: Where the dataset is now, if not where it was.
+
+    Raises:
+        RunError: As `resume`; or the trial is unknown or its weights are not kept.
+    """
+    dataset = find_dataset(run, data)
+    with hold(run), Ledger(run) as ledger:
+        sweep = Sweep(
+            read_spec(run),
+            fingerprint=dataset.manifest.fingerprint,
+            commit=ledger.append,
+            events=read_events(run),
+        )
+        trial = sweep.trials.get(trial_id) if trial_id else sweep.incumbent
+        if trial is None:
+            raise RunError(
+                f"{run} has no trial {trial_id}; `python -m analysis table {run} --format json` "
+                "names them"
+                if trial_id
+                else f"{run} has no trained trial yet"
+            )
+        if not best_weights(run, trial.id).is_file():
+            raise RunError(
+                f"the best weights of trial {trial.id} are not kept; only those of the best trials "
+                "are, unless the spec says keep: all"
+            )
+        sweep.open_test(trial.id)
+        accuracy = predict_from_best(run, trial.id, dataset, "test")
+    pictures = len(dataset.rows("test"))
+    return (
+        f"{trial.name} (trial {trial.id}): test accuracy {accuracy:.4f} on {pictures} pictures; "
+        f"this run has opened the test split {len(sweep.openings)} times"
+    )

@@ -1,0 +1,52 @@
+"""How many trials run at once, and what each of them holds."""
+
+from dataclasses import dataclass
+
+import ray
+
+from tune.spec import Resources, SweepSpec
+
+_MOST_PER_GPU = 8
+"""Most workers on one GPU; each holds a core and its own context on the card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """What each worker asks of Ray, and how many there are."""
+
+    cpus: float
+    gpus: float
+    count: int
+
+    @property
+    def devices(self) -> float:
+        """Share of a GPU, or CPU cores, that a trial holds."""
+        return self.gpus or self.cpus
+
+
+def find_slots(spec: SweepSpec) -> Slots:
+    """Return how many trials run at once on the connected Ray, and with what each.
+
+    By default a CPU core each: trials side by side on one thread train more pictures a second than
+    one after another on many. Where there are GPUs several share each; its memory decides how many
+    of them train at a time.
+    """
+    have = ray.cluster_resources()
+    cores, gpus = have.get("CPU", 1.0), have.get("GPU", 0.0)
+    asked = spec.resources
+    if isinstance(asked, str):
+        asked = Resources(gpus=1 / _per_gpu(cores / gpus)) if gpus else Resources(cpus=1)
+    fit = int(cores // asked.cpus)
+    if asked.gpus:
+        fit = min(fit, int(gpus / asked.gpus))
+    count = min(fit, asked.trials_at_once or fit)
+    if count < 1:
+        raise ValueError(
+            f"a trial asks for {asked.cpus} CPUs and {asked.gpus} GPUs, but Ray has {cores:.0f} "
+            f"and {gpus:.0f}; change resources in the spec"
+        )
+    return Slots(cpus=asked.cpus, gpus=asked.gpus, count=count)
+
+
+def _per_gpu(cores: float) -> int:
+    return max(1, min(_MOST_PER_GPU, int(cores)))
