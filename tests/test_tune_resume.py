@@ -151,7 +151,13 @@ def moments(run, count):
 
 
 @pytest.mark.parametrize(
-    ("searcher", "part"), [("grid", 0.4), ("random", 0.6), ("tpe", 0.2), ("tpe", 0.8)]
+    ("searcher", "part"),
+    [
+        ("tpe", 0.2),
+        ("tpe", 0.5),
+        ("tpe", 0.8),
+        pytest.param("random", 0.6, marks=pytest.mark.long),
+    ],
 )
 def test_a_killed_sweep_ends_as_the_untouched_one(sweeps, untouched, searcher, part):
     lines = len(read_events(untouched(searcher)))

@@ -36,6 +36,9 @@ CASES = {
     "nsga2": {"space": LISTS, "samples": 30, "population": 4, "scheduler": NONE, "objective": COST},
 }
 
+LEARNERS = ["tpe", pytest.param("gp", marks=pytest.mark.long), "cmaes", "nsga2"]
+"""Searchers that learn from results; Gaussian processes take their time over it."""
+
 
 def spec_of(name, **changes):
     case = {**CASES[name], **changes}
@@ -138,7 +141,7 @@ def test_cmaes_uses_up_a_space_of_whole_numbers():
     assert len(points) == len({tuple(point.values()) for point in points}) == 12
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "nsga2"])
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_searcher_that_learns_ends_where_the_best_points_are(name):
     samples = 25 if name == "gp" else 60
     values = [quality(point) for point in proposed(play(name, samples=samples, **SIMPLE))]
@@ -147,7 +150,7 @@ def test_a_searcher_that_learns_ends_where_the_best_points_are(name):
     assert np.mean(values[-10:]) > usual + 0.1
 
 
-@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "nsga2"])
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_searcher_that_heard_another_run_begins_where_its_best_points_are(name):
     at_random = searcher_of("random", space=RANGES, samples=40)
     points = [at_random.propose(number) for number in range(40)]

@@ -62,4 +62,4 @@ def test_make_asks_for_wheels_of_the_python_named_or_of_the_one_that_runs(given)
 def test_a_version_names_the_interpreter_of_the_environment():
     words = ["make", "--dry-run", "--always-make", "check", "PYTHON=3.12"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("python3.12 -m venv .venv\n")
+    assert "\npython3.12 -m venv .venv\n" in f"\n{done.stdout}"
