@@ -1,4 +1,4 @@
-"""Command line of analysis: tables and reports of finished sweeps."""
+"""Command line of analysis: tables, reports and comparisons of finished sweeps."""
 
 import argparse
 import os
@@ -9,6 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 FORMATS = ("md", "csv", "latex", "json")
+WHAT = (
+    "models",
+    "comparisons",
+    "selection",
+    "effects",
+    "levels",
+    "importance",
+    "folds",
+    "classes",
+)
+"""Tables that `--what` names; listed here, as importing what makes them is slow."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,11 +49,11 @@ def table(options: argparse.Namespace) -> None:
     """Print one table of a run."""
     from analysis.run_data import read_run
     from analysis.tables.by import by_hyperparameter
-    from analysis.tables.models import models
+    from analysis.tables.registry import NAMED
     from analysis.tables.render import FORMATS as WRITERS
 
     run = read_run(options.run)
-    made = by_hyperparameter(run, options.by) if options.by else models(run)
+    made = by_hyperparameter(run, options.by) if options.by else NAMED[options.what](run)
     print(WRITERS[options.format](made), end="")
 
 
@@ -56,7 +67,7 @@ def report(options: argparse.Namespace) -> None:
 
     console = Console(stderr=True)
     for path in options.runs:
-        run = read_run(path)
+        run = read_run(path, options.data)
         out = options.out or run.path / REPORT_DIR
         with console.status(f"report of {run.name}") as status:
             several = options.out and len(options.runs) > 1
@@ -64,6 +75,32 @@ def report(options: argparse.Namespace) -> None:
         print(f"wrote {written.page} ({written.tables} tables, {written.figures} figures)")
         if written.left_out:
             print(f"left out the dataset's figures: {written.left_out}")
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Compare two runs: print what is known, and write a page."""
+    from analysis.compare import compare_runs
+    from analysis.compare_page import write_comparison
+    from analysis.run_data import read_run
+    from analysis.tables.render import FORMATS as WRITERS
+
+    compared = compare_runs(read_run(options.first), read_run(options.second))
+    if options.format:
+        print(WRITERS[options.format](compared.best), end="")
+        return
+    print("\n".join((*compared.found, *compared.unknown)))
+    default = options.first / "compare" / compared.runs[1].name
+    print(f"wrote {write_comparison(compared, options.out or default)}")
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write a run as an Optuna study and say how to look at it."""
+    from analysis.export import export as write_study
+    from analysis.run_data import read_run
+
+    out = options.out or options.run / "study.db"
+    count = write_study(read_run(options.run), out)
+    print(f"wrote {out} ({count:,} trials); look at it with: optuna-dashboard sqlite:///{out}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,16 +117,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run directory")
     made.add_argument("--out", type=Path, metavar="DIR", help="where to write (default RUN/report)")
+    made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
     made.set_defaults(command=report)
     made = commands.add_parser(
         "table",
-        help="print all models, or accuracy by a hyperparameter",
-        epilog="example: python -m analysis table runs/quick --by kernel_size --format csv",
+        help="print all models, what is known of them, or accuracy by a hyperparameter",
+        epilog="example: python -m analysis table runs/quick --what comparisons --format csv",
     )
     made.add_argument("run", metavar="RUN", type=Path, help="run directory")
-    made.add_argument("--by", metavar="HYPERPARAMETER", help="mean, best and count by its values")
+    which = made.add_mutually_exclusive_group()
+    which.add_argument(
+        "--what", choices=WHAT, default="models", help="which table (default models)"
+    )
+    which.add_argument("--by", metavar="HYPERPARAMETER", help="mean, best and count by its values")
     made.add_argument("--format", choices=FORMATS, default="md", help="default md (Markdown)")
     made.set_defaults(command=table)
+    made = commands.add_parser(
+        "compare",
+        help="two runs on the same dataset side by side",
+        epilog="example: python -m analysis compare runs/grid runs/search",
+    )
+    made.add_argument("first", metavar="RUN_A", type=Path, help="run directory")
+    made.add_argument("second", metavar="RUN_B", type=Path, help="another one, same dataset")
+    made.add_argument("--out", type=Path, metavar="DIR", help="default RUN_A/compare/NAME_OF_B")
+    made.add_argument("--format", choices=FORMATS, help="only print the best of both, in this form")
+    made.set_defaults(command=compare)
+    made = commands.add_parser(
+        "export",
+        help="write a run as an Optuna study, for optuna-dashboard",
+        epilog="example: python -m analysis export runs/quick --out study.db",
+    )
+    made.add_argument("run", metavar="RUN", type=Path, help="run directory")
+    made.add_argument("--out", type=Path, metavar="FILE", help="default RUN/study.db")
+    made.set_defaults(command=export)
     return parser
 
 

@@ -69,5 +69,12 @@ def fairly_trained(run: RunData) -> pd.DataFrame:
 
 
 def incumbent(run: RunData) -> "pd.Series[Any]":
-    """Return the trial with the best objective among the completed ones, else among all."""
-    return ranked(run).iloc[0]
+    """Return the trial with the best objective among the completed ones, else among all.
+
+    The rule of `tune status`; ties by number.
+    """
+    if len(run.completed):
+        return ranked(run).iloc[0]
+    objective = f"{run.info.objective['at']}_{run.info.objective['metric']}"
+    ascending = [run.info.objective["mode"] == "min", True]
+    return run.trials.sort_values([objective, "number"], ascending=ascending).iloc[0]

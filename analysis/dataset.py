@@ -1,7 +1,7 @@
 """What figures need of the dataset that a run was trained on, where it can be read."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from analysis.run_data import RunData
@@ -53,7 +54,7 @@ class Pictures:
 
 
 def find_dataset(run: RunData) -> Dataset:
-    """Find the dataset that ``run`` was trained on, at the path in its provenance.
+    """Find the dataset that ``run`` was trained on, where it is said to be now.
 
     Raises:
         DatasetLeftOutError: It is not there, or no longer the same.
@@ -61,9 +62,9 @@ def find_dataset(run: RunData) -> Dataset:
     known = run.provenance.get("dataset") or {}
     if "path" not in known:
         raise DatasetLeftOutError("the run's provenance.json names no dataset")
-    path = Path(known["path"])
+    path = run.data or Path(known["path"])
     if not (path / MANIFEST_FILE).is_file() or not (path / IMAGES_FILE).is_file():
-        raise DatasetLeftOutError(f"the dataset is no longer at {path}")
+        raise DatasetLeftOutError(f"the dataset is no longer at {path} (--data says where it is)")
     manifest = json.loads((path / MANIFEST_FILE).read_text("utf-8"))
     if manifest.get("fingerprint") != known.get("fingerprint"):
         raise DatasetLeftOutError(f"{path} has changed since the run (its fingerprint is another)")
@@ -79,7 +80,7 @@ def class_counts(dataset: Dataset) -> pd.DataFrame:
 def read_pictures(dataset: Dataset, samples: int) -> Pictures:
     """Read the training pictures once, in batches, and keep ``samples`` of each class.
 
-    Those with the smallest content hashes are kept: a random choice, but always the same one.
+    Those with the smallest hashes are kept: a random choice, but always the same one.
     """
     chosen = _chosen(dataset, samples)
     kept: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in dataset.classes}
@@ -94,11 +95,30 @@ def read_pictures(dataset: Dataset, samples: int) -> Pictures:
     return Pictures(samples=stacked, intensities=pd.DataFrame(counts))
 
 
+def read_rows(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:
+    """Read the rows of a few pictures; those that the dataset lacks are missing.
+
+    Returns:
+        A row per picture, its ``image_id`` as index: ``pixels`` (bytes) and all vote columns.
+    """
+    file = dataset.path / IMAGES_FILE
+    votes = [name for name in pq.read_schema(file).names if name.startswith("votes_")]
+    chosen = ds.field("image_id").isin(list(image_ids))
+    table = ds.dataset(file).to_table(columns=["image_id", "pixels", *votes], filter=chosen)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.set_index("image_id")
+
+
 def _chosen(dataset: Dataset, samples: int) -> list[str]:
-    columns = ["image_id", "split", "label", "content_hash"]
-    frame = pd.read_parquet(dataset.path / IMAGES_FILE, columns=columns)
-    train = frame[frame["split"] == "train"].sort_values(["content_hash", "image_id"])
-    distinct = train.drop_duplicates("content_hash")
+    """Return the ids of the pictures to keep; copies only once where the dataset has hashes."""
+    file = dataset.path / IMAGES_FILE
+    order = ["content_hash", "image_id"]
+    order = [name for name in order if name in pq.read_schema(file).names]
+    frame = pd.read_parquet(file, columns=list({"split", "label", "image_id", *order}))
+    train = frame[frame["split"] == "train"]
+    if "content_hash" not in order:  # any fixed order that has nothing to do with the pictures
+        train = train.assign(content_hash=pd.util.hash_array(train["image_id"].to_numpy(object)))
+    distinct = train.sort_values(["content_hash", "image_id"]).drop_duplicates("content_hash")
     return distinct.groupby("label").head(samples)["image_id"].tolist()
 
 

@@ -1,41 +1,25 @@
-"""Writes the report of a run: report.html (one file, no network), tables/ and figures/."""
+"""Puts together the report of a run: what stands on its page, and in which order."""
 
-import base64
-import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from analysis.dataset import DatasetLeftOutError
+from analysis.comparison import incumbent
+from analysis.dataset import DatasetLeftOutError, find_dataset
 from analysis.figures.curves import BEST_SHOWN, best_models
 from analysis.figures.drawing import Drawn, render
 from analysis.figures.registry import FIGURES
-from analysis.figures.style import BLUE, INK, MUTED, PAPER, RULE
+from analysis.page import Block, Page, Section, check_place, figures_of, tables_of, write_page
 from analysis.run_data import RunData
-from analysis.summary import best_trial, percent, sentences, status_counts
+from analysis.summary import found, percent, status_counts, unknown
+from analysis.tables.models import status_words
 from analysis.tables.registry import TABLES
-from analysis.tables.render import FORMATS, SUFFIXES
 from analysis.tables.table import Table
 
-REPORT_FILE = "report.html"
-PARTS = (REPORT_FILE, "tables", "figures")
-LARGEST_SVG = 150_000
-"""Characters; a figure with a larger SVG is embedded as a PNG."""
-LEAST_WIDTH = "560px"
-"""On a narrow screen a figure is not made smaller than this; it scrolls."""
-THEME = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    RULE: "var(--rule)",
-    PAPER: "var(--paper)",
-    BLUE: "var(--blue)",
-}
+Progress = Callable[[str], None]
+Tables = Mapping[str, list[Table]]
+Figures = Mapping[str, list[Drawn]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +33,7 @@ class Written:
     """Why the dataset is not shown; empty where it is."""
 
 
-def write_report(run: RunData, out: Path, progress: Callable[[str], None]) -> Written:
+def write_report(run: RunData, out: Path, progress: Progress) -> Written:
     """Write the report of ``run`` into ``out``; an earlier report there is replaced at the end.
 
     Args:
@@ -60,131 +44,172 @@ def write_report(run: RunData, out: Path, progress: Callable[[str], None]) -> Wr
     Raises:
         ValueError: ``out`` holds something that is no report.
     """
-    _check_place(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-        place = Path(temporary)
-        tables = _write_tables(run, place / "tables", progress)
-        figures, left_out = _write_figures(run, place / "figures", progress)
-        progress(REPORT_FILE)
-        page = _page(run, tables, figures, left_out)
-        (place / REPORT_FILE).write_text(page, encoding="utf-8")
-        _replace(place, out)
+    check_place(out)
+    tables = {section: list(_told(make(run), progress)) for section, make in TABLES.items()}
+    figures, left_out = _draw(run, progress)
+    progress("report.html")
+    page = _page(run, tables, figures, left_out)
     return Written(
-        page=out / REPORT_FILE,
-        tables=sum(map(len, tables.values())),
-        figures=sum(map(len, figures.values())),
+        page=write_page(page, out),
+        tables=len(list(page.tables)),
+        figures=len(list(page.figures)),
         left_out=left_out,
     )
 
 
-def _check_place(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out must be a directory, but {out} is a file")
-    foreign = out.is_dir() and any(out.iterdir()) and not (out / REPORT_FILE).is_file()
-    if foreign:
-        raise ValueError(f"{out} already holds something other than a report; choose another --out")
-
-
-def _write_tables(
-    run: RunData, directory: Path, progress: Callable[[str], None]
-) -> dict[str, list[Table]]:
-    directory.mkdir()
-    sections = {section: list(make(run)) for section, make in TABLES.items()}
-    for table in (table for tables in sections.values() for table in tables):
+def _told(tables: Iterator[Table], progress: Progress) -> Iterator[Table]:
+    for table in tables:
         progress(f"table {table.name}")
-        for name, write in FORMATS.items():
-            (directory / f"{table.name}{SUFFIXES[name]}").write_text(write(table), encoding="utf-8")
-    return sections
+        yield table
 
 
-def _write_figures(
-    run: RunData, directory: Path, progress: Callable[[str], None]
-) -> tuple[dict[str, list[Drawn]], str]:
+def _draw(run: RunData, progress: Progress) -> tuple[dict[str, list[Drawn]], str]:
     """Draw every figure; also return why the dataset is left out, if it is."""
-    directory.mkdir()
     sections: dict[str, list[Drawn]] = {section: [] for section in FIGURES}
     left_out = ""
     for section, make in FIGURES.items():
         try:
             for drawing in make(run):
                 progress(f"figure {drawing.name}")
-                drawn = render(drawing)
-                drawn.write(directory)
-                sections[section].append(drawn)
+                sections[section].append(render(drawing))
         except DatasetLeftOutError as reason:
             left_out = str(reason)
     return sections, left_out
 
 
-def _page(
-    run: RunData, tables: dict[str, list[Table]], figures: dict[str, list[Drawn]], left_out: str
-) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    best = best_trial(run)
-    environment.filters["embed"] = embed
-    return environment.get_template("report.html.j2").render(
-        run=run,
-        sentences=sentences(run),
-        tiles=_tiles(run, percent(best["accuracy"])),
-        best_shown=BEST_SHOWN,
-        tables=tables,
-        figures=figures,
-        shared_notes=_shared_notes(tables["by"]),
-        models=list(_side_by_side(run, figures)),
-        left_out=left_out,
-        provenance=_flat(run.provenance),
-    )
-
-
-def embed(drawn: Drawn) -> Markup:
-    """Return a figure as HTML: its SVG in the colours of the page, or its PNG where that is large.
-
-    The SVG goes without its ids of groups, which would stand on the page more than once.
-    """
-    alt = Markup('alt="{}"').format(drawn.drawing.title)
-    if len(drawn.svg) > LARGEST_SVG:
-        data = base64.b64encode(drawn.png).decode()
-        return Markup('<img class="raster" {} src="data:image/png;base64,{}">').format(alt, data)
-    svg = drawn.svg[drawn.svg.index("<svg") :]
-    svg = re.sub(r'<g id="[^"]*">', "<g>", re.sub(r"<metadata>.*</metadata>", "", svg, flags=re.S))
-    for colour, variable in THEME.items():
-        svg = svg.replace(colour, variable)
-    start = Markup('<svg role="img" aria-label="{}" style="min-width: min({}, {})" ').format(
-        drawn.drawing.title, _width(svg), LEAST_WIDTH
-    )
-    return Markup(svg.replace("<svg ", start, 1))
-
-
-def _width(svg: str) -> str:
-    found = re.search(r'<svg [^>]*width="([0-9.]+pt)"', svg)
-    return found[1] if found else "100%"
-
-
-def _tiles(run: RunData, best: str) -> dict[str, str]:
+def _page(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Page:
+    best = incumbent(run)
+    accuracy = percent(float(best[f"{run.info.objective['at']}_val_accuracy"]))
     counts = {status: f"{count:,}" for status, count in status_counts(run).items()}
-    return {"best validation accuracy": best, "trials": f"{len(run.trials):,}", **counts}
+    return Page(
+        title=run.name,
+        subtitle="Report of a hyperparameter sweep",
+        tiles={"best validation accuracy": accuracy, "trials": f"{len(run.trials):,}", **counts},
+        found=tuple(found(run)),
+        unknown=tuple(unknown(run)),
+        sections=tuple(
+            section
+            for section in _sections(run, tables, figures, left_out)
+            if section.blocks or section.warning
+        ),
+        trials={
+            int(trial["number"]): f"{trial['name']}, trial {trial['number']} "
+            f"({status_words(trial['status'])})"
+            for trial in run.trials[["number", "name", "status"]].to_dict("records")
+        },
+    )
 
 
-def _shared_notes(tables: list[Table]) -> list[str]:
-    """Return the notes that every one of ``tables`` has, to be told once for all of them."""
-    first = tables[0].notes if tables else ()
-    return [note for note in first if all(note in table.notes for table in tables)]
+SECTIONS = {
+    "hyperparameters": ("effects", "levels", "importance", "by"),
+    "best": ("selection", "classes"),
+    "incomplete": ("incomplete",),
+}
+"""Section of the page → the tables of the registry that stand in it; the others: in models."""
 
 
-def _side_by_side(run: RunData, figures: dict[str, list[Drawn]]) -> Iterator[tuple[Any, ...]]:
-    """Yield each of the best models with its curves and its confusion matrix, None if missing."""
+def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Iterator[Section]:
+    placed = {name for names in SECTIONS.values() for name in names}
+    first = [name for name in tables if name not in placed]
+    drawn = [*figures["comparisons"], *figures["cost"], *figures["folds"]]
+    models = (*_tables(tables, first), *figures_of(drawn))
+    yield Section(id="models", title="Models", blocks=models)
+    yield Section(
+        id="hyperparameters",
+        title="Hyperparameters",
+        blocks=(
+            *figures_of([*figures["effects"], *figures["parallel"]]),
+            *_tables(tables, SECTIONS["hyperparameters"]),
+            *([Block(kind="grid", figures=tuple(figures["pairs"]))] if figures["pairs"] else []),
+        ),
+    )
+    learning = figures_of([*figures["overview"], *figures["progress"]])
+    yield Section(id="learning", title="Learning", blocks=learning)
+    yield _best(run, tables, figures)
+    yield Section(
+        id="dataset",
+        title="Dataset",
+        warning=f"Pictures and class counts are left out: {left_out}." if left_out else "",
+        blocks=(
+            *(
+                [Block(kind="grid", figures=tuple(figures["dataset"]))]
+                if figures["dataset"]
+                else []
+            ),
+            Block(kind="facts", facts=_dataset_facts(run)),
+        ),
+    )
+    incomplete = tuple(_tables(tables, SECTIONS["incomplete"]))
+    yield Section(id="incomplete", title="Incomplete trials", blocks=incomplete)
+    yield Section(id="provenance", title="Provenance", blocks=tuple(_provenance(run)))
+
+
+def _tables(tables: Tables, names: Any) -> Iterator[Block]:
+    for name in names:
+        yield from tables_of(tables.get(name, []))
+
+
+def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
+    """Show the best models, each with its curves and its confusion matrix."""
     matrices = {d.drawing.name.removeprefix("confusion_"): d for d in figures["confusion"]}
     at = run.info.objective["at"]
+    blocks = []
     for trial, curves in zip(best_models(run), figures["curves"], strict=True):
-        told = {**trial, "accuracy": percent(trial[f"{at}_val_accuracy"])}
-        yield told, curves, matrices.get(curves.drawing.name.removeprefix("curves_"))
+        matrix = matrices.get(curves.drawing.name.removeprefix("curves_"))
+        accuracy = percent(trial[f"{at}_val_accuracy"])
+        blocks.append(
+            Block(
+                kind="beside",
+                title=f"{trial['name']}, trial {trial['number']}: validation accuracy {accuracy}",
+                figures=(curves, *([matrix] if matrix else [])),
+                missing="" if matrix else "No predictions, so no confusion matrix.",
+            )
+        )
+    told = dict.fromkeys(d.drawing.caption for d in (*figures["curves"], *figures["confusion"]))
+    return Section(
+        id="best",
+        title="Best models",
+        words=(
+            f"Learning curves and confusion matrices of the best {len(blocks)} of "
+            f"{len(run.trials):,} trials, in the order of the first table (at most {BEST_SHOWN} "
+            "are shown).",
+        ),
+        blocks=(
+            *figures_of(figures["mistakes"]),
+            *_tables(tables, SECTIONS["best"]),
+            *(Block(kind="note", text=caption) for caption in told),
+            *blocks,
+        ),
+    )
+
+
+def _dataset_facts(run: RunData) -> dict[str, str]:
+    """Tell where the pictures come from and what was done to them, as far as is known."""
+    known = run.provenance.get("dataset") or {}
+    try:
+        manifest = find_dataset(run).manifest
+    except DatasetLeftOutError:
+        return _flat(known)
+    steps = {
+        f"step: {step['step']}": f"{step['removed']:,} removed, {step['left']:,} left"
+        for step in manifest.get("steps", ())
+    }
+    wanted = ("label_rule", "split_method", "split_seed", "duplicates", "image_shape", "versions")
+    return {**_flat(known), **steps, **_flat({k: manifest[k] for k in wanted if k in manifest})}
+
+
+def _provenance(run: RunData) -> Iterator[Block]:
+    rest = {
+        key: value for key, value in run.provenance.items() if key not in ("dataset", "command")
+    }
+    command = run.provenance.get("command")
+    if command:
+        text = command if isinstance(command, str) else " ".join(map(str, command))
+        yield Block(kind="code", title="The command that repeats the run", text=text)
+    if rest:
+        yield Block(kind="facts", facts=_flat(rest))
+    if run.spec:
+        yield Block(kind="code", title="The sweep's spec, spec.yaml", text=run.spec, folded=True)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -199,13 +224,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             rows[name] = str(value)
     return rows
-
-
-def _replace(place: Path, out: Path) -> None:
-    """Move the finished parts from ``place`` to ``out``, over those of an earlier report."""
-    out.mkdir(exist_ok=True)
-    for part in PARTS:
-        old = out / part
-        if old.is_dir():
-            shutil.rmtree(old)
-        (place / part).replace(old)

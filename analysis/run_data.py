@@ -42,6 +42,8 @@ class RunData:
     """Content of ``provenance.json``; empty where it is missing."""
     spec: str
     """Text of ``spec.yaml``; empty where it is missing."""
+    data: Path | None = None
+    """Where the dataset is now, if not where ``provenance`` says."""
 
     @property
     def name(self) -> str:
@@ -59,8 +61,8 @@ class RunData:
         return self.trials[self.trials["status"] == Status.COMPLETED]
 
 
-def read_run(path: Path) -> RunData:
-    """Read the run directory at ``path``.
+def read_run(path: Path, data: Path | None = None) -> RunData:
+    """Read the run directory at ``path``, whose dataset is at ``data`` if it was moved.
 
     Raises:
         FileNotFoundError: ``path`` is no run directory.
@@ -84,6 +86,31 @@ def read_run(path: Path) -> RunData:
         measurements=_frame(pq.read_table(path / schema.MEASUREMENTS_FILE)),
         provenance=json.loads(provenance.read_text("utf-8")) if provenance.is_file() else {},
         spec=spec.read_text("utf-8") if spec.is_file() else "",
+        data=data,
+    )
+
+
+def read_probabilities(run: RunData, trial_id: str, split: str = "val") -> pd.DataFrame | None:
+    """Read a trial's predictions of one split.
+
+    Returns:
+        A row per picture: ``image_id``, ``label`` and ``predicted`` (indices of classes) and
+        ``probability`` (of the class predicted). None where the trial left none of that split.
+    """
+    table = schema.read_predictions(run.path, trial_id)
+    if table is None:
+        return None
+    table = table.filter(pc.field("split") == split).combine_chunks()
+    if len(table) == 0:
+        return None
+    shares = table["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    return pd.DataFrame(
+        {
+            "image_id": table["image_id"].to_pylist(),
+            "label": table["label"].to_numpy().astype(np.int64),
+            "predicted": shares.argmax(axis=1),
+            "probability": shares.max(axis=1),
+        }
     )
 
 
@@ -94,16 +121,11 @@ def read_confusion(run: RunData, trial_id: str) -> npt.NDArray[np.int64] | None:
         (classes, classes) pictures by true class (rows) and predicted class (columns), or None
         where the trial left no predictions.
     """
-    table = schema.read_predictions(run.path, trial_id)
-    if table is None:
+    predictions = read_probabilities(run, trial_id)
+    if predictions is None:
         return None
-    table = table.filter(pc.field("split") == "val").combine_chunks()
     classes = len(run.info.classes)
-    if len(table) == 0:
-        return None
-    flat = table["probabilities"].combine_chunks().flatten().to_numpy()
-    predicted = flat.reshape(-1, classes).argmax(axis=1)
-    pairs = table["label"].to_numpy().astype(np.int64) * classes + predicted
+    pairs = predictions["label"] * classes + predictions["predicted"]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 

@@ -1,21 +1,43 @@
 """What a run found, in plain sentences."""
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
-from analysis.comparison import ranked, wilson_interval
+from analysis.comparison import incumbent
 from analysis.hyperparameters import followers, is_continuous, level_text, searched, words
 from analysis.run_data import RunData
+from analysis.statistics.comparisons import Comparisons, against_incumbent
+from analysis.statistics.design import MATTERS
+from analysis.statistics.effects import FAIR_SEARCHERS, effects
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.intervals import wilson_interval
+from analysis.statistics.selection import selection
+from analysis.statistics.verdicts import Verdict
 from analysis.tables.models import status_words
 
 SEARCHERS = {"grid": "grid search", "random": "random search", "tpe": "TPE (Bayesian) search"}
+VERDICTS = {
+    Verdict.BETTER: "shown to be better",
+    Verdict.WORSE: "shown to be worse",
+    Verdict.EQUIVALENT: "equivalent within one percentage point",
+    Verdict.NOT_SHOWN: "without a difference shown",
+}
 SCHEDULERS = {"none": "no early stopping", "asha": "early stopping by ASHA"}
 
 
-def sentences(run: RunData) -> list[str]:
-    """Say what was searched, what became of the trials, what was best and what is not known."""
-    return [_searched(run), _trials(run), _best(run), *_caution(run)]
+def found(run: RunData) -> list[str]:
+    """Say what was searched, what became of the trials, what won and what matters."""
+    told = [_searched(run), _trials(run), _best(run), _corrected(run), _against(run), _matters(run)]
+    return [sentence for sentence in told if sentence]
+
+
+def unknown(run: RunData) -> list[str]:
+    """Say what the run does not show, and what would show it."""
+    told = [_untold(run), _small(run), _effects_untold(run), _searcher(run), _test(run)]
+    return [sentence for sentence in told if sentence]
 
 
 def status_counts(run: RunData) -> dict[str, int]:
@@ -27,9 +49,9 @@ def status_counts(run: RunData) -> dict[str, int]:
 
 
 def best_trial(run: RunData) -> "pd.Series[Any]":
-    """Return the first trial in the order of the tables, with its Wilson interval."""
-    first = ranked(run).head(1)
-    accuracy = first[f"{run.info.objective['at']}_val_accuracy"]
+    """Return the incumbent with its ``accuracy`` and the Wilson interval of it."""
+    first = incumbent(run).to_frame().T
+    accuracy = first[f"{run.info.objective['at']}_val_accuracy"].astype(float)
     interval = wilson_interval(accuracy, first["n"])
     return pd.concat([first, interval], axis=1).assign(accuracy=accuracy).iloc[0]
 
@@ -85,22 +107,131 @@ def _best(run: RunData) -> str:
     )
 
 
-def _caution(run: RunData) -> list[str]:
-    """Say how many configurations the data cannot tell from the best, and what is biased."""
-    best, at = best_trial(run), run.info.objective["at"]
-    others = run.completed[run.completed["configuration_id"] != best["configuration_id"]]
-    means = others.groupby("configuration_id")[f"{at}_val_accuracy"].mean()
-    inside = int((means >= best["accuracy_low"]).sum())
-    told = [
-        "Differences smaller than the intervals are not shown to be real: "
-        f"{inside} of the {len(means)} other completed configurations lie inside the interval of "
-        "the best."
-    ]
-    told.append(
-        "The best was picked on the validation pictures that it is judged by, so its accuracy is a "
-        "little too high; no test picture was used here."
+def _corrected(run: RunData) -> str:
+    """Say what is left of the best accuracy when the picking is allowed for, and on test."""
+    rows = {row["estimate"]: row for row in _selection(run)}
+    told = ""
+    if row := rows.get("corrected"):
+        told = (
+            f"Corrected for having picked the best of {int(row['models']):,} on the pictures that "
+            f"judge it, its accuracy is about {_with_interval(row)}."
+        )
+    if row := rows.get("test"):
+        told += (
+            f" On {int(row['n']):,} test pictures it is {_with_interval(row)}; they were opened "
+            f"{_number(int(row['openings']), 'time')}."
+        )
+    return told.strip()
+
+
+def _against(run: RunData) -> str:
+    """Count the verdicts on the others, each against the incumbent."""
+    compared = _compared(run)
+    if compared is None:
+        return ""
+    counts = compared.frame["verdict"].value_counts()
+    parts = [f"{counts[one]} {told}" for one, told in VERDICTS.items() if one in counts]
+    what = "trained model" if compared.basis == "models" else "fully trained configuration"
+    return (
+        f"Against the incumbent stand {_number(len(compared.frame), f'other {what}')}: "
+        f"{_listed(parts)} (adjusted for the number of comparisons)."
     )
-    return told if len(means) else told[1:]
+
+
+def _matters(run: RunData) -> str:
+    """Name the hyperparameters whose effect is shown, with the share of variance they explain."""
+    frame = _effects(run)
+    if frame is None:
+        return ""
+    shown = frame[frame["verdict"] == MATTERS].sort_values("share", ascending=False)
+    pairs = zip(shown["term"], shown["share"], strict=True)
+    names = [f"{_term(term)} ({share:.0%} of the variance)" for term, share in pairs]
+    if names:
+        return f"What is shown to matter: {_listed(names)}."
+    return "No hyperparameter is shown to matter." if frame["p_value"].notna().any() else ""
+
+
+def _untold(run: RunData) -> str:
+    """Say why configurations cannot be compared, where they cannot."""
+    try:
+        compared = against_incumbent(run)
+    except NotKnownError as reason:
+        return f"Which configuration is best: {reason}."
+    told = "Whether another seed would change the order: each configuration was trained once."
+    if compared.basis == "models":
+        return f"{told} Add replicates with `python -m tune extend {run.path} --set replicates=5`."
+    return "" if compared.on_pictures else "Whether it holds on other pictures: no predictions."
+
+
+def _small(run: RunData) -> str:
+    """Tell the smallest difference that the comparisons could have shown."""
+    compared = _compared(run)
+    if compared is None:
+        return ""
+    least = 100 * float(compared.frame["detectable"].median())
+    return (
+        f"Differences from the incumbent below about {least:.1f} percentage points: smaller ones "
+        "would mostly have gone unnoticed with so much data."
+    )
+
+
+def _effects_untold(run: RunData) -> str:
+    frame = _effects(run)
+    if frame is None or frame["p_value"].notna().any():
+        return ""
+    return (
+        "Whether any hyperparameter matters beyond chance: without replicates nothing tells what "
+        f"chance does. Add some with `python -m tune extend {run.path} --set replicates=5`."
+    )
+
+
+def _searcher(run: RunData) -> str:
+    if run.info.searcher in FAIR_SEARCHERS:
+        return ""
+    name = SEARCHERS.get(run.info.searcher, run.info.searcher)
+    return (
+        f"How the parts of the space that the searcher avoided would do: {name} samples where it "
+        "hopes for more, so means by a hyperparameter are no fair comparison."
+    )
+
+
+def _test(run: RunData) -> str:
+    if any(row["estimate"] == "test" for row in _selection(run)):
+        return ""
+    return (
+        "How well the incumbent does on pictures that had no part in choosing it: the test split "
+        f"was not opened for it (`python -m tune test {run.path}` does)."
+    )
+
+
+@lru_cache(maxsize=4)  # several sentences ask
+def _compared(run: RunData) -> Comparisons | None:
+    try:
+        return against_incumbent(run)
+    except NotKnownError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _effects(run: RunData) -> pd.DataFrame | None:
+    try:
+        return effects(run)
+    except NotKnownError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _selection(run: RunData) -> list[dict[Any, Any]]:
+    return selection(run).to_dict("records")
+
+
+def _term(term: str) -> str:
+    return " × ".join(words(name) for name in term.split(" × "))
+
+
+def _with_interval(row: Mapping[Any, Any]) -> str:
+    low, high = percent(row["accuracy_low"]), percent(row["accuracy_high"])
+    return f"{percent(row['accuracy'])} (95 % interval {low} to {high})"
 
 
 def _listed(parts: list[str]) -> str:

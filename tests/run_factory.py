@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class Factory:
     configurations: int = 12
     replicates: int = 3
     """Trainings of each of the two finalists."""
+    learning_rate: float = 0.001
+    """Of every trial; another one makes other configurations."""
     faults: bool = True
     """One trial diverges and one fails."""
     early_stopping: bool = True
@@ -76,7 +78,8 @@ class Factory:
         return run
 
     def _search(self, rng: np.random.Generator, labels: np.ndarray, run: Path) -> list[Trial]:
-        configs = _configs(self.configurations)
+        rate = {"learning_rate": self.learning_rate}
+        configs = [{**config, **rate} for config in _configs(self.configurations)]
         trials = [_trial(config, number) for number, config in enumerate(configs)]
         skills = {t.id: _skill(t.config) + rng.normal(0, 0.008) for t in trials}
         last = {t.id: EPOCHS for t in trials}
@@ -127,7 +130,7 @@ def train(
 def write_run_files(
     run: Path, trials: list[Trial], info: TableInfo, dataset: Path | None = None
 ) -> None:
-    """Write the tables, the spec, the provenance and a short ledger."""
+    """Write the tables, the spec, the provenance and the ledger."""
     run.mkdir(parents=True, exist_ok=True)
     table = schema.trials_table([_row(t, info) for t in trials], info, TYPES)
     pq.write_table(table, run / schema.TRIALS_FILE)
@@ -141,8 +144,32 @@ def write_run_files(
         "hardware": {"cpu": "two cores", "memory_bytes": 8 * 2**30},
     }
     (run / schema.PROVENANCE_FILE).write_text(json.dumps(provenance))
-    lines = [{"event": "sweep_started"}, *({"event": "proposed", "trial": t.id} for t in trials)]
-    (run / schema.LEDGER_FILE).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with (run / schema.LEDGER_FILE).open("w") as ledger:
+        ledger.writelines(json.dumps(event) + "\n" for event in _events(trials))
+
+
+def _events(trials: list[Trial]) -> Iterator[dict[str, Any]]:
+    """Tell the ledger of a sweep that trained one trial after the other."""
+    now = 1_790_000_000.0
+    yield {"event": "sweep_started", "time": now}
+    for trial in trials:
+        yield {
+            "event": "trial_proposed",
+            "trial": trial.id,
+            **{key: getattr(trial, key) for key in ("configuration_id", "number", "name")},
+            **{key: getattr(trial, key) for key in ("phase", "replicate", "config", "epochs")},
+            "proposal": trial.number,
+            "time": now,
+        }
+        yield {"event": "trial_started", "trial": trial.id, "devices": trial.devices, "time": now}
+        for one in trial.measurements:
+            now += one.values["seconds"]
+            values = {k: v if np.isfinite(v) else None for k, v in one.values.items()}
+            known = {"event": "measurement", "trial": trial.id, "epoch": one.epoch}
+            yield {**known, "values": values, "time": now}
+        end = {"status": str(trial.status), "reason": trial.reason, "time": now}
+        yield {"event": "trial_ended", "trial": trial.id, **end}
+    yield {"event": "sweep_finished", "time": now}
 
 
 def write_dataset(directory: Path, val_labels: np.ndarray, seed: int) -> None:

@@ -1,10 +1,8 @@
 from dataclasses import replace
-from math import sqrt
 
-import pandas as pd
 import pytest
 
-from analysis.comparison import accuracy_at_common_epoch, common_epoch, ranked, wilson_interval
+from analysis.comparison import accuracy_at_common_epoch, common_epoch, ranked
 from analysis.run_data import read_run
 from tests.run_factory import INFO, RUNGS, Factory
 
@@ -54,17 +52,3 @@ def test_equal_objectives_rank_by_number(run):
     ties = replace(run, trials=run.trials.assign(best_val_accuracy=0.5).sample(frac=1))
     completed = ranked(ties).query("status == 'COMPLETED'")["number"]
     assert completed.is_monotonic_increasing
-
-
-def test_wilson_interval_follows_the_formula():
-    p, n, z = 0.623371, 2225, 1.959963984540054
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    interval = wilson_interval(pd.Series([p]), pd.Series([n])).iloc[0]
-    assert interval["accuracy_low"] == pytest.approx(centre - half, abs=1e-12)
-    assert interval["accuracy_high"] == pytest.approx(centre + half, abs=1e-12)
-
-
-def test_an_unknown_accuracy_or_n_has_no_interval():
-    interval = wilson_interval(pd.Series([0.5, None]), pd.Series([pd.NA, 10], dtype="Int64"))
-    assert interval.isna().all(axis=None)

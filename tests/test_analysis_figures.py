@@ -1,3 +1,5 @@
+import base64
+import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from io import BytesIO
@@ -9,11 +11,24 @@ import pytest
 from PIL import Image
 
 from analysis.dataset import DatasetLeftOutError, class_counts, find_dataset, read_pictures
-from analysis.figures import confusion, curves, effects, pairs
+from analysis.figures import (
+    comparisons,
+    confusion,
+    cost,
+    curves,
+    effects,
+    folds,
+    mistakes,
+    pairs,
+    parallel,
+    progress,
+)
+from analysis.figures.chart import Axis, Chart, Layer, Panel, to_plain
 from analysis.figures.dataset import dataset_figures, intensity_shares
 from analysis.figures.drawing import file_stem, render
 from analysis.figures.registry import FIGURES
-from analysis.run_data import read_run
+from analysis.figures.style import BLUE
+from analysis.run_data import read_confusion, read_probabilities, read_run
 from tests.run_factory import CLASSES, IMAGE_SHAPE, SPLIT_SIZES, Factory
 
 
@@ -27,7 +42,7 @@ def drawn_names(drawings):
     return [drawing.name for drawing in drawings]
 
 
-@pytest.mark.parametrize("section", FIGURES)
+@pytest.mark.parametrize("section", sorted(set(FIGURES) - {"folds"}))
 def test_each_kind_of_figure_draws_as_svg_and_png(run, section):
     drawing = next(FIGURES[section](run))
     drawn = render(drawing)
@@ -95,11 +110,151 @@ def test_models_of_their_own_are_at_most_twelve_and_the_best_first(run):
 
 def test_curves_of_every_trial_with_measurements_are_in_the_overview(run):
     data = curves.prepare(run)
-    assert data["trial_id"].nunique() == len(run.trials) - 1  # one failed before its first epoch
+    assert data["number"].nunique() == len(run.trials) - 1  # one failed before its first epoch
     assert set(data["status"]) == {"COMPLETED", "EARLY_STOPPED", "DIVERGED"}
-    caption = next(curves.overview(run)).caption
-    assert f"{len(run.trials) - 1} trials" in caption
-    assert "rungs" in caption
+    drawing = next(curves.overview(run))
+    assert f"{len(run.trials) - 1} trials" in drawing.caption
+    assert "rungs" in drawing.caption
+    accuracy = drawing.chart.panels[1]
+    drawn = [layer for layer in accuracy.layers if layer.kind == "curves"]
+    assert sum(len(layer.x) for layer in drawn) == len(run.measurements)
+    assert sum(len(layer.trials) for layer in drawn) == len(run.trials) - 1
+    assert next(layer for layer in accuracy.layers if layer.kind == "rules").x.tolist() == [3, 6]
+
+
+def test_a_curve_ends_where_the_loss_is_no_number(run):
+    loss = next(curves.overview(run)).chart.panels[0]
+    diverged = next(layer for layer in loss.layers if layer.label.startswith("diverged"))
+    assert diverged.x.tolist() == [1]  # NaN at its second epoch
+
+
+def test_effects_have_the_intervals_of_the_statistics(run):
+    chart = next(effects.effects(run)).chart
+    means = effects.marginal_means(run).set_index(["hyperparameter", "level"])
+    kernels = chart.panels[0].layers[-1]
+    assert kernels.kind == "means"
+    expected = 100 * means.loc["kernel_size"]
+    assert kernels.y.tolist() == expected["mean"].tolist()
+    assert kernels.low.tolist() == expected["low"].tolist()
+
+
+def test_effects_without_replicates_have_no_interval_and_say_so(run):
+    single = replace(run, trials=run.trials[run.trials["replicate"] == 0])
+    drawing = next(effects.effects(single))
+    assert drawing.chart.panels[0].layers[-1].low is None
+    assert "no interval" in drawing.caption
+
+
+def test_the_pareto_front_holds_what_nothing_beats():
+    costs, gains = np.array([3.0, 1, 2, 2, 4]), np.array([0.9, 0.5, 0.7, 0.6, 0.9])
+    front = cost.pareto(costs, gains)
+    assert front.tolist() == [1, 2, 0]
+    for one in set(range(5)) - set(front):
+        assert any(costs[f] <= costs[one] and gains[f] >= gains[one] for f in front)
+
+
+def test_the_front_is_of_completed_trials_alone(run):
+    panel = next(cost.cost(run)).chart.panels[0]
+    front = next(layer for layer in panel.layers if layer.label == "Pareto front")
+    assert set(front.trials) <= set(run.completed["number"])
+
+
+def test_the_best_so_far_ends_at_the_best_and_at_all_that_was_spent(run):
+    data = progress.prepare(run)
+    assert data["best"].iloc[-1] == pytest.approx(100 * run.measurements["val_accuracy"].max())
+    assert data["best"].is_monotonic_increasing
+    assert data["device_hours"].iloc[-1] == pytest.approx(
+        run.measurements["seconds"].sum() / 3600, rel=1e-9
+    )
+
+
+def test_for_an_objective_at_the_last_epoch_no_earlier_one_counts(run):
+    objective = {**run.info.objective, "at": "last"}
+    data = progress.prepare(replace(run, info=replace(run.info, objective=objective)))
+    ends = data[data["ends"]]["value"]
+    assert data["best"].iloc[-1] == ends.max()
+    assert data["best"].iloc[0] != data["best"].iloc[0]  # nothing before a trial's end
+
+
+def test_differences_carry_the_verdicts_of_the_statistics(run):
+    drawing = next(comparisons.comparisons(run))
+    compared = comparisons.against_incumbent(run)
+    layers = [layer for layer in drawing.chart.panels[0].layers if layer.kind == "intervals"]
+    assert {layer.label for layer in layers} == set(compared.frame["verdict"])
+    shown = sorted(float(x) for layer in layers for x in layer.x)
+    assert shown == pytest.approx(sorted(100 * compared.frame["difference"]))
+
+
+def test_a_run_that_cannot_tell_chance_has_no_differences(run):
+    single = run.trials[run.trials["replicate"] == 0].head(1)
+    assert list(comparisons.comparisons(replace(run, trials=single))) == []
+
+
+def test_parallel_coordinates_place_every_level(run):
+    chart = next(parallel.parallel(run)).chart
+    assert chart.places.shape == (len(run.comparable), 5)
+    assert np.nanmin(chart.places, axis=0).tolist() == [0] * 5
+    assert np.nanmax(chart.places, axis=0).tolist() == [1] * 5
+    kernel = run.comparable["kernel_size"].to_numpy(int)
+    assert chart.places[:, 0].tolist() == ((kernel - 3) / 2).tolist()
+    assert [text for _, text in chart.ticks[0]] == ["3", "5"]
+
+
+def test_mistakes_are_the_surest_wrong_answers_of_the_incumbent(run):
+    best = run.completed.sort_values("best_val_accuracy").iloc[-1]
+    predicted = read_probabilities(run, best["trial_id"])
+    shown = mistakes.prepare(run, predicted)
+    assert (shown["true"] != shown["given"]).all()
+    assert set(shown["true"]) == set(CLASSES)
+    for name, rows in shown.groupby("true"):
+        label = CLASSES.index(name)
+        wrong = predicted[(predicted["label"] == label) & (predicted["predicted"] != label)]
+        surest = wrong["probability"].nlargest(mistakes.SHOWN)
+        assert rows["probability"].tolist() == surest.tolist()
+    count = len(predicted) - np.trace(read_confusion(run, best["trial_id"]))
+    assert f"gives {count} of 400" in next(mistakes.mistakes(run)).caption
+
+
+def test_mistakes_tell_the_votes_of_the_dataset(run, tmp_path):
+    found = find_dataset(run)
+    table = pq.read_table(found.path / "images.parquet")
+    for name, votes in (("votes_anger", 3), ("votes_neutral", 7), ("votes_fear", 0)):
+        table = table.append_column(name, [[votes] * len(table)])
+    pq.write_table(table, tmp_path / "images.parquet")
+    (tmp_path / "manifest.json").write_text((found.path / "manifest.json").read_text())
+    moved = replace(run, data=tmp_path)
+    best = run.completed.sort_values("best_val_accuracy").iloc[-1]
+    shown = mistakes.prepare(moved, read_probabilities(run, best["trial_id"]))
+    assert set(shown["votes"]) == {"neutral 7\nanger 3"}
+
+
+def test_ranks_across_folds_are_those_of_the_means(run):
+    trials = run.completed.head(6).assign(
+        fold=[0, 1, 0, 1, 0, 1],
+        configuration_id=["a", "a", "b", "b", "c", "c"],
+        name=["A", "A", "B", "B", "C", "C"],
+        best_val_accuracy=[0.5, 0.7, 0.6, 0.6, 0.4, 0.5],
+    )
+    ranks = folds.prepare(replace(run, trials=trials))
+    assert ranks.index.tolist() == ["A", "B", "C"]
+    assert ranks.loc["A"].tolist() == [2, 1]
+    assert ranks.loc["C"].tolist() == [3, 3]
+    drawing = next(folds.folds(replace(run, trials=trials)))
+    assert len(render(drawing).png) > 0
+    assert list(folds.folds(run)) == []
+
+
+def test_a_chart_becomes_json_with_its_numbers_in_base64():
+    layer = Layer(kind="points", x=np.array([1.0, 2.0]), y=np.array([0.5, np.nan]), label="a")
+    panel = Panel(x=Axis(label="x", log=True), y=Axis(label="y"), layers=(layer,))
+    plain = to_plain(Chart(panels=(panel,)))
+    written = plain["panels"][0]["layers"][0]
+    numbers = np.frombuffer(base64.b64decode(written["y"]["f32"]), "<f4")
+    assert numbers[0] == 0.5
+    assert np.isnan(numbers[1])
+    assert written["colour"] == BLUE
+    assert "low" not in written
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 
 def test_rates_add_up_to_one_per_true_class():
@@ -130,6 +285,15 @@ def test_samples_are_training_pictures_of_their_class(run):
         own = set(rows[(rows["label"] == name) & (rows["split"] == "train")]["pixels"])
         assert len(pictures) == 3
         assert {picture.tobytes() for picture in pictures} <= own
+
+
+def test_a_dataset_without_content_hashes_still_has_samples(run, tmp_path):
+    found = find_dataset(run)
+    table = pq.read_table(found.path / "images.parquet").drop_columns(["content_hash"])
+    pq.write_table(table, tmp_path / "images.parquet")
+    (tmp_path / "manifest.json").write_text((found.path / "manifest.json").read_text())
+    samples = read_pictures(find_dataset(replace(run, data=tmp_path)), samples=3).samples
+    assert {name: len(pictures) for name, pictures in samples.items()} == dict.fromkeys(CLASSES, 3)
 
 
 def test_a_dataset_that_is_gone_or_changed_is_left_out_with_the_reason(run):

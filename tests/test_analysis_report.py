@@ -1,12 +1,20 @@
+import json
 import re
 from dataclasses import replace
 
 import pytest
 
+from analysis import page as pages
 from analysis import report
+from analysis.__main__ import main
+from analysis.figures.style import INK
 from analysis.run_data import read_run
-from analysis.summary import sentences
+from analysis.statistics.comparisons import against_incumbent
+from analysis.summary import best_trial, found, unknown
+from analysis.tables.models import models
 from tests.run_factory import Factory
+
+SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +25,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    factory = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
-    return read_run(factory.write(tmp_path_factory.mktemp("runs") / "single"))
+    return read_run(SINGLE.write(tmp_path_factory.mktemp("runs") / "single"))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,15 @@ def test_every_table_and_figure_stands_as_files(written):
 def test_the_page_shows_every_figure(written):
     result, _, _ = written
     page = result.page.read_text("utf-8")
-    assert page.count("<svg") + page.count('class="raster"') == result.figures
+    shown = page.count("<svg") + page.count('class="raster"') + page.count('<div class="chart"')
+    assert shown == result.figures
+
+
+def test_charts_can_be_read_as_json(written):
+    page = written[0].page.read_text("utf-8")
+    scripts = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)
+    assert len(scripts) > 20
+    assert all(isinstance(json.loads(script), dict | list) for script in scripts)
 
 
 def test_ids_on_the_page_that_are_referred_to_exist(written):
@@ -63,7 +78,7 @@ def test_figures_take_the_colours_of_the_page(written):
     page = written[0].page.read_text("utf-8")
     drawings = page[page.index("<svg") :]
     assert "var(--ink)" in drawings
-    assert report.INK not in drawings
+    assert INK not in drawings.split("</svg>")[0]
 
 
 def test_what_users_wrote_is_escaped(written):
@@ -72,26 +87,79 @@ def test_what_users_wrote_is_escaped(written):
     assert "<worker>" not in page
 
 
-def test_the_summary_says_what_was_best_and_what_is_not_known(run):
-    text = " ".join(sentences(run))
+def test_the_summary_says_what_was_searched_and_what_was_best(run):
+    text = " ".join(found(run))
     best = run.completed.sort_values("best_val_accuracy").iloc[-1]
     assert best["name"] in text
     assert f"{100 * best['best_val_accuracy']:.1f} %" in text
     assert "16 trials of 12 configurations: 10 completed, 4 stopped early" in text
     assert "n = 400 validation pictures" in text
-    assert "not shown to be real" in text
+    assert "Corrected for having picked the best of 10" in text
+    assert "without a difference shown" in text
+
+
+def test_the_summary_says_what_is_not_known(run):
+    text = " ".join(unknown(run))
+    assert "the test split was not opened" in text
+    compared = against_incumbent(run).frame
+    assert f"below about {100 * compared['detectable'].median():.1f} percentage points" in text
+    single = replace(run, trials=run.trials[run.trials["replicate"] == 0])
+    text = " ".join(unknown(single))
+    assert "each configuration was trained once" in text
+    assert "without replicates nothing tells what chance does" in text
+
+
+def test_an_uneven_searcher_is_told(run):
+    guided = replace(run, info=replace(run.info, searcher="tpe"))
+    assert "no fair comparison" in " ".join(unknown(guided))
+    assert "no fair comparison" not in " ".join(unknown(run))
 
 
 def test_the_summary_does_not_praise_an_early_stopped_trial_while_others_completed(run):
     early = run.trials["status"] == "EARLY_STOPPED"
     trials = run.trials.assign(best_val_accuracy=run.trials["best_val_accuracy"].mask(early, 0.99))
-    assert "99.0 %" not in " ".join(sentences(replace(run, trials=trials)))
+    assert "99.0 %" not in " ".join(found(replace(run, trials=trials)))
+
+
+def test_a_long_table_keeps_its_other_rows_in_a_script(run, monkeypatch):
+    monkeypatch.setattr(pages, "ROWS_AT_ONCE", 5)
+    section = pages.Section(id="models", title="Models", blocks=pages.tables_of([models(run)]))
+    facts = {"tiles": {}, "found": (), "unknown": (), "trials": {}}
+    text = pages.to_html(pages.Page(title="a", subtitle="b", sections=(section,), **facts))
+    assert "printed, it shows 5 of 16" in text
+    last = models(run).frame["name"].iloc[-1]
+    table = text[text.index('<div class="table">') : text.index("</table>")]
+    assert table.count("<tr>") == 1 + 5
+    assert f'["{last}",' in text
+
+
+def test_commands_in_sentences_are_set_as_code(run, written):
+    page = written[0].page.read_text("utf-8")
+    assert f"<code>python -m tune test {run.path}</code>" in page
+
+
+def test_a_moved_dataset_is_found_where_the_user_says(tmp_path, capsys):
+    run = SINGLE.write(tmp_path / "run", tmp_path / "data")
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert main(["report", str(run)]) == 0
+    assert "left out" in capsys.readouterr().out
+    assert main(["report", str(run), "--data", str(tmp_path / "moved")]) == 0
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_the_best_is_the_incumbent_of_the_ledger_where_none_completed(run):
+    rest = run.trials[run.trials["status"] != "COMPLETED"]
+    diverged = rest["status"] == "DIVERGED"
+    rest = rest.assign(best_val_accuracy=rest["best_val_accuracy"].mask(diverged, 0.99))
+    best = best_trial(replace(run, trials=rest))
+    assert best["status"] == "DIVERGED"
+    assert best["accuracy"] == 0.99
 
 
 def test_a_missing_dataset_is_said_on_the_page(small, tmp_path):
     gone = replace(small, provenance={"dataset": {"path": "gone", "fingerprint": ""}})
     result = report.write_report(gone, tmp_path / "report", lambda _: None)
-    assert result.left_out == "the dataset is no longer at gone"
+    assert "the dataset is no longer at gone" in result.left_out
     assert "left out: the dataset is no longer at gone" in result.page.read_text("utf-8")
 
 
@@ -128,6 +196,6 @@ def test_a_report_that_breaks_off_leaves_the_earlier_one(small, tmp_path):
 
 def test_a_single_plain_trial_has_a_report(small, tmp_path):
     result = report.write_report(small, tmp_path / "report", lambda _: None)
-    text = " ".join(sentences(small))
-    assert "1 trial of 1 configuration: 1 completed." in text
-    assert result.figures == 3
+    assert "1 trial of 1 configuration: 1 completed." in " ".join(found(small))
+    assert "only one fully trained configuration" in " ".join(unknown(small))
+    assert result.figures == 4

@@ -1,55 +1,41 @@
 """Learning curves: all trials in one figure with early stops marked, and each of the best alone."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from analysis.comparison import ranked
-from analysis.figures.drawing import Drawing, file_stem
-from analysis.figures.style import (
-    BLUE,
-    INK,
-    MUTED,
-    ORANGE,
-    RULE,
-    VERMILION,
-    new_figure,
-    whole_epochs,
-)
+from analysis.figures.chart import Axis, Chart, Layer, Panel, float_array
+from analysis.figures.drawing import Drawing, charted, file_stem
+from analysis.figures.style import BLUE, INK, MUTED, ORANGE, VERMILION
 from analysis.run_data import COMPARABLE, RunData
 from tune.schema import Status
 
 BEST_SHOWN = 12
 """Models that get curves and a confusion matrix of their own."""
-ENDS = {
-    Status.COMPLETED: (BLUE, None, "completed"),
-    Status.EARLY_STOPPED: (ORANGE, "o", "stopped early"),
-    Status.DIVERGED: (VERMILION, "X", "diverged"),
+ENDS: dict[Status, tuple[str, Any, str, str]] = {
+    Status.COMPLETED: (BLUE, "-", "", "completed"),
+    Status.EARLY_STOPPED: (ORANGE, "--", "o", "stopped early"),
+    Status.DIVERGED: (VERMILION, "-.", "X", "diverged"),
 }
-"""Status → colour, mark of the last epoch, words; other statuses are drawn as unfinished."""
-FEW = 100
-"""More curves of one status than this are drawn faint, and as pixels to keep the file small."""
-UNFINISHED = (MUTED, "|", "not finished")
+"""Status → colour, dash, mark of the last epoch, words; others are drawn as unfinished."""
+UNFINISHED = (MUTED, ":", "|", "not finished")
 
 
 def overview(run: RunData) -> Iterator[Drawing]:
     """Yield the learning curves of all trials."""
     data = prepare(run)
     rungs = run.info.rungs
-    drawn = data["trial_id"].nunique()
+    drawn = data["number"].nunique()
     where = " Dotted lines: rungs, where the scheduler compared trials." if rungs else ""
-    yield Drawing(
+    yield charted(
         name="learning_curves",
         title="Learning curves of all trials",
-        caption=f"Validation loss and accuracy of {drawn} trials after each epoch, "
+        caption=f"Validation loss and accuracy of {drawn:,} trials after each epoch, "
         f"{n_words(run.trials['n'].max())}.{where} A mark at its end shows why a curve ends early.",
-        draw=lambda: draw_overview(data, rungs),
+        chart=overview_chart(data, rungs),
     )
 
 
@@ -63,74 +49,79 @@ def model_curves(run: RunData) -> Iterator[Drawing]:
     """Yield loss and accuracy on train and validation for each of the best models."""
     measurements = dict(iter(run.measurements.groupby("trial_id")))
     for trial in best_models(run):
-        yield Drawing(
+        data = measurements[trial["trial_id"]].sort_values("epoch")
+        yield charted(
             name=file_stem(f"curves_{trial['name']}_trial{trial['number']}"),
             title=f"Learning of {trial['name']}, trial {trial['number']}",
             caption="Loss and accuracy after each epoch; the dot marks the best epoch. Validation: "
             f"{n_words(trial['n'])}. Training figures are measured while the weights still change.",
-            draw=partial(draw_model, measurements[trial["trial_id"]], trial["best_epoch"]),
+            chart=model_chart(data, trial["best_epoch"]),
         )
 
 
 def prepare(run: RunData) -> pd.DataFrame:
     """Return a row per trial and epoch, in that order.
 
-    Columns: ``trial_id``, ``status``, ``epoch``, ``val_loss`` and ``val_accuracy`` (%).
+    Columns: ``number`` (of the trial), ``status``, ``epoch``, ``val_loss`` and ``val_accuracy``
+    (%).
     """
-    status = run.trials.set_index("trial_id")["status"]
+    facts = run.trials.set_index("trial_id")[["number", "status"]]
     data = run.measurements[["trial_id", "epoch", "val_loss", "val_accuracy"]]
-    data = data.assign(status=data["trial_id"].map(status), val_accuracy=100 * data["val_accuracy"])
-    return data.sort_values(["trial_id", "epoch"], ignore_index=True)
+    data = data.join(facts, on="trial_id").assign(val_accuracy=100 * data["val_accuracy"])
+    return data.drop(columns="trial_id").sort_values(["number", "epoch"], ignore_index=True)
 
 
-def draw_overview(data: pd.DataFrame, rungs: tuple[int, ...]) -> Figure:
-    """Draw the curves of all trials, a colour per status."""
-    figure, grid = new_figure(9.3, 3.5, columns=2)
-    for axes, column, label in zip(
-        grid[0],
-        ("val_loss", "val_accuracy"),
-        ("validation loss (cross-entropy)", "validation accuracy, %"),
-        strict=True,
-    ):
-        ends = data["status"].map(lambda status: ENDS.get(Status(status), UNFINISHED))
-        handles = [
-            _family(axes, data[ends == end], column, *end)
-            for end in (*ENDS.values(), UNFINISHED)
-            if (ends == end).any()
-        ]
-        for rung in rungs:
-            axes.axvline(rung, color=MUTED, linewidth=0.9, linestyle=":", zorder=0)
-        axes.autoscale_view()
-        axes.set_ylabel(label)
-        whole_epochs(axes)
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
-    return figure
+def overview_chart(data: pd.DataFrame, rungs: tuple[int, ...]) -> Chart:
+    """Draw the curves of all trials, a colour per status, every curve of every trial."""
+    status = data["status"].map(lambda status: Status(status))
+    families = [
+        (data[status == one], ENDS.get(one, UNFINISHED))
+        for one in (*ENDS, *sorted(set(status) - set(ENDS)))
+        if (status == one).any()
+    ]
+    marks = [rungs_layer(rungs)] if rungs else []
+    panels = [
+        Panel(
+            x=Axis(label="epoch", whole=True),
+            y=Axis(label=label),
+            layers=(*marks, *(_family(rows, column, *end) for rows, end in families)),
+        )
+        for column, label in (
+            ("val_loss", "validation loss (cross-entropy)"),
+            ("val_accuracy", "validation accuracy, %"),
+        )
+    ]
+    return Chart(panels=tuple(panels), panel_size=(4.6, 3.4))
 
 
-def draw_model(data: pd.DataFrame, best_epoch: int) -> Figure:
+def rungs_layer(rungs: tuple[int, ...]) -> Layer:
+    """Return a dotted line at each epoch at which the scheduler compared trials."""
+    at = np.array(rungs, float)
+    return Layer(kind="rules", label="rung", x=at, y=at, colour=MUTED)
+
+
+def model_chart(data: pd.DataFrame, best_epoch: int) -> Chart:
     """Draw loss and accuracy of one trial on train and validation."""
-    figure, grid = new_figure(8.0, 3.3, columns=2)
-    data = data.sort_values("epoch")
-    for axes, what, unit, scale in zip(
-        grid[0],
-        ("loss", "accuracy"),
-        ("loss (cross-entropy)", "accuracy, %"),
-        (1, 100),
-        strict=True,
+    panels = []
+    for what, label, scale in (
+        ("loss", "loss (cross-entropy)", 1),
+        ("accuracy", "accuracy, %", 100),
     ):
-        axes.axvline(best_epoch, color=RULE, linewidth=1.2, zorder=0)
-        axes.plot(
-            data["epoch"], scale * data[f"train_{what}"], "--", color=ORANGE, label="training"
+        at_best = data[data["epoch"] == best_epoch]
+        look: dict[str, Any] = {"kind": "line", "marker": ""}
+        train = {"label": "training", "colour": ORANGE, "dash": "--"}
+        best = {"label": "best epoch", "colour": INK, "size": 5.0}
+        layers = (
+            _series(data, f"train_{what}", scale, {**look, **train}),
+            _series(data, f"val_{what}", scale, {**look, "label": "validation", "colour": BLUE}),
+            _series(at_best, f"val_{what}", scale, {"kind": "points", **best}),
         )
-        axes.plot(data["epoch"], scale * data[f"val_{what}"], color=BLUE, label="validation")
-        at_best = scale * data.loc[data["epoch"] == best_epoch, f"val_{what}"]
-        axes.plot(
-            [best_epoch] * len(at_best), at_best, "o", color=INK, markersize=4.5, label="best epoch"
-        )
-        axes.set_ylabel(unit)
-        whole_epochs(axes)
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return figure
+        panels.append(Panel(x=Axis(label="epoch", whole=True), y=Axis(label=label), layers=layers))
+    return Chart(panels=tuple(panels), panel_size=(3.7, 3.0))
+
+
+def _series(data: pd.DataFrame, column: str, scale: int, look: dict[str, Any]) -> Layer:
+    return Layer(x=float_array(data["epoch"]), y=scale * float_array(data[column]), **look)
 
 
 def n_words(n: Any) -> str:
@@ -139,15 +130,20 @@ def n_words(n: Any) -> str:
 
 
 def _family(
-    axes: Axes, rows: pd.DataFrame, column: str, colour: str, mark: str | None, words: str
-) -> Line2D:
-    """Draw the curves of one status and return what the legend shows for it."""
-    curves = [curve[["epoch", column]].to_numpy(float) for _, curve in rows.groupby("trial_id")]
-    few = len(curves) <= FEW
-    lines = LineCollection(curves, colors=colour, linewidths=1.3, alpha=0.85 if few else 0.2)
-    lines.set_rasterized(not few)
-    axes.add_collection(lines)
-    if mark:
-        ends = rows.dropna(subset=[column]).drop_duplicates("trial_id", keep="last")
-        axes.scatter(ends["epoch"], ends[column], s=30, marker=mark, color=colour, zorder=3)
-    return Line2D([], [], color=colour, marker=mark, label=f"{words} ({len(curves)})")
+    rows: pd.DataFrame, column: str, colour: str, dash: Any, mark: str, words: str
+) -> Layer:
+    """Return the curves of one status; an epoch without a finite figure is left out."""
+    known = rows[np.isfinite(float_array(rows[column]))]
+    first = ~known["number"].duplicated()
+    return Layer(
+        kind="curves",
+        label=f"{words} ({rows['number'].nunique():,})",
+        x=float_array(known["epoch"]),
+        y=float_array(known[column]),
+        starts=np.flatnonzero(first),
+        trials=known.loc[first, "number"].to_numpy(int),
+        colour=colour,
+        dash=dash,
+        marker=mark,
+        alpha=0.85,
+    )

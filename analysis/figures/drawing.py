@@ -3,13 +3,18 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from analysis.figures.chart import Chart, Parallel
+from analysis.figures.plot import plot
 from analysis.figures.style import RC
 
 PNG_DOTS_PER_INCH = 160
@@ -25,6 +30,8 @@ class Drawing:
     caption: str
     """What it shows, in words, with n."""
     draw: Callable[[], Figure]
+    chart: Chart | Parallel | None = None
+    """What ``draw`` draws, where the page can draw it as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,12 @@ class Drawn:
         (directory / f"{self.drawing.name}.png").write_bytes(self.png)
 
 
+def charted(*, name: str, title: str, caption: str, chart: Chart | Parallel) -> Drawing:
+    """Return the drawing of a chart."""
+    draw = partial(plot, chart)
+    return Drawing(name=name, title=title, caption=caption, draw=draw, chart=chart)
+
+
 def render(drawing: Drawing) -> Drawn:
     """Draw a figure; the same data give the same bytes."""
     settings: Any = {**RC, "svg.hashsalt": drawing.name}
@@ -49,8 +62,13 @@ def render(drawing: Drawing) -> Drawn:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, for both files
         svg, png = BytesIO(), BytesIO()
-        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
-        figure.savefig(png, format="png", dpi=PNG_DOTS_PER_INCH)
+        # The canvases at once: `savefig` would draw each file twice.
+        figure.set_dpi(PNG_DOTS_PER_INCH)
+        pixels: Any = FigureCanvasAgg(figure)
+        pixels.print_png(png)
+        figure.patch.set_visible(False)
+        lines: Any = FigureCanvasSVG(figure)
+        lines.print_svg(svg, metadata={"Date": None})
     return Drawn(drawing=drawing, svg=svg.getvalue().decode(), png=png.getvalue())
 
 

@@ -1,69 +1,76 @@
 """Accuracy by each searched hyperparameter: every trial and the mean of each level."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.comparison import accuracy_at_common_epoch, common_epoch
-from analysis.figures.drawing import Drawing
-from analysis.figures.style import BLUE, INK, PAPER, new_figure
+from analysis.figures.chart import Axis, Chart, Kind, Layer, Panel, float_array
+from analysis.figures.drawing import Drawing, charted
+from analysis.figures.style import BLUE, INK
 from analysis.hyperparameters import followers, is_continuous, is_wide, levels, searched, words
 from analysis.run_data import RunData
+from analysis.statistics.effects import marginal_means
+from analysis.statistics.estimate import NotKnownError
 from tune.schema import Status
 
 MOST_COLUMNS = 4
+MANY = 400
+"""More points than this in a layer are drawn faint, so that density shows."""
+MEAN = ["mean", "low", "high"]
 
 
 def effects(run: RunData) -> Iterator[Drawing]:
-    """Yield one figure with a panel per hyperparameter."""
-    names = searched(run)
-    if names:
-        data = prepare(run)
-        yield Drawing(
-            name="accuracy_by_hyperparameter",
-            title="Accuracy by each hyperparameter",
-            caption=f"{compared_words(run)} A point is a trial: filled if it completed, hollow if "
-            "it was stopped early later on. Bars: means over configurations, replicates averaged "
-            "first; numbers in brackets: trials.",
-            draw=lambda: draw(data, {name: title(run, name) for name in names}),
-        )
+    """Yield one figure with a panel per hyperparameter, where there are two configurations."""
+    try:
+        means = 100 * marginal_means(run).set_index(["hyperparameter", "level"])[MEAN]
+    except NotKnownError:
+        return
+    names = list(dict.fromkeys(means.index.get_level_values("hyperparameter")))
+    yield charted(
+        name="accuracy_by_hyperparameter",
+        title="Accuracy by each hyperparameter",
+        caption=f"{compared_words(run)} A point is a trial: filled if it completed, hollow if "
+        "it was stopped early later on; numbers in brackets: trials. Bars: means over "
+        f"configurations, replicates averaged first. {_error_words(run, means)}",
+        chart=effects_chart(prepare(run), means, {name: title(run, name) for name in names}),
+    )
 
 
 def prepare(run: RunData) -> pd.DataFrame:
     """Return a row per completed or early-stopped trial.
 
-    Columns: every searched hyperparameter, ``configuration_id``, ``completed`` and ``accuracy``
-    (validation, %, at the epoch that `analysis.comparison` compares at).
+    Columns: every searched hyperparameter, ``configuration_id``, ``number``, ``completed`` and
+    ``accuracy`` (validation, %, at the epoch that `analysis.comparison` compares at).
     """
     trials = accuracy_at_common_epoch(run)
-    return trials[[*searched(run), "configuration_id"]].assign(
+    return trials[[*searched(run), "configuration_id", "number"]].assign(
         completed=trials["status"] == Status.COMPLETED,
         accuracy=100 * trials["accuracy_at_epoch"],
     )
 
 
-def draw(data: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """Draw one panel for each hyperparameter in ``titles``."""
-    rows = -(-len(titles) // MOST_COLUMNS)
-    columns = -(-len(titles) // rows)
-    figure, grid = new_figure(max(4.2, 9.3 / 4 * columns), 2.9 * rows, columns, rows)
-    for axes, (name, label) in zip(grid.flat, titles.items(), strict=False):
-        used = data[data[name].notna()]
-        panel = _scatter if is_continuous(used[name]) else _strips
-        panel(axes, used, name)
-        axes.set_xlabel(label)
-        axes.set_ylim(_limits(data["accuracy"]))
-    for axes in grid.flat[len(titles) :]:
-        axes.remove()
-    for axes in grid[:, 0]:
-        axes.set_ylabel("validation accuracy, %")
-    for axes in grid[:, 1:].flat:
-        axes.tick_params(labelleft=False)
-    return figure
+def effects_chart(data: pd.DataFrame, means: pd.DataFrame, titles: dict[str, str]) -> Chart:
+    """Make a panel for each hyperparameter in ``titles``, all with the same accuracy axis.
+
+    Args:
+        data: What `prepare` returns.
+        means: Hyperparameter and level → ``mean``, ``low`` and ``high``, %.
+        titles: Hyperparameter → what its axis is called.
+    """
+    lowest, highest = (
+        np.nanmin([*means["low"], *data["accuracy"]]),
+        np.nanmax([*means["high"], *data["accuracy"]]),
+    )
+    margin = max(0.5, 0.06 * (highest - lowest))
+    y = Axis(label="validation accuracy, %", limits=(lowest - margin, highest + margin))
+    panels = tuple(
+        _panel(data[data[name].notna()], means.loc[[name]].droplevel(0), name, titles[name], y)
+        for name in titles
+    )
+    return Chart(panels=panels, columns=MOST_COLUMNS, panel_size=(2.4, 2.9))
 
 
 def compared_words(run: RunData) -> str:
@@ -74,7 +81,7 @@ def compared_words(run: RunData) -> str:
     picked = "at the best of the first" if run.info.objective["at"] == "best" else "after"
     return (
         f"Validation accuracy{pictures}, {picked} {epoch} epochs, which all "
-        f"{len(run.comparable)} compared trials (completed or stopped early) were given."
+        f"{len(run.comparable):,} compared trials (completed or stopped early) were given."
     )
 
 
@@ -84,36 +91,76 @@ def title(run: RunData, name: str) -> str:
     return words(name) + (f" (tied: {', '.join(words(each) for each in tied)})" if tied else "")
 
 
-def spread(count: int, width: float) -> Any:
-    """Return ``count`` x offsets side by side, at most ``width`` apart from end to end."""
-    reach = min(width, 0.07 * (count - 1)) / 2
-    return np.linspace(-reach, reach, count)
+def spread(places: "pd.Series[int]", reach: float) -> npt.NDArray[np.float64]:
+    """Return an x for each of ``places``: equal ones side by side, ``reach`` apart at most."""
+    order = places.groupby(places).cumcount().to_numpy(float)
+    size = places.groupby(places).transform("size").to_numpy(float)
+    wide = np.minimum(reach, 0.07 * (size - 1))
+    x: npt.NDArray[np.float64] = wide * (order / np.maximum(size - 1, 1) - 0.5) + places.to_numpy()
+    return x
 
 
-def _strips(axes: Axes, data: pd.DataFrame, name: str) -> None:
+def trial_layers(
+    data: pd.DataFrame, x: npt.NDArray[np.float64], colour: str = BLUE
+) -> tuple[Layer, ...]:
+    """Return a point per trial at ``x`` (filled: completed; hollow: stopped early)."""
+    layers = []
+    for completed, label in ((True, "completed"), (False, "stopped early")):
+        chosen = (data["completed"] == completed).to_numpy()
+        if chosen.any():
+            layers.append(
+                Layer(
+                    kind="points",
+                    label=label,
+                    x=x[chosen],
+                    y=float_array(data["accuracy"])[chosen],
+                    trials=data["number"].to_numpy(int)[chosen],
+                    colour=colour,
+                    hollow=not completed,
+                    alpha=1.0 if chosen.sum() <= MANY else 0.4,
+                )
+            )
+    return tuple(layers)
+
+
+def _error_words(run: RunData, means: pd.DataFrame) -> str:
+    if means["low"].isna().all():
+        return "They have no interval, for without replicates nothing tells what chance does."
+    chance = (
+        "the chance of seeds and pictures"
+        if run.info.searcher == "grid"
+        else "the spread of the configurations that were drawn"
+    )
+    return f"Whiskers: 95 % intervals from {chance}."
+
+
+def _panel(data: pd.DataFrame, means: pd.DataFrame, name: str, label: str, y: Axis) -> Panel:
     level = levels(data[name])
-    ticks = []
-    for place, (text, rows) in enumerate(data.groupby(level, observed=True)):
-        _points(axes, place + spread(len(rows), 0.5), rows)
-        mean = rows.groupby("configuration_id")["accuracy"].mean().mean()
-        axes.hlines(mean, place - 0.33, place + 0.33, color=INK, linewidth=2.2, zorder=4)
-        ticks.append(f"{text}\n({len(rows)})")
-    axes.set_xticks(range(len(ticks)), ticks)
-    axes.set_xlim(-0.6, len(ticks) - 0.4)
+    if is_continuous(data[name]):
+        at = data[name].astype(float).groupby(level, observed=True).median()
+        axis = Axis(label=label, log=is_wide(data[name]))
+        bars = _means(means, at, "points", "mean of a quarter of the trials")
+        return Panel(x=axis, y=y, layers=(*trial_layers(data, float_array(data[name])), bars))
+    codes = pd.Series(level.cat.codes.astype(int), index=data.index)
+    names = [f"{text}\n({count})" for text, count in level.value_counts(sort=False).items()]
+    at = pd.Series(range(len(names)), index=level.cat.categories, dtype=float)
+    points = trial_layers(data, spread(codes, 0.5))
+    layers = (*points, _means(means, at, "means", "mean"))
+    return Panel(x=Axis(label=label, names=tuple(names)), y=y, layers=layers)
 
 
-def _scatter(axes: Axes, data: pd.DataFrame, name: str) -> None:
-    values = data[name].astype(float)
-    _points(axes, values.to_numpy(), data)
-    if is_wide(values):
-        axes.set_xscale("log")
-
-
-def _points(axes: Axes, x: Any, rows: pd.DataFrame) -> None:
-    faces = [BLUE if completed else PAPER for completed in rows["completed"]]
-    axes.scatter(x, rows["accuracy"], s=26, facecolors=faces, edgecolors=BLUE, linewidths=1.2)
-
-
-def _limits(accuracy: "pd.Series[float]") -> tuple[float, float]:
-    margin = max(0.5, 0.06 * (accuracy.max() - accuracy.min()))
-    return accuracy.min() - margin, accuracy.max() + margin
+def _means(means: pd.DataFrame, at: "pd.Series[float]", kind: Kind, label: str) -> Layer:
+    """Draw the mean of each level at its place on the x axis, with whiskers where known."""
+    shown = means[means.index.isin(at.index)]
+    known = bool(shown["low"].notna().any())
+    return Layer(
+        kind=kind,
+        label=label,
+        x=float_array(at[shown.index]),
+        y=float_array(shown["mean"]),
+        texts=tuple(f"mean at {text}" for text in shown.index),
+        colour=INK,
+        marker="D",
+        low=float_array(shown["low"]) if known else None,
+        high=float_array(shown["high"]) if known else None,
+    )

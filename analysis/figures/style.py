@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
 
 INK, MUTED, RULE, PAPER = "#1d232b", "#68717d", "#d7dbe0", "#fdfefe"
 """Text, lesser text, lines and background. The report swaps these for its own, light or dark, so
@@ -75,18 +74,12 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> 
 
 
 def series_style(place: int) -> dict[str, Any]:
-    """Return colour, marker and dash of the series at ``place`` (0, 1, …)."""
+    """Return colour, marker and dash of the series at ``place`` (0, 1, …) as a layer has them."""
     return {
-        "color": PALETTE[place % len(PALETTE)],
+        "colour": PALETTE[place % len(PALETTE)],
         "marker": MARKERS[place % len(MARKERS)],
-        "linestyle": LINES[place % len(LINES)],
+        "dash": LINES[place % len(LINES)],
     }
-
-
-def whole_epochs(axes: Axes) -> None:
-    """Label the x axis with whole epochs."""
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
 
 
 def matrix_grid(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:

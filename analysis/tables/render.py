@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from analysis.tables.table import Table
+from analysis.tables.table import Table, View
 
 _LATEX = str.maketrans(
     {
@@ -30,22 +30,30 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """Write every view as a booktabs table, the note as a comment above."""
-    parts = ["".join(f"% {note}\n" for note in table.notes)]
-    for number, view in enumerate(table.views):
-        shown = view.shown(table.frame).map(_latex_text).rename(columns=_latex_text)
-        aligned = "".join("r" if number else "l" for number in view.is_number(table.frame))
-        label = f"tab:{table.name}" + (f"-{number + 1}" if number else "")
-        parts.append(
-            shown.to_latex(
-                index=False,
-                escape=False,
-                column_format=aligned,
-                caption=_latex_text(view.title),
-                label=label.replace("_", "-"),
-                position="htbp",
-            )
-        )
-    return "\n".join(parts)
+    notes = "".join(f"% {note}\n" for note in table.notes)
+    views = [_latex_view(table, view, number) for number, view in enumerate(table.views, start=1)]
+    return "\n".join([notes, *views])
+
+
+def _latex_view(table: Table, view: View, number: int) -> str:
+    # By hand: pandas' styler takes seconds for the thousands of rows of a large sweep.
+    shown = view.shown(table.frame).map(_latex_text)
+    aligned = "".join("r" if right else "l" for right in view.is_number(table.frame))
+    label = f"tab:{table.name}".replace("_", "-") + (f"-{number}" if number > 1 else "")
+    lines = [
+        r"\begin{table}[htbp]",
+        rf"\caption{{{_latex_text(view.title)}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{{aligned}}}",
+        r"\toprule",
+        " & ".join(map(_latex_text, shown.columns)) + r" \\",
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in shown.itertuples(index=False, name=None)),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def to_csv(table: Table) -> str:

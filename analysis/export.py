@@ -1,0 +1,168 @@
+"""Writes a run as an Optuna study into a SQLite file, which optuna-dashboard opens."""
+
+import math
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import text
+
+from analysis.hyperparameters import is_wide
+from analysis.ledger import times
+from analysis.run_data import RunData
+from tune.schema import Status
+
+STATES = {
+    Status.PENDING: TrialState.WAITING,
+    Status.RUNNING: TrialState.RUNNING,
+    Status.INTERRUPTED: TrialState.RUNNING,
+    Status.COMPLETED: TrialState.COMPLETE,
+    Status.EARLY_STOPPED: TrialState.PRUNED,
+    Status.DIVERGED: TrialState.FAIL,
+    Status.INFEASIBLE: TrialState.FAIL,
+    Status.FAILED: TrialState.FAIL,
+}
+"""Status of a trial → what Optuna calls it."""
+FACTS = (
+    *("trial_id", "configuration_id", "name", "phase", "replicate", "seed", "fold", "status"),
+    *("reason", "epochs_trained", "best_epoch", "parameters", "seconds", "device_seconds"),
+    *("best_val_accuracy", "last_val_accuracy", "best_val_macro_f1", "last_val_macro_f1"),
+)
+"""Columns of the trials table that go along as user attributes."""
+
+
+def export(run: RunData, out: Path) -> int:
+    """Write all trials of ``run``, with their curves, into a new SQLite file at ``out``.
+
+    Returns:
+        The number of trials.
+
+    Raises:
+        ValueError: There is something at ``out`` already.
+    """
+    if out.exists():
+        raise ValueError(f"{out} is there already; choose another --out, or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    minimize = run.info.objective["mode"] == "min"
+    try:
+        # In memory first, for a transaction a trial on a disk takes minutes for thousands of them.
+        storage = optuna.storages.RDBStorage("sqlite://")
+        study = optuna.create_study(
+            storage=storage,
+            study_name=run.name,
+            direction="minimize" if minimize else "maximize",
+        )
+        for key, value in _study_facts(run).items():
+            study.set_user_attr(key, value)
+        study.add_trials(_trials(run))
+        _save(storage, out)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    return len(run.trials)
+
+
+def distribution(values: "pd.Series[Any]") -> BaseDistribution:
+    """Return the range that the ``values`` of a hyperparameter span, or all of them if words."""
+    known = values.dropna()
+    numeric = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
+    if not numeric:
+        return CategoricalDistribution(sorted(map(plain, known.unique())))
+    if pd.api.types.is_integer_dtype(known):
+        return IntDistribution(int(known.min()), int(known.max()))
+    return FloatDistribution(float(known.min()), float(known.max()), log=is_wide(known))
+
+
+def plain(value: Any) -> Any:
+    """Return a value as Python's own type; numpy's and pandas' missing ones become None."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _study_facts(run: RunData) -> dict[str, Any]:
+    dataset = run.provenance.get("dataset") or {}
+    return {
+        "objective": dict(run.info.objective),
+        "searcher": run.info.searcher,
+        "scheduler": run.info.scheduler,
+        "tied": dict(run.info.tied),
+        "dataset": dict(dataset),
+        "command": run.provenance.get("command"),
+    }
+
+
+def _trials(run: RunData) -> list[FrozenTrial]:
+    """Build a trial of Optuna for each row, in the order of their numbers."""
+    searched = [name for name in run.info.searched if run.trials[name].notna().any()]
+    space = {name: distribution(run.trials[name]) for name in searched}
+    metric = run.info.objective["metric"]
+    curves = {
+        trial_id: {
+            int(epoch): float(value)
+            for epoch, value in zip(rows["epoch"], rows[metric], strict=True)
+            if math.isfinite(value)
+        }
+        for trial_id, rows in run.measurements[["trial_id", "epoch", metric]].groupby("trial_id")
+    }
+    spans = times(run)
+    return [
+        _trial(row, space, f"{run.info.objective['at']}_{metric}", curves, spans)
+        for row in run.trials.to_dict("records")
+    ]
+
+
+def _trial(
+    row: dict[Any, Any],
+    space: Mapping[str, BaseDistribution],
+    objective: str,
+    curves: Mapping[Any, dict[int, float]],
+    spans: Mapping[str, tuple[float, float]],
+) -> FrozenTrial:
+    used = {name: plain(row[name]) for name in space if plain(row[name]) is not None}
+    state = STATES[Status(row["status"])]
+    started, ended = spans.get(row["trial_id"], (0.0, 0.0))
+    has_value = state in (TrialState.COMPLETE, TrialState.PRUNED) and not pd.isna(row[objective])
+    return FrozenTrial(
+        number=int(row["number"]),
+        trial_id=-1,
+        state=state,
+        value=float(row[objective]) if has_value else None,
+        datetime_start=None if state is TrialState.WAITING else _time(started),
+        datetime_complete=_time(ended) if state.is_finished() else None,
+        params=used,
+        distributions={name: space[name] for name in used},
+        user_attrs={key: plain(row[key]) for key in FACTS if key in row},
+        system_attrs={},
+        intermediate_values=curves.get(row["trial_id"], {}),
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def _save(storage: optuna.storages.RDBStorage, out: Path) -> None:
+    """Write the database whole or not at all."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with storage.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(text("VACUUM INTO :file"), {"file": str(partial)})
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+        storage.engine.dispose()

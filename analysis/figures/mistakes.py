@@ -1,0 +1,120 @@
+"""What the incumbent gets wrong: the validation pictures that it is surest of, with their votes."""
+
+from collections.abc import Iterator
+from functools import partial
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.comparison import incumbent
+from analysis.dataset import DatasetLeftOutError, find_dataset, read_rows
+from analysis.figures.drawing import Drawing
+from analysis.figures.style import MUTED, RULE, VERMILION, new_figure
+from analysis.run_data import RunData, read_probabilities
+
+SHOWN = 8
+"""Pictures of each true class at most."""
+VOTES = "votes_"
+"""Columns of the dataset with the taggers' votes begin with this."""
+MOST_VOTES = 2
+"""Kinds of votes told below a picture, the most frequent first."""
+LINE = 0.19
+"""Height of a line of text as a share of a picture's."""
+
+
+def mistakes(run: RunData) -> Iterator[Drawing]:
+    """Yield one figure where the incumbent has predictions and the dataset has its pictures.
+
+    Raises:
+        DatasetLeftOutError: The dataset is not there or no longer the same.
+    """
+    best = incumbent(run)
+    predicted = read_probabilities(run, str(best["trial_id"]))
+    if predicted is None or not (predicted["predicted"] != predicted["label"]).any():
+        return
+    data = prepare(run, predicted)
+    wrong = int((predicted["predicted"] != predicted["label"]).sum())
+    votes = any(data["votes"])
+    told = " and the most frequent votes of its taggers" if votes else ""
+    yield Drawing(
+        name="mistakes",
+        title=f"What the incumbent gets wrong: {best['name']}, trial {best['number']}",
+        caption=f"It gives {wrong:,} of {len(predicted):,} validation pictures another class than "
+        f"their label; shown are those it is surest of, at most {SHOWN} of each true class (a row "
+        f"each), in their order. Below each: the class it predicts, with its probability{told}.",
+        draw=partial(draw, data, find_dataset(run).shape),
+    )
+
+
+def prepare(run: RunData, predicted: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per shown picture.
+
+    Columns: ``true`` and ``given`` (names of classes), ``probability`` (of the class given),
+    ``pixels`` (bytes) and ``votes`` (in words, empty where there are none); by true class, the
+    surest first.
+
+    Args:
+        run: The run.
+        predicted: What `read_probabilities` returns.
+    """
+    classes = np.array(run.info.classes)
+    wrong = predicted[predicted["predicted"] != predicted["label"]]
+    wrong = wrong.sort_values(["label", "probability", "image_id"], ascending=[True, False, True])
+    shown = wrong.groupby("label").head(SHOWN)
+    pictures = read_rows(find_dataset(run), shown["image_id"].tolist())
+    missing = set(shown["image_id"]) - set(pictures.index)
+    if missing:
+        raise DatasetLeftOutError(f"the dataset lacks {len(missing)} of the predicted pictures")
+    pictures = pictures.loc[shown["image_id"]]
+    votes = [name for name in map(str, pictures) if name.startswith(VOTES)]
+    return pd.DataFrame(
+        {
+            "true": classes[shown["label"]],
+            "given": classes[shown["predicted"]],
+            "probability": shown["probability"].to_numpy(),
+            "pixels": pictures["pixels"].to_numpy(),
+            "votes": [_votes(row) for row in pictures[votes].to_dict("records")],
+        }
+    )
+
+
+def draw(data: pd.DataFrame, shape: tuple[int, int]) -> Figure:
+    """Draw a row of pictures per true class, each with two lines of text below it."""
+    classes = list(dict.fromkeys(data["true"]))
+    ratio = shape[0] / shape[1]
+    row_height = ratio + (3 if any(data["votes"]) else 2) * LINE
+    figure, grid = new_figure(9.3, 1.08 * row_height * len(classes) + 0.15)
+    axes: Axes = grid[0, 0]
+    places = data.groupby("true", sort=False).cumcount()
+    for column, row in zip(places, data.itertuples(), strict=True):
+        _tile(axes, column, classes.index(str(row.true)) * row_height, row, shape)
+    axes.set(xlim=(-0.04, SHOWN - 0.04), ylim=(row_height * len(classes), -0.04), xticks=[])
+    axes.set_aspect("equal")
+    axes.set_yticks([place * row_height + ratio / 2 for place in range(len(classes))], classes)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _tile(axes: Axes, x: float, y: float, row: Any, shape: tuple[int, int]) -> None:
+    """Draw one picture with its upper left corner at (x, y), 0.92 wide."""
+    width, height = 0.92, 0.92 * shape[0] / shape[1]
+    picture = np.frombuffer(row.pixels, np.uint8).reshape(shape)
+    place = (x, x + width, y + height, y)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=place, interpolation="nearest")
+    text: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 7.5}
+    given = f"{shorten(row.given, 12, placeholder='…')} {row.probability:.0%}"
+    axes.text(x, y + height + 0.03, given, color=VERMILION, fontweight="bold", **text)
+    axes.text(x, y + height + 0.03 + LINE * 0.8, row.votes, color=MUTED, **text)
+    axes.plot([x, x + width], [y + height] * 2, color=RULE, linewidth=0.5)
+
+
+def _votes(row: dict[Any, int]) -> str:
+    """Write the most frequent votes: ``neutral 5, sadness 3``."""
+    counted = sorted(((count, name) for name, count in row.items() if count), reverse=True)
+    told = [f"{name.removeprefix(VOTES)} {count}" for count, name in counted[:MOST_VOTES]]
+    return "\n".join(told)

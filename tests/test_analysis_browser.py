@@ -1,0 +1,166 @@
+"""The report in a real browser: nothing complains, tables sort and filter, charts draw."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis import report
+from analysis.run_data import read_run
+from tests.big_run import write_big_run
+from tests.browser import PROGRAM, Browser
+from tests.run_factory import Factory
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not PROGRAM, reason="no Chromium here; apt-get install chromium"),
+]
+WIDTHS = {"wide": 1400, "narrow": 420}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("runs")
+    run = read_run(Factory().write(place / "small", place / "data"))
+    return report.write_report(run, place / "report", lambda _: None).page
+
+
+@pytest.fixture
+def browser(tmp_path):
+    with Browser(tmp_path / "profile") as opened:
+        opened.look()
+        yield opened
+
+
+def draw_all(browser) -> int:
+    """Make every chart draw, as scrolling by all of them would; return how many there are."""
+    browser.run("document.querySelectorAll('.chart').forEach(one => one.scrollIntoView())")
+    browser.run(
+        """(async () => {
+          for (const chart of document.querySelectorAll(".chart")) {
+            chart.scrollIntoView();
+            while (!chart.dataset.drawn) await new Promise(requestAnimationFrame);
+          }
+        })()"""
+    )
+    return browser.run("document.querySelectorAll('.chart').length")
+
+
+INKED = """[...document.querySelectorAll(".chart .base")].filter(canvas => {
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let inked = 0;
+  for (let i = 3; i < pixels.length; i += 4) inked += pixels[i] > 0;
+  return inked > 500;
+}).length"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_opens_without_a_complaint_and_draws_every_chart(browser, page, width, scheme):
+    browser.look(width=WIDTHS[width], scheme=scheme)
+    browser.open(page)
+    assert draw_all(browser) > 20
+    assert browser.run(INKED) == browser.run("document.querySelectorAll('.chart .base').length")
+    assert browser.complaints == []
+    assert all(url.startswith(("file:", "data:")) for url in browser.requests)
+    assert browser.run("document.documentElement.scrollWidth") <= WIDTHS[width]
+
+
+COLUMN = "[...document.querySelector('.table tbody').rows].map(row => row.cells[{}].textContent)"
+
+
+def test_a_table_sorts_up_and_down_by_numbers_with_missing_ones_last(browser, page):
+    browser.open(page)
+    place = browser.run(
+        """(() => {
+          const heads = [...document.querySelectorAll(".table th")];
+          const head = heads.find(one => one.textContent === "accuracy");
+          head.querySelector("button").click();
+          return head.cellIndex;
+        })()"""
+    )
+    up = browser.run(COLUMN.format(place))
+    known = [float(text) for text in up if text != "–"]
+    assert known == sorted(known)
+    assert up[-1] == "–"
+    browser.run(f"document.querySelectorAll('.table th button')[{place}].click()")
+    down = browser.run(COLUMN.format(place))
+    assert [float(text) for text in down if text != "–"] == known[::-1]
+    assert down[-1] == "–"
+
+
+def test_a_table_shows_the_rows_with_the_words_asked_for(browser, page):
+    browser.open(page)
+    every = browser.run(COLUMN.format(0))
+    browser.run(
+        """(() => {
+          const field = document.querySelector(".table input");
+          field.value = "k5 stopped";
+          field.dispatchEvent(new Event("input"));
+        })()"""
+    )
+    assert browser.run(COLUMN.format(0)) == [name for name in every if "K5" in name][-2:]
+    assert browser.run("document.querySelector('.table output').textContent") == "2 of 16 rows"
+
+
+def middle(browser, selector: str) -> tuple[float, float]:
+    box = browser.run(
+        f"""(() => {{
+          const one = document.querySelector({selector!r});
+          one.scrollIntoView({{block: "center", behavior: "instant"}});
+          const box = one.getBoundingClientRect();
+          return [box.left + box.width / 2, box.top + box.height / 2, box.width, box.height];
+        }})()"""
+    )
+    return box[0], box[1]
+
+
+def test_pointing_names_a_trial_and_dragging_zooms(browser, page):
+    browser.open(page)
+    chart = ".chart[data-title^='Learning curves of all']"
+    browser.run(f"document.querySelector({chart!r}).scrollIntoView({{behavior: 'instant'}})")
+    browser.wait(f"document.querySelector({chart!r}).dataset.drawn === 'yes'")
+    x, y = middle(browser, f"{chart} .over")
+    told = f"document.querySelector({chart!r} + ' .tip:not([hidden]) b')?.textContent"
+    for step in range(-60, 60, 4):
+        browser.mouse("mouseMoved", x, y + step)
+        if browser.run(told):
+            break
+    assert ", trial " in browser.run(told)
+    zoomed = f"document.querySelector({chart!r} + ' [data-zoomed]') !== null"
+    browser.drag((x - 60, y - 60), (x + 60, y + 60))
+    assert browser.run(zoomed)
+    browser.run(f"document.querySelector({chart!r} + ' .back').click()")
+    assert not browser.run(zoomed)
+    assert browser.complaints == []
+
+
+def test_the_theme_button_turns_the_page_over(browser, page):
+    browser.open(page)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    before = browser.run(paper)
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run(paper) != before
+
+
+def test_a_printed_page_has_every_chart_in_light_colours(browser, page):
+    browser.look(scheme="dark")
+    browser.open(page)
+    browser.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.run("[...document.querySelectorAll('.chart')].every(one => one.dataset.drawn)")
+    assert browser.run("document.documentElement.dataset.theme") == "light"
+    browser.run("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.run("document.documentElement.dataset.theme") is None
+
+
+def test_thousands_of_trials_come_as_one_scrolls(browser, tmp_path):
+    run = read_run(write_big_run(tmp_path / "run", trials=1500, epochs=40, pictures=400))
+    page = report.write_report(run, tmp_path / "report", lambda _: None).page
+    browser.open(page)
+    rows = "document.querySelector('.table tbody').rows.length"
+    assert browser.run(rows) == 100
+    browser.run("document.querySelector('.table .scroll').scrollTop = 1e6")
+    browser.wait(f"{rows} === 200")
+    browser.run("document.querySelector('.table th button').click()")
+    assert browser.run(rows) == 100
+    draw_all(browser)
+    assert browser.complaints == []
