@@ -95,11 +95,14 @@ def compare(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace) -> None:
     """Write a run as an Optuna study and say how to look at it."""
+    from rich.console import Console
+
     from analysis.export import export as write_study
     from analysis.run_data import read_run
 
     out = options.out or options.run / "study.db"
-    count = write_study(read_run(options.run), out)
+    with Console(stderr=True).status(f"study of {options.run.name}"):
+        count = write_study(read_run(options.run), out)
     print(f"wrote {out} ({count:,} trials); look at it with: optuna-dashboard sqlite:///{out}")
 
 
