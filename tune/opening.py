@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tune.ledger import Ledger
-from tune.predictions import best_weights, predict_from_best
+from tune.predictions import predict_from_best
 from tune.run_directory import RunError, find_dataset, hold, read_spec
-from tune.schema import read_events
+from tune.schema import best_weights, read_events
 from tune.sweep import Sweep
 
 

@@ -14,17 +14,12 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.predict import predict_probabilities
 from tune.schema import (
-    CHECKPOINTS_DIR,
-    PREDICTIONS_DIR,
+    best_weights,
+    predictions_file,
     predictions_table,
     read_predictions,
     write_table,
 )
-
-
-def best_weights(run: Path, trial_id: str) -> Path:
-    """Return where a trial's best weights are, if they are kept."""
-    return run / CHECKPOINTS_DIR / trial_id / "best.pt"
 
 
 def write_predictions(
@@ -61,7 +56,7 @@ def write_predictions(
     if before is not None:
         others = before.filter(pc.not_equal(before["split"], split))
         table = pa.concat_tables([others, table])
-    write_table(table, run / PREDICTIONS_DIR / f"{trial_id}.parquet")
+    write_table(table, predictions_file(run, trial_id))
 
 
 def predict_from_best(run: Path, trial_id: str, dataset: ImageDataset, split: str) -> float:

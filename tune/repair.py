@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.reader import ImageDataset
-from tune.schema import CHECKPOINTS_DIR, PREDICTIONS_DIR, Status, Trial
+from tune.schema import Status, Trial, best_weights, predictions_file
 from tune.sweep import Sweep
 
 
@@ -15,7 +15,7 @@ def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
     when its worker was killed at that moment, is trained again up to where it was stopped.
     """
     lost = [trial for trial in sweep.trials.values() if _lacks_predictions(run, trial)]
-    kept = [trial for trial in lost if _best_weights(run, trial).is_file()]
+    kept = [trial for trial in lost if best_weights(run, trial.id).is_file()]
     again = [t for t in lost if t not in kept and t.status is Status.EARLY_STOPPED]
     gone = len(lost) - len(kept) - len(again)
     for trial in kept:
@@ -35,8 +35,4 @@ def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
 
 def _lacks_predictions(run: Path, trial: Trial) -> bool:
     scored = trial.ended and trial.best() is not None
-    return scored and not (run / PREDICTIONS_DIR / f"{trial.id}.parquet").is_file()
-
-
-def _best_weights(run: Path, trial: Trial) -> Path:
-    return run / CHECKPOINTS_DIR / trial.id / "best.pt"
+    return scored and not predictions_file(run, trial.id).is_file()

@@ -295,9 +295,19 @@ def predictions_table(
     return table.replace_schema_metadata(metadata)
 
 
+def predictions_file(run: Path, trial_id: str) -> Path:
+    """Return where a trial's predictions are, if it left any."""
+    return run / PREDICTIONS_DIR / f"{trial_id}.parquet"
+
+
+def best_weights(run: Path, trial_id: str) -> Path:
+    """Return where a trial's best weights are, if they are kept."""
+    return run / CHECKPOINTS_DIR / trial_id / "best.pt"
+
+
 def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
     """Read a trial's predictions, or None where it left none."""
-    path = run / PREDICTIONS_DIR / f"{trial_id}.parquet"
+    path = predictions_file(run, trial_id)
     return pq.read_table(path) if path.is_file() else None
 
 
