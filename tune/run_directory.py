@@ -65,16 +65,25 @@ def read_spec(run: Path) -> SweepSpec:
     Raises:
         RunError: ``run`` is no run directory.
     """
-    if not (run / LEDGER_FILE).is_file() or not (run / SPEC_FILE).is_file():
-        raise RunError(
-            f"{run} is not a run directory; `python -m tune list` shows those below {RUNS}"
-        )
+    _check_run(run)
     path = run / SPEC_FILE
     return parse_spec(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
 
 
+def _check_run(run: Path) -> None:
+    if not (run / LEDGER_FILE).is_file() or not (run / SPEC_FILE).is_file():
+        raise RunError(
+            f"{run} is not a run directory; `python -m tune list` shows those below {RUNS}"
+        )
+
+
 def read_provenance(run: Path) -> dict[str, Any]:
-    """Read what is known of how a run came to be."""
+    """Read what is known of how a run came to be.
+
+    Raises:
+        RunError: ``run`` is no run directory.
+    """
+    _check_run(run)
     values: dict[str, Any] = json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8"))
     return values
 
