@@ -1,4 +1,4 @@
-"""Random flips, turns and mixtures of training pictures, a whole batch at once on its device."""
+"""Random changes of training pictures, a whole batch at once on its device."""
 
 import math
 
@@ -8,36 +8,43 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.config import Augmentation
+from models.config import TrainConfig
 
 MAX_DEGREES = 10.0
 """Largest angle of a turn, to either side (study A)."""
 
 
 def draw_transforms(
-    kind: Augmentation, count: int, image_shape: tuple[int, int], rng: np.random.Generator
+    config: TrainConfig, count: int, image_shape: tuple[int, int], rng: np.random.Generator
 ) -> Tensor | None:
-    """Draw a transform for each of ``count`` pictures.
+    """Draw a transform for each of ``count`` pictures, as ``config`` asks for.
 
     Returns:
-        (count, 2, 2) float32 matrices for `transform_pictures`, or None if ``kind`` is none.
+        (count, 2, 3) float32 matrices for `transform_pictures`, or None where nothing changes.
     """
-    if kind == "none":
+    signs, degrees = np.ones(count), np.zeros(count)
+    sizes, shifts = np.ones(count), np.zeros((2, count))
+    if config.augmentation != "none":
+        signs = np.where(rng.random(count) < 0.5, -1.0, 1.0)
+        # Drawn for `flip` too, so that the two flip the same pictures.
+        turns = rng.uniform(-MAX_DEGREES, MAX_DEGREES, count)
+        degrees = turns if config.augmentation == "flip_rotate" else degrees
+    if config.scale > 0:
+        sizes = rng.uniform(1 - config.scale, 1 + config.scale, count)
+    if config.shift > 0:
+        shifts = rng.uniform(-config.shift, config.shift, (2, count))
+    if config.augmentation == "none" and config.scale == config.shift == 0:
         return None
-    signs = np.where(rng.random(count) < 0.5, -1.0, 1.0)
-    degrees = rng.uniform(-MAX_DEGREES, MAX_DEGREES, count)
-    if kind == "flip":
-        degrees = np.zeros(count)
-    return torch.from_numpy(_matrices(signs, degrees, image_shape))
+    return torch.from_numpy(_matrices(signs, degrees, sizes, shifts, image_shape))
 
 
 def transform_pictures(pictures: Tensor, transforms: Tensor) -> Tensor:
-    """Flip and turn pictures by linear interpolation; beyond the border, the border goes on.
+    """Move the points of pictures by linear interpolation; beyond the border, the border goes on.
 
     Args:
         pictures: (n, 1, height, width) float.
-        transforms: (n, 2, 2) matrices from a place in the result to its place in the picture, in
-            (x, y) from -1 to 1.
+        transforms: (n, 2, 3) affine matrices from a place in the result to its place in the
+            picture, in (x, y, 1) with x and y from -1 to 1.
 
     Returns:
         (n, 1, height, width) float.
@@ -46,7 +53,7 @@ def transform_pictures(pictures: Tensor, transforms: Tensor) -> Tensor:
     places = _pixel_places(height, width, pictures.device)
     # x and y as planes of their own, from one matrix product: 0.4 ms for 64 pictures on a CPU with
     # grid_sample, where pairs (x, y) take 1.2 ms and affine_grid alone 0.9 ms.
-    planes = transforms.transpose(0, 1).reshape(2 * count, 2) @ places
+    planes = transforms.transpose(0, 1).reshape(2 * count, 3) @ places
     grid = planes.view(2, count, height, width).permute(1, 2, 3, 0)
     return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
@@ -60,17 +67,33 @@ def mix_pairs(values: Tensor, weight: float) -> Tensor:
 
 
 def _matrices(
-    signs: npt.NDArray[np.float64], degrees: npt.NDArray[np.float64], image_shape: tuple[int, int]
+    signs: npt.NDArray[np.float64],
+    degrees: npt.NDArray[np.float64],
+    sizes: npt.NDArray[np.float64],
+    shifts: npt.NDArray[np.float64],
+    image_shape: tuple[int, int],
 ) -> npt.NDArray[np.float32]:
-    """Return (n, 2, 2) matrices that turn, then flip where the sign is -1."""
+    """Return the (n, 2, 3) matrices of pictures that are changed in this order.
+
+    Args:
+        signs: (n,) -1 for a picture to be flipped, else 1.
+        degrees: (n,) angles of the turns, counter-clockwise.
+        sizes: (n,) how much larger a picture becomes, about its centre.
+        shifts: (2, n) moves to the right and downwards, in widths and heights of the picture.
+        image_shape: Height and width of a picture.
+    """
     aspect = image_shape[0] / image_shape[1]
     cos, sin = np.cos(degrees * math.pi / 180), np.sin(degrees * math.pi / 180)
-    rows = [[signs * cos, -signs * sin * aspect], [sin / aspect, cos]]
-    return np.moveaxis(np.array(rows, dtype=np.float32), -1, 0).copy()
+    # What leads back from the result: to undo the move first, the flip last.
+    turns = np.array([[signs * cos, -signs * sin * aspect], [sin / aspect, cos]]) / sizes
+    moves = -np.einsum("ijn,jn->in", turns, 2 * shifts)
+    matrices = np.concatenate((turns, moves[:, None]), axis=1)
+    return np.moveaxis(matrices, -1, 0).astype(np.float32, order="C")
 
 
 def _pixel_places(height: int, width: int, device: torch.device) -> Tensor:
-    """Return (2, height·width) pixel centres, x then y from -1 to 1, row by row."""
+    """Return (3, height·width) pixel centres: x and y from -1 to 1, row by row, then 1."""
     x = (torch.arange(width, device=device) * 2 + 1) / width - 1
     y = (torch.arange(height, device=device) * 2 + 1) / height - 1
-    return torch.stack((x.repeat(height), y.repeat_interleave(width)))
+    x, y = x.repeat(height), y.repeat_interleave(width)
+    return torch.stack((x, y, torch.ones_like(x)))

@@ -38,14 +38,21 @@ RULES: dict[str, Rule] = {
     "lr_schedule": Choice(get_args(Schedule)),
     "epochs": Whole(1, 1_000_000),
     "augmentation": Choice(get_args(Augmentation)),
+    "shift": Number(0, 0.5),
+    "scale": Number(0, 0.5),
     "mixup": Number(0, 10),
     "label_smoothing": Number(0, 1, open_high=True),
     "soft_labels": Flag(),
+    "test_time_flip": Flag(),
     "precision": Choice(get_args(Precision)),
     "seed": Whole(0, 2**63 - 1),
     "fold": Whole(0, 999),
 }
 """Every hyperparameter of `TrainConfig`, with what its value must be."""
+
+LATER: dict[str, Any] = {"shift": 0.0, "scale": 0.0, "test_time_flip": False}
+"""Hyperparameters that came after the first ids, with the value of all trainings before them: left
+out of an id where they have it, so that ids stay. None is left out of every id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +101,25 @@ class TrainConfig:
     """Passes over the training split."""
     augmentation: Augmentation = "flip_rotate"
     """Change of the training pictures: each flipped with probability 0.5; and each turned by an
-    angle drawn from -10 to 10 degrees."""
+    angle drawn from -10 to 10 degrees (study A)."""
+    shift: float = 0.0
+    """Largest move of a training picture to each side, as a share of its width and height; drawn
+    evenly (Simonyan & Zisserman 2015, "VGG", section 3.1, move theirs by cropping)."""
+    scale: float = 0.0
+    """Largest change of a training picture's size, as a share of it; drawn evenly (the same,
+    "scale jittering")."""
     mixup: float = 0.0
     """Both parameters of the Beta distribution that mixes pairs of pictures and their labels
     (Zhang et al. 2018, "mixup", eq. 2); 0 mixes none."""
     label_smoothing: float = 0.0
-    """Share of a label's weight that is spread evenly over all classes."""
+    """Share of a label's weight that is spread evenly over all classes (Szegedy et al. 2016,
+    "Rethinking the Inception architecture", section 7)."""
     soft_labels: bool = False
-    """Train on the distribution of votes instead of the one label."""
+    """Train on the distribution of votes instead of the one label (the cross-entropy loss of
+    Barsoum et al. 2016, "Crowd-sourced label distribution")."""
+    test_time_flip: bool = False
+    """Predict the mean of the class probabilities of a picture and of its mirror image (Krizhevsky
+    et al. 2012, "AlexNet", section 4.1)."""
     precision: Precision = "float32"
     """``bf16``: autocast to bfloat16, with weights in float32."""
     seed: int = 0
@@ -177,10 +195,10 @@ class TrainConfig:
 
     @property
     def _deciding(self) -> dict[str, Any]:
-        # None is left out, so that a hyperparameter added later with that default keeps all ids.
-        return {
-            k: v for k, v in self.to_dict().items() if k != "epochs" or self.schedule_needs_epochs
-        }
+        values = {k: v for k, v in self.to_dict().items() if LATER.get(k) != v}
+        if not self.schedule_needs_epochs:
+            del values["epochs"]
+        return values
 
     def _refuse(self, name: str, value: Any) -> NoReturn:
         known = self._family.defaults

@@ -19,7 +19,7 @@ class Batch:
     rows: Tensor
     """(b,) rows of the dataset."""
     transforms: Tensor | None
-    """(b, 2, 2) flips and turns, or None."""
+    """(b, 2, 3) matrices that change the pictures, or None."""
     mix: float
     """Weight of each picture against its partner in mixup, 0.5 to 1; 1 mixes nothing."""
 
@@ -41,7 +41,7 @@ class EpochPlan:
         rng = np.random.default_rng([config.seed, epoch])
         # Drawn on the CPU whatever the device, so that every machine trains in the same order.
         order = torch.from_numpy(rng.permutation(len(rows))[: used(len(rows), config.batch_size)])
-        transforms = draw_transforms(config.augmentation, len(order), image_shape, rng)
+        transforms = draw_transforms(config, len(order), image_shape, rng)
         mixes = np.ones(steps(len(rows), config.batch_size))
         if config.mixup > 0:
             mixes = rng.beta(config.mixup, config.mixup, len(mixes))

@@ -127,7 +127,7 @@ class _Loop:
         with _seeded(seed_of(self.config, self.epoch + 1), self.data.device):
             values = self._train()
         trained = time.perf_counter()
-        logits = predict_logits(self.model, self.data, self.val_rows, self.config.precision)
+        logits = predict_logits(self.model, self.data, self.val_rows, self.config)
         measured = evaluate(logits, self.data.labels[self.val_rows])
         values |= {f"val_{name}": value for name, value in measured.items()}
         self.epoch += 1

@@ -1,10 +1,12 @@
 """Predictions of a trained network on pictures of a dataset, and how good they are."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.config import Precision
+from models.config import Precision, TrainConfig
 from models.data import DeviceDataset
 from models.metrics import classification_metrics, confusion_matrix
 
@@ -15,29 +17,41 @@ GPU_BATCH_SIZE = 1024
 
 
 def predict_logits(
-    model: nn.Module, data: DeviceDataset, rows: Tensor, precision: Precision = "float32"
+    model: nn.Module, data: DeviceDataset, rows: Tensor, config: TrainConfig
 ) -> Tensor:
-    """Return the (m, classes) float32 logits of ``rows``, on the device.
+    """Return the (m, classes) float32 logits of ``rows``, on the device, as ``config`` predicts.
 
     The model is left in the mode, training or evaluation, in which it came.
     """
     training = model.training
     batch_size = CPU_BATCH_SIZE if data.device.type == "cpu" else GPU_BATCH_SIZE
     model.eval()
-    with torch.inference_mode(), autocast(data.device, precision):
+    with torch.inference_mode(), autocast(data.device, config.precision):
         parts = [
-            model(data.normalise(data.pictures(part))).float()
+            forward(model, data.normalise(data.pictures(part)), flip=config.test_time_flip)
             for part in torch.split(rows, batch_size)
         ]
     model.train(training)
     return torch.cat(parts)
 
 
+def forward(model: nn.Module, pictures: Tensor, *, flip: bool) -> Tensor:
+    """Return the (b, classes) float32 logits of (b, 1, height, width) normalised pictures.
+
+    With ``flip``, those whose softmax is the mean of a picture's and its mirror image's.
+    """
+    logits: Tensor = model(pictures).float()
+    if not flip:
+        return logits
+    mirrored: Tensor = model(pictures.flip(3)).float()
+    return logits.log_softmax(dim=1).logaddexp(mirrored.log_softmax(dim=1)) - math.log(2)
+
+
 def predict_probabilities(
-    model: nn.Module, data: DeviceDataset, rows: Tensor, precision: Precision = "float32"
+    model: nn.Module, data: DeviceDataset, rows: Tensor, config: TrainConfig
 ) -> Tensor:
     """Return the (m, classes) float32 class probabilities of ``rows``, on the device."""
-    return predict_logits(model, data, rows, precision).softmax(dim=1)
+    return predict_logits(model, data, rows, config).softmax(dim=1)
 
 
 def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -10,10 +10,12 @@ from models.augment import (
     mix_pairs,
     transform_pictures,
 )
+from models.config import TrainConfig
 
 
-def _turned(picture, degrees, sign=1.0):
-    matrix = _matrices(np.array([sign]), np.array([degrees]), picture.shape)
+def _turned(picture, degrees, sign=1.0, size=1.0, shift=(0.0, 0.0)):
+    one = [np.array([value]) for value in (sign, degrees, size)]
+    matrix = _matrices(*one, np.array(shift)[:, None], picture.shape)
     return transform_pictures(
         torch.from_numpy(picture)[None, None], torch.from_numpy(matrix)
     ).numpy()[0, 0]
@@ -39,16 +41,44 @@ def test_a_turn_is_that_of_pillow_inside_the_picture(shape):
     assert np.allclose(_turned(picture, 8.0)[inside], np.asarray(turned)[inside], atol=0.1)
 
 
+def test_a_shift_moves_right_and_down_by_its_share_of_the_picture():
+    picture = _smooth_picture(20, 40)
+    moved = _turned(picture, 0.0, shift=(0.1, 0.25))
+    assert np.allclose(moved[5:, 4:], picture[:-5, :-4], atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [0.8, 1.25])
+def test_a_change_of_size_is_that_of_pillow(size):
+    picture = _smooth_picture(40, 56)
+    height, width = picture.shape
+    # What Pillow's affine transform maps a place in the result to, in pixels.
+    matrix = (1 / size, 0, width / 2 * (1 - 1 / size), 0, 1 / size, height / 2 * (1 - 1 / size))
+    resized = Image.fromarray(picture).transform(
+        (width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+    )
+    inside = (slice(8, -8), slice(8, -8))
+    assert np.allclose(
+        _turned(picture, 0.0, size=size)[inside], np.asarray(resized)[inside], atol=0.1
+    )
+
+
+def test_a_picture_is_turned_before_it_is_moved():
+    picture = _smooth_picture(48, 48)
+    turned = _turned(picture, 8.0, size=1.1)
+    moved = _turned(picture, 8.0, size=1.1, shift=(0.125, 0.0))
+    assert np.allclose(moved[8:-8, 14:-8], turned[8:-8, 8:-14], atol=1.5)
+
+
 def test_beyond_the_border_the_border_goes_on():
     assert np.allclose(_turned(np.full((48, 48), 99.0, dtype=np.float32), 10.0), 99.0, atol=1e-3)
 
 
 def test_half_the_pictures_are_flipped_and_all_turned_to_either_side():
     rng = np.random.default_rng(0)
-    transforms = draw_transforms("flip_rotate", 4000, (48, 48), rng).numpy()
+    transforms = draw_transforms(TrainConfig(), 4000, (48, 48), rng).numpy()
     degrees = np.degrees(np.arctan2(transforms[:, 1, 0], transforms[:, 1, 1]))
     # Three standard errors of 4,000 draws.
-    assert np.mean(np.linalg.det(transforms) < 0) == pytest.approx(0.5, abs=0.024)
+    assert np.mean(np.linalg.det(transforms[:, :, :2]) < 0) == pytest.approx(0.5, abs=0.024)
     assert np.abs(degrees).max() <= MAX_DEGREES + 1e-3
     assert degrees.mean() == pytest.approx(0, abs=0.28)
     assert degrees.std() == pytest.approx(2 * MAX_DEGREES / 12**0.5, rel=0.05)
@@ -56,9 +86,24 @@ def test_half_the_pictures_are_flipped_and_all_turned_to_either_side():
 
 def test_flip_turns_nothing_and_none_draws_nothing():
     rng = np.random.default_rng(0)
-    transforms = draw_transforms("flip", 100, (48, 48), rng)
-    assert torch.equal(transforms.abs(), torch.eye(2).expand(100, 2, 2))
-    assert draw_transforms("none", 100, (48, 48), rng) is None
+    transforms = draw_transforms(TrainConfig(augmentation="flip"), 100, (48, 48), rng)
+    assert torch.equal(transforms.abs(), torch.eye(2, 3).expand(100, 2, 3))
+    assert draw_transforms(TrainConfig(augmentation="none"), 100, (48, 48), rng) is None
+
+
+def test_shifts_and_sizes_fill_their_ranges_and_leave_the_turns_as_they_were():
+    config = TrainConfig(shift=0.1, scale=0.2)
+    plain, both = (
+        draw_transforms(c, 4000, (48, 48), np.random.default_rng(0)).numpy()
+        for c in (TrainConfig(), config)
+    )
+    sizes = np.abs(np.linalg.det(both[:, :, :2])) ** -0.5
+    assert (sizes.min(), sizes.max()) == pytest.approx((0.8, 1.2), abs=0.002)
+    assert sizes.std() == pytest.approx(0.4 / 12**0.5, rel=0.05)
+    moves = -np.linalg.solve(both[:, :, :2], both[:, :, 2:])[:, :, 0] / 2
+    assert (moves.min(), moves.max()) == pytest.approx((-0.1, 0.1), abs=0.002)
+    assert abs(np.corrcoef(moves.T)[0, 1]) < 0.05
+    assert np.allclose(both[:, :, :2] * sizes[:, None, None], plain[:, :, :2], atol=1e-5)
 
 
 def test_mixing_weighs_a_picture_and_its_partner():

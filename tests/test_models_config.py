@@ -88,6 +88,7 @@ def test_any_other_hyperparameter_makes_another_configuration(name):
     other |= {"lr_schedule": "cosine", "augmentation": "none", "soft_labels": True}
     other |= {"precision": "bf16", "dropout": 0.25, "label_smoothing": 0.1, "mixup": 0.2}
     other |= {"learning_rate": 0.01, "weight_decay": 0.1}
+    other |= {"shift": 0.1, "scale": 0.1, "test_time_flip": True}
     changed = TrainConfig.create({name: other.get(name, 7)})
     assert changed.configuration_id != TrainConfig().configuration_id
 

@@ -131,7 +131,7 @@ def test_weights_are_a_copy_that_predicts_as_the_network_did(data):
     next(results)
     model = build_model(PLAIN, classes=data.classes, image_shape=data.image_shape)
     model.load_state_dict(weights)
-    again = predict_probabilities(model, data, data.rows("val"))
+    again = predict_probabilities(model, data, data.rows("val"), PLAIN)
     # Channels first here, channels last in training: sums may run in another order.
     assert np.allclose(again.numpy(), first.probabilities, atol=1e-5)
 

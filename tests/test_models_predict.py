@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -5,7 +7,13 @@ from torch.nn import functional
 from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
-from models.predict import CPU_BATCH_SIZE, evaluate, predict_logits, predict_probabilities
+from models.predict import (
+    CPU_BATCH_SIZE,
+    evaluate,
+    forward,
+    predict_logits,
+    predict_probabilities,
+)
 from tests.picture_factory import make_dataset
 
 
@@ -14,16 +22,20 @@ def data():
     return DeviceDataset.create(make_dataset(train=2 * CPU_BATCH_SIZE, val=8))
 
 
+CONFIG = TrainConfig(family="plain", channels=2)
+
+
 @pytest.fixture
 def model(data):
-    config = TrainConfig(family="plain", channels=2)
-    return build_model(config, classes=data.classes, image_shape=data.image_shape)
+    return build_model(CONFIG, classes=data.classes, image_shape=data.image_shape)
 
 
 def test_probabilities_do_not_depend_on_the_pictures_beside(model, data):
     rows = data.rows("train")
-    together = predict_probabilities(model, data, rows)
-    apart = torch.cat([predict_probabilities(model, data, row) for row in rows[:3].split(1)])
+    together = predict_probabilities(model, data, rows, CONFIG)
+    apart = torch.cat(
+        [predict_probabilities(model, data, row, CONFIG) for row in rows[:3].split(1)]
+    )
     assert together.shape == (2 * CPU_BATCH_SIZE, 3)
     assert torch.allclose(together.sum(dim=1), torch.ones(2 * CPU_BATCH_SIZE))
     # Matrix products of other sizes may sum in another order.
@@ -32,18 +44,32 @@ def test_probabilities_do_not_depend_on_the_pictures_beside(model, data):
 
 def test_predicting_changes_nothing_in_the_model(model, data):
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    predict_logits(model, data, data.rows("val"))
+    predict_logits(model, data, data.rows("val"), CONFIG)
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
 def test_bf16_predicts_the_same_within_its_precision(model, data):
     rows = data.rows("val")
-    exact, coarse = (predict_probabilities(model, data, rows, p) for p in ("float32", "bf16"))
+    exact, coarse = (
+        predict_probabilities(model, data, rows, replace(CONFIG, precision=precision))
+        for precision in ("float32", "bf16")
+    )
     assert coarse.dtype == torch.float32
     assert not torch.equal(exact, coarse)
     # bfloat16 keeps 8 bits: 0.4 % a value, over six layers.
     assert torch.allclose(exact, coarse, atol=0.03)
+
+
+def test_a_flip_predicts_the_mean_of_picture_and_mirror_image(model, data):
+    pictures = data.normalise(data.pictures(data.rows("val")))
+    model.eval()
+    with torch.inference_mode():
+        plain, mirrored = (forward(model, p, flip=False) for p in (pictures, pictures.flip(3)))
+        both = forward(model, pictures, flip=True)
+    mean = (plain.softmax(dim=1) + mirrored.softmax(dim=1)) / 2
+    assert torch.allclose(both.softmax(dim=1), mean, atol=1e-6)
+    assert not torch.allclose(both.softmax(dim=1), plain.softmax(dim=1), atol=1e-4)
 
 
 def test_evaluation_is_cross_entropy_and_metrics():

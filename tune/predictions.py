@@ -71,7 +71,7 @@ def predict_from_best(run: Path, trial_id: str, dataset: ImageDataset, split: st
     model = build_model(config, classes=data.classes, image_shape=data.image_shape)
     model.load_state_dict(best["weights"])
     rows = data.rows(split, config.fold)
-    probabilities = predict_probabilities(model, data, rows).numpy()
+    probabilities = predict_probabilities(model, data, rows, config).numpy()
     write_predictions(
         run,
         trial_id,
