@@ -7,19 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
-from analysis.hyperparameters import is_wide
+from analysis.distributions import distribution, plain
 from analysis.ledger import times
 from analysis.run_data import RunData
 from tune.schema import Status
@@ -73,24 +67,6 @@ def export(run: RunData, out: Path) -> int:
     finally:
         optuna.logging.set_verbosity(verbosity)
     return len(run.trials)
-
-
-def distribution(values: "pd.Series[Any]") -> BaseDistribution:
-    """Return the range that the ``values`` of a hyperparameter span, or all of them if words."""
-    known = values.dropna()
-    numeric = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
-    if not numeric:
-        return CategoricalDistribution(sorted(map(plain, known.unique())))
-    if pd.api.types.is_integer_dtype(known):
-        return IntDistribution(int(known.min()), int(known.max()))
-    return FloatDistribution(float(known.min()), float(known.max()), log=is_wide(known))
-
-
-def plain(value: Any) -> Any:
-    """Return a value as Python's own type; numpy's and pandas' missing ones become None."""
-    if pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _study_facts(run: RunData) -> dict[str, Any]:

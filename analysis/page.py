@@ -23,6 +23,8 @@ from analysis.tables.render import FORMATS, SUFFIXES
 from analysis.tables.table import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
+CHARTS_JS = [f"charts/{part}.js" for part in ("drawing", "view", "panel", "parallel", "page")]
+"""The scripts that draw the charts, each on top of those before it."""
 PAGE_FILE = "report.html"
 PARTS = (PAGE_FILE, "tables", "figures")
 LARGEST_SVG = 150_000
@@ -154,12 +156,15 @@ def to_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"embed": embed, "json": _json, "rows": _rows, "words": _words}
-    parts = {"css": "page.css", "tables_js": "tables.js", "charts_js": "charts.js"}
+    parts = {"css": ["page.css"], "tables_js": ["tables.js"], "charts_js": CHARTS_JS}
     return environment.get_template("page.html.j2").render(
         page=page,
         constants=_constants(page),
         rows_at_once=ROWS_AT_ONCE,
-        **{name: Markup((TEMPLATES / file).read_text("utf-8")) for name, file in parts.items()},
+        **{
+            name: Markup("\n".join((TEMPLATES / file).read_text("utf-8") for file in files))
+            for name, files in parts.items()
+        },
     )
 
 
@@ -203,7 +208,7 @@ def _json(value: Any) -> Markup:
 
 
 def _constants(page: Page) -> dict[str, Any]:
-    """Return what charts.js must know besides the charts."""
+    """Return what the scripts of the charts must know besides the charts."""
     stops = mpl.colormaps[COLOUR_MAP](np.linspace(0, 1, COLOUR_STOPS))
     return {
         "theme": THEME,

@@ -1,4 +1,4 @@
-"""What a chart shows, apart from how it is drawn (plot.py: on paper, charts.js: on a page)."""
+"""What a chart shows, apart from how it is drawn (plot.py: on paper, templates/charts: a page)."""
 
 import base64
 from collections.abc import Mapping, Sequence

@@ -4,12 +4,12 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import optuna
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 
-from analysis.hyperparameters import is_wide, searched
+from analysis.distributions import distribution, plain
+from analysis.hyperparameters import searched
 from analysis.run_data import RunData
 from analysis.statistics.effects import FAIR_SEARCHERS
 from analysis.statistics.estimate import NotKnownError
@@ -85,31 +85,16 @@ def _study(table: pd.DataFrame, means: "pd.Series[float]") -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     optuna.logging.set_verbosity(verbosity)
-    distributions = {name: _distribution(table[name]) for name in map(str, table)}
+    distributions = {name: distribution(table[name]) for name in map(str, table)}
     study.add_trials(
         optuna.trial.create_trial(
-            params={name: _plain(row[name]) for name in distributions},
+            params={name: plain(row[name]) for name in distributions},
             distributions=distributions,
             value=value,
         )
         for value, (_, row) in zip(means.loc[table.index].tolist(), table.iterrows(), strict=True)
     )
     return study
-
-
-def _distribution(values: "pd.Series[Any]") -> optuna.distributions.BaseDistribution:
-    """Return the range that values of a hyperparameter span, on a log scale where that is wide."""
-    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    if not numeric:
-        return optuna.distributions.CategoricalDistribution(sorted(map(_plain, values.unique())))
-    if pd.api.types.is_integer_dtype(values):
-        return optuna.distributions.IntDistribution(int(values.min()), int(values.max()))
-    low, high = float(values.min()), float(values.max())
-    return optuna.distributions.FloatDistribution(low, high, log=is_wide(values))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _ped_anova() -> optuna.importance.PedAnovaImportanceEvaluator:
