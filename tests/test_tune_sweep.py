@@ -110,6 +110,20 @@ def test_any_prefix_of_a_ledger_can_be_read_and_finished(searcher):
         assert {trial.status for trial in again.trials.values()} <= FINISHED
 
 
+def test_a_sweep_cut_while_it_proposes_its_finalists_is_not_finished():
+    spec = small_spec(replicates=3, finalists=2)
+    sweep, ledger = new_sweep(spec)
+    play(sweep)
+    chosen = [event["event"] for event in ledger].index("finalists_chosen")
+    for length in range(chosen + 1, chosen + 5):
+        again, _ = new_sweep(spec, ledger[:length])
+        assert not again.finished
+        assert again.expected == len(sweep.trials)
+        play(again)
+        assert list(again.trials) == list(sweep.trials)
+        assert again.finished
+
+
 def test_finalists_get_their_other_replicates_trained_whole():
     spec = small_spec(replicates=3, finalists=2)
     sweep, _ = new_sweep(spec)

@@ -65,13 +65,14 @@ class SweepState:
     @property
     def finished(self) -> bool:
         """True if every trial that the sweep will ever have has ended."""
-        return self._finalists is not None and not self._unfinished | self._lost
+        left = self._unfinished | self._lost
+        return self._finalists is not None and not left and not self._replicates_left()
 
     @property
     def expected(self) -> int | None:
         """How many trials the sweep will have, as far as can be known."""
         if self._finalists is not None:
-            return len(self.trials)
+            return len(self.trials) + len(self._replicates_left())
         size = self._searcher.size
         if size is None:
             return None
@@ -113,6 +114,17 @@ class SweepState:
         configurations = {self.trials[one].configuration_id for one in self._finalists or ()}
         finalists = (t for t in self.trials.values() if t.configuration_id in configurations)
         return {trial.id for trial in (*best, *finalists)}
+
+    def _replicates_left(self) -> list[tuple[int, Trial]]:
+        """Return which replicates of which finalists are still to be proposed, in their order."""
+        proposed = {(trial.configuration_id, trial.replicate) for trial in self.trials.values()}
+        finalists = [self.trials[one] for one in self._finalists or ()]
+        return [
+            (replicate, trial)
+            for replicate in range(1, self.spec.replicates)
+            for trial in finalists
+            if (trial.configuration_id, replicate) not in proposed
+        ]
 
     @property
     def seconds(self) -> float:

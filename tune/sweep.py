@@ -231,12 +231,9 @@ class Sweep(SweepState):
             ]
             chosen = whole if self.spec.scheduler.name == "none" else whole[: self.spec.finalists]
             self._commit({"event": "finalists_chosen", "trials": [trial.id for trial in chosen]})
-        for replicate in range(1, self.spec.replicates):
-            for trial_id in self._finalists or ():
-                first = self.trials[trial_id].config
-                config = self.spec.config(first, seed=self.spec.seed + replicate)
-                if config.trial_id(self._fingerprint) not in self.trials:
-                    self._propose_trial(config, "finalist", replicate, {})
+        for replicate, first in self._replicates_left():
+            config = self.spec.config(first.config, seed=self.spec.seed + replicate)
+            self._propose_trial(config, "finalist", replicate, {})
 
     def _propose_trial(
         self, config: Any, phase: str, replicate: int, extra: Mapping[str, Any]
