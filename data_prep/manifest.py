@@ -10,6 +10,8 @@ MANIFEST_FILE = "manifest.json"
 IMAGES_FILE = "images.parquet"
 REJECTED_FILE = "rejected.csv"
 SCHEMA_VERSION = 1
+FOLDS = 10
+"""Folds that the file of every dataset holds."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Reads a prepared dataset into memory."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.manifest import IMAGES_FILE, DatasetManifest
+from data_prep.folds import folds_of
+from data_prep.manifest import FOLDS, IMAGES_FILE, DatasetManifest
 
 SPLITS = ("train", "val", "test")
+NO_GROUPS = frozenset({"image_id", "split", "content_hash"})
+"""Text columns whose values are no groups of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,9 +35,23 @@ class ImageDataset:
     """(n,) 0 to 9 over train and val, -1 in test."""
     soft_labels: npt.NDArray[np.float32] | None
     """(n, classes) label distribution from the votes, or None where the source has no votes."""
+    duplicate_groups: npt.NDArray[np.int64] | None = None
+    """(n,) duplicate group of each picture, or None where nobody has looked for duplicates."""
+    columns: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
+    """Name → (n,) texts by which pictures can be grouped: the user's columns (gender, age, …),
+    ``label`` and ``source``; empty where nothing is known of a picture."""
+    place: str = ""
+    """Directory or URL that it was read from; empty where it was made in memory."""
 
-    def rows(self, split: str, fold: int | None = None) -> npt.NDArray[np.int64]:
+    def rows(
+        self, split: str, fold: int | None = None, folds: int | None = None
+    ) -> npt.NDArray[np.int64]:
         """Return the row numbers of a split; with ``fold``, that fold is val and the rest train.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+            fold: Counted from 0, and on through the folds of each further repeat.
+            folds: How many there are in a repeat; None for the ten that the file holds.
 
         Raises:
             ValueError: The split or the fold does not exist.
@@ -42,10 +60,18 @@ class ImageDataset:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, but got {split!r}")
         if fold is None or split == "test":
             return np.flatnonzero(self.splits == split)
-        if fold not in set(self.folds[self.folds >= 0].tolist()):
-            raise ValueError(f"fold must be one of 0…{self.folds.max()}, but got {fold}")
-        inside = self.folds == fold
-        return np.flatnonzero(inside if split == "val" else (self.folds >= 0) & ~inside)
+        if fold < 0:
+            raise ValueError(f"fold must be one of 0, 1, …, but got {fold}")
+        repeat, number = divmod(fold, folds or FOLDS)
+        of = folds_of(self, folds or FOLDS, repeat)
+        if number not in set(of[of >= 0].tolist()):
+            raise ValueError(f"fold must be one of 0…{of.max()}, but got {fold}")
+        inside = of == number
+        return np.flatnonzero(inside if split == "val" else (of >= 0) & ~inside)
+
+    def joined(self, columns: Mapping[str, pa.Array]) -> "ImageDataset":
+        """Return the dataset with further text columns, which replace those of the same name."""
+        return replace(self, columns={**self.columns, **_texts(columns)})
 
 
 def read_dataset(directory: Path) -> ImageDataset:
@@ -75,7 +101,22 @@ def read_dataset(directory: Path) -> ImageDataset:
         splits=column("split").astype(str),
         folds=table["fold"].fill_null(-1).to_numpy().astype(np.int64),
         soft_labels=soft_labels,
+        duplicate_groups=column("duplicate_group").astype(np.int64),
+        columns=_texts(
+            {
+                name: table[name]
+                for name in table.column_names
+                if pa.types.is_string(table.schema.field(name).type) and name not in NO_GROUPS
+            }
+        ),
     )
+
+
+def _texts(columns: Mapping[str, pa.Array]) -> dict[str, npt.NDArray[np.str_]]:
+    return {
+        name: np.array(cells.fill_null("").to_pylist(), dtype=str)
+        for name, cells in columns.items()
+    }
 
 
 def _pixels(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:

@@ -26,8 +26,9 @@ class Rejection:
 class Rejections:
     """Collects what is left out; the first bad row ends the work unless bad rows are skipped."""
 
-    def __init__(self, *, skip_bad: bool = False) -> None:
+    def __init__(self, *, skip_bad: bool = False, may_skip: bool = True) -> None:
         self._skip_bad = skip_bad
+        self._may_skip = may_skip
         self._rows: list[Rejection] = []
 
     def refuse(
@@ -40,7 +41,8 @@ class Rejections:
         """
         if not self._skip_bad:
             place = file if row is None else f"{file}, row {row} (line {row + 2})"
-            raise BadInputError(f"{place}: {reason}; {way_out}, or leave it out with --skip-bad")
+            skip = ", or leave it out with --skip-bad" if self._may_skip else ""
+            raise BadInputError(f"{place}: {reason}; {way_out}{skip}")
         self._rows.append(Rejection(image_id, file, row, reason))
 
     def leave_out(self, rejections: Iterable[Rejection]) -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
+from data_prep.manifest import FOLDS
+
 SplitMethod = Literal["grouped", "random"]
 SPLIT_METHODS: tuple[str, ...] = get_args(SplitMethod)
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
-FOLDS = 10
 MIN_PER_CLASS = 20
 """Pictures that each class must have, so that every split and fold gets some."""
 

@@ -4,10 +4,22 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NoReturn, Self, get_args
 
+from models.groups import Columns, Digest, Factors
 from models.registry import FAMILIES, Family
-from models.rules import Choice, Flag, Number, Rule, Whole, nearest
+from models.rules import (
+    Choice,
+    Flag,
+    Number,
+    Rule,
+    Whole,
+    Word,
+    WordOrFile,
+    nearest,
+    pinned_hash,
+)
 
 Activation = Literal["relu", "leaky_relu"]
 Optimizer = Literal["adam", "adamw", "sgd"]
@@ -16,6 +28,7 @@ Augmentation = Literal["none", "flip", "flip_rotate"]
 Precision = Literal["float32", "bf16"]
 
 NETWORK_RULES: dict[str, Rule] = {
+    "architecture": Word("the name of a torchvision classification model, such as resnet18"),
     "kernel_size": Whole(1, 11),
     "blocks": Whole(1, 64),
     "channels": Whole(1, 1024),
@@ -25,6 +38,8 @@ NETWORK_RULES: dict[str, Rule] = {
     "pool_size": Whole(1, 64),
     "dropout": Number(0, 1, open_high=True),
     "activation": Choice(get_args(Activation)),
+    "pretrained": WordOrFile(("none", "imagenet")),
+    "frozen_stages": Whole(0, 8),
 }
 """Hyperparameters that shape the network; each family uses some of them."""
 
@@ -32,6 +47,7 @@ RULES: dict[str, Rule] = {
     "family": Choice(tuple(FAMILIES)),
     **NETWORK_RULES,
     "learning_rate": Number(0, 10, open_low=True),
+    "head_learning_rate": Number(0, 10, open_low=True),
     "weight_decay": Number(0, 1),
     "batch_size": Whole(2, 65536),
     "optimizer": Choice(get_args(Optimizer)),
@@ -44,9 +60,15 @@ RULES: dict[str, Rule] = {
     "label_smoothing": Number(0, 1, open_high=True),
     "soft_labels": Flag(),
     "test_time_flip": Flag(),
+    "oversample": Factors(2, 1000, whole=True),
+    "sample_weights": Factors(0, 1000),
+    "balance": Columns(),
+    "groups": Digest(),
+    "initial": Digest(),
     "precision": Choice(get_args(Precision)),
     "seed": Whole(0, 2**63 - 1),
-    "fold": Whole(0, 999),
+    "fold": Whole(0, 99_999),
+    "folds": Whole(2, 1000),
 }
 """Every hyperparameter of `TrainConfig`, with what its value must be."""
 
@@ -68,6 +90,8 @@ class TrainConfig:
 
     family: str = "resnet"
     """Network family, a name in `FAMILIES`."""
+    architecture: str | None = None
+    """Torchvision's name of a classification model."""
     kernel_size: int | None = None
     """Side of the convolution kernels, in pixels."""
     blocks: int | None = None
@@ -86,9 +110,16 @@ class TrainConfig:
     """Probability with which a feature before a linear layer is zeroed in training."""
     activation: Activation | None = None
     """Non-linearity after each batch norm and hidden linear layer."""
+    pretrained: str | None = None
+    """First weights: ``none`` (random), ``imagenet`` (torchvision's best, downloaded), or a file of
+    such weights, which is then kept as its path and content hash; the hash alone identifies."""
+    frozen_stages: int | None = None
+    """First stages that keep their weights; a stage ends where the picture gets smaller."""
 
     learning_rate: float = 0.001
     """Learning rate; the peak where a schedule changes it."""
+    head_learning_rate: float | None = None
+    """Learning rate of the network's head, at the peak as well; None for that of the rest."""
     weight_decay: float = 0.0001
     """L2 penalty of ``adam`` and ``sgd``; decoupled decay of ``adamw``."""
     batch_size: int = 64
@@ -120,12 +151,29 @@ class TrainConfig:
     test_time_flip: bool = False
     """Predict the mean of the class probabilities of a picture and of its mirror image (Krizhevsky
     et al. 2012, "AlexNet", section 4.1)."""
+    oversample: str | None = None
+    """Groups whose training pictures come several times in an epoch, as ``age=child:4``; of two
+    groups that a picture is in, the product counts (study A's mitigation)."""
+    sample_weights: str | None = None
+    """Groups whose training pictures count more or less in the loss, written alike; scaled so that
+    the mean of all is 1 (Kamiran & Calders 2012, "Data preprocessing techniques for classification
+    without discrimination", Reweighing)."""
+    balance: str | None = None
+    """Column whose groups have equal shares of every batch, or several columns; pictures of which
+    it says nothing are a group (Shen et al. 2016, "Relay backpropagation", class-aware sampling, of
+    groups)."""
+    groups: str | None = None
+    """Hash of the CSV in the run directory whose columns were joined to the dataset's."""
+    initial: str | None = None
+    """Hash of the checkpoint in the run directory whose weights are the first ones."""
     precision: Precision = "float32"
     """``bf16``: autocast to bfloat16, with weights in float32."""
     seed: int = 0
     """Seed of the first weights, the order of the pictures, augmentation and dropout."""
     fold: int | None = None
     """Fold that validates while the others train; None for the dataset's own split."""
+    folds: int | None = None
+    """Folds in a repeat, through which ``fold`` counts on; None for the ten of the dataset."""
 
     def __post_init__(self) -> None:
         _set(self, "family", RULES["family"].check("family", self.family))
@@ -169,7 +217,7 @@ class TrainConfig:
         """Short name of the network; the study's own, as ``B16_N8_FC2_K5_AP20``, for a resnet."""
         family, values = self._family, self.network
         marks = (
-            f"_{letters}{values[name]}"
+            f"_{letters}{_shown(values[name])}"
             for name, letters in family.marks.items()
             if values[name] != family.defaults[name]
         )
@@ -183,7 +231,8 @@ class TrainConfig:
     @property
     def configuration_id(self) -> str:
         """Hash of the configuration: all but seed and fold, and epochs only where they matter."""
-        return _hash({k: v for k, v in self._deciding.items() if k not in ("seed", "fold")})
+        apart = ("seed", "fold", "folds")
+        return _hash({k: v for k, v in self._deciding.items() if k not in apart})
 
     def trial_id(self, fingerprint: str) -> str:
         """Hash of all that decides a trial's result, on the dataset with this ``fingerprint``."""
@@ -198,6 +247,8 @@ class TrainConfig:
         values = {k: v for k, v in self.to_dict().items() if LATER.get(k) != v}
         if not self.schedule_needs_epochs:
             del values["epochs"]
+        if self.pretrained is not None:
+            values["pretrained"] = pinned_hash(self.pretrained) or self.pretrained
         return values
 
     def _refuse(self, name: str, value: Any) -> NoReturn:
@@ -208,11 +259,18 @@ class TrainConfig:
         )
 
 
-_OPTIONAL = frozenset({*NETWORK_RULES, "fold"})
+_GROUPED = ("oversample", "sample_weights", "balance", "groups", "initial")
+_OPTIONAL = frozenset({*NETWORK_RULES, "head_learning_rate", *_GROUPED, "fold", "folds"})
 
 
 def _set(config: TrainConfig, name: str, value: Any) -> None:
     object.__setattr__(config, name, value)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a short name bears it: a file without its folder, suffix and hash."""
+    is_file = isinstance(value, str) and pinned_hash(value) is not None
+    return Path(value.rpartition("#")[0]).stem if is_file else str(value)
 
 
 def _hash(values: Mapping[str, Any]) -> str:

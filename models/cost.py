@@ -17,10 +17,12 @@ class TrainingCost:
     """What training one configuration takes."""
 
     parameters: int
+    """Those that are trained."""
     flop_per_picture: int
     """Floating-point operations of one picture's forward pass."""
     memory_bytes: int
-    """Weights, gradients and optimiser state, and every layer's output for one batch."""
+    """Weights, gradients and optimiser state, and the outputs for one batch of all layers that are
+    trained."""
     checkpoint_bytes: int
     """``last.pt`` and ``best.pt`` together."""
 
@@ -33,11 +35,13 @@ def training_cost(
     Raises:
         ValueError: The network does not fit pictures of this size.
     """
-    outputs = 0
+    kept = largest = 0
 
     def count(_module: object, _inputs: object, output: torch.Tensor) -> None:
-        nonlocal outputs
-        outputs += output.numel()
+        nonlocal kept, largest
+        largest = max(largest, output.numel())
+        if output.requires_grad:  # Frozen layers leave nothing to the backward pass.
+            kept += output.numel()
 
     with torch.device("meta"):
         model = build_model(config, classes=classes, image_shape=image_shape).eval()
@@ -47,10 +51,11 @@ def training_cost(
         with FlopCounterMode(display=False) as counter:
             model(torch.empty(1, 1, *image_shape))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in model.parameters()) - parameters
     state = 4 * parameters * _NUMBERS_PER_PARAMETER[config.optimizer]
     return TrainingCost(
         parameters=parameters,
         flop_per_picture=int(counter.get_total_flops()),
-        memory_bytes=state + 4 * outputs * config.batch_size,
-        checkpoint_bytes=state,
+        memory_bytes=state + 4 * (frozen + max(kept, largest) * config.batch_size),
+        checkpoint_bytes=state + 4 * frozen * 2,
     )

@@ -57,13 +57,13 @@ class DeviceDataset:
         """Height and width of a picture, in pixels."""
         return self.source.manifest.image_shape
 
-    def rows(self, split: str, fold: int | None = None) -> Tensor:
+    def rows(self, split: str, fold: int | None = None, folds: int | None = None) -> Tensor:
         """Return the (m,) row numbers of a split, on the device, as `ImageDataset.rows` does.
 
         Raises:
             ValueError: The split or the fold does not exist, or is empty.
         """
-        rows = self.source.rows(split, fold)
+        rows = self.source.rows(split, fold, folds)
         if len(rows) == 0:
             raise ValueError(
                 f"dataset {self.source.manifest.name} has no picture in split {split}; "

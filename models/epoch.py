@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.augment import draw_transforms
 from models.config import TrainConfig
+from models.sampling import balanced_order
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,12 +37,26 @@ class EpochPlan:
 
     @classmethod
     def draw(
-        cls, config: TrainConfig, epoch: int, rows: Tensor, image_shape: tuple[int, int]
+        cls,
+        config: TrainConfig,
+        epoch: int,
+        rows: Tensor,
+        image_shape: tuple[int, int],
+        groups: npt.NDArray[np.int64] | None = None,
     ) -> Self:
-        """Draw the plan of ``epoch`` (from 1) over the training ``rows``."""
+        """Draw the plan of ``epoch`` (from 1) over the training ``rows``.
+
+        Args:
+            config: What is trained.
+            epoch: Counted from 1.
+            rows: (m,) training rows; each is shown as often as it stands there.
+            image_shape: Height and width of a picture.
+            groups: (m,) group of each row where every batch shall hold equal shares of them.
+        """
         rng = np.random.default_rng([config.seed, epoch])
         # Drawn on the CPU whatever the device, so that every machine trains in the same order.
-        order = torch.from_numpy(rng.permutation(len(rows))[: used(len(rows), config.batch_size)])
+        drawn = rng.permutation(len(rows)) if groups is None else balanced_order(groups, rng)
+        order = torch.from_numpy(drawn[: used(len(rows), config.batch_size)])
         transforms = draw_transforms(config, len(order), image_shape, rng)
         mixes = np.ones(steps(len(rows), config.batch_size))
         if config.mixup > 0:

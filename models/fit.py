@@ -14,16 +14,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.augment import mix_pairs, transform_pictures
-from models.build import build_model
+from models.build import Pretrained, build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import Batch, EpochPlan, seed_of, steps
-from models.optim import learning_rate_at, make_optimizer
+from models.optim import learning_rate_at, make_optimizer, set_learning_rate
 from models.predict import autocast, evaluate, predict_logits
+from models.sampling import Sampling, weighted
 
 
 def fit(
-    config: TrainConfig, data: DeviceDataset, *, state: Mapping[str, Any] | None = None
+    config: TrainConfig,
+    data: DeviceDataset,
+    *,
+    state: Mapping[str, Any] | None = None,
+    initial: Mapping[str, Tensor] | None = None,
 ) -> Generator["EpochResult", None, None]:
     """Train the network of ``config`` and yield a result after each epoch.
 
@@ -35,6 +40,7 @@ def fit(
         data: The pictures, on the device that trains.
         state: `EpochResult.state` of an earlier training of this configuration, to go on exactly
             from there. Its tensors are taken over.
+        initial: The first weights, where they are those of an earlier training.
 
     Raises:
         ValueError: The network, or a hyperparameter, does not fit the dataset.
@@ -42,6 +48,10 @@ def fit(
     loop = _Loop(config, data)
     if state is not None:
         loop.load(state)
+    elif initial is not None:
+        loop.model.load_state_dict(initial)
+    else:
+        loop.load_pretrained()
     while loop.epoch < config.epochs and not loop.diverged:
         result = loop.train_epoch()
         loop.diverged = result.diverged
@@ -103,9 +113,15 @@ class _Loop:
 
     def __init__(self, config: TrainConfig, data: DeviceDataset) -> None:
         self.config, self.data = config, data
-        self.train_rows = data.rows("train", config.fold)
-        self.val_rows = data.rows("val", config.fold)
+        train_rows = data.rows("train", config.fold, config.folds)
+        self.sampling = Sampling.create(config, data.source, train_rows)
+        self.train_rows = self.sampling.rows
+        self.val_rows = data.rows("val", config.fold, config.folds)
         self.targets = data.targets(soft=config.soft_labels)
+        self.label_smoothing = config.label_smoothing
+        if self.sampling.weights is not None:
+            self.targets = weighted(self.targets, self.sampling.weights, self.label_smoothing)
+            self.label_smoothing = 0.0
         self.steps = steps(len(self.train_rows), config.batch_size)
         with _seeded(seed_of(config, 0), data.device):
             model = build_model(config, classes=data.classes, image_shape=data.image_shape)
@@ -114,6 +130,12 @@ class _Loop:
         self.optimizer = make_optimizer(config, self.model)
         self.epoch = 0
         self.diverged = False
+
+    def load_pretrained(self) -> None:
+        """Start from the weights that others have trained, where the network has such."""
+        if isinstance(self.model, Pretrained):
+            manifest = self.data.source.manifest
+            self.model.load_pretrained(mean=manifest.mean, std=manifest.std)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over the state of an earlier training."""
@@ -138,7 +160,9 @@ class _Loop:
 
     def _train(self) -> dict[str, float]:
         config, rows = self.config, self.train_rows
-        plan = EpochPlan.draw(config, self.epoch + 1, rows, self.data.image_shape)
+        plan = EpochPlan.draw(
+            config, self.epoch + 1, rows, self.data.image_shape, self.sampling.groups
+        )
         # Sums stay on the device until the epoch ends, so that a GPU is never waited for.
         sums = torch.zeros(2, device=self.data.device)
         self.model.train()
@@ -154,11 +178,8 @@ class _Loop:
         with autocast(self.data.device, self.config.precision):
             logits = self.model(pictures)
         logits = logits.float()
-        loss = functional.cross_entropy(
-            logits, targets, label_smoothing=self.config.label_smoothing
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        loss = functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        set_learning_rate(self.optimizer, self.config, learning_rate)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

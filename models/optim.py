@@ -1,6 +1,7 @@
 """Optimisers and learning-rate schedules."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +17,26 @@ END_DIVISOR = 1e4
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of ``config`` over all parameters of ``model``."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    """Return the optimiser of ``config`` over all parameters of ``model`` that are not frozen.
+
+    With a ``head_learning_rate`` the parameters of the head are its second group.
+
+    Raises:
+        ValueError: There is a ``head_learning_rate``, but the network has no ``head``.
+    """
+    parameters: Any = [p for p in model.parameters() if p.requires_grad]
     fused = parameters[0].device.type in ("cpu", "cuda")
+    if config.head_learning_rate is not None:
+        head = getattr(model, "head", None)
+        if head is None:
+            raise ValueError(
+                f"family {config.family} has no part named head; leave out head_learning_rate"
+            )
+        apart = set(head.parameters())
+        parameters = [
+            {"params": [p for p in parameters if p not in apart]},
+            {"params": [p for p in parameters if p in apart]},
+        ]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
         return torch.optim.SGD(
@@ -27,6 +45,15 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimiz
     if config.optimizer == "adamw":
         return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=fused)
     return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=fused)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, rate: float) -> None:
+    """Let the next step use ``rate``, and for the head its own in the same proportion as given."""
+    rates = [rate]
+    if config.head_learning_rate is not None:
+        rates.append(rate * config.head_learning_rate / config.learning_rate)
+    for group, value in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = value
 
 
 def learning_rate_at(config: TrainConfig, step: int, total_steps: int) -> float:

@@ -66,4 +66,10 @@ FAMILIES: dict[str, Family] = {
         name="staged_C{channels}_N{blocks}_D{conv_depth}_K{kernel_size}",
         marks={"activation": ""},
     ),
+    "torchvision": Family(
+        builder="models.families.torchvision_models:TorchvisionNet",
+        defaults={"architecture": "resnet18", "pretrained": "none", "frozen_stages": 0},
+        name="{architecture}",
+        marks={"pretrained": "", "frozen_stages": "F"},
+    ),
 }

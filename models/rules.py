@@ -1,10 +1,14 @@
 """Rules that a hyperparameter's value must keep; each checks a value and says what is allowed."""
 
+import hashlib
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -94,6 +98,60 @@ class Flag:
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be true or false, but got {value!r}")
         return value
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name in small letters, digits and underscores, of something that ``what`` tells."""
+
+    what: str
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the name. Raises ValueError."""
+        if not isinstance(value, str) or re.fullmatch(r"[a-z][a-z0-9_]*", value) is None:
+            raise ValueError(f"{name} must be {self.what}, but got {value!r}")
+        return value
+
+
+@dataclass(frozen=True)
+class WordOrFile:
+    """One of a few words, or a file, which is pinned to its content when it is first named."""
+
+    words: tuple[str, ...]
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the word, or the file as ``ABSOLUTE_PATH#HASH``. Raises ValueError.
+
+        A file that is pinned already is not looked at, for a configuration may be read where
+        the file no longer is.
+        """
+        if isinstance(value, str) and (value in self.words or pinned_hash(value) is not None):
+            return value
+        path = Path(str(value)).expanduser().absolute()
+        if not isinstance(value, str) or not path.is_file():
+            raise ValueError(
+                f"{name} must be {', '.join(self.words)} or the path of a file, but got {value!r}, "
+                "and there is no such file"
+            )
+        return f"{path}#{content_hash(path)}"
+
+
+def pinned_hash(value: str) -> str | None:
+    """Return the hash in ``PATH#HASH``, or None where there is none."""
+    found = re.search(r"#([0-9a-f]{16})$", value)
+    return found[1] if found else None
+
+
+def content_hash(path: Path) -> str:
+    """Return a hash of a file's content, computed anew only when the file has changed."""
+    stat = path.stat()
+    return _content_hash(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _content_hash(path: Path, _changed: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
 def nearest(word: str, options: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from models.config import RULES, TrainConfig
+from models.registry import FAMILIES
 
 
 def test_every_field_has_a_rule_and_every_rule_a_field():
@@ -82,15 +83,23 @@ def test_replicates_and_folds_share_a_configuration_but_are_trials_of_their_own(
     assert TrainConfig().trial_id("f") != TrainConfig().trial_id("g")
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name not in ("epochs", "seed", "fold")])
+APART = ("epochs", "seed", "fold", "folds")
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name not in APART])
 def test_any_other_hyperparameter_makes_another_configuration(name):
     other = {"family": "plain", "fc_width": 64, "activation": "leaky_relu", "optimizer": "sgd"}
     other |= {"lr_schedule": "cosine", "augmentation": "none", "soft_labels": True}
     other |= {"precision": "bf16", "dropout": 0.25, "label_smoothing": 0.1, "mixup": 0.2}
     other |= {"learning_rate": 0.01, "weight_decay": 0.1}
     other |= {"shift": 0.1, "scale": 0.1, "test_time_flip": True}
-    changed = TrainConfig.create({name: other.get(name, 7)})
-    assert changed.configuration_id != TrainConfig().configuration_id
+    other |= {"architecture": "vgg11", "pretrained": "imagenet"}
+    other |= {"oversample": "age=child:4", "sample_weights": "age=child:4", "balance": "age"}
+    other |= {"groups": "0" * 16, "initial": "0" * 16}
+    of_torchvision = name in FAMILIES["torchvision"].defaults
+    base = {"family": "torchvision"} if of_torchvision else {}
+    changed = TrainConfig.create(base | {name: other.get(name, 7)})
+    assert changed.configuration_id != TrainConfig.create(base).configuration_id
 
 
 @pytest.mark.parametrize(

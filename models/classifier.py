@@ -1,0 +1,87 @@
+"""A trained network with all that it takes to classify new pictures, as a file holds it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from data_prep.manifest import DatasetManifest
+from data_prep.reader import ImageDataset
+from models.build import build_model
+from models.checkpoint import CheckpointError, load
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.predict import predict_probabilities
+
+
+def classifier_state(
+    config: TrainConfig, manifest: DatasetManifest, *, epoch: int, weights: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Return what a file must hold for `Classifier.read`, fit for `models.checkpoint.save`."""
+    return {
+        "epoch": epoch,
+        "config": config.to_dict(),
+        "dataset": asdict(manifest),
+        "weights": weights,
+    }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classifier:
+    """A trained network on a device, and what it was trained on."""
+
+    config: TrainConfig
+    manifest: DatasetManifest
+    """Of the dataset that it was trained on."""
+    epoch: int
+    """Epochs that it was trained."""
+    model: nn.Module
+    device: torch.device
+
+    @classmethod
+    def read(cls, path: Path, device: str | torch.device = "cpu") -> Self:
+        """Read what `classifier_state` made; neither the dataset nor first weights are needed.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            CheckpointError: It is damaged, or does not hold a classifier.
+        """
+        state = load(path)
+        if "dataset" not in state:
+            raise CheckpointError(f"{path} does not say what it was trained on; train it again")
+        manifest, config = DatasetManifest(**state["dataset"]), TrainConfig.create(state["config"])
+        model = build_model(config, classes=len(manifest.classes), image_shape=manifest.image_shape)
+        model.load_state_dict(state["weights"])
+        device = torch.device(device)
+        return cls(
+            config=config,
+            manifest=manifest,
+            epoch=state["epoch"],
+            model=model.to(device).to(memory_format=torch.channels_last),
+            device=device,
+        )
+
+    def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return the (n, classes) class probabilities of gray pictures, as in validation.
+
+        Args:
+            pixels: (n, height, width) gray values, of the size that the network was trained on.
+        """
+        count = len(pixels)
+        pictures = ImageDataset(
+            manifest=self.manifest,
+            image_ids=np.full(count, ""),
+            pixels=pixels,
+            labels=np.zeros(count, dtype=np.int64),
+            splits=np.full(count, "test"),
+            folds=np.full(count, -1),
+            soft_labels=None,
+        )
+        data = DeviceDataset.create(pictures, self.device)
+        rows = torch.arange(count, device=self.device)
+        return predict_probabilities(self.model, data, rows, self.config).cpu().numpy()

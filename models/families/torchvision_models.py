@@ -1,0 +1,211 @@
+"""Torchvision's classification models on gray pictures, from ImageNet's weights or a file's."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision import models
+
+from models.pretrained import PretrainedError, read_weights
+from models.rules import nearest
+
+
+class TorchvisionNet(nn.Module):
+    """A torchvision model with a one-channel stem and as many logits as there are classes.
+
+    Pictures are brought to the size that torchvision trained the model for: its filters look for
+    edges and parts of that size, and some transformers take no other.
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: int,
+        image_shape: tuple[int, int],  # noqa: ARG002 - any size will do
+        architecture: str,
+        pretrained: str,
+        frozen_stages: int,
+    ) -> None:
+        super().__init__()
+        if architecture not in (known := models.list_models(module=models)):
+            raise ValueError(
+                "architecture must be one of torchvision's classification models, but got "
+                f"{architecture!r}; the nearest is {nearest(architecture, known)!r}"
+            )
+        self.architecture, self.pretrained = architecture, pretrained
+        self.network = _make_network(architecture, classes)
+        layers = dict(self.network.named_modules())
+        self._stem, stem = next((n, m) for n, m in layers.items() if isinstance(m, nn.Conv2d))
+        self._head = [n for n, m in layers.items() if isinstance(m, nn.Conv2d | nn.Linear)][-1]
+        self.network.set_submodule(self._stem, GrayStem(stem))
+        self._side: int = _transforms(architecture).crop_size[0]
+        self._frozen = self._freeze(frozen_stages)
+
+    @property
+    def head(self) -> nn.Module:
+        """The last layer, which never starts from pretrained weights."""
+        return self.network.get_submodule(self._head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 1, height, width) pictures → (n, classes) logits."""
+        size = (self._side, self._side)
+        x = functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
+        logits: Tensor = self.network(x)
+        return logits
+
+    def train(self, mode: bool = True) -> "TorchvisionNet":
+        """Set the mode, but leave frozen layers, and so their batch norms, as in evaluation."""
+        super().train(mode)
+        for layer in self._frozen:
+            layer.eval()
+        return self
+
+    def load_pretrained(self, *, mean: float, std: float) -> None:
+        """Take over the pretrained weights, if the network is to start from any.
+
+        Args:
+            mean: Mean gray value that is subtracted from the pictures, on a scale of 0 to 1.
+            std: Standard deviation by which they are then divided.
+
+        Raises:
+            PretrainedError: They cannot be had, or are those of another architecture.
+        """
+        self.network.load_state_dict(self.pretrained_weights(mean=mean, std=std))
+
+    def pretrained_weights(self, *, mean: float, std: float) -> dict[str, Tensor]:
+        """Return the weights that the network is to start from; those of the head are its own.
+
+        Raises:
+            PretrainedError: As `load_pretrained`.
+        """
+        own: dict[str, Tensor] = self.network.state_dict()
+        if self.pretrained == "none":
+            return own
+        weights = read_weights(self.architecture, self.pretrained)
+        for name in [name for name in weights if name.startswith(_FURTHER_OUTPUTS)]:
+            del weights[name]
+        rgb = weights.get(f"{self._stem}.weight", torch.empty(0))
+        if rgb.ndim == 4 and rgb.shape[1] == 3:
+            scale, shift = _from_gray(self.architecture, mean=mean, std=std)
+            weights[f"{self._stem}.weight"] = (rgb * scale).sum(dim=1, keepdim=True)
+            weights[f"{self._stem}.offset"] = (rgb * shift).sum(dim=1, keepdim=True)
+        weights |= {name: own[name] for name in own if name.startswith(f"{self._head}.")}
+        shapes, expected = ({n: t.shape for n, t in part.items()} for part in (weights, own))
+        if wrong := [n for n in expected | shapes if shapes.get(n) != expected.get(n)]:
+            raise PretrainedError(
+                f"pretrained: {self.pretrained.rpartition('#')[0]} does not hold the weights of "
+                f"{self.architecture} ({wrong[0]} is missing, too much or of another shape); give "
+                "the file that torchvision offers for this architecture"
+            )
+        return weights
+
+    def _freeze(self, count: int) -> list[nn.Module]:
+        """Freeze the first ``count`` stages and return their layers."""
+        found = stages(self.network)
+        if count > len(found):
+            raise ValueError(
+                f"frozen_stages must be at most {len(found)} for {self.architecture}, which has "
+                f"no more, but got {count}"
+            )
+        if count == 0:
+            return []
+        # All but what follows, for some architectures hold parameters beside their layers.
+        self.network.requires_grad_(False)
+        for layer in (*chain(*found[count:]), self.head):
+            layer.requires_grad_(True)
+        layers = chain(*found[:count])
+        return [
+            one for one in layers if one is not self.head and any(True for _ in one.parameters())
+        ]
+
+
+class GrayStem(nn.Conv2d):
+    """The first convolution of an RGB network, on one channel.
+
+    A gray picture stands for three equal channels, so the sum of their weights answers to it. But
+    each channel was trained with a mean and deviation of its own: the deviations scale the
+    weights, and what the means add is the answer to a plane of ones, which differs at the border,
+    where the network pads its normalised picture with zeros.
+    """
+
+    offset: Tensor
+
+    def __init__(self, rgb: nn.Conv2d) -> None:
+        super().__init__(
+            1,
+            rgb.out_channels,
+            rgb.kernel_size,  # type: ignore[arg-type]
+            rgb.stride,  # type: ignore[arg-type]
+            rgb.padding,  # type: ignore[arg-type]
+            bias=rgb.bias is not None,
+        )
+        self.register_buffer("offset", torch.zeros_like(self.weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 1, h, w) → (n, channels, h', w')."""
+        plane = torch.ones_like(x[:1])
+        added = functional.conv2d(plane, self.offset, None, self.stride, self.padding)
+        return super().forward(x) + added
+
+
+def stages(network: nn.Module) -> list[list[nn.Module]]:
+    """Return the layers of a torchvision model, stage by stage.
+
+    A stage begins with a layer whose stride makes the picture smaller, as residual networks count
+    them (He et al. 2016, table 1): five in most architectures, one in most transformers.
+    """
+    found: list[list[nn.Module]] = [[]]
+    for layer in _layers(network):
+        if found[-1] and _has_stride(layer):
+            found.append([])
+        found[-1].append(layer)
+    return found
+
+
+def _layers(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the parts of a network in order; sequences of parts are taken apart."""
+    for child in module.children():
+        if isinstance(child, nn.Sequential | nn.ModuleList):
+            yield from _layers(child)
+        else:
+            yield child
+
+
+def _has_stride(layer: nn.Module) -> bool:
+    strided = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+    return any(m.stride not in (1, (1, 1)) for m in layer.modules() if isinstance(m, strided))
+
+
+_INCEPTION = ("googlenet", "inception_v3")
+"""Trained with TensorFlow: other means, and further outputs that serve long trainings only."""
+_FURTHER_OUTPUTS = ("aux1.", "aux2.", "AuxLogits.")
+
+
+def _make_network(architecture: str, classes: int) -> nn.Module:
+    options = {"aux_logits": False, "init_weights": False} if architecture in _INCEPTION else {}
+    try:
+        network: nn.Module = models.get_model(architecture, num_classes=classes, **options)
+    except NotImplementedError:
+        # RegNet computes its widths with tensors, which hold no numbers on the meta device.
+        with torch.device("cpu"):
+            network = models.get_model(architecture, num_classes=classes)
+        network.to("meta")
+    return network
+
+
+def _from_gray(architecture: str, *, mean: float, std: float) -> tuple[Tensor, Tensor]:
+    """Return (3, 1, 1) factors and summands that make RGB channels of normalised gray values."""
+    if architecture in _INCEPTION:
+        means = stds = torch.full((3,), 0.5)
+    else:
+        transforms = _transforms(architecture)
+        means, stds = torch.tensor(transforms.mean), torch.tensor(transforms.std)
+    return (std / stds).view(3, 1, 1), ((mean - means) / stds).view(3, 1, 1)
+
+
+def _transforms(architecture: str) -> Any:
+    """Return what torchvision does to a picture before this architecture sees it."""
+    return models.get_model_weights(architecture).DEFAULT.transforms()

@@ -1,0 +1,132 @@
+"""How a hyperparameter names groups of pictures: ``age=child:4``, ``age=child:4,gender=female:2``.
+
+Standard library only, as is all that `TrainConfig` stands on.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.rules import nearest
+
+if TYPE_CHECKING:
+    from models.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class GroupFactor:
+    """A number for all pictures that have ``value`` in ``column``."""
+
+    column: str
+    value: str
+    factor: float
+
+    def __str__(self) -> str:
+        """Write it as `group_factors` reads it."""
+        return f"{self.column}={self.value}:{self.factor:g}"
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Groups with a number each, from ``low`` to ``high``."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the groups in order, so that one choice is written in one way.
+
+        Raises:
+            ValueError: The text is no list of groups, a number is out of bounds, or a group stands
+                twice.
+        """
+        number = f"a {'whole ' if self.whole else ''}number from {self.low:g} to {self.high:g}"
+        what = f"{name} must be column=value:N, N being {number} (several joined by commas)"
+        try:
+            factors = group_factors(value)
+        except (AttributeError, ValueError):
+            raise ValueError(f"{what}, but got {value!r}; for example age=child:4") from None
+        for one in factors:
+            fits = math.isfinite(one.factor) and self.low <= one.factor <= self.high
+            if not fits or (self.whole and one.factor != int(one.factor)):
+                raise ValueError(f"{what}, but got {one}")
+        if len({(one.column, one.value) for one in factors}) < len(factors):
+            raise ValueError(f"{name} must name each group once, but got {value!r}")
+        return ",".join(sorted(map(str, factors)))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One or more columns, joined by commas."""
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the columns in order. Raises ValueError."""
+        columns = value.split(",") if isinstance(value, str) else []
+        if not columns or not all(map(str.strip, columns)) or len(set(columns)) < len(columns):
+            raise ValueError(
+                f"{name} must be a column, or several joined by commas, but got {value!r}; "
+                "for example age"
+            )
+        return ",".join(sorted(map(str.strip, columns)))
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The hash of a file's content, as `models.rules.content_hash` gives it."""
+
+    def check(self, name: str, value: Any) -> str:
+        """Return the hash. Raises ValueError."""
+        if not isinstance(value, str) or re.fullmatch("[0-9a-f]{16}", value) is None:
+            raise ValueError(
+                f"{name} must be the hash of a file, which `python -m tune retrain` writes, but "
+                f"got {value!r}"
+            )
+        return value
+
+
+def group_factors(text: str) -> tuple[GroupFactor, ...]:
+    """Read groups and their numbers.
+
+    Raises:
+        ValueError: ``text`` does not name any.
+    """
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([^=]+?)\s*=\s*(.+?)\s*:\s*([^:]+)", part)
+        if match is None:
+            raise ValueError(f"{part!r} is no group")
+        found.append(GroupFactor(match[1], match[2], float(match[3])))
+    return tuple(found)
+
+
+def check_groups(config: "TrainConfig", columns: Mapping[str, Any]) -> None:
+    """Make sure that the pictures have the groups that ``config`` names.
+
+    Args:
+        config: What to train.
+        columns: `data_prep.reader.ImageDataset.columns`.
+
+    Raises:
+        ValueError: A column or a group is missing; the message tells the nearest one.
+    """
+    for name in ("oversample", "sample_weights", "balance"):
+        text: str | None = getattr(config, name)
+        if text is None:
+            continue
+        factors = () if name == "balance" else group_factors(text)
+        for column in text.split(",") if name == "balance" else [one.column for one in factors]:
+            _check_known(f"{name} must name a column of the pictures", column, columns)
+        for one in factors:
+            values = set(columns[one.column].tolist()) - {""}
+            _check_known(f"{name} must name a group of {one.column}", one.value, values)
+
+
+def _check_known(what: str, name: str, known: Iterable[str]) -> None:
+    options = sorted(known)
+    if name not in options:
+        near = f"; the nearest is {nearest(name, options)!r}" if options else ""
+        shown = ", ".join(options[:20]) + (", …" if len(options) > 20 else "")
+        raise ValueError(f"{what}, but got {name!r}{near} (all: {shown or 'none'})")

@@ -1,0 +1,70 @@
+"""Classifies picture files that are in no dataset, made gray and resized as a dataset's are."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_gray
+from models.classifier import Classifier
+
+AT_ONCE = 256
+"""Pictures that are read before they are classified together; bounds the memory of a folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a network says of one picture."""
+
+    picture: Path
+    probabilities: dict[str, float]
+    """Of each class; empty where the picture cannot be read."""
+    fault: str = ""
+    """Why it cannot be read."""
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+
+def find_pictures(path: Path) -> list[Path]:
+    """Return ``path`` itself, or the pictures of a folder and those below it, in order.
+
+    Raises:
+        FileNotFoundError: There is nothing at ``path``.
+        ValueError: The folder holds no picture.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; give a picture or a folder of pictures")
+    if not path.is_dir():
+        return [path]
+    found = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
+    if not found:
+        raise ValueError(f"{path} holds no picture ({', '.join(SUFFIXES)}); give another folder")
+    return sorted(found)
+
+
+def classify(classifier: Classifier, pictures: Sequence[Path]) -> Iterator[Answer]:
+    """Yield an answer for each picture in order."""
+    for start in range(0, len(pictures), AT_ONCE):
+        paths = pictures[start : start + AT_ONCE]
+        read = [_read(path, classifier.manifest.image_shape) for path in paths]
+        pixels = [one for one in read if not isinstance(one, PictureError)]
+        rows = iter(classifier.probabilities(np.stack(pixels)) if pixels else ())
+        for path, one in zip(paths, read, strict=True):
+            if isinstance(one, PictureError):
+                yield Answer(picture=path, probabilities={}, fault=str(one))
+            else:
+                values: list[float] = next(rows).tolist()
+                named = dict(zip(classifier.manifest.classes, values, strict=True))
+                yield Answer(picture=path, probabilities=named)
+
+
+def _read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | PictureError:
+    try:
+        return resize_gray(read_gray(path), shape)
+    except PictureError as error:
+        return error

@@ -1,0 +1,218 @@
+"""`python -m models predict`: new pictures are answered as those of the dataset were."""
+
+import csv
+import io
+import json
+import struct
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.comparison import ranked
+from analysis.run_data import read_run
+from data_prep.pictures import PictureError, read_gray, resize_gray
+from models.__main__ import main
+from models.config import TrainConfig
+from models.run_weights import RunError, find_weights
+from tests.picture_factory import make_dataset
+from tests.run_factory import INFO, Factory
+from tune.factory import TrainingFactory
+from tune.schema import best_weights, read_predictions
+from tune.spec import Objective
+
+CONFIG = TrainConfig(family="plain", channels=2, batch_size=16, epochs=2, test_time_flip=True)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return make_dataset(val=12)
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory):
+    """A run whose incumbent was trained in earnest, the others not kept."""
+    run = Factory(configurations=6, replicates=1).write(tmp_path_factory.mktemp("runs") / "small")
+    factory = TrainingFactory(
+        run=run, fingerprint="made", objective=Objective(at="last"), threads=1,
+        load_dataset=lambda: dataset,
+    )  # fmt: skip
+    training = factory(incumbent(run), CONFIG.to_dict())
+    for _ in range(CONFIG.epochs):
+        training.advance()
+    return run
+
+
+def incumbent(run):
+    return ranked(read_run(run)).iloc[0]["trial_id"]
+
+
+@pytest.fixture(scope="module")
+def folder(dataset, tmp_path_factory):
+    """The validation pictures as files: gray as they are, or RGB and four times as large."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "below").mkdir()
+    (folder / "notes.txt").write_text("no picture")
+    for number, row in enumerate(dataset.rows("val")):
+        picture = Image.fromarray(dataset.pixels[row])
+        if number % 2:
+            picture = picture.convert("RGB").resize((64, 64), Image.Resampling.NEAREST)
+        picture.save(folder / ("below" if number > 9 else ".") / f"{number:02}.PNG")
+    return folder
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_folder_gets_the_answers_that_validation_got(run, folder, dataset, capsys):
+    assert main(["predict", str(run), str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    expected = read_predictions(run, incumbent(run))["probabilities"].to_pylist()
+    found = {one["picture"][-6:-4]: one for one in told["predictions"]}
+    assert (told["trial"], told["name"], told["epoch"]) == (incumbent(run), CONFIG.name, 2)
+    assert len(found) == len(expected) == 12
+    for number, probabilities in enumerate(expected):
+        one = found[f"{number:02}"]
+        assert list(one["probabilities"].values()) == pytest.approx(probabilities, abs=1e-6)
+        assert one["class"] == dataset.manifest.classes[int(np.argmax(probabilities))]
+    assert told["left_out"] == []
+
+
+def test_csv_has_a_row_for_each_picture_in_the_order_of_their_names(run, folder, capsys):
+    assert main(["predict", str(run), str(folder)]) == 0
+    found = rows(capsys.readouterr().out)
+    assert list(found[0]) == ["picture", "class", "angry", "bored", "focused"]
+    assert [row["picture"] for row in found] == sorted(row["picture"] for row in found)
+    assert len(found) == 12
+    for row in found:
+        figures = {name: float(row[name]) for name in ("angry", "bored", "focused")}
+        assert figures[row["class"]] == max(figures.values())
+        assert sum(figures.values()) == pytest.approx(1, abs=2e-4)
+
+
+def test_one_picture_is_enough_and_the_trial_may_be_named(run, folder, capsys):
+    picture = folder / "00.PNG"
+    assert main(["predict", str(run), str(picture), "--trial", incumbent(run)]) == 0
+    assert [row["picture"] for row in rows(capsys.readouterr().out)] == [str(picture)]
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+@pytest.mark.parametrize("at", ["best", "last"])
+def test_the_incumbent_is_the_one_of_the_tables(tmp_path, mode, at):
+    info = replace(INFO, objective={"metric": "val_accuracy", "mode": mode, "at": at})
+    run = Factory(configurations=6, replicates=2, seed=1, info=info).write(tmp_path / "run")
+    weights = best_weights(run, incumbent(run))
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    assert find_weights(run) == weights
+
+
+def refusal(capsys, *arguments):
+    assert main(["predict", *map(str, arguments)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+def test_what_is_no_run_or_no_trial_is_refused(run, folder, tmp_path, capsys):
+    assert "is not a run directory" in refusal(capsys, tmp_path, folder)
+    message = refusal(capsys, run, folder, "--trial", "nobody")
+    assert f"has no trial nobody; --trial can be {incumbent(run)}" in message
+    others = [one for one in read_run(run).trials["trial_id"] if one != incumbent(run)]
+    message = refusal(capsys, run, folder, "--trial", others[0])
+    assert f"keeps no weights of trial {others[0]}; --trial can be {incumbent(run)}" in message
+
+
+def test_a_run_without_any_weights_says_so(tmp_path):
+    run = Factory(configurations=3, replicates=1, faults=False).write(tmp_path / "run")
+    with pytest.raises(RunError, match="--trial can be none, for no weights are kept"):
+        find_weights(run)
+
+
+def huge_png(path):
+    """A PNG of a million megapixels in a few bytes."""
+
+    def chunk(kind, content):
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 10**6, 10**6, 8, 0, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + data)
+
+
+def test_what_is_no_picture_is_refused(run, folder, tmp_path, capsys):
+    assert "does not exist; give a picture" in refusal(capsys, run, tmp_path / "nothing.png")
+    assert "holds no picture (.png," in refusal(capsys, run, tmp_path)
+    assert "no picture of a known kind" in refusal(capsys, run, folder / "notes.txt")
+    damaged = tmp_path / "cut.png"
+    damaged.write_bytes((folder / "00.PNG").read_bytes()[:90])
+    assert "cut.png cannot be read: damaged (" in refusal(capsys, run, damaged)
+    huge_png(tmp_path / "huge.png")
+    assert "huge.png cannot be read: more than 100 megapixels" in refusal(
+        capsys, run, tmp_path / "huge.png"
+    )
+
+
+def test_a_bad_picture_among_good_ones_is_told_and_left_out(run, folder, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes((folder / "00.PNG").read_bytes())
+    (tmp_path / "b.png").write_text("no picture")
+    (tmp_path / "c.png").write_bytes((folder / "02.PNG").read_bytes())
+    assert main(["predict", str(run), str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert [row["picture"][-5:] for row in rows(told.out)] == ["a.png", "c.png"]
+    assert "b.png cannot be read: no picture of a known kind" in told.err
+    assert main(["predict", str(run), str(tmp_path), "--json"]) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert [one["picture"][-5:] for one in told["left_out"]] == ["b.png"]
+
+
+def test_pictures_of_every_kind_become_the_same_gray(tmp_path):
+    gray = np.tile(np.arange(0, 240, 15, dtype=np.uint8), (16, 1))
+    picture = Image.fromarray(gray)
+    rgba = picture.convert("RGBA")
+    rgba.putpixel((0, 0), (9, 9, 9, 0))
+    kinds = {
+        "gray.png": picture,
+        "rgb.bmp": picture.convert("RGB"),
+        "palette.png": picture.convert("P"),
+        "rgba.png": rgba,
+        "deep.png": Image.fromarray(gray.astype(np.uint16) * 257),
+        "gray.webp": picture.convert("RGB"),
+        "gray.jpg": picture,
+        "cmyk.jpg": picture.convert("CMYK"),
+    }
+    for name, image in kinds.items():
+        exact = {"lossless": True} if name.endswith("webp") else {"quality": 100}
+        image.save(tmp_path / name, **exact)
+        found = read_gray(tmp_path / name).astype(int)
+        if name == "rgba.png":
+            assert found[0, 0] == 255  # Transparent is white.
+            found[0, 0] = gray[0, 0]
+        # JPEG rounds, through another colour space too where it holds CMYK.
+        assert np.abs(found - gray).max() <= (3 if name.endswith("jpg") else 0), name
+
+
+def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
+    gray = np.arange(0, 240, 40, dtype=np.uint8).reshape(2, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # To be turned by a quarter, clockwise.
+    Image.fromarray(gray).save(tmp_path / "sideways.png", exif=exif)
+    assert np.array_equal(read_gray(tmp_path / "sideways.png"), np.rot90(gray, k=-1))
+
+
+def test_a_picture_is_averaged_where_it_gets_smaller():
+    checks = np.indices((64, 64)).sum(axis=0) % 2 * 255
+    small = resize_gray(checks.astype(np.uint8), (16, 16))
+    assert small.min() >= 127
+    assert small.max() <= 128
+    assert resize_gray(small, (40, 24)).shape == (40, 24)
+
+
+def test_a_file_that_is_gone_is_a_picture_error(tmp_path):
+    with pytest.raises(PictureError, match="No such file"):
+        read_gray(tmp_path / "gone.png")

@@ -1,0 +1,295 @@
+"""Networks of torchvision: from RGB weights to gray pictures, frozen stages, two learning rates."""
+
+from dataclasses import replace
+from urllib.error import URLError
+
+import pytest
+import torch
+from torch.nn import BatchNorm2d
+from torchvision import models
+
+from models.build import build_model, check_network, count_parameters
+from models.checkpoint import load, save
+from models.config import TrainConfig
+from models.cost import training_cost
+from models.data import DeviceDataset
+from models.families.torchvision_models import stages
+from models.fit import fit
+from models.optim import make_optimizer, set_learning_rate
+from models.pretrained import PretrainedError
+from tests.picture_factory import make_dataset
+
+SHAPE = (48, 48)
+RGB_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+RGB_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+
+def config(**changes):
+    values = {"family": "torchvision", "architecture": "mobilenet_v3_small", "batch_size": 8}
+    return TrainConfig.create({**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def rgb_networks():
+    """Networks as torchvision builds them, with batch norms that have seen pictures."""
+    torch.manual_seed(0)
+    networks = {name: models.get_model(name) for name in ("resnet18", "mobilenet_v3_small")}
+    for network in networks.values():
+        for module in network.modules():
+            if isinstance(module, BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 2)
+        network.eval()
+    return networks
+
+
+@pytest.fixture(scope="module")
+def files(rgb_networks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    for name, network in rgb_networks.items():
+        torch.save(network.state_dict(), folder / f"{name}.pth")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+def test_a_gray_picture_gets_the_answer_that_its_rgb_copy_got(rgb_networks, files, name):
+    rgb, mean, std = rgb_networks[name], 0.47, 0.22
+    start = config(architecture=name, pretrained=str(files / f"{name}.pth"))
+    gray = build_model(start, classes=1000, image_shape=SHAPE).eval()
+    gray.load_pretrained(mean=mean, std=std)
+    last = [module for module in rgb.modules() if isinstance(module, torch.nn.Linear)][-1]
+    gray.head.load_state_dict(last.state_dict())
+    picture = torch.rand(1, 1, 224, 224)
+    with torch.inference_mode():
+        expected = rgb((picture.expand(-1, 3, -1, -1) - RGB_MEAN) / RGB_STD)
+        found = gray((picture - mean) / std)
+    # Sums in another order, over twenty layers and more.
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    stem = next(module for module in gray.modules() if isinstance(module, torch.nn.Conv2d))
+    assert stem.in_channels == 1
+
+
+def test_the_head_is_a_new_one_for_our_classes(files):
+    start = config(architecture="resnet18", pretrained=str(files / "resnet18.pth"))
+    model = build_model(start, classes=4, image_shape=SHAPE)
+    before = model.head.weight.clone()
+    model.load_pretrained(mean=0.5, std=0.25)
+    assert model.head.weight.shape == (4, 512)
+    assert torch.equal(model.head.weight, before)
+
+
+# Two that are built unlike the rest (RegNet reads numbers back, Inception has further outputs), and
+# one without strided stages.
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("resnet18", 5),
+        ("mobilenet_v3_small", 5),
+        ("efficientnet_b0", 5),
+        ("regnet_y_400mf", 5),
+        ("inception_v3", 5),
+        ("vit_b_32", 1),
+    ],
+)
+def test_any_architecture_is_counted_and_has_stages(name, count):
+    cost = training_cost(config(architecture=name), classes=4, image_shape=SHAPE)
+    assert cost.flop_per_picture > 0
+    with torch.device("meta"):
+        network = build_model(config(architecture=name), classes=4, image_shape=SHAPE)
+    assert len(stages(network.network)) == count
+    trainable = [
+        count_parameters(
+            config(architecture=name, frozen_stages=frozen), classes=4, image_shape=SHAPE
+        )
+        for frozen in range(count + 1)
+    ]
+    assert trainable[0] == sum(p.numel() for p in network.parameters())
+    assert trainable == sorted(set(trainable), reverse=True)
+    assert trainable[-1] == sum(p.numel() for p in network.head.parameters())
+
+
+def test_stages_of_a_residual_network_are_its_stem_and_its_four_layers():
+    with torch.device("meta"):
+        network = models.resnet18()
+    firsts = [stage[0] for stage in stages(network)]
+    assert firsts[0] is network.conv1
+    assert firsts[2:] == [network.layer2[0], network.layer3[0], network.layer4[0]]
+
+
+def test_frozen_layers_cost_less_memory_and_smaller_checkpoints():
+    free, some, all_but_head = (
+        training_cost(config(frozen_stages=count, batch_size=64), classes=4, image_shape=SHAPE)
+        for count in (0, 3, 5)
+    )
+    # More than weights, gradients and moments: what a batch leaves for the backward pass.
+    assert free.memory_bytes - some.memory_bytes > 16 * free.parameters
+    assert some.memory_bytes - all_but_head.memory_bytes > 16 * free.parameters
+    assert all_but_head.checkpoint_bytes < some.checkpoint_bytes < free.checkpoint_bytes
+    # Twice the weights, in last.pt and best.pt, whatever is frozen.
+    assert all_but_head.checkpoint_bytes > 8 * free.parameters
+    assert free.flop_per_picture == all_but_head.flop_per_picture
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Results are equal to the last digit on one CPU thread only."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return DeviceDataset.create(make_dataset(train=17, val=4))
+
+
+def trained(start, data, **options):
+    """Train two epochs; return the states after each and the values of the last."""
+    states = []
+    for result in fit(start, data, **options):
+        state = result.state()
+        states.append({**state, "model": {n: t.clone() for n, t in state["model"].items()}})
+    return states, result.values
+
+
+def test_frozen_stages_and_their_batch_norms_stay_as_they_were_loaded(data, files):
+    path = files / "mobilenet_v3_small.pth"
+    start = config(pretrained=str(path), frozen_stages=2, epochs=1)
+    loaded = torch.load(path, weights_only=True)
+    state = trained(start, data)[0][-1]["model"]
+    frozen = [f"features.{layer}." for layer in (0, 1)]
+    same = {
+        name
+        for name, values in loaded.items()
+        if values.dtype == torch.float32
+        and f"network.{name}" in state
+        and values.shape == state[f"network.{name}"].shape
+        and torch.equal(values, state[f"network.{name}"])
+    }
+    expected = {
+        name
+        for name, values in loaded.items()
+        if name.startswith(tuple(frozen)) and values.dtype == torch.float32
+    } - {"features.0.0.weight"}  # The stem, which is another's sum.
+    assert expected <= same
+    assert not {name for name in same if name.endswith("running_mean")} - expected
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_training_with_two_rates_goes_on_exactly_from_its_checkpoint(
+    data, files, tmp_path, optimizer
+):
+    start = config(
+        pretrained=str(files / "mobilenet_v3_small.pth"),
+        frozen_stages=3,
+        epochs=2,
+        learning_rate=1e-3,
+        head_learning_rate=1e-2,
+        lr_schedule="cosine",
+        optimizer=optimizer,
+    )
+    whole, values = trained(start, data)
+    first = next(iter(fit(start, data)))
+    save(tmp_path / "last.pt", first.state())
+    later, again = trained(start, data, state=load(tmp_path / "last.pt"))
+    assert [group["lr"] for group in later[-1]["optimizer"]["param_groups"]] == [
+        pytest.approx(values["learning_rate"]),
+        pytest.approx(10 * values["learning_rate"]),
+    ]
+    assert again["val_loss"] == values["val_loss"]
+    assert all(torch.equal(t, later[-1]["model"][n]) for n, t in whole[-1]["model"].items())
+
+
+def test_the_optimiser_gets_what_is_not_frozen_and_the_head_apart():
+    start = config(frozen_stages=5, head_learning_rate=0.01, learning_rate=0.001)
+    model = build_model(start, classes=4, image_shape=SHAPE)
+    optimizer = make_optimizer(start, model)
+    body, head = (group["params"] for group in optimizer.param_groups)
+    assert (len(body), len(head)) == (0, 2)
+    set_learning_rate(optimizer, start, 0.0005)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.0005, pytest.approx(0.005)]
+    model(torch.rand(2, 1, *SHAPE)).sum().backward()
+    optimizer.step()
+
+
+def test_any_family_with_a_head_takes_two_rates(data):
+    start = TrainConfig(family="plain", channels=2, head_learning_rate=1e-9, epochs=1)
+    model = build_model(start, classes=3, image_shape=data.image_shape)
+    body, head = (group["params"] for group in make_optimizer(start, model).param_groups)
+    assert {id(p) for p in head} == {id(p) for p in model.head.parameters()}
+    assert len(body) + len(head) == len(list(model.parameters()))
+
+
+def test_a_file_is_known_by_its_content(files, tmp_path):
+    original = files / "resnet18.pth"
+    copy, other = tmp_path / "copy.pth", tmp_path / "other.pth"
+    copy.write_bytes(original.read_bytes())
+    other.write_bytes(original.read_bytes() + b" ")
+    one, same, another = (config(pretrained=str(path)) for path in (original, copy, other))
+    assert one.configuration_id == same.configuration_id != another.configuration_id
+    assert one.trial_id("f") == same.trial_id("f") != another.trial_id("f")
+    assert (one.name, same.name) == ("mobilenet_v3_small_resnet18", "mobilenet_v3_small_copy")
+    copy.unlink()
+    assert TrainConfig.create(same.to_dict()) == same
+
+
+def test_weights_that_cannot_be_used_are_refused_in_one_line(files, tmp_path):
+    def refusal(**changes):
+        start = config(**changes)
+        with pytest.raises(PretrainedError) as refused:
+            check_network(start, classes=4, image_shape=SHAPE)
+        assert "\n" not in str(refused.value)
+        return str(refused.value)
+
+    assert "does not hold the weights of mobilenet_v3_small" in refusal(
+        pretrained=str(files / "resnet18.pth")
+    )
+    text = tmp_path / "notes.pth"
+    text.write_text("nothing")
+    assert "damaged or no weights file" in refusal(pretrained=str(text))
+    wrapped = tmp_path / "wrapped.pth"
+    torch.save({"epoch": 3, "weights": {}}, wrapped)
+    assert "holds no state dict" in refusal(pretrained=str(wrapped))
+    pinned = config(pretrained=str(wrapped))
+    wrapped.write_bytes(b"other")
+    with pytest.raises(PretrainedError, match="has changed since"):
+        check_network(pinned, classes=4, image_shape=SHAPE)
+    wrapped.unlink()
+    with pytest.raises(PretrainedError, match="is gone; put the file back"):
+        check_network(pinned, classes=4, image_shape=SHAPE)
+
+
+def test_a_refused_download_names_the_file_and_the_way_out(monkeypatch, tmp_path):
+    def refuse(*_arguments, **_options):
+        raise URLError("no route")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    with pytest.raises(PretrainedError) as refused:
+        check_network(config(pretrained="imagenet"), classes=4, image_shape=SHAPE)
+    assert "cannot download the weights of mobilenet_v3_small (<urlopen error no route>)" in str(
+        refused.value
+    )
+    assert "mobilenet_v3_small-" in str(refused.value)
+    assert "write `pretrained: PATH`" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"architecture": "resnet81"}, r"architecture must be .* 'resnet81'; the nearest is"),
+        ({"architecture": "Resnet-18"}, r"architecture must be the name .* got 'Resnet-18'"),
+        ({"frozen_stages": 6}, r"frozen_stages must be at most 5 for mobilenet_v3_small"),
+        ({"pretrained": "none/such.pth"}, r"pretrained must be none, imagenet or the path"),
+    ],
+)
+def test_a_wrong_value_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        check_network(config(**values), classes=4, image_shape=SHAPE)
+
+
+def test_a_rate_of_the_head_needs_a_head():
+    start = replace(TrainConfig(), head_learning_rate=0.1)
+    with pytest.raises(ValueError, match="family resnet has no part named head; leave out"):
+        make_optimizer(start, torch.nn.Linear(2, 2))
