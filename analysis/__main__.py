@@ -20,6 +20,8 @@ WHAT = (
     "classes",
 )
 """Tables that `--what` names; listed here, as importing what makes them is slow."""
+BY_GROUP = ("groups", "groups_before", "change", "differences", "crossed", "classes")
+"""The same of `bias`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,6 +95,30 @@ def compare(options: argparse.Namespace) -> None:
     print(f"wrote {write_comparison(compared, options.out or default)}")
 
 
+def bias(options: argparse.Namespace) -> None:
+    """Print how a trial does on groups of pictures, or write it all to a directory."""
+    from analysis.bias import study_bias, write_bias
+    from analysis.run_data import read_run
+    from analysis.tables.render import FORMATS as WRITERS
+
+    found = study_bias(
+        read_run(options.run, options.data),
+        trial_id=options.trial,
+        file=options.groups,
+        before=options.before,
+        split=options.split,
+    )
+    if options.out is not None:
+        print(f"wrote {write_bias(found, options.out)}")
+        return
+    tables = {table.name.removeprefix("bias_"): table for table in found.tables}
+    what = options.what or ("groups" if options.format in ("csv", "json") else None)
+    if what is not None and what not in tables:
+        raise ValueError(f"--what can be {', '.join(tables)} here, but got {what}")
+    shown = tables.values() if what is None else [tables[what]]
+    print("\n".join(WRITERS[options.format](table) for table in shown), end="")
+
+
 def export(options: argparse.Namespace) -> None:
     """Write a run as an Optuna study and say how to look at it."""
     from rich.console import Console
@@ -145,6 +171,25 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, metavar="DIR", help="default RUN_A/compare/NAME_OF_B")
     made.add_argument("--format", choices=FORMATS, help="only print the best of both, in this form")
     made.set_defaults(command=compare)
+    made = commands.add_parser(
+        "bias",
+        help="accuracy by group of pictures, and before and after a retraining",
+        epilog="example: python -m analysis bias runs/quick --groups groups.csv",
+    )
+    made.add_argument("run", metavar="RUN", type=Path, help="run directory")
+    made.add_argument("--trial", metavar="ID", help="another trial than the incumbent")
+    made.add_argument("--groups", type=Path, metavar="CSV", help="image_id and any columns")
+    made.add_argument(
+        "--before", type=Path, metavar="RUN", help="compare with the incumbent of this run"
+    )
+    made.add_argument("--split", choices=("val", "test"), default="val", help="default val")
+    made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
+    made.add_argument(
+        "--what", choices=BY_GROUP, help="which table (default all; in csv and json groups)"
+    )
+    made.add_argument("--format", choices=FORMATS, default="md", help="default md (Markdown)")
+    made.add_argument("--out", type=Path, metavar="DIR", help="write page, tables and figure here")
+    made.set_defaults(command=bias)
     made = commands.add_parser(
         "export",
         help="write a run as an Optuna study, for optuna-dashboard",

@@ -9,6 +9,7 @@ from analysis.comparison import incumbent
 from analysis.dataset import DatasetLeftOutError, find_dataset
 from analysis.figures.curves import BEST_SHOWN, best_models
 from analysis.figures.drawing import Drawn, render
+from analysis.figures.groups import groups_figure
 from analysis.figures.registry import FIGURES
 from analysis.page import Block, Page, Section, check_place, figures_of, tables_of, write_page
 from analysis.run_data import RunData
@@ -47,6 +48,7 @@ def write_report(run: RunData, out: Path, progress: Progress) -> Written:
     check_place(out)
     tables = {section: list(_told(make(run), progress)) for section, make in TABLES.items()}
     figures, left_out = _draw(run, progress)
+    figures["bias"] = [render(drawing) for drawing in groups_figure(tables["bias"])]
     progress("report.html")
     page = _page(run, tables, figures, left_out)
     return Written(
@@ -103,6 +105,7 @@ def _page(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Page
 SECTIONS = {
     "hyperparameters": ("effects", "levels", "importance", "by"),
     "best": ("selection", "classes"),
+    "bias": ("bias",),
     "incomplete": ("incomplete",),
 }
 """Section of the page → the tables of the registry that stand in it; the others: in models."""
@@ -126,6 +129,8 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
     learning = figures_of([*figures["overview"], *figures["progress"]])
     yield Section(id="learning", title="Learning", blocks=learning)
     yield _best(run, tables, figures)
+    groups = (*figures_of(figures["bias"]), *_tables(tables, SECTIONS["bias"]))
+    yield Section(id="groups", title="Groups", blocks=groups)
     yield Section(
         id="dataset",
         title="Dataset",

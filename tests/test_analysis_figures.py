@@ -215,6 +215,14 @@ def test_mistakes_are_the_surest_wrong_answers_of_the_incumbent(run):
     assert f"gives {count} of 400" in next(mistakes.mistakes(run)).caption
 
 
+def test_a_run_of_a_few_models_shows_the_mistakes_of_each(run):
+    few = replace(run, trials=run.completed.head(mistakes.FEW_MODELS))
+    drawn = list(mistakes.mistakes(few))
+    assert len({one.name for one in drawn}) == len(drawn) == mistakes.FEW_MODELS
+    assert drawn[0].name == "mistakes"
+    assert len(list(mistakes.mistakes(run))) == 1
+
+
 def test_mistakes_tell_the_votes_of_the_dataset(run, tmp_path):
     found = find_dataset(run)
     table = pq.read_table(found.path / "images.parquet")

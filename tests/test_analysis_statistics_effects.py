@@ -118,7 +118,9 @@ def over_folds(folds=10, effect=0.03, spread=0.01, seed=0):
 
 def test_over_folds_the_wald_test_is_that_of_statsmodels_corrected_for_overlap():
     frame = over_folds()
-    ours = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], interactions=False).iloc[0]
+    ours = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], 1 / 9, interactions=False).iloc[
+        0
+    ]
     points = frame.assign(y=100 * frame["y"])
     fit = mixedlm("y ~ C(kernel_size)", points, groups=points["fold"]).fit(reml=True)
     wald = fit.wald_test_terms(scalar=True).table.loc["C(kernel_size)", "statistic"]
@@ -129,7 +131,7 @@ def test_over_folds_the_wald_test_is_that_of_statsmodels_corrected_for_overlap()
 
 def test_folds_that_do_not_differ_do_not_break_the_mixed_model():
     frame = over_folds(effect=0.0, spread=0.0, seed=3)
-    found = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], interactions=False)
+    found = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], 1 / 9, interactions=False)
     assert found["verdict"].tolist() == ["no effect shown"]
 
 
@@ -140,6 +142,7 @@ def test_too_few_folds_are_said_to_be_too_few():
             frame["y"].iloc[:2],
             frame[["kernel_size"]].iloc[:2],
             frame["fold"].iloc[:2],
+            1 / 9,
             interactions=False,
         )
 

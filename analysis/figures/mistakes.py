@@ -1,4 +1,4 @@
-"""What the incumbent gets wrong: the validation pictures that it is surest of, with their votes."""
+"""What models get wrong: the validation pictures that they are surest of, with their votes."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.comparison import incumbent
+from analysis.comparison import incumbent, ranked
 from analysis.dataset import DatasetLeftOutError, find_dataset, read_rows
-from analysis.figures.drawing import Drawing
+from analysis.figures.drawing import Drawing, file_stem
 from analysis.figures.style import MUTED, RULE, VERMILION, new_figure
 from analysis.run_data import RunData, read_probabilities
 
@@ -20,6 +20,8 @@ SHOWN = 8
 """Pictures of each true class at most."""
 VOTES = "votes_"
 """Columns of the dataset with the taggers' votes begin with this."""
+FEW_MODELS = 4
+"""A run of at most this many trials, such as study B's three, shows the mistakes of each."""
 MOST_VOTES = 2
 """Kinds of votes told below a picture, the most frequent first."""
 LINE = 0.19
@@ -27,27 +29,33 @@ LINE = 0.19
 
 
 def mistakes(run: RunData) -> Iterator[Drawing]:
-    """Yield one figure where the incumbent has predictions and the dataset has its pictures.
+    """Yield a figure for the incumbent, or for each model where a run compares only a few.
+
+    Those without predictions or mistakes are left out.
 
     Raises:
         DatasetLeftOutError: The dataset is not there or no longer the same.
     """
     best = incumbent(run)
-    predicted = read_probabilities(run, str(best["trial_id"]))
-    if predicted is None or not (predicted["predicted"] != predicted["label"]).any():
-        return
-    data = prepare(run, predicted)
-    wrong = int((predicted["predicted"] != predicted["label"]).sum())
-    votes = any(data["votes"])
-    told = " and the most frequent votes of its taggers" if votes else ""
-    yield Drawing(
-        name="mistakes",
-        title=f"What the incumbent gets wrong: {best['name']}, trial {best['number']}",
-        caption=f"It gives {wrong:,} of {len(predicted):,} validation pictures another class than "
-        f"their label; shown are those it is surest of, at most {SHOWN} of each true class (a row "
-        f"each), in their order. Below each: the class it predicts, with its probability{told}.",
-        draw=partial(draw, data, find_dataset(run).shape),
-    )
+    few = len(run.trials) <= FEW_MODELS
+    for trial in ranked(run).to_dict("records") if few else [best]:
+        is_best = trial["trial_id"] == best["trial_id"]
+        predicted = read_probabilities(run, str(trial["trial_id"]))
+        if predicted is None or not (predicted["predicted"] != predicted["label"]).any():
+            continue
+        model = f"{trial['name']}, trial {trial['number']}"
+        data = prepare(run, predicted)
+        wrong = int((predicted["predicted"] != predicted["label"]).sum())
+        votes = " and the most frequent votes of its taggers" if any(data["votes"]) else ""
+        yield Drawing(
+            name="mistakes" if is_best else file_stem(f"mistakes_{model.replace(', ', '_')}"),
+            title=f"What the incumbent gets wrong: {model}" if is_best else f"{model}: mistakes",
+            caption=f"It gives {wrong:,} of {len(predicted):,} validation pictures another class "
+            f"than their label; shown are those it is surest of, at most {SHOWN} of each true "
+            "class (a row each), in their order. Below each: the class it predicts, with its "
+            f"probability{votes}.",
+            draw=partial(draw, data, find_dataset(run).shape),
+        )
 
 
 def prepare(run: RunData, predicted: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.intervals import wilson_interval
 from analysis.statistics.pairs import compare_over_folds, over_folds
 from analysis.statistics.predictions import read_correct
-from analysis.statistics.sources import fair_trainings, has_folds
+from analysis.statistics.sources import fair_trainings, folds_in_a_repeat, has_folds
 from analysis.statistics.verdicts import all_pairs
 
 MOST_MODELS = 100
@@ -141,7 +141,7 @@ def _over_folds(run: RunData) -> Comparisons:
 
 def held_out_ratio(run: RunData) -> float:
     """Return the pictures judged on in a fold over those trained on: 1 / (k - 1) in k folds."""
-    return 1 / (fairly_trained(run)["fold"].nunique() - 1)
+    return 1 / (folds_in_a_repeat(run) - 1)
 
 
 def fold_means(trials: pd.DataFrame, ratio: float) -> pd.DataFrame:

@@ -10,7 +10,11 @@ from analysis.run_data import RunData
 from analysis.statistics.estimate import Estimate, NotKnownError
 from analysis.statistics.factorial import factorial
 from analysis.statistics.mixed import mixed
-from analysis.statistics.sources import has_folds, trainings_at_common_epoch
+from analysis.statistics.sources import (
+    folds_in_a_repeat,
+    has_folds,
+    trainings_at_common_epoch,
+)
 from analysis.statistics.trainings import Trainings, contrast
 
 FAIR_SEARCHERS = ("grid", "random", "sobol")
@@ -37,7 +41,8 @@ def effects(run: RunData) -> pd.DataFrame:
     grid = run.info.searcher == "grid"
     if has_folds(run):
         folds = run.trials.set_index("trial_id")["fold"].loc[table.index]
-        return mixed(trainings.accuracy, table, folds, interactions=grid)
+        ratio = 1 / (folds_in_a_repeat(run) - 1)
+        return mixed(trainings.accuracy, table, folds, ratio, interactions=grid)
     return factorial(trainings, table, interactions=grid)
 
 

@@ -24,6 +24,7 @@ def mixed(
     accuracy: "pd.Series[float]",
     levels: pd.DataFrame,
     folds: "pd.Series[int]",
+    held_out_ratio: float,
     *,
     interactions: bool,
 ) -> pd.DataFrame:
@@ -32,12 +33,13 @@ def mixed(
     Laird and Ware (1982), "Random-Effects Models for Longitudinal Data", Biometrics 38(4), by
     restricted maximum likelihood; Wald tests of the fixed effects. Folds share training pictures,
     so each Wald statistic is divided by the factor by which Nadeau and Bengio (2003, equation 9)
-    enlarge the variance over J of k = J folds: 1 + J/(J - 1).
+    enlarge the variance over J folds: 1 + J·``held_out_ratio``.
 
     Args:
         accuracy: Trial id → accuracy.
         levels: Trial id → the level of each hyperparameter; a column each.
-        folds: Trial id → fold.
+        folds: Trial id → fold; those of repeats are folds of their own.
+        held_out_ratio: Pictures judged on in a fold over those trained on.
         interactions: Whether pairs of hyperparameters are terms too.
 
     Returns:
@@ -58,7 +60,7 @@ def mixed(
     if left < 1:
         raise NotKnownError("too few folds to judge the hyperparameters by; train more of them")
     fit = _fit(accuracy, matrix[:, kept], folds)
-    overlap = 1 + folds.nunique() / (folds.nunique() - 1)
+    overlap = 1 + folds.nunique() * held_out_ratio
     rows = [
         {"term": term_text(term), **_wald(fit, np.flatnonzero(owner == place), overlap, left)}
         for place, term in enumerate(terms, start=1)

@@ -8,11 +8,18 @@ from analysis.comparison import accuracy_at_common_epoch, fairly_trained
 from analysis.run_data import RunData
 from analysis.statistics.predictions import read_correct
 from analysis.statistics.trainings import Trainings
+from tune.schema import DATASET_FOLDS
 
 
 def has_folds(run: RunData) -> bool:
     """Tell whether trials of the run were judged on different folds."""
     return "fold" in run.trials and run.completed["fold"].nunique() > 1
+
+
+def folds_in_a_repeat(run: RunData) -> int:
+    """Return into how many folds the pictures of a run were dealt, once or several times."""
+    told = run.trials.get("folds")
+    return DATASET_FOLDS if told is None or told.isna().all() else int(told.max())
 
 
 @lru_cache(maxsize=4)  # several tables and figures ask, and the predictions are many files

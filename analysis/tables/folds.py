@@ -7,19 +7,17 @@ from analysis.comparison import fairly_trained
 from analysis.run_data import RunData
 from analysis.statistics.comparisons import fold_means, held_out_ratio
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.sources import has_folds
+from analysis.statistics.sources import folds_in_a_repeat, has_folds
 from analysis.tables.digits import supported
 from analysis.tables.models import SCORES
-from analysis.tables.table import Column, Table, View, number_text
-
-AVERAGE = "average"
-"""What stands in the place of a fold in the row of the average."""
+from analysis.tables.table import AVERAGE, Column, Table, View, number_text
 
 
 def folds(run: RunData) -> Table:
     """Show every fold of each configuration and their average: a row each, seeds averaged.
 
-    Frame: ``name``, ``fold`` (a number as text, or `AVERAGE`), ``n`` (pictures of the fold),
+    Frame: ``name``, ``repeat`` (how often the pictures had been dealt before; missing in the
+    average), ``fold`` (a number as text, or `AVERAGE`), ``n`` (pictures of the fold, of all),
     ``accuracy``, its 95 % interval ``accuracy_low`` and ``accuracy_high`` (averages only),
     ``macro_*`` and ``micro_*`` recall, precision and f1, ``configuration_id``.
 
@@ -53,15 +51,19 @@ def _configuration(run: RunData, trials: pd.DataFrame) -> pd.DataFrame:
     columns = {"n": "n", "accuracy": "accuracy", **scores}
     per_fold = trials.groupby("fold")[list(columns.values())].mean().set_axis([*columns], axis=1)
     per_fold["n"] = trials.groupby("fold")["n"].max()
-    average = per_fold.mean().to_frame().T.assign(n=per_fold["n"].sum())
+    count = folds_in_a_repeat(run)
+    repeats = per_fold.index.to_series() // count
+    pictures = per_fold["n"].groupby(repeats).sum().max()
+    average = per_fold.mean().to_frame().T.assign(n=pictures)
     interval = fold_means(trials, held_out_ratio(run)).filter(["accuracy_low", "accuracy_high"])
     average[["accuracy_low", "accuracy_high"]] = (
         interval.to_numpy() if len(interval) else [[np.nan, np.nan]]
     )
-    rows = pd.concat([per_fold.rename(index=str), average.set_axis([AVERAGE])])
-    rows = rows.rename_axis("fold").reset_index().astype({"n": "Int64"})
+    per_fold = per_fold.assign(repeat=repeats).rename(index=lambda fold: str(fold % count))
+    rows = pd.concat([per_fold, average.set_axis([AVERAGE])])
+    rows = rows.rename_axis("fold").reset_index().astype({"n": "Int64", "repeat": "Int64"})
     rows.insert(0, "name", trials["name"].iloc[0])
-    keys = ["name", "fold", "n", "accuracy", "accuracy_low", "accuracy_high", *scores]
+    keys = ["name", "repeat", "fold", "n", "accuracy", "accuracy_low", "accuracy_high", *scores]
     return rows[keys].assign(configuration_id=trials["configuration_id"].iloc[0])
 
 
@@ -70,6 +72,7 @@ def _columns(frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
     text = supported(frame, "accuracy_low", "accuracy_high") if known else number_text
     return (
         Column(key="name", heading="name"),
+        *([Column(key="repeat", heading="repeat")] if frame["repeat"].nunique() > 1 else []),
         Column(key="fold", heading="fold"),
         Column(key="accuracy", heading="accuracy", text=text),
         Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=text),

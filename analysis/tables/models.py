@@ -81,7 +81,8 @@ def _verdicts(run: RunData, trials: pd.DataFrame) -> "pd.Series[str]":
 
 def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
     shown = [name for name in STUDY_COLUMNS if name in frame]
-    shown += [name for name in run.info.searched if name in frame and name not in shown]
+    apart = (*run.info.searched, "fold")  # What tells trials of one name apart.
+    shown += [name for name in apart if name in frame and name not in shown]
     text = supported(frame, "accuracy_low", "accuracy_high")
     other = "last" if run.info.objective["at"] == "best" else "best"
     last = [Column(key="replicate", heading="replicate")] if frame["replicate"].any() else []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from analysis.groups import has_annotated_groups
 from analysis.hyperparameters import checked
 from analysis.run_data import RunData
 from analysis.statistics.estimate import NotKnownError
@@ -47,6 +48,16 @@ def _one(make: Callable[[RunData], Table | None]) -> Callable[[RunData], Iterato
     return tables
 
 
+def _bias(run: RunData) -> Iterator[Table]:
+    if not has_annotated_groups(run):
+        return
+    from analysis.bias import reported  # heavy: fairlearn, for few runs only
+
+    bias = reported(run)
+    if bias is not None:
+        yield from bias.tables
+
+
 def _importance(run: RunData) -> Table | None:
     # A grid is balanced: there the effects say all that importances do, and with verdicts.
     return None if run.info.searcher == "grid" else importance_table(run)
@@ -58,5 +69,6 @@ TABLES: Mapping[str, Callable[[RunData], Iterator[Table]]] = {
     "replicates": _one(replicates),
     "by": _by_each,
     "incomplete": _one(incomplete),
+    "bias": _bias,
 }
 """Section of the report → its tables, none where the run has nothing for it."""

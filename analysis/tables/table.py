@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 MISSING = "–"
+AVERAGE = "average"
+"""What stands in the place of a group in the row of the average."""
 
 
 def number_text(value: Any) -> str:

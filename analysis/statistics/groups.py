@@ -1,0 +1,153 @@
+"""How well a trained model does on groups of pictures, how far apart they are, what changed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from fairlearn.metrics import MetricFrame
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+
+from analysis.statistics.estimate import ALPHA
+
+DRAWS = 2_000
+SMALL = 30
+"""Groups of fewer pictures are marked: intervals of so few are rough."""
+_SCORES = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
+METRICS: Mapping[str, Callable[..., float]] = {
+    "accuracy": accuracy_score,
+    **{
+        f"{average}_{name}": partial(score, average=average, zero_division=0)
+        for name, score in _SCORES.items()
+        for average in ("macro", "micro")
+    },
+}
+"""Metrics of a group. Macro averages go over the classes that its labels or predictions have."""
+COMPARED = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+"""Those whose differences are told; of one label a picture, all micro averages are the accuracy."""
+
+Counts = npt.NDArray[np.int64]
+
+
+def scores(answers: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """Compute every metric in each group, or in each crossing of groups.
+
+    Args:
+        answers: A row per picture: ``label`` and ``predicted``.
+        groups: The same index, one or more columns; pictures with a missing one do not count.
+
+    Returns:
+        Index: the groups. Columns: ``n``, `METRICS`, and the 95 % bootstrap interval of the
+        accuracy, ``accuracy_low`` and ``accuracy_high``.
+    """
+    kept = groups.dropna()
+    if kept.empty:
+        return pd.DataFrame()
+    rows = answers.loc[kept.index]
+    made = MetricFrame(
+        metrics=dict(METRICS),
+        y_true=rows["label"],
+        y_pred=rows["predicted"],
+        sensitive_features=kept,
+    )
+    n = kept.groupby(list(kept.columns)).size()
+    found: pd.DataFrame = made.by_group.astype(float).reindex(n.index)
+    right = found["accuracy"] * n
+    rng = np.random.default_rng(0)
+    drawn = rng.binomial(n.to_numpy(), (right / n).clip(0, 1).to_numpy(), (DRAWS, len(n)))
+    low, high = np.quantile(drawn / n.to_numpy(), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    return found.assign(n=n, accuracy_low=low, accuracy_high=high)
+
+
+def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -> pd.DataFrame:
+    """Compare every two groups: the pictures of each are drawn again, apart from the others'.
+
+    Returns:
+        A row per two groups and metric of `COMPARED`: ``first``, ``second``, ``metric``,
+        ``first_value``, ``second_value``, ``difference`` (first less second) and ``ratio`` with
+        their 95 % percentile intervals (``_low``, ``_high``), ``n_first``, ``n_second``.
+    """
+    rng = np.random.default_rng(0)
+    tables: dict[str, Counts] = {}
+    values: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
+    for name, rows in answers.groupby(groups):
+        counts = confusion(rows, classes)
+        tables[str(name)] = counts
+        values[str(name)] = compared(np.concatenate([counts[None], drawn(counts, rng)]))
+    found = []
+    for first, second in combinations(tables, 2):
+        for metric in COMPARED:
+            one, other = values[first][metric], values[second][metric]
+            ratios = np.divide(one, other, out=np.full_like(one, np.nan), where=other > 0)
+            found.append(
+                {"first": first, "second": second, "metric": metric}
+                | {"first_value": one[0], "second_value": other[0]}
+                | _interval("difference", one - other)
+                | _interval("ratio", ratios)
+                | {"n_first": tables[first].sum(), "n_second": tables[second].sum()}
+            )
+    return pd.DataFrame(found)
+
+
+def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str, float]:
+    """Compare two models on the same pictures, which are drawn in pairs.
+
+    Args:
+        before: A row per picture: ``label`` and ``predicted``.
+        after: The same pictures in the same order.
+        classes: Number of classes.
+
+    Returns:
+        ``n``, and for ``accuracy`` and ``macro_f1``: ``_before``, ``_after``, ``_change`` with its
+        95 % percentile interval ``_change_low`` and ``_change_high``.
+    """
+    triples = (before["label"] * classes + before["predicted"]) * classes + after["predicted"]
+    counts = np.bincount(triples, minlength=classes**3).reshape((classes,) * 3)
+    all_counts = np.concatenate([counts[None], drawn(counts, np.random.default_rng(0))])
+    then, now = compared(all_counts.sum(axis=3)), compared(all_counts.sum(axis=2))
+    found: dict[str, float] = {"n": len(before)}
+    for metric in ("accuracy", "macro_f1"):
+        found |= {f"{metric}_before": then[metric][0], f"{metric}_after": now[metric][0]}
+        found |= _interval(f"{metric}_change", now[metric] - then[metric])
+    return found
+
+
+def confusion(answers: pd.DataFrame, classes: int) -> Counts:
+    """Return (classes, classes) pictures by true class (rows) and predicted class (columns)."""
+    pairs = answers["label"] * classes + answers["predicted"]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+
+
+def drawn(counts: Counts, rng: np.random.Generator) -> Counts:
+    """Return (draws, …) tables of as many pictures, drawn with replacement from ``counts``."""
+    total = counts.sum()
+    tables = rng.multinomial(total, counts.ravel() / total, DRAWS)
+    return tables.reshape(DRAWS, *counts.shape)
+
+
+def compared(confusions: Counts) -> dict[str, npt.NDArray[np.float64]]:
+    """Compute the metrics of `COMPARED` as `METRICS` does, of (k, classes, classes) pictures."""
+    right = np.diagonal(confusions, axis1=1, axis2=2).astype(float)
+    truth, told = confusions.sum(axis=2), confusions.sum(axis=1)
+    present = truth + told > 0
+    parts = {"precision": (right, told), "recall": (right, truth), "f1": (2 * right, truth + told)}
+    found = {"accuracy": right.sum(axis=1) / truth.sum(axis=1)}
+    for name, (top, bottom) in parts.items():
+        share = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+        found[f"macro_{name}"] = share.sum(axis=1) / present.sum(axis=1)
+    return found
+
+
+def crossings(attributes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every two attributes."""
+    return list(combinations(attributes, 2))
+
+
+def _interval(name: str, values: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Name the figure, which stands first, and the percentiles of its draws."""
+    draws = values[1:][np.isfinite(values[1:])]
+    low, high = np.quantile(draws, [ALPHA / 2, 1 - ALPHA / 2]) if len(draws) else (np.nan, np.nan)
+    return {name: values[0], f"{name}_low": low, f"{name}_high": high}
