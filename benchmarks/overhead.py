@@ -15,10 +15,11 @@ import ray.tune
 
 from benchmarks.harness import Result, in_process, resident_bytes
 from tune.chores import Chores
-from tune.engine import drive, ray_session
+from tune.engine import drive
 from tune.ledger import Ledger
 from tune.loggers import Loggers
 from tune.progress import Progress
+from tune.ray_session import ray_session
 from tune.schema import MEASURED, TIMINGS
 from tune.slots import find_slots
 from tune.spec import parse_spec

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from tests.sweeps import Factory, TrivialTraining, small_spec
-from tune.engine import drive, ray_session
+from tune.engine import drive
 from tune.ledger import Ledger
 from tune.memory import MemoryRequest, OutOfMemoryError
+from tune.ray_session import ray_session
 from tune.schema import Status, read_events
 from tune.slots import Slots
 from tune.sweep import Sweep

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tune.spec import SpecError, load_spec
+from tune.spec import SpecError, load_spec, parse_spec
 
 SPECS = Path(__file__).parents[1] / "tune" / "specs"
 
@@ -114,8 +115,19 @@ def test_a_wrong_override_is_refused(tmp_path, override):
 
 
 @pytest.mark.parametrize("path", sorted(SPECS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_spec_is_valid(path):
-    assert load_spec(path).space
+def test_every_shipped_spec_is_valid_and_comes_back_from_its_run(path):
+    spec = load_spec(path)
+    assert parse_spec(yaml.safe_load(spec.to_yaml())) == spec
+
+
+def test_plain_variants_are_study_bs_three_models():
+    spec = load_spec(SPECS / "plain_variants.yaml")
+    space = spec.search_space
+    configs = [spec.config(space.at(point), seed=0) for point in space.grid()]
+    assert [(one.conv_depth, one.kernel_size) for one in configs] == [(3, 3), (3, 4), (4, 3)]
+    assert {(one.epochs, one.optimizer, one.learning_rate) for one in configs} == {
+        (3, "adam", 0.001)
+    }
 
 
 def test_resnet_grid_is_study_as_twelve_models():

@@ -170,7 +170,7 @@ def test_an_epoch_trained_again_after_a_retry_is_noted_once():
     sweep.start(trial.id, 1.0)
     for epoch in (1, 2):
         sweep.report(trial.id, epoch, figures(trial.id, epoch), WORKER)
-    sweep.retry(trial.id, "RuntimeError: worker died")
+    sweep.attempt_failed(trial.id, "RuntimeError: worker died")
     before = len(ledger)
     assert not sweep.report(trial.id, 2, figures(trial.id, 2), WORKER)
     assert len(ledger) == before

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tune.launch.commands import add_places
+from tune.options import add_spec, spec_of
+
 Handler = Callable[[argparse.Namespace], int]
 
 NOTHING_SUCCEEDED = 3
@@ -47,12 +50,12 @@ def _report_fault() -> int:
 
 
 def _plan(parsed: argparse.Namespace) -> int:
-    from data_prep.manifest import DatasetManifest
     from tune.plan import plan_sweep
     from tune.print import print_plan
+    from tune.store import read_manifest
 
-    spec = _load_spec(parsed)
-    manifest = DatasetManifest.read(Path(spec.data))
+    spec = spec_of(parsed)
+    manifest = read_manifest(spec.data)
     print_plan(plan_sweep(spec, manifest, cores=os.cpu_count() or 1), spec, manifest)
     return 0
 
@@ -61,7 +64,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from tune.run_directory import RUNS
     from tune.session import start
 
-    run, sweep = start(_load_spec(parsed), RUNS)
+    run, sweep = start(spec_of(parsed), RUNS)
     return _close(run, sweep)
 
 
@@ -88,6 +91,54 @@ def _close(run: Path, sweep: Any) -> int:
         return INTERRUPTED
     completed = any(trial.status is Status.COMPLETED for trial in sweep.trials.values())
     return 0 if completed else NOTHING_SUCCEEDED
+
+
+def _kfold(parsed: argparse.Namespace) -> int:
+    from tune.kfold import kfold, summary
+    from tune.run_directory import RUNS
+
+    run, sweep = kfold(
+        parsed.what,
+        RUNS,
+        folds=parsed.folds,
+        repeats=parsed.repeats,
+        trial_id=parsed.trial,
+        name=parsed.name,
+        data=parsed.data,
+        overrides=parsed.set,
+    )
+    code = _close(run, sweep)
+    if code == 0:
+        print(summary(run, sweep))
+    return code
+
+
+def _retrain(parsed: argparse.Namespace) -> int:
+    from tune.retrain import Request, comparison, retrain
+    from tune.run_directory import RUNS
+
+    asked = {
+        "oversample": ",".join(parsed.oversample),
+        "sample_weights": ",".join(parsed.weights),
+        "balance": ",".join(parsed.balance),
+    }
+    request = Request(
+        run=parsed.run,
+        sampling={name: text for name, text in asked.items() if text},
+        trial_id=parsed.trial,
+        from_scratch=parsed.from_scratch,
+        epochs=parsed.epochs,
+        groups=parsed.groups,
+        name=parsed.name,
+        data=parsed.data,
+        overrides=tuple(parsed.set),
+    )
+    run, sweep = retrain(request, RUNS)
+    code = _close(run, sweep)
+    if code == 0:
+        for line in comparison(run, sweep):
+            print(line)
+    return code
 
 
 def _test(parsed: argparse.Namespace) -> int:
@@ -128,15 +179,16 @@ def _stop(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _load_spec(parsed: argparse.Namespace) -> Any:
-    from tune.spec import load_spec
+def _copy(parsed: argparse.Namespace) -> int:
+    from tune.copying import copy_run
 
-    overrides = list(parsed.set)
-    if parsed.data is not None:
-        overrides.append(f"data={json.dumps(str(parsed.data))}")
-    if parsed.name is not None:
-        overrides.append(f"name={json.dumps(parsed.name)}")
-    return load_spec(parsed.spec, overrides)
+    print(f"{copy_run(parsed.run, parsed.url)} files of {parsed.run} copied to {parsed.url}")
+    return 0
+
+
+def _launch(parsed: argparse.Namespace) -> int:
+    code: int = parsed.launch(parsed)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -160,15 +212,10 @@ def _parser() -> argparse.ArgumentParser:
         command = add(
             name, handler, words, f"{name} {quick} --data data/faces --set fixed.epochs=3"
         )
-        command.add_argument("spec", type=Path, metavar="SPEC.yaml", help="the sweep spec")
-        command.add_argument("--data", type=Path, metavar="DIR", help="dataset, instead of spec's")
-        command.add_argument("--name", help="name of the run, instead of the spec's")
-        command.add_argument(
-            "--set", action="append", default=[], metavar="KEY=VALUE", help="change one spec value"
-        )
+        add_spec(command)
     command = add("resume", _resume, "Go on with a stopped or killed run.", "resume runs/quick")
     _add_run(command)
-    command.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
+    command.add_argument("--data", metavar="DIR", help="where the dataset is now")
     command = add(
         "extend", _extend, "Let a run grow; all trained counts.", "extend runs/quick --samples 8"
     )
@@ -177,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change one spec value"
     )
-    command.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
+    command.add_argument("--data", metavar="DIR", help="where the dataset is now")
     command = add("status", _status, "Show how a run stands.", "status runs/quick --watch")
     _add_run(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
@@ -185,12 +232,78 @@ def _parser() -> argparse.ArgumentParser:
     command = add("test", _test, "Measure the incumbent on the test split.", "test runs/quick")
     _add_run(command)
     command.add_argument("--trial", metavar="ID", help="another trial than the incumbent")
-    command.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
+    command.add_argument("--data", metavar="DIR", help="where the dataset is now")
+    command = add(
+        "kfold",
+        _kfold,
+        "Train the incumbent, or a spec's grid, on every fold of train and val.",
+        "kfold runs/quick --folds 5 --repeats 2",
+    )
+    command.add_argument(
+        "what", type=Path, metavar="RUN|SPEC.yaml", help="a run directory, or a sweep spec"
+    )
+    command.add_argument("--folds", type=int, default=10, metavar="K", help="how many (10)")
+    command.add_argument(
+        "--repeats", type=int, default=1, metavar="R", help="deal the pictures R times (1)"
+    )
+    _add_further(command)
+    command = add(
+        "retrain",
+        _retrain,
+        "Train the incumbent once more, with groups of pictures that count for more.",
+        "retrain runs/quick --oversample age=child:4 --groups annotations.csv",
+    )
+    _add_run(command)
+    _add_sampling(command)
+    _add_further(command)
     add("list", _list, "Show how every run below runs/ stands.", "list")
     command = add("stop", _stop, "Ask a running sweep to checkpoint and stop.", "stop runs/quick")
     _add_run(command)
     command.add_argument("--trial", metavar="ID", help="end this one trial early instead")
+    command = add(
+        "copy", _copy, "Copy a run, also one that runs.", "copy runs/quick s3://bucket/runs/quick"
+    )
+    _add_run(command)
+    command.add_argument("url", metavar="URL", help="s3://…, gs://… or a folder")
+    add_places(
+        add(
+            "launch",
+            _launch,
+            "Write what runs a sweep on a cluster.",
+            f"launch slurm {quick} --nodes 4 --time 4:00:00 --submit",
+        )
+    )
     return parser
+
+
+def _add_sampling(command: argparse.ArgumentParser) -> None:
+    for name, example, words in (
+        ("oversample", "COLUMN=VALUE:N", "show the group's training pictures N times an epoch"),
+        (
+            "weights",
+            "COLUMN=VALUE:W",
+            "let the group's training pictures count W times in the loss",
+        ),
+        ("balance", "COLUMN", "give the column's groups equal shares of every batch"),
+    ):
+        command.add_argument(f"--{name}", action="append", default=[], metavar=example, help=words)
+    command.add_argument(
+        "--groups", type=Path, metavar="CSV", help="image_id and columns that the dataset lacks"
+    )
+    command.add_argument(
+        "--from-scratch", action="store_true", help="start from nothing, not from its weights"
+    )
+    command.add_argument("--epochs", type=int, metavar="N", help="N epochs, not as many as it had")
+
+
+def _add_further(command: argparse.ArgumentParser) -> None:
+    """Add the options of commands that make a run from another one."""
+    command.add_argument("--trial", metavar="ID", help="another trial than the incumbent")
+    command.add_argument("--name", help="name of the new run")
+    command.add_argument("--data", metavar="DIR", help="where the dataset is now")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one spec value"
+    )
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:

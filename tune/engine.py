@@ -1,57 +1,26 @@
 """The Ray adapter: lets Ray Tune's `Tuner` drive a `Sweep`."""
 
 import json
-import logging
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.tune
+from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
 
+from tune.nodes import Nodes, name
 from tune.schema import ERRORS_DIR, RAY_DIR
 from tune.slots import Slots
 from tune.sweep import Sweep
 from tune.watchdog import Watchdog
 from tune.worker import GATE_PREFIX, MakeTraining, Worker
-
-_RAY_SETTINGS = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-}
-"""Ray's own loggers, progress, snapshots and signal handling would stand beside ours, and cost more
-than a trivial trial."""
-
-
-@contextmanager
-def ray_session(*, object_store_bytes: int) -> Iterator[None]:
-    """Connect to the cluster at ``RAY_ADDRESS``, or start a Ray of our own and stop it after."""
-    for name, value in _RAY_SETTINGS.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    address = os.environ.get("RAY_ADDRESS")
-    local = {"include_dashboard": False, "object_store_memory": object_store_bytes}
-    ray.init(
-        **({"address": address} if address else {"address": "local", **local}),
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def drive(
@@ -67,7 +36,7 @@ def drive(
     Args:
         sweep: Decides what is trained.
         run: The run directory; Ray's own files go below it.
-        slots: How many trials run at once, and with what.
+        slots: How many trials run at once, and with what; counted anew when nodes come or go.
         make_training: Builds a trial's training in a worker.
         on_step: Called many times a second, between events.
     """
@@ -86,7 +55,6 @@ def drive(
         run_config=ray.tune.RunConfig(
             name=time.strftime("%Y%m%d-%H%M%S"),
             storage_path=str(run / RAY_DIR),
-            failure_config=ray.tune.FailureConfig(max_failures=sweep.spec.retries),
             checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[_Events(bridge)],
             verbose=0,
@@ -95,7 +63,7 @@ def drive(
     tuner.fit()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Bridge:
     """What searcher, scheduler and callback share."""
 
@@ -106,11 +74,31 @@ class _Bridge:
     live: dict[str, RayTrial | None] = field(default_factory=dict)
     """Trials that Ray holds at present; None until it has started one."""
     watchdog: Watchdog = field(default_factory=Watchdog)
+    nodes: Nodes = field(default_factory=Nodes)
+    actors: dict[str, str] = field(default_factory=dict)
+    """The worker that each live trial was last seen in."""
 
     def end(self, trial_id: str) -> None:
         """Give the trial's slot to the next one."""
         self.live.pop(trial_id, None)
+        self.actors.pop(trial_id, None)
         self.watchdog.end(trial_id)
+
+    def start(self, trial_id: str, trial: RayTrial) -> None:
+        """Note that Ray has put a trial into a worker."""
+        self.live[trial_id] = trial
+        if (actor := trial.temporary_state.ray_actor) is not None:
+            self.actors[trial_id] = self.nodes.note(actor)
+
+    def look_at_nodes(self) -> None:
+        """Let nodes that have joined have trials, and none those that are gone."""
+        joined, lost = self.nodes.look()
+        for node in lost:
+            self.sweep.lose_node(name(node))
+        for node in joined:
+            self.sweep.join_node(name(node))
+        if joined or lost:
+            self.slots = self.slots.on(self.nodes.there)
 
     def kill_stuck(self) -> None:
         """Kill the workers of trials that stand still; Ray starts them again elsewhere."""
@@ -178,38 +166,45 @@ class _Decisions(FIFOScheduler):
 
 
 class _Events(ray.tune.Callback):
-    """Tells the sweep when Ray starts, retries, ends or gives up a trial."""
+    """Tells the sweep when Ray starts, ends or loses a trial, and which nodes come and go."""
 
     def __init__(self, bridge: _Bridge) -> None:
         self._bridge = bridge
 
     def on_step_end(self, **_: Any) -> None:
+        self._bridge.look_at_nodes()
         self._bridge.kill_stuck()
         self._bridge.on_step()
 
     def on_trial_start(self, *, trial: RayTrial, **_: Any) -> None:
-        self._bridge.live[_trial_id(trial)] = trial
+        self._bridge.start(_trial_id(trial), trial)
         self._bridge.sweep.start(_trial_id(trial), self._bridge.slots.devices)
-
-    def on_trial_recover(self, *, trial: RayTrial, **_: Any) -> None:
-        self._bridge.watchdog.end(_trial_id(trial))
-        _give_back_memory(_trial_id(trial))
-        self._bridge.sweep.retry(_trial_id(trial), self._keep_error(trial))
 
     def on_trial_complete(self, *, trial: RayTrial, **_: Any) -> None:
         self._bridge.end(_trial_id(trial))
 
     def on_trial_error(self, *, trial: RayTrial, **_: Any) -> None:
-        self._bridge.end(_trial_id(trial))
-        _give_back_memory(_trial_id(trial))
-        self._bridge.sweep.fail(_trial_id(trial), self._keep_error(trial))
+        """Leave it to the sweep whether the trial goes on, as a new one of Ray's."""
+        trial_id, bridge = _trial_id(trial), self._bridge
+        node = None
+        if isinstance(trial.get_pickled_error(), RayActorError):
+            node = bridge.nodes.lost_under(bridge.actors.get(trial_id))
+        bridge.look_at_nodes()
+        bridge.end(trial_id)
+        _give_back_memory(trial_id)
+        error = self._keep_error(trial)
+        if node is None:
+            bridge.sweep.attempt_failed(trial_id, error)
+        else:
+            bridge.sweep.lose_attempt(trial_id, node)
 
     def _keep_error(self, trial: RayTrial) -> str:
-        """Copy the tracebacks of all attempts into the run; return the last one in a line."""
+        """Add the traceback of an attempt to those in the run; return it in a line."""
         text = Path(trial.error_file).read_text(encoding="utf-8")
         path = self._bridge.run / ERRORS_DIR / f"{_trial_id(trial)}.txt"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
         attempt = text[text.rindex("Failure #") :].splitlines()[1:]
         lines = [line.strip() for line in attempt if line.strip()]
         # A traceback ends with what was raised; a death of the process begins with it.
@@ -219,9 +214,10 @@ class _Events(ray.tune.Callback):
 
 def _give_back_memory(trial_id: str) -> None:
     """Free what a trial holds of any card: its worker may have died before it could."""
-    for name in ray.util.list_named_actors():
-        if name.startswith(GATE_PREFIX):
-            ray.get_actor(name).leave.remote(trial_id)
+    for gate in ray.util.list_named_actors():
+        if gate.startswith(GATE_PREFIX):
+            with suppress(ValueError):  # It went with its node just now.
+                ray.get_actor(gate).leave.remote(trial_id)
 
 
 def _trial_id(trial: RayTrial) -> str:

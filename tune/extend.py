@@ -11,6 +11,7 @@ from tune.sweep import Sweep
 
 _MAY_CHANGE = (
     "space",
+    "repeats",
     "replicates",
     "finalists",
     "retries",

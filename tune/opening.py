@@ -9,7 +9,7 @@ from tune.schema import best_weights, read_events
 from tune.sweep import Sweep
 
 
-def open_test(run: Path, *, trial_id: str | None = None, data: Path | None = None) -> str:
+def open_test(run: Path, *, trial_id: str | None = None, data: str | Path | None = None) -> str:
     """Measure a trial on the test split, note it in the ledger, and say what came out in a line.
 
     Args:

@@ -56,9 +56,12 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
     )
     trials = sweep.expected or len(planned)
     shares = [_trained_share(sweep.scheduler, one.config.epochs) for one in planned]
-    pictures = sum(manifest.counts["train"].values())
     flop = sum(
-        BACKWARD * one.cost.flop_per_picture * pictures * one.config.epochs * share
+        BACKWARD
+        * one.cost.flop_per_picture
+        * training_pictures(spec, manifest)
+        * one.config.epochs
+        * share
         for one, share in zip(planned, shares, strict=True)
     )
     replicated = trials / max(1, len(planned))
@@ -73,15 +76,26 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
     )
 
 
+def training_pictures(spec: SweepSpec, manifest: DatasetManifest) -> int:
+    """Return how many pictures a trial is trained on, as far as they are not oversampled."""
+    train, val = (sum(manifest.counts[split].values()) for split in ("train", "val"))
+    return train if spec.folds is None else (train + val) * (spec.folds - 1) // spec.folds
+
+
 def _configurations(spec: SweepSpec) -> Iterator[TrainConfig]:
+    """Yield each configuration once, however many folds it is trained on."""
     space = spec.search_space
+    known = set()
     searcher = make_searcher(spec)
     for number in itertools.count():
         point = searcher.propose(number)
         if point is None:
             return
         searcher.hear_proposed(str(number), point)
-        yield spec.config(space.at(point), seed=spec.seed)
+        config = spec.config(space.at(point), seed=spec.seed)
+        if spec.folds is None or config.configuration_id not in known:
+            known.add(config.configuration_id)
+            yield config
 
 
 def _trained_share(scheduler: Scheduler, epochs: int) -> float:

@@ -28,7 +28,7 @@ def write_predictions(
     dataset: ImageDataset,
     *,
     split: str,
-    fold: int | None,
+    config: TrainConfig,
     epoch: int,
     probabilities: npt.NDArray[np.float32],
 ) -> None:
@@ -39,11 +39,11 @@ def write_predictions(
         trial_id: The trial.
         dataset: The pictures.
         split: ``val`` or ``test``.
-        fold: The trial's fold, or None.
+        config: The trial's; its fold is the validation split.
         epoch: Epoch of the weights that predicted.
         probabilities: (m, classes) of the split's pictures, in the order of their rows.
     """
-    rows = dataset.rows(split, fold)
+    rows = dataset.rows(split, config.fold, config.folds)
     table = predictions_table(
         image_ids=dataset.image_ids[rows],
         labels=dataset.labels[rows],
@@ -70,14 +70,14 @@ def predict_from_best(run: Path, trial_id: str, dataset: ImageDataset, split: st
     data = DeviceDataset.create(dataset)
     model = build_model(config, classes=data.classes, image_shape=data.image_shape)
     model.load_state_dict(best["weights"])
-    rows = data.rows(split, config.fold)
+    rows = data.rows(split, config.fold, config.folds)
     probabilities = predict_probabilities(model, data, rows, config).numpy()
     write_predictions(
         run,
         trial_id,
         dataset,
         split=split,
-        fold=config.fold,
+        config=config,
         epoch=best["epoch"],
         probabilities=probabilities,
     )

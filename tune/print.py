@@ -28,6 +28,8 @@ _CURVE_WIDTH = 50
 
 def print_plan(plan: "Plan", spec: "SweepSpec", manifest: "DatasetManifest") -> None:
     """Print a plan: a table of configurations and the sums below it."""
+    from tune.plan import training_pictures
+
     table = _table("configuration", "parameters", "MFLOP/picture", "memory", "checkpoint")
     for one in plan.configurations[:_MOST_ROWS]:
         table.add_row(
@@ -42,7 +44,7 @@ def print_plan(plan: "Plan", spec: "SweepSpec", manifest: "DatasetManifest") -> 
     hidden = len(plan.configurations) - _MOST_ROWS
     if hidden > 0:
         console.print(f"and {hidden} more")
-    pictures = sum(manifest.counts["train"].values())
+    pictures = training_pictures(spec, manifest)
     console.print(
         f"{plan.trials} trials of {len(plan.configurations)} configurations, about "
         f"{plan.epochs:.0f} epochs of {pictures:,} pictures in all"
@@ -131,7 +133,7 @@ def _trials_table(trials: Sequence[dict[str, Any]]) -> Table:
     for trial in trials:
         table.add_row(
             trial["id"],
-            f"{trial['name']} seed {trial['seed']}",
+            f"{trial['name']} {trial['draw']}",
             f"{trial['epoch']}/{trial['epochs']}",
             "–" if trial["value"] is None else f"{trial['value']:.4f}",
             "–" if trial["images_per_second"] is None else f"{trial['images_per_second']:,.0f}",

@@ -67,7 +67,7 @@ class Progress:
         figure = "" if value is None else f"  {self._sweep.spec.objective.metric} {value:.4f}"
         epochs = f"{len(trial.measurements)} epochs in {trial.seconds:.0f} s"
         reason = f"  ({trial.reason})" if trial.reason else ""
-        text = Text(f"[{len(self._told)}{of}] {trial.name} seed {trial.config['seed']}  ")
+        text = Text(f"[{len(self._told)}{of}] {trial.name} {trial.draw}  ")
         text.append(str(trial.status), style=_STYLES.get(trial.status, ""))
         return text.append(f"{figure}  {epochs}{reason}")
 
@@ -84,7 +84,7 @@ class Progress:
         metric, last = self._sweep.spec.objective.metric, trial.last
         best = self._sweep.objective(trial)
         return (
-            f"{trial.name} seed {trial.config['seed']}",
+            f"{trial.name} {trial.draw}",
             f"{len(trial.measurements)}/{trial.epochs}",
             f"{last.values[metric]:.4f}" if last else "–",
             f"{best:.4f}" if best is not None else "–",

@@ -20,15 +20,17 @@ import psutil
 import yaml
 
 from data_prep.manifest import DatasetManifest
-from data_prep.reader import ImageDataset, read_dataset
+from data_prep.reader import ImageDataset
+from tune.carried import Carried, carried_groups, with_groups
 from tune.schema import LEASE_FILE, LEDGER_FILE, PROVENANCE_FILE, SCHEMA_VERSION, SPEC_FILE
 from tune.spec import SweepSpec, parse_spec
+from tune.store import is_url, open_dataset
 
 RUNS = Path("runs")
 """Where runs lie, below the folder that a command is called in."""
 
 _HEARTBEAT_SECONDS = 10.0
-_LEASE_SECONDS = 60.0
+LEASE_SECONDS = 60.0
 """A lease of another machine without a heartbeat for so long is void."""
 
 
@@ -36,8 +38,8 @@ class RunError(Exception):
     """A run directory that cannot be used as asked; the message is one line."""
 
 
-def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest) -> Path:
-    """Make the run directory of a new sweep, with its spec and provenance.
+def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest, carried: Carried) -> Path:
+    """Make the run directory of a new sweep, with its spec, provenance and what it carries.
 
     Raises:
         RunError: There is a run of this name already.
@@ -49,8 +51,11 @@ def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest) -> Path:
             "or give this one another --name"
         )
     run.mkdir(parents=True, exist_ok=True)
+    carried.copy_into(run)
     write_spec(run, spec)
-    _write(run / PROVENANCE_FILE, json.dumps(_provenance(spec, manifest), indent=2) + "\n")
+    origin = {} if carried.origin is None else {"origin": dict(carried.origin)}
+    provenance = _provenance(spec, manifest) | origin
+    _write(run / PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
     return run
 
 
@@ -88,22 +93,22 @@ def read_provenance(run: Path) -> dict[str, Any]:
     return values
 
 
-def find_dataset(run: Path, data: Path | None) -> ImageDataset:
-    """Read the dataset of a run, from ``data`` if it was moved.
+def find_dataset(run: Path, data: str | Path | None) -> ImageDataset:
+    """Read the dataset of a run, from ``data`` if it was moved, with the columns that it carries.
 
     Raises:
         FileNotFoundError: It is not there.
         RunError: It is another dataset than the run was made with.
     """
     provenance = read_provenance(run)
-    dataset = read_dataset(data or Path(provenance["dataset"]["path"]))
+    dataset = open_dataset(data or provenance["dataset"]["path"])
     expected = provenance["dataset"]["fingerprint"]
     if dataset.manifest.fingerprint != expected:
         raise RunError(
             f"the dataset has fingerprint {dataset.manifest.fingerprint}, but {run} was made with "
             f"{expected}; give --data the dataset that it was made with"
         )
-    return dataset
+    return with_groups(dataset, carried_groups(run))
 
 
 def _provenance(spec: SweepSpec, manifest: DatasetManifest) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def _provenance(spec: SweepSpec, manifest: DatasetManifest) -> dict[str, Any]:
             "memory_bytes": psutil.virtual_memory().total,
         },
         "dataset": {
-            "path": str(Path(spec.data).resolve()),
+            "path": spec.data if is_url(spec.data) else str(Path(spec.data).resolve()),
             "name": manifest.name,
             "fingerprint": manifest.fingerprint,
         },
@@ -196,7 +201,7 @@ def holder_of(run: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None  # Never held, given back, or cut short by the death of its writer.
     if holder["host"] != socket.gethostname():
-        return holder if age < _LEASE_SECONDS else None
+        return holder if age < LEASE_SECONDS else None
     return holder if _started(holder["pid"]) == holder["started"] else None
 
 

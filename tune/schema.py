@@ -26,6 +26,10 @@ PREDICTIONS_DIR = "predictions"
 CHECKPOINTS_DIR = "checkpoints"
 REPORT_DIR = "report"
 RAY_DIR = "ray"
+INITIAL_FILE = "initial.pt"
+"""The checkpoint that a retrained run starts from."""
+GROUPS_FILE = "groups.csv"
+"""The user's columns that a retrained run adds to those of its dataset."""
 ERRORS_DIR = "errors"
 """Whole tracebacks of failed attempts, a file per trial."""
 STOP_FILE = "stop"
@@ -44,6 +48,9 @@ METRICS = (
     "val_micro_f1",
 )
 """What is measured on the validation split after each epoch."""
+
+DATASET_FOLDS = 10
+"""Folds of a trial that has a ``fold`` and no ``folds``: those of the dataset's file."""
 
 COSTS = ("parameters", "device_seconds")
 """Columns of the trials table that may be a further objective of a sweep."""
@@ -144,6 +151,14 @@ class Trial:
     """Share of a GPU, or CPU cores, that it held; times seconds gives device-seconds."""
     seconds: float = 0.0
     """Wall-clock seconds on a worker, all attempts together."""
+    nodes_lost: int = 0
+    """How often the node under it died, and it went on elsewhere."""
+
+    @property
+    def draw(self) -> str:
+        """Its seed, and its fold if it has one: what tells trials of a configuration apart."""
+        fold = self.config.get("fold")
+        return f"seed {self.config['seed']}" + ("" if fold is None else f" fold {fold}")
 
     @property
     def ended(self) -> bool:
@@ -205,6 +220,7 @@ TRIAL_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("device_seconds", pa.float64()),
     ("host", pa.string()),
     ("device", pa.string()),
+    ("nodes_lost", pa.int64()),
 )
 """Columns of ``trials.parquet`` beside the hyperparameters, which stand after ``replicate``.
 ``best_epoch`` and ``best_*`` are those of the epoch with the best objective metric."""

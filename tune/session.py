@@ -4,23 +4,28 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 import ray
 
-from data_prep.reader import ImageDataset, read_dataset
+from data_prep.folds import check_folds
+from data_prep.manifest import DatasetManifest
+from data_prep.reader import ImageDataset
+from models.groups import check_groups
+from tune.carried import Carried, carried_groups, with_groups
 from tune.chores import Chores
 from tune.disk import SPARE_BYTES, check_space
-from tune.engine import drive, ray_session
+from tune.engine import drive
 from tune.extend import extended_spec, what_counts
 from tune.factory import TrainingFactory
 from tune.keeping import Keeper
 from tune.ledger import Ledger
 from tune.loggers import Loggers, require_loggers
 from tune.progress import Progress
+from tune.ray_session import ray_session
 from tune.repair import repair
 from tune.run_directory import (
     create_run,
@@ -31,31 +36,42 @@ from tune.run_directory import (
 )
 from tune.schema import STOP_FILE, read_events
 from tune.slots import find_slots
-from tune.spec import SweepSpec
+from tune.spec import SpecError, SweepSpec
+from tune.store import is_staged, open_dataset
 from tune.sweep import Sweep
 from tune.tables import write_tables
 from tune.warm_start import read_warm_start
 
 
-def start(spec: SweepSpec, root: Path) -> tuple[Path, Sweep]:
+def start(spec: SweepSpec, root: Path, carried: Carried | None = None) -> tuple[Path, Sweep]:
     """Run a new sweep until it is finished or stopped; return its directory and its end.
+
+    Args:
+        spec: What to search.
+        root: Where its directory lies.
+        carried: Files that it takes from another run, if it is made from one.
 
     Raises:
         FileNotFoundError: There is no dataset at ``spec.data``.
         RunError: A run of this name is there already.
         SpecError: Searcher, scheduler, space and warm start do not go together.
+        ValueError: Pretrained weights cannot be had, or do not fit; or the dataset lacks a group
+            that is named, or pictures for so many folds.
     """
-    dataset = read_dataset(Path(spec.data))
+    carried = carried or Carried()
+    dataset = with_groups(open_dataset(spec.data), carried.groups)
     Sweep(spec, fingerprint=dataset.manifest.fingerprint)  # Refuses a bad spec before a file is.
     read_warm_start(spec, dataset.manifest.fingerprint)
     require_loggers(spec)
+    _require_weights(spec, dataset.manifest)
+    _require_pictures(spec, dataset, carried)
     root.mkdir(exist_ok=True)
     check_space(root, SPARE_BYTES)
-    run = create_run(root, spec, dataset.manifest)
+    run = create_run(root, spec, dataset.manifest, carried)
     return run, sit(run, spec, dataset)
 
 
-def resume(run: Path, *, data: Path | None = None) -> Sweep:
+def resume(run: Path, *, data: str | Path | None = None) -> Sweep:
     """Go on with a run that was stopped or killed; a finished one is left as it is.
 
     Args:
@@ -70,7 +86,7 @@ def resume(run: Path, *, data: Path | None = None) -> Sweep:
 
 
 def extend(
-    run: Path, *, samples: int = 0, overrides: Iterable[str] = (), data: Path | None = None
+    run: Path, *, samples: int = 0, overrides: Iterable[str] = (), data: str | Path | None = None
 ) -> Sweep:
     """Let a finished or stopped run grow; what was trained counts.
 
@@ -135,12 +151,52 @@ def _drive(run: Path, sweep: Sweep, dataset: ImageDataset, loggers: Loggers) -> 
             fingerprint=dataset.manifest.fingerprint,
             objective=sweep.spec.objective,
             threads=max(1, int(slots.cpus)),
-            load_dataset=functools.partial(ray.get, ray.put(dataset)),
+            load_dataset=_loader(dataset, run),
         )
         chores = Chores(run, sweep, dataset.manifest.classes, progress, loggers)
         with _stop_on_signals(sweep, run):
             drive(sweep, run=run, slots=slots, make_training=factory, on_step=chores.do)
     sweep.close()
+
+
+def _loader(dataset: ImageDataset, run: Path) -> Callable[[], ImageDataset]:
+    """Return what gives a worker the dataset: from its node's copy, or else through Ray."""
+    if is_staged(dataset.place):
+        return functools.partial(_read_copy, dataset.place, run)
+    return functools.partial(ray.get, ray.put(dataset))
+
+
+def _read_copy(place: str, run: Path) -> ImageDataset:
+    return with_groups(open_dataset(place), carried_groups(run))
+
+
+def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
+    """Make sure that networks with pretrained weights can start; download what is not here yet."""
+    space = spec.search_space
+    points = [spec.config(space.at(p), seed=spec.seed) for p in space.samples_of_each()]
+    fresh = [one for one in points if one.initial is None]
+    pretrained = {one.name: one for one in fresh if one.pretrained is not None}
+    if not pretrained:
+        return  # And no need for torch, whose import would hold up the driver by a second.
+    from models.build import check_network
+
+    for config in pretrained.values():
+        check_network(config, classes=len(manifest.classes), image_shape=manifest.image_shape)
+
+
+def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) -> None:
+    """Make sure that the dataset has the groups and folds that the spec asks for."""
+    for point in spec.search_space.samples_of_each():
+        config = spec.config(spec.search_space.at(point), seed=spec.seed)
+        check_groups(config, dataset.columns)
+        for name in ("initial", "groups"):
+            if getattr(config, name) != carried.hashes.get(name):
+                raise SpecError(
+                    f"{name} stands for a file of a retrained run; leave it out and use "
+                    "`python -m tune retrain`"
+                )
+    if spec.folds is not None:
+        check_folds(dataset, spec.folds, spec.repeats)
 
 
 def _warm_up(sweep: Sweep, fingerprint: str) -> None:

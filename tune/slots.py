@@ -1,6 +1,8 @@
 """How many trials run at once, and what each of them holds."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import ray
 
@@ -17,11 +19,22 @@ class Slots:
     cpus: float
     gpus: float
     count: int
+    most: int | None = None
+    """Most trials that the spec lets run at once."""
 
     @property
     def devices(self) -> float:
         """Share of a GPU, or CPU cores, that a trial holds."""
         return self.gpus or self.cpus
+
+    def on(self, nodes: Iterable[Mapping[str, Any]]) -> Self:
+        """Return as many of these slots as fit on ``nodes`` (of `ray.nodes`)."""
+        fit = sum(self._fit(node["Resources"]) for node in nodes)
+        return replace(self, count=fit if self.most is None else min(fit, self.most))
+
+    def _fit(self, have: Mapping[str, float]) -> int:
+        by_cores = int(have.get("CPU", 0.0) // self.cpus)
+        return min(by_cores, int(have.get("GPU", 0.0) / self.gpus)) if self.gpus else by_cores
 
 
 def find_slots(spec: SweepSpec) -> Slots:
@@ -36,16 +49,15 @@ def find_slots(spec: SweepSpec) -> Slots:
     asked = spec.resources
     if isinstance(asked, str):
         asked = Resources(gpus=1 / _per_gpu(cores / gpus)) if gpus else Resources(cpus=1)
-    fit = int(cores // asked.cpus)
-    if asked.gpus:
-        fit = min(fit, int(gpus / asked.gpus))
-    count = min(fit, asked.trials_at_once or fit)
-    if count < 1:
+    slots = Slots(cpus=asked.cpus, gpus=asked.gpus, count=0, most=asked.trials_at_once).on(
+        node for node in ray.nodes() if node["Alive"]
+    )
+    if slots.count < 1:
         raise ValueError(
             f"a trial asks for {asked.cpus} CPUs and {asked.gpus} GPUs, but Ray has {cores:.0f} "
             f"and {gpus:.0f}; change resources in the spec"
         )
-    return Slots(cpus=asked.cpus, gpus=asked.gpus, count=count)
+    return slots
 
 
 def _per_gpu(cores: float) -> int:

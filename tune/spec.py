@@ -13,12 +13,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_serializer,
     field_validator,
     model_validator,
 )
 
-from models.config import TrainConfig
+from data_prep.manifest import FOLDS
+from models.config import RULES, TrainConfig
 from tune.schema import COSTS, METRICS
 from tune.space import SearchSpace
 
@@ -108,6 +110,10 @@ class SweepSpec(_Part):
     """Hyperparameters that are searched."""
     searcher: SearcherSpec = SearcherSpec()
     scheduler: SchedulerSpec = SchedulerSpec()
+    folds: int | None = Field(default=None, ge=2, le=1000)
+    """Folds, on each of which every configuration is trained; None: the dataset's own split."""
+    repeats: int = Field(default=1, ge=1, le=100)
+    """How often the pictures are dealt into folds."""
     replicates: int = Field(default=1, ge=1)
     """Seeds per configuration."""
     finalists: int = Field(default=5, ge=1)
@@ -129,6 +135,12 @@ class SweepSpec(_Part):
     def _as_several(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else (value,)
 
+    @field_validator("fixed", "space")
+    @classmethod
+    def _files_pinned(cls, value: dict[str, Any]) -> dict[str, Any]:
+        pinned: dict[str, Any] = _pin_spaces(value)
+        return pinned
+
     @field_validator("objectives")
     @classmethod
     def _led_by_a_metric(cls, value: tuple[Objective, ...]) -> tuple[Objective, ...]:
@@ -137,6 +149,26 @@ class SweepSpec(_Part):
             raise ValueError(f"must name each metric once, but got {', '.join(names)}")
         if names[0] in COSTS:
             raise ValueError(f"must begin with a measured metric, but got {names[0]}")
+        return value
+
+    @field_validator("folds")
+    @classmethod
+    def _trained_whole(cls, value: int | None, info: ValidationInfo) -> int | None:
+        known = {
+            name: getattr(info.data.get(name), "name", "") for name in ("searcher", "scheduler")
+        }
+        if value is not None and known != {"searcher": "grid", "scheduler": "none"}:
+            raise ValueError(
+                "each configuration is trained whole on each fold, so it goes with searcher grid "
+                "and scheduler none alone, but got "
+                f"{' and '.join(f'{kind} {name}' for kind, name in known.items())}; for a "
+                "configuration that a run has found, `python -m tune kfold RUN`"
+            )
+        if value is not None and "initial" in info.data.get("fixed", {}):
+            raise ValueError(
+                "the weights under fixed.initial have seen pictures of every fold, so none would "
+                "be judged on new pictures; leave fixed.initial out"
+            )
         return value
 
     @field_serializer("objectives")
@@ -151,16 +183,20 @@ class SweepSpec(_Part):
 
     @property
     def search_space(self) -> SearchSpace:
-        """The parsed ``space``."""
-        return SearchSpace.parse(self.space)
+        """The parsed ``space``, and the fold as its last dimension where there are folds."""
+        if self.folds is None:
+            return SearchSpace.parse(self.space)
+        return SearchSpace.parse({**self.space, "fold": list(range(self.folds * self.repeats))})
 
     def to_yaml(self) -> str:
         """Return the whole spec, defaults filled in, as `parse_spec` reads it back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=100)
+        # Not pydantic's JSON form, in which the number 4 as a key becomes the text '4'.
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, width=100)
 
     def config(self, chosen: Mapping[str, Any], *, seed: int) -> TrainConfig:
         """Return the training that ``chosen`` hyperparameters and a seed make of this spec."""
-        return TrainConfig.create({**self.fixed, **chosen, "seed": seed})
+        folds = {} if self.folds in (None, FOLDS) else {"folds": self.folds}
+        return TrainConfig.create({**self.fixed, **chosen, **folds, "seed": seed})
 
 
 def load_spec(path: Path, overrides: Iterable[str] = ()) -> SweepSpec:
@@ -225,12 +261,12 @@ def _check_hyperparameters(
     spec: SweepSpec, source: str, lines: Mapping[tuple[str, ...], int]
 ) -> None:
     known = [field.name for field in fields(TrainConfig)]
-    searched = spec.search_space.names()
+    searched = SearchSpace.parse(spec.space).names()
     for part, names in (("fixed", tuple(spec.fixed)), ("space", searched)):
         for name in names:
             if name not in known:
                 raise SpecError(_unknown(name, part, known, _place((part, name), source, lines)))
-    for name in ("seed", "fold"):
+    for name in ("seed", "fold", "folds"):
         if name in spec.fixed or name in searched:
             raise SpecError(
                 f"{name} is set by the sweep, not under fixed or space ({source}); "
@@ -241,6 +277,30 @@ def _check_hyperparameters(
             f"{name} stands under fixed and under space "
             f"({_place(('fixed', name), source, lines)}); keep one"
         )
+
+
+def _pin_files(name: str, entry: Any) -> Any:
+    """Return an entry of ``fixed`` or ``space`` with each weights file named by path and content.
+
+    So a run goes on from any folder, and notices a file that has changed.
+    """
+    match entry:
+        case list() if name == "pretrained":
+            return [_pin_files(name, value) for value in entry]
+        case {"from": source, "map": dict(mapping)} if name == "pretrained":
+            return {"from": source, "map": {k: _pin_files(name, v) for k, v in mapping.items()}}
+        case dict():
+            # A range, or a space for each value of a choice.
+            return {_pin_files(name, k): _pin_spaces(v) for k, v in entry.items()}
+        case str() if name == "pretrained":
+            return RULES[name].check(name, entry)
+    return entry
+
+
+def _pin_spaces(space: Any) -> Any:
+    if not isinstance(space, dict):
+        return space
+    return {name: _pin_files(name, entry) for name, entry in space.items()}
 
 
 def _explain(error: ValidationError, source: str, lines: Mapping[tuple[str, ...], int]) -> str:

@@ -1,6 +1,7 @@
 """Where a sweep stands: what its ledger says, event by event. Decides nothing."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 import yaml
@@ -34,6 +35,8 @@ class SweepState:
         """Another run's trials that the searcher was told at the start."""
         self.alone: set[str] = set()
         """Trials that did not fit into memory beside others."""
+        self.lost_nodes: list[str] = []
+        """Every node that died while it was part of the sweep, in their order."""
         self.openings: list[str] = []
         """The trial of each time that the test split was opened."""
         self._begun = False
@@ -43,6 +46,7 @@ class SweepState:
         self._exhausted = False
         self._finalists: list[str] | None = None
         self._waiting: list[str] = []
+        self._failures: Counter[str] = Counter()
         self._unfinished: set[str] = set()
         self._lost: set[str] = set()
         self._reached: dict[str, float] = {}
@@ -162,6 +166,7 @@ class SweepState:
 
     def _on_sweep_resumed(self, _event: Event) -> None:
         self._interrupt("its sweep was killed")
+        self._failures.clear()
         self._queue_unfinished()
 
     def _on_sweep_stopped(self, event: Event) -> None:
@@ -190,7 +195,25 @@ class SweepState:
         trial.status = trial.status if trial.ended else Status.RUNNING
 
     def _on_attempt_failed(self, event: Event) -> None:
-        """Change nothing: the trial goes on from its checkpoint."""
+        self._failures[event["trial"]] += 1
+        self._wait_again(self.trials[event["trial"]])
+
+    def _on_attempt_lost(self, event: Event) -> None:
+        """Let the trial go on elsewhere; what its node did is no failure of its own."""
+        self.trials[event["trial"]].nodes_lost += 1
+        self._wait_again(self.trials[event["trial"]])
+
+    def _on_node_lost(self, event: Event) -> None:
+        self.lost_nodes.append(event["node"])
+
+    def _on_node_joined(self, _event: Event) -> None:
+        """Change nothing: how many trials run at once is no part of the state."""
+
+    def _wait_again(self, trial: Trial) -> None:
+        """Put a trial that has lost its worker back in front, to go on from its checkpoint."""
+        trial.status = trial.status if trial.ended else Status.PENDING
+        if trial.id in self._unfinished | self._lost:
+            self._waiting.insert(0, trial.id)
 
     def _on_test_opened(self, event: Event) -> None:
         self.openings.append(event["trial"])

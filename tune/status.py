@@ -191,6 +191,7 @@ def _running(sweep: SweepState, trial: Trial) -> dict[str, Any]:
         "id": trial.id,
         "name": trial.name,
         "seed": trial.config["seed"],
+        "draw": trial.draw,
         "epoch": len(trial.measurements),
         "epochs": trial.epochs,
         "value": sweep.objective(trial),

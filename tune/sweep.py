@@ -124,9 +124,24 @@ class Sweep(SweepState):
         """Note that the test split is opened for a trial, before anybody looks."""
         self._commit({"event": "test_opened", "trial": trial_id})
 
-    def retry(self, trial_id: str, error: str) -> None:
-        """Note that a trial's attempt failed and that it will go on from its checkpoint."""
-        self._commit({"event": "attempt_failed", "trial": trial_id, "error": error})
+    def attempt_failed(self, trial_id: str, error: str) -> None:
+        """Let a trial whose attempt failed go on from its checkpoint, if it may; else end it."""
+        if self._failures[trial_id] < self.spec.retries:
+            self._commit({"event": "attempt_failed", "trial": trial_id, "error": error})
+        else:
+            self.fail(trial_id, error)
+
+    def lose_attempt(self, trial_id: str, node: str) -> None:
+        """Let a trial whose node died go on elsewhere from its checkpoint, as often as it takes."""
+        self._commit({"event": "attempt_lost", "trial": trial_id, "node": node})
+
+    def lose_node(self, node: str) -> None:
+        """Note that a node died."""
+        self._commit({"event": "node_lost", "node": node})
+
+    def join_node(self, node: str) -> None:
+        """Note that a node has come to the sweep while it runs."""
+        self._commit({"event": "node_joined", "node": node})
 
     def out_of_memory(self, trial_id: str, figures: str) -> None:
         """Let a trial that did not fit into memory try once more alone; then end it."""

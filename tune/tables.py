@@ -38,7 +38,8 @@ def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
     space = spec.search_space
     return TableInfo(
         hyperparameters=tuple(hyperparameter_types()),
-        searched=space.names(),
+        # Folds are what configurations are judged on, not what is searched.
+        searched=tuple(name for name in space.names() if name != "fold"),
         tied=space.all_ties(),
         objective=spec.objective.model_dump(),
         classes=tuple(classes),
@@ -88,4 +89,5 @@ def _row(trial: Trial, sweep: Sweep) -> dict[str, Any]:
         "device_seconds": trial.device_seconds,
         "host": trial.host,
         "device": trial.device,
+        "nodes_lost": trial.nodes_lost,
     }

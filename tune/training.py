@@ -12,9 +12,11 @@ import torch
 
 from models.build import count_parameters
 from models.checkpoint import CheckpointError, load, save
+from models.classifier import classifier_state
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fit import EpochResult, fit
+from tune.carried import read_initial
 from tune.memory import OutOfMemoryError
 from tune.predictions import write_predictions
 from tune.schema import CHECKPOINTS_DIR, STOP_FILE
@@ -66,7 +68,9 @@ class TrialTraining:
         )
         self.device = torch.cuda.get_device_name() if data.device.type == "cuda" else "cpu"
         self._save_seconds = _STATE_BYTES * self.parameters / _DISK_BYTES_PER_SECOND
-        self._epochs = fit(config, data, state=self._restore())
+        state = self._restore()
+        initial = None if state is not None else read_initial(run, config)
+        self._epochs = fit(config, data, state=state, initial=initial)
 
     def advance(self) -> tuple[int, Mapping[str, float]]:
         """Train one epoch, keep the best so far, and write a checkpoint when it is due.
@@ -160,15 +164,14 @@ class TrialTraining:
                 self._id,
                 self._data.source,
                 split="val",
-                fold=self._config.fold,
+                config=self._config,
                 epoch=best.epoch,
                 probabilities=best.probabilities,
             )
-            config = self._config.to_dict()
-            save(
-                self._folder / "best.pt",
-                {"epoch": best.epoch, "config": config, "weights": best.weights},
+            state = classifier_state(
+                self._config, self._data.source.manifest, epoch=best.epoch, weights=best.weights
             )
+            save(self._folder / "best.pt", state)
             best.weights = best.probabilities = None
         if with_state and result is not None and result.epoch > self._saved_epoch:
             known = None if best is None else {"epoch": best.epoch, "value": best.value}

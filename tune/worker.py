@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import ray
 import ray.tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tune.memory import ALONE, Gate, MemoryRequest, OutOfMemoryError
 
@@ -103,9 +104,16 @@ class Worker(ray.tune.Trainable):
 
     def _enter(self, trial_id: str, request: MemoryRequest, *, alone: bool) -> Callable[[], None]:
         """Wait until the card has room; return what gives the room back."""
+        # Beside its card, so that no other node takes it along when it dies.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         gate = (
             ray.remote(Gate)
-            .options(name=GATE_PREFIX + request.card, get_if_exists=True, num_cpus=0)
+            .options(
+                name=GATE_PREFIX + request.card,
+                get_if_exists=True,
+                num_cpus=0,
+                scheduling_strategy=here,
+            )
             .remote(request.card_bytes)
         )
         configuration = request.configuration_id

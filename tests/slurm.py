@@ -1,0 +1,150 @@
+"""A real Slurm of two nodes on this machine; needs root, and Debian's slurmctld, slurmd, munge."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "unshare")
+NODES = ("left", "right")
+PATIENCE_SECONDS = 120.0
+CONFIGURATION = """\
+ClusterName=small
+SlurmctldHost=localhost(127.0.0.1)
+SlurmctldPort={control_port}
+AuthType=auth/munge
+# A job that is queued again may start after so many seconds; less than five count as 120.
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
+SlurmUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/%n
+SlurmctldPidFile={folder}/control.pid
+SlurmdPidFile={folder}/%n.pid
+SlurmctldLogFile={folder}/control.log
+SlurmdLogFile={folder}/%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+TaskProlog={folder}/prolog.sh
+MpiDefault=none
+SchedulerParameters=bf_interval=1,sched_interval=1
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+KillWait=5
+ReturnToService=2
+SlurmdParameters=config_overrides
+NodeName=left NodeHostname=localhost NodeAddr=127.0.0.1 Port={left_port} CPUs=2
+NodeName=right NodeHostname=localhost NodeAddr=127.0.0.1 Port={right_port} CPUs=2
+PartitionName=all Nodes=left,right Default=YES State=UP
+"""
+PROLOG = """\
+#!/bin/sh
+cat {folder}/environment-$SLURMD_NODENAME
+"""
+
+
+def missing():
+    """Say why there can be no Slurm here, or nothing."""
+    if os.geteuid() != 0:
+        return "Slurm's daemons need root"
+    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
+    return f"no {', '.join(lacking)} on this machine" if lacking else ""
+
+
+class SmallSlurm:
+    """Two nodes, ``left`` and ``right``, of two cores each; use it in a ``with``."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.read_only = folder / "read-only-on-the-right"
+        """A folder that all can write but the right node."""
+        self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
+        self._daemons = []
+
+    def __enter__(self):
+        try:
+            self._set_up()
+        except BaseException:
+            self._stop_daemons()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.ask("scancel", "--user=root")
+        wait_until(lambda: not self.ask("squeue", "--noheader"))
+        self._stop_daemons()
+
+    def _set_up(self):
+        for name in ("state", *NODES, self.read_only.name):
+            (self.folder / name).mkdir()
+        for node in NODES:
+            self.export(node)
+        ports = dict(zip(("control_port", "left_port", "right_port"), free_ports(3), strict=True))
+        configuration = CONFIGURATION.format(folder=self.folder, **ports)
+        (self.folder / "slurm.conf").write_text(configuration)
+        prolog = self.folder / "prolog.sh"
+        prolog.write_text(PROLOG.format(folder=self.folder))
+        prolog.chmod(0o755)
+        key = self.folder / "munge.key"
+        key.write_bytes(secrets.token_bytes(64))
+        key.chmod(0o600)
+        files = {"socket": "munge.socket", "key-file": key.name, "log-file": "munge.log"}
+        files |= {"pid-file": "munge.pid", "seed-file": "munge.seed"}
+        # By force, because a test's folder is closed to other users.
+        self._start("munged", "-F", "-f", *(f"--{one}={self.folder / files[one]}" for one in files))
+        wait_until((self.folder / "munge.socket").exists)
+        self._start("slurmctld", "-D")
+        wait_until(lambda: "is UP" in self.ask("scontrol", "ping"))
+        self._start("slurmd", "-D", "-N", "left")
+        hide = f"mount --bind -o ro {self.read_only} {self.read_only}"
+        self._start("unshare", "--mount", "sh", "-c", f"{hide} && exec slurmd -D -N right")
+        wait_until(lambda: self.ask("sinfo", "--noheader", "--format=%D %t").strip() == "2 idle")
+
+    def _stop_daemons(self):
+        for daemon in reversed(self._daemons):
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(PATIENCE_SECONDS)
+
+    def export(self, node, **variables):
+        """Let all tasks on a node start with these variables, as a site's start-up files would."""
+        lines = [f"export {name}={value}\n" for name, value in variables.items()]
+        (self.folder / f"environment-{node}").write_text("".join(lines))
+
+    def ask(self, *words):
+        """Run a command of Slurm's; return what it prints."""
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True)
+        return done.stdout
+
+    def wait(self, job, seconds):
+        """Wait until a job is over; return its state and how often it was queued again."""
+        over = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
+
+        def look():
+            lines = self.ask("scontrol", "--oneliner", "show", "job", job).split()
+            return dict(word.partition("=")[::2] for word in lines)
+
+        wait_until(lambda: look()["JobState"] in over, seconds)
+        found = look()
+        return found["JobState"], int(found["Restarts"])
+
+    def _start(self, *words):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._daemons.append(subprocess.Popen(words, env=self.environment, **quiet))
+
+
+def free_ports(count):
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
+    return ports
+
+
+def wait_until(condition, seconds=PATIENCE_SECONDS):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it takes too long"
+        time.sleep(0.2)

@@ -1,0 +1,243 @@
+"""The batch script and the manifest that `tune launch` writes, and what it refuses."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from tests.sweeps import SPEC
+from tune.__main__ import main
+from tune.launch.deadline import Deadline
+from tune.launch.preflight import NodeFacts, complaints, token_fingerprint
+from tune.launch.slurm import margin_seconds, slot_seconds
+from tune.run_directory import write_spec
+from tune.schema import LEDGER_FILE
+from tune.spec import parse_spec
+
+SCHEMA = json.loads((Path(__file__).parent / "fixtures/kuberay_rayjob.schema.json").read_text())
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A folder with a space in its name and a spec in it, as the current one."""
+    folder = tmp_path / "my sweeps"
+    folder.mkdir()
+    (folder / "small.yaml").write_text(yaml.safe_dump(SPEC))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def slurm(*words):
+    return main(["launch", "slurm", "small.yaml", "--time", "4:00:00", *words])
+
+
+def kubernetes(*words):
+    return main(["launch", "kubernetes", "small.yaml", *words])
+
+
+def options(script):
+    """The #SBATCH options of a script: name → value."""
+    lines = [line.split(maxsplit=1)[1] for line in script.splitlines() if "#SBATCH" in line]
+    return dict(line.removeprefix("--").partition("=")[::2] for line in lines)
+
+
+def test_the_script_is_valid_bash_and_asks_for_what_was_asked(capsys):
+    words = ("--nodes", "4", "--gpus-per-node", "2", "--cpus-per-node", "16", "--stage-data")
+    assert slurm(*words, "--partition", "gpu", "--account", "faces", "--set", "fixed.epochs=3") == 0
+    script = capsys.readouterr().out
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    asked = options(script)
+    assert (
+        asked.items()
+        >= {
+            "nodes": "4",
+            "gpus-per-node": "2",
+            "cpus-per-task": "16",
+            "time": "4:00:00",
+            "partition": "gpu",
+            "account": "faces",
+            "requeue": "",
+            "signal": "B:USR1@720",
+        }.items()
+    )
+    assert "exclusive" not in asked
+    assert "TUNE_STAGE" in script
+    assert script.endswith("launch allocation small.yaml --set fixed.epochs=3\n")
+
+
+def test_whole_nodes_are_asked_for_where_no_cores_are(capsys):
+    assert slurm() == 0
+    script = capsys.readouterr().out
+    assert "exclusive" in options(script)
+    assert not {"cpus-per-task", "gpus-per-node", "partition"} & set(options(script))
+    assert "TUNE_STAGE" not in script
+
+
+def test_submit_keeps_the_script_and_hands_it_to_slurm(folder, capsys, monkeypatch):
+    sbatch = folder / "sbatch"
+    sbatch.write_text('#!/bin/sh\necho "$@" > asked\necho "7;cluster"\n')
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    assert slurm("--submit") == 0
+    assert "job 7 from small.sbatch" in capsys.readouterr().out
+    assert (folder / "asked").read_text() == "--parsable small.sbatch\n"
+    assert options((folder / "small.sbatch").read_text())["nodes"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        (("--nodes", "0"), "--nodes must be 1 or more, but got 0"),
+        (("--cpus-per-node", "0"), "--cpus-per-node must be 1 or more"),
+        (("--gpus-per-node", "-1"), "--gpus-per-node must be 0 or more"),
+        (("--time", "tomorrow"), "--time must be written like 4:00:00"),
+        (("--time", "0:30"), "--time must be a minute or more"),
+        (("--account", "a\n#SBATCH --nodes=9"), "--account must be a name"),
+        (("--set", "fixed.epoch=3"), "the nearest one is 'epochs'"),
+    ],
+)
+def test_a_request_that_breaks_a_rule_is_refused_in_one_line(capsys, words, cause):
+    assert slurm(*words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert cause in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_without_slurm_submit_says_where_to_go(capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert slurm("--submit") == 2
+    assert "there is no sbatch here" in capsys.readouterr().err
+
+
+def test_a_name_that_another_spec_has_taken_is_refused(capsys):
+    begin(parse_spec(SPEC))
+    assert slurm() == 0
+    assert slurm("--data", "elsewhere") == 0  # The dataset may move.
+    assert slurm("--set", "fixed.epochs=3") == 2
+    assert "made from another spec" in capsys.readouterr().err
+    assert slurm("--set", "fixed.epochs=3", "--name", "other") == 0
+
+
+def begin(spec):
+    """Leave a run as if it had begun."""
+    run = Path("runs") / spec.name
+    run.mkdir(parents=True)
+    write_spec(run, spec)
+    (run / LEDGER_FILE).touch()
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("90", 5400),
+        ("1:30", 90),
+        ("4:00:00", 14_400),
+        ("1-12", 129_600),
+        ("1-12:30", 131_400),
+        ("7-00:00:05", 604_805),
+    ],
+)
+def test_times_are_read_as_slurm_reads_them(time, seconds):
+    assert slot_seconds(time) == seconds
+
+
+def test_a_slot_is_left_in_good_time(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    ends = iter([now + 4 * 3600])
+    deadline = Deadline(lambda: next(ends, 1000.0 + 4 * 3600), tmp_path)
+    assert not deadline.leave()
+    assert margin_seconds(4 * 3600) == 720
+    deadline.signal()  # Slurm's may be early.
+    assert not deadline.leave()
+    now += 4 * 3600 - 730
+    assert not deadline.leave()
+    now += 61
+    assert deadline.leave()
+    assert not deadline.over()
+    now += 660
+    assert deadline.over()
+
+
+def test_where_slurm_does_not_say_the_end_its_signal_counts(tmp_path):
+    deadline = Deadline(lambda: None, tmp_path)
+    assert not deadline.leave()
+    deadline.signal()
+    assert deadline.leave()
+    assert not deadline.over()
+
+
+FIT = {"versions": {"Python": "3.12.1", "torch": "2.14.1"}, "gpus": 2, "unwritable": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({}, None),
+        ({"versions": {"Python": "3.12.1", "torch": "2.11.0"}}, "n7 has torch 2.11.0, but the"),
+        ({"gpus": 1}, "n7 has 1 GPUs that torch sees, but 2 were asked for"),
+        ({"unwritable": "Permission denied"}, "runs: Permission denied"),
+        ({"token": token_fingerprint("wrong")}, "n7 has another token"),
+    ],
+)
+def test_the_preflight_says_what_a_node_lacks(tmp_path, changes, cause):
+    mark = tmp_path / "runs" / ".mark"
+    mark.parent.mkdir()
+    mark.touch()
+    token = token_fingerprint("right")
+    facts = NodeFacts.from_json(NodeFacts(**{**FIT, "token": token, **changes}).to_json())
+    expected = NodeFacts(**FIT, token=token)
+    said = list(complaints("n7", facts, expected=expected, gpus=2, mark=mark))
+    assert len(said) == (cause is not None)
+    assert cause is None or cause in said[0]
+
+
+def test_the_preflight_knows_a_folder_that_is_not_shared(tmp_path):
+    facts = NodeFacts(**FIT, token="")
+    (said,) = complaints("n7", facts, expected=facts, gpus=0, mark=tmp_path / ".mark")
+    assert f"n7 writes to a {tmp_path} of its own" in said
+
+
+def test_the_manifest_is_what_kuberay_takes(capsys):
+    words = ("--nodes", "3", "--gpus-per-node", "1", "--cpus-per-node", "8", "--image", "me/it:1")
+    assert kubernetes(*words, "--name", "My_Sweep.2") == 0
+    spec, job = yaml.safe_load_all(capsys.readouterr().out)
+    jsonschema.validate(job, SCHEMA)
+    cluster = job["spec"]["rayClusterSpec"]
+    (workers,) = cluster["workerGroupSpecs"]
+    (container,) = workers["template"]["spec"]["containers"]
+    assert workers["replicas"] == 3
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["image"] == "me/it:1"
+    assert cluster["authOptions"] == {"mode": "token"}
+    mounted = [one["configMap"]["name"] for one in workers["template"]["spec"]["volumes"][1:]]
+    assert mounted == [spec["metadata"]["name"]] == ["my-sweep-2-spec"]
+    assert parse_spec(yaml.safe_load(spec["data"]["spec.yaml"])).name == "My_Sweep.2"
+
+
+def test_the_schema_refuses_a_field_that_kuberay_does_not_know(capsys):
+    assert kubernetes("--cpus-per-node", "8") == 0
+    _, job = yaml.safe_load_all(capsys.readouterr().out)
+    job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replica"] = 3
+    with pytest.raises(jsonschema.ValidationError, match="replica"):
+        jsonschema.validate(job, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [
+        ((), "add --cpus-per-node N"),
+        (("--cpus-per-node", "0"), "--cpus-per-node must be 1 or more"),
+        (("--cpus-per-node", "8", "--memory", "much"), "--memory must be written like 32Gi"),
+    ],
+)
+def test_a_manifest_that_kubernetes_would_refuse_is_not_written(folder, capsys, words, cause):
+    assert kubernetes(*words, "--out", "job.yaml") == 2
+    assert cause in capsys.readouterr().err
+    assert not (folder / "job.yaml").exists()

@@ -1,0 +1,184 @@
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from data_prep.reader import read_dataset
+from data_prep.rejections import BadInputError
+from models.checkpoint import load
+from models.rules import content_hash
+from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
+from tune.kfold import kfold
+from tune.retrain import Request, comparison, retrain
+from tune.run_directory import RunError, find_dataset, read_provenance, read_spec
+from tune.schema import (
+    GROUPS_FILE,
+    INITIAL_FILE,
+    LEDGER_FILE,
+    SPEC_FILE,
+    best_weights,
+    read_events,
+    read_predictions,
+)
+from tune.session import extend, start
+from tune.spec import SpecError, parse_spec
+from tune.sweep import Sweep
+
+BORED = {"oversample": "label=bored:4"}
+
+
+def incumbent(run):
+    return Sweep(read_spec(run), fingerprint="", events=read_events(run)).incumbent
+
+
+@pytest.fixture
+def ages(tmp_path, few_pictures):
+    """A CSV that calls every fourth picture a child, and says nothing of the last ten."""
+    path = tmp_path / "ages.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image_id", "age"])
+        names = read_dataset(few_pictures).image_ids.tolist()
+        writer.writerows(
+            [name, "adult" if row % 4 else "child"] for row, name in enumerate(names[:-10])
+        )
+        writer.writerow(["nobody/1", "child"])
+        writer.writerow([names[-1], ""])
+    return path
+
+
+def test_a_retrained_run_stands_on_its_own_and_says_where_it_comes_from(
+    run, ages, tmp_path, capsys
+):
+    first = incumbent(run)
+    request = Request(run=run, sampling={"oversample": "age=child:4"}, groups=ages, epochs=2)
+    made, sweep = retrain(request, tmp_path)
+    told = capsys.readouterr().err
+    assert "1 ids of no picture, 9 pictures that it does not name, empty cells: 1 in age" in told
+    assert "age=child: " in told
+    assert made == tmp_path / "tiny-retrain"
+    assert read_provenance(made)["origin"] == {"run": str(run.resolve()), "trial_id": first.id}
+    fixed = yaml.safe_load((made / SPEC_FILE).read_text())["fixed"]
+    assert fixed["oversample"] == "age=child:4"
+    assert fixed["initial"] == content_hash(best_weights(run, first.id))
+    assert fixed["groups"] == content_hash(ages)
+    (trial,) = sweep.trials.values()
+    assert (trial.epochs, trial.config["batch_size"]) == (2, first.config["batch_size"])
+    lines = list(comparison(made, sweep))
+    assert f"all validation pictures {first.best().values['val_accuracy']:.4f} to " in lines[0]
+    assert "age=child 0." in lines[0]
+    assert lines[1].endswith(f"`python -m analysis bias {made} --groups {made / GROUPS_FILE}`")
+
+    shutil.rmtree(run)
+    ages.unlink()
+    assert (find_dataset(made, None).columns["age"] == "child").sum() > 40
+    assert len(extend(made, overrides=["replicates=2"]).trials) == 2
+
+
+def test_validation_pictures_stay_what_they_were(run, tmp_path):
+    made, sweep = retrain(Request(run=run, sampling=BORED), tmp_path)
+    before, after = (
+        read_predictions(run, incumbent(run).id),
+        read_predictions(made, sweep.incumbent.id),
+    )
+    for column in ("image_id", "label", "split"):
+        assert before[column].equals(after[column])
+
+
+def test_it_starts_from_the_checkpoint_or_from_nothing(run, tmp_path):
+    still = ("fixed.learning_rate=1e-9", "fixed.weight_decay=0")
+    request = Request(run=run, sampling=BORED, overrides=still)
+    from_there, _ = retrain(request, tmp_path)
+    request = replace(request, from_scratch=True, name="scratch")
+    from_nothing, _ = retrain(request, tmp_path)
+    assert not (from_nothing / INITIAL_FILE).exists()
+    weights = [
+        load(best_weights(one, incumbent(one).id))["weights"]
+        for one in (run, from_there, from_nothing)
+    ]
+    name = next(name for name in weights[0] if name.endswith("weight"))
+    assert np.allclose(weights[0][name], weights[1][name], atol=1e-6)
+    assert not np.allclose(weights[0][name], weights[2][name], atol=1e-4)
+
+
+def test_each_way_to_sample_is_a_trial_of_its_own(run, tmp_path):
+    ways = [BORED, {"sample_weights": "label=bored:4"}, {"balance": "label"}, {}]
+    found = {
+        trial
+        for number, sampling in enumerate(ways)
+        for trial in retrain(Request(run=run, sampling=sampling, name=f"way{number}"), tmp_path)[
+            1
+        ].trials
+    }
+    assert len(found | {incumbent(run).id}) == 5
+
+
+def test_what_cannot_be_retrained_is_refused_without_a_trace(run, ages, tmp_path):
+    twice = tmp_path / "twice.csv"
+    twice.write_text(ages.read_text() + ages.read_text().splitlines()[1] + "\n")
+    nobody = tmp_path / "nobody.csv"
+    dataset = find_dataset(run, None)
+    test_row = dataset.image_ids[dataset.rows("test")[0]]
+    nobody.write_text(f"image_id,age\n{test_row},child\n")
+    child = {"oversample": "age=child:4"}
+    before = sorted(tmp_path.rglob("*"))
+    for sampling, options, error, message in (
+        ({"oversample": "label=bred:4"}, {}, ValueError, "group of label, .* nearest is 'bored'"),
+        (child, {}, ValueError, r"column of the pictures, but got 'age'"),
+        ({"oversample": "label=bored"}, {}, ValueError, "oversample must be column=value:N"),
+        (
+            child,
+            {"groups": twice},
+            BadInputError,
+            r"stands here again; keep one row of each picture$",
+        ),
+        (child, {"groups": nobody}, RunError, "none of the .* training pictures has age=child"),
+        (child, {"groups": tmp_path / "no.csv"}, FileNotFoundError, "no.csv"),
+        (BORED, {"trial_id": "nobody"}, RunError, "has no trial nobody"),
+        ({}, {"from_scratch": True}, RunError, "give one of them"),
+    ):
+        with pytest.raises(error, match=message):
+            retrain(Request(run=run, sampling=sampling, **options), tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_weights_that_are_gone_are_told_with_what_is_left(run, tmp_path):
+    first = incumbent(run)
+    best_weights(run, first.id).unlink()
+    other = next(path.parent.name for path in run.glob("checkpoints/*/best.pt"))
+    with pytest.raises(
+        RunError, match=f"weights of trial {first.id} are not kept; --trial can be {other}, "
+    ):
+        retrain(Request(run=run, sampling=BORED), tmp_path)
+
+
+def test_weights_of_a_fold_or_of_another_checkpoint_are_not_started_from(run, tmp_path):
+    folds, _ = kfold(run, tmp_path, folds=2, repeats=1)
+    with pytest.raises(RunError, match=r"was trained on fold \d, so that its weights have seen"):
+        retrain(Request(run=folds, sampling=BORED), tmp_path)
+    made, _ = retrain(Request(run=run, sampling=BORED), tmp_path)
+    with pytest.raises(
+        RunError, match="started from weights that have seen pictures of every fold"
+    ):
+        kfold(made, tmp_path, folds=2, repeats=1, name="again")
+    with pytest.raises(SpecError, match="initial stands for a file of a retrained run"):
+        start(
+            parse_spec({**yaml.safe_load((made / SPEC_FILE).read_text()), "name": "copy"}), tmp_path
+        )
+    (made / INITIAL_FILE).write_bytes(best_weights(made, incumbent(made).id).read_bytes())
+    shutil.rmtree(made / "checkpoints")
+    with pytest.raises(ValueError, match="but this trial starts from"):
+        extend(made, overrides=["replicates=2"])
+
+
+def test_an_unfinished_run_is_refused(run, tmp_path):
+    ledger = run / LEDGER_FILE
+    lines = ledger.read_text().splitlines(keepends=True)
+    events = [json.loads(line)["event"] for line in lines]
+    ledger.write_text("".join(lines[: events.index("finalists_chosen")]))
+    with pytest.raises(RunError, match="is not finished"):
+        retrain(Request(run=run, sampling=BORED), tmp_path)

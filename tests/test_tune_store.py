@@ -1,0 +1,145 @@
+"""Datasets at URLs and copies of runs, with a real S3 server on this machine."""
+
+import multiprocessing
+import time
+import urllib.request
+
+import numpy as np
+import pyarrow.fs as pafs
+import pytest
+from moto.server import ThreadedMotoServer
+
+from data_prep.reader import read_dataset
+from tests.sweeps import small_spec
+from tune.__main__ import main
+from tune.carried import Carried
+from tune.copying import copy_run
+from tune.run_directory import RunError, create_run, find_dataset, read_provenance
+from tune.schema import LEASE_FILE, LEDGER_FILE, RAY_DIR, STOP_FILE
+from tune.store import STAGE, local_copy, open_dataset, read_manifest
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """A function that puts a folder into a new bucket and returns its URL."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    request = urllib.request.Request(f"{endpoint}/sweeps", method="PUT")
+    urllib.request.urlopen(request).close()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": "me",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():
+            environment.setenv(name, value)
+        yield "s3://sweeps"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def stored(bucket, synthetic_dataset):
+    """The URL of the drawn faces."""
+    url = f"{bucket}/data/faces"
+    pafs.copy_files(str(synthetic_dataset), url)
+    return url
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    """This node's own disk."""
+    disk = tmp_path / "disk"
+    monkeypatch.setenv(STAGE, str(disk))
+    return disk
+
+
+def test_a_dataset_at_a_url_is_read_like_one_in_a_folder(stored, synthetic_dataset, disk):
+    ours, theirs = open_dataset(stored), read_dataset(synthetic_dataset)
+    assert ours.manifest == theirs.manifest == read_manifest(stored)
+    np.testing.assert_array_equal(ours.pixels, theirs.pixels)
+    assert ours.place == stored  # Other nodes must read it there, not on this one's disk.
+    assert list(disk.rglob("images.parquet"))
+
+
+def test_a_node_copies_a_dataset_once_whoever_asks(synthetic_dataset, disk):
+    context = multiprocessing.get_context("fork")
+    with context.Pool(3) as pool:
+        copies = pool.map(local_copy, [str(synthetic_dataset)] * 3)
+    assert len(set(copies)) == 1
+    before = (copies[0] / "images.parquet").stat()
+    assert local_copy(str(synthetic_dataset)) == copies[0]
+    assert (copies[0] / "images.parquet").stat().st_ino == before.st_ino
+    assert not list(disk.rglob("*.partial"))
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_copy_that_was_cut_off_is_made_again(stored):
+    copy = local_copy(stored)
+    cut = copy.rename(copy.with_name(f"{copy.name}.partial"))
+    (cut / "images.parquet").write_bytes(b"PAR1")
+    assert read_dataset(local_copy(stored)).manifest == read_manifest(stored)
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_run_remembers_the_url_of_its_dataset(stored, tmp_path):
+    run = create_run(tmp_path, small_spec(data=stored), read_manifest(stored), Carried())
+    (run / LEDGER_FILE).touch()
+    assert read_provenance(run)["dataset"]["path"] == stored
+    assert find_dataset(run, None).place == stored
+
+
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("s3://sweeps/nothing", "s3://sweeps/nothing is not a prepared dataset"),
+        ("ftp://sweeps/faces", "it must begin with s3://, gs:// or file://"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_a_url_without_a_dataset_is_refused_in_one_line(url, cause):
+    with pytest.raises((FileNotFoundError, ValueError), match=cause) as refused:
+        read_manifest(url)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.fixture
+def run(tmp_path, synthetic_dataset):
+    """A run with files of every kind."""
+    spec = small_spec(data=str(synthetic_dataset))
+    run = create_run(tmp_path, spec, read_manifest(synthetic_dataset), Carried())
+    for name in ("checkpoints/a/best.pt", f"{RAY_DIR}/log", LEASE_FILE, STOP_FILE, ".partial.7"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(name)
+    (run / LEDGER_FILE).write_text('{"event": "sweep_started"}\n')
+    return run
+
+
+def contents(url):
+    store, base = pafs.FileSystem.from_uri(url)
+    found = store.get_file_info(pafs.FileSelector(base, recursive=True))
+    files = [one.path for one in found if one.type == pafs.FileType.File]
+    return {path.removeprefix(f"{base}/"): store.open_input_file(path).read() for path in files}
+
+
+@pytest.mark.parametrize("store", ["s3", "folder"])
+def test_a_run_is_copied_without_what_means_nothing_elsewhere(run, bucket, tmp_path, store):
+    time.sleep(1.1)  # Times in S3 are whole seconds.
+    url = f"{bucket}/runs/small" if store == "s3" else f"file://{tmp_path}/copies/small"
+    assert main(["copy", str(run), url]) == 0
+    names = {"checkpoints/a/best.pt", "provenance.json", "spec.yaml", LEDGER_FILE}
+    copied = contents(url)
+    assert copied == {name: (run / name).read_bytes() for name in names}
+
+    with (run / LEDGER_FILE).open("a") as ledger:
+        ledger.write('{"event": "space_exhausted"}\n')
+    assert copy_run(run, url) == 1
+    assert contents(url)[LEDGER_FILE] == (run / LEDGER_FILE).read_bytes()
+
+
+def test_only_a_run_is_copied_and_only_to_what_can_be_written(run, bucket, tmp_path, capsys):
+    assert main(["copy", str(tmp_path), f"{bucket}/x"]) == 2
+    assert "is not a run directory" in capsys.readouterr().err
+    with pytest.raises(RunError, match="cannot write to s3://not-there/x"):
+        copy_run(run, "s3://not-there/x")

@@ -1,0 +1,71 @@
+"""When a sweep must leave an allocation that ends."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tune.launch.slurm import margin_seconds
+from tune.run_directory import RunError
+from tune.schema import Status
+from tune.status import RunWatch
+
+_ASK_SECONDS = 60.0
+"""How often the end is asked for anew; an administrator may have moved it."""
+LAST_SECONDS = 10.0
+"""Before the end, what still works is killed and the job queued again."""
+
+
+class Deadline:
+    """Tells when to leave: time for two epochs and a margin before the end."""
+
+    def __init__(self, end: Callable[[], float | None], run: Path) -> None:
+        """Begin to watch.
+
+        Args:
+            end: Asks when the allocation ends, in seconds since 1970; None where nobody knows.
+            run: The run directory, which tells how long epochs take.
+        """
+        self._ask_end = end
+        self._run = run
+        self._begun = time.time()
+        self._watch: RunWatch | None = None
+        self._next_look = 0.0
+        self._signalled = False
+        self._end: float | None = None
+        self._leave: float | None = None
+
+    def signal(self) -> None:
+        """Hear Slurm's signal, which may be up to a minute early."""
+        self._signalled = True
+        self._next_look = 0.0
+
+    def leave(self) -> bool:
+        """Return whether it is time to leave."""
+        now = time.time()
+        if now >= self._next_look:
+            self._next_look = now + _ASK_SECONDS
+            self._end = self._ask_end()
+            self._leave = None if self._end is None else self._end - self._time_to_leave()
+        if self._leave is None:
+            return self._signalled
+        return now >= self._leave
+
+    def over(self) -> bool:
+        """Return whether there is no time left at all."""
+        return self._end is not None and time.time() >= self._end - LAST_SECONDS
+
+    def _time_to_leave(self) -> float:
+        assert self._end is not None
+        slot = self._end - self._begun
+        return min(margin_seconds(slot) + 2 * self._longest_epoch(), slot / 2)
+
+    def _longest_epoch(self) -> float:
+        """Return the seconds of the longest last epoch of the trials that run."""
+        try:
+            self._watch = self._watch or RunWatch(self._run)
+            self._watch.status()
+        except (FileNotFoundError, RunError):
+            return 0.0  # The sweep has not begun.
+        trials = self._watch.sweep.trials.values()
+        running = [t.last for t in trials if t.status is Status.RUNNING and t.last is not None]
+        return max((last.values["seconds"] for last in running), default=0.0)

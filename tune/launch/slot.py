@@ -1,0 +1,80 @@
+"""What Slurm has given this job: its nodes, its end, and commands on all of them."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from tune.launch.errors import LaunchError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One allocation of a Slurm job, seen from its batch script."""
+
+    job: str
+    nodes: tuple[str, ...]
+    """Names of the nodes; the batch script is on the first."""
+    gpus: int
+    """GPUs that were asked for on each node."""
+    cpus: str | None
+    """Cores that were asked for on each node; None where the nodes are ours as a whole."""
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return the allocation that this process is in.
+
+        Raises:
+            LaunchError: It is in none.
+        """
+        job = os.environ.get("SLURM_JOB_ID")
+        if job is None:
+            raise LaunchError(
+                "this is not inside a Slurm job; write one with `python -m tune launch slurm`"
+            )
+        hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
+        gpus = os.environ.get("SLURM_GPUS_PER_NODE", "0")
+        return cls(
+            job=job,
+            nodes=tuple(_output(hosts).split()),
+            gpus=int(gpus.rpartition(":")[2]),  # Slurm may name the kind too, as in a100:4.
+            cpus=os.environ.get("SLURM_CPUS_PER_TASK"),
+        )
+
+    def end(self) -> float | None:
+        """Return when Slurm will end the job, in seconds since 1970; None if it does not say."""
+        try:
+            text = _output(["squeue", "--noheader", "--job", self.job, "--format", "%e"])
+            return datetime.fromisoformat(text.strip()).timestamp()
+        except (OSError, subprocess.CalledProcessError, ValueError):
+            return None
+
+    def on_each_node(self, command: Sequence[str], *options: str) -> list[str]:
+        """Return the words that run a command once on every node."""
+        # A step inherits neither from its job: cores since Slurm 22.05, and a user's --export.
+        cores = [] if self.cpus is None else [f"--cpus-per-task={self.cpus}"]
+        return [
+            *("srun", "--nodes", str(len(self.nodes)), "--ntasks-per-node=1", "--export=ALL"),
+            *(*cores, *options, *command),
+        ]
+
+    def queue_again(self) -> None:
+        """Put the job back into the queue; Slurm ends this process for it.
+
+        Raises:
+            LaunchError: Slurm refuses.
+        """
+        done = subprocess.run(
+            ["scontrol", "requeue", self.job], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise LaunchError(
+                f"Slurm does not queue job {self.job} again: {' '.join(done.stderr.split())}; "
+                "submit its script once more, and the sweep goes on"
+            )
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,131 @@
+"""Ray, started here or joined: never without a token where we start it, and with our code on it."""
+
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import ray
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+"""Ray's own loggers, progress, snapshots and signal handling would stand beside ours, and cost more
+than a trivial trial."""
+
+
+@contextmanager
+def ray_session(*, object_store_bytes: int) -> Iterator[None]:
+    """Connect to the cluster at ``RAY_ADDRESS``, or start a Ray of our own and stop it after.
+
+    Raises:
+        ValueError: No cluster answers there, or it refuses our token; or the token cannot be kept.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    address = os.environ.get("RAY_ADDRESS")
+    if address and address != "local":
+        connect(address)
+    else:
+        start_local(object_store_bytes=object_store_bytes)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def start_local(*, object_store_bytes: int) -> None:
+    """Start a Ray on this machine that wants a token and has no dashboard.
+
+    Raises:
+        ValueError: The token cannot be kept.
+    """
+    require_token()
+    ray.init(
+        "local",
+        include_dashboard=False,
+        object_store_memory=object_store_bytes,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def connect(address: str) -> None:
+    """Join a Ray that runs already, as its driver.
+
+    Args:
+        address: ``HOST:PORT``, or ``auto`` for one on this machine.
+
+    Raises:
+        ValueError: Nothing answers there, or it refuses our token.
+    """
+    # Ray looks for a token by itself only where the address is not given.
+    loader = AuthenticationTokenLoader.instance()
+    if loader.has_token(ignore_auth_mode=True):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    _read_settings_anew()
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"no Ray at {address} that takes us in ({reason}); start it there, and give this "
+            f"machine its token in {token_file()} or RAY_AUTH_TOKEN"
+        ) from error
+
+
+def require_token() -> None:
+    """Let every Ray that this process starts refuse clients without the token.
+
+    It is the one in ``RAY_AUTH_TOKEN``, or that of `token_file`, which is made if need be.
+
+    Raises:
+        ValueError: The file cannot be made readable by its owner alone.
+    """
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if not os.environ.get("RAY_AUTH_TOKEN"):
+        path = token_file()
+        try:
+            _keep_token(path)
+        except OSError as error:
+            raise ValueError(
+                f"Ray's token cannot be kept in {path} for you alone: {error.strerror}; name a "
+                "file of your own in RAY_AUTH_TOKEN_PATH"
+            ) from error
+    _read_settings_anew()
+
+
+def token_file() -> Path:
+    """Return where Ray's own commands look for the token too."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+
+
+def _keep_token(path: Path) -> None:
+    """Make a token unless there is one; Ray would leave it for all to read."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Whole or not there, for another process may make one at this moment.
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            with suppress(FileExistsError):
+                os.link(file.name, path)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+
+
+def _read_settings_anew() -> None:
+    """Let Ray see the environment as it is now, not as it was when it was imported."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()

@@ -1,0 +1,105 @@
+"""Datasets in object stores, and copies of datasets on each node's own disk.
+
+URLs are pyarrow's: ``s3://bucket/path``, ``gs://bucket/path``, ``file:///path``; credentials and
+endpoints come from where the clouds' own tools look for them (``AWS_ENDPOINT_URL``, …).
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from data_prep.manifest import MANIFEST_FILE, DatasetManifest
+from data_prep.reader import ImageDataset, read_dataset
+
+STAGE = "TUNE_STAGE"
+"""The variable that names a folder on each node's own disk; where it is set, datasets are copied
+there before they are read."""
+
+
+def is_url(place: str) -> bool:
+    """Return whether a dataset lies in an object store."""
+    return "://" in place
+
+
+def is_staged(place: str) -> bool:
+    """Return whether each node reads a copy of its own of the dataset there."""
+    return is_url(place) or STAGE in os.environ
+
+
+def open_dataset(place: str | Path) -> ImageDataset:
+    """Read the dataset in a directory or at a URL, through a copy on this node if it is staged.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: The URL is of no store, or the manifest cannot be read.
+    """
+    place = str(place)
+    place = place if is_url(place) else str(Path(place).absolute())
+    return replace(
+        read_dataset(local_copy(place) if is_staged(place) else Path(place)), place=place
+    )
+
+
+def read_manifest(place: str | Path) -> DatasetManifest:
+    """Read the manifest of the dataset in a directory or at a URL; errors as `open_dataset`."""
+    place = str(place)
+    if not is_url(place):
+        return DatasetManifest.read(Path(place))
+    with tempfile.TemporaryDirectory() as folder:
+        _fetch(place, Path(folder), only=MANIFEST_FILE)
+        return DatasetManifest.read(Path(folder))
+
+
+def local_copy(place: str) -> Path:
+    """Return a copy of a dataset on this node's own disk; the first to ask makes it."""
+    fingerprint = read_manifest(place).fingerprint
+    cache = Path(os.environ.get(STAGE, tempfile.gettempdir())) / f"tune-datasets-{os.getuid()}"
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copy = cache / fingerprint
+    with (cache / f"{fingerprint}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not copy.exists():
+            partial = cache / f"{fingerprint}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            _fetch(place, partial)
+            partial.rename(copy)
+    return copy
+
+
+def open_store(url: str) -> tuple[pafs.FileSystem, str]:
+    """Return the filesystem of a URL, and the path in it.
+
+    Raises:
+        ValueError: It is no such URL.
+    """
+    try:
+        store, path = pafs.FileSystem.from_uri(url if is_url(url) else str(Path(url).absolute()))
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{url} is no URL of a store; it must begin with s3://, gs:// or file://"
+        ) from error
+    return store, path.rstrip("/")
+
+
+def _fetch(place: str, target: Path, only: str = "") -> None:
+    """Copy the files of a dataset into a folder."""
+    store, base = open_store(place)
+    try:
+        if only:
+            pafs.copy_files(f"{base}/{only}", str(target / only), store, pafs.LocalFileSystem())
+        else:
+            pafs.copy_files(base, str(target), store, pafs.LocalFileSystem())
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{place} is not a prepared dataset (no {MANIFEST_FILE}); "
+            "make one with `python -m data_prep` and copy its folder there"
+        ) from error
+    except OSError as error:
+        raise ValueError(f"cannot read {place}: {' '.join(str(error).split())}") from error
