@@ -6,10 +6,12 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from data_prep.fer2013 import prepare_fer2013
+from data_prep.folders import prepare_folders
 from data_prep.manifest import DatasetManifest
 from data_prep.splits import SPLIT_METHODS
 from data_prep.summary import print_summary, summary
@@ -18,6 +20,7 @@ from data_prep.votes import RULES
 
 EXAMPLES = {
     "fer2013": "python -m data_prep fer2013 --images fer2013plus.tar.gz --out data/fer2013",
+    "folders": "python -m data_prep folders --config sources.yaml --out data/merged",
     "synthetic": "python -m data_prep synthetic --out data/synthetic",
     "inspect": "python -m data_prep inspect data/fer2013",
 }
@@ -51,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
         else:
             print_summary(manifest, Console())
         return 0
-    shared = {
+    shared: dict[str, Any] = {
         "out": options.out,
         "seed": options.seed,
         "near_duplicates": options.near_duplicates,
@@ -61,15 +64,19 @@ def _run(options: argparse.Namespace) -> int:
         if options.command == "synthetic":
             manifest = prepare_synthetic(images=options.images, **shared)
         else:
-            manifest = prepare_fer2013(
-                images=options.images,
-                votes=options.votes,
-                rule=options.rule,
-                split=options.split,
-                groups=options.groups,
-                skip_bad=options.skip_bad,
-                **shared,
-            )
+            shared |= {
+                "split": options.split,
+                "groups": options.groups,
+                "skip_bad": options.skip_bad,
+            }
+            if options.command == "folders":
+                manifest = prepare_folders(config=options.config, **shared)
+            else:
+                manifest = prepare_fer2013(
+                    images=options.images, votes=options.votes, rule=options.rule, **shared
+                )
+    for warning in manifest.details.get("warnings", ()):
+        print(f"warning: {warning}", file=sys.stderr)
     print_summary(manifest, Console())
     print(f"{manifest.images:,} pictures are in {options.out}")
     return 0
@@ -91,16 +98,23 @@ def _parser() -> argparse.ArgumentParser:
         "--votes", type=Path, help="fer2013new.csv, where it is not in the folder or archive"
     )
     fer2013.add_argument("--rule", choices=RULES, default="published", help="labelling rule")
-    fer2013.add_argument("--split", choices=SPLIT_METHODS, default="grouped", help="how to split")
-    fer2013.add_argument("--groups", type=Path, help="CSV with image_id and columns to join")
-    fer2013.add_argument(
-        "--skip-bad", action="store_true", help="list bad rows in rejected.csv and go on"
+    folders = _command(commands, "folders", "class folders and prepared datasets, merged")
+    folders.add_argument(
+        "--config", type=Path, required=True, help="sources file, such as data_prep/sources/*.yaml"
     )
+    for command in (fer2013, folders):
+        command.add_argument(
+            "--split", choices=SPLIT_METHODS, default="grouped", help="how to split"
+        )
+        command.add_argument("--groups", type=Path, help="CSV with image_id and columns to join")
+        command.add_argument(
+            "--skip-bad", action="store_true", help="list bad input in rejected.csv and go on"
+        )
     synthetic = _command(commands, "synthetic", "faces drawn by a program, with ten taggers' votes")
     synthetic.add_argument(
         "--images", type=int, default=DEFAULT_IMAGES, help=f"raw pictures ({DEFAULT_IMAGES:,})"
     )
-    for command in (fer2013, synthetic):
+    for command in (fer2013, folders, synthetic):
         command.add_argument("--out", type=Path, required=True, help="directory to write")
         command.add_argument("--seed", type=int, default=0, help="seed of all that is drawn")
         command.add_argument(

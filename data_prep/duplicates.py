@@ -60,7 +60,7 @@ def duplicate_groups(pictures: Pictures, *, near: bool = True) -> npt.NDArray[np
     pairs = near_pairs(pictures[firsts]) if near else np.empty((0, 2), dtype=np.int64)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(firsts),) * 2)
     _, components = connected_components(links, directed=False)
-    return _number_by_first(components[same])
+    return number_by_first(components[same])
 
 
 def near_pairs(pictures: Pictures) -> Pairs:
@@ -123,7 +123,8 @@ def _close_hashes(hashes: npt.NDArray[np.uint64]) -> Pairs:
     return np.concatenate(found)
 
 
-def _number_by_first(groups: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+def number_by_first(groups: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Return the (n,) groups numbered from 0 by the place of each one's first picture."""
     _, firsts, of = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(firsts))[of].astype(np.int64)
 

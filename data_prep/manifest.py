@@ -9,6 +9,8 @@ from typing import Any
 MANIFEST_FILE = "manifest.json"
 IMAGES_FILE = "images.parquet"
 REJECTED_FILE = "rejected.csv"
+LABELS_FILE = "labels.csv"
+"""Id, source, split and label of every picture, for people with a spreadsheet."""
 SCHEMA_VERSION = 1
 FOLDS = 10
 """Folds that the file of every dataset holds."""

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prep.manifest import DatasetManifest
+from data_prep.splits import SHARES
 
 
 def summary(manifest: DatasetManifest) -> dict[str, Any]:
@@ -40,7 +41,17 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
         f"{manifest.name}: {manifest.images:,} pictures of {height}×{width} pixels, "
         f"labelled by the rule {manifest.label_rule!r}"
     )
+    if "found" in manifest.details:
+        console.print(_found(manifest))
     console.print(_steps(manifest), _classes(manifest))
+    if "found" in manifest.details:
+        details = manifest.details
+        console.print(
+            _sources(manifest),
+            f"{details['repeated']:,} pictures are in an earlier source too, "
+            f"{details['repeated_with_another_label']:,} of them under another label; "
+            "rejected.csv names each and its original",
+        )
     duplicates = manifest.duplicates
     console.print(
         f"{duplicates['groups']:,} groups of duplicates hold {duplicates['surplus']:,} surplus "
@@ -74,4 +85,32 @@ def _classes(manifest: DatasetManifest) -> Table:
         table.add_row(split, *(f"{n:,}" for n in counts.values()), f"{sum(counts.values()):,}")
     totals = [sum(counts[name] for counts in manifest.counts.values()) for name in manifest.classes]
     table.add_row("all", *(f"{total:,}" for total in totals), f"{manifest.images:,}")
+    return table
+
+
+def _found(manifest: DatasetManifest) -> Table:
+    """Pictures of each source and folder before anything was left out."""
+    found = manifest.details["found"]
+    subsets = sorted({one["subset"] for one in found}, key=(*SHARES, "").index)
+    table = Table("source", "folder", "class", title="Found", title_justify="left")
+    for subset in subsets:
+        table.add_column(subset or "pictures", justify="right")
+    counts = {(one["source"], one["folder"], one["subset"]): one["pictures"] for one in found}
+    rows = dict.fromkeys((one["source"], one["folder"], one["class"]) for one in found)
+    for source, folder, ours in rows:
+        cells = [f"{counts.get((source, folder, subset), 0):,}" for subset in subsets]
+        table.add_row(source, folder, ours or "left out", *cells)
+    return table
+
+
+def _sources(manifest: DatasetManifest) -> Table:
+    """Pictures of each source, class and split in the dataset."""
+    table = Table("source", "class", title="Merged", title_justify="left")
+    for split in SHARES:
+        table.add_column(split, justify="right")
+    table.add_column("all", justify="right")
+    for source, classes in manifest.details["sources"].items():
+        for name, of_split in classes.items():
+            cells = [*of_split.values(), sum(of_split.values())]
+            table.add_row(source, name, *(f"{count:,}" for count in cells))
     return table

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
-from data_prep.duplicates import content_hashes, count_duplicates, duplicate_groups
+from data_prep.duplicates import (
+    content_hashes,
+    count_duplicates,
+    duplicate_groups,
+    number_by_first,
+)
 from data_prep.manifest import (
     IMAGES_FILE,
+    LABELS_FILE,
     MANIFEST_FILE,
     REJECTED_FILE,
     SCHEMA_VERSION,
@@ -30,6 +37,7 @@ from data_prep.rejections import Rejections
 from data_prep.splits import SHARES, SplitMethod, split_dataset
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
+LABEL_COLUMNS = ("image_id", "source", "split", "label")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -49,6 +57,19 @@ class LabelledImages:
     """(n, classes) label distribution; each row adds up to 1."""
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     """Further columns of n cells: votes, and the user's groups."""
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "LabelledImages":
+        """Return these rows."""
+        soft = self.soft_labels
+        return replace(
+            self,
+            image_ids=[self.image_ids[row] for row in rows],
+            sources=[self.sources[row] for row in rows],
+            pixels=self.pixels[rows],
+            labels=self.labels[rows],
+            soft_labels=None if soft is None else soft[rows],
+            columns={name: cells.take(pa.array(rows)) for name, cells in self.columns.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +115,26 @@ def write_dataset(
     steps: Sequence[Mapping[str, Any]],
     details: Mapping[str, Any],
     rejections: Rejections,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> DatasetManifest:
     """Find duplicates, split, and write the dataset directory.
+
+    Args:
+        out: Directory to write.
+        images: The pictures.
+        recipe: What the user decides.
+        steps: The cleaning steps in order, for the manifest.
+        details: What only this kind of source has, for the manifest.
+        rejections: What was left out.
+        groups: (n,) duplicate group of each picture; None to look for duplicates here.
 
     Raises:
         ValueError: ``out`` holds something, a class has too few pictures, or the disk is full.
     """
     check_output(out)
-    groups = duplicate_groups(images.pixels, near=recipe.near_duplicates)
+    if groups is None:
+        groups = duplicate_groups(images.pixels, near=recipe.near_duplicates)
+    groups = number_by_first(groups)
     splits, folds = split_dataset(images.labels, groups, method=recipe.split, seed=recipe.seed)
     placed = _Placed(
         hashes=content_hashes(images.pixels), groups=groups, splits=splits, folds=folds
@@ -119,12 +152,18 @@ def write_dataset(
         split_method=recipe.split,
         split_seed=recipe.seed,
         duplicates=count_duplicates(groups, splits),
-        details={"near_duplicates": recipe.near_duplicates, **details},
+        details={
+            "near_duplicates": recipe.near_duplicates,
+            "sources": _counts_of_sources(images, splits),
+            **details,
+        },
         versions={"python": platform.python_version(), **{lib: version(lib) for lib in LIBRARIES}},
         fingerprint=_fingerprint(images, placed),
     )
     with _whole_or_nothing(out) as directory:
-        pq.write_table(_table(images, placed), directory / IMAGES_FILE)
+        table = _table(images, placed)
+        pq.write_table(table, directory / IMAGES_FILE)
+        csv.write_csv(table.select(LABEL_COLUMNS), directory / LABELS_FILE)
         manifest.write(directory)
         rejections.write(directory / REJECTED_FILE)
     return manifest
@@ -136,6 +175,25 @@ def _counts(images: LabelledImages, splits: npt.NDArray[np.str_]) -> dict[str, d
         of_class = np.bincount(images.labels[splits == split], minlength=len(images.classes))
         counts[split] = dict(zip(images.classes, of_class.tolist(), strict=True))
     return counts
+
+
+def _counts_of_sources(
+    images: LabelledImages, splits: npt.NDArray[np.str_]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """Count the pictures of each source by class and split."""
+    sources = np.array(images.sources)
+    return {
+        source: {
+            name: {
+                split: int(((sources == source) & (splits == split) & of_class).sum())
+                for split in SHARES
+            }
+            for name, of_class in (
+                (name, images.labels == label) for label, name in enumerate(images.classes)
+            )
+        }
+        for source in dict.fromkeys(images.sources)
+    }
 
 
 def _mean_and_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:

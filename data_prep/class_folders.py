@@ -1,0 +1,237 @@
+"""Reads pictures that lie in one folder per class: any kind, any size, in folders or archives."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_gray
+from data_prep.places import READ_ERRORS, Member, members
+from data_prep.rejections import BadInputError, Rejection, Rejections
+from data_prep.sources_file import Source, SourcesFile
+
+SUBSETS = {
+    "train": "train", "training": "train", "test": "test", "testing": "test",
+    "val": "val", "valid": "val", "validation": "val",
+}  # fmt: skip
+"""Folders that divide a source, above or below its class folders."""
+MARGIN_TOLERANCE = 8
+"""Gray levels by which a margin's pixels may differ, as lossy compression makes them."""
+MARGIN_SLACK = 2
+"""Pixels by which the sides of a margin may differ; what is wider belongs to the picture."""
+
+Gray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SourceImages:
+    """What one source gives: n labelled pictures, and what was found there."""
+
+    ids: list[str]
+    pixels: Gray
+    """(n, height, width) gray values."""
+    labels: npt.NDArray[np.int64]
+    """(n,) places in our classes."""
+    columns: pa.Table
+    """n rows of further columns; ``width`` and ``height`` are those of the file, in pixels."""
+    found: Counter[tuple[str, str]]
+    """(their class, subset or empty) → pictures found."""
+    soft_labels: npt.NDArray[np.float32] | None = None
+    """(n, classes) distributions over our classes, where the source knows them."""
+    bad: int = 0
+    """Pictures left out because they cannot be read."""
+    with_margin: int = 0
+    """Pictures that have a margin of one colour on all four sides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a picture lies among the folders."""
+
+    theirs: str
+    subset: str
+    root: PurePosixPath
+    """The folder that holds the class folders, or the subsets of them."""
+
+    @classmethod
+    def of(cls, path: PurePosixPath) -> "_Place | None":
+        """Read class and subset off a picture's path; None where no folder names a class."""
+        folders = list(path.parent.parts)
+        subset = ""
+        for depth in (-1, -2):  # class/train/x.png, or train/class/x.png
+            if len(folders) >= -depth and folders[depth].lower() in SUBSETS:
+                subset = SUBSETS[folders.pop(depth).lower()]
+                break
+        if not folders:
+            return None
+        return cls(theirs=folders[-1], subset=subset, root=PurePosixPath(*folders[:-1]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Picture:
+    """One picture taken in."""
+
+    path: PurePosixPath
+    subset: str
+    label: int
+    pixels: Gray
+    shape: tuple[int, ...]
+    """Height and width of the file."""
+
+
+@dataclass(kw_only=True)
+class _Found:
+    """Collects what the walk comes by."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    taken: list[_Picture] = field(default_factory=list)
+    left_out: list[tuple[Member, str]] = field(default_factory=list)
+    roots: set[PurePosixPath] = field(default_factory=set)
+    bad: int = 0
+    with_margin: int = 0
+
+
+def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections) -> SourceImages:
+    """Read a folder or archive that has one folder per class, anywhere below it.
+
+    Raises:
+        FileNotFoundError: It does not exist.
+        ValueError: There are no pictures; a folder of the map, or of a complete copy, is not
+            there or not full; or a picture is bad and bad ones are not to be skipped.
+    """
+    assert source.path is not None
+    found = _Found()
+    for member in members(source.path, rejections):
+        _take(member, source, file, rejections, found)
+    check_found(source, file, found.counts)
+    top = _common(found.roots)
+
+    def image_id(path: PurePosixPath) -> str:
+        return f"{source.name}/{path.relative_to(top)}"
+
+    rejections.leave_out(
+        Rejection(
+            image_id(member.path), member.shown, None, f"{theirs!r} is mapped to no class of ours"
+        )
+        for member, theirs in found.left_out
+    )
+    taken = sorted(found.taken, key=lambda one: one.path)
+    heights, widths = (pa.array([one.shape[axis] for one in taken], pa.int32()) for axis in (0, 1))
+    subsets = pa.array([one.subset or None for one in taken], pa.string())
+    shape = (len(taken), file.image_size, file.image_size)
+    return SourceImages(
+        ids=[image_id(one.path) for one in taken],
+        pixels=np.array([one.pixels for one in taken], dtype=np.uint8).reshape(shape),
+        labels=np.array([one.label for one in taken], dtype=np.int64),
+        columns=pa.table({"subset": subsets, "width": widths, "height": heights}),
+        found=found.counts,
+        bad=found.bad,
+        with_margin=found.with_margin,
+    )
+
+
+def _take(
+    member: Member, source: Source, file: SourcesFile, rejections: Rejections, found: _Found
+) -> None:
+    """Count a member that is a picture, and read it if its class is wanted."""
+    path = member.path
+    if path.suffix.lower() not in SUFFIXES or _is_hidden(path):
+        return
+    place = _Place.of(path)
+    if place is None:
+        return
+    found.counts[place.theirs, place.subset] += 1
+    found.roots.add(place.root)
+    ours = source.class_of(place.theirs, file.classes)
+    if ours is None:
+        found.left_out.append((member, place.theirs))
+        return
+    try:
+        with member.open() as stream:
+            gray = read_gray(stream)
+    except (PictureError, *READ_ERRORS) as error:
+        rejections.refuse(str(error), file=member.shown, way_out="mend or remove it")
+        found.bad += 1
+        return
+    inner = without_margin(gray)
+    found.with_margin += inner.shape != gray.shape
+    kept = inner if source.trim_margin else gray
+    found.taken.append(
+        _Picture(
+            path=path,
+            subset=place.subset,
+            label=file.classes.index(ours),
+            pixels=resize_gray(kept, (file.image_size, file.image_size)),
+            shape=gray.shape,
+        )
+    )
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    """Return True for what operating systems leave in folders and archives, as in `__MACOSX`."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+
+
+def _common(roots: set[PurePosixPath]) -> PurePosixPath:
+    """Return the deepest folder that holds all class folders, so ids are those of any copy."""
+    first, *others = sorted(roots)
+    for root in (first, *first.parents):
+        if all(other.is_relative_to(root) for other in others):
+            return root
+    return PurePosixPath()
+
+
+def without_margin(gray: Gray) -> Gray:
+    """Return (height, width) gray values without the margin of one colour around them.
+
+    A margin is on all four sides and about as wide on each: a picture whose own edge has the
+    margin's colour loses nothing of it. Without a margin the picture comes back whole.
+    """
+    inside = np.abs(gray.astype(np.int16) - gray[0, 0]) > MARGIN_TOLERANCE
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not rows.size:
+        return gray
+    height, width = gray.shape
+    sides = np.array([rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1]])
+    if not sides.min():
+        return gray
+    top, bottom, left, right = np.minimum(sides, sides.min() + MARGIN_SLACK)
+    return gray[top : height - bottom, left : width - right]
+
+
+def check_found(source: Source, file: SourcesFile, found: Counter[tuple[str, str]]) -> None:
+    """Make sure that a source has what its map names and as much as a complete copy.
+
+    Raises:
+        BadInputError: It has not.
+    """
+    shown = source.path or source.dataset
+    pictures = Counter[str]()
+    for (theirs, subset), count in found.items():
+        pictures[theirs] += count
+        if subset:
+            pictures[f"{subset}/{theirs}"] += count
+    if not pictures:
+        raise BadInputError(
+            f"{shown} has no pictures in class folders ({', '.join(SUFFIXES)}); check the path"
+        )
+    there = sorted({theirs for theirs, _ in found})
+    for name in set(source.map or ()) - set(there):
+        raise BadInputError(
+            f"source {source.name!r} maps {name!r}, but {shown} has {', '.join(there)}; "
+            "mend its map"
+        )
+    if not any(source.class_of(theirs, file.classes) for theirs in there):
+        raise BadInputError(
+            f"source {source.name!r} gives nothing: {shown} has {', '.join(there)}, and none is "
+            "mapped to a class of ours; give it a map"
+        )
+    for name, count in source.expect.items():
+        if pictures[name] != count:
+            raise BadInputError(
+                f"source {source.name!r} should hold {count:,} pictures of {name!r}, but {shown} "
+                f"holds {pictures[name]:,}; complete the copy, or change expect"
+            )

@@ -1,0 +1,144 @@
+"""Merges prepared datasets and class folders into one dataset, no picture from two of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.class_folders import SourceImages, read_class_folders
+from data_prep.duplicates import duplicate_groups
+from data_prep.group_columns import GroupColumns, read_group_columns
+from data_prep.manifest import DatasetManifest
+from data_prep.merging import check_ids, merge, over_limit, repeated, told
+from data_prep.prepared import read_prepared
+from data_prep.rejections import Rejection, Rejections
+from data_prep.sources_file import SourcesFile, read_sources
+from data_prep.splits import SplitMethod
+from data_prep.writer import Recipe, check_output, write_dataset
+
+RULE = "class folders"
+"""Stands in the manifest where other sources have a labelling rule."""
+
+
+def prepare_folders(
+    *,
+    config: Path,
+    out: Path,
+    split: SplitMethod = "grouped",
+    seed: int = 0,
+    near_duplicates: bool = True,
+    groups: Path | None = None,
+    skip_bad: bool = False,
+    name: str | None = None,
+) -> DatasetManifest:
+    """Merge the sources that a file lists.
+
+    A picture that an earlier source has too, or a nearly identical one, is left out: the first
+    source wins. Copies inside a source stay, in one duplicate group.
+
+    Args:
+        config: The sources file.
+        out: Directory to write, which must not hold anything yet.
+        split: How to split.
+        seed: Seed of the split, the folds, and what a limit takes.
+        near_duplicates: Look for near-identical pictures, beside byte-identical ones.
+        groups: CSV with ``image_id`` and any further columns to join.
+        skip_bad: List bad pictures in ``rejected.csv`` instead of stopping at the first.
+        name: Name of the dataset; by default the sources file's, or that of ``out``.
+
+    Raises:
+        FileNotFoundError: A file does not exist.
+        ValueError: Something in the files is wrong, or ``out`` cannot be written.
+    """
+    check_output(out)
+    file = read_sources(config)
+    rejections = Rejections(skip_bad=skip_bad)
+    parts = [
+        (read_prepared if source.path is None else read_class_folders)(source, file, rejections)
+        for source in file.sources
+    ]
+    images = merge(file, parts)
+    of_group = duplicate_groups(images.pixels, near=near_duplicates)
+    originals = repeated(images, of_group)
+    rejections.leave_out(told(images, originals))
+    differ = sum(images.labels[row] != images.labels[one] for row, one in originals.items())
+    steps = _Steps(parts)
+    kept = steps.without(np.array(list(originals), dtype=np.int64), "already in an earlier source")
+    images, of_group = images.take(kept), of_group[kept]
+    check_ids(images)
+    over = over_limit(file, images, seed)
+    rejections.leave_out(
+        Rejection(images.image_ids[row], "", None, "over the limit of its class") for row in over
+    )
+    kept = steps.without(over, "over the limit of its class")
+    images, of_group = images.take(kept), of_group[kept]
+    notes = GroupColumns()
+    if groups is not None:
+        notes = read_group_columns(groups, images.image_ids, rejections)
+        images = replace(images, columns={**images.columns, **notes.columns})
+    recipe = Recipe(
+        name=name or file.name or out.absolute().name,
+        label_rule=RULE,
+        split=split,
+        seed=seed,
+        near_duplicates=near_duplicates,
+    )
+    details = {
+        "found": list(_found(file, parts)),
+        "repeated": len(originals),
+        "repeated_with_another_label": int(differ),
+        "warnings": list(_margins(file, parts)),
+        "group_columns": notes.notes,
+    }
+    return write_dataset(
+        out, images, recipe, groups=of_group, steps=steps.rows, details=details,
+        rejections=rejections,
+    )  # fmt: skip
+
+
+class _Steps:
+    """The cleaning steps so far, with what each removed and left."""
+
+    def __init__(self, parts: Sequence[SourceImages]) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._left = sum(sum(part.found.values()) for part in parts)
+        bad = sum(part.bad for part in parts)
+        wanted = sum(len(part.ids) for part in parts)
+        self._note("bad input", bad)
+        self._note("mapped to no class", self._left - wanted)
+
+    def without(self, removed: "np.ndarray[Any, np.dtype[np.int64]]", step: str) -> Any:
+        """Note a step that removes these of the rows left; return the others."""
+        kept = np.setdiff1d(np.arange(self._left), removed)
+        self._note(step, len(removed))
+        return kept
+
+    def _note(self, step: str, removed: int) -> None:
+        self._left -= removed
+        self.rows.append({"step": step, "removed": removed, "left": self._left})
+
+
+def _found(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[dict[str, Any]]:
+    """Count the pictures of each source as they lie there."""
+    for source, part in zip(file.sources, parts, strict=True):
+        for (theirs, subset), count in sorted(part.found.items()):
+            yield {
+                "source": source.name,
+                "folder": theirs,
+                "subset": subset,
+                "class": source.class_of(theirs, file.classes),
+                "pictures": count,
+            }
+
+
+def _margins(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
+    """Warn of sources whose pictures have margins that nobody asked to trim."""
+    for source, part in zip(file.sources, parts, strict=True):
+        if 2 * part.with_margin > len(part.ids) and not source.trim_margin:
+            yield (
+                f"{part.with_margin:,} of the {len(part.ids):,} pictures of {source.name!r} have "
+                "a margin of one colour, which hides their copies in other sources; set "
+                "trim_margin: true"
+            )
