@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray.cloudpickle
 import ray.tune
 from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial as RayTrial
@@ -187,7 +188,7 @@ class _Events(ray.tune.Callback):
         """Leave it to the sweep whether the trial goes on, as a new one of Ray's."""
         trial_id, bridge = _trial_id(trial), self._bridge
         node = None
-        if isinstance(trial.get_pickled_error(), RayActorError):
+        if _worker_died(trial):
             node = bridge.nodes.lost_under(bridge.actors.get(trial_id))
         bridge.look_at_nodes()
         bridge.end(trial_id)
@@ -210,6 +211,14 @@ class _Events(ray.tune.Callback):
         # A traceback ends with what was raised; a death of the process begins with it.
         gist = lines[-1] if "ray::" in lines[0] else lines[0]
         return f"{gist} (all of it in {ERRORS_DIR}/{path.name})"
+
+
+def _worker_died(trial: RayTrial) -> bool:
+    """Return True if a trial failed because its worker is gone, not by an error of its own."""
+    path = trial.pickled_error_file  # On the driver; Ray copies it to the run only later.
+    return path is not None and isinstance(
+        ray.cloudpickle.loads(Path(path).read_bytes()), RayActorError
+    )
 
 
 def _give_back_memory(trial_id: str) -> None:
