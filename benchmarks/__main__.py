@@ -5,7 +5,7 @@ import json
 import sys
 from importlib import import_module
 
-NAMES = ("overhead", "resume")
+NAMES = ("cluster", "overhead", "resume")
 
 
 def main(arguments: list[str] | None = None) -> int:

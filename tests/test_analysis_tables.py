@@ -47,6 +47,12 @@ def test_micro_averages_equal_the_accuracy(run):
     assert not np.allclose(frame["macro_f1"], frame["accuracy"], atol=1e-4)
 
 
+def test_trials_that_lost_their_node_are_told(run):
+    lost = run.trials.assign(nodes_lost=[1, 2, *[0] * (len(run.trials) - 2)])
+    assert "elsewhere from a checkpoint: 2." in models(replace(run, trials=lost)).notes[2]
+    assert not any("elsewhere" in note for note in models(run).notes)
+
+
 def test_best_and_last_epoch_are_both_told(run):
     frame = models(run).frame.set_index("trial_id")
     trials = run.trials.set_index("trial_id").loc[frame.index]

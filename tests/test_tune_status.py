@@ -213,11 +213,13 @@ def test_a_printed_status_shows_curve_speed_budget_and_running_trials(begin, tmp
     sweep = begin(budget={"device_hours": 2.0})
     trial = start(sweep)
     report(sweep, trial, 3)
+    sweep.lose_node("second")
     with hold(tmp_path):
         print_status(tmp_path)
     text = capsys.readouterr().out
     assert "in 3 epochs" in text
     assert "epochs/h" in text
     assert "0.00 of 2 device-hours" in text
+    assert "lost nodes: second" in text
     assert f"{trial.id} " in text
     assert "3/9" in text

@@ -109,6 +109,8 @@ def _status_lines(status: dict[str, Any]) -> Iterator[str]:
             f"{status['epochs_per_hour']:,.0f} epochs/h; "
             + ("time left not known yet" if left is None else f"about {clock(left)} left")
         )
+    if status["lost_nodes"]:
+        yield f"lost nodes: {', '.join(status['lost_nodes'])}; their trials went on elsewhere"
     for unit, budget in status["budget"].items():
         if budget["limit"] is not None:
             yield f"budget: {budget['spent']:.2f} of {budget['limit']:g} {unit.replace('_', '-')}"

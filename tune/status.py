@@ -48,6 +48,7 @@ class RunWatch:
             "trials": _counts(sweep, alive),
             "expected_trials": sweep.expected,
             **_best(sweep),
+            "lost_nodes": list(sweep.lost_nodes),
             "running_trials": [_running(sweep, trial) for trial in running],
             "images_per_second": sum(
                 trial.last.values["images_per_second"] for trial in running if trial.last

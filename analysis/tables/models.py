@@ -113,6 +113,14 @@ def status_words(status: str) -> str:
     return {Status.EARLY_STOPPED: "stopped early"}.get(Status(status), status.lower())
 
 
+def _moved(run: RunData) -> tuple[str, ...]:
+    """Tell of trials that went on elsewhere; runs from before nodes were counted tell nothing."""
+    moved = int((run.trials["nodes_lost"] > 0).sum()) if "nodes_lost" in run.trials else 0
+    if not moved:
+        return ()
+    return (f"Trials whose node died, and that went on elsewhere from a checkpoint: {moved:,}.",)
+
+
 def _notes(run: RunData) -> tuple[str, ...]:
     at = run.info.objective["at"]
     picked = "the epoch with the best objective" if at == "best" else "the last epoch"
@@ -122,6 +130,7 @@ def _notes(run: RunData) -> tuple[str, ...]:
     return (
         "n: pictures in validation.",
         f"Trials: {len(run.trials):,}, of which {len(run.completed):,} completed.",
+        *_moved(run),
         f"Accuracy, recall, precision and F1 at {picked}.",
         *([optimism] if at == "best" else []),
         "95 % interval: Wilson, for one trained model on n pictures; it does not cover another "

@@ -1,0 +1,66 @@
+"""What a second node costs: one sweep on two nodes of a core each, and on one node of two cores."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray.cluster_utils
+
+from benchmarks.harness import Result, in_process
+from data_prep.synthetic import prepare_synthetic
+from tune.ray_session import require_token
+from tune.session import start
+from tune.spec import parse_spec
+
+STORE_BYTES = 200_000_000
+IMAGES = 5000
+SPEC = {
+    "fixed": {"family": "resnet", "pool_size": 4, "fc_width": 64, "channels": 16, "epochs": 6},
+    "space": {"kernel_size": [3, 5], "blocks": [2, 4], "conv_depth": [1, 2]},
+    "resources": {"cpus": 1},
+}
+
+
+def sweep(data: str, cores: tuple[int, ...]) -> dict[str, Any]:
+    """Run the sweep on Ray nodes of so many cores each, all on this machine."""
+    require_token()
+    head, *others = (
+        {"num_cpus": count, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        for count in cores
+    )
+    cluster = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for node in others:
+            cluster.add_node(**node)
+        os.environ["RAY_ADDRESS"] = cluster.address
+        with tempfile.TemporaryDirectory() as folder:
+            spec = parse_spec({"name": "cluster", "data": data, **SPEC})
+            begun = time.perf_counter()
+            _, done = start(spec, Path(folder))
+            seconds = time.perf_counter() - begun
+    finally:
+        cluster.shutdown()
+    return {"seconds": seconds, "trained": sum(one.seconds for one in done.trials.values())}
+
+
+def run() -> Iterator[Result]:
+    """Measure both, one after the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "faces"
+        prepare_synthetic(out=data, images=IMAGES, near_duplicates=False)
+        two = in_process(sweep, str(data), (1, 1))
+        one = in_process(sweep, str(data), (2,))
+    yield Result(
+        name="cluster",
+        unit="seconds a sweep on two nodes of a core each",
+        ours=two["seconds"],
+        others={"one node of two cores": one["seconds"]},
+        smaller_is_better=True,
+        details={
+            "seconds on workers, two nodes": round(two["trained"], 1),
+            "seconds on workers, one node": round(one["trained"], 1),
+        },
+    )
