@@ -51,7 +51,10 @@ def missing():
     if os.geteuid() != 0:
         return "Slurm's daemons need root"
     lacking = [name for name in PROGRAMS if shutil.which(name) is None]
-    return f"no {', '.join(lacking)} on this machine" if lacking else ""
+    if lacking:
+        return f"no {', '.join(lacking)} on this machine"
+    own = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True)
+    return "" if own.returncode == 0 else f"no namespaces here: {own.stderr.strip()}"
 
 
 class SmallSlurm:

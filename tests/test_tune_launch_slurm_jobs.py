@@ -1,0 +1,114 @@
+"""Sweeps on a real Slurm: into the time limit and on, side by side, and nodes that are not fit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from data_prep.synthetic import prepare_synthetic
+from tests.slurm import SmallSlurm, missing, wait_until
+from tests.test_tune_resume import assert_equal_end
+from tune.schema import LEDGER_FILE, read_events
+
+ROOT = Path(__file__).parents[1]
+SPEC = """
+name: small
+data: {data}
+fixed: {{family: resnet, pool_size: 4, fc_width: 16, epochs: {epochs}, batch_size: 64, channels: 4}}
+space:
+  kernel_size: [3, 5]
+  blocks: [1, 2]
+  conv_depth: [1, 2]
+resources: {{cpus: 1}}
+"""
+EPOCHS = 50
+"""So many that two nodes cannot train them all in one slot of a minute."""
+SWEEP_SECONDS = 300
+
+pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(missing()), reason=missing())]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    with SmallSlurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        yield slurm
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "faces"
+    prepare_synthetic(out=out, images=500, near_duplicates=False)
+    return out
+
+
+def tune(slurm, folder, *words):
+    command = [sys.executable, "-m", "tune", *map(str, words)]
+    disk = {"SLURM_TMPDIR": str(folder / "disk")}
+    environment = slurm.environment | disk | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def launch(slurm, folder, faces, *words, nodes=2, epochs=EPOCHS, time=1):
+    """Submit a sweep to Slurm from ``folder``; return its job."""
+    spec = folder / f"epochs-{epochs}.yaml"
+    spec.write_text(SPEC.format(data=faces, epochs=epochs))
+    size = ("--nodes", nodes, "--cpus-per-node", 1, "--time", time)
+    said = tune(slurm, folder, "launch", "slurm", spec, *size, *words, "--submit")
+    return said.split()[1]
+
+
+def test_a_sweep_goes_on_through_its_slots_and_leaves_its_neighbours_alone(slurm, tmp_path, faces):
+    job = launch(slurm, tmp_path, faces)
+    ledger = tmp_path / "runs/small" / LEDGER_FILE
+    wait_until(lambda: ledger.exists() and b"measurement" in ledger.read_bytes(), SWEEP_SECONDS)
+    assert json.loads(tune(slurm, tmp_path, "status", "runs/small", "--json"))["running"]
+    other = ("--name", "neighbour", "--stage-data")
+    neighbour = launch(slurm, tmp_path, faces, *other, nodes=1, epochs=1, time=5)
+    log = tmp_path / f"small-{job}.log"
+    wait_until(lambda: "queued again" in log.read_text(), SWEEP_SECONDS)
+    slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=10")  # One cut is enough.
+    state, restarts = slurm.wait(job, SWEEP_SECONDS)
+    assert state == "COMPLETED", log.read_text()
+    assert restarts >= 1
+    assert slurm.wait(neighbour, SWEEP_SECONDS) == ("COMPLETED", 0)
+    assert len(list((tmp_path / "disk").rglob("images.parquet"))) == 1  # One copy on its node.
+
+    tune(slurm, tmp_path, "run", f"epochs-{EPOCHS}.yaml", "--name", "undisturbed")
+    assert_equal_end(tmp_path / "runs/small", tmp_path / "runs/undisturbed")
+    stops = [e["reason"] for e in read_events(tmp_path / "runs/small") if "reason" in e]
+    assert stops.count("stopped by SIGTERM") == restarts  # Never cut off.
+    assert not Path(f"/tmp/tune-{job}").exists()
+    assert not [one for one in psutil.process_iter(["cmdline"]) if of_job(one, job)]
+
+
+def of_job(process, job):
+    return any(f"/tmp/tune-{job}/" in word for word in process.info["cmdline"] or ())
+
+
+def test_the_preflight_names_each_node_that_is_not_fit_and_why(slurm, faces, tmp_path):
+    other = tmp_path / "torch-0.0.1.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 0.0.1\n")
+    slurm.export("right", PYTHONPATH=f"{tmp_path}:{ROOT}", RAY_AUTH_TOKEN="another")
+    try:
+        job = launch(slurm, slurm.read_only, faces)
+        state, restarts = slurm.wait(job, SWEEP_SECONDS)
+    finally:
+        slurm.export("right")
+    assert (state, restarts) == ("FAILED", 0)
+    (error,) = [
+        line
+        for line in (slurm.read_only / f"small-{job}.log").read_text().splitlines()
+        if line.startswith("error: ")
+    ]
+    torch = "right has torch 0.0.1, but the driver has "
+    folder = f"right cannot write to {slurm.read_only / 'runs'}: Read-only file system"
+    token = "right has another token for Ray than the driver"
+    assert all(cause in error for cause in (torch, folder, token)), error
+    assert "left" not in error
+    assert not list((slurm.read_only / "runs").iterdir())
