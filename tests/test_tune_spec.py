@@ -79,6 +79,15 @@ def test_set_changes_one_value(tmp_path):
     assert spec.fixed["learning_rate"] == 0.001
 
 
+def test_set_moves_a_hyperparameter_between_fixed_and_space(tmp_path):
+    path = write(tmp_path, GOOD)
+    spec = load_spec(path, ["space.epochs=[3, 7]", "fixed.blocks=4"])
+    assert spec.space["epochs"] == [3, 7]
+    assert spec.fixed["blocks"] == 4
+    assert "epochs" not in spec.fixed
+    assert "blocks" not in spec.space
+
+
 def test_objectives_are_one_or_a_list_and_read_back_as_they_were(tmp_path):
     one = load_spec(write(tmp_path, GOOD), ["objective.metric=val_macro_f1"])
     assert one.objectives == (one.objective,)

@@ -350,6 +350,9 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(part, dict):
             raise SpecError(f"--set {override}: {parent} holds no keys of its own")
     part[last] = yaml.load(text, Loader=_Loader)
+    if parents in (["fixed"], ["space"]):
+        # To search what was fixed, or to fix what was searched, one --set is enough.
+        (values.get("space" if parents == ["fixed"] else "fixed") or {}).pop(last, None)
 
 
 class _Loader(yaml.SafeLoader):
