@@ -1,5 +1,6 @@
 """Groups of pictures: the dataset's columns, the user's, and some that need no annotation."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ class Groups:
     """Which group each picture is in."""
 
     columns: pd.DataFrame
-    """A row per picture (its id as index), a column of names per attribute; missing: in none."""
+    """A row per picture (its id as index), a column per attribute: ordered categoricals of the
+    groups' names; missing: in none."""
     notes: tuple[str, ...]
     """Sentences: where the groups come from, and what did not fit."""
 
@@ -66,7 +68,7 @@ def read_groups(run: RunData, image_ids: Sequence[str], file: Path | None = None
         parts.append(_of_file(file, image_ids, known, notes))
     columns = pd.concat(parts, axis=1).reindex(list(image_ids))
     columns = columns.loc[:, ~columns.columns.duplicated(keep="last")]
-    columns = columns[list(_grouping(columns, notes))]
+    columns = columns[list(_grouping(columns, notes))].apply(_in_order)
     if columns.empty:
         raise ValueError(
             f"nothing divides the pictures of {run.name} into groups; give a CSV with image_id and "
@@ -122,6 +124,20 @@ def _of_dataset(table: pa.Table, notes: list[str]) -> pd.DataFrame:
             f"{AGREEMENT_EDGES[0]:.0%}, high from {AGREEMENT_EDGES[1]:.0%} on."
         )
     return columns
+
+
+def _in_order(cells: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Let groups stand from low to high: ours as they are named, numbers as numbers."""
+    known = ("dark", "low", "medium", "bright", "high")
+
+    def rank(name: str) -> tuple[float, str]:
+        if name in known:
+            return known.index(name), name
+        first = re.match(r"\d+", name)
+        return (float(first.group()) if first else np.inf), name
+
+    names = sorted(cells.dropna().unique(), key=rank)
+    return pd.Series(pd.Categorical(cells, names, ordered=True), index=cells.index)
 
 
 def _terciles(values: npt.NDArray[Any], names: Sequence[str]) -> npt.NDArray[Any]:

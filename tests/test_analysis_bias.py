@@ -68,6 +68,9 @@ def test_some_groups_need_no_annotation(place, capsys):
     assert set(rows["attribute"]) == {"brightness", "contrast", "tagger agreement"}
     bright = rows[(rows["attribute"] == "brightness") & (rows["group"] != "average")]
     assert bright["n"].between(132, 135).all()
+    assert list(bright["group"]) == ["dark", "medium", "bright"]
+    agreement = rows[rows["attribute"] == "tagger agreement"]
+    assert list(agreement["group"]) == ["low", "medium", "high", "average"]
 
 
 def test_what_does_not_fit_is_told(place, capsys):

@@ -177,7 +177,7 @@ def _changed(
 ) -> Iterator[dict[str, object]]:
     for attribute in map(str, groups):
         own = groups[attribute].dropna()
-        for group in sorted(own.unique()):
+        for group in own.cat.categories[own.cat.categories.isin(own)]:
             inside, outside = own.index[own == group], own.index[own != group]
             found: dict[str, object] = {"attribute": attribute, "group": group}
             found |= changes(before.loc[inside], after.loc[inside], classes)
