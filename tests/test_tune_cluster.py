@@ -1,11 +1,13 @@
 """Several Ray nodes on this machine, and who is let in."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pytest
 import ray
@@ -72,6 +74,42 @@ def test_a_token_that_others_can_read_is_closed_to_them_and_kept():
     require_token()
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_text() == "known"
+
+
+CODE = """
+from ray.cluster_utils import Cluster
+from tune.ray_session import connect, require_token
+import ray, shutil, sys
+require_token()
+args = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args=args)
+connect(cluster.address)
+shutil.rmtree(sys.argv[1])  # As on a node that never had it.
+def where():
+    import models.build, tune.worker
+    return tune.worker.__file__
+print(ray.get(ray.remote(where).remote()))
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+@pytest.mark.usefixtures("own_token")
+def test_our_code_travels_to_nodes_that_lack_it(tmp_path):
+    root, code = Path(__file__).parents[1], tmp_path / "code"
+    for package in ("data_prep", "models", "tune"):
+        shutil.copytree(root / package, code / package)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(code)],
+        env=os.environ | {"PYTHONPATH": str(code)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "py_modules" in done.stdout
 
 
 @dataclass(kw_only=True)

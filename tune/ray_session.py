@@ -11,6 +11,9 @@ from pathlib import Path
 import ray
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
+_CODE = Path(__file__).parents[1]
+_PACKAGES = ("data_prep", "models", "tune")
+"""What a worker imports."""
 _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -62,7 +65,7 @@ def start_local(*, object_store_bytes: int) -> None:
 
 
 def connect(address: str) -> None:
-    """Join a Ray that runs already, as its driver.
+    """Join a Ray that runs already, as its driver; our code goes to its nodes.
 
     Args:
         address: ``HOST:PORT``, or ``auto`` for one on this machine.
@@ -76,7 +79,13 @@ def connect(address: str) -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     _read_settings_anew()
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            # For nodes that lack our code.
+            runtime_env={"py_modules": [str(_CODE / name) for name in _PACKAGES]},
+        )
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

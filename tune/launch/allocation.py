@@ -18,6 +18,7 @@ from tune.launch.node import TEMPORARY
 from tune.launch.preflight import NodeFacts, complaints, look
 from tune.launch.slot import Slot
 from tune.run_directory import RUNS
+from tune.schema import LEDGER_FILE, read_events
 
 _PORTS = range(12_000, 32_000, 2)
 """Below those that Linux gives out by itself, from which Ray takes all but two of its own."""
@@ -38,19 +39,33 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
         The exit code of the sweep.
 
     Raises:
-        LaunchError: A node is not fit, or Ray does not start on it; the message names it.
+        LaunchError: A node is not fit, or Ray does not start on it; the message names it. Or the
+            slot is too short for an epoch.
     """
     slot = Slot.here()
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     RUNS.mkdir(exist_ok=True)
     _preflight(slot)
+    before = _epochs_trained(RUNS / name)
     with _ray(slot, Path(f"{name}-{slot.job}")) as address:
         code, left = _drive(slot, address, RUNS / name, words)
     if left:
+        if _epochs_trained(RUNS / name) == before:
+            raise LaunchError(
+                f"no trial has trained a whole epoch in this slot, so another like it is in vain; "
+                f"launch with a longer --time, and {name} goes on where it stands"
+            )
         print(f"{name}: the allocation ends; queued again as job {slot.job}", flush=True)
         slot.queue_again()
     return code
+
+
+def _epochs_trained(run: Path) -> int:
+    """Count the epochs of all trials that the ledger has."""
+    if not (run / LEDGER_FILE).exists():
+        return 0
+    return sum(event["event"] == "measurement" for event in read_events(run))
 
 
 def _preflight(slot: Slot) -> None:
