@@ -93,10 +93,10 @@ def _best_words(run: RunData, name: str) -> str:
     span = "" if pd.isna(low) else f" (95 % interval {percent(low)} to {percent(high)}"
     n = f", n = {best['n']:,})" if span else ""
     hours = run.trials["device_seconds"].sum() / 3600
+    trials = f"{len(run.trials):,} trial{'s' if len(run.trials) > 1 else ''}"
     return (
         f"The best of {name} is {best['name']} with a validation accuracy of "
-        f"{percent(accuracy)}{span}{n}, out of {len(run.trials):,} trials in {hours:.3g} "
-        "device-hours."
+        f"{percent(accuracy)}{span}{n}, out of {trials} in {hours:.3g} device-hours."
     )
 
 

@@ -43,8 +43,9 @@ def open_test(run: Path, *, trial_id: str | None = None, data: str | Path | None
             )
         sweep.open_test(trial.id)
         accuracy = predict_from_best(run, trial.id, dataset, "test")
-    pictures = len(dataset.rows("test"))
+    pictures, openings = len(dataset.rows("test")), len(sweep.openings)
     return (
         f"{trial.name} (trial {trial.id}): test accuracy {accuracy:.4f} on {pictures} pictures; "
-        f"this run has opened the test split {len(sweep.openings)} times"
+        f"this run has opened the test split "
+        f"{'once' if openings == 1 else f'{openings} times'}"
     )
