@@ -5,7 +5,7 @@ import json
 import sys
 from importlib import import_module
 
-NAMES = ("cluster", "overhead", "resume")
+NAMES = ("cluster", "data_prep", "overhead", "resume", "train")
 
 
 def main(arguments: list[str] | None = None) -> int:

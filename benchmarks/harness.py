@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,9 @@ def _machine() -> str:
 def in_process(side: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """Run one side in a fresh process, so that no side warms or burdens another."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(side, arguments)
+    # Not a `Pool`, whose workers may have no processes of their own.
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(side, *arguments).result()
 
 
 def resident_bytes() -> int:
