@@ -1,5 +1,8 @@
 """Reads the pixels of Kaggle's ``fer2013.csv`` or ``icml_face_data.csv``."""
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
@@ -14,6 +17,8 @@ from data_prep.votes import USAGES, image_id
 
 SIDE = 48
 PIXELS = SIDE * SIDE
+BLOCKS_AHEAD = 2
+"""Blocks that are parsed while the next is read; each takes some tens of megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,14 +43,15 @@ def read_kaggle_csv(stream: IO[bytes], file: str, rejections: Rejections) -> Kag
             to 255, or an unknown Usage.
     """
     parts: list[_Part] = []
-    for block in read_blocks(
+    blocks = read_blocks(
         stream,
         file=file,
         columns=("pixels", "Usage"),
         rejections=rejections,
         identify=image_id,
-    ):
-        pixels, parsed = _parse(block, file, rejections)
+    )
+    for block, quick in _ahead(_parse_sound, blocks):
+        pixels, parsed = quick or _parse_each(block, file, rejections)
         usages = _usages(block)
         known = np.isin(usages, USAGES)
         for place in np.flatnonzero(parsed & ~known).tolist():
@@ -66,6 +72,11 @@ class _Part:
     usages: npt.NDArray[np.str_]
     pixels: npt.NDArray[np.uint8]
     sound: npt.NDArray[np.bool_]
+
+
+_Parsed = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
+"""(n, 2304) gray values of a block and (n,) whether each row is sound."""
+_Ahead = tuple[Block, _Parsed | None]
 
 
 def _put_together(parts: list[_Part], file: str) -> KagglePictures:
@@ -90,19 +101,35 @@ def _refuse(fault: str, file: str, row: int, rejections: Rejections) -> None:
     rejections.refuse(fault, file=file, row=row, image_id=image_id(row), way_out="correct the row")
 
 
-def _parse(
-    block: Block, file: str, rejections: Rejections
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Turn a block's pixel texts into (n, 2304) gray values and (n,) whether each row is sound."""
-    texts = block.cells["pixels"]
+def _ahead(work: Callable[[Block], _Parsed | None], blocks: Iterator[Block]) -> Iterator[_Ahead]:
+    """Yield each block with what ``work`` makes of it, while threads work on the next ones."""
+    waiting: deque[tuple[Block, Future[_Parsed | None]]] = deque()
+    with ThreadPoolExecutor(BLOCKS_AHEAD) as pool:
+        for block in blocks:
+            waiting.append((block, pool.submit(work, block)))
+            if len(waiting) > BLOCKS_AHEAD:
+                first, parsed = waiting.popleft()
+                yield first, parsed.result()
+        for first, parsed in waiting:
+            yield first, parsed.result()
+
+
+def _parse_sound(block: Block) -> _Parsed | None:
+    """Turn a block's pixel texts into gray values and soundness, or None if a row is bad."""
     try:
         # Arrow splits and checks a whole block at once.
-        numbers = pc.split_pattern(texts, " ")
-        if pc.all(pc.equal(pc.list_value_length(numbers), PIXELS)).as_py():
-            pixels = numbers.flatten().cast(pa.uint8()).to_numpy().reshape(-1, PIXELS)
-            return pixels, np.ones(len(texts), dtype=bool)
+        numbers = pc.split_pattern(block.cells["pixels"], " ")
+        if not pc.all(pc.equal(pc.list_value_length(numbers), PIXELS)).as_py():
+            return None
+        pixels = numbers.flatten().cast(pa.uint8()).to_numpy().reshape(-1, PIXELS)
     except pa.ArrowInvalid:
-        pass  # a row in this block is bad: row by row finds which
+        return None
+    return pixels, np.ones(len(pixels), dtype=bool)
+
+
+def _parse_each(block: Block, file: str, rejections: Rejections) -> _Parsed:
+    """Do the same row by row, and refuse each bad one."""
+    texts = block.cells["pixels"]
     pixels = np.zeros((len(texts), PIXELS), dtype=np.uint8)
     sound = np.zeros(len(texts), dtype=bool)
     for place, text in enumerate(texts.to_pylist()):

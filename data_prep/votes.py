@@ -159,8 +159,9 @@ def soft_labels(votes: Votes, labels: npt.NDArray[np.int8], rule: Rule) -> npt.N
     Returns:
         (n, 4) shares in the order of ``CLASSES``; each row adds up to 1.
     """
-    drawn = label(_redraw(votes), rule)
-    counts = np.stack([(drawn == place).sum(axis=1) for place in range(len(CLASSES))], axis=1)
+    distinct, of = np.unique(votes, axis=0, return_inverse=True)
+    drawn = label(_redraw(distinct), rule)
+    counts = np.stack([(drawn == place).sum(axis=1) for place in range(len(CLASSES))], axis=1)[of]
     empty = counts.sum(axis=1) == 0
     counts[empty] = np.eye(len(CLASSES), dtype=int)[labels[empty]]
     shares: npt.NDArray[np.float32] = counts / counts.sum(axis=1, keepdims=True, dtype=np.float32)
@@ -179,5 +180,7 @@ def _redraw(votes: Votes) -> Votes:
     for total in np.unique(ends[:, -1]).tolist():
         rows = ends[:, -1] == total
         before = (draws[:, :, None] * total < np.arange(total + 1)).sum(axis=1, dtype=np.int8)
-        redrawn[rows] = np.diff(before[:, ends[rows]], axis=2, prepend=0).transpose(1, 0, 2)
+        redrawn[rows] = np.diff(before[:, ends[rows]], axis=2, prepend=np.int8(0)).transpose(
+            1, 0, 2
+        )
     return redrawn

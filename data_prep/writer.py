@@ -198,7 +198,9 @@ def _counts_of_sources(
 
 def _mean_and_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
     """Return mean and standard deviation on a scale of 0 to 1, from whole-number sums."""
-    counts = np.bincount(pixels.reshape(-1), minlength=256)
+    # In parts, because it counts in numbers of eight bytes.
+    parts = np.array_split(pixels, len(pixels) // 1000 + 1)
+    counts = np.sum([np.bincount(part.reshape(-1), minlength=256) for part in parts], axis=0)
     values = np.arange(256)
     mean = counts @ values / counts.sum()
     variance = counts @ values**2 / counts.sum() - mean**2
