@@ -53,6 +53,15 @@ def configuration(machines, token):
     return values
 
 
+def call_ray(*words):
+    command = [sys.executable, "-m", "ray.scripts.scripts", *map(str, words)]
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=UP_SECONDS
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_ray_up_makes_one_cluster_of_machines_and_a_sweep_uses_all(machines, tmp_path):
     token = tmp_path / "token"
     token.write_text("an-old-secret-that-all-machines-share-1234567890")
@@ -61,18 +70,11 @@ def test_ray_up_makes_one_cluster_of_machines_and_a_sweep_uses_all(machines, tmp
     prepare_synthetic(out=tmp_path / "faces", images=300, near_duplicates=False)
     (tmp_path / "spec.yaml").write_text(SPEC.format(data=tmp_path / "faces"))
 
-    words = [sys.executable, "-m", "ray.scripts.scripts", "up", "--yes", "--no-config-cache"]
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-    done = subprocess.run(
-        [*words, str(path)], env=environment, capture_output=True, text=True, timeout=UP_SECONDS
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-    here = f"cd {tmp_path} && export PYTHONPATH=~/sweeps RAY_ADDRESS=auto RAY_AUTH_MODE=token"
+    call_ray("up", "--yes", "--no-config-cache", path)
+    here = f"cd {tmp_path} && export PYTHONPATH=~/sweeps RAY_ADDRESS=auto"
     python = "~/sweeps/.venv/bin/python"
-    wait = f"timeout {UP_SECONDS} {python} -c '{WAIT_FOR_BOTH}'"
-    done = machines.ssh("first", f"{here} && {wait} && {python} -m tune run spec.yaml")
-    assert done.returncode == 0, done.stdout + done.stderr
+    wait = f"RAY_AUTH_MODE=token timeout {UP_SECONDS} {python} -c '{WAIT_FOR_BOTH}'"
+    call_ray("exec", path, f"{here} && {wait} && {python} -m tune run spec.yaml")
     trials = pq.read_table(tmp_path / "runs/both" / TRIALS_FILE)
     assert set(trials["host"].to_pylist()) == {"first", "second"}
     assert set(trials["status"].to_pylist()) == {"COMPLETED"}

@@ -3,6 +3,7 @@
 import multiprocessing
 import time
 import urllib.request
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.fs as pafs
@@ -143,3 +144,16 @@ def test_only_a_run_is_copied_and_only_to_what_can_be_written(run, bucket, tmp_p
     assert "is not a run directory" in capsys.readouterr().err
     with pytest.raises(RunError, match="cannot write to s3://not-there/x"):
         copy_run(run, "s3://not-there/x")
+
+
+def test_a_store_that_does_not_answer_is_told_in_one_line(monkeypatch):
+    # An endpoint of one's own is not asked for a region, and the real one is not here.
+    stores = SimpleNamespace(FileSystem=SimpleNamespace(from_uri=silent))
+    monkeypatch.setattr("tune.store.pafs", stores)
+    with pytest.raises(ValueError, match=r"s3://nobody/faces cannot be reached \(no route") as told:
+        read_manifest("s3://nobody/faces")
+    assert "\n" not in str(told.value)
+
+
+def silent(_url):
+    raise OSError("no route\nto host")

@@ -77,13 +77,18 @@ def open_store(url: str) -> tuple[pafs.FileSystem, str]:
     """Return the filesystem of a URL, and the path in it.
 
     Raises:
-        ValueError: It is no such URL.
+        ValueError: It is no such URL, or nothing answers there.
     """
     try:
         store, path = pafs.FileSystem.from_uri(url if is_url(url) else str(Path(url).absolute()))
     except pa.ArrowInvalid as error:
         raise ValueError(
             f"{url} is no URL of a store; it must begin with s3://, gs:// or file://"
+        ) from error
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{url} cannot be reached ({reason}); check its name, the network and your credentials"
         ) from error
     return store, path.rstrip("/")
 
