@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import ray.cloudpickle
 import ray.tune
-from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
@@ -187,38 +185,30 @@ class _Events(ray.tune.Callback):
     def on_trial_error(self, *, trial: RayTrial, **_: Any) -> None:
         """Leave it to the sweep whether the trial goes on, as a new one of Ray's."""
         trial_id, bridge = _trial_id(trial), self._bridge
-        node = None
-        if _worker_died(trial):
-            node = bridge.nodes.lost_under(bridge.actors.get(trial_id))
+        lines = self._keep_error(trial)
+        # A traceback begins with a call and ends with what was raised; of a worker that has died
+        # Ray says so first.
+        raised = "ray::" in lines[0]
+        node = None if raised else bridge.nodes.lost_under(bridge.actors.get(trial_id))
         bridge.look_at_nodes()
         bridge.end(trial_id)
         _give_back_memory(trial_id)
-        error = self._keep_error(trial)
         if node is None:
+            gist = lines[-1] if raised else lines[0]
+            error = f"{gist} (all of it in {ERRORS_DIR}/{trial_id}.txt)"
             bridge.sweep.attempt_failed(trial_id, error)
         else:
             bridge.sweep.lose_attempt(trial_id, node)
 
-    def _keep_error(self, trial: RayTrial) -> str:
-        """Add the traceback of an attempt to those in the run; return it in a line."""
+    def _keep_error(self, trial: RayTrial) -> list[str]:
+        """Add the traceback of an attempt to those in the run; return its lines."""
         text = Path(trial.error_file).read_text(encoding="utf-8")
         path = self._bridge.run / ERRORS_DIR / f"{_trial_id(trial)}.txt"
         path.parent.mkdir(exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
         attempt = text[text.rindex("Failure #") :].splitlines()[1:]
-        lines = [line.strip() for line in attempt if line.strip()]
-        # A traceback ends with what was raised; a death of the process begins with it.
-        gist = lines[-1] if "ray::" in lines[0] else lines[0]
-        return f"{gist} (all of it in {ERRORS_DIR}/{path.name})"
-
-
-def _worker_died(trial: RayTrial) -> bool:
-    """Return True if a trial failed because its worker is gone, not by an error of its own."""
-    path = trial.pickled_error_file  # On the driver; Ray copies it to the run only later.
-    return path is not None and isinstance(
-        ray.cloudpickle.loads(Path(path).read_bytes()), RayActorError
-    )
+        return [line.strip() for line in attempt if line.strip()]
 
 
 def _give_back_memory(trial_id: str) -> None:
