@@ -57,17 +57,17 @@ class _Place:
     """The folder that holds the class folders, or the subsets of them."""
 
     @classmethod
-    def of(cls, path: PurePosixPath) -> "_Place | None":
-        """Read class and subset off a picture's path; None where no folder names a class."""
+    def of(cls, path: PurePosixPath) -> "_Place":
+        """Read class and subset off a path; the class is ``.`` where no folder names it."""
         folders = list(path.parent.parts)
         subset = ""
         for depth in (-1, -2):  # class/train/x.png, or train/class/x.png
             if len(folders) >= -depth and folders[depth].lower() in SUBSETS:
                 subset = SUBSETS[folders.pop(depth).lower()]
                 break
-        if not folders:
-            return None
-        return cls(theirs=folders[-1], subset=subset, root=PurePosixPath(*folders[:-1]))
+        return cls(
+            theirs=folders[-1] if folders else ".", subset=subset, root=PurePosixPath(*folders[:-1])
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,8 +141,6 @@ def _take(
     if path.suffix.lower() not in SUFFIXES or _is_hidden(path):
         return
     place = _Place.of(path)
-    if place is None:
-        return
     found.counts[place.theirs, place.subset] += 1
     found.roots.add(place.root)
     ours = source.class_of(place.theirs, file.classes)

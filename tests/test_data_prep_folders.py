@@ -233,6 +233,15 @@ def test_a_complete_copy_is_taken(tmp_path, copies):
     assert manifest.images == 4 * PER_CLASS
 
 
+def test_a_picture_in_no_class_folder_is_left_out_and_told(tmp_path, copies):
+    shutil.copytree(copies, tmp_path / "mine")
+    Image.new("L", (48, 48)).save(tmp_path / "mine" / "stray.png")
+    manifest, out = prepare(tmp_path, {"name": "study", "path": str(tmp_path / "mine")})
+    assert manifest.images == 4 * PER_CLASS
+    assert rejected(out)[0]["image_id"] == "study/stray.png"
+    assert manifest.details["found"][0]["folder"] == "."
+
+
 def test_a_damaged_picture_is_refused_or_skipped(tmp_path, copies):
     shutil.copytree(copies, tmp_path / "mine")
     bad = next((tmp_path / "mine" / "train" / "bored").glob("*.png"))
