@@ -58,12 +58,17 @@ def transform_pictures(pictures: Tensor, transforms: Tensor) -> Tensor:
     return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
-def mix_pairs(values: Tensor, weight: float) -> Tensor:
-    """Mix each of (n, …) values with its partner, which weighs 1 - ``weight`` (mixup, eq. 2).
+def mix_pairs(values: Tensor, weights: Tensor) -> Tensor:
+    """Mix values with their partners, which weigh 1 - ``weights`` (mixup, eq. 2).
 
     The order of a batch is random already, so the partner of the first is the last, and so on.
+
+    Args:
+        values: (members, b, …).
+        weights: (members,) one for each batch.
     """
-    return values.lerp(values.flip(0), 1 - weight)
+    others = 1 - weights.view(-1, *[1] * (values.ndim - 1))
+    return values.lerp(values.flip(1), others)
 
 
 def _matrices(

@@ -1,6 +1,6 @@
 """The random draws of one epoch: a pure function of seed and epoch, so none needs to be saved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,11 +19,28 @@ class Batch:
     """What one step trains on."""
 
     rows: Tensor
-    """(b,) rows of the dataset."""
+    """(members, b) rows of the dataset; members are trained as one, most often there is one."""
     transforms: Tensor | None
-    """(b, 2, 3) matrices that change the pictures, or None."""
-    mix: float
-    """Weight of each picture against its partner in mixup, 0.5 to 1; 1 mixes nothing."""
+    """(members·b, 2, 3) matrices that change the pictures, or None."""
+    mix: Tensor
+    """(members,) weight of each picture against its partner in mixup, 0.5 to 1."""
+
+    @property
+    def pictures(self) -> int:
+        """Pictures of each member."""
+        return self.rows.shape[1]
+
+    @classmethod
+    def join(cls, batches: Sequence[Self]) -> Self:
+        """Put batches of equal size side by side."""
+        if len(batches) == 1:
+            return batches[0]
+        transforms = [one.transforms for one in batches if one.transforms is not None]
+        return cls(
+            rows=torch.cat([one.rows for one in batches]),
+            transforms=torch.cat(transforms) if transforms else None,
+            mix=torch.cat([one.mix for one in batches]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +49,7 @@ class EpochPlan:
 
     rows: Tensor
     transforms: Tensor | None
-    mixes: tuple[float, ...]
+    mixes: Tensor
     batch_size: int
 
     @classmethod
@@ -65,16 +82,17 @@ class EpochPlan:
             rows=rows[order.to(rows.device)],
             transforms=None if transforms is None else transforms.to(rows.device),
             # A pair is unordered, so the label that weighs more may always come first.
-            mixes=tuple(np.maximum(mixes, 1 - mixes).tolist()),
+            mixes=torch.from_numpy(np.maximum(mixes, 1 - mixes)).float().to(rows.device),
             batch_size=config.batch_size,
         )
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the steps of the epoch in order."""
-        for step, mix in enumerate(self.mixes):
+        """Yield the steps of the epoch in order, for this one member."""
+        for step in range(len(self.mixes)):
             part = slice(step * self.batch_size, (step + 1) * self.batch_size)
             transforms = None if self.transforms is None else self.transforms[part]
-            yield Batch(rows=self.rows[part], transforms=transforms, mix=mix)
+            mix = self.mixes[step : step + 1]
+            yield Batch(rows=self.rows[None, part], transforms=transforms, mix=mix)
 
 
 def used(count: int, batch_size: int) -> int:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from models.config import Precision, TrainConfig
 from models.data import DeviceDataset
+from models.fused import side_by_side
 from models.metrics import classification_metrics, confusion_matrix
 
 CPU_BATCH_SIZE = 64
@@ -19,24 +20,34 @@ GPU_BATCH_SIZE = 1024
 def predict_logits(
     model: nn.Module, data: DeviceDataset, rows: Tensor, config: TrainConfig
 ) -> Tensor:
-    """Return the (m, classes) float32 logits of ``rows``, on the device, as ``config`` predicts.
+    """Return the float32 logits of ``rows``, on the device, as ``config`` predicts.
 
     The model is left in the mode, training or evaluation, in which it came.
+
+    Args:
+        model: A network, or several fused.
+        data: The pictures.
+        rows: (m,); for a fused network (members, m).
+        config: What was trained.
+
+    Returns:
+        (m, classes), or (members, m, classes).
     """
     training = model.training
-    batch_size = CPU_BATCH_SIZE if data.device.type == "cpu" else GPU_BATCH_SIZE
+    members = len(rows) if rows.ndim == 2 else 1
+    batch_size = (CPU_BATCH_SIZE if data.device.type == "cpu" else GPU_BATCH_SIZE) // members
     model.eval()
     with torch.inference_mode(), autocast(data.device, config.precision):
-        parts = [
-            forward(model, data.normalise(data.pictures(part)), flip=config.test_time_flip)
-            for part in torch.split(rows, batch_size)
-        ]
+        parts = []
+        for part in torch.split(rows, max(1, batch_size), dim=-1):
+            pictures = side_by_side(data.normalise(data.pictures(part.reshape(-1))), members)
+            parts.append(forward(model, pictures, flip=config.test_time_flip))
     model.train(training)
-    return torch.cat(parts)
+    return torch.cat(parts, dim=-2)
 
 
 def forward(model: nn.Module, pictures: Tensor, *, flip: bool) -> Tensor:
-    """Return the (b, classes) float32 logits of (b, 1, height, width) normalised pictures.
+    """Return the (…, b, classes) float32 logits of (b, …, height, width) normalised pictures.
 
     With ``flip``, those whose softmax is the mean of a picture's and its mirror image's.
     """
@@ -44,7 +55,7 @@ def forward(model: nn.Module, pictures: Tensor, *, flip: bool) -> Tensor:
     if not flip:
         return logits
     mirrored: Tensor = model(pictures.flip(3)).float()
-    return logits.log_softmax(dim=1).logaddexp(mirrored.log_softmax(dim=1)) - math.log(2)
+    return logits.log_softmax(dim=-1).logaddexp(mirrored.log_softmax(dim=-1)) - math.log(2)
 
 
 def predict_probabilities(

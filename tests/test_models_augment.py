@@ -109,4 +109,6 @@ def test_shifts_and_sizes_fill_their_ranges_and_leave_the_turns_as_they_were():
 def test_mixing_weighs_a_picture_and_its_partner():
     values = torch.tensor([[0.0, 8.0], [1.0, 2.0], [4.0, 4.0]])
     expected = torch.tensor([[1.0, 7.0], [1.0, 2.0], [3.0, 5.0]])
-    assert torch.equal(mix_pairs(values, 0.75), expected)
+    both = mix_pairs(torch.stack((values, values)), torch.tensor([0.75, 1.0]))
+    assert torch.equal(both[0], expected)
+    assert torch.equal(both[1], values)

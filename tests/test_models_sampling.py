@@ -70,7 +70,7 @@ def test_without_groups_the_rows_are_the_split_s_own(data):
 def test_balanced_batches_hold_equal_shares_of_each_group(data):
     config, made = sampling(data, balance="age", batch_size=12)
     plan = EpochPlan.draw(config, 1, made.rows, (16, 16), made.groups)
-    batches = [Counter(AGES[batch.rows.numpy()].tolist()) for batch in plan.batches()]
+    batches = [Counter(AGES[batch.rows[0].numpy()].tolist()) for batch in plan.batches()]
     assert batches == [Counter({"child": 4, "adult": 4, "": 4})] * 8
     of_child = Counter(row for row in plan.rows.tolist() if CHILD[row])
     assert set(of_child) == set(data.rows("train")[CHILD[:96]].tolist())

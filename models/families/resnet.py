@@ -31,7 +31,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, inputs, h, w) → (n, channels, h, w)."""
-        y: Tensor = self.activation(self.layers(x).add_(x))
+        inside = self.layers(x)
+        if 1 < x.shape[1] < inside.shape[1]:
+            # Several networks side by side (`models.fused`), each with one channel for its own.
+            x = x.repeat_interleave(inside.shape[1] // x.shape[1], dim=1)
+        y: Tensor = self.activation(inside.add_(x))
         return y
 
 

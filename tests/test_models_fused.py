@@ -1,0 +1,200 @@
+"""Members that are trained as one end where each would end alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.build import build_model
+from models.checkpoint import load, save
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.fit import fit, fit_together
+from models.fused import NotFusableError, fuse, join, side_by_side, split
+from tests.picture_factory import make_dataset
+
+SEEDS = (0, 1, 2)
+RESNET = {"family": "resnet", "blocks": 2, "channels": 4, "pool_size": 4, "fc_width": 8}
+NETWORKS = {
+    "resnet": RESNET,
+    "resnet with dropout": {**RESNET, "dropout": 0.3, "kernel_size": 5, "fc_layers": 2},
+    "plain, even kernel": {"family": "plain", "channels": 4, "kernel_size": 4, "fc_width": 16},
+    "staged": {"family": "staged", "channels": 4, "blocks": 1, "dropout": 0.2},
+}
+# Sums run in another order, and each step makes a difference larger: a loss agrees to so many
+# parts of itself after a few steps of a small rate.
+CLOSE = {"rtol": 2e-4, "atol": 2e-5}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(1)
+    return DeviceDataset.create(
+        make_dataset(soft_labels=rng.dirichlet(np.ones(3), 128).astype(np.float32))
+    )
+
+
+def configs(values, **changes):
+    known = {"batch_size": 16, "epochs": 3, "learning_rate": 1e-4}
+    return [TrainConfig.create({**known, **values, **changes, "seed": seed}) for seed in SEEDS]
+
+
+def networks(values):
+    made = []
+    for config in configs(values):
+        torch.manual_seed(config.seed)
+        made.append(build_model(config, classes=3, image_shape=(16, 16)))
+    return made
+
+
+@pytest.mark.parametrize("values", NETWORKS.values(), ids=NETWORKS)
+def test_a_fused_network_computes_what_its_members_do(values):
+    members = networks(values)
+    fused = fuse(members).eval()
+    pictures = torch.randn(len(SEEDS), 6, 1, 16, 16)
+    expected = torch.stack(
+        [member.eval()(own) for member, own in zip(members, pictures, strict=True)]
+    )
+    logits = fused(side_by_side(pictures.flatten(0, 1), len(SEEDS)))
+    torch.testing.assert_close(logits, expected)
+
+
+def test_what_is_joined_can_be_parted_again():
+    states = [member.state_dict() for member in networks(RESNET)]
+    joined = join(states)
+    for place, state in enumerate(states):
+        parted = split(joined, place, len(states))
+        assert parted.keys() == state.keys()
+        assert all(torch.equal(parted[name], state[name]) for name in state)
+
+
+def assert_ends_alike(together, alone):
+    """Compare epochs of members with those of separate trainings."""
+    for results, separate in zip(together, zip(*alone, strict=True), strict=True):
+        for ours, theirs in zip(results, separate, strict=True):
+            for name in ("train_loss", "val_loss"):
+                assert ours.values[name] == pytest.approx(
+                    theirs.values[name], rel=CLOSE["rtol"], abs=CLOSE["atol"]
+                )
+            np.testing.assert_allclose(ours.probabilities, theirs.probabilities, **CLOSE)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("values", NETWORKS.values(), ids=NETWORKS)
+def test_each_member_ends_where_it_would_alone(data, values, channels_last):
+    members = configs(values)
+    together = list(fit_together(members, data, channels_last=channels_last))
+    assert_ends_alike(together, [list(fit(config, data)) for config in members])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mixup": 0.4, "label_smoothing": 0.1, "shift": 0.1, "scale": 0.1},
+        {"soft_labels": True, "optimizer": "adamw", "lr_schedule": "one_cycle"},
+        {"optimizer": "sgd", "lr_schedule": "cosine", "test_time_flip": True},
+        {"batch_size": 15, "head_learning_rate": 1e-3},
+    ],
+)
+def test_whatever_is_asked_of_a_training_is_done_for_each_member(data, changes):
+    members = configs(RESNET, **changes)
+    together = list(fit_together(members, data))
+    assert_ends_alike(together, [list(fit(config, data)) for config in members])
+
+
+def test_losses_agree_step_by_step(data):
+    """An epoch of one step at a time, so that each loss is looked at."""
+    members = configs(RESNET, batch_size=96, epochs=8)
+    together = list(fit_together(members, data))
+    assert_ends_alike(together, [list(fit(config, data)) for config in members])
+
+
+def test_folds_that_differ_in_size_are_trained_as_one():
+    # 128 pictures in two folds of 65 and 63: 62 or 64 to train on, in five steps of 13 each,
+    # of which the last has 10 or 12.
+    source = make_dataset()
+    folds = np.where(np.arange(128) % 2, 1, 0).astype(np.int8)
+    folds[1] = 0
+    data = DeviceDataset.create(replace(source, folds=folds))
+    members = [
+        TrainConfig.create(
+            {**RESNET, "dropout": 0.2, "batch_size": 13, "epochs": 2, "fold": fold,
+             "learning_rate": 1e-4}
+        )
+        for fold in (0, 1)
+    ]  # fmt: skip
+    sizes = {len(data.rows("train", fold, None)) for fold in (0, 1)}
+    assert len(sizes) == 2
+    together = list(fit_together(members, data))
+    assert_ends_alike(together, [list(fit(config, data)) for config in members])
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_members_go_on_from_their_states_as_if_never_interrupted(
+    data, tmp_path, optimizer, channels_last
+):
+    members = configs(NETWORKS["staged"], optimizer=optimizer)
+    whole = list(fit_together(members, data, channels_last=channels_last))
+    first = next(fit_together(members, data, channels_last=channels_last))
+    for result in first:
+        save(tmp_path / f"{result.member}.pt", result.state())
+    states = [load(tmp_path / f"{member}.pt") for member in range(len(members))]
+    rest = list(fit_together(members, data, states=states, channels_last=channels_last))
+    for ours, theirs in zip(rest, whole[1:], strict=True):
+        for again, before in zip(ours, theirs, strict=True):
+            assert again.values["train_loss"] == before.values["train_loss"]
+            assert np.array_equal(again.probabilities, before.probabilities)
+
+
+def test_a_member_s_state_is_one_that_a_training_alone_goes_on_from(data):
+    members = configs(RESNET)
+    first = next(fit_together(members, data))
+    alone = list(fit(members[1], data, state=first[1].state()))
+    whole = list(fit(members[1], data))
+    assert [result.epoch for result in alone] == [2, 3]
+    assert alone[-1].values["val_loss"] == pytest.approx(whole[-1].values["val_loss"], rel=1e-3)
+
+
+def test_a_member_that_diverges_ends_and_disturbs_no_other(data):
+    members = configs(RESNET)
+    whole = list(fit_together(members, data))
+    results = fit_together(members, data)
+    first = next(results)
+    loop = first[1]._loop
+    with torch.no_grad():
+        # As one infinite weight would.
+        next(loop.model.parameters()).chunk(len(SEEDS))[1].fill_(float("inf"))
+    second, third = next(results), next(results)
+    assert [one.member for one in second] == [0, 1, 2]
+    assert [one.diverged for one in second] == [False, True, False]
+    assert [one.member for one in third] == [0, 2]
+    for ours, theirs in zip(third, (whole[2][0], whole[2][2]), strict=True):
+        assert ours.values["val_loss"] == theirs.values["val_loss"]
+
+
+def test_a_network_with_another_layer_is_refused_by_name():
+    class Own(nn.Module):
+        pass
+
+    with pytest.raises(NotFusableError, match="Own is no layer that can be fused"):
+        fuse([nn.Sequential(nn.Conv2d(1, 2, 1), Own()) for _ in range(2)])
+
+
+def test_epochs_of_different_lengths_are_not_trained_as_one():
+    folds = np.zeros(128, dtype=np.int8)
+    folds[:40] = 1
+    data = DeviceDataset.create(replace(make_dataset(), folds=folds))
+    members = [TrainConfig.create({**RESNET, "batch_size": 8, "fold": fold}) for fold in (0, 1)]
+    with pytest.raises(NotFusableError, match="epochs of 5 and 11 steps"):
+        next(fit_together(members, data))
