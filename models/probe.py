@@ -1,0 +1,114 @@
+"""Measures whether members are trained faster as one than one after another."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+
+import psutil
+import torch
+
+from models.config import TrainConfig
+from models.cost import training_cost
+from models.data import DeviceDataset
+from models.fit import Loop, seeded
+from models.fused import NotFusableError
+
+LEAST_GAIN = 1.1
+"""Fused training must be so many times as fast as the same trainings in turn to be worth it."""
+_CPU_PICTURES = 16
+"""Pictures a step on a CPU, where time grows with them; a GPU is asked for whole batches."""
+_STEPS = 2
+"""Steps that are timed, after one that is not."""
+_CLOSE = 1e-2
+"""How far a loss of the first step may be from that of a training alone; a network that mixes up
+its members is further off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What fusing these members would bring on this device."""
+
+    gain: float
+    """Pictures a second as one, over those in turn."""
+    channels_last: bool
+    """The faster layout in memory."""
+    reason: str = ""
+    """Why they cannot be fused, where they cannot."""
+
+    @property
+    def pays(self) -> bool:
+        """True if they had better be trained as one."""
+        return self.gain >= LEAST_GAIN
+
+
+def probe(
+    configs: Sequence[TrainConfig],
+    data: DeviceDataset,
+    *,
+    layouts: Sequence[bool] = (True, False),
+) -> Probe:
+    """Take a few steps with the members apart and as one, and throw them away.
+
+    A network that cannot be fused, or computes something else then, has a gain of 0.
+
+    Args:
+        configs: The members.
+        data: The pictures, on the device that would train.
+        layouts: Whether to try them as one with channels last, and first.
+    """
+    if (needed := _state_bytes(configs, data)) > _room(data):
+        reason = f"{len(configs)} at once need {needed / 1e9:.1f} GB, which are not free"
+        return Probe(gain=0.0, channels_last=True, reason=reason)
+    if data.device.type == "cpu":
+        size = min(_CPU_PICTURES, configs[0].batch_size)
+        configs = [replace(config, batch_size=size) for config in configs]
+    alone, losses = _time(configs[:1], data, channels_last=True)
+    found = []
+    for channels_last in layouts:
+        try:
+            seconds, fused_losses = _time(configs, data, channels_last=channels_last)
+        except (NotFusableError, torch.OutOfMemoryError) as error:
+            return Probe(gain=0.0, channels_last=True, reason=str(error))
+        if not torch.allclose(fused_losses[:1], losses, rtol=_CLOSE, atol=_CLOSE):
+            reason = f"{configs[0].family} computes something else for several members at once"
+            return Probe(gain=0.0, channels_last=True, reason=reason)
+        found.append(Probe(gain=len(configs) * alone / seconds, channels_last=channels_last))
+    return max(found, key=lambda one: one.gain)
+
+
+def _time(
+    configs: Sequence[TrainConfig], data: DeviceDataset, *, channels_last: bool
+) -> tuple[float, torch.Tensor]:
+    """Return the seconds of a step, and the mean loss of each member in the first one."""
+    loop = Loop(configs, data, channels_last=channels_last)
+    first, *others = islice(cycle(loop.batches()), 1 + _STEPS)
+    seconds = []
+    with seeded(configs[0].seed, data.device):
+        loop.prepare_epoch()
+        losses = loop.step(first, configs[0].learning_rate)[:, 0] / first[0].pictures
+        for batches in others:
+            _wait(data)
+            started = time.perf_counter()
+            loop.step(batches, configs[0].learning_rate)
+            _wait(data)
+            seconds.append(time.perf_counter() - started)
+    return min(seconds), losses.cpu()
+
+
+def _state_bytes(configs: Sequence[TrainConfig], data: DeviceDataset) -> int:
+    cost = training_cost(configs[0], classes=data.classes, image_shape=data.image_shape)
+    return len(configs) * cost.memory_bytes
+
+
+def _room(data: DeviceDataset) -> int:
+    """Return the bytes that are free for one worker."""
+    if data.device.type == "cuda":
+        return int(torch.cuda.mem_get_info(data.device)[0])
+    return int(psutil.virtual_memory().available) // (2 * (os.cpu_count() or 1))
+
+
+def _wait(data: DeviceDataset) -> None:
+    if data.device.type == "cuda":
+        torch.cuda.synchronize(data.device)
