@@ -14,6 +14,7 @@ import ray
 import ray.tune
 
 from benchmarks.harness import Result, in_process, resident_bytes
+from tune.bundle import Bundle, Fusing
 from tune.chores import Chores
 from tune.engine import drive
 from tune.ledger import Ledger
@@ -35,13 +36,17 @@ class TrivialTraining:
     parameters = 0
     device = "cpu"
 
-    def __init__(self, _trial_id: str, _config: Mapping[str, Any]) -> None:
+    def __init__(self, bundle: Bundle) -> None:
+        self._trial_id = bundle.key
         self._epoch = 0
 
-    def advance(self) -> tuple[int, Mapping[str, float]]:
+    def advance(self) -> list[tuple[str, int, Mapping[str, float]]]:
         """Report the same figures once more."""
         self._epoch += 1
-        return self._epoch, dict.fromkeys((*MEASURED, *TIMINGS), 0.5)
+        return [(self._trial_id, self._epoch, dict.fromkeys((*MEASURED, *TIMINGS), 0.5))]
+
+    def end(self, _trial_id: str) -> None:
+        """Go on: there is only one trial."""
 
     def close(self) -> None:
         """Leave nothing."""
@@ -50,11 +55,15 @@ class TrivialTraining:
 class TrivialTrainings:
     """Opens trivial trainings."""
 
-    def __call__(self, trial_id: str, config: Mapping[str, Any]) -> TrivialTraining:
+    def __call__(self, bundle: Bundle) -> TrivialTraining:
         """Open one."""
-        return TrivialTraining(trial_id, config)
+        return TrivialTraining(bundle)
 
-    def memory_request(self, _config: Mapping[str, Any]) -> None:
+    def probe(self, bundle: Bundle) -> Fusing:
+        """Have nothing to gain."""
+        return Fusing(trials=tuple(bundle.trials), fused=False, gain=0.0)
+
+    def memory_request(self, _bundle: Bundle) -> None:
         """Ask for no memory."""
 
     def peak_bytes(self) -> int:

@@ -1,6 +1,7 @@
 """Sweeps in this process: real trainings and real files, but no Ray and no second process."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,18 @@ def drive(run, sweep, dataset, _loggers):
         run=run, fingerprint=str(run), objective=sweep.spec.objective, threads=1,
         load_dataset=lambda: dataset,
     )  # fmt: skip
-    while (trial := sweep.next_trial()) is not None:
-        sweep.start(trial.id, 1.0)
-        training = factory(trial.id, trial.config)
+    while (bundle := sweep.next_bundle(1)) is not None:
+        for trial_id in bundle.trials:
+            sweep.start(trial_id, 1.0)
+        if bundle.probe:
+            fusing = factory.probe(bundle)
+            sweep.decide_fusing(fusing)
+            if not fusing.fused:
+                continue
+            bundle = replace(bundle, folder=fusing.folder, channels_last=fusing.channels_last)
+        training = factory(bundle)
         worker = {"host": "here", "device": "cpu", "parameters": training.parameters}
-        while not sweep.report(trial.id, *training.advance(), worker):
+        while not all(sweep.report(*told, worker) for told in training.advance()):
             pass
         training.close()
     sweep.close()

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tune.bundle import Fusing
 from tune.schema import MEASURED, TIMINGS
 from tune.spec import parse_spec
 
@@ -52,7 +53,10 @@ class TrivialTraining:
         with (self.run / "trained.txt").open("a") as log:
             log.write(f"{self.trial_id} {epoch}\n")
         self._file.write_text(str(epoch))
-        return epoch, figures(self.trial_id, epoch)
+        return [(self.trial_id, epoch, figures(self.trial_id, epoch))]
+
+    def end(self, _trial_id):
+        pass
 
     def close(self):
         pass
@@ -72,10 +76,14 @@ class Factory:
     kind: type
     run: Path
 
-    def __call__(self, trial_id, config):
+    def __call__(self, bundle):
+        ((trial_id, config),) = bundle.trials.items()
         return self.kind(run=self.run, trial_id=trial_id, epochs=config["epochs"])
 
-    def memory_request(self, _config):
+    def probe(self, bundle):
+        return Fusing(trials=tuple(bundle.trials), fused=False, gain=0.5)
+
+    def memory_request(self, _bundle):
         return None
 
     def peak_bytes(self):

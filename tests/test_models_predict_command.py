@@ -19,6 +19,7 @@ from models.config import TrainConfig
 from models.run_weights import RunError, find_weights
 from tests.picture_factory import make_dataset
 from tests.run_factory import INFO, Factory
+from tune.bundle import Bundle
 from tune.factory import TrainingFactory
 from tune.schema import best_weights, read_predictions
 from tune.spec import Objective
@@ -39,7 +40,8 @@ def run(dataset, tmp_path_factory):
         run=run, fingerprint="made", objective=Objective(at="last"), threads=1,
         load_dataset=lambda: dataset,
     )  # fmt: skip
-    training = factory(incumbent(run), CONFIG.to_dict())
+    best = incumbent(run)
+    training = factory(Bundle(trials={best: CONFIG.to_dict()}, folder=best))
     for _ in range(CONFIG.epochs):
         training.advance()
     return run

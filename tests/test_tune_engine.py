@@ -143,10 +143,11 @@ def test_a_trial_that_stands_still_is_killed_and_goes_on(tmp_path, monkeypatch):
 class OneCard(Factory):
     """All trials on a card of 10 bytes, of which kernel size 3 takes 4 and 5 takes 9."""
 
-    def memory_request(self, config):
+    def memory_request(self, bundle):
+        config = bundle.trials[bundle.key]
         need = 4 if config["kernel_size"] == 3 else 9
         name = f"{config['kernel_size']} {config['blocks']}"
-        return MemoryRequest(card="card", card_bytes=10, configuration_id=name, estimate=need)
+        return MemoryRequest(card="card", card_bytes=10, kind=name, estimate=need)
 
 
 @dataclass(kw_only=True)
@@ -198,10 +199,10 @@ class TooBig(TrivialTraining):
 class BigKernels(Factory):
     """Marks the trials with kernel size 5 as too big."""
 
-    def __call__(self, trial_id, config):
-        if config["kernel_size"] == 5:
-            (self.run / f"{trial_id}.big").touch()
-        return super().__call__(trial_id, config)
+    def __call__(self, bundle):
+        if bundle.trials[bundle.key]["kernel_size"] == 5:
+            (self.run / f"{bundle.key}.big").touch()
+        return super().__call__(bundle)
 
 
 def test_out_of_memory_is_tried_once_more_alone_and_then_infeasible(tmp_path):

@@ -13,9 +13,9 @@ class Card:
         self.entered = []
         self.tasks = []
 
-    async def come(self, trial_id, need, configuration_id=None):
+    async def come(self, trial_id, need, kind=None):
         async def enter():
-            await self.gate.enter(trial_id, configuration_id or trial_id, need)
+            await self.gate.enter(trial_id, kind or trial_id, need)
             self.entered.append(trial_id)
 
         self.tasks.append(asyncio.ensure_future(enter()))
@@ -68,7 +68,7 @@ def test_what_was_measured_counts_from_then_on(play):
         card = Card(10)
         await card.gate.leave("before", "k", 3)
         for trial_id in ("a", "b", "c", "d"):
-            await card.come(trial_id, 9, configuration_id="k")
+            await card.come(trial_id, 9, kind="k")
         assert card.entered == ["a", "b", "c"]
 
     play(story())
@@ -79,7 +79,7 @@ def test_alone_means_alone_whatever_was_measured(play):
         card = Card(10)
         await card.gate.leave("before", "k", 3)
         await card.come("a", 3)
-        await card.come("again", ALONE, configuration_id="k")
+        await card.come("again", ALONE, kind="k")
         assert card.entered == ["a"]
         await card.go("a")
         await card.come("b", 1)

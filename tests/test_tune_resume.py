@@ -39,6 +39,16 @@ finalists: 1
 resources: {{cpus: 1, trials_at_once: 1}}
 """
 SEARCHERS = {"grid": "grid", "random": "random, samples: 5", "tpe": "tpe, samples: 8"}
+FUSED = """
+name: fused
+data: {data}
+fixed: {{family: staged, blocks: 1, conv_depth: 2, channels: 4, epochs: 4, batch_size: 64,
+         dropout: 0.2}}
+space: {{kernel_size: [3]}}
+replicates: 4
+fuse: always
+resources: {{cpus: 1, trials_at_once: 1}}
+"""
 PATIENCE_SECONDS = 120
 
 
@@ -51,7 +61,8 @@ class Sweeps:
 
     def spec(self, searcher):
         path = self.folder / f"{searcher}.yaml"
-        path.write_text(SPEC.format(data=self.data, searcher=SEARCHERS[searcher]))
+        text = FUSED if searcher == "fused" else SPEC
+        path.write_text(text.format(data=self.data, searcher=SEARCHERS.get(searcher)))
         return path
 
     def start(self, *words):
@@ -168,6 +179,22 @@ def test_a_killed_sweep_ends_as_the_untouched_one(sweeps, untouched, searcher, p
 @pytest.mark.parametrize("number", range(20))
 def test_twenty_kills(sweeps, untouched, number):
     kill_and_resume(sweeps, untouched, "tpe", moments(untouched("tpe"), 20)[number])
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [1, pytest.param(4, marks=pytest.mark.long), pytest.param(8, marks=pytest.mark.long)],
+)
+def test_replicates_trained_as_one_are_killed_and_resumed_as_one(sweeps, untouched, measured):
+    """Killed after a figure of the first, a middle and the last epoch of the three."""
+    events = read_events(untouched("fused"))
+    decided = next(i for i, e in enumerate(events) if e["event"] == "fusing_decided")
+    assert events[decided]["fused"]
+    assert len(events[decided]["trials"]) == 3
+    kill_and_resume(sweeps, untouched, "fused", decided + 1 + measured)
+    run = sweeps.run_dir(f"killed-fused-{decided + 1 + measured}")
+    decisions = [e for e in read_events(run) if e["event"] == "fusing_decided"]
+    assert [one["trials"] for one in decisions] == [events[decided]["trials"]]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Trainings inside a run directory, without Ray."""
 
+import shutil
+
 import pytest
 
 from models.checkpoint import load
 from models.config import TrainConfig
 from tests.picture_factory import make_dataset
+from tune.bundle import Bundle
 from tune.factory import TrainingFactory
 from tune.schema import MEASURED, STOP_FILE, TIMINGS, Measurement, read_predictions
 from tune.spec import Objective
@@ -27,9 +30,13 @@ def factory(tmp_path):
 def train(factory, trial_id="a", *, epochs=None, **changes):
     """Train a trial to its end, or for some epochs; return the training and its metrics."""
     config = TrainConfig.create({**CONFIG, **changes})
-    training = factory(trial_id, config.to_dict())
+    training = factory(one(trial_id, config))
     told = [training.advance() for _ in range(epochs or config.epochs)]
-    return training, [{name: values[name] for name in MEASURED} for _, values in told]
+    return training, [{name: values[name] for name in MEASURED} for ((_, _, values),) in told]
+
+
+def one(trial_id, config):
+    return Bundle(trials={trial_id: config.to_dict()}, folder=trial_id)
 
 
 def files(factory, trial_id="a"):
@@ -37,9 +44,9 @@ def files(factory, trial_id="a"):
 
 
 def test_every_figure_of_the_schema_is_measured(factory):
-    training = factory("a", TrainConfig.create(CONFIG).to_dict())
-    epoch, values = training.advance()
-    assert epoch == 1
+    training = factory(one("a", TrainConfig.create(CONFIG)))
+    ((trial_id, epoch, values),) = training.advance()
+    assert (trial_id, epoch) == ("a", 1)
     assert set(values) == {*MEASURED, *TIMINGS}
     assert not Measurement(epoch=1, values=values).diverged
 
@@ -58,8 +65,8 @@ def test_a_trial_stopped_with_a_checkpoint_goes_on_to_the_same_end(factory):
     training, before = train(factory, "parted", epochs=2)
     training.close()
     (factory.run / STOP_FILE).unlink()
-    again = factory("parted", TrainConfig.create(CONFIG).to_dict())
-    (second, repeated), (third, values) = again.advance(), again.advance()
+    again = factory(one("parted", TrainConfig.create(CONFIG)))
+    ((_, second, repeated),), ((_, third, values),) = again.advance(), again.advance()
     assert (second, third) == (2, 3)
     assert {name: repeated[name] for name in MEASURED} == before[-1]
     assert [*before, {name: values[name] for name in MEASURED}] == whole
@@ -101,5 +108,68 @@ def test_a_cut_checkpoint_counts_as_none(factory):
     train(factory)
     state = factory.run / "checkpoints" / "a" / "last.pt"
     state.write_bytes(state.read_bytes()[:200])
-    epoch, _ = factory("a", TrainConfig.create(CONFIG).to_dict()).advance()
+    ((_, epoch, _),) = factory(one("a", TrainConfig.create(CONFIG))).advance()
     assert epoch == 1
+
+
+def bundle(*seeds):
+    trials = {f"seed {s}": TrainConfig.create({**CONFIG, "seed": s}).to_dict() for s in seeds}
+    return Bundle(trials=trials, folder="bundle-seed 0")
+
+
+def figures_of(told):
+    return [
+        (trial_id, epoch, {name: values[name] for name in MEASURED})
+        for trial_id, epoch, values in told
+    ]
+
+
+def test_several_trials_as_one_leave_the_files_that_each_alone_does(factory):
+    training = factory(bundle(0, 1))
+    told = [training.advance() for _ in range(3)]
+    assert [[(trial_id, epoch) for trial_id, epoch, _ in epochs] for epochs in told] == [
+        [("seed 0", epoch), ("seed 1", epoch)] for epoch in (1, 2, 3)
+    ]
+    for seed in (0, 1):
+        _, alone = train(factory, f"alone {seed}", seed=seed)
+        ours = told[-1][seed][2]
+        # Sums run in another order.
+        assert ours["val_loss"] == pytest.approx(alone[-1]["val_loss"], rel=1e-3)
+        assert files(factory, f"seed {seed}") == {"best.pt"}
+        table = read_predictions(factory.run, f"seed {seed}")
+        assert table.num_rows == read_predictions(factory.run, f"alone {seed}").num_rows
+    assert files(factory, "bundle-seed 0") == {"last.pt"}
+
+
+def test_several_trials_as_one_go_on_together_to_the_same_end(factory):
+    whole = [figures_of(told) for told in _all_epochs(factory(bundle(0, 1)))]
+    shutil.rmtree(factory.run / "checkpoints")
+    (factory.run / STOP_FILE).touch()
+    training = factory(bundle(0, 1))
+    before = [figures_of(training.advance()) for _ in range(2)]
+    training.close()
+    (factory.run / STOP_FILE).unlink()
+    again = factory(bundle(0, 1))
+    repeated, after = figures_of(again.advance()), figures_of(again.advance())
+    assert repeated == before[-1]
+    assert [*before, after] == whole
+
+
+def test_a_trial_that_ends_before_its_mates_leaves_its_files_and_is_told_of_no_more(factory):
+    training = factory(bundle(0, 1, 2))
+    first = training.advance()
+    training.end("seed 1")
+    assert [trial_id for trial_id, _, _ in first] == ["seed 0", "seed 1", "seed 2"]
+    assert [trial_id for trial_id, _, _ in training.advance()] == ["seed 0", "seed 2"]
+    assert files(factory, "seed 1") == {"best.pt"}
+    assert load(factory.run / "checkpoints" / "seed 1" / "best.pt")["epoch"] == 1
+    training.advance()
+    # A retry without it goes on with the others.
+    left = factory(bundle(0, 2))
+    assert [(trial_id, epoch) for trial_id, epoch, _ in left.advance()] == [
+        ("seed 0", 3), ("seed 2", 3),
+    ]  # fmt: skip
+
+
+def _all_epochs(training):
+    return [training.advance() for _ in range(3)]

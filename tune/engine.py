@@ -1,10 +1,9 @@
 """The Ray adapter: lets Ray Tune's `Tuner` drive a `Sweep`."""
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
 
+from tune.bundle import Bundle, Fusing
 from tune.nodes import Nodes, name
 from tune.schema import ERRORS_DIR, RAY_DIR
 from tune.slots import Slots
@@ -48,8 +48,8 @@ def drive(
             scheduler=_Decisions(bridge),
             num_samples=-1,
             reuse_actors=True,
-            trial_name_creator=_trial_id,
-            trial_dirname_creator=_trial_id,
+            trial_name_creator=_key,
+            trial_dirname_creator=_key,
         ),
         run_config=ray.tune.RunConfig(
             name=time.strftime("%Y%m%d-%H%M%S"),
@@ -71,23 +71,29 @@ class _Bridge:
     run: Path
     on_step: Callable[[], None]
     live: dict[str, RayTrial | None] = field(default_factory=dict)
-    """Trials that Ray holds at present; None until it has started one."""
+    """What Ray holds at present, by the key of the bundle; None until it has started one."""
+    bundles: dict[str, Bundle] = field(default_factory=dict)
+    """The bundles of ``live``."""
     watchdog: Watchdog = field(default_factory=Watchdog)
     nodes: Nodes = field(default_factory=Nodes)
     actors: dict[str, str] = field(default_factory=dict)
     """The worker that each live trial was last seen in."""
 
-    def end(self, trial_id: str) -> None:
-        """Give the trial's slot to the next one."""
-        self.live.pop(trial_id, None)
-        self.actors.pop(trial_id, None)
-        self.watchdog.end(trial_id)
+    def end(self, key: str) -> Bundle:
+        """Give the bundle's slot to the next one; return it."""
+        self.live.pop(key, None)
+        self.actors.pop(key, None)
+        self.watchdog.end(key)
+        return self.bundles.pop(key)
 
-    def start(self, trial_id: str, trial: RayTrial) -> None:
-        """Note that Ray has put a trial into a worker."""
-        self.live[trial_id] = trial
+    def start(self, key: str, trial: RayTrial) -> None:
+        """Note that Ray has put a bundle into a worker."""
+        self.live[key] = trial
         if (actor := trial.temporary_state.ray_actor) is not None:
-            self.actors[trial_id] = self.nodes.note(actor)
+            self.actors[key] = self.nodes.note(actor)
+        trials = self.bundles[key].trials
+        for trial_id in trials:
+            self.sweep.start(trial_id, self.slots.devices / len(trials))
 
     def look_at_nodes(self) -> None:
         """Let nodes that have joined have trials, and none those that are gone."""
@@ -101,9 +107,9 @@ class _Bridge:
 
     def kill_stuck(self) -> None:
         """Kill the workers of trials that stand still; Ray starts them again elsewhere."""
-        for trial_id in self.watchdog.stuck():
-            self.watchdog.end(trial_id)
-            trial = self.live[trial_id]
+        for key in self.watchdog.stuck():
+            self.watchdog.end(key)
+            trial = self.live[key]
             if trial is not None and trial.temporary_state.ray_actor is not None:
                 ray.kill(trial.temporary_state.ray_actor)
 
@@ -128,14 +134,13 @@ class _Proposals(RaySearcher):
         sweep, live = self._bridge.sweep, self._bridge.live
         if len(live) >= self._bridge.slots.count:
             return None
-        trial = sweep.next_trial()
-        if trial is None:
+        bundle = sweep.next_bundle(self._bridge.slots.places)
+        if bundle is None:
             over = sweep.finished or sweep.stopping is not None
             return RaySearcher.FINISHED if over else None
-        live[trial.id] = None
-        # As one string, because Ray copies and flattens a mapping many times over.
-        alone = trial.id in sweep.alone
-        return {"trial": trial.id, "config": json.dumps(trial.config), "alone": alone}
+        live[bundle.key] = None
+        self._bridge.bundles[bundle.key] = bundle
+        return {"key": bundle.key, "bundle": bundle.to_json()}
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         pass  # The sweep has heard each measurement.
@@ -155,13 +160,33 @@ class _Decisions(FIFOScheduler):
         self._bridge = bridge
 
     def on_trial_result(self, _controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        bridge, key = self._bridge, _key(trial)
         if "out_of_memory" in result:
-            self._bridge.sweep.out_of_memory(_trial_id(trial), result["out_of_memory"])
+            bridge.sweep.out_of_memory(key, result["out_of_memory"])
             return str(TrialScheduler.STOP)
-        values, worker = result["report"]
-        self._bridge.watchdog.hear(_trial_id(trial), values["seconds"])
-        stop = self._bridge.sweep.report(_trial_id(trial), result["epoch"], values, worker)
-        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+        if "fusing" in result:
+            return self._decide(key, result["fusing"])
+        report, worker = result["report"]
+        bridge.watchdog.hear(key, report[0][2]["seconds"])
+        over = [
+            trial_id
+            for trial_id, epoch, values in report
+            if bridge.sweep.report(trial_id, epoch, values, worker)
+        ]
+        if len(over) == len(report):
+            return str(TrialScheduler.STOP)
+        for trial_id in over:
+            # Before Ray asks for the next epoch: a worker takes calls in their order.
+            trial.temporary_state.ray_actor.end_trial.remote(trial_id)
+        return str(TrialScheduler.CONTINUE)
+
+    def _decide(self, key: str, fusing: Fusing) -> str:
+        """Let a worker that has measured go on with all its trials, or give them back."""
+        bridge = self._bridge
+        bridge.bundles[key] = replace(bridge.bundles[key], probe=False)
+        bridge.sweep.decide_fusing(fusing)
+        goes_on = fusing.fused and bridge.sweep.stopping is None
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
 
 class _Events(ray.tune.Callback):
@@ -176,34 +201,39 @@ class _Events(ray.tune.Callback):
         self._bridge.on_step()
 
     def on_trial_start(self, *, trial: RayTrial, **_: Any) -> None:
-        self._bridge.start(_trial_id(trial), trial)
-        self._bridge.sweep.start(_trial_id(trial), self._bridge.slots.devices)
+        self._bridge.start(_key(trial), trial)
 
     def on_trial_complete(self, *, trial: RayTrial, **_: Any) -> None:
-        self._bridge.end(_trial_id(trial))
+        self._bridge.end(_key(trial))
 
     def on_trial_error(self, *, trial: RayTrial, **_: Any) -> None:
-        """Leave it to the sweep whether the trial goes on, as a new one of Ray's."""
-        trial_id, bridge = _trial_id(trial), self._bridge
+        """Leave it to the sweep whether the trials go on, as a new one of Ray's."""
+        key, bridge = _key(trial), self._bridge
         lines = self._keep_error(trial)
         # A traceback begins with a call and ends with what was raised; of a worker that has died
         # Ray says so first.
         raised = "ray::" in lines[0]
-        node = None if raised else bridge.nodes.lost_under(bridge.actors.get(trial_id))
+        node = None if raised else bridge.nodes.lost_under(bridge.actors.get(key))
         bridge.look_at_nodes()
-        bridge.end(trial_id)
-        _give_back_memory(trial_id)
-        if node is None:
-            gist = lines[-1] if raised else lines[0]
-            error = f"{gist} (all of it in {ERRORS_DIR}/{trial_id}.txt)"
-            bridge.sweep.attempt_failed(trial_id, error)
-        else:
-            bridge.sweep.lose_attempt(trial_id, node)
+        bundle = bridge.end(key)
+        _give_back_memory(key)
+        gist = lines[-1] if raised else lines[0]
+        error = f"{gist} (all of it in {ERRORS_DIR}/{key}.txt)"
+        if bundle.probe and node is None:
+            # It broke on the attempt to be faster, which is no failure of the trials.
+            failed = Fusing(trials=tuple(bundle.trials), fused=False, gain=0.0, reason=error)
+            bridge.sweep.decide_fusing(failed)
+            return
+        for trial_id in reversed(list(bundle.trials)):
+            if node is None:
+                bridge.sweep.attempt_failed(trial_id, error)
+            else:
+                bridge.sweep.lose_attempt(trial_id, node)
 
     def _keep_error(self, trial: RayTrial) -> list[str]:
         """Add the traceback of an attempt to those in the run; return its lines."""
         text = Path(trial.error_file).read_text(encoding="utf-8")
-        path = self._bridge.run / ERRORS_DIR / f"{_trial_id(trial)}.txt"
+        path = self._bridge.run / ERRORS_DIR / f"{_key(trial)}.txt"
         path.parent.mkdir(exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
@@ -211,13 +241,13 @@ class _Events(ray.tune.Callback):
         return [line.strip() for line in attempt if line.strip()]
 
 
-def _give_back_memory(trial_id: str) -> None:
-    """Free what a trial holds of any card: its worker may have died before it could."""
+def _give_back_memory(key: str) -> None:
+    """Free what a bundle holds of any card: its worker may have died before it could."""
     for gate in ray.util.list_named_actors():
         if gate.startswith(GATE_PREFIX):
             with suppress(ValueError):  # It went with its node just now.
-                ray.get_actor(gate).leave.remote(trial_id)
+                ray.get_actor(gate).leave.remote(key)
 
 
-def _trial_id(trial: RayTrial) -> str:
-    return str(trial.config["trial"])
+def _key(trial: RayTrial) -> str:
+    return str(trial.config["key"])

@@ -17,6 +17,7 @@ _MAY_CHANGE = (
     "retries",
     "resources",
     "budget",
+    "fuse",
     "keep",
     "loggers",
 )
@@ -92,7 +93,9 @@ def what_counts(run: Path, before: dict[str, int], sweep: Sweep) -> str:
         sweep: The extended sweep.
     """
     reopened = [one for one in before if sweep.trials[one].epochs > before[one]]
-    kept = [one for one in reopened if (run / CHECKPOINTS_DIR / one / "last.pt").is_file()]
+    kept = [
+        one for one in reopened if (run / CHECKPOINTS_DIR / sweep.folder(one) / "last.pt").is_file()
+    ]
     anew = len(reopened) - len(kept)
     line = f"{len(before) - len(reopened)} trials count as they are"
     if kept:

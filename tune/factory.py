@@ -3,19 +3,20 @@
 Only the worker needs torch, whose import would hold up the driver by a second.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_prep.reader import ImageDataset
 from models.config import TrainConfig
+from tune.bundle import Bundle, Fusing
 from tune.memory import MemoryRequest
 from tune.spec import Objective
 
 if TYPE_CHECKING:
     from models.data import DeviceDataset
-    from tune.training import TrialTraining
+    from tune.training import BundleTraining
 
 _CONTEXT_BYTES = 800_000_000
 """What CUDA and its libraries take of a card for each process."""
@@ -31,39 +32,56 @@ class TrainingFactory:
     threads: int
     """CPU threads of one trial."""
     load_dataset: Callable[[], ImageDataset]
+    always_fuse: bool = False
+    """Whether trials are trained as one wherever it can be done, though it be slower."""
 
-    def __call__(self, trial_id: str, config: Mapping[str, Any]) -> "TrialTraining":
-        """Open a trial's training where its last checkpoint stands, or at its start."""
+    def __call__(self, bundle: Bundle) -> "BundleTraining":
+        """Open the trials' training where their last checkpoint stands, or at its start."""
         import torch
 
-        from tune.training import TrialTraining
+        from tune.training import BundleTraining
 
         torch.set_num_threads(self.threads)
-        return TrialTraining(
-            run=self.run,
-            trial_id=trial_id,
-            config=TrainConfig.create(config),
-            objective=self.objective,
-            data=self._data(),
+        return BundleTraining(
+            run=self.run, bundle=bundle, objective=self.objective, data=self._data()
         )
 
-    def memory_request(self, config: Mapping[str, Any]) -> MemoryRequest | None:
-        """Ask for what a trial will take of its GPU; a trial on CPU cores asks for nothing."""
+    def probe(self, bundle: Bundle) -> Fusing:
+        """Take a few steps with the trials apart and as one, and say which is faster."""
+        import torch
+
+        from models.probe import probe
+
+        torch.set_num_threads(self.threads)
+        configs = [TrainConfig.create(one) for one in bundle.trials.values()]
+        # Which layout is faster may change from run to run, and the last digits with it.
+        layouts = (True,) if self.always_fuse else (True, False)
+        found = probe(configs, self._data(), layouts=layouts)
+        return Fusing(
+            trials=tuple(bundle.trials),
+            fused=found.pays or (self.always_fuse and not found.reason),
+            gain=round(found.gain, 3),
+            channels_last=found.channels_last,
+            reason=found.reason,
+        )
+
+    def memory_request(self, bundle: Bundle) -> MemoryRequest | None:
+        """Ask for what the trials will take of their GPU; on CPU cores ask for nothing."""
         import torch
 
         from models.cost import training_cost
 
         if not torch.cuda.is_available():
             return None
-        known = TrainConfig.create(config)
+        known, members = TrainConfig.create(bundle.trials[bundle.key]), len(bundle.trials)
         data = self._data()
         cost = training_cost(known, classes=data.classes, image_shape=data.image_shape)
         properties = torch.cuda.get_device_properties(data.device)
         return MemoryRequest(
             card=str(properties.uuid),
             card_bytes=properties.total_memory,
-            configuration_id=known.configuration_id,
-            estimate=cost.memory_bytes + _CONTEXT_BYTES,
+            kind=f"{known.configuration_id} × {members}",
+            estimate=members * cost.memory_bytes + _CONTEXT_BYTES,
         )
 
     def peak_bytes(self) -> int:

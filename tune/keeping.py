@@ -31,11 +31,11 @@ class Keeper:
             return
         kept = self._sweep.worth_keeping(BEST_TRIALS)
         for folder in self._folder.iterdir():
-            trial = self._sweep.trials.get(folder.name)
-            if trial is None or trial.status not in FINISHED:
+            trials = self._sweep.trials_in(folder.name)
+            if not trials or any(trial.status not in FINISHED for trial in trials):
                 continue
-            if trial.id not in kept:
+            if kept.isdisjoint(trial.id for trial in trials):
                 shutil.rmtree(folder, ignore_errors=True)
-            elif trial.config["lr_schedule"] != "constant":
+            elif trials[0].config["lr_schedule"] != "constant":
                 # Only at a constant rate can a trial that was trained whole go on.
                 (folder / "last.pt").unlink(missing_ok=True)

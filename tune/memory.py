@@ -18,9 +18,10 @@ class MemoryRequest:
     card: str
     """Name of the GPU, unlike any other of the cluster."""
     card_bytes: int
-    configuration_id: str
+    kind: str
+    """What it shares with all that take the same: its configuration, and how many are one."""
     estimate: int
-    """What the trial will take, in bytes, where its configuration was not measured yet."""
+    """What it will take, in bytes, where its kind was not measured yet."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,8 +33,8 @@ class _Ticket:
 class Gate:
     """Admits trials to one card in the order in which they come, as long as their memory fits.
 
-    A trial that would not fit beside anyone is admitted alone, to find out. What a configuration
-    was measured to take is remembered and used from then on.
+    A trial that would not fit beside anyone is admitted alone, to find out. What its kind was
+    measured to take is remembered and used from then on.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -43,10 +44,10 @@ class Gate:
         self._measured: dict[str, int] = {}
         self._changed = asyncio.Condition()
 
-    async def enter(self, trial_id: str, configuration_id: str, estimate: int) -> None:
+    async def enter(self, trial_id: str, kind: str, estimate: int) -> None:
         """Return when the trial may use the card; ``estimate`` in bytes, or `ALONE`."""
         await self.leave(trial_id)  # Whatever an attempt that died held or waited for.
-        need = self._measured.get(configuration_id, estimate)
+        need = self._measured.get(kind, estimate)
         need = self._capacity if estimate == ALONE else min(need, self._capacity)
         ticket = _Ticket(trial_id=trial_id, need=need)
         self._queue.append(ticket)
@@ -61,10 +62,10 @@ class Gate:
         fits = sum(one.need for one in self._inside) + ticket.need <= self._capacity
         return ticket not in self._queue or (self._queue[0] is ticket and fits)
 
-    async def leave(self, trial_id: str, configuration_id: str = "", peak: int = 0) -> None:
+    async def leave(self, trial_id: str, kind: str = "", peak: int = 0) -> None:
         """Give back what the trial holds, and remember what it was measured to take, in bytes."""
         if peak:
-            self._measured[configuration_id] = max(peak, self._measured.get(configuration_id, 0))
+            self._measured[kind] = max(peak, self._measured.get(kind, 0))
         async with self._changed:
             self._queue = [one for one in self._queue if one.trial_id != trial_id]
             self._inside = [one for one in self._inside if one.trial_id != trial_id]

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tune.bundle import Fusing
 from tune.schema import FINISHED, Status, Trial
 from tune.sweep import Sweep
 
@@ -29,6 +30,7 @@ class Progress:
         self._drawn = 0.0
         self._told = {trial.id for trial in sweep.trials.values() if trial.status in FINISHED}
         self._before = len(self._told)
+        self._fusings_told = len(sweep.fusings)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -54,6 +56,9 @@ class Progress:
             if trial.status in FINISHED and trial.id not in self._told:
                 self._told.add(trial.id)
                 self._console.print(self._line(trial), highlight=False, soft_wrap=True)
+        for fusing in self._sweep.fusings[self._fusings_told :]:
+            self._fusings_told += 1
+            self.tell(explain(fusing, self._sweep.trials[fusing.trials[0]].name))
         if self._live.is_started:
             self._live.update(self._table(), refresh=True)
 
@@ -110,6 +115,15 @@ class Progress:
         if sweep.stopping:
             parts.append(f"stopping: {sweep.stopping}")
         return " · ".join(parts)
+
+
+def explain(fusing: Fusing, name: str) -> str:
+    """Say whether trials of this name are trained as one, and why."""
+    count = len(fusing.trials)
+    if fusing.reason:
+        return f"{count} trials of {name} are trained apart: {fusing.reason}"
+    how = "as one" if fusing.fused else "apart"
+    return f"{count} trials of {name} are trained {how}: as one {fusing.gain:.2f} times as fast"
 
 
 _STYLES = {

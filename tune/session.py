@@ -152,6 +152,7 @@ def _drive(run: Path, sweep: Sweep, dataset: ImageDataset, loggers: Loggers) -> 
             objective=sweep.spec.objective,
             threads=max(1, int(slots.cpus)),
             load_dataset=_loader(dataset, run),
+            always_fuse=sweep.spec.fuse == "always",
         )
         chores = Chores(run, sweep, dataset.manifest.classes, progress, loggers)
         with _stop_on_signals(sweep, run):

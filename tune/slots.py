@@ -27,6 +27,12 @@ class Slots:
         """Share of a GPU, or CPU cores, that a trial holds."""
         return self.gpus or self.cpus
 
+    @property
+    def places(self) -> int:
+        """Cores or GPUs that trials run on at once; several slots may share a GPU."""
+        share = self.gpus if 0 < self.gpus < 1 else 1.0
+        return max(1, round(self.count * share))
+
     def on(self, nodes: Iterable[Mapping[str, Any]]) -> Self:
         """Return as many of these slots as fit on ``nodes`` (of `ray.nodes`)."""
         fit = sum(self._fit(node["Resources"]) for node in nodes)

@@ -123,6 +123,9 @@ class SweepSpec(_Part):
     retries: int = Field(default=2, ge=0)
     """How often a trial that failed is tried again."""
     budget: Budget = Budget()
+    fuse: Literal["auto", "always", "never"] = "auto"
+    """Whether replicates and folds of a configuration are trained as one: where a probe says that
+    it pays, wherever it can be done, or never."""
     keep: Literal["best", "all"] = "best"
     """Checkpoints that stay: those of the best trials, or all."""
     warm_start: str | None = None

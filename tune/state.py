@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import yaml
 
 from tune import objectives
+from tune.bundle import Fusing
 from tune.ledger import Event
 from tune.schedulers import Cut, make_scheduler
 from tune.schema import FINISHED, Figures, Measurement, Status, Trial
@@ -35,6 +36,8 @@ class SweepState:
         """Another run's trials that the searcher was told at the start."""
         self.alone: set[str] = set()
         """Trials that did not fit into memory beside others."""
+        self.fusings: list[Fusing] = []
+        """Every decision whether trials are trained as one, in their order."""
         self.lost_nodes: list[str] = []
         """Every node that died while it was part of the sweep, in their order."""
         self.openings: list[str] = []
@@ -46,6 +49,7 @@ class SweepState:
         self._exhausted = False
         self._finalists: list[str] | None = None
         self._waiting: list[str] = []
+        self._bundles: dict[str, Fusing] = {}
         self._failures: Counter[str] = Counter()
         self._unfinished: set[str] = set()
         self._lost: set[str] = set()
@@ -105,6 +109,18 @@ class SweepState:
     def objective(self, trial: Trial) -> float | None:
         """Return the metric that the spec compares, or None before the first finite one."""
         return objectives.value(self.spec.objective, trial)
+
+    def folder(self, trial_id: str) -> str:
+        """Return the folder below ``checkpoints`` with the state that a trial goes on from."""
+        bundle = self._bundles.get(trial_id)
+        return trial_id if bundle is None else bundle.folder
+
+    def trials_in(self, folder: str) -> list[Trial]:
+        """Return the trials that leave files in this folder below ``checkpoints``."""
+        if folder in self.trials:
+            return [self.trials[folder]]
+        bound = {one for one, bundle in self._bundles.items() if bundle.folder == folder}
+        return [self.trials[one] for one in sorted(bound)]
 
     def values(self, trial: Trial) -> dict[str, float | None]:
         """Return a trial's value of every objective by its metric."""
@@ -212,7 +228,7 @@ class SweepState:
     def _wait_again(self, trial: Trial) -> None:
         """Put a trial that has lost its worker back in front, to go on from its checkpoint."""
         trial.status = trial.status if trial.ended else Status.PENDING
-        if trial.id in self._unfinished | self._lost:
+        if trial.id in self._unfinished | self._lost and trial.id not in self._waiting:
             self._waiting.insert(0, trial.id)
 
     def _on_test_opened(self, event: Event) -> None:
@@ -222,6 +238,18 @@ class SweepState:
         self.alone.add(event["trial"])
         self.trials[event["trial"]].status = Status.PENDING
         self._waiting.append(event["trial"])
+
+    def _on_fusing_decided(self, event: Event) -> None:
+        """Bind the trials together, or let each wait for a worker of its own."""
+        told = {key: event[key] for key in ("fused", "gain", "channels_last", "reason")}
+        fusing = Fusing(trials=tuple(event["trials"]), **told)
+        self.fusings.append(fusing)
+        for trial_id in reversed(fusing.trials):
+            if fusing.fused:
+                self._bundles[trial_id] = fusing
+            else:
+                self._bundles.pop(trial_id, None)
+                self._wait_again(self.trials[trial_id])
 
     def _on_files_lost(self, event: Event) -> None:
         self._lost.add(event["trial"])

@@ -7,8 +7,10 @@ alike; so a resumed sweep stands where the ledger stands, to the last digit.
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
+from tune.bundle import Bundle, Fusing
 from tune.ledger import Event
 from tune.schedulers import Cut
 from tune.schema import FINISHED, Status, Trial
@@ -57,6 +59,36 @@ class Sweep(SweepState):
         if not self._waiting and self._exhausted and not self._unfinished:
             self._propose_finalists()
         return self.trials[self._waiting.pop(0)] if self._waiting else None
+
+    def next_bundle(self, devices: int) -> Bundle | None:
+        """Return what the next free worker should train, or None if there is nothing (yet).
+
+        Replicates and folds of one configuration, which no scheduler stops, may be trained as one.
+
+        Args:
+            devices: Cores or GPUs, over which the trials that are left are spread evenly.
+        """
+        if self.spec.folds is not None and self.stopping is None:
+            while not self._exhausted:
+                self._propose()
+        first = self.next_trial()
+        if first is None:
+            return None
+        bound = self._bundles.get(first.id)
+        if bound is None and (mates := self._mates(first, devices)):
+            known = self._last_fusing(first)
+            if known is None:
+                return self._take([first.id, *mates], probe=True)
+            bound = replace(known, trials=(first.id, *mates))
+            self.decide_fusing(bound)
+        if bound is None:
+            return self._take([first.id])
+        waiting = {first.id, *self._waiting}
+        return self._take([one for one in bound.trials if one in waiting], bound)
+
+    def decide_fusing(self, fusing: Fusing) -> None:
+        """Note whether trials are trained as one; where not, each waits for a worker of its own."""
+        self._commit({"event": "fusing_decided", **asdict(fusing)})
 
     def begin(self) -> None:
         """Note that a process drives the sweep, for the first time or once more."""
@@ -145,7 +177,10 @@ class Sweep(SweepState):
 
     def out_of_memory(self, trial_id: str, figures: str) -> None:
         """Let a trial that did not fit into memory try once more alone; then end it."""
-        if trial_id in self.alone:
+        bundle = self._bundles.get(trial_id)
+        if bundle is not None:
+            self.decide_fusing(replace(bundle, fused=False, reason=figures))
+        elif trial_id in self.alone:
             self._end(self.trials[trial_id], Status.INFEASIBLE, figures)
         else:
             self._commit({"event": "out_of_memory", "trial": trial_id, "error": figures})
@@ -212,6 +247,50 @@ class Sweep(SweepState):
         return (
             f"{self.spec.objective.metric} {value:.4f} at epoch {cut.epoch} did not reach "
             f"{needed:.4f}, the mark of {cut.rule}"
+        )
+
+    # What is trained as one.
+
+    def _mates(self, first: Trial, devices: int) -> list[str]:
+        """Return the waiting trials that ``first`` may be trained with, no more than its share."""
+        last = self._last_fusing(first)
+        if not self._may_be_fused(first) or (last is not None and not last.fused):
+            return []
+        share = -(-len(self._unfinished) // devices)
+        waiting = (self.trials[one] for one in self._waiting)
+        alike = [
+            trial.id
+            for trial in waiting
+            if trial.configuration_id == first.configuration_id and self._may_be_fused(trial)
+        ]
+        return alike[: share - 1]
+
+    def _may_be_fused(self, trial: Trial) -> bool:
+        fresh = not trial.measurements and trial.id not in self._bundles.keys() | self.alone
+        whole = trial.phase == "finalist" or self.spec.scheduler.name == "none"
+        return fresh and whole and self.spec.fuse != "never"
+
+    def _last_fusing(self, trial: Trial) -> Fusing | None:
+        """Return the last decision on trials of the same configuration, if there was one."""
+        of_configuration = (
+            one
+            for one in reversed(self.fusings)
+            if self.trials[one.trials[0]].configuration_id == trial.configuration_id
+        )
+        return next(of_configuration, None)
+
+    def _take(
+        self, trial_ids: list[str], bound: Fusing | None = None, *, probe: bool = False
+    ) -> Bundle:
+        for one in trial_ids:
+            if one in self._waiting:
+                self._waiting.remove(one)
+        return Bundle(
+            trials={one: self.trials[one].config for one in trial_ids},
+            folder=trial_ids[0] if bound is None else bound.folder,
+            alone=trial_ids[0] in self.alone,
+            channels_last=bound is None or bound.channels_last,
+            probe=probe,
         )
 
     # What comes next.

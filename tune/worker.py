@@ -1,14 +1,15 @@
-"""The worker: one warm process per slot that trains one trial after another for Ray Tune."""
+"""The worker: one warm process per slot that trains one bundle after another for Ray Tune."""
 
-import json
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import ray
 import ray.tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from tune.bundle import Bundle, Fusing
 from tune.memory import ALONE, Gate, MemoryRequest, OutOfMemoryError
 
 GATE_PREFIX = "memory of "
@@ -16,65 +17,81 @@ GATE_PREFIX = "memory of "
 
 
 class Training(Protocol):
-    """One trial's training, epoch by epoch."""
+    """The training of a bundle's trials, epoch by epoch."""
 
     parameters: int
-    """Trainable parameters of the network."""
+    """Trainable parameters of one network."""
     device: str
     """Name of the device that it runs on."""
 
-    def advance(self) -> tuple[int, Mapping[str, float]]:
-        """Train one epoch; return its number (from 1) and its figures."""
+    def advance(self) -> list[tuple[str, int, Mapping[str, float]]]:
+        """Train one epoch; return each trial's id, its epoch (from 1) and its figures."""
+        ...
+
+    def end(self, trial_id: str) -> None:
+        """Train one of several trials no longer, and leave its files."""
         ...
 
     def close(self) -> None:
-        """Leave on disk what a trial that stops here must leave."""
+        """Leave on disk what trials that stop here must leave."""
         ...
 
 
 class MakeTraining(Protocol):
     """Opens trainings in the worker; goes there once, with the worker."""
 
-    def __call__(self, trial_id: str, config: Mapping[str, Any]) -> Training:
-        """Open the training of a trial with these hyperparameters."""
+    def __call__(self, bundle: Bundle) -> Training:
+        """Open the training of these trials."""
         ...
 
-    def memory_request(self, config: Mapping[str, Any]) -> MemoryRequest | None:
-        """Say what memory a trial will take of its card; None where it need not ask."""
+    def probe(self, bundle: Bundle) -> Fusing:
+        """Measure whether these trials had better be trained as one."""
+        ...
+
+    def memory_request(self, bundle: Bundle) -> MemoryRequest | None:
+        """Say what memory they will take of their card; None where they need not ask."""
         ...
 
     def peak_bytes(self) -> int:
-        """Return the most card memory that the last trial has taken."""
+        """Return the most card memory that the last trials have taken."""
         ...
 
 
 class Worker(ray.tune.Trainable):
-    """Adapts a `Training` to Ray Tune: a step is an epoch, a reset is the next trial.
+    """Adapts a `Training` to Ray Tune: a step is an epoch, a reset is the next bundle.
 
-    Checkpoints are the training's own business, in the run directory, so that a trial which Ray
-    starts again on any worker goes on where the last checkpoint stands.
+    Checkpoints are the training's own business, in the run directory, so that trials which Ray
+    starts again on any worker go on where the last checkpoint stands.
     """
 
     _training: Training | None = None
     _leave: Callable[[], None] | None = None
 
     def setup(self, config: dict[str, Any], make_training: MakeTraining) -> None:
-        """Begin the first trial of this process."""
+        """Begin the first bundle of this process."""
         self._make_training = make_training
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """End the trial before, which was stopped from outside, and begin another."""
+        """End the bundle before, which was stopped from outside, and begin another."""
         self.cleanup()
         self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
+        """Train one epoch; or, once, measure how to train."""
+        if self._bundle.probe and self._training is None:
+            fusing = self._make_training.probe(self._bundle)
+            if fusing.fused:
+                bound = replace(
+                    self._bundle, folder=fusing.folder, channels_last=fusing.channels_last
+                )
+                self._training = self._make_training(bound)
+            return {"epoch": 0, "fusing": fusing}
         training = self._training
-        assert training is not None, "Ray asked for a step between two trials"
+        assert training is not None, "Ray asked for a step between two bundles"
         try:
-            epoch, values = training.advance()
+            told = training.advance()
         except OutOfMemoryError as error:
             self._training = None
             return {"epoch": 0, "out_of_memory": str(error)}
@@ -83,11 +100,17 @@ class Worker(ray.tune.Trainable):
             "device": training.device,
             "parameters": training.parameters,
         }
+        report = [(trial_id, epoch, dict(values)) for trial_id, epoch, values in told]
         # Ray would keep statistics of each number in a result; a list it takes as it is.
-        return {"epoch": epoch, "report": [dict(values), worker]}
+        return {"epoch": told[0][1], "report": [report, worker]}
+
+    def end_trial(self, trial_id: str) -> None:
+        """Train one trial of the bundle no longer; the others go on."""
+        if self._training is not None:
+            self._training.end(trial_id)
 
     def cleanup(self) -> None:
-        """Close the trial; also called when the process ends."""
+        """Close the bundle; also called when the process ends."""
         if self._training is not None:
             self._training.close()
             self._training = None
@@ -96,13 +119,14 @@ class Worker(ray.tune.Trainable):
             self._leave = None
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        trial_id, hyperparameters = config["trial"], json.loads(config["config"])
-        request = self._make_training.memory_request(hyperparameters)
+        self._bundle = bundle = Bundle.from_json(config["bundle"])
+        request = self._make_training.memory_request(bundle)
         if request is not None:
-            self._leave = self._enter(trial_id, request, alone=config["alone"])
-        self._training = self._make_training(trial_id, hyperparameters)
+            self._leave = self._enter(request)
+        if not bundle.probe:
+            self._training = self._make_training(bundle)
 
-    def _enter(self, trial_id: str, request: MemoryRequest, *, alone: bool) -> Callable[[], None]:
+    def _enter(self, request: MemoryRequest) -> Callable[[], None]:
         """Wait until the card has room; return what gives the room back."""
         # Beside its card, so that no other node takes it along when it dies.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -116,9 +140,7 @@ class Worker(ray.tune.Trainable):
             )
             .remote(request.card_bytes)
         )
-        configuration = request.configuration_id
-        estimate = ALONE if alone else request.estimate
-        ray.get(gate.enter.remote(trial_id, configuration, estimate))
-        return lambda: ray.get(
-            gate.leave.remote(trial_id, configuration, self._make_training.peak_bytes())
-        )
+        key, kind = self._bundle.key, request.kind
+        estimate = ALONE if self._bundle.alone else request.estimate
+        ray.get(gate.enter.remote(key, kind, estimate))
+        return lambda: ray.get(gate.leave.remote(key, kind, self._make_training.peak_bytes()))
