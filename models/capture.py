@@ -29,7 +29,7 @@ def captured(model: nn.Module, sample: Tensor, precision: Precision) -> Callable
             torch.random.fork_rng(devices=[sample.device]),
             torch.autocast("cuda", torch.bfloat16, precision == "bf16", cache_enabled=False),
         ):
-            torch.cuda.make_graphed_callables(model, (sample,))
+            torch.cuda.make_graphed_callables(model, (sample,), allow_unused_input=True)
     except RuntimeError as error:
         # A network that looks at values on its way cannot be captured, but trained all the same.
         warnings.warn(f"no CUDA graph of {type(model).__name__}: {error}", stacklevel=2)

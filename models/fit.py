@@ -357,16 +357,18 @@ class Loop:
         """
         with torch.device("meta"):
             network = self._build_one()
-        tensors = chain(self.model.named_parameters(), self.model.named_buffers())
+        buffers = dict(self.model.named_buffers())
+        # Of what all members share, as constants and the steps that batch norm counts, each has
+        # a copy.
+        parted = {name for name, value in self.model.state_dict().items() if value.ndim}
         parts = {
-            # Of what all members share, as the steps that batch norm counts, one part is the thing.
-            name: value.chunk(self.members)[member] if value.ndim else value.clone()
-            for name, value in tensors
+            name: value.chunk(self.members)[member] if name in parted else value.clone()
+            for name, value in chain(self.model.named_parameters(), buffers.items())
         }
         if member == 0:
-            for buffer in self.model.buffers():
-                if buffer.ndim == 0:
-                    buffer += 1
+            for name in buffers.keys() - parted:
+                if buffers[name].ndim == 0:
+                    buffers[name] += 1
 
         def forward(pictures: Tensor) -> Tensor:
             torch.default_generator.set_state(self._generators[member].get_state())

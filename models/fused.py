@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d
+
 
 class NotFusableError(ValueError):
     """A network has a layer that cannot serve several members at once; the message names it."""
@@ -141,7 +143,7 @@ class FusedDropout(nn.Module):
 
 
 def _conv(layer: nn.Conv2d, members: int) -> nn.Module:
-    return nn.Conv2d(
+    return type(layer)(
         members * layer.in_channels,
         members * layer.out_channels,
         layer.kernel_size,  # type: ignore[arg-type]
@@ -163,6 +165,7 @@ def _as_it_is(layer: nn.Module, _members: int) -> nn.Module:
 
 LAYERS: dict[type[nn.Module], Callable[[Any, int], nn.Module]] = {
     nn.Conv2d: _conv,
+    IdleBiasConv2d: _conv,
     nn.BatchNorm2d: _batch_norm,
     nn.Linear: FusedLinear,
     nn.Dropout: lambda layer, _members: FusedDropout(layer.p),
@@ -175,6 +178,7 @@ LAYERS: dict[type[nn.Module], Callable[[Any, int], nn.Module]] = {
     nn.MaxPool2d: _as_it_is,
     nn.AvgPool2d: _as_it_is,
     nn.AdaptiveAvgPool2d: _as_it_is,
+    AdaptiveAveragePool: _as_it_is,
     nn.ZeroPad2d: _as_it_is,
     nn.Identity: _as_it_is,
 }

@@ -3,9 +3,12 @@ from importlib import import_module
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
 from models.build import build_model, count_parameters
 from models.config import NETWORK_RULES, TrainConfig
+from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d, same_conv
 from models.registry import FAMILIES
 
 
@@ -51,7 +54,32 @@ def test_networks_give_logits_and_a_gradient_to_every_weight(values, shape):
     logits = model(torch.randn(3, 1, *shape))
     assert logits.shape == (3, 5)
     logits.square().sum().backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
+    idle = {m.bias for m in model.modules() if isinstance(m, IdleBiasConv2d)}
+    assert all(p.grad is not None for p in model.parameters() if p not in idle)
+
+
+def test_a_bias_that_batch_norm_takes_away_counts_and_does_nothing():
+    conv, norm = same_conv(1, 4, 3, idle_bias=True), nn.BatchNorm2d(4)
+    pictures = torch.randn(8, 1, 12, 12)
+    before = norm(conv(pictures))
+    with torch.no_grad():
+        conv.bias += 5
+    assert torch.equal(norm(conv(pictures)), before)
+    added = functional.conv2d(pictures, conv.weight, conv.bias, padding=1)
+    torch.testing.assert_close(norm(added), before)
+    assert sum(p.numel() for p in conv.parameters()) == 4 * 9 + 4
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize(("shape", "size"), [((48, 48), 20), ((32, 40), 6), ((7, 7), 7)])
+def test_pooling_as_matrix_products_is_adaptive_average_pooling(shape, size, layout):
+    pictures = torch.randn(3, 4, *shape).contiguous(memory_format=layout).requires_grad_()
+    ours = AdaptiveAveragePool(size, shape)(pictures)
+    theirs = functional.adaptive_avg_pool2d(pictures, size)
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn_like(theirs)
+    grads = [torch.autograd.grad((one * weights).sum(), pictures)[0] for one in (ours, theirs)]
+    torch.testing.assert_close(*grads)
 
 
 def test_the_count_is_that_of_the_built_network():

@@ -97,8 +97,10 @@ class TrainingFactory:
         if self.fingerprint not in _on_device:
             import torch
 
+            from models.allocation import keep_freed_memory
             from models.data import DeviceDataset
 
+            keep_freed_memory()
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
             _on_device.clear()
             _on_device[self.fingerprint] = DeviceDataset.create(self.load_dataset(), device)

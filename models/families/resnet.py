@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from models.families.layers import make_activation, same_conv
+from models.families.layers import AdaptiveAveragePool, make_activation, same_conv
 
 
 class ResidualBlock(nn.Module):
@@ -20,9 +20,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for index in range(depth):
-            # Batch norm undoes the bias; the study's parameter counts have it nonetheless.
             layers += [
-                same_conv(inputs if index == 0 else channels, channels, kernel_size, bias=True),
+                same_conv(
+                    inputs if index == 0 else channels, channels, kernel_size, idle_bias=True
+                ),
                 nn.BatchNorm2d(channels),
                 make_activation(activation),
             ]
@@ -69,7 +70,7 @@ class ResNet(nn.Module):
                 for i in range(blocks)
             )
         )
-        self.pool = nn.AdaptiveAvgPool2d(pool_size)
+        self.pool = AdaptiveAveragePool(pool_size, image_shape)
         flat = channels * pool_size**2
         width = flat if fc_width == "flat" else fc_width
         widths = [flat, *[width] * fc_layers]
