@@ -1,7 +1,7 @@
 """The random draws of one epoch: a pure function of seed and epoch, so none needs to be saved."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -29,6 +29,11 @@ class Batch:
     def pictures(self) -> int:
         """Pictures of each member."""
         return self.rows.shape[1]
+
+    def first(self, count: int) -> Self:
+        """Return the batch of one member without the pictures after the first ``count``."""
+        transforms = None if self.transforms is None else self.transforms[:count]
+        return replace(self, rows=self.rows[:, :count], transforms=transforms)
 
     @classmethod
     def join(cls, batches: Sequence[Self]) -> Self:

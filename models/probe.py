@@ -1,9 +1,10 @@
 """Measures whether members are trained faster as one than one after another."""
 
+import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle, islice
 
 import psutil
@@ -12,15 +13,21 @@ import torch
 from models.config import TrainConfig
 from models.cost import training_cost
 from models.data import DeviceDataset
+from models.epoch import Batch, seed_of, steps
 from models.fit import Loop, seeded
 from models.fused import NotFusableError
 
 LEAST_GAIN = 1.1
 """Fused training must be so many times as fast as the same trainings in turn to be worth it."""
-_CPU_PICTURES = 16
-"""Pictures a step on a CPU, where time grows with them; a GPU is asked for whole batches."""
+_CPU_PICTURES = 32
+"""Pictures a step on a CPU, where time grows with them; of fewer, the gain looks larger than it is.
+A GPU is asked for whole batches."""
 _STEPS = 2
-"""Steps that are timed, after one that is not."""
+"""Steps that are timed, after one that pays for what is done once."""
+_HOPELESS = 1.25
+"""Where the first step takes so many times the steps apart, no other is tried."""
+_LEAST_STEPS = 100
+"""Trainings of fewer steps, all members together, end sooner than a probe pays for itself."""
 _CLOSE = 1e-2
 """How far a loss of the first step may be from that of a training alone; a network that mixes up
 its members is further off."""
@@ -47,7 +54,7 @@ def probe(
     configs: Sequence[TrainConfig],
     data: DeviceDataset,
     *,
-    layouts: Sequence[bool] = (True, False),
+    always: bool = False,
 ) -> Probe:
     """Take a few steps with the members apart and as one, and throw them away.
 
@@ -56,19 +63,24 @@ def probe(
     Args:
         configs: The members.
         data: The pictures, on the device that would train.
-        layouts: Whether to try them as one with channels last, and first.
+        always: Whether they are to be trained as one if only they can be, with channels last: which
+            layout is faster may change from run to run, and the last digits with it.
     """
     if (needed := _state_bytes(configs, data)) > _room(data):
         reason = f"{len(configs)} at once need {needed / 1e9:.1f} GB, which are not free"
         return Probe(gain=0.0, channels_last=True, reason=reason)
-    if data.device.type == "cpu":
-        size = min(_CPU_PICTURES, configs[0].batch_size)
-        configs = [replace(config, batch_size=size) for config in configs]
+    if not always and len(configs) * _steps(configs[0], data) < _LEAST_STEPS:
+        return Probe(gain=0.0, channels_last=True, reason="too short to measure whether it pays")
     alone, losses = _time(configs[:1], data, channels_last=True)
     found = []
-    for channels_last in layouts:
+    for channels_last in (True,) if always else (True, False):
         try:
-            seconds, fused_losses = _time(configs, data, channels_last=channels_last)
+            seconds, fused_losses = _time(
+                configs,
+                data,
+                channels_last=channels_last,
+                hopeless=_HOPELESS * len(configs) * alone,
+            )
         except (NotFusableError, torch.OutOfMemoryError) as error:
             return Probe(gain=0.0, channels_last=True, reason=str(error))
         if not torch.allclose(fused_losses[:1], losses, rtol=_CLOSE, atol=_CLOSE):
@@ -79,22 +91,38 @@ def probe(
 
 
 def _time(
-    configs: Sequence[TrainConfig], data: DeviceDataset, *, channels_last: bool
+    configs: Sequence[TrainConfig],
+    data: DeviceDataset,
+    *,
+    channels_last: bool,
+    hopeless: float = math.inf,
 ) -> tuple[float, torch.Tensor]:
     """Return the seconds of a step, and the mean loss of each member in the first one."""
     loop = Loop(configs, data, channels_last=channels_last)
-    first, *others = islice(cycle(loop.batches()), 1 + _STEPS)
-    seconds = []
-    with seeded(configs[0].seed, data.device):
+    pictures = _CPU_PICTURES if data.device.type == "cpu" else configs[0].batch_size
+    steps_of_all = ([one.first(pictures) for one in batches] for batches in loop.batches())
+    first, *others = islice(cycle(steps_of_all), 1 + _STEPS)
+    rate = configs[0].learning_rate
+
+    def timed(batches: Sequence[Batch]) -> tuple[float, torch.Tensor]:
+        _wait(data)
+        started = time.perf_counter()
+        sums = loop.step(batches, rate)
+        _wait(data)
+        return time.perf_counter() - started, sums
+
+    with seeded(seed_of(configs[0], 1), data.device):
         loop.prepare_epoch()
-        losses = loop.step(first, configs[0].learning_rate)[:, 0] / first[0].pictures
-        for batches in others:
-            _wait(data)
-            started = time.perf_counter()
-            loop.step(batches, configs[0].learning_rate)
-            _wait(data)
-            seconds.append(time.perf_counter() - started)
-    return min(seconds), losses.cpu()
+        seconds, sums = timed(first)
+        if seconds < hopeless:
+            seconds = min(timed(batches)[0] for batches in others)
+    return seconds, (sums[:, 0] / first[0].pictures).cpu()
+
+
+def _steps(config: TrainConfig, data: DeviceDataset) -> int:
+    """Return the steps of a whole training."""
+    pictures = len(data.rows("train", config.fold, config.folds))
+    return config.epochs * steps(pictures, config.batch_size)
 
 
 def _state_bytes(configs: Sequence[TrainConfig], data: DeviceDataset) -> int:

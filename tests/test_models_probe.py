@@ -1,5 +1,7 @@
 """What a probe says of members: on real steps, of which no trace is left."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -20,7 +22,7 @@ def data():
 
 def configs(values=NARROW, members=3):
     return [
-        TrainConfig.create({**values, "batch_size": 16, "epochs": 2, "seed": s})
+        TrainConfig.create({**values, "batch_size": 16, "epochs": 6, "seed": s})
         for s in range(members)
     ]
 
@@ -28,7 +30,7 @@ def configs(values=NARROW, members=3):
 def test_a_gain_is_the_time_in_turn_over_the_time_as_one(data, monkeypatch):
     seconds = {(1, True): 4.0, (3, True): 8.0, (3, False): 6.0}
 
-    def time(some, _data, *, channels_last):
+    def time(some, _data, *, channels_last, hopeless=None):  # noqa: ARG001 - as the real one
         return seconds[len(some), channels_last], torch.ones(len(some))
 
     monkeypatch.setattr(probe, "_time", time)
@@ -39,8 +41,9 @@ def test_a_gain_is_the_time_in_turn_over_the_time_as_one(data, monkeypatch):
     assert not probe.probe(configs(), data).pays
 
 
-def test_a_probe_of_real_steps_has_a_gain_and_no_reason_against_it(data):
-    found = probe.probe(configs(), data)
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_probe_of_real_steps_has_a_gain_and_no_reason_against_it(data, dropout):
+    found = probe.probe(configs({**NARROW, "dropout": dropout}), data)
     assert found.gain > 0
     assert found.reason == ""
 
@@ -67,6 +70,12 @@ def test_a_network_that_mixes_up_its_members_is_found_out(data, monkeypatch):
     monkeypatch.setitem(fused.LAYERS, nn.Flatten, lambda _layer, members: Mixes(members))
     found = probe.probe(configs(), data)
     assert "computes something else for several members" in found.reason
+
+
+def test_a_short_training_is_not_held_up_by_a_probe(data):
+    found = probe.probe([replace(config, epochs=1) for config in configs()], data)
+    assert not found.pays
+    assert found.reason == "too short to measure whether it pays"
 
 
 def test_what_does_not_fit_into_memory_is_not_tried(data, monkeypatch):

@@ -54,9 +54,7 @@ class TrainingFactory:
 
         torch.set_num_threads(self.threads)
         configs = [TrainConfig.create(one) for one in bundle.trials.values()]
-        # Which layout is faster may change from run to run, and the last digits with it.
-        layouts = (True,) if self.always_fuse else (True, False)
-        found = probe(configs, self._data(), layouts=layouts)
+        found = probe(configs, self._data(), always=self.always_fuse)
         return Fusing(
             trials=tuple(bundle.trials),
             fused=found.pays or (self.always_fuse and not found.reason),
