@@ -64,6 +64,26 @@ def test_the_search_trains_each_configuration_apart_and_then_replicates_are_prob
     assert sweep.next_bundle(2) is None
 
 
+def test_without_early_stops_no_slot_waits_for_the_last_trial_of_the_search():
+    sweep = Sweep(small_spec(**WHOLE, fuse="never"), fingerprint="f")
+    sweep.begin()
+    first, slow = sweep.next_bundle(2), sweep.next_bundle(2)
+    sweep.start(slow.key, 1.0)
+    assert sweep.next_bundle(2) is None
+    play_one(sweep, first)
+    replicate = sweep.next_bundle(2)
+    assert kinds(sweep, replicate) == [(kinds(sweep, first)[0][0], 1)]
+    assert not sweep.finished
+    assert sweep.expected == 8
+    for bundle in (replicate, sweep.next_bundle(2), sweep.next_bundle(2), slow):
+        play_one(sweep, bundle)
+    assert not sweep.finished
+    while (bundle := sweep.next_bundle(2)) is not None:
+        play_one(sweep, bundle)
+    assert sweep.finished
+    assert len(sweep.trials) == 8
+
+
 def test_trials_that_had_better_be_apart_are_handed_out_apart_in_their_order():
     sweep, _ = searched()
     bundle = sweep.next_bundle(2)

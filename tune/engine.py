@@ -158,6 +158,17 @@ class _Decisions(FIFOScheduler):
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()
         self._bridge = bridge
+        self._warm = 0
+
+    def on_trial_add(self, controller: Any, trial: RayTrial) -> None:
+        """Let Ray keep a warm worker for each slot, also while there is nothing for it to do.
+
+        It would keep one alone, and each of the others would cost seconds when trials come again.
+        """
+        while self._warm < self._bridge.slots.count:
+            self._warm += 1
+            controller._actor_cache.increase_max(trial.placement_group_factory)
+        super().on_trial_add(controller, trial)
 
     def on_trial_result(self, _controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         bridge, key = self._bridge, _key(trial)

@@ -21,10 +21,12 @@ _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 """Ray's own loggers, progress, snapshots and signal handling would stand beside ours, and cost more
-than a trivial trial."""
+than a trivial trial. And it would start one worker after the other, seconds each; how many trials
+there may be is our own business."""
 
 
 @contextmanager

@@ -74,12 +74,14 @@ class SweepState:
     def finished(self) -> bool:
         """True if every trial that the sweep will ever have has ended."""
         left = self._unfinished | self._lost
-        return self._finalists is not None and not left and not self._replicates_left()
+        if self._finalists is None or left or self._replicates_left():
+            return False
+        return set(self._finalists) == set(self._choose())
 
     @property
     def expected(self) -> int | None:
         """How many trials the sweep will have, as far as can be known."""
-        if self._finalists is not None:
+        if self._finalists is not None and not self._searching:
             return len(self.trials) + len(self._replicates_left())
         size = self._searcher.size
         if size is None:
@@ -134,6 +136,20 @@ class SweepState:
         configurations = {self.trials[one].configuration_id for one in self._finalists or ()}
         finalists = (t for t in self.trials.values() if t.configuration_id in configurations)
         return {trial.id for trial in (*best, *finalists)}
+
+    @property
+    def _searching(self) -> bool:
+        """True while a trial of the search has not ended."""
+        return any(self.trials[one].phase == "search" for one in self._unfinished)
+
+    def _choose(self) -> list[str]:
+        """Return the finalists among the trials of the search that have ended, best first."""
+        whole = [
+            trial.id
+            for trial in self._ranked(self.trials.values())
+            if trial.status is Status.COMPLETED and trial.phase == "search"
+        ]
+        return whole if self.spec.scheduler.name == "none" else whole[: self.spec.finalists]
 
     def _replicates_left(self) -> list[tuple[int, Trial]]:
         """Return which replicates of which finalists are still to be proposed, in their order."""

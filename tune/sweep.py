@@ -56,7 +56,7 @@ class Sweep(SweepState):
             return None
         if not self._waiting and not self._exhausted:
             self._propose()
-        if not self._waiting and self._exhausted and not self._unfinished:
+        if not self._waiting and self._exhausted:
             self._propose_finalists()
         return self.trials[self._waiting.pop(0)] if self._waiting else None
 
@@ -316,15 +316,18 @@ class Sweep(SweepState):
             )
 
     def _propose_finalists(self) -> None:
-        """Propose the other replicates of the finalists: when the search is over, once."""
-        if self._finalists is None:
-            whole = [
-                trial
-                for trial in self._ranked(self.trials.values())
-                if trial.status is Status.COMPLETED and trial.phase == "search"
-            ]
-            chosen = whole if self.spec.scheduler.name == "none" else whole[: self.spec.finalists]
-            self._commit({"event": "finalists_chosen", "trials": [trial.id for trial in chosen]})
+        """Propose the other replicates of the finalists: when the search is over.
+
+        Where nothing is stopped early every trial that ends whole is one, so no slot need wait for
+        the last of them.
+        """
+        early = self.spec.scheduler.name == "none" and self.spec.replicates > 1
+        if self._searching and not early:
+            return
+        chosen = self._choose()
+        known = self._finalists or []
+        if set(chosen) - set(known) or (self._finalists is None and not self._searching):
+            self._commit({"event": "finalists_chosen", "trials": chosen})
         for replicate, first in self._replicates_left():
             config = self.spec.config(first.config, seed=self.spec.seed + replicate)
             self._propose_trial(config, "finalist", replicate, {})
