@@ -4,8 +4,10 @@ import argparse
 import json
 import sys
 from importlib import import_module
+from pathlib import Path
 
-NAMES = ("cluster", "data_prep", "overhead", "resume", "train")
+NAMES = ("cluster", "data_prep", "overhead", "resume", "sweep", "train")
+ON_PICTURES = ("sweep", "train")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,8 +19,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="print one object as the last line")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help=f"a prepared dataset for {' and '.join(ON_PICTURES)} (synthetic pictures without)",
+    )
     parsed = parser.parse_args(arguments)
-    for result in import_module(f"benchmarks.{parsed.name}").run():
+    if parsed.data is not None and parsed.name not in ON_PICTURES:
+        parser.error(f"{parsed.name} takes no --data; leave it out")
+    options = {} if parsed.data is None else {"data": parsed.data}
+    for result in import_module(f"benchmarks.{parsed.name}").run(**options):
         result.print()
         path = result.keep()
         print(json.dumps(result.to_dict()) if parsed.json else f"kept in {path}")

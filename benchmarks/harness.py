@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -11,10 +12,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
+
+from data_prep.reader import read_dataset
+from data_prep.rejections import Rejections
+from data_prep.synthetic import prepare_synthetic
+from data_prep.writer import LabelledImages, Recipe, write_dataset
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -86,12 +93,45 @@ def _machine() -> str:
     return gpus[0].split()[-1].lower() if gpus else f"{os.cpu_count()}cores"
 
 
-def in_process(side: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+def write_pictures(out: Path, count: int, data: Path | None = None) -> None:
+    """Write a dataset of ``count`` pictures drawn from those at ``data``, else synthetic ones."""
+    if data is None:
+        # Some are left out for their votes, so more are drawn than are kept.
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / "whole"
+            prepare_synthetic(out=whole, images=2 * count, near_duplicates=False)
+            write_pictures(out, count, whole)
+        return
+    dataset = read_dataset(data)
+    rows = np.sort(np.random.default_rng(0).permutation(len(dataset.labels))[:count])
+    images = LabelledImages(
+        classes=dataset.manifest.classes,
+        image_ids=dataset.image_ids[rows].tolist(),
+        sources=[dataset.manifest.name] * len(rows),
+        pixels=dataset.pixels[rows],
+        labels=dataset.labels[rows],
+    )
+    recipe = Recipe(name=f"{count} pictures", label_rule=dataset.manifest.label_rule)
+    groups = None if dataset.duplicate_groups is None else dataset.duplicate_groups[rows]
+    write_dataset(out, images, recipe, steps=(), details={}, rejections=Rejections(), groups=groups)
+
+
+def in_process(
+    side: Callable[..., dict[str, Any]], *arguments: Any, **options: Any
+) -> dict[str, Any]:
     """Run one side in a fresh process, so that no side warms or burdens another."""
     context = multiprocessing.get_context("spawn")
     # Not a `Pool`, whose workers may have no processes of their own.
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(side, *arguments).result()
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_start_as_usual) as pool:
+        return pool.submit(side, *arguments, **options).result()
+
+
+def _start_as_usual() -> None:
+    """Let a side start its own processes as it would by itself, not as it was started.
+
+    Else the workers of a DataLoader would import torch anew in every epoch.
+    """
+    multiprocessing.set_start_method(None, force=True)
 
 
 def resident_bytes() -> int:

@@ -4,7 +4,6 @@ Ours runs as the engine runs it: a trial on each core, side by side. Each side i
 end of its first epoch to the end of its last, validation and metrics included.
 """
 
-import multiprocessing
 import os
 import tempfile
 import time
@@ -12,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch.utils.data import DataLoader
 
 from benchmarks import student
-from benchmarks.harness import Result, in_process
+from benchmarks.harness import Result, in_process, write_pictures
+from benchmarks.limit import limit
 from data_prep.manifest import DatasetManifest
-from data_prep.synthetic import prepare_synthetic
 from models.config import TrainConfig
-from models.cost import training_cost
 from tune.schema import read_events
 from tune.session import start
 from tune.spec import parse_spec
@@ -34,27 +32,20 @@ CONFIG: dict[str, Any] = {
     "augmentation": "flip_rotate",
     "batch_size": 64,
 }
-RAW_IMAGES = 4000
+IMAGES = 2000
 EPOCHS = 4
-MATRIX_SIDE = 1024
-MATRIX_SECONDS = 3.0
-BACKWARD = 3
-"""A step takes so many times the arithmetic of its forward pass (each layer's gradient by its input
-and by its weights takes as much again)."""
 
 
 def files(data: str, folder: str) -> dict[str, Any]:
     """Train over picture files, transformed one by one, on two threads."""
     loaders = student.file_loaders(Path(folder), CONFIG["batch_size"])
-    return _rate(
-        data, student.train(CONFIG, loaders, epochs=EPOCHS, threads=2, channels_last=False)
-    )
+    return _students_rate(data, loaders, channels_last=False)
 
 
 def tensor(data: str) -> dict[str, Any]:
     """Train over a tensor in memory, transformed in batches, on two threads."""
     loaders = student.tensor_loaders(Path(data), CONFIG["batch_size"])
-    return _rate(data, student.train(CONFIG, loaders, epochs=EPOCHS, threads=2, channels_last=True))
+    return _students_rate(data, loaders, channels_last=True)
 
 
 def ours(data: str) -> dict[str, Any]:
@@ -76,50 +67,41 @@ def ours(data: str) -> dict[str, Any]:
     return {"rate": sum(rates), "trials": len(rates)}
 
 
+def _students_rate(
+    data: str, loaders: list[DataLoader[Any]], *, channels_last: bool
+) -> dict[str, Any]:
+    epochs = student.train(CONFIG, loaders, epochs=EPOCHS, threads=2, channels_last=channels_last)
+    return _rate(data, [time.perf_counter() for _ in epochs])
+
+
 def _rate(data: str, ended: list[float]) -> dict[str, Any]:
     pictures = sum(DatasetManifest.read(Path(data)).counts["train"].values())
     return {"rate": pictures * (len(ended) - 1) / (ended[-1] - ended[0])}
 
 
-def _multiply(_core: int) -> float:
-    """Return the float32 operations a second of one thread in matrix products."""
-    torch.set_num_threads(1)
-    one, other = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE)
-    begun, products = time.perf_counter(), 0
-    while (seconds := time.perf_counter() - begun) < MATRIX_SECONDS:
-        torch.mm(one, other)
-        products += 1
-    return 2 * MATRIX_SIDE**3 * products / seconds
-
-
-def limit() -> dict[str, float]:
-    """Return the pictures a second that the cores' matrix products would allow."""
-    cores = os.cpu_count() or 1
-    with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        flops = sum(pool.map(_multiply, range(cores)))
-    cost = training_cost(TrainConfig.create({**CONFIG, "seed": 0}), classes=4, image_shape=(48, 48))
-    return {"flops": flops, "rate": flops / (BACKWARD * cost.flop_per_picture)}
-
-
-def run() -> Iterator[Result]:
+def run(data: Path | None = None) -> Iterator[Result]:
     """Measure all sides, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
-        data, pictures = Path(folder) / "faces", Path(folder) / "pictures"
-        prepare_synthetic(out=data, images=RAW_IMAGES, near_duplicates=False)
-        student.write_pictures(data, pictures)
-        mine = in_process(ours, str(data))
+        faces, pictures = Path(folder) / "faces", Path(folder) / "pictures"
+        write_pictures(faces, IMAGES, data)
+        student.write_pictures(faces, pictures)
+        mine = in_process(ours, str(faces))
         others = {
-            "a student's loop over files": in_process(files, str(data), str(pictures)),
-            "a tensor in memory, channels last": in_process(tensor, str(data)),
+            "a student's loop over files": in_process(files, str(faces), str(pictures)),
+            "a tensor in memory, channels last": in_process(tensor, str(faces)),
         }
-    details: dict[str, Any] = {"configuration": CONFIG, "trials at once, ours": mine["trials"]}
-    if not torch.cuda.is_available():
-        top = limit()
-        details |= {
-            "float32 matrix products of all cores": f"{top['flops'] / 1e9:.0f} GFLOP/s",
-            "limit, pictures a second": round(top["rate"]),
-            "share of the limit, ours": round(mine["rate"] / top["rate"], 3),
-        }
+        manifest = DatasetManifest.read(faces)
+    top = limit(
+        TrainConfig.create(CONFIG),
+        classes=len(manifest.classes),
+        image_shape=manifest.image_shape,
+    )
+    details: dict[str, Any] = {
+        "configuration": CONFIG,
+        "trials at once, ours": mine["trials"],
+        "share of the limit, ours": round(mine["rate"] / top["pictures a second"], 3),
+        "limit": top,
+    }
     yield Result(
         name="train",
         unit="pictures a second",

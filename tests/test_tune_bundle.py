@@ -35,9 +35,9 @@ def play_one(sweep, bundle):
             pass
 
 
-def told(sweep, trial_id):
+def told(sweep, trial_id, **changes):
     epoch = len(sweep.trials[trial_id].measurements) + 1
-    return epoch, figures(trial_id, epoch)
+    return epoch, figures(trial_id, epoch, **changes)
 
 
 def decided(bundle, **changes):
@@ -82,6 +82,18 @@ def test_without_early_stops_no_slot_waits_for_the_last_trial_of_the_search():
         play_one(sweep, bundle)
     assert sweep.finished
     assert len(sweep.trials) == 8
+
+
+def test_the_longest_trials_that_wait_are_handed_out_first():
+    sweep = Sweep(small_spec(**WHOLE, fuse="never"), fingerprint="f")
+    sweep.begin()
+    first, second = sweep.next_bundle(2), sweep.next_bundle(2)
+    sweep.start(second.key, 1.0)
+    for trial_id, seconds in ((first.key, 1.0), (second.key, 7.0)):
+        while not sweep.report(trial_id, *told(sweep, trial_id, seconds=seconds), WORKER):
+            pass
+    kernel = kinds(sweep, second)[0][0]
+    assert [kinds(sweep, sweep.next_bundle(2))[0][0] for _ in range(3)] == [kernel] * 3
 
 
 def test_trials_that_had_better_be_apart_are_handed_out_apart_in_their_order():

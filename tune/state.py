@@ -50,6 +50,8 @@ class SweepState:
         self._finalists: list[str] | None = None
         self._waiting: list[str] = []
         self._bundles: dict[str, Fusing] = {}
+        self._seconds_of: dict[str, float] = {}
+        self._whole = 0
         self._failures: Counter[str] = Counter()
         self._unfinished: set[str] = set()
         self._lost: set[str] = set()
@@ -99,11 +101,7 @@ class SweepState:
     @property
     def front(self) -> list[Trial]:
         """The Pareto front of the configurations trained whole, by the first objective."""
-        whole = [
-            trial
-            for trial in self._ranked(self.trials.values())
-            if trial.status is Status.COMPLETED and trial.phase == "search"
-        ]
+        whole = self._search_trained_whole()
         scored = [(objectives.scores(self.spec.objectives, trial), trial) for trial in whole]
         known = [(scores, trial) for scores, trial in scored if scores is not None]
         return [known[one][1] for one in objectives.undominated([row for row, _ in known])]
@@ -137,18 +135,32 @@ class SweepState:
         finalists = (t for t in self.trials.values() if t.configuration_id in configurations)
         return {trial.id for trial in (*best, *finalists)}
 
+    def _expected_seconds(self, trial: Trial) -> float:
+        """Return how long another trial of its configuration took; 0 where none has ended."""
+        return self._seconds_of.get(trial.configuration_id, 0.0)
+
     @property
     def _searching(self) -> bool:
         """True while a trial of the search has not ended."""
         return any(self.trials[one].phase == "search" for one in self._unfinished)
 
-    def _choose(self) -> list[str]:
-        """Return the finalists among the trials of the search that have ended, best first."""
-        whole = [
-            trial.id
+    @property
+    def _new_finalists(self) -> bool:
+        """True if trials have ended that are finalists whatever the others will do."""
+        each = self.spec.scheduler.name == "none" and self.spec.replicates > 1
+        return each and self._whole > len(self._finalists or ())
+
+    def _search_trained_whole(self) -> list[Trial]:
+        """Return the trials of the search that were trained to their end, best first."""
+        return [
+            trial
             for trial in self._ranked(self.trials.values())
             if trial.status is Status.COMPLETED and trial.phase == "search"
         ]
+
+    def _choose(self) -> list[str]:
+        """Return the finalists among the trials of the search that have ended, best first."""
+        whole = [trial.id for trial in self._search_trained_whole()]
         return whole if self.spec.scheduler.name == "none" else whole[: self.spec.finalists]
 
     def _replicates_left(self) -> list[tuple[int, Trial]]:
@@ -301,6 +313,7 @@ class SweepState:
                 self._searcher.hear_proposed(trial.id, self._points[trial.id])
                 if trial.status in FINISHED:
                     self._tell_end(trial)
+        self._whole = len(self._search_trained_whole())
         self._queue_unfinished()
 
     def _queue_unfinished(self) -> None:
@@ -335,6 +348,9 @@ class SweepState:
         trial = self.trials[event["trial"]]
         trial.status, trial.reason = Status(event["status"]), event["reason"]
         self._unfinished.discard(trial.id)
+        if trial.status is Status.COMPLETED:
+            self._seconds_of.setdefault(trial.configuration_id, trial.seconds)
+            self._whole += trial.phase == "search"
         if trial.id in self._waiting:
             self._waiting.remove(trial.id)
         if trial.phase == "search":

@@ -56,9 +56,14 @@ class Sweep(SweepState):
             return None
         if not self._waiting and not self._exhausted:
             self._propose()
-        if not self._waiting and self._exhausted:
+        if self._exhausted and (not self._waiting or self._new_finalists):
             self._propose_finalists()
-        return self.trials[self._waiting.pop(0)] if self._waiting else None
+        if not self._waiting:
+            return None
+        # The longest first, as far as known, so that no slot is left with it when all others end.
+        following = max(self._waiting, key=lambda one: self._expected_seconds(self.trials[one]))
+        self._waiting.remove(following)
+        return self.trials[following]
 
     def next_bundle(self, devices: int) -> Bundle | None:
         """Return what the next free worker should train, or None if there is nothing (yet).
@@ -321,8 +326,7 @@ class Sweep(SweepState):
         Where nothing is stopped early every trial that ends whole is one, so no slot need wait for
         the last of them.
         """
-        early = self.spec.scheduler.name == "none" and self.spec.replicates > 1
-        if self._searching and not early:
+        if self._searching and not self._new_finalists:
             return
         chosen = self._choose()
         known = self._finalists or []
