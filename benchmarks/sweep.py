@@ -150,7 +150,7 @@ def syne_tune(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
     marks: Marks = []
 
     class Clock(TunerCallback):
-        def on_trial_result(self, _trial: Any, _status: Any, result: Any, _decision: Any) -> None:
+        def on_trial_result(self, *, result: Any, **_: Any) -> None:
             marks.append((result["st_worker_timestamp"], result["accuracy"]))
 
     points = [
