@@ -6,8 +6,18 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-NAMES = ("cluster", "data_prep", "overhead", "resume", "sweep", "train")
-ON_PICTURES = ("sweep", "train")
+NAMES = (
+    "cluster",
+    "data_prep",
+    "fused",
+    "overhead",
+    "report",
+    "resume",
+    "scale",
+    "sweep",
+    "train",
+)
+ON_PICTURES = ("fused", "sweep", "train")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--data",
         type=Path,
-        help=f"a prepared dataset for {' and '.join(ON_PICTURES)} (synthetic pictures without)",
+        help=f"a prepared dataset for {', '.join(ON_PICTURES)} (synthetic pictures without)",
     )
     parsed = parser.parse_args(arguments)
     if parsed.data is not None and parsed.name not in ON_PICTURES:

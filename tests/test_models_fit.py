@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from data_prep.reader import read_dataset
 from models.build import build_model
 from models.checkpoint import load, save
 from models.config import TrainConfig
@@ -117,6 +118,25 @@ def test_an_epoch_measures_what_it_should(data):
     assert result.values["val_loss"] == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
     assert result.values["learning_rate"] == PLAIN.learning_rate
     assert all(result.values[name] > 0 for name in TIMINGS)
+
+
+@pytest.mark.long
+def test_bf16_learns_as_well_as_float32_within_the_noise_of_seeds(synthetic_dataset):
+    faces = DeviceDataset.create(read_dataset(synthetic_dataset))
+    config = replace(
+        PLAIN, batch_size=32, epochs=4, learning_rate=0.003, augmentation="none", dropout=0.0
+    )
+
+    def reached(precision):
+        trainings = (fit(replace(config, precision=precision, seed=s), faces) for s in range(6))
+        return np.array([list(results)[-1].values["val_accuracy"] for results in trainings])
+
+    exact, rounded = reached("float32"), reached("bf16")
+    assert exact.mean() > 0.4
+    assert not np.array_equal(exact, rounded)
+    # The mean of six differences is this far from zero in one of twenty cases (Student's t).
+    error = (exact - rounded).std(ddof=1) / 6**0.5
+    assert abs((exact - rounded).mean()) <= 2.57 * error
 
 
 def test_a_fold_trains_on_the_others_and_validates_on_itself(data):
