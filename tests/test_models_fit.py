@@ -134,9 +134,9 @@ def test_bf16_learns_as_well_as_float32_within_the_noise_of_seeds(synthetic_data
     exact, rounded = reached("float32"), reached("bf16")
     assert exact.mean() > 0.4
     assert not np.array_equal(exact, rounded)
-    # The mean of six differences is this far from zero in one of twenty cases (Student's t).
+    # The mean of six differences is this far from zero in one of a hundred cases (Student's t).
     error = (exact - rounded).std(ddof=1) / 6**0.5
-    assert abs((exact - rounded).mean()) <= 2.57 * error
+    assert abs((exact - rounded).mean()) <= 4.03 * error
 
 
 def test_a_fold_trains_on_the_others_and_validates_on_itself(data):
