@@ -14,8 +14,8 @@ from models.config import TrainConfig
 from models.cost import training_cost
 from models.data import DeviceDataset
 from models.epoch import Batch, seed_of, steps
-from models.fit import Loop, seeded
 from models.fused import NotFusableError
+from models.loop import Loop, seeded
 
 LEAST_GAIN = 1.1
 """Fused training must be so many times as fast as the same trainings in turn to be worth it."""

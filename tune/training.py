@@ -15,7 +15,8 @@ from models.checkpoint import CheckpointError, load, save
 from models.classifier import classifier_state
 from models.config import TrainConfig
 from models.data import DeviceDataset
-from models.fit import EpochResult, fit_together
+from models.fit import fit_together
+from models.loop import EpochResult
 from tune.bundle import Bundle
 from tune.carried import read_initial
 from tune.memory import OutOfMemoryError

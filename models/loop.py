@@ -1,0 +1,320 @@
+"""What changes from epoch to epoch: networks, optimiser, and what an epoch of all members gave."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from models.augment import mix_pairs, transform_pictures
+from models.build import Pretrained, build_model
+from models.capture import captured
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.epoch import Batch, EpochPlan, seed_of, steps
+from models.fused import (
+    NotFusableError,
+    fuse,
+    join,
+    join_optimizers,
+    set_generators,
+    side_by_side,
+    split,
+    split_optimizer,
+)
+from models.optim import learning_rate_at, make_optimizer, set_learning_rate
+from models.predict import autocast, evaluate, predict_logits
+from models.sampling import Sampling, weighted
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpochResult:
+    """What one epoch gave; `state` and `weights` only until `fit` is asked for the next."""
+
+    epoch: int
+    """Epochs trained so far, counted from 1."""
+    values: dict[str, float]
+    """Losses, metrics, learning rate of the last step, and timings: ``seconds`` of the whole
+    epoch, ``images_per_second`` of its training part."""
+    probabilities: npt.NDArray[np.float32]
+    """(m, classes) class probabilities of the validation pictures, in the order of their rows."""
+    member: int = 0
+    """Place among the configurations that are trained as one."""
+    _loop: "Loop" = field(repr=False)
+
+    @property
+    def diverged(self) -> bool:
+        """True if a loss of this epoch is NaN or infinite; its training ends after such an one."""
+        return not math.isfinite(self.values["train_loss"] + self.values["val_loss"])
+
+    def state(self) -> dict[str, Any]:
+        """Return all that `fit` needs to go on from here; the tensors may be the live ones.
+
+        Raises:
+            RuntimeError: `fit` has gone on meanwhile.
+        """
+        self._check_current()
+        loop = self._loop
+        return {
+            "epoch": self.epoch,
+            "model": split(loop.model.state_dict(), self.member, loop.members),
+            "optimizer": split_optimizer(loop.optimizer.state_dict(), self.member, loop.members),
+            "diverged": loop.diverged[self.member],
+        }
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return a copy of the network's weights in CPU memory.
+
+        Raises:
+            RuntimeError: `fit` has gone on meanwhile.
+        """
+        self._check_current()
+        values = split(self._loop.model.state_dict(), self.member, self._loop.members).items()
+        return {name: value.detach().to("cpu", copy=True) for name, value in values}
+
+    def _check_current(self) -> None:
+        if self._loop.epoch != self.epoch:
+            raise RuntimeError(
+                f"epoch {self.epoch} is gone: the training is at {self._loop.epoch}; "
+                "take its state before asking for the next epoch"
+            )
+
+
+class _Member:
+    """What is a member's own: which pictures it sees, and what they count."""
+
+    def __init__(self, config: TrainConfig, data: DeviceDataset) -> None:
+        self.config = config
+        self.sampling = Sampling.create(
+            config, data.source, data.rows("train", config.fold, config.folds)
+        )
+        self.train_rows = self.sampling.rows
+        self.val_rows = data.rows("val", config.fold, config.folds)
+        self.targets = data.targets(soft=config.soft_labels)
+        if self.sampling.weights is not None:
+            self.targets = weighted(self.targets, self.sampling.weights, config.label_smoothing)
+
+    def plan(self, epoch: int, image_shape: tuple[int, int]) -> EpochPlan:
+        """Draw an epoch, counted from 1."""
+        return EpochPlan.draw(
+            self.config, epoch, self.train_rows, image_shape, self.sampling.groups
+        )
+
+
+class Loop:
+    """Everything that changes from epoch to epoch, of all members."""
+
+    def __init__(
+        self, configs: Sequence[TrainConfig], data: DeviceDataset, *, channels_last: bool = True
+    ) -> None:
+        """Build the networks of ``configs`` as one; errors as `fit_together`."""
+        self.config, self.data, self.members = configs[0], data, len(configs)
+        self._each = [_Member(config, data) for config in configs]
+        weighs = self.config.sample_weights is not None
+        self._label_smoothing = 0.0 if weighs else self.config.label_smoothing
+        self._targets = torch.stack([member.targets for member in self._each])
+        self.steps = self._count_steps()
+        self.model = self._build(channels_last=channels_last)
+        self.optimizer = make_optimizer(self.config, self.model)
+        self.epoch = 0
+        self.diverged = [False] * self.members
+        self._forward = captured(self.model, self._sample(), self.config.precision)
+
+    def load_pretrained(self) -> None:
+        """Start from the weights that others have trained, where the network has such."""
+        if isinstance(self.model, Pretrained):
+            manifest = self.data.source.manifest
+            self.model.load_pretrained(mean=manifest.mean, std=manifest.std)
+
+    def load(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Take over the states of earlier trainings, all after the same epoch."""
+        self.model.load_state_dict(join([state["model"] for state in states]))
+        self.optimizer.load_state_dict(join_optimizers([state["optimizer"] for state in states]))
+        self.epoch = states[0]["epoch"]
+        self.diverged = [state["diverged"] for state in states]
+
+    def train_epoch(self) -> list[EpochResult]:
+        """Train for one epoch, then measure on validation; return each member's result."""
+        start = time.perf_counter()
+        with seeded(seed_of(self.config, self.epoch + 1), self.data.device):
+            trained = self._train()
+        seconds = time.perf_counter() - start
+        logits = self._predict()
+        self.epoch += 1
+        results = []
+        for place, (member, values) in enumerate(zip(self._each, trained, strict=True)):
+            measured = evaluate(logits[place], self.data.labels[member.val_rows])
+            values |= {f"val_{name}": value for name, value in measured.items()}
+            values["images_per_second"] = len(member.train_rows) / seconds
+            probabilities = logits[place].softmax(dim=1).cpu().numpy()
+            results.append(
+                EpochResult(
+                    epoch=self.epoch,
+                    values=values,
+                    probabilities=probabilities,
+                    member=place,
+                    _loop=self,
+                )
+            )
+        for result in results:
+            result.values["seconds"] = time.perf_counter() - start
+        return results
+
+    def prepare_epoch(self) -> None:
+        """Get ready for the steps of the next epoch."""
+        seeds = [seed_of(one.config, self.epoch + 1) for one in self._each]
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        set_generators(self.model, self._generators)
+        self.model.train()
+
+    def step(self, batches: Sequence[Batch], learning_rate: float) -> Tensor:
+        """Train each member on its batch; return (members, 2) summed losses and hits."""
+        if len({batch.pictures for batch in batches}) == 1:
+            sums, losses = self._losses(self._forward, Batch.join(batches), slice(None))
+        else:
+            parts = [
+                self._losses(self._alone(member), batch, slice(member, member + 1))
+                for member, batch in enumerate(batches)
+            ]
+            sums, losses = (torch.cat(part) for part in zip(*parts, strict=True))
+        set_learning_rate(self.optimizer, self.config, learning_rate)
+        self.optimizer.zero_grad()
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return sums
+
+    def batches(self) -> Iterator[tuple[Batch, ...]]:
+        """Yield the batches of all members, step by step, of the next epoch."""
+        plans = [one.plan(self.epoch + 1, self.data.image_shape) for one in self._each]
+        return zip(*(plan.batches() for plan in plans), strict=True)
+
+    def _build(self, *, channels_last: bool) -> nn.Module:
+        models = []
+        for member in self._each:
+            with seeded(seed_of(member.config, 0), self.data.device):
+                models.append(self._build_one())
+        model = models[0] if self.members == 1 else fuse(models)
+        # Channels last: a third more pictures a second than channels first on a CPU, for one.
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return model.to(self.data.device).to(memory_format=layout)
+
+    def _build_one(self) -> nn.Module:
+        data = self.data
+        return build_model(self.config, classes=data.classes, image_shape=data.image_shape)
+
+    def _count_steps(self) -> int:
+        counts = {steps(len(one.train_rows), self.config.batch_size) for one in self._each}
+        if len(counts) > 1:
+            raise NotFusableError(f"epochs of {' and '.join(map(str, sorted(counts)))} steps")
+        return counts.pop()
+
+    def _sample(self) -> Tensor:
+        """Return pictures of the shape that every step but the last of an epoch trains on."""
+        size = min(self.config.batch_size, *(len(one.train_rows) for one in self._each))
+        shape = (self.members * size, 1, *self.data.image_shape)
+        return side_by_side(torch.zeros(shape, device=self.data.device), self.members)
+
+    def _train(self) -> list[dict[str, float]]:
+        config, first = self.config, self.epoch * self.steps
+        # Sums stay on the device until the epoch ends, so that a GPU is never waited for.
+        sums = torch.zeros(self.members, 2, device=self.data.device)
+        self.prepare_epoch()
+        shown = [0] * self.members
+        for step, batches in enumerate(self.batches(), start=first):
+            rate = learning_rate_at(config, step, config.epochs * self.steps)
+            sums += self.step(batches, rate)
+            shown = [count + one.pictures for count, one in zip(shown, batches, strict=True)]
+        return [
+            {"train_loss": loss / count, "train_accuracy": hits / count, "learning_rate": rate}
+            for (loss, hits), count in zip(sums.tolist(), shown, strict=True)
+        ]
+
+    def _losses(
+        self, forward: Callable[[Tensor], Tensor], batch: Batch, members: slice
+    ) -> tuple[Tensor, Tensor]:
+        """Return (members, 2) summed losses and hits, and the (members,) mean losses."""
+        pictures, targets = self._mixed(batch, self._targets[members])
+        with autocast(self.data.device, self.config.precision):
+            logits = forward(side_by_side(pictures, len(batch.rows)))
+        logits = logits.float().view_as(targets)
+        each = functional.cross_entropy(
+            logits.flatten(0, 1),
+            targets.flatten(0, 1),
+            label_smoothing=self._label_smoothing,
+            reduction="none",
+        ).view(batch.rows.shape)
+        hits = (logits.argmax(dim=2) == self.data.labels[batch.rows]).sum(dim=1)
+        return torch.stack((each.detach().sum(dim=1), hits), dim=1), each.mean(dim=1)
+
+    def _mixed(self, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the (members·b, 1, h, w) pictures and (members, b, classes) targets of a step."""
+        pictures = self.data.pictures(batch.rows.view(-1))
+        if batch.transforms is not None:
+            pictures = transform_pictures(pictures, batch.transforms)
+        pictures = self.data.normalise(pictures)
+        of_each = torch.arange(len(targets), device=targets.device)[:, None]
+        targets = targets[of_each, batch.rows]
+        if self.config.mixup > 0:
+            apart = pictures.view(*batch.rows.shape, *pictures.shape[1:])
+            pictures = mix_pairs(apart, batch.mix).flatten(0, 1)
+            targets = mix_pairs(targets, batch.mix)
+        return pictures, targets
+
+    def _predict(self) -> list[Tensor]:
+        """Return each member's (m, classes) logits of its validation pictures."""
+        rows = [member.val_rows for member in self._each]
+        if self.members == 1:
+            return [predict_logits(self.model, self.data, rows[0], self.config)]
+        # Folds differ in size by a few pictures; what is too much is predicted for nothing.
+        logits = predict_logits(
+            self.model, self.data, pad_sequence(rows, batch_first=True), self.config
+        )
+        return [part[: len(own)] for part, own in zip(logits, rows, strict=True)]
+
+    def _alone(self, member: int) -> Callable[[Tensor], Tensor]:
+        """Return the network of one member, for the last step of folds that differ in size.
+
+        It works on the member's part of the fused weights, and so do its gradients.
+        """
+        with torch.device("meta"):
+            network = self._build_one()
+        buffers = dict(self.model.named_buffers())
+        # Of what all members share, as constants and the steps that batch norm counts, each has
+        # a copy.
+        parted = {name for name, value in self.model.state_dict().items() if value.ndim}
+        parts = {
+            name: value.chunk(self.members)[member] if name in parted else value.clone()
+            for name, value in chain(self.model.named_parameters(), buffers.items())
+        }
+        if member == 0:
+            for name in buffers.keys() - parted:
+                if buffers[name].ndim == 0:
+                    buffers[name] += 1
+
+        def forward(pictures: Tensor) -> Tensor:
+            torch.default_generator.set_state(self._generators[member].get_state())
+            logits: Tensor = functional_call(network, parts, (pictures,))
+            return logits
+
+        return forward
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators inside, and leave them as they were outside."""
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
+        yield
