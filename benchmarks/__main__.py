@@ -6,6 +6,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from data_prep.manifest import DatasetManifest
+
 NAMES = (
     "cluster",
     "data_prep",
@@ -37,6 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if parsed.data is not None and parsed.name not in ON_PICTURES:
         parser.error(f"{parsed.name} takes no --data; leave it out")
+    if parsed.data is not None:
+        try:
+            DatasetManifest.read(parsed.data)
+        except FileNotFoundError as error:
+            parser.error(str(error))
     options = {} if parsed.data is None else {"data": parsed.data}
     for result in import_module(f"benchmarks.{parsed.name}").run(**options):
         result.print()

@@ -15,10 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.build import build_model
 from models.config import TrainConfig
+from models.cost import BACKWARD
 
-BACKWARD = 3
-"""A step takes so many times the arithmetic, and the traffic of a layer's numbers, of its forward
-pass (each layer's gradient by its input and by its weights takes as much again)."""
 OPTIMIZER_BYTES = 28
 """Traffic of Adam for each parameter: reads weight, gradient and two moments, writes three back."""
 MATRIX_SIDES = {"cpu": 1024, "cuda": 8192}

@@ -8,6 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.build import build_model
 from models.config import TrainConfig
 
+BACKWARD = 3
+"""A step takes so many times the arithmetic, and the traffic of a layer's numbers, of its forward
+pass (each layer's gradient by its input and by its weights takes as much again)."""
 _NUMBERS_PER_PARAMETER = {"adam": 4, "adamw": 4, "sgd": 3}
 """Weight, gradient and what the optimiser remembers of it."""
 

@@ -23,3 +23,14 @@ def fer_data() -> Path:
     if not (folder / "fer2013plus.tar.gz").is_file():
         pytest.skip(f"no fer2013plus.tar.gz in {folder}; set FER_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    """Results are equal to the last digit on one CPU thread only."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -14,16 +14,10 @@ from models.fit import fit
 from models.predict import predict_probabilities
 from tests.picture_factory import make_dataset
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TIMINGS = ("seconds", "images_per_second")
 PLAIN = TrainConfig(family="plain", channels=4, batch_size=16, epochs=3, learning_rate=0.01)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

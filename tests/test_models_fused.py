@@ -15,6 +15,8 @@ from models.fit import fit, fit_together
 from models.fused import NotFusableError, fuse, join, side_by_side, split
 from tests.picture_factory import make_dataset
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SEEDS = (0, 1, 2)
 RESNET = {"family": "resnet", "blocks": 2, "channels": 4, "pool_size": 4, "fc_width": 8}
 NETWORKS = {
@@ -26,14 +28,6 @@ NETWORKS = {
 # Sums run in another order, and each step makes a difference larger: a loss agrees to so many
 # parts of itself after a few steps of a small rate.
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

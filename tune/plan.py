@@ -9,15 +9,13 @@ import torch
 
 from data_prep.manifest import DatasetManifest
 from models.config import TrainConfig
-from models.cost import TrainingCost, training_cost
+from models.cost import BACKWARD, TrainingCost, training_cost
 from tune.keeping import BEST_TRIALS
 from tune.schedulers import Scheduler
 from tune.searchers.registry import make_searcher
 from tune.spec import SweepSpec
 from tune.sweep import Sweep
 
-BACKWARD = 3.0
-"""Arithmetic of a training step over that of a forward pass: the backward pass takes two."""
 SUSTAINED = 0.5
 """Share of the matrix-product rate that a training sustains; measured 0.45 to 0.6 on CPUs."""
 
