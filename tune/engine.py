@@ -2,24 +2,26 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.tune
+from ray.actor import ActorHandle
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tune.bundle import Bundle, Fusing
+from tune.memory import Gates
 from tune.nodes import Nodes, name
 from tune.schema import ERRORS_DIR, RAY_DIR
 from tune.slots import Slots
 from tune.sweep import Sweep
 from tune.watchdog import Watchdog
-from tune.worker import GATE_PREFIX, MakeTraining, Worker
+from tune.worker import MakeTraining, Worker
 
 
 def drive(
@@ -39,8 +41,9 @@ def drive(
         make_training: Builds a trial's training in a worker.
         on_step: Called many times a second, between events.
     """
-    bridge = _Bridge(sweep=sweep, slots=slots, run=run, on_step=on_step)
-    trainable = ray.tune.with_parameters(Worker, make_training=make_training)
+    gates = _open_gates() if slots.gpus else None
+    bridge = _Bridge(sweep=sweep, slots=slots, run=run, on_step=on_step, gates=gates)
+    trainable = ray.tune.with_parameters(Worker, make_training=make_training, gates=gates)
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(trainable, {"cpu": slots.cpus, "gpu": slots.gpus}),
         tune_config=ray.tune.TuneConfig(
@@ -70,6 +73,8 @@ class _Bridge:
     slots: Slots
     run: Path
     on_step: Callable[[], None]
+    gates: ActorHandle | None
+    """Holds the `Gates` of a sweep on GPUs."""
     live: dict[str, RayTrial | None] = field(default_factory=dict)
     """What Ray holds at present, by the key of the bundle; None until it has started one."""
     bundles: dict[str, Bundle] = field(default_factory=dict)
@@ -174,9 +179,9 @@ class _Decisions(FIFOScheduler):
         bridge, key = self._bridge, _key(trial)
         if "out_of_memory" in result:
             bridge.sweep.out_of_memory(key, result["out_of_memory"])
-            return str(TrialScheduler.STOP)
+            return _stop(trial)
         if "fusing" in result:
-            return self._decide(key, result["fusing"])
+            return self._decide(trial, result["fusing"])
         report, worker = result["report"]
         bridge.watchdog.hear(key, report[0][2]["seconds"])
         over = [
@@ -185,19 +190,19 @@ class _Decisions(FIFOScheduler):
             if bridge.sweep.report(trial_id, epoch, values, worker)
         ]
         if len(over) == len(report):
-            return str(TrialScheduler.STOP)
+            return _stop(trial)
         for trial_id in over:
             # Before Ray asks for the next epoch: a worker takes calls in their order.
             trial.temporary_state.ray_actor.end_trial.remote(trial_id)
         return str(TrialScheduler.CONTINUE)
 
-    def _decide(self, key: str, fusing: Fusing) -> str:
+    def _decide(self, trial: RayTrial, fusing: Fusing) -> str:
         """Let a worker that has measured go on with all its trials, or give them back."""
-        bridge = self._bridge
+        bridge, key = self._bridge, _key(trial)
         bridge.bundles[key] = replace(bridge.bundles[key], probe=False)
         bridge.sweep.decide_fusing(fusing)
         goes_on = fusing.fused and bridge.sweep.stopping is None
-        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+        return str(TrialScheduler.CONTINUE) if goes_on else _stop(trial)
 
 
 class _Events(ray.tune.Callback):
@@ -227,7 +232,8 @@ class _Events(ray.tune.Callback):
         node = None if raised else bridge.nodes.lost_under(bridge.actors.get(key))
         bridge.look_at_nodes()
         bundle = bridge.end(key)
-        _give_back_memory(key)
+        if bridge.gates is not None:
+            bridge.gates.leave.remote(key)  # Its worker may have died before it could.
         gist = lines[-1] if raised else lines[0]
         error = f"{gist} (all of it in {ERRORS_DIR}/{key}.txt)"
         if bundle.probe and node is None:
@@ -252,12 +258,16 @@ class _Events(ray.tune.Callback):
         return [line.strip() for line in attempt if line.strip()]
 
 
-def _give_back_memory(key: str) -> None:
-    """Free what a bundle holds of any card: its worker may have died before it could."""
-    for gate in ray.util.list_named_actors():
-        if gate.startswith(GATE_PREFIX):
-            with suppress(ValueError):  # It went with its node just now.
-                ray.get_actor(gate).leave.remote(key)
+def _stop(trial: RayTrial) -> str:
+    """Let the worker close its bundle now; Ray would have it do so when it gets another one."""
+    trial.temporary_state.ray_actor.cleanup.remote()
+    return str(TrialScheduler.STOP)
+
+
+def _open_gates() -> ActorHandle:
+    """Start the gates to all cards on the driver's node, which outlives every other's."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Gates).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 def _key(trial: RayTrial) -> str:

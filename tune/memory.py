@@ -70,3 +70,20 @@ class Gate:
             self._queue = [one for one in self._queue if one.trial_id != trial_id]
             self._inside = [one for one in self._inside if one.trial_id != trial_id]
             self._changed.notify_all()
+
+
+class Gates:
+    """A gate for each card of the cluster."""
+
+    def __init__(self) -> None:
+        self._gates: dict[str, Gate] = {}
+
+    async def enter(self, trial_id: str, request: MemoryRequest, *, alone: bool) -> None:
+        """Return when the trial may use the card that it asks for."""
+        gate = self._gates.setdefault(request.card, Gate(request.card_bytes))
+        await gate.enter(trial_id, request.kind, ALONE if alone else request.estimate)
+
+    async def leave(self, trial_id: str, kind: str = "", peak: int = 0) -> None:
+        """Give back what the trial holds of any card; see `Gate.leave`."""
+        for gate in self._gates.values():
+            await gate.leave(trial_id, kind, peak)

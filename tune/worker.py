@@ -7,13 +7,10 @@ from typing import Any, Protocol
 
 import ray
 import ray.tune
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.actor import ActorHandle
 
 from tune.bundle import Bundle, Fusing
-from tune.memory import ALONE, Gate, MemoryRequest, OutOfMemoryError
-
-GATE_PREFIX = "memory of "
-"""Names of the actors that hold a `Gate`, one for each card."""
+from tune.memory import MemoryRequest, OutOfMemoryError
 
 
 class Training(Protocol):
@@ -67,29 +64,32 @@ class Worker(ray.tune.Trainable):
     _training: Training | None = None
     _leave: Callable[[], None] | None = None
 
-    def setup(self, config: dict[str, Any], make_training: MakeTraining) -> None:
-        """Begin the first bundle of this process."""
+    def setup(
+        self, config: dict[str, Any], make_training: MakeTraining, gates: ActorHandle | None
+    ) -> None:
+        """Take the first bundle of this process; with ``gates`` ask for a card's memory."""
         self._make_training = make_training
-        self._begin(config)
+        self._gates = gates
+        self._bundle = Bundle.from_json(config["bundle"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """End the bundle before, which was stopped from outside, and begin another."""
+        """Take another bundle."""
         self.cleanup()
-        self._begin(new_config)
+        self._bundle = Bundle.from_json(new_config["bundle"])
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch; or, once, measure how to train."""
-        if self._bundle.probe and self._training is None:
-            fusing = self._make_training.probe(self._bundle)
-            if fusing.fused:
-                bound = replace(
-                    self._bundle, folder=fusing.folder, channels_last=fusing.channels_last
-                )
-                self._training = self._make_training(bound)
-            return {"epoch": 0, "fusing": fusing}
+        """Train one epoch; or, once, measure how to train.
+
+        The training is opened here and not in `setup`: Ray may give a bundle to a warm worker
+        while a new one still starts for it, and the new one must then have done nothing.
+        """
+        if self._training is None:
+            self._enter()
+            if self._bundle.probe:
+                return {"epoch": 0, "fusing": self._probe()}
+            self._training = self._make_training(self._bundle)
         training = self._training
-        assert training is not None, "Ray asked for a step between two bundles"
         try:
             told = training.advance()
         except OutOfMemoryError as error:
@@ -111,36 +111,34 @@ class Worker(ray.tune.Trainable):
 
     def cleanup(self) -> None:
         """Close the bundle; also called when the process ends."""
-        if self._training is not None:
-            self._training.close()
-            self._training = None
-        if self._leave is not None:
-            self._leave()
-            self._leave = None
+        try:
+            if self._training is not None:
+                self._training.close()
+                self._training = None
+        finally:
+            if self._leave is not None:
+                self._leave()
+                self._leave = None
 
-    def _begin(self, config: Mapping[str, Any]) -> None:
-        self._bundle = bundle = Bundle.from_json(config["bundle"])
-        request = self._make_training.memory_request(bundle)
-        if request is not None:
-            self._leave = self._enter(request)
-        if not bundle.probe:
-            self._training = self._make_training(bundle)
-
-    def _enter(self, request: MemoryRequest) -> Callable[[], None]:
-        """Wait until the card has room; return what gives the room back."""
-        # Beside its card, so that no other node takes it along when it dies.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        gate = (
-            ray.remote(Gate)
-            .options(
-                name=GATE_PREFIX + request.card,
-                get_if_exists=True,
-                num_cpus=0,
-                scheduling_strategy=here,
+    def _probe(self) -> Fusing:
+        """Measure whether to train as one, and train so from now on if it pays."""
+        fusing = self._make_training.probe(self._bundle)
+        self._bundle = replace(self._bundle, probe=False)
+        if fusing.fused:
+            self._bundle = replace(
+                self._bundle, folder=fusing.folder, channels_last=fusing.channels_last
             )
-            .remote(request.card_bytes)
+        return fusing
+
+    def _enter(self) -> None:
+        """Wait until the card has room for the bundle, unless it has let it in already."""
+        gates, key = self._gates, self._bundle.key
+        if gates is None or self._leave is not None:
+            return
+        request = self._make_training.memory_request(self._bundle)
+        if request is None:
+            return
+        ray.get(gates.enter.remote(key, request, alone=self._bundle.alone))
+        self._leave = lambda: ray.get(
+            gates.leave.remote(key, request.kind, self._make_training.peak_bytes())
         )
-        key, kind = self._bundle.key, request.kind
-        estimate = ALONE if self._bundle.alone else request.estimate
-        ray.get(gate.enter.remote(key, kind, estimate))
-        return lambda: ray.get(gate.leave.remote(key, kind, self._make_training.peak_bytes()))
