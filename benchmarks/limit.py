@@ -1,25 +1,35 @@
 """What the hardware would allow: the arithmetic and the memory traffic of a step, layer by layer.
 
 Counted, not measured; set against the measured rates of matrix products and of copies.
+`python -m benchmarks.limit SPEC --rates FLOP BYTES` sets a sweep against those of hardware that is
+not at hand.
 """
 
+import argparse
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.build import build_model
-from models.config import TrainConfig
+from models.config import Precision, TrainConfig
 from models.cost import BACKWARD
+from tune.options import add_spec, spec_of
+from tune.plan import matrix_rate, plan_sweep, training_pictures
+from tune.spec import SpecError
+from tune.store import read_manifest
 
 OPTIMIZER_BYTES = 28
 """Traffic of Adam for each parameter: reads weight, gradient and two moments, writes three back."""
-MATRIX_SIDES = {"cpu": 1024, "cuda": 8192}
+MATRIX_SIDE = 8192
 COPY_BYTES = 2**30
 SECONDS = 3.0
 
@@ -70,68 +80,157 @@ def count(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) ->
     ]
 
 
-def limit(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) -> dict[str, Any]:
-    """Return the pictures a second that the hardware would allow, and the count behind it.
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """What the hardware does in a second."""
 
-    On a CPU what the matrix products of all cores allow. On a GPU the larger of the time that the
-    arithmetic takes at the rate of matrix products, and the traffic at that of copies.
-    """
-    layers = count(config, classes=classes, image_shape=image_shape)
-    batch, size = config.batch_size, 2 if config.precision == "bf16" else 4
-    flop = sum(layer.flop for layer in layers) * batch
-    traffic = sum(layer.bytes(batch=batch, size=size) for layer in layers)
-    gpu = torch.cuda.is_available()
-    flop_rate = _multiply("cuda", size) if gpu else _all_cores()
-    seconds = flop / flop_rate
-    found: dict[str, Any] = {f"matrix products, {8 * size} bits": f"{flop_rate / 1e9:.0f} GFLOP/s"}
-    if gpu:
-        copy_rate = _copy_rate()
-        seconds = max(seconds, traffic / copy_rate)
-        found["copies"] = f"{copy_rate / 1e9:.0f} GB/s"
-    return found | {
-        "pictures a second": batch / seconds,
-        "of a picture": f"{flop / batch / 1e6:.0f} MFLOP, {traffic / batch / 1e6:.1f} MB",
-        "by layer": {
-            layer.name: f"{layer.flop / 1e6:.1f} MFLOP, "
-            f"{layer.bytes(batch=batch, size=size) / batch / 1e6:.2f} MB"
-            for layer in layers
-        },
-    }
+    flop: float
+    bytes: float | None = None
+    """None for a CPU, whose caches a count of traffic knows nothing of."""
+
+    @classmethod
+    def measure(cls, precision: Precision) -> Self:
+        """Measure the matrix products of all cores, or of a GPU with its copies."""
+        if torch.cuda.is_available():
+            return cls(flop=_gpu_matrix_rate(precision), bytes=_gpu_copy_rate())
+        cores = os.cpu_count() or 1
+        with multiprocessing.get_context("spawn").Pool(cores) as pool:
+            return cls(flop=sum(pool.map(matrix_rate, [SECONDS] * cores)))
 
 
-def _all_cores() -> float:
-    cores = os.cpu_count() or 1
-    with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        return sum(pool.starmap(_multiply, [("cpu", 4)] * cores))
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What hardware of these rates would allow one configuration."""
+
+    layers: list[Layer]
+    batch: int
+    size: int
+    """Bytes of a number."""
+    rates: Rates
+
+    @classmethod
+    def of(
+        cls, config: TrainConfig, rates: Rates, *, classes: int, image_shape: tuple[int, int]
+    ) -> Self:
+        """Count the layers of ``config``."""
+        return cls(
+            layers=count(config, classes=classes, image_shape=image_shape),
+            batch=config.batch_size,
+            size=2 if config.precision == "bf16" else 4,
+            rates=rates,
+        )
+
+    @property
+    def flop(self) -> int:
+        """Operations for a picture."""
+        return sum(layer.flop for layer in self.layers)
+
+    @property
+    def traffic(self) -> float:
+        """Bytes read and written for a picture."""
+        return sum(self._bytes(layer) for layer in self.layers)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What a picture would take of the arithmetic, and of the memory, if it had it alone."""
+        taken = {"arithmetic": self.flop / self.rates.flop}
+        return (
+            taken
+            if self.rates.bytes is None
+            else taken | {"memory": self.traffic / self.rates.bytes}
+        )
+
+    @property
+    def pictures_per_second(self) -> float:
+        """As many as the slower of both allows."""
+        return 1 / max(self.seconds.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the limit and the count behind it, for people."""
+        found = {f"matrix products, {8 * self.size} bits": f"{self.rates.flop / 1e9:.0f} GFLOP/s"}
+        if self.rates.bytes is not None:
+            found["copies"] = f"{self.rates.bytes / 1e9:.0f} GB/s"
+        return found | {
+            "pictures a second": self.pictures_per_second,
+            "of a picture": f"{self.flop / 1e6:.0f} MFLOP, {self.traffic / 1e6:.1f} MB",
+            "by layer": {
+                layer.name: f"{layer.flop / 1e6:.1f} MFLOP, {self._bytes(layer) / 1e6:.2f} MB"
+                for layer in self.layers
+            },
+        }
+
+    def _bytes(self, layer: Layer) -> float:
+        return layer.bytes(batch=self.batch, size=self.size) / self.batch
 
 
-def _multiply(device: str, size: int) -> float:
-    """Return the operations a second of one thread, or of a GPU, in matrix products."""
-    torch.set_num_threads(1)
-    kind = torch.float32 if size == 4 else torch.bfloat16
-    side = MATRIX_SIDES[device]
-    one, other = torch.rand(2, side, side, device=device, dtype=kind)
-    return 2 * side**3 * _times_a_second(lambda: torch.mm(one, other), device)
+def _gpu_matrix_rate(precision: Precision) -> float:
+    """Return the operations a second of a GPU in matrix products."""
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    one, other = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE, device="cuda", dtype=kind)
+    return 2 * MATRIX_SIDE**3 * _times_a_second(lambda: torch.mm(one, other))
 
 
-def _copy_rate() -> float:
+def _gpu_copy_rate() -> float:
     """Return the bytes a second that a GPU reads and writes when it copies."""
     source = torch.empty(COPY_BYTES, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
-    return 2 * COPY_BYTES * _times_a_second(lambda: target.copy_(source), "cuda")
+    return 2 * COPY_BYTES * _times_a_second(lambda: target.copy_(source))
 
 
-def _times_a_second(work: Any, device: str) -> float:
-    def wait() -> None:
-        if device == "cuda":
-            torch.cuda.synchronize()
-
+def _times_a_second(work: Callable[[], Tensor]) -> float:
     work()
-    wait()
+    torch.cuda.synchronize()
     begun, times = time.perf_counter(), 0
     while time.perf_counter() - begun < SECONDS:
         for _ in range(10):
             work()
-        wait()
+        torch.cuda.synchronize()
         times += 10
     return times / (time.perf_counter() - begun)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print what each configuration of a sweep takes, and how long all their epochs would."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.limit", description=main.__doc__)
+    add_spec(parser)
+    parser.add_argument(
+        "--rates",
+        type=float,
+        nargs=2,
+        metavar=("FLOP", "BYTES"),
+        help="what other hardware does in a second, instead of what this does",
+    )
+    parsed = parser.parse_args(arguments)
+    try:
+        spec = spec_of(parsed)
+        manifest = read_manifest(spec.data)
+    except (SpecError, FileNotFoundError) as error:
+        parser.error(str(error))
+    pictures = training_pictures(spec, manifest)
+    configs = [one.config for one in plan_sweep(spec, manifest, cores=1).configurations]
+    rates = Rates(flop=parsed.rates[0], bytes=parsed.rates[1]) if parsed.rates else None
+    rates = rates or Rates.measure(configs[0].precision)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("configuration", "MFLOP", "MB", "pictures/s", "bound by", "seconds"):
+        table.add_column(heading, justify="left" if heading == "configuration" else "right")
+    whole = 0.0
+    for config in configs:
+        top = Limit.of(
+            config, rates, classes=len(manifest.classes), image_shape=manifest.image_shape
+        )
+        seconds = config.epochs * pictures / top.pictures_per_second
+        whole += seconds
+        table.add_row(
+            config.name,
+            f"{top.flop / 1e6:.0f}",
+            f"{top.traffic / 1e6:.1f}",
+            f"{top.pictures_per_second:,.0f}",
+            max(top.seconds, key=lambda part: top.seconds[part]),
+            f"{seconds:.1f}",
+        )
+    Console().print(table)
+    print(f"training of all, {pictures:,} pictures an epoch: {whole:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ The ratios compare the largest size with the smaller ones: near 1 where a trial,
 costs the same at any size.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,6 @@ from data_prep.synthetic import prepare_synthetic
 from tune.bundle import Bundle
 from tune.engine import drive
 from tune.ray_session import ray_session
-from tune.schema import MEASURED, TIMINGS
 from tune.slots import find_slots
 from tune.spec import parse_spec
 from tune.sweep import Sweep
@@ -31,34 +31,43 @@ EPOCHS = 4
 STORE_BYTES = 200_000_000
 
 
-@dataclass(kw_only=True)
-class Waits:
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """So many processes that know of each other by files in a folder."""
+
+    folder: Path
+    count: int
+
+    def meet(self) -> None:
+        """Return when all are there."""
+        (self.folder / str(os.getpid())).touch()
+        while len(list(self.folder.iterdir())) < self.count:
+            time.sleep(0.05)
+
+
+class Waits(overhead.TrivialTraining):
     """A training that leaves the CPU alone, as one on a GPU does."""
 
-    trial_id: str
-    parameters: int = 0
-    device: str = "none"
-    epoch: int = 0
+    def __init__(self, bundle: Bundle, workers: Workers) -> None:
+        super().__init__(bundle)
+        self._workers = workers
 
     def advance(self) -> list[tuple[str, int, Mapping[str, float]]]:
-        """Wait for the time of an epoch."""
+        """Wait for the time of an epoch, but before the first for the other workers."""
+        self._workers.meet()
         time.sleep(EPOCH_SECONDS)
-        self.epoch += 1
-        return [(self.trial_id, self.epoch, dict.fromkeys((*MEASURED, *TIMINGS), 0.5))]
-
-    def end(self, _trial_id: str) -> None:
-        """Go on: there is only one trial."""
-
-    def close(self) -> None:
-        """Leave nothing."""
+        return super().advance()
 
 
+@dataclass(frozen=True, kw_only=True)
 class Waiting(overhead.TrivialTrainings):
     """Opens trainings that wait."""
 
-    def __call__(self, bundle: Bundle) -> Waits:  # type: ignore[override]
+    workers: Workers
+
+    def __call__(self, bundle: Bundle) -> Waits:
         """Open one."""
-        return Waits(trial_id=bundle.key)
+        return Waits(bundle, self.workers)
 
 
 def at_once(count: int) -> dict[str, Any]:
@@ -77,6 +86,8 @@ def at_once(count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, ray_session(object_store_bytes=STORE_BYTES):
         sweep = Sweep(spec, fingerprint="none")
         sweep.begin()
+        workers = Workers(folder=Path(folder) / "workers", count=count)
+        workers.folder.mkdir()
 
         def watch() -> None:
             finished = sum(trial.ended for trial in sweep.trials.values())
@@ -86,10 +97,10 @@ def at_once(count: int) -> dict[str, Any]:
             sweep,
             run=Path(folder),
             slots=find_slots(spec),
-            make_training=Waiting(),
+            make_training=Waiting(workers=workers),
             on_step=watch,
         )
-    # From the end of the first trials, so that the start of the workers is left out.
+    # From the end of the first trials, before which the workers were started.
     trained = (len(ended) - count) * EPOCHS * EPOCH_SECONDS
     return {"share": trained / count / (ended[-1] - ended[count - 1])}
 

@@ -8,7 +8,7 @@ import ray
 
 from tune.spec import Resources, SweepSpec
 
-_MOST_PER_GPU = 8
+MOST_PER_GPU = 8
 """Most workers on one GPU; each holds a core and its own context on the card."""
 
 
@@ -67,4 +67,4 @@ def find_slots(spec: SweepSpec) -> Slots:
 
 
 def _per_gpu(cores: float) -> int:
-    return max(1, min(_MOST_PER_GPU, int(cores)))
+    return max(1, min(MOST_PER_GPU, int(cores)))
