@@ -20,8 +20,7 @@ def progress(run: RunData) -> pd.DataFrame:
     the last epoch only the trials' last epochs count). Empty where the ledger has no measurement.
     """
     events = _events(run)
-    started = events[events["event"] == "trial_started"]
-    devices = started.groupby("trial")["devices"].last()
+    devices = events.groupby("trial")["devices"].last()
     rows = events[events["event"] == "measurement"].reset_index(drop=True)
     share = rows["trial"].map(devices).astype(float).fillna(1.0)
     spent = rows["seconds"].fillna(0.0) * share

@@ -22,7 +22,6 @@ def captured(model: nn.Module, sample: Tensor, precision: Precision) -> Callable
     """
     if sample.device.type != "cuda":
         return model
-    plain = model.forward
     buffers = [buffer.clone() for buffer in model.buffers()]
     try:
         with (
@@ -30,12 +29,17 @@ def captured(model: nn.Module, sample: Tensor, precision: Precision) -> Callable
             torch.autocast("cuda", torch.bfloat16, precision == "bf16", cache_enabled=False),
         ):
             torch.cuda.make_graphed_callables(model, (sample,), allow_unused_input=True)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         # A network that looks at values on its way cannot be captured, but trained all the same.
         warnings.warn(f"no CUDA graph of {type(model).__name__}: {error}", stacklevel=2)
-        return plain
+        return model
     finally:
         # Batch norm has counted the steps of the capture, which train nothing.
         for buffer, before in zip(model.buffers(), buffers, strict=True):
             buffer.copy_(before)
-    return lambda pictures: model(pictures) if pictures.shape == sample.shape else plain(pictures)
+    # Not left in the network: it would hold itself, and its memory on the card, beyond its end.
+    replay = model.__dict__.pop("forward")
+    shape = sample.shape
+    return lambda pictures: replay(pictures) if pictures.shape == shape else model(pictures)

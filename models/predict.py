@@ -13,8 +13,8 @@ from models.metrics import classification_metrics, confusion_matrix
 
 CPU_BATCH_SIZE = 64
 """Pictures at a time on a CPU: as many as a core's cache still holds."""
-GPU_BATCH_SIZE = 1024
-"""Pictures at a time on a GPU: enough to keep it busy."""
+GPU_BATCHES = 4
+"""Training batches at a time on a GPU: with no backward pass they take no more memory than one."""
 
 
 def predict_logits(
@@ -35,7 +35,8 @@ def predict_logits(
     """
     training = model.training
     members = len(rows) if rows.ndim == 2 else 1
-    batch_size = (CPU_BATCH_SIZE if data.device.type == "cpu" else GPU_BATCH_SIZE) // members
+    on_cpu = data.device.type == "cpu"
+    batch_size = CPU_BATCH_SIZE // members if on_cpu else GPU_BATCHES * config.batch_size
     model.eval()
     with torch.inference_mode(), autocast(data.device, config.precision):
         parts = []

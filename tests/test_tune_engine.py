@@ -187,8 +187,58 @@ def test_trials_share_a_card_as_far_as_its_memory_goes(tmp_path):
         most = max(most, sum(need[one] for one in inside))
     assert sweep.finished
     assert most <= 10
+    shares = {t.config["kernel_size"]: t.devices for t in sweep.trials.values()}
+    assert shares == {3: 0.5, 5: 0.9}  # By its slot, and by its memory.
     # Ray gives a trial to a warm worker while a new one starts for it: only one may open it.
     assert sorted(lines) == sorted(f"{word} {one}" for one in need for word in ("begin", "end"))
+
+
+@dataclass(kw_only=True)
+class FailsOnce(NotesWhen):
+    """Breaks before its first epoch ends, the first time."""
+
+    def advance(self):
+        mark = self.run / f"{self.trial_id}.failed"
+        if not mark.exists():
+            mark.touch()
+            raise RuntimeError("broke")
+        return super().advance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LittleTaken(OneCard):
+    """Measures less than was estimated."""
+
+    def peak_bytes(self):
+        return 1
+
+
+def test_what_an_attempt_took_that_broke_does_not_count_as_measured(tmp_path):
+    run_sweep(
+        tmp_path, kind=FailsOnce, factory=LittleTaken, slots=HALF_A_CARD,
+        scheduler={"name": "none"}, space={"blocks": [1, 2], "kernel_size": [5]},
+        fixed={**small_spec().fixed, "epochs": 2},
+    )  # fmt: skip
+    lines = (tmp_path / "when.txt").read_text().splitlines()
+    begun = [line.split()[1] for line in lines if line.startswith("begin")]
+    ended = [line.split()[1] for line in lines if line.startswith("end")]
+    assert len(begun) == 4  # Two trials, twice each.
+    # Each takes nearly the whole card, so they come and go one after another.
+    assert [line.split()[0] for line in lines] == ["begin", "end"] * 4
+    assert begun == ended
+
+
+def test_a_sweep_that_waits_for_nodes_can_be_stopped(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        sweep = Sweep(small_spec(), fingerprint="f", commit=ledger.append)
+        sweep.begin()
+        drive(
+            sweep, run=tmp_path, slots=Slots(cpus=1, gpus=0, count=0),
+            make_training=Factory(kind=TrivialTraining, run=tmp_path),
+            on_step=lambda: sweep.stop("enough"),
+        )  # fmt: skip
+    assert sweep.stopping == "enough"
+    assert not sweep.trials
 
 
 @dataclass(kw_only=True)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
+from tune.run_directory import read_spec
 from tune.schema import (
     LEDGER_FILE,
     MEASUREMENTS_FILE,
@@ -267,6 +268,17 @@ def test_a_finished_run_is_extended_and_trains_no_epoch_twice(sweeps, untouched)
     assert {event["epoch"] for event in measured} == {5, 6}
     trials = pq.read_table(run / TRIALS_FILE).to_pandas()
     assert set(trials.loc[trials["status"] == "COMPLETED", "epochs_trained"]) == {6}
+
+
+def test_an_extension_that_was_killed_counts_for_the_next(sweeps, untouched):
+    run = sweeps.run_dir("extended-twice")
+    shutil.copytree(untouched("grid"), run)
+    process = sweeps.start("extend", run, "--set", "fixed.epochs=6")
+    wait_for_line(run, process, len(read_events(untouched("grid"))) + 1)
+    kill_everything(process)
+    sweeps.finish("extend", run, "--set", "retries=5")
+    spec = read_spec(run)
+    assert (spec.fixed["epochs"], spec.retries) == (6, 5)
 
 
 def test_opening_the_test_split_is_noted_and_changes_nothing_else(sweeps, untouched):

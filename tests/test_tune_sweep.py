@@ -164,6 +164,25 @@ def test_a_failed_trial_keeps_its_error_and_the_sweep_goes_on():
     assert len(sweep.trials) == 4
 
 
+@pytest.mark.parametrize("trouble", ["attempt_failed", "out_of_memory"])
+def test_a_result_stands_though_its_files_cannot_be_made_again(trouble):
+    sweep, ledger = new_sweep(small_spec())
+    play(sweep)
+    stopped = next(t for t in sweep.trials.values() if t.status is Status.EARLY_STOPPED)
+    reason = stopped.reason
+    sweep.train_again(stopped.id)
+    tries = 0
+    while (trial := sweep.next_trial()) is not None:
+        assert trial.id == stopped.id
+        getattr(sweep, trouble)(trial.id, "no")
+        tries += 1
+    assert tries > 1
+    assert sweep.finished
+    assert (stopped.status, stopped.reason) == (Status.EARLY_STOPPED, reason)
+    again, _ = new_sweep(small_spec(), ledger)
+    assert again.finished
+
+
 def test_an_epoch_trained_again_after_a_retry_is_noted_once():
     sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}))
     trial = sweep.next_trial()

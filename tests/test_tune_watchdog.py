@@ -1,4 +1,4 @@
-from tune.watchdog import LEAST_SECONDS, PATIENCE, Watchdog
+from tune.watchdog import LEAST_SECONDS, PATIENCE, STALL_SECONDS, Watchdog
 
 
 class Clock:
@@ -7,16 +7,21 @@ class Clock:
     def __call__(self):
         return self.now
 
+    def look(self, watchdog, until):
+        """Go on to a time and look on the way as a driver does; return who is stuck then."""
+        while self.now < until:
+            self.now = min(until, self.now + STALL_SECONDS / 2)
+            stuck = watchdog.stuck()
+        return stuck
+
 
 def test_a_trial_is_stuck_after_many_times_its_own_epoch():
     clock = Clock()
     watchdog = Watchdog(clock)
     watchdog.hear("slow", 100.0)
     watchdog.hear("quick", 10.0)
-    clock.now = PATIENCE * 10 + 1
-    assert watchdog.stuck() == ["quick"]
-    clock.now = PATIENCE * 100 + 1
-    assert watchdog.stuck() == ["slow", "quick"]
+    assert clock.look(watchdog, PATIENCE * 10 + 1) == ["quick"]
+    assert clock.look(watchdog, PATIENCE * 100 + 1) == ["slow", "quick"]
     watchdog.hear("slow", 100.0)
     watchdog.end("quick")
     assert watchdog.stuck() == []
@@ -26,5 +31,16 @@ def test_very_short_epochs_do_not_make_it_impatient():
     clock = Clock()
     watchdog = Watchdog(clock)
     watchdog.hear("a", 0.001)
-    clock.now = LEAST_SECONDS - 1
+    assert clock.look(watchdog, LEAST_SECONDS - 1) == []
+    assert clock.look(watchdog, LEAST_SECONDS + 1) == ["a"]
+
+
+def test_nobody_is_stuck_for_the_time_in_which_the_driver_did_not_listen():
+    clock = Clock()
+    watchdog = Watchdog(clock)
+    watchdog.hear("a", 1.0)
+    clock.look(watchdog, 100.0)
+    clock.now += 600.0
     assert watchdog.stuck() == []
+    assert clock.look(watchdog, 600.0 + LEAST_SECONDS - 1) == []
+    assert clock.look(watchdog, 600.0 + LEAST_SECONDS + 1) == ["a"]

@@ -100,6 +100,12 @@ class _Bridge:
         for trial_id in trials:
             self.sweep.start(trial_id, self.slots.devices / len(trials))
 
+    def look(self) -> None:
+        """Do what is to be done between events."""
+        self.look_at_nodes()
+        self.kill_stuck()
+        self.on_step()
+
     def look_at_nodes(self) -> None:
         """Let nodes that have joined have trials, and none those that are gone."""
         joined, lost = self.nodes.look()
@@ -137,7 +143,9 @@ class _Proposals(RaySearcher):
 
     def suggest(self, _trial_id: str) -> Any:
         sweep, live = self._bridge.sweep, self._bridge.live
-        if len(live) >= self._bridge.slots.count:
+        if not live:
+            self._bridge.look()  # Ray takes no step while it waits for a first trial.
+        if len(live) >= self._bridge.slots.count and sweep.stopping is None:
             return None
         bundle = sweep.next_bundle(self._bridge.slots.places)
         if bundle is None:
@@ -183,7 +191,11 @@ class _Decisions(FIFOScheduler):
         if "fusing" in result:
             return self._decide(trial, result["fusing"])
         report, worker = result["report"]
-        bridge.watchdog.hear(key, report[0][2]["seconds"])
+        # Others wait for the card's memory as they wait for its slots.
+        held = max(bridge.slots.devices, worker.pop("share"))
+        worker["devices"] = held / len(bridge.bundles[key].trials)
+        if result["trained"]:
+            bridge.watchdog.hear(key, report[0][2]["seconds"])
         over = [
             trial_id
             for trial_id, epoch, values in report
@@ -212,9 +224,7 @@ class _Events(ray.tune.Callback):
         self._bridge = bridge
 
     def on_step_end(self, **_: Any) -> None:
-        self._bridge.look_at_nodes()
-        self._bridge.kill_stuck()
-        self._bridge.on_step()
+        self._bridge.look()
 
     def on_trial_start(self, *, trial: RayTrial, **_: Any) -> None:
         self._bridge.start(_key(trial), trial)

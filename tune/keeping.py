@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from tune.schema import CHECKPOINTS_DIR, FINISHED
+from tune.schema import CHECKPOINTS_DIR, FINISHED, Trial
 from tune.sweep import Sweep
 
 BEST_TRIALS = 10
@@ -32,10 +32,13 @@ class Keeper:
         kept = self._sweep.worth_keeping(BEST_TRIALS)
         for folder in self._folder.iterdir():
             trials = self._sweep.trials_in(folder.name)
-            if not trials or any(trial.status not in FINISHED for trial in trials):
+            if not trials or any(self._may_go_on(trial) for trial in trials):
                 continue
             if kept.isdisjoint(trial.id for trial in trials):
                 shutil.rmtree(folder, ignore_errors=True)
             elif trials[0].config["lr_schedule"] != "constant":
                 # Only at a constant rate can a trial that was trained whole go on.
                 (folder / "last.pt").unlink(missing_ok=True)
+
+    def _may_go_on(self, trial: Trial) -> bool:
+        return trial.status not in FINISHED or trial.id in self._sweep.lost

@@ -44,8 +44,14 @@ class Gate:
         self._measured: dict[str, int] = {}
         self._changed = asyncio.Condition()
 
-    async def enter(self, trial_id: str, kind: str, estimate: int) -> None:
-        """Return when the trial may use the card; ``estimate`` in bytes, or `ALONE`."""
+    async def enter(self, trial_id: str, kind: str, estimate: int) -> float:
+        """Return what share of the card it has, when the trial may use it.
+
+        Args:
+            trial_id: The trial.
+            kind: As `MemoryRequest.kind`.
+            estimate: In bytes, or `ALONE`.
+        """
         await self.leave(trial_id)  # Whatever an attempt that died held or waited for.
         need = self._measured.get(kind, estimate)
         need = self._capacity if estimate == ALONE else min(need, self._capacity)
@@ -57,6 +63,7 @@ class Gate:
                 self._queue.remove(ticket)
                 self._inside.append(ticket)
                 self._changed.notify_all()
+        return need / self._capacity
 
     def _next_or_gone(self, ticket: _Ticket) -> bool:
         fits = sum(one.need for one in self._inside) + ticket.need <= self._capacity
@@ -78,10 +85,10 @@ class Gates:
     def __init__(self) -> None:
         self._gates: dict[str, Gate] = {}
 
-    async def enter(self, trial_id: str, request: MemoryRequest, *, alone: bool) -> None:
-        """Return when the trial may use the card that it asks for."""
+    async def enter(self, trial_id: str, request: MemoryRequest, *, alone: bool) -> float:
+        """Return what share of the card it has, when the trial may use the one that it asks for."""
         gate = self._gates.setdefault(request.card, Gate(request.card_bytes))
-        await gate.enter(trial_id, request.kind, ALONE if alone else request.estimate)
+        return await gate.enter(trial_id, request.kind, ALONE if alone else request.estimate)
 
     async def leave(self, trial_id: str, kind: str = "", peak: int = 0) -> None:
         """Give back what the trial holds of any card; see `Gate.leave`."""

@@ -148,7 +148,8 @@ class Trial:
     host: str = ""
     device: str = ""
     devices: float = 1.0
-    """Share of a GPU, or CPU cores, that it held; times seconds gives device-seconds."""
+    """Share of a GPU, by slots or by memory, or CPU cores that it held; times seconds gives
+    device-seconds."""
     seconds: float = 0.0
     """Wall-clock seconds on a worker, all attempts together."""
     nodes_lost: int = 0

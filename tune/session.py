@@ -100,15 +100,17 @@ def extend(
         RunError: As `resume`; or a change would make it another sweep.
         SpecError: The extended spec breaks a rule.
     """
-    spec = read_spec(run)
-    larger = extended_spec(spec, samples=samples, overrides=overrides)
-    return sit(run, spec, find_dataset(run, data), larger=larger)
+    larger = functools.partial(extended_spec, samples=samples, overrides=tuple(overrides))
+    return sit(run, read_spec(run), find_dataset(run, data), larger=larger)
 
 
 def sit(
-    run: Path, spec: SweepSpec, dataset: ImageDataset, larger: SweepSpec | None = None
+    run: Path,
+    spec: SweepSpec,
+    dataset: ImageDataset,
+    larger: Callable[[SweepSpec], SweepSpec] | None = None,
 ) -> Sweep:
-    """Drive a run from where its ledger stands, under a ``larger`` spec if there is one."""
+    """Drive a run from where its ledger stands; ``larger`` makes its spec a larger one."""
     run = run.absolute()
     with hold(run), Ledger(run) as ledger:
         sweep = Sweep(
@@ -118,7 +120,7 @@ def sit(
             events=read_events(run),
         )
         if larger is not None:
-            _extend(run, sweep, larger)
+            _extend(run, sweep, larger(sweep.spec))
         for line in repair(run, sweep, dataset):
             print(f"{run}: {line}", file=sys.stderr)
         loggers = Loggers(run, sweep)
@@ -136,6 +138,7 @@ def sit(
 def _extend(run: Path, sweep: Sweep, larger: SweepSpec) -> None:
     before = {trial.id: trial.epochs for trial in sweep.trials.values() if trial.ended}
     sweep.extend(larger)
+    write_spec(run, larger)
     print(f"{run}: {what_counts(run, before, sweep)}", file=sys.stderr)
 
 

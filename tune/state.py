@@ -38,6 +38,8 @@ class SweepState:
         """Trials that did not fit into memory beside others."""
         self.fusings: list[Fusing] = []
         """Every decision whether trials are trained as one, in their order."""
+        self.lost: set[str] = set()
+        """Trials that have ended, and are trained again for their files."""
         self.lost_nodes: list[str] = []
         """Every node that died while it was part of the sweep, in their order."""
         self.openings: list[str] = []
@@ -54,7 +56,6 @@ class SweepState:
         self._whole = 0
         self._failures: Counter[str] = Counter()
         self._unfinished: set[str] = set()
-        self._lost: set[str] = set()
         self._reached: dict[str, float] = {}
         self._cuts: dict[str, Cut] = {}
         self.hear(events)
@@ -75,7 +76,7 @@ class SweepState:
     @property
     def finished(self) -> bool:
         """True if every trial that the sweep will ever have has ended."""
-        left = self._unfinished | self._lost
+        left = self._unfinished | self.lost
         if self._finalists is None or left or self._replicates_left():
             return False
         return set(self._finalists) == set(self._choose())
@@ -256,7 +257,7 @@ class SweepState:
     def _wait_again(self, trial: Trial) -> None:
         """Put a trial that has lost its worker back in front, to go on from its checkpoint."""
         trial.status = trial.status if trial.ended else Status.PENDING
-        if trial.id in self._unfinished | self._lost and trial.id not in self._waiting:
+        if trial.id in self._unfinished | self.lost and trial.id not in self._waiting:
             self._waiting.insert(0, trial.id)
 
     def _on_test_opened(self, event: Event) -> None:
@@ -264,8 +265,7 @@ class SweepState:
 
     def _on_out_of_memory(self, event: Event) -> None:
         self.alone.add(event["trial"])
-        self.trials[event["trial"]].status = Status.PENDING
-        self._waiting.append(event["trial"])
+        self._wait_again(self.trials[event["trial"]])
 
     def _on_fusing_decided(self, event: Event) -> None:
         """Bind the trials together, or let each wait for a worker of its own."""
@@ -280,11 +280,14 @@ class SweepState:
                 self._wait_again(self.trials[trial_id])
 
     def _on_files_lost(self, event: Event) -> None:
-        self._lost.add(event["trial"])
+        self.lost.add(event["trial"])
         self._waiting.append(event["trial"])
 
     def _on_files_made_again(self, event: Event) -> None:
-        self._lost.discard(event["trial"])
+        self.lost.discard(event["trial"])
+
+    def _on_files_given_up(self, event: Event) -> None:
+        self.lost.discard(event["trial"])
 
     def _on_trial_proposed(self, event: Event) -> None:
         trial = Trial(**{key: event[key] for key in _PROPOSED}, id=event["trial"])
@@ -317,7 +320,7 @@ class SweepState:
         self._queue_unfinished()
 
     def _queue_unfinished(self) -> None:
-        self._waiting = [one for one in self.trials if one in self._unfinished | self._lost]
+        self._waiting = [one for one in self.trials if one in self._unfinished | self.lost]
 
     def _give_epochs(self, trial: Trial, epochs: int) -> None:
         """Let a trial that was trained whole, or has not ended, go on to ``epochs``."""
@@ -334,7 +337,7 @@ class SweepState:
             Measurement(epoch=event["epoch"], values=values, time=event["time"])
         )
         trial.seconds += values["seconds"]
-        for key in ("host", "device", "parameters"):
+        for key in ("host", "device", "parameters", "devices"):
             setattr(trial, key, event.get(key, getattr(trial, key)))
         if trial.phase == "search":
             before = self._reached.get(trial.id, -math.inf)

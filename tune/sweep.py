@@ -130,7 +130,7 @@ class Sweep(SweepState):
             trial_id: The trial.
             epoch: Epochs trained so far, from 1.
             values: Every figure of ``MEASURED`` and ``TIMINGS``.
-            worker: ``host``, ``device`` and ``parameters`` (of the network).
+            worker: ``host``, ``device``, ``devices`` and ``parameters`` of the `Trial`.
         """
         trial = self.trials[trial_id]
         if trial.status not in FINISHED and epoch > len(trial.measurements):
@@ -148,9 +148,9 @@ class Sweep(SweepState):
                 }
             )
             self._settle(trial)
-        if trial_id in self._lost and epoch >= len(trial.measurements):
+        if trial_id in self.lost and epoch >= len(trial.measurements):
             self._commit({"event": "files_made_again", "trial": trial_id})
-        over = trial.ended and trial_id not in self._lost
+        over = trial.ended and trial_id not in self.lost
         return over or self.stopping is not None
 
     def train_again(self, trial_id: str) -> None:
@@ -186,14 +186,13 @@ class Sweep(SweepState):
         if bundle is not None:
             self.decide_fusing(replace(bundle, fused=False, reason=figures))
         elif trial_id in self.alone:
-            self._end(self.trials[trial_id], Status.INFEASIBLE, figures)
+            self._give_up(trial_id, Status.INFEASIBLE, figures)
         else:
             self._commit({"event": "out_of_memory", "trial": trial_id, "error": figures})
 
     def fail(self, trial_id: str, error: str) -> None:
         """End a trial whose last attempt failed, unless it had reached its end before."""
-        if self.trials[trial_id].status not in FINISHED:
-            self._end(self.trials[trial_id], Status.FAILED, error)
+        self._give_up(trial_id, Status.FAILED, error)
 
     def stop(self, reason: str) -> None:
         """Propose nothing more and tell every worker at its next report to stop."""
@@ -246,6 +245,13 @@ class Sweep(SweepState):
         self._commit(
             {"event": "trial_ended", "trial": trial.id, "status": status, "reason": reason}
         )
+
+    def _give_up(self, trial_id: str, status: Status, reason: str) -> None:
+        """End a trial that cannot be trained; one that ended before goes without its files."""
+        if trial_id in self.lost:
+            self._commit({"event": "files_given_up", "trial": trial_id, "error": reason})
+        elif self.trials[trial_id].status not in FINISHED:
+            self._end(self.trials[trial_id], status, reason)
 
     def _explain(self, cut: Cut) -> str:
         value, needed = (self._sign * number for number in (cut.value, cut.needed))

@@ -7,6 +7,8 @@ PATIENCE = 20
 """A trial is stuck after this many times the epoch that it took longest for."""
 LEAST_SECONDS = 120.0
 """No trial is stuck before this, however short its epochs are."""
+STALL_SECONDS = 10.0
+"""A driver that has not looked for so long, as while it waits for disk space, heard nobody."""
 
 
 class Watchdog:
@@ -20,6 +22,7 @@ class Watchdog:
         self._clock = clock
         self._heard: dict[str, float] = {}
         self._longest: dict[str, float] = {}
+        self._looked = clock()
 
     def hear(self, trial_id: str, seconds: float) -> None:
         """Note that a trial has trained an epoch in so many seconds."""
@@ -32,8 +35,11 @@ class Watchdog:
         self._longest.pop(trial_id, None)
 
     def stuck(self) -> list[str]:
-        """Return the trials that have been silent for too long."""
+        """Return the trials that have been silent for too long; asked many times a second."""
         now = self._clock()
+        if (stall := now - self._looked) > STALL_SECONDS:
+            self._heard = {one: heard + stall for one, heard in self._heard.items()}
+        self._looked = now
         return [one for one, heard in self._heard.items() if now - heard > self._limit(one)]
 
     def _limit(self, trial_id: str) -> float:

@@ -63,6 +63,11 @@ class Worker(ray.tune.Trainable):
 
     _training: Training | None = None
     _leave: Callable[[], None] | None = None
+    _share = 0.0
+    """What the bundle takes of its card's memory."""
+    _told = _trained = False
+    """Whether a first epoch was told, and whether one was trained here: what a restored training
+    tells first was trained before, maybe on another machine."""
 
     def setup(
         self, config: dict[str, Any], make_training: MakeTraining, gates: ActorHandle | None
@@ -95,14 +100,17 @@ class Worker(ray.tune.Trainable):
         except OutOfMemoryError as error:
             self._training = None
             return {"epoch": 0, "out_of_memory": str(error)}
+        self._trained = self._told or told[0][1] == 1
+        self._told = True
         worker = {
             "host": socket.gethostname(),
             "device": training.device,
             "parameters": training.parameters,
+            "share": self._share,
         }
         report = [(trial_id, epoch, dict(values)) for trial_id, epoch, values in told]
         # Ray would keep statistics of each number in a result; a list it takes as it is.
-        return {"epoch": told[0][1], "report": [report, worker]}
+        return {"epoch": told[0][1], "report": [report, worker], "trained": self._trained}
 
     def end_trial(self, trial_id: str) -> None:
         """Train one trial of the bundle no longer; the others go on."""
@@ -119,6 +127,7 @@ class Worker(ray.tune.Trainable):
             if self._leave is not None:
                 self._leave()
                 self._leave = None
+            self._told = self._trained = False
 
     def _probe(self) -> Fusing:
         """Measure whether to train as one, and train so from now on if it pays."""
@@ -138,7 +147,11 @@ class Worker(ray.tune.Trainable):
         request = self._make_training.memory_request(self._bundle)
         if request is None:
             return
-        ray.get(gates.enter.remote(key, request, alone=self._bundle.alone))
-        self._leave = lambda: ray.get(
-            gates.leave.remote(key, request.kind, self._make_training.peak_bytes())
-        )
+        self._share = ray.get(gates.enter.remote(key, request, alone=self._bundle.alone))
+
+        def leave() -> None:
+            # Of a training that did not get as far, the peak says too little.
+            peak = self._make_training.peak_bytes()
+            ray.get(gates.leave.remote(key, request.kind, peak if self._trained else 0))
+
+        self._leave = leave
