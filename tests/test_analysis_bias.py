@@ -135,6 +135,13 @@ def test_a_bad_csv_is_one_line(place, capsys, tmp_path, text, told):
     assert error.count("\n") == 1
 
 
+def test_without_its_dataset_a_run_has_no_groups(place, capsys, tmp_path):
+    assert main(["bias", str(place / "first"), "--data", str(tmp_path / "moved")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: the dataset is no longer at {tmp_path / 'moved'} (--data says")
+    assert error.count("\n") == 1
+
+
 def test_an_unopened_test_split_is_refused(place, capsys):
     assert main(["bias", str(place / "first"), "--split", "test"]) == 2
     assert "open the test split with `python -m tune test" in capsys.readouterr().err
