@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except NoTrialSucceededError as error:
         return _fail(str(error), 3)
-    except (ValueError, FileNotFoundError, PermissionError) as error:
-        return _fail(str(error), 2)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (ValueError, OSError) as error:
+        return _fail(_told(error), 2)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -199,6 +199,15 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, metavar="FILE", help="default RUN/study.db")
     made.set_defaults(command=export)
     return parser
+
+
+def _told(error: ValueError | OSError) -> str:
+    """Say what the user must change; the system names a path it cannot open, but no way out."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename:
+        return f"{error.filename}: {error.strerror}; check the path"
+    return f"{error.strerror}; free some space or choose another --out"
 
 
 def _fail(message: str, code: int) -> int:

@@ -56,6 +56,8 @@ def test_the_report_stands_in_the_run_by_default(tmp_path, capsys):
         (["report", "{empty}"], "is not a run directory"),
         (["table", "{run}", "--by", "kernal_size"], "did you mean kernel_size?"),
         (["report", "{run}", "--out", "{run}"], "choose another --out"),
+        (["bias", "{run}", "--groups", "{empty}"], "{empty}: Is a directory; check the path"),
+        (["export", "{run}", "--out", "{run}/spec.yaml/x.db"], "{run}/spec.yaml: File exists; che"),
     ],
 )
 def test_a_user_error_is_one_line_and_exit_code_2(run, tmp_path, capsys, arguments, told):
@@ -64,7 +66,7 @@ def test_a_user_error_is_one_line_and_exit_code_2(run, tmp_path, capsys, argumen
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
-    assert told in captured.err
+    assert told.format(empty=tmp_path, run=run) in captured.err
     assert captured.out == ""
 
 

@@ -37,6 +37,16 @@ def test_inspect_of_no_dataset_is_refused(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"error: {tmp_path} is not a prepared dataset")
 
 
+def test_inspect_of_a_manifest_that_lacks_something_names_it(tmp_path, synthetic_dataset, capsys):
+    values = json.loads((synthetic_dataset / "manifest.json").read_text())
+    del values["mean"], values["classes"]
+    (tmp_path / "manifest.json").write_text(json.dumps(values))
+    assert program.main(["inspect", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "manifest.json is not a dataset manifest: classes, mean missing or unknown" in error
+    assert error.count("\n") == 1
+
+
 def test_the_table_has_the_documented_columns(synthetic_dataset):
     table = pq.read_table(synthetic_dataset / "images.parquet")
     assert table.column_names[:8] == [
