@@ -36,7 +36,7 @@ def read_blocks(
     rejections: Rejections,
     identify: Callable[[int], str] = lambda _: "",
 ) -> Iterator[Block]:
-    """Read the named columns (None: all) of a CSV file block by block.
+    """Read the named columns (None: all) of a CSV file in blocks of one or more rows.
 
     Spaces around column names do not count. ``identify`` gives the image id that belongs to a row.
 
@@ -60,8 +60,9 @@ def read_blocks(
             gaps = [row.number - 1 for row in malformed if row.number > first]
             candidates = np.arange(first, first + len(cells) + len(gaps))
             rows = np.setdiff1d(candidates, gaps)[: len(cells)]
-            first = int(rows[-1]) + 1 if len(rows) else first
-            yield Block(rows=rows, cells=cells)
+            if len(rows):
+                first = int(rows[-1]) + 1
+                yield Block(rows=rows, cells=cells)
     except (*READ_ERRORS, pa.ArrowInvalid) as error:
         reason = f"cannot be read to its end ({' '.join(str(error).split())[:200]})"
         rejections.refuse(reason, file=file, row=first, way_out="fetch it again")

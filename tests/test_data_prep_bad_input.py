@@ -136,6 +136,16 @@ def test_a_row_with_too_few_cells_is_named_or_skipped(tmp_path, capsys, kaggle, 
     assert_skipped(tmp_path, *arguments, row=5, reason="cells where the header has")
 
 
+def test_a_whole_block_of_malformed_rows_can_be_skipped(tmp_path, kaggle, monkeypatch):
+    monkeypatch.setattr("data_prep.csv_rows.BLOCK_BYTES", 1 << 14)
+    pictures, votes = kaggle
+    rows = read_rows(pictures)
+    write_rows(pictures, [*rows[:-5], *(row[1:] for row in rows[-5:])])
+    reason = "cells where the header has"
+    row = RAW_IMAGES - 5
+    assert_skipped(tmp_path, pictures, "--votes", votes, row=row, reason=reason, count=5)
+
+
 @pytest.mark.parametrize(("which", "column"), [(0, "pixels"), (0, "Usage"), (1, "NF")])
 @pytest.mark.parametrize("more", [(), ("--skip-bad",)])
 def test_a_missing_column_is_named(tmp_path, capsys, kaggle, which, column, more):
