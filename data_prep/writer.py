@@ -136,7 +136,9 @@ def write_dataset(
     if groups is None:
         groups = duplicate_groups(images.pixels, near=recipe.near_duplicates)
     groups = number_by_first(groups)
-    splits, folds = split_dataset(images.labels, groups, method=recipe.split, seed=recipe.seed)
+    splits, folds = split_dataset(
+        images.labels, groups, classes=images.classes, method=recipe.split, seed=recipe.seed
+    )
     placed = _Placed(
         hashes=content_hashes(images.pixels), groups=groups, splits=splits, folds=folds
     )

@@ -195,6 +195,7 @@ BAD = {
     ),
     "twice": ({"sources": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "twice"),
     "too large": ({"image_size": 9999}, "image_size"),
+    "no pictures": ({"classes": [*CLASSES, "happy"]}, "0 of 'happy'; give more pictures"),
     "no folder": ({"sources": [{"name": "a", "path": "nowhere"}]}, "nowhere does not exist"),
 }
 
