@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -68,11 +69,17 @@ def report(options: argparse.Namespace) -> None:
     from tune.schema import REPORT_DIR
 
     console = Console(stderr=True)
+    several = options.out and len(options.runs) > 1
+    name, count = Counter(path.resolve().name for path in options.runs).most_common(1)[0]
+    if several and count > 1:
+        raise ValueError(
+            f"two of the runs are named {name!r}, so one report would replace the other in "
+            f"{options.out}; report each with an --out of its own"
+        )
     for path in options.runs:
         run = read_run(path, options.data)
         out = options.out or run.path / REPORT_DIR
         with console.status(f"report of {run.name}") as status:
-            several = options.out and len(options.runs) > 1
             written = write_report(run, out / run.name if several else out, status.update)
         print(f"wrote {written.page} ({written.tables} tables, {written.figures} figures)")
         if written.left_out:
