@@ -34,17 +34,20 @@ def read_blocks(
     file: str,
     columns: Sequence[str] | None,
     rejections: Rejections,
+    check: Callable[[Sequence[str]], None] = lambda _: None,
     identify: Callable[[int], str] = lambda _: "",
 ) -> Iterator[Block]:
     """Read the named columns (None: all) of a CSV file in blocks of one or more rows.
 
-    Spaces around column names do not count. ``identify`` gives the image id that belongs to a row.
+    Spaces around column names do not count. ``check`` sees the names before any row is read;
+    ``identify`` gives the image id that belongs to a row.
 
     Raises:
         BadInputError: A column is missing, or bad input is not to be skipped and a row has another
             number of cells than the header, or the file breaks off or is no CSV.
     """
     header = _header(stream, file)
+    check(header)
     missing = [name for name in columns or () if name not in header]
     if missing:
         raise BadInputError(
