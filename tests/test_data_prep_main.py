@@ -32,6 +32,18 @@ def test_inspect_tells_a_person(synthetic_dataset, capsys):
     assert "NF votes > 0" in printed
 
 
+def test_inspect_tells_how_the_votes_are_distributed(synthetic_dataset, capsys):
+    details = DatasetManifest.read(synthetic_dataset).details
+    assert program.main(["inspect", str(synthetic_dataset)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for key, name in (
+        ("nf_votes", "NF votes"),
+        ("unknown_votes_where_nf_is_0", "unknown votes, where NF has none"),
+    ):
+        counts = "; ".join(f"{votes}: {rows:,}" for votes, rows in details[key].items())
+        assert f"rows by number of {name}: {counts}" in printed
+
+
 def test_inspect_of_no_dataset_is_refused(tmp_path, capsys):
     assert program.main(["inspect", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path} is not a prepared dataset")
