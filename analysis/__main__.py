@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except NoTrialSucceededError as error:
         return _fail(str(error), 3)
-    except (ValueError, FileNotFoundError, PermissionError) as error:
-        return _fail(str(error), 2)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (ValueError, OSError) as error:
+        return _fail(_told(error), 2)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -68,11 +69,17 @@ def report(options: argparse.Namespace) -> None:
     from tune.schema import REPORT_DIR
 
     console = Console(stderr=True)
+    several = options.out and len(options.runs) > 1
+    name, count = Counter(path.resolve().name for path in options.runs).most_common(1)[0]
+    if several and count > 1:
+        raise ValueError(
+            f"two of the runs are named {name!r}, so one report would replace the other in "
+            f"{options.out}; report each with an --out of its own"
+        )
     for path in options.runs:
         run = read_run(path, options.data)
         out = options.out or run.path / REPORT_DIR
         with console.status(f"report of {run.name}") as status:
-            several = options.out and len(options.runs) > 1
             written = write_report(run, out / run.name if several else out, status.update)
         print(f"wrote {written.page} ({written.tables} tables, {written.figures} figures)")
         if written.left_out:
@@ -199,6 +206,15 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, metavar="FILE", help="default RUN/study.db")
     made.set_defaults(command=export)
     return parser
+
+
+def _told(error: ValueError | OSError) -> str:
+    """Say what the user must change; the system names a path it cannot open, but no way out."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename:
+        return f"{error.filename}: {error.strerror}; check the path"
+    return f"{error.strerror}; free some space or choose another --out"
 
 
 def _fail(message: str, code: int) -> int:

@@ -19,7 +19,7 @@ IMAGES_FILE = "images.parquet"
 MANIFEST_FILE = "manifest.json"
 
 
-class DatasetLeftOutError(Exception):
+class DatasetLeftOutError(ValueError):
     """The dataset of a run cannot be shown; the message says why."""
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from analysis.distributions import distribution, plain
 from analysis.ledger import times
@@ -44,7 +45,7 @@ def export(run: RunData, out: Path) -> int:
         The number of trials.
 
     Raises:
-        ValueError: There is something at ``out`` already.
+        ValueError: There is something at ``out`` already, or no space for it.
     """
     if out.exists():
         raise ValueError(f"{out} is there already; choose another --out, or remove it")
@@ -139,6 +140,10 @@ def _save(storage: optuna.storages.RDBStorage, out: Path) -> None:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.execute(text("VACUUM INTO :file"), {"file": str(partial)})
         partial.replace(out)
+    except OperationalError as error:
+        raise ValueError(
+            f"{out} cannot be written ({error.orig}); free some space or choose another --out"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
         storage.engine.dispose()

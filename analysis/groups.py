@@ -158,11 +158,7 @@ def _of_file(
 
     Those rules are written again here as this side reads files only and knows no data prep.
     """
-    try:
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{file}: is no CSV file ({error}); give another") from error
-    frame = frame.rename(columns=str.strip).apply(lambda column: column.str.strip())
+    frame = _read_csv(file)
     names = list(frame.columns)
     if "image_id" not in names or len(names) < 2:
         raise ValueError(
@@ -189,6 +185,27 @@ def _of_file(
         f"name, empty cells: {told or 'none'}."
     )
     return columns
+
+
+def _read_csv(file: Path) -> pd.DataFrame:
+    """Read text cells, without the spaces around them; the columns have names, all different."""
+    try:
+        # A header that pandas reads as such may be shorter than the rows, and names doubled.
+        cells = pd.read_csv(
+            file, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{file}: is no CSV file ({error}); mend it or give another") from error
+    cells = cells.apply(lambda column: column.str.strip())
+    names = cells.iloc[0]
+    odd = names[names.duplicated() | (names == "")]
+    if len(odd):
+        raise ValueError(
+            f"{file}: its header names a column {odd.iloc[0]!r}, which is empty or stands twice; "
+            "give each column a name of its own"
+        )
+    rows: pd.DataFrame = cells.iloc[1:].set_axis(names.to_numpy(), axis=1)
+    return rows.reset_index(drop=True)
 
 
 def _grouping(columns: pd.DataFrame, notes: list[str]) -> Iterator[str]:

@@ -25,14 +25,17 @@ EXAMPLES = {
     "inspect": "python -m data_prep inspect data/fer2013",
 }
 
+SEEDS = 1 << 32
+"""Seeds that scikit-learn's random split takes."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
-    except (ValueError, FileNotFoundError, PermissionError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"error: {_told(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was written", file=sys.stderr)
@@ -46,6 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def _told(error: ValueError | OSError) -> str:
+    """Say in a line what the user must change; the system's own words lack the way out."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; check the path"
+    return " ".join(str(error).split())
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.command == "inspect":
         manifest = DatasetManifest.read(options.dataset)
@@ -54,6 +64,8 @@ def _run(options: argparse.Namespace) -> int:
         else:
             print_summary(manifest, Console())
         return 0
+    if not 0 <= options.seed < SEEDS:
+        raise ValueError(f"--seed must be from 0 to {SEEDS - 1:,}, but got {options.seed}")
     shared: dict[str, Any] = {
         "out": options.out,
         "seed": options.seed,

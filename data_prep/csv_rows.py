@@ -34,17 +34,20 @@ def read_blocks(
     file: str,
     columns: Sequence[str] | None,
     rejections: Rejections,
+    check: Callable[[Sequence[str]], None] = lambda _: None,
     identify: Callable[[int], str] = lambda _: "",
 ) -> Iterator[Block]:
-    """Read the named columns (None: all) of a CSV file block by block.
+    """Read the named columns (None: all) of a CSV file in blocks of one or more rows.
 
-    Spaces around column names do not count. ``identify`` gives the image id that belongs to a row.
+    Spaces around column names do not count. ``check`` sees the names before any row is read;
+    ``identify`` gives the image id that belongs to a row.
 
     Raises:
         BadInputError: A column is missing, or bad input is not to be skipped and a row has another
             number of cells than the header, or the file breaks off or is no CSV.
     """
     header = _header(stream, file)
+    check(header)
     missing = [name for name in columns or () if name not in header]
     if missing:
         raise BadInputError(
@@ -60,8 +63,9 @@ def read_blocks(
             gaps = [row.number - 1 for row in malformed if row.number > first]
             candidates = np.arange(first, first + len(cells) + len(gaps))
             rows = np.setdiff1d(candidates, gaps)[: len(cells)]
-            first = int(rows[-1]) + 1 if len(rows) else first
-            yield Block(rows=rows, cells=cells)
+            if len(rows):
+                first = int(rows[-1]) + 1
+                yield Block(rows=rows, cells=cells)
     except (*READ_ERRORS, pa.ArrowInvalid) as error:
         reason = f"cannot be read to its end ({' '.join(str(error).split())[:200]})"
         rejections.refuse(reason, file=file, row=first, way_out="fetch it again")

@@ -52,7 +52,12 @@ def duplicate_groups(pictures: Pictures, *, near: bool = True) -> npt.NDArray[np
     Returns:
         (n,) group of each picture, numbered from 0 by the group's first picture; a picture without
         a duplicate is a group of its own.
+
+    Raises:
+        ValueError: There are no pictures.
     """
+    if not len(pictures):
+        raise ValueError("no picture is left after cleaning; give others, or other votes")
     flat = pictures.reshape(len(pictures), -1)
     _, firsts, same = np.unique(
         np.array(content_hashes(flat)), return_index=True, return_inverse=True

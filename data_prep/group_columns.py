@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,22 @@ def read_group_columns(
 
     Raises:
         FileNotFoundError: The file does not exist.
-        BadInputError: It has no ``image_id`` or nothing else, or a column with a name of ours; or
-            an id stands twice and bad rows are not to be skipped (else the first one counts).
+        BadInputError: It has no ``image_id`` or nothing else, a column with a name of ours, one
+            without a name, or two with one name; or an id stands twice and bad rows are not to be
+            skipped (else the first one counts).
     """
     cells: dict[str, dict[str, str]] = {}
     names: list[str] = []
     with path.open("rb") as stream:
-        blocks = read_blocks(stream, file=path.name, columns=None, rejections=rejections)
+        blocks = read_blocks(
+            stream,
+            file=path.name,
+            columns=None,
+            rejections=rejections,
+            check=partial(_check_names, path),
+        )
         for block in blocks:
             names = [name for name in block.cells.schema.names if name != "image_id"]
-            _check_names(block.cells.schema.names, path)
             for row, record in zip(block.rows.tolist(), block.cells.to_pylist(), strict=True):
                 name = record.pop("image_id").strip()
                 if name in cells:
@@ -70,11 +77,17 @@ def read_group_columns(
     )
 
 
-def _check_names(names: Sequence[str], path: Path) -> None:
+def _check_names(path: Path, names: Sequence[str]) -> None:
     further = set(names) - {"image_id"}
     if "image_id" not in names or not further:
         raise BadInputError(
             f"{path}: has the columns {', '.join(names)}; give image_id and at least one more"
+        )
+    odd = [name for name in names if not name or names.count(name) > 1]
+    if odd:
+        raise BadInputError(
+            f"{path}: its header names a column {odd[0]!r}, which is empty or stands twice; give "
+            "each column a name of its own"
         )
     taken = sorted(name for name in further if name in OWN_COLUMNS or name.startswith("votes_"))
     if taken:

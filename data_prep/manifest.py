@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,12 @@ class DatasetManifest:
         if version != SCHEMA_VERSION:
             raise ValueError(
                 f"{path} has schema version {version}, but this program reads {SCHEMA_VERSION}; "
+                "prepare the dataset again"
+            )
+        odd = {field.name for field in fields(cls)} ^ values.keys()
+        if odd:
+            raise ValueError(
+                f"{path} is not a dataset manifest: {', '.join(sorted(odd))} missing or unknown; "
                 "prepare the dataset again"
             )
         for key in ("classes", "image_shape", "steps"):

@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -36,9 +37,9 @@ class Source(_Part):
     """Their class → ours, or null for one that is left out knowingly; None: names as ours."""
     trim_margin: bool = False
     """Take away the frame of one colour around each picture."""
-    limit: dict[str, int] = Field(default_factory=dict)
+    limit: dict[str, NonNegativeInt] = Field(default_factory=dict)
     """Our class → the most pictures to take of it, drawn at random."""
-    expect: dict[str, int] = Field(default_factory=dict)
+    expect: dict[str, NonNegativeInt] = Field(default_factory=dict)
     """Their class, or ``subset/class`` → how many pictures a complete copy holds."""
 
     @field_validator("map", "limit", "expect", mode="before")

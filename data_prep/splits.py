@@ -1,5 +1,6 @@
 """Divides a dataset into train, val and test, and train and val into ten folds."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -20,13 +21,14 @@ Rows = npt.NDArray[np.int64]
 
 
 def split_dataset(
-    labels: Labels, groups: Rows, *, method: SplitMethod, seed: int
+    labels: Labels, groups: Rows, *, classes: Sequence[str], method: SplitMethod, seed: int
 ) -> tuple[npt.NDArray[np.str_], Rows]:
     """Split 70/15/15 and into ten folds, stratified by class.
 
     Args:
-        labels: (n,) class of each picture.
+        labels: (n,) place of each picture's class in ``classes``.
         groups: (n,) duplicate group of each picture; numbered from 0.
+        classes: Names of the classes.
         method: ``grouped`` keeps each duplicate group on one side; ``random`` pays no heed to
             groups, as the study did.
         seed: Seed of both.
@@ -37,10 +39,12 @@ def split_dataset(
     Raises:
         ValueError: A class has too few pictures.
     """
-    if min(np.bincount(labels)) < MIN_PER_CLASS:
+    counts = np.bincount(labels, minlength=len(classes)).tolist()
+    few = [f"{n} of {name!r}" for name, n in zip(classes, counts, strict=True) if n < MIN_PER_CLASS]
+    if few:
         raise ValueError(
-            f"every class needs at least {MIN_PER_CLASS} pictures to be split, but the classes "
-            f"have {', '.join(map(str, np.bincount(labels)))}; give more pictures"
+            f"every class needs at least {MIN_PER_CLASS} pictures to be split, but there are "
+            f"{', '.join(few)}; give more pictures"
         )
     folds = np.full(len(labels), -1, dtype=np.int64)
     if method == "random":

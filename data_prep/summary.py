@@ -8,6 +8,12 @@ from rich.table import Table
 from data_prep.manifest import DatasetManifest
 from data_prep.splits import SHARES
 
+VOTES = {
+    "nf_votes": "NF votes",
+    "unknown_votes_where_nf_is_0": "unknown votes, where NF has none",
+}
+"""Distribution of votes among a manifest's details → how it is named to a person."""
+
 
 def summary(manifest: DatasetManifest) -> dict[str, Any]:
     """Return the facts about a dataset as plain values, ready for JSON."""
@@ -43,6 +49,10 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
     )
     if "found" in manifest.details:
         console.print(_found(manifest))
+    for key, votes in VOTES.items():
+        if key in manifest.details:
+            counts = "; ".join(f"{n}: {rows:,}" for n, rows in manifest.details[key].items())
+            console.print(f"rows by number of {votes}: {counts}")
     console.print(_steps(manifest), _classes(manifest))
     if "found" in manifest.details:
         details = manifest.details

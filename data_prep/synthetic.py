@@ -16,6 +16,7 @@ from data_prep.faces import SIDE, Expressions, draw_faces
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.manifest import DatasetManifest
 from data_prep.votes import USAGES, VOTE_NAMES
+from data_prep.writer import enough_space
 
 DEFAULT_IMAGES = 4000
 USAGE_SHARES = (0.8, 0.1, 0.1)
@@ -78,7 +79,8 @@ def prepare_synthetic(
         ValueError: ``images`` is too small to be split, or ``out`` cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="synthetic-faces-") as folder:
-        pictures, votes = write_raw(Path(folder), draw_raw(images, seed))
+        with enough_space(f"the drawn pictures in {folder}", "point TMPDIR to another disk"):
+            pictures, votes = write_raw(Path(folder), draw_raw(images, seed))
         return prepare_fer2013(
             images=pictures,
             votes=votes,

@@ -98,10 +98,11 @@ def check_output(out: Path) -> None:
     """Make sure that a dataset may be written to ``out``.
 
     Raises:
-        ValueError: ``out`` is a file, or a folder that holds something.
+        ValueError: ``out`` or a folder above it is a file, or ``out`` holds something.
     """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; choose another --out")
+    nearest = _nearest(out)
+    if not nearest.is_dir():
+        raise ValueError(f"{nearest} is a file; choose another --out")
     if out.is_dir() and any(out.iterdir()):
         holds = "a dataset" if (out / MANIFEST_FILE).is_file() else "something else"
         raise ValueError(f"{out} already holds {holds}; choose another --out or remove it first")
@@ -135,7 +136,9 @@ def write_dataset(
     if groups is None:
         groups = duplicate_groups(images.pixels, near=recipe.near_duplicates)
     groups = number_by_first(groups)
-    splits, folds = split_dataset(images.labels, groups, method=recipe.split, seed=recipe.seed)
+    splits, folds = split_dataset(
+        images.labels, groups, classes=images.classes, method=recipe.split, seed=recipe.seed
+    )
     placed = _Placed(
         hashes=content_hashes(images.pixels), groups=groups, splits=splits, folds=folds
     )
@@ -250,23 +253,48 @@ def _table(images: LabelledImages, placed: _Placed) -> pa.Table:
 
 @contextmanager
 def _whole_or_nothing(out: Path) -> Iterator[Path]:
-    """Give a fresh folder beside ``out`` that takes its name at the end, or vanishes.
+    """Give a fresh folder that becomes ``out`` at the end, or vanishes.
 
     Raises:
         ValueError: The disk is full.
     """
-    ancestor = next(parent for parent in out.absolute().parents if parent.is_dir())
-    directory = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=ancestor))
+    directory = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=_nearest(out)))
     try:
-        directory.chmod(0o755)  # mkdtemp shuts out everyone else
-        yield directory
+        with enough_space(str(out), "choose another --out"):
+            directory.chmod(0o755)  # mkdtemp shuts out everyone else
+            yield directory
+            _put_in_place(directory, out)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _nearest(out: Path) -> Path:
+    """Return ``out`` itself where there is something, or else the nearest place above it."""
+    return next(place for place in (out.absolute(), *out.absolute().parents) if place.exists())
+
+
+def _put_in_place(directory: Path, out: Path) -> None:
+    if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         directory.replace(out)
+        return
+    # A mount point cannot be replaced, and a folder that a shell stands in should not be.
+    for file in sorted(directory.iterdir(), key=lambda file: file.name == MANIFEST_FILE):
+        file.replace(out / file.name)
+
+
+@contextmanager
+def enough_space(what: str, way_out: str) -> Iterator[None]:
+    """Say in a line that the disk is full.
+
+    Raises:
+        ValueError: There is no space for ``what``.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
         raise ValueError(
-            f"no space left for {out} ({error.strerror}); free some or choose another --out"
+            f"no space left for {what} ({error.strerror}); free some or {way_out}"
         ) from error
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

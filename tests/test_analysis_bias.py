@@ -125,6 +125,9 @@ def test_page_and_report_show_the_groups(place, capsys, tmp_path):
         ("id,age\na,1\n", "give image_id and at least one more"),
         ("image_id,label\na,1\n", "column label has a name of ours"),
         ("", "is no CSV file"),
+        ("image_id,age\ndrawn/00341,1,\n", "C error: Expected 2 fields in line 2, saw 3"),
+        ("image_id,age,\na,1,\n", "its header names a column '', which is empty or stands twice"),
+        ("image_id,age,age\na,1,2\n", "its header names a column 'age', which is empty or stands"),
     ],
 )
 def test_a_bad_csv_is_one_line(place, capsys, tmp_path, text, told):
@@ -132,6 +135,13 @@ def test_a_bad_csv_is_one_line(place, capsys, tmp_path, text, told):
     assert main(["bias", str(place / "first"), "--groups", str(tmp_path / "bad.csv")]) == 2
     error = capsys.readouterr().err
     assert told in error
+    assert error.count("\n") == 1
+
+
+def test_without_its_dataset_a_run_has_no_groups(place, capsys, tmp_path):
+    assert main(["bias", str(place / "first"), "--data", str(tmp_path / "moved")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: the dataset is no longer at {tmp_path / 'moved'} (--data says")
     assert error.count("\n") == 1
 
 

@@ -1,4 +1,7 @@
+import resource
 import sqlite3
+import subprocess
+import sys
 
 import optuna
 import pytest
@@ -68,6 +71,21 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(run, tmp_path, mo
     with pytest.raises(OSError, match="No space left"):
         export(run, tmp_path / "other.db")
     assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(run, tmp_path):
+    def no_file_over_10_kb() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    out = tmp_path / "study.db"
+    command = [sys.executable, "-m", "analysis", "export", str(run.path), "--out", str(out)]
+    done = subprocess.run(
+        command, preexec_fn=no_file_over_10_kb, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {out} cannot be written (")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_names_the_file(run, tmp_path, capsys):

@@ -42,6 +42,15 @@ def test_reports_of_several_runs_stand_side_by_side(tmp_path, capsys):
     assert "left out the dataset's figures" in capsys.readouterr().out
 
 
+def test_reports_of_namesakes_are_not_written_over_each_other(tmp_path, capsys):
+    runs = [str(SMALL.write(tmp_path / name / "same")) for name in ("first", "second")]
+    assert main(["report", *runs, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "two of the runs are named 'same'" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_report_stands_in_the_run_by_default(tmp_path, capsys):
     run = SMALL.write(tmp_path / "run")
     assert main(["report", str(run)]) == 0
@@ -56,6 +65,8 @@ def test_the_report_stands_in_the_run_by_default(tmp_path, capsys):
         (["report", "{empty}"], "is not a run directory"),
         (["table", "{run}", "--by", "kernal_size"], "did you mean kernel_size?"),
         (["report", "{run}", "--out", "{run}"], "choose another --out"),
+        (["bias", "{run}", "--groups", "{empty}"], "{empty}: Is a directory; check the path"),
+        (["export", "{run}", "--out", "{run}/spec.yaml/x.db"], "{run}/spec.yaml: File exists; che"),
     ],
 )
 def test_a_user_error_is_one_line_and_exit_code_2(run, tmp_path, capsys, arguments, told):
@@ -64,7 +75,7 @@ def test_a_user_error_is_one_line_and_exit_code_2(run, tmp_path, capsys, argumen
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
-    assert told in captured.err
+    assert told.format(empty=tmp_path, run=run) in captured.err
     assert captured.out == ""
 
 

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -133,6 +134,16 @@ def test_a_row_with_too_few_cells_is_named_or_skipped(tmp_path, capsys, kaggle, 
     names = (path.name, "row 5 (line 7)", "cells where the header has")
     assert_refused(tmp_path, capsys, *arguments, names=names)
     assert_skipped(tmp_path, *arguments, row=5, reason="cells where the header has")
+
+
+def test_a_whole_block_of_malformed_rows_can_be_skipped(tmp_path, kaggle, monkeypatch):
+    monkeypatch.setattr("data_prep.csv_rows.BLOCK_BYTES", 1 << 14)
+    pictures, votes = kaggle
+    rows = read_rows(pictures)
+    write_rows(pictures, [*rows[:-5], *(row[1:] for row in rows[-5:])])
+    reason = "cells where the header has"
+    row = RAW_IMAGES - 5
+    assert_skipped(tmp_path, pictures, "--votes", votes, row=row, reason=reason, count=5)
 
 
 @pytest.mark.parametrize(("which", "column"), [(0, "pixels"), (0, "Usage"), (1, "NF")])
@@ -298,6 +309,28 @@ def test_a_truncated_archive_is_named(tmp_path, capsys, kaggle, suffix):
     assert_refused(tmp_path, capsys, archive, "--votes", kaggle[1], names=names)
 
 
+@pytest.mark.parametrize("option", ["--votes", "--groups"])
+def test_a_folder_in_place_of_a_file_is_named(tmp_path, capsys, kaggle, option):
+    more = ("--votes", kaggle[1], option, tmp_path)
+    names = (f"{tmp_path}: Is a directory; check the path",)
+    assert_refused(tmp_path, capsys, kaggle[0], *more, names=names)
+
+
+def test_votes_that_leave_no_picture_are_refused(tmp_path, capsys, kaggle):
+    pictures, votes = kaggle
+    header, *rows = read_rows(votes)
+    write_rows(votes, [header, *([*row[:2], *["0"] * 9, "10"] for row in rows)])
+    names = ("no picture is left after cleaning",)
+    assert_refused(tmp_path, capsys, pictures, "--votes", votes, names=names)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_generator_takes_is_refused(tmp_path, capsys, kaggle, seed):
+    more = ("--votes", kaggle[1], "--seed", str(seed), "--split", "random")
+    names = ("--seed must be from 0 to 4,294,967,295", str(seed))
+    assert_refused(tmp_path, capsys, kaggle[0], *more, names=names)
+
+
 @pytest.mark.parametrize("holds", ["something else", "a dataset"])
 def test_an_output_folder_that_holds_something_is_left_alone(tmp_path, capsys, kaggle, holds):
     out = tmp_path / "out"
@@ -312,10 +345,28 @@ def test_a_file_in_place_of_the_output_folder_is_left_alone(tmp_path, capsys, ka
     assert_refused(tmp_path, capsys, kaggle[0], "--votes", kaggle[1], names=("is a file",))
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path, kaggle):
-    def no_file_over_100_kb() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+def test_an_output_folder_below_a_file_is_refused(tmp_path, capsys, kaggle):
+    arguments = ("--votes", kaggle[1], "--out", kaggle[1] / "deeper" / "out")
+    names = (f"{kaggle[1]} is a file; choose another --out",)
+    assert_refused(tmp_path, capsys, kaggle[0], *arguments, names=names)
 
+
+def test_an_empty_folder_is_filled_where_it_stands(tmp_path, kaggle, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    before = here.stat().st_ino
+    monkeypatch.chdir(here)
+    assert prepare(Path(), kaggle[0], "--votes", kaggle[1]) == 0
+    assert here.stat().st_ino == before
+    files = ["images.parquet", "labels.csv", "manifest.json", "rejected.csv"]
+    assert sorted(path.name for path in here.iterdir()) == files
+
+
+def no_file_over_100_kb() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, kaggle):
     out = tmp_path / "new" / "out"
     command = [
         sys.executable, "-m", "data_prep", "fer2013", "--images", kaggle[0], "--votes", kaggle[1],
@@ -328,6 +379,22 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, kaggle):
     assert done.stderr.startswith(f"error: no space left for {out}")
     assert done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+def test_no_space_to_draw_in_is_told(tmp_path):
+    arguments = ["synthetic", "--images", "300", "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-m", "data_prep", *arguments],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=no_file_over_100_kb,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: no space left for the drawn pictures in {tmp_path}")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_too_few_pictures_to_split_are_refused(tmp_path, capsys):

@@ -42,9 +42,12 @@ def test_an_id_that_stands_twice_is_refused_or_its_first_row_counts(tmp_path):
         ("image_id", "give image_id and at least one more"),
         ("image_id,split", "column split has a name of ours"),
         ("image_id,votes_anger", "column votes_anger has a name of ours"),
+        ("image_id,age,age", "column 'age', which is empty or stands twice"),
+        ("image_id,age,", "column '', which is empty or stands twice"),
     ],
 )
-def test_columns_that_cannot_be_joined_are_refused(tmp_path, header, message):
-    row = ",".join("x" for _ in header.split(","))
+@pytest.mark.parametrize("rows", [0, 1])
+def test_columns_that_cannot_be_joined_are_refused(tmp_path, header, rows, message):
+    row = ",".join("x" for _ in header.split(",")) + "\n"
     with pytest.raises(BadInputError, match=message):
-        read(tmp_path, f"{header}\n{row}\n")
+        read(tmp_path, f"{header}\n{rows * row}")

@@ -32,9 +32,31 @@ def test_inspect_tells_a_person(synthetic_dataset, capsys):
     assert "NF votes > 0" in printed
 
 
+def test_inspect_tells_how_the_votes_are_distributed(synthetic_dataset, capsys):
+    details = DatasetManifest.read(synthetic_dataset).details
+    assert program.main(["inspect", str(synthetic_dataset)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for key, name in (
+        ("nf_votes", "NF votes"),
+        ("unknown_votes_where_nf_is_0", "unknown votes, where NF has none"),
+    ):
+        counts = "; ".join(f"{votes}: {rows:,}" for votes, rows in details[key].items())
+        assert f"rows by number of {name}: {counts}" in printed
+
+
 def test_inspect_of_no_dataset_is_refused(tmp_path, capsys):
     assert program.main(["inspect", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path} is not a prepared dataset")
+
+
+def test_inspect_of_a_manifest_that_lacks_something_names_it(tmp_path, synthetic_dataset, capsys):
+    values = json.loads((synthetic_dataset / "manifest.json").read_text())
+    del values["mean"], values["classes"]
+    (tmp_path / "manifest.json").write_text(json.dumps(values))
+    assert program.main(["inspect", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "manifest.json is not a dataset manifest: classes, mean missing or unknown" in error
+    assert error.count("\n") == 1
 
 
 def test_the_table_has_the_documented_columns(synthetic_dataset):
