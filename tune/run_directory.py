@@ -68,11 +68,18 @@ def read_spec(run: Path) -> SweepSpec:
     """Read back the spec of a run.
 
     Raises:
-        RunError: ``run`` is no run directory.
+        RunError: ``run`` is no run directory, or its spec is damaged.
     """
     _check_run(run)
     path = run / SPEC_FILE
-    return parse_spec(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"{path} is not valid YAML: {' '.join(str(error).split())}; "
+            "put back the spec that the run was made with"
+        ) from error
+    return parse_spec(values, str(path))
 
 
 def _check_run(run: Path) -> None:
