@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -51,6 +55,53 @@ def test_an_object_that_could_run_code_is_not_read(tmp_path):
 def test_a_missing_file_is_told_as_such(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "last.pt")
+
+
+WRITER = """
+import sys
+from collections import OrderedDict
+from pathlib import Path
+from models.checkpoint import save
+
+class Rest:
+    def __reduce__(self):  # In the middle of the write.
+        print("writing", flush=True)
+        sys.stdin.readline()
+        return (OrderedDict, ())
+
+save(Path(sys.argv[1]), {"epoch": 2, "rest": Rest()})
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A process that has begun to write ``tmp_path/last.pt``, and ends when it is told a line."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "last.pt")]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes) as other:
+        assert other.stdout.readline() == "writing\n"
+        yield other
+        other.kill()
+
+
+def test_two_writers_of_one_file_leave_one_whole(tmp_path, other):
+    path = tmp_path / "last.pt"
+    save(path, {"epoch": 1})
+    assert load(path) == {"epoch": 1}
+    assert other.communicate("\n", timeout=60) == ("", None)
+    assert other.returncode == 0
+    assert load(path) == {"epoch": 2, "rest": {}}
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path, other):
+    other.kill()
+    other.wait()
+    assert len(list(tmp_path.iterdir())) == 1
+    save(tmp_path / "best.pt", {"epoch": 1})
+    assert len(list(tmp_path.iterdir())) == 2
+    save(tmp_path / "last.pt", {"epoch": 1})
+    assert {path.name for path in tmp_path.iterdir()} == {"best.pt", "last.pt"}
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_alone(tmp_path):

@@ -57,3 +57,12 @@ def test_larger_networks_need_more_room():
     assert needed_bytes(sweep) == SPARE_BYTES
     sweep.next_trial().parameters = 1_000_000
     assert needed_bytes(sweep) == SPARE_BYTES + 32_000_000
+
+
+def test_each_trial_that_runs_needs_room():
+    sweep = Sweep(small_spec(), fingerprint="f")
+    for _ in range(4):
+        trial = sweep.next_trial()
+        sweep.start(trial.id, 1.0)
+        trial.parameters = 1_000_000
+    assert needed_bytes(sweep) == SPARE_BYTES + (4 + 1) * 16_000_000

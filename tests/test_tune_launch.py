@@ -109,6 +109,14 @@ def test_a_request_that_breaks_a_rule_is_refused_in_one_line(capsys, words, caus
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("out", [".", "nowhere/job.sbatch"])
+def test_a_script_that_cannot_be_written_is_told_in_one_line(capsys, out):
+    assert slurm("--out", out) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot write {out}: ")
+    assert line.endswith("give --out a file in a folder that is there")
+
+
 def test_without_slurm_submit_says_where_to_go(capsys, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert slurm("--submit") == 2

@@ -90,6 +90,17 @@ def test_a_finished_sweep_logs_what_its_killed_driver_had_not(tmp_path):
     assert_logged(tmp_path, sweep)
 
 
+def test_a_note_that_a_kill_cut_short_is_begun_anew(tmp_path):
+    spec, ledger = small_spec(**BOTH, searcher={"name": "random", "samples": 2}), []
+    sit(tmp_path, spec, ledger, steps=3)
+    for notes in tmp_path.glob("*/logged.jsonl"):
+        notes.write_bytes(notes.read_bytes() + b'{"trial": "a')
+    for steps in (1, 1000):  # The second reads what the first has added.
+        sweep, loggers = sit(tmp_path, spec, ledger, steps=steps)
+    loggers.close()
+    assert_logged(tmp_path, sweep)
+
+
 def test_an_extended_trial_is_logged_with_all_its_epochs(tmp_path):
     changes = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3, 5]}}
     spec, ledger = small_spec(**BOTH, **changes), []

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import time
 
 import pytest
@@ -15,7 +16,7 @@ from tune.loggers import Loggers
 from tune.print import print_status, sparkline
 from tune.progress import Progress
 from tune.run_directory import PROVENANCE_FILE, RunError, hold, write_spec
-from tune.schema import LEDGER_FILE, Status
+from tune.schema import LEDGER_FILE, SPEC_FILE, Status
 from tune.status import RunWatch, epochs_left, request_stop, run_status
 from tune.sweep import Sweep
 
@@ -155,6 +156,47 @@ def test_a_damaged_ledger_is_told_in_one_line(begin, tmp_path, capsys):
         ledger.write("no JSON\n")
     assert main(["status", str(tmp_path)]) == 2
     assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.fixture
+def runs(begin, tmp_path, monkeypatch):
+    """The folder of a good run, ``good``, and of one with a damaged spec, ``bad``."""
+    begin().close()
+    runs = tmp_path / "runs"
+    for name in ("bad", "good"):
+        shutil.copytree(tmp_path, runs / name, ignore=shutil.ignore_patterns("runs"))
+    (runs / "bad" / SPEC_FILE).write_text("name: [small")
+    monkeypatch.chdir(tmp_path)
+    return runs
+
+
+@pytest.mark.parametrize("words", [["status"], ["extend", "--samples", "2"]])
+def test_a_damaged_spec_is_told_in_one_line(runs, capsys, words):
+    assert main([*words, str(runs / "bad")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "bad/spec.yaml is not valid YAML: " in line
+
+
+def test_a_damaged_run_is_a_row_of_the_list(runs, capsys):
+    (runs / "unread").mkdir()
+    (runs / "unread" / LEDGER_FILE).mkdir()
+    assert main(["list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[:2] for row in rows[1:4]] == [
+        ["bad", "damaged"],
+        ["small", "stopped"],
+        ["unread", "damaged"],
+    ]
+    assert "not valid YAML" in rows[4]
+
+
+def test_a_path_that_cannot_be_used_is_the_users_to_change(runs, capsys):
+    assert main(["run", str(runs)]) == 2
+    assert "Is a directory" in capsys.readouterr().err
+    (runs / "good" / "lease.json").mkdir()
+    assert main(["status", str(runs / "good")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Is a directory: " in line
 
 
 def test_one_trial_is_stopped_by_hand_at_its_next_report(begin, tmp_path):

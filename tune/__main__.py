@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         from tune.run_directory import RunError
         from tune.spec import SpecError
 
-        if isinstance(error, RunError | SpecError | FileNotFoundError | ValueError):
+        # What the system refuses of a path is for its owner to change.
+        of_path = isinstance(error, OSError) and error.filename is not None
+        if of_path or isinstance(error, RunError | SpecError | FileNotFoundError | ValueError):
             print(f"error: {error}", file=sys.stderr)
             return USER_ERROR
         return _report_fault()

@@ -6,19 +6,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tune.run_directory import RunError
+from tune.schema import Status
 from tune.sweep import Sweep
 
 SPARE_BYTES = 200_000_000
 """What must stay free beside checkpoints: for the ledger, tables and predictions."""
-_STATE_BYTES = 32
-"""Bytes on disk per parameter while a checkpoint replaces the one before it."""
+_STATE_BYTES = 16
+"""Bytes of a checkpoint per parameter: weights, Adam's two moments, the best weights."""
 _POLL_SECONDS = 1.0
 
 
 def needed_bytes(sweep: Sweep) -> int:
-    """Return what must be free for the sweep to go on: one checkpoint of its largest trial."""
-    largest = max((trial.parameters or 0 for trial in sweep.trials.values()), default=0)
-    return SPARE_BYTES + _STATE_BYTES * largest
+    """Return what must be free for the sweep to go on.
+
+    A new checkpoint of each trial that runs, beside those that they replace, and one more for the
+    trial that comes next; each as large as the largest so far.
+    """
+    trials = sweep.trials.values()
+    largest = max((trial.parameters or 0 for trial in trials), default=0)
+    running = sum(trial.status is Status.RUNNING for trial in trials)
+    return SPARE_BYTES + _STATE_BYTES * largest * (max(1, running) + 1)
 
 
 def check_space(folder: Path, needed: int) -> None:

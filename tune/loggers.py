@@ -130,10 +130,11 @@ class _Follower:
 
 
 def _read_notes(path: Path) -> list[dict[str, Any]]:
-    """Read the notes; a last line that a killed process left half-written is left out."""
+    """Read the notes; a last line that a killed process left half-written is cut off."""
     if not path.exists():
         return []
-    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
+    *lines, unfinished = path.read_bytes().split(b"\n")
+    os.truncate(path, path.stat().st_size - len(unfinished))
     return [json.loads(line) for line in lines]
 
 

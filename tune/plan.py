@@ -108,11 +108,21 @@ def _trained_share(scheduler: Scheduler, epochs: int) -> float:
 def _disk(
     spec: SweepSpec, planned: tuple[PlannedConfiguration, ...], trials: int, cores: int
 ) -> int:
+    """Return what lies there at most: of trials that run, and what `Keeper` leaves of others."""
     largest = max((one.cost.checkpoint_bytes for one in planned), default=0)
     if spec.keep == "all":
         return largest * trials
-    kept = trials if spec.scheduler.name == "none" else BEST_TRIALS + spec.finalists
-    return largest * cores + largest // 4 * min(kept, trials)
+    left = max((_left_bytes(one) for one in planned), default=0)
+    kept = trials
+    if spec.scheduler.name != "none":
+        kept = min(trials, BEST_TRIALS + spec.finalists * spec.replicates)
+    return largest * cores + left * kept
+
+
+def _left_bytes(one: PlannedConfiguration) -> int:
+    """Return what a trial that is kept leaves: where it cannot go on, its best weights alone."""
+    whole = one.cost.checkpoint_bytes
+    return whole // 4 if one.config.schedule_needs_epochs else whole
 
 
 def matrix_rate(seconds: float = 0.3) -> float:

@@ -72,8 +72,9 @@ def last_line(run: Path, sweep: "Sweep") -> str:
 
 
 def print_runs(statuses: Sequence[dict[str, Any]]) -> None:
-    """Print one row per run."""
-    Console().print(_status_table(statuses))
+    """Print one row per run, and below them why some cannot be read."""
+    damages = [Text(status["damage"]) for status in statuses if "damage" in status]
+    Console().print(_status_table(statuses), *damages, sep="\n")
 
 
 def print_status(run: Path) -> None:
@@ -146,6 +147,9 @@ def _trials_table(trials: Sequence[dict[str, Any]]) -> Table:
 def _status_table(statuses: Sequence[dict[str, Any]]) -> Table:
     table = _table("run", "state", "trials", "best", "hours", "device-hours")
     for status in statuses:
+        if "damage" in status:
+            table.add_row(status["name"], "damaged")
+            continue
         state = "finished" if status["finished"] else "running" if status["running"] else "stopped"
         counts = " ".join(f"{count} {name.lower()}" for name, count in status["trials"].items())
         of = f" of {status['expected_trials']}" if status["expected_trials"] else ""

@@ -125,8 +125,18 @@ def run_status(run: Path) -> dict[str, Any]:
 
 
 def list_runs(root: Path = RUNS) -> list[dict[str, Any]]:
-    """Return the status of every run below ``root``, by name."""
-    return [run_status(path.parent) for path in sorted(root.glob(f"*/{LEDGER_FILE}"))]
+    """Return the status of every run below ``root``, by name.
+
+    Of one that cannot be read its ``name``, and under ``damage`` why.
+    """
+    return [_status_or_damage(path.parent) for path in sorted(root.glob(f"*/{LEDGER_FILE}"))]
+
+
+def _status_or_damage(run: Path) -> dict[str, Any]:
+    try:
+        return run_status(run)
+    except (RunError, OSError, ValueError) as error:
+        return {"name": run.name, "damage": str(error)}
 
 
 def request_stop(run: Path, trial_id: str | None = None) -> None:

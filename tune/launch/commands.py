@@ -150,10 +150,17 @@ def _check(parsed: Parsed) -> int:
 
 
 def _hand_over(text: str, path: Path | None) -> None:
+    from tune.launch.errors import LaunchError
+
     if path is None:
         print(text, end="")
-    else:
+        return
+    try:
         path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LaunchError(
+            f"cannot write {path}: {error.strerror}; give --out a file in a folder that is there"
+        ) from error
 
 
 def _given(parsed: Parsed, *names: str) -> dict[str, Any]:
