@@ -14,6 +14,8 @@ from analysis.hyperparameters import followers, is_continuous, is_wide, levels, 
 from analysis.run_data import RunData
 from analysis.statistics.effects import marginal_means
 from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.folds import CORRECTED
+from analysis.statistics.sources import has_folds
 from tune.schema import Status
 
 MOST_COLUMNS = 4
@@ -126,6 +128,8 @@ def trial_layers(
 def _error_words(run: RunData, means: pd.DataFrame) -> str:
     if means["low"].isna().all():
         return "They have no interval, for without replicates nothing tells what chance does."
+    if has_folds(run):
+        return f"Whiskers: 95 % intervals over the folds, {CORRECTED}."
     chance = (
         "the chance of seeds and pictures"
         if run.info.searcher == "grid"

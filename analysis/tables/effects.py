@@ -9,6 +9,7 @@ from analysis.hyperparameters import followers, searched, words
 from analysis.run_data import RunData
 from analysis.statistics.comparisons import ADD_REPLICATES
 from analysis.statistics.effects import FAIR_SEARCHERS, effects, marginal_means
+from analysis.statistics.folds import CORRECTED
 from analysis.statistics.sources import has_folds, trainings_at_common_epoch
 from analysis.tables.digits import fraction, p_text, share_text, signed, supported
 from analysis.tables.table import Column, Table, View
@@ -122,6 +123,7 @@ def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
     told = _common_notes(run)
     if has_folds(run):
         told.append("Error: mixed-effects model with the fold as a random effect.")
+        told.append("Shares: variance of the model's fitted values, of all accuracies.")
     elif not trainings_at_common_epoch(run).replicated:
         told.append(
             "One training per configuration: there is no error to judge an effect by, so no "
@@ -139,7 +141,9 @@ def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
         )
     if (frame["df"] == 0).any():
         told.append("0 degrees of freedom: too few configurations to tell it from the others.")
-    return (*told, "Shares: sums of squares of type II about the mean (eta squared).")
+    if not has_folds(run):
+        told.append("Shares: sums of squares of type II about the mean (eta squared).")
+    return tuple(told)
 
 
 def _levels_notes(run: RunData) -> tuple[str, ...]:
@@ -147,7 +151,9 @@ def _levels_notes(run: RunData) -> tuple[str, ...]:
         "Means are over configurations, the replicates of each averaged first.",
         "Effect: the mean less that of all levels of the hyperparameter.",
     ]
-    if run.info.searcher != "grid":
+    if has_folds(run):
+        told.append(f"Intervals: over the folds, {CORRECTED}.")
+    elif run.info.searcher != "grid":
         told.append("Intervals: from the spread of the configurations drawn within a level.")
     elif not trainings_at_common_epoch(run).replicated:
         told.append(f"Without replicates there is no interval; to get one, {ADD_REPLICATES}.")

@@ -2,6 +2,7 @@
 
 from analysis.comparison import fairly_trained, selected_finalists
 from analysis.run_data import RunData
+from analysis.statistics.sources import has_folds
 from analysis.tables.table import Column, Table, View
 
 PICKED = "The trainings by which the finalists were picked were lucky ones and do not count."
@@ -11,11 +12,15 @@ PICKED = "The trainings by which the finalists were picked were lucky ones and d
 def replicates(run: RunData) -> Table | None:
     """Show each configuration with two or more trainings that count; None where there is none.
 
+    None over folds too, which differ in their pictures: the table of folds shows them.
+
     Frame, a row per configuration, by mean, ties by number: ``name``, ``n`` (validation pictures),
     ``replicates`` (`analysis.comparison.fairly_trained`), ``accuracy`` (their mean at the epoch
     that the objective picks), ``lowest``, ``highest``, ``deviation`` (standard deviation between
     replicates, n-1 in its denominator), ``configuration_id``.
     """
+    if has_folds(run):
+        return None
     trials = fairly_trained(run)
     frame = (
         trials.groupby("configuration_id", sort=False)
