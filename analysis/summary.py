@@ -37,7 +37,8 @@ def found(run: RunData) -> list[str]:
 
 def unknown(run: RunData) -> list[str]:
     """Say what the run does not show, and what would show it."""
-    told = [_untold(run), _small(run), _effects_untold(run), _searcher(run), _test(run)]
+    told = [_untold(run), _small(run), _effects_untold(run), _excluded(run), _searcher(run)]
+    told.append(_test(run))
     return [sentence for sentence in told if sentence]
 
 
@@ -208,6 +209,16 @@ def _effects_untold(run: RunData) -> str:
     return (
         "Whether any hyperparameter matters beyond chance: without replicates nothing tells what "
         f"chance does. Add some with `python -m tune extend {run.path} --set replicates=5`."
+    )
+
+
+def _excluded(run: RunData) -> str:
+    if run.excluded.empty:
+        return ""
+    return (
+        f"What {_number(len(run.excluded), 'trial')} would have reached that diverged, failed or "
+        "did not fit into memory: no mean holds them, so a level at which many broke looks as good "
+        "as those that were left."
     )
 
 

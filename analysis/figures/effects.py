@@ -81,9 +81,10 @@ def compared_words(run: RunData) -> str:
     n = run.comparable["n"].max()
     pictures = f", n = {n:,} pictures" if not pd.isna(n) else ""
     picked = "at the best of the first" if run.info.objective["at"] == "best" else "after"
+    lost = f" {len(run.excluded):,} others broke and are not shown." if len(run.excluded) else ""
     return (
         f"Validation accuracy{pictures}, {picked} {epoch} epochs, which all "
-        f"{len(run.comparable):,} compared trials (completed or stopped early) were given."
+        f"{len(run.comparable):,} compared trials (completed or stopped early) were given.{lost}"
     )
 
 
