@@ -36,7 +36,7 @@ def effects(run: RunData) -> Iterator[Drawing]:
         title="Accuracy by each hyperparameter",
         caption=f"{compared_words(run)} A point is a trial: filled if it completed, hollow if "
         "it was stopped early later on; numbers in brackets: trials. Bars: means over "
-        f"configurations, replicates averaged first. {_error_words(run, means)}",
+        f"configurations, the trainings of each averaged first. {_error_words(run, means)}",
         chart=effects_chart(prepare(run), means, {name: title(run, name) for name in names}),
     )
 

@@ -67,10 +67,16 @@ def against_incumbent(run: RunData) -> Comparisons:
     return _configurations(run) if trainings.replicated and known else _models(run)
 
 
+@lru_cache(maxsize=4)
+def configuration_means(run: RunData) -> pd.DataFrame:
+    """Return `analysis.statistics.bootstrap.mean_intervals` of the trainings that count."""
+    return mean_intervals(fair_trainings(run))
+
+
 def _configurations(run: RunData) -> Comparisons:
     trainings, first = fair_trainings(run), str(incumbent(run)["configuration_id"])
     _need_two(len(trainings.means))
-    means = mean_intervals(trainings).assign(
+    means = configuration_means(run).assign(
         trainings=trainings.replicates,
         trial_id=trainings.configuration.reset_index()
         .groupby("configuration_id")["trial_id"]

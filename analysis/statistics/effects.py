@@ -74,6 +74,24 @@ def marginal_means(run: RunData) -> pd.DataFrame:
     )
 
 
+def level_means(run: RunData, level: "pd.Series[str]") -> pd.DataFrame:
+    """Compute the mean accuracy at each level of any hyperparameter, as `marginal_means` does.
+
+    Args:
+        run: The run.
+        level: Trial id → level, of every comparable trial.
+
+    Returns:
+        Index: the levels. Columns: ``mean``, ``low`` and ``high``.
+    """
+    trainings = trainings_at_common_epoch(run)
+    of, counts = _configurations_at(trainings, level)
+    judge = _judge(run, trainings)
+    means = {text: judge((of == text) / count, of) for text, count in counts.items()}
+    rows = {text: _told("mean", "", estimate) for text, estimate in means.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
+
+
 def level_table(run: RunData) -> pd.DataFrame:
     """Return the level of each searched, untied hyperparameter: a row per comparable trial.
 
@@ -103,9 +121,7 @@ def _levels_of(
     trainings: Trainings, level: "pd.Series[str]", judge: Judge
 ) -> Iterator[dict[str, object]]:
     """Yield the rows of one hyperparameter, in the order of its levels."""
-    of = level.groupby(trainings.configuration, sort=False).first()
-    counts = of.value_counts(sort=False)
-    counts = counts[counts > 0]
+    of, counts = _configurations_at(trainings, level)
     average = 1 / of.map(counts).astype(float) / len(counts)
     for text, count in counts.items():
         weights = (of == text) / count
@@ -121,6 +137,15 @@ def _levels_of(
             **_told("mean", "", estimates["mean"]),
             **_told("effect", "effect_", estimates["effect"]),
         }
+
+
+def _configurations_at(
+    trainings: Trainings, level: "pd.Series[str]"
+) -> tuple["pd.Series[str]", "pd.Series[int]"]:
+    """Return the level of each configuration, and the number of configurations at each level."""
+    of = level.groupby(trainings.configuration, sort=False).first()
+    counts = of.value_counts(sort=False)
+    return of, counts[counts > 0]
 
 
 def _told(name: str, prefix: str, estimate: Estimate) -> dict[str, float]:

@@ -192,7 +192,7 @@ def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[
         for level in sorted(counts.keys() - set(levels(run.comparable[name])))
     ]
     told = [
-        "Means are over configurations, the replicates of each averaged first.",
+        "Means are over configurations, the trainings of each averaged first.",
         "Effect: the mean less that of all levels of the hyperparameter.",
         *([f"Excluded to the last trial: {', '.join(gone)}."] if gone else []),
     ]
