@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from analysis.compare_table import best_table
 from analysis.comparison import fairly_trained, incumbent
 from analysis.run_data import RunData
+from analysis.statistics.folds import fold_average, held_out_ratio
 from analysis.statistics.intervals import wilson
-from analysis.statistics.pairs import ModelPair, compare_models
+from analysis.statistics.pairs import ModelPair, compare_models, compare_over_folds
 from analysis.statistics.predictions import read_right
+from analysis.statistics.sources import folds_in_a_repeat, has_folds
 from analysis.statistics.trainings import Trainings, difference
 from analysis.statistics.verdicts import verdict
-from analysis.summary import percent
+from analysis.summary import fold_words, percent
 from analysis.tables.table import Table
 
 
@@ -39,16 +42,21 @@ def compare_runs(first: RunData, second: RunData) -> Comparison:
     """
     _check_same_dataset(first, second)
     names = _names(first, second)
-    pair = _pair(first, second)
+    folds = has_folds(first) or has_folds(second)
     told = [_best_words(run, name) for run, name in zip((first, second), names, strict=True)]
-    told.append(_pair_words(first, second, pair, names))
-    replicated = _replicated_words(first, second, names)
+    pair = None
+    if folds:
+        replicated = _fold_words(first, second, names)
+    else:
+        pair = _pair(first, second)
+        told.append(_pair_words(first, second, pair, names))
+        replicated = _replicated_words(first, second, names)
     return Comparison(
         runs=(first, second),
         names=names,
         best=best_table(first, second, names),
         found=tuple(sentence for sentence in (*told, replicated) if sentence),
-        unknown=tuple(_unknown(pair, replicated)),
+        unknown=tuple(_unknown(pair, replicated, folds=folds)),
     )
 
 
@@ -87,6 +95,9 @@ def _pair(first: RunData, second: RunData) -> ModelPair | None:
 
 
 def _best_words(run: RunData, name: str) -> str:
+    average = fold_average(run)
+    if average is not None:
+        return f"The best configuration of {name} {fold_words(average)}."
     best = incumbent(run)
     accuracy = float(best[f"{run.info.objective['at']}_val_accuracy"])
     low, high = wilson(accuracy, best["n"])
@@ -137,6 +148,28 @@ def _replicated_words(first: RunData, second: RunData, names: tuple[str, str]) -
     )
 
 
+def _fold_words(first: RunData, second: RunData, names: tuple[str, str]) -> str:
+    """Compare the configurations that are best on average, where both have the same folds."""
+    one, other = fold_average(first), fold_average(second)
+    if one is None or other is None or folds_in_a_repeat(first) != folds_in_a_repeat(second):
+        return ""
+    shared = one.per_fold.index.intersection(other.per_fold.index)
+    if len(shared) < 2:
+        return ""
+    estimate = compare_over_folds(
+        np.asarray(one.per_fold[shared], np.float64),
+        np.asarray(other.per_fold[shared], np.float64),
+        held_out_ratio(first),
+    )
+    low, high = estimate.interval()
+    said = verdict(estimate.value, estimate.p_value, (low, high))
+    return (
+        f"Over the {len(shared)} folds that both were trained on, the best configuration of "
+        f"{names[0]} is {_points(estimate.value, low, high)} from that of {names[1]} (corrected "
+        f"resampled t test of Nadeau and Bengio 2003, p = {estimate.p_value:.2g}): {said}."
+    )
+
+
 def _replicates(run: RunData, side: str) -> tuple["pd.Series[float]", "pd.Series[str]"]:
     """Return accuracy and configuration of the fair replicates of a run's incumbent."""
     trials = fairly_trained(run)
@@ -151,14 +184,19 @@ def _points(value: float, low: float, high: float) -> str:
     return "{} percentage points (95 % interval {} to {})".format(*shown)
 
 
-def _unknown(pair: ModelPair | None, replicated: str) -> list[str]:
+def _unknown(pair: ModelPair | None, replicated: str, *, folds: bool) -> list[str]:
     told = []
-    if pair is None:
+    if folds and not replicated:
+        told.append(
+            "Whether the two best configurations differ: they were not trained on the same folds, "
+            "as `python -m tune kfold` of both with equal --folds would do."
+        )
+    if pair is None and not folds:
         told.append(
             "Whether the two best models differ on the same pictures: one of them left no "
             "predictions, or theirs are of other pictures."
         )
-    if not replicated:
+    if not replicated and not folds:
         told.append(
             "Whether the two best configurations differ beyond the chance of a seed: at least two "
             "fair replicates of each would be needed."

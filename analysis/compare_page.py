@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.compare import Comparison
-from analysis.comparison import incumbent
 from analysis.figures.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.figures.drawing import Drawing, charted, render
 from analysis.figures.progress import best_layer, prepare
@@ -12,7 +11,7 @@ from analysis.figures.style import BLUE, VERMILION
 from analysis.hyperparameters import metric_words
 from analysis.page import Block, Page, Section, figures_of, tables_of, write_page
 from analysis.run_data import RunData
-from analysis.summary import percent
+from analysis.summary import headline
 
 LOOKS = ((BLUE, "-", "o"), (VERMILION, "--", "s"))
 """Colour, dash and mark of the first and the second run."""
@@ -78,10 +77,9 @@ def drawings(compared: Comparison) -> Iterator[Drawing]:
 
 def _tiles(compared: Comparison) -> dict[str, str]:
     return {
-        f"best validation accuracy, {name}": percent(
-            float(incumbent(run)[f"{run.info.objective['at']}_val_accuracy"])
-        )
+        f"{what}, {name}": accuracy
         for run, name in zip(compared.runs, compared.names, strict=True)
+        for what, accuracy in headline(run).items()
     }
 
 

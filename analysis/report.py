@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.comparison import incumbent
 from analysis.dataset import DatasetLeftOutError, find_dataset
 from analysis.figures.curves import BEST_SHOWN, best_models
 from analysis.figures.drawing import Drawn, render
@@ -13,7 +12,7 @@ from analysis.figures.groups import groups_figure
 from analysis.figures.registry import FIGURES
 from analysis.page import Block, Page, Section, check_place, figures_of, tables_of, write_page
 from analysis.run_data import RunData
-from analysis.summary import found, percent, status_counts, unknown
+from analysis.summary import found, headline, percent, status_counts, unknown
 from analysis.tables.models import status_words
 from analysis.tables.registry import TABLES
 from analysis.tables.table import Table
@@ -80,13 +79,11 @@ def _draw(run: RunData, progress: Progress) -> tuple[dict[str, list[Drawn]], str
 
 
 def _page(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Page:
-    best = incumbent(run)
-    accuracy = percent(float(best[f"{run.info.objective['at']}_val_accuracy"]))
     counts = {status: f"{count:,}" for status, count in status_counts(run).items()}
     return Page(
         title=run.name,
         subtitle="Report of a hyperparameter sweep",
-        tiles={"best validation accuracy": accuracy, "trials": f"{len(run.trials):,}", **counts},
+        tiles={**headline(run), "trials": f"{len(run.trials):,}", **counts},
         found=tuple(found(run)),
         unknown=tuple(unknown(run)),
         sections=tuple(

@@ -56,6 +56,11 @@ class RunData:
         return self.trials[self.trials["status"].isin(COMPARABLE)]
 
     @property
+    def excluded(self) -> pd.DataFrame:
+        """The rows of ``trials`` that diverged, failed or did not fit, and so are in no mean."""
+        return self.trials[self.trials["status"].isin(schema.FINISHED.difference(COMPARABLE))]
+
+    @property
     def completed(self) -> pd.DataFrame:
         """The rows of ``trials`` that were trained to the end."""
         return self.trials[self.trials["status"] == Status.COMPLETED]

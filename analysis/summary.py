@@ -13,6 +13,7 @@ from analysis.statistics.comparisons import Comparisons, against_incumbent
 from analysis.statistics.design import MATTERS
 from analysis.statistics.effects import FAIR_SEARCHERS, effects
 from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.folds import CORRECTED, FoldAverage, fold_average
 from analysis.statistics.intervals import wilson_interval
 from analysis.statistics.selection import selection
 from analysis.statistics.verdicts import Verdict
@@ -36,7 +37,8 @@ def found(run: RunData) -> list[str]:
 
 def unknown(run: RunData) -> list[str]:
     """Say what the run does not show, and what would show it."""
-    told = [_untold(run), _small(run), _effects_untold(run), _searcher(run), _test(run)]
+    told = [_untold(run), _small(run), _effects_untold(run), _excluded(run), _searcher(run)]
+    told.append(_test(run))
     return [sentence for sentence in told if sentence]
 
 
@@ -54,6 +56,26 @@ def best_trial(run: RunData) -> "pd.Series[Any]":
     accuracy = first[f"{run.info.objective['at']}_val_accuracy"].astype(float)
     interval = wilson_interval(accuracy, first["n"])
     return pd.concat([first, interval], axis=1).assign(accuracy=accuracy).iloc[0]
+
+
+def headline(run: RunData) -> dict[str, str]:
+    """Return the accuracy of a run that stands in large on a page, by what it is."""
+    average = fold_average(run)
+    if average is not None:
+        return {"best average over folds": percent(average.accuracy)}
+    return {"best validation accuracy": percent(float(best_trial(run)["accuracy"]))}
+
+
+def fold_words(average: FoldAverage) -> str:
+    """Say what a configuration reached over its folds, to go on with after who it is."""
+    folds = average.per_fold
+    n = f", n = {average.pictures:,} pictures" if average.pictures else ""
+    return (
+        f"by its average over {len(folds)} folds is {average.name}: validation accuracy "
+        f"{percent(average.accuracy)} (95 % interval {percent(average.low)} to "
+        f"{percent(average.high)}, {CORRECTED}){n}; single folds reach from "
+        f"{percent(folds.min())} to {percent(folds.max())}"
+    )
 
 
 def percent(share: float) -> str:
@@ -92,6 +114,11 @@ def _trials(run: RunData) -> str:
 
 
 def _best(run: RunData) -> str:
+    average = fold_average(run)
+    return _best_trial(run) if average is None else f"The best configuration {fold_words(average)}."
+
+
+def _best_trial(run: RunData) -> str:
     best = best_trial(run)
     completed = "completed trial" if len(run.completed) else "trial (none completed)"
     n = "" if pd.isna(best["n"]) else f", on n = {best['n']:,} validation pictures"
@@ -185,6 +212,16 @@ def _effects_untold(run: RunData) -> str:
     )
 
 
+def _excluded(run: RunData) -> str:
+    if run.excluded.empty:
+        return ""
+    return (
+        f"What {_number(len(run.excluded), 'trial')} would have reached that diverged, failed or "
+        "did not fit into memory: no mean holds them, so a level at which many broke looks as good "
+        "as those that were left."
+    )
+
+
 def _searcher(run: RunData) -> str:
     if run.info.searcher in FAIR_SEARCHERS:
         return ""
@@ -196,6 +233,8 @@ def _searcher(run: RunData) -> str:
 
 
 def _test(run: RunData) -> str:
+    if fold_average(run) is not None:
+        return ""  # What folds tell of is a configuration, and no trial of it is chosen.
     if any(row["estimate"] == "test" for row in _selection(run)):
         return ""
     return (

@@ -1,5 +1,6 @@
 """Study A's tables 2.2 and 3.1 through the same machinery: what its own numbers support."""
 
+import json
 from math import sqrt
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats import proportion
 from statsmodels.stats.power import NormalIndPower
 
+from analysis.published import main
 from analysis.statistics.pairs import over_folds
 from analysis.statistics.published import (
     claims_of,
@@ -73,6 +75,47 @@ def test_channels_show_no_effect_and_are_not_shown_to_be_equivalent(judged):
 def test_the_best_model_is_not_shown_to_beat_even_the_last(judged):
     pairs = judged.loc[["the best model beats the second", "the best model beats the last"]]
     assert (pairs["verdict"] == Verdict.NOT_SHOWN).all()
+
+
+def test_the_command_prints_what_a_table_supports(judged, capsys):
+    claims = [f"--claim={claim}" for claim in ("kernel=5:3", "kernel=5:7", "blocks=8:4")]
+    claims.append("--claim=channels=32:16")
+    csv = str(FIXTURES / "study_a_table_2_2.csv")
+    assert main([csv, "--pictures", str(PICTURES), *claims, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["verdict"] for row in rows] == judged["verdict"].tolist()
+    assert [row["pictures"] for row in rows] == judged["pictures"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "claim", "told"),
+    [
+        (None, "kernel=5:3", "cannot read"),
+        ("", "kernel=5:3", "is no CSV file"),
+        ("kernel,accuracy\n", "kernel=5:3", "has no column name"),
+        ("name,kernel,accuracy\na,3,62\n", "kernel=5:3", "line 2: accuracy must be from 0 to 1"),
+        ("name,kernel,accuracy\na,3,0.6\n", "kernel=5:3", "two levels of kernel (3)"),
+        ("name,kernel,accuracy\na,3,0.6\n", "kernels=5:3", "of a column (name, kernel, acc"),
+        ("name,kernel,accuracy\na,3,0.6\nb,5,0.7\n", "kernel=5:3", "give more than 2"),
+    ],
+)
+def test_the_command_refuses_a_bad_table_in_a_line(tmp_path, capsys, text, claim, told):
+    csv = tmp_path / "table.csv"
+    if text is not None:
+        csv.write_text(text)
+    assert main([str(csv), "--pictures", "100", "--claim", claim]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_equal_models_would_take_no_number_of_pictures(table):
+    equal = table.assign(accuracy=0.6)
+    equal.loc[[0, 1], "accuracy"] = [0.62, 0.62]
+    found = judge(equal, HYPERPARAMETERS, PICTURES, claims_of(equal, CONCLUSIONS))
+    second = found.set_index("claim").loc["the best model beats the second"]
+    assert second["difference"] == 0
+    assert pd.isna(second["pictures"])
 
 
 def test_a_pair_equals_the_unpaired_test_of_two_shares(table):

@@ -8,6 +8,9 @@ import pytest
 
 from analysis.hyperparameters import levels
 from analysis.run_data import read_run
+from analysis.statistics.comparisons import against_incumbent
+from analysis.statistics.effects import marginal_means
+from analysis.statistics.intervals import wilson
 from analysis.tables.by import by_hyperparameter
 from analysis.tables.incomplete import incomplete
 from analysis.tables.models import models
@@ -20,6 +23,13 @@ from tests.run_factory import RUNGS, SPLIT_SIZES, Factory
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A complete grid whose trials were all trained to the end, two of them three times."""
+    factory = Factory(configurations=24, faults=False, early_stopping=False)
+    return read_run(factory.write(tmp_path_factory.mktemp("runs") / "whole"))
 
 
 def shown(table, view=0):
@@ -91,6 +101,43 @@ def test_levels_are_compared_at_the_common_epoch(run):
     assert (frame["accuracy_at_epoch"] < frame["accuracy"]).all()
 
 
+def test_every_mean_and_best_has_its_interval(whole):
+    frame = by_hyperparameter(whole, "kernel_size").frame.set_index("name")
+    means = marginal_means(whole)
+    means = means[means["hyperparameter"] == "kernel_size"].set_index("level")
+    for level, row in frame.iterrows():
+        interval = [row["accuracy_low"], row["accuracy_high"]]
+        assert interval == pytest.approx(means.loc[level, ["low", "high"]].tolist())
+        best = wilson(row["best"], SPLIT_SIZES["val"])
+        assert (row["best_low"], row["best_high"]) == pytest.approx(best)
+    headings = shown(by_hyperparameter(whole, "kernel_size")).columns
+    assert {"mean, completed: 95 % interval", "best, completed: 95 % interval"} <= set(headings)
+    # Tied ones and fixed ones have no row among the levels, and their intervals all the same.
+    for name in ("fc_layers", "family"):
+        assert by_hyperparameter(whole, name).frame["accuracy_low"].notna().all()
+
+
+def test_the_mean_of_survivors_has_no_interval_and_that_of_all_at_one_epoch_has(run):
+    frame = by_hyperparameter(run, "kernel_size").frame
+    assert frame["accuracy_low"].isna().all()
+    assert (frame["accuracy_at_epoch_low"] < frame["accuracy_at_epoch"]).all()
+    assert any("a sample of nothing" in note for note in by_hyperparameter(run, "channels").notes)
+
+
+def test_replicates_have_no_interval_by_what_they_differ_in(whole):
+    frame = by_hyperparameter(whole, "seed").frame
+    assert frame["name"].tolist() == ["0", "1", "2"]
+    assert frame["accuracy_low"].isna().all()
+
+
+def test_means_without_replicates_say_what_is_missing(tmp_path):
+    factory = Factory(early_stopping=False, faults=False, replicates=1)
+    table = by_hyperparameter(read_run(factory.write(tmp_path / "run")), "blocks")
+    assert table.frame["accuracy_low"].isna().all()
+    assert table.frame["best_low"].notna().all()
+    assert any("not known without replicates" in note for note in table.notes)
+
+
 def test_without_early_stopping_one_mean_is_enough(tmp_path):
     factory = Factory(early_stopping=False, faults=False)
     frame = by_hyperparameter(read_run(factory.write(tmp_path / "run")), "blocks").frame
@@ -147,12 +194,20 @@ def test_replicates_show_what_a_seed_does(run):
     first = fair[fair["configuration_id"] == frame["configuration_id"].iloc[0]]
     assert frame["replicates"].tolist() == [2, 2]  # of three, one of which picked the finalist
     assert frame["deviation"].iloc[0] == pytest.approx(first["best_val_accuracy"].std(ddof=1))
+    means = against_incumbent(run).means.loc[frame["configuration_id"]]
+    for end in ("accuracy_low", "accuracy_high"):
+        assert frame[end].tolist() == means[end].tolist()
 
 
 def test_incomplete_trials_carry_their_reason(run):
     frame = incomplete(run).frame
     assert "COMPLETED" not in set(frame["status"])
     assert frame["reason"].str.len().gt(0).all()
+    known = frame[frame["accuracy"].notna()]
+    for row in known.to_dict("records"):
+        interval = (row["accuracy_low"], row["accuracy_high"])
+        assert interval == pytest.approx(wilson(row["accuracy"], SPLIT_SIZES["val"]))
+    assert frame["accuracy_low"].notna().sum() == len(known) > 0
 
 
 def test_tables_that_have_nothing_to_show_are_left_out(tmp_path):

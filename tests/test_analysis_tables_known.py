@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import WHAT, main
+from analysis.figures import effects as figures
 from analysis.run_data import read_run
 from analysis.statistics.comparisons import against_incumbent
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
+from analysis.summary import unknown
 from analysis.tables.classes import classes
 from analysis.tables.comparisons import comparisons
 from analysis.tables.digits import decimals, p_text, supported
@@ -189,6 +191,50 @@ def test_effects_without_replicates_say_what_to_add(single):
     assert (table.frame["verdict"] == "").all()
     assert any("no verdict" in note and "replicates=5" in note for note in table.notes)
     assert levels_table(single).frame["accuracy_low"].isna().all()
+
+
+def with_lost(run, kernel, status="FAILED"):
+    """Return the run with every trial of one kernel size lost."""
+    lost = run.trials["status"].mask(run.trials["kernel_size"] == kernel, status)
+    return replace(run, trials=run.trials.assign(status=lost))
+
+
+def test_trials_that_broke_are_counted_where_they_are_missing(picked):
+    broken = picked.trials[picked.trials["status"].isin(["DIVERGED", "FAILED"])]
+    assert len(broken) == 2
+    frame = levels_table(picked).frame
+    for row in frame.to_dict("records"):
+        values = broken[row["hyperparameter"]].astype(str)
+        assert row["excluded"] == (values == row["level"]).sum(), row["name"]
+    for table in (levels_table(picked), effects_table(picked)):
+        assert any("In no mean: 1 diverged, 1 failed." in note for note in table.notes)
+    assert "excluded" in levels_table(picked).views[0].shown(frame)
+    assert "2 others broke" in next(figures.effects(picked)).caption
+    assert any("2 trials would have reached that diverged" in each for each in unknown(picked))
+
+
+def test_where_no_trial_broke_none_is_told(single):
+    table = levels_table(single)
+    assert (table.frame["excluded"] == 0).all()
+    assert "excluded" not in table.views[0].shown(table.frame)
+    assert not any("In no mean" in note for note in table.notes)
+    assert not any("diverged, failed" in each for each in unknown(single))
+
+
+def test_a_level_of_which_no_trial_is_left_is_named(single):
+    notes = levels_table(with_lost(single, 5)).notes
+    assert "Excluded to the last trial: kernel size = 5." in notes
+
+
+def test_broken_trials_are_counted_in_the_range_of_a_continuous_hyperparameter(single):
+    rates = np.geomspace(1e-4, 1e-1, len(single.trials))
+    status = ["COMPLETED"] * 9 + ["DIVERGED"] * 3  # all above the last rate that went well
+    info = replace(single.info, searched=("learning_rate", "channels"), searcher="random")
+    trials = single.trials.assign(learning_rate=rates, status=status)
+    frame = levels_table(replace(single, trials=trials, info=info)).frame
+    rows = frame[frame["hyperparameter"] == "learning_rate"]
+    assert rows["excluded"].tolist() == [0, 0, 0, 3]
+    assert rows["trainings"].sum() == 9
 
 
 def test_effects_of_an_adaptive_search_are_marked(picked):

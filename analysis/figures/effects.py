@@ -14,6 +14,8 @@ from analysis.hyperparameters import followers, is_continuous, is_wide, levels, 
 from analysis.run_data import RunData
 from analysis.statistics.effects import marginal_means
 from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.folds import CORRECTED
+from analysis.statistics.sources import has_folds
 from tune.schema import Status
 
 MOST_COLUMNS = 4
@@ -34,7 +36,7 @@ def effects(run: RunData) -> Iterator[Drawing]:
         title="Accuracy by each hyperparameter",
         caption=f"{compared_words(run)} A point is a trial: filled if it completed, hollow if "
         "it was stopped early later on; numbers in brackets: trials. Bars: means over "
-        f"configurations, replicates averaged first. {_error_words(run, means)}",
+        f"configurations, the trainings of each averaged first. {_error_words(run, means)}",
         chart=effects_chart(prepare(run), means, {name: title(run, name) for name in names}),
     )
 
@@ -79,9 +81,10 @@ def compared_words(run: RunData) -> str:
     n = run.comparable["n"].max()
     pictures = f", n = {n:,} pictures" if not pd.isna(n) else ""
     picked = "at the best of the first" if run.info.objective["at"] == "best" else "after"
+    lost = f" {len(run.excluded):,} others broke and are not shown." if len(run.excluded) else ""
     return (
         f"Validation accuracy{pictures}, {picked} {epoch} epochs, which all "
-        f"{len(run.comparable):,} compared trials (completed or stopped early) were given."
+        f"{len(run.comparable):,} compared trials (completed or stopped early) were given.{lost}"
     )
 
 
@@ -126,6 +129,8 @@ def trial_layers(
 def _error_words(run: RunData, means: pd.DataFrame) -> str:
     if means["low"].isna().all():
         return "They have no interval, for without replicates nothing tells what chance does."
+    if has_folds(run):
+        return f"Whiskers: 95 % intervals over the folds, {CORRECTED}."
     chance = (
         "the chance of seeds and pictures"
         if run.info.searcher == "grid"

@@ -22,7 +22,7 @@ def groups_figure(tables: Iterable[Table]) -> Iterator[Drawing]:
     yield charted(
         name="accuracy_by_group",
         title="Accuracy by group",
-        caption="Accuracy of the model on each group of pictures, with its 95 % bootstrap interval "
+        caption="Accuracy of the model on each group of pictures, with its 95 % Wilson interval "
         f"and n.{told}",
         chart=groups_chart(now, None if then is None else _groups(then)),
     )

@@ -42,7 +42,7 @@ def _drawing(run: RunData, used: pd.DataFrame, first: str, second: str) -> Drawi
         else (
             levels_chart,
             "Left: mean of each combination, n its trials. Right: the same means, and each trial "
-            "as a small point. Replicates of a configuration are averaged first.",
+            "as a small point. Trainings of a configuration are averaged first.",
         )
     )
     return charted(

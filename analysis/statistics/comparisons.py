@@ -11,10 +11,11 @@ from analysis.run_data import RunData
 from analysis.statistics.against import compare_configurations, compare_trained_models, judged
 from analysis.statistics.bootstrap import mean_intervals
 from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.folds import by_fold, fold_average, fold_means, held_out_ratio
 from analysis.statistics.intervals import wilson_interval
-from analysis.statistics.pairs import compare_over_folds, over_folds
+from analysis.statistics.pairs import compare_over_folds
 from analysis.statistics.predictions import read_correct
-from analysis.statistics.sources import fair_trainings, folds_in_a_repeat, has_folds
+from analysis.statistics.sources import fair_trainings, has_folds
 from analysis.statistics.verdicts import all_pairs
 
 MOST_MODELS = 100
@@ -54,6 +55,8 @@ class Comparisons:
 def against_incumbent(run: RunData) -> Comparisons:
     """Compare the incumbent with the others: over folds, over replicates, or as trained models.
 
+    Over folds the incumbent is the configuration with the best average, not that of the best trial.
+
     Raises:
         NotKnownError: The run has neither replicates nor predictions, or nothing to compare.
     """
@@ -64,10 +67,16 @@ def against_incumbent(run: RunData) -> Comparisons:
     return _configurations(run) if trainings.replicated and known else _models(run)
 
 
+@lru_cache(maxsize=4)
+def configuration_means(run: RunData) -> pd.DataFrame:
+    """Return `analysis.statistics.bootstrap.mean_intervals` of the trainings that count."""
+    return mean_intervals(fair_trainings(run))
+
+
 def _configurations(run: RunData) -> Comparisons:
     trainings, first = fair_trainings(run), str(incumbent(run)["configuration_id"])
     _need_two(len(trainings.means))
-    means = mean_intervals(trainings).assign(
+    means = configuration_means(run).assign(
         trainings=trainings.replicates,
         trial_id=trainings.configuration.reset_index()
         .groupby("configuration_id")["trial_id"]
@@ -111,12 +120,17 @@ def _models(run: RunData) -> Comparisons:
 
 
 def _over_folds(run: RunData) -> Comparisons:
-    """Compare configurations with the incumbent's over the folds that both were trained on."""
-    trials = fairly_trained(run)
-    first = str(incumbent(run)["configuration_id"])
-    table = trials.pivot_table(index="configuration_id", columns="fold", values="accuracy")
+    """Compare configurations with the best average over the folds that both were trained on."""
+    trials, best = fairly_trained(run), fold_average(run)
+    if best is None:
+        raise NotKnownError(
+            "no configuration was trained on two folds; train the others: "
+            f"`python -m tune resume {run.path}`"
+        )
+    first = best.configuration_id
+    table = by_fold(trials, "accuracy")
     shared = table.notna() & table.loc[first].notna()
-    table = table[shared.sum(axis=1) > 1].astype(float)
+    table = table[shared.sum(axis=1) > 1]
     _need_two(len(table))
     ratio = held_out_ratio(run)
     others = table.drop(first).mean(axis=1).sort_values(ascending=False, kind="stable").index
@@ -137,31 +151,6 @@ def _over_folds(run: RunData) -> Comparisons:
         on_pictures=True,
         candidates=len(table),
     )
-
-
-def held_out_ratio(run: RunData) -> float:
-    """Return the pictures judged on in a fold over those trained on: 1 / (k - 1) in k folds."""
-    return 1 / (folds_in_a_repeat(run) - 1)
-
-
-def fold_means(trials: pd.DataFrame, ratio: float) -> pd.DataFrame:
-    """Average the accuracy of each configuration over its folds, seeds of a fold first.
-
-    Args:
-        trials: A row per training: ``configuration_id``, ``fold``, ``accuracy``, ``trial_id``.
-        ratio: See `held_out_ratio`.
-
-    Returns:
-        The ``means`` of `Comparisons`.
-    """
-    rows = {}
-    for name, own in trials.groupby("configuration_id", sort=False):
-        per_fold = own.groupby("fold")["accuracy"].mean().to_numpy(float)
-        if len(per_fold) > 1:
-            found = over_folds(per_fold, ratio)
-            rows[name] = (found.value, *found.interval(), len(own), own["trial_id"].iloc[0])
-    columns = ["accuracy", "accuracy_low", "accuracy_high", "trainings", "trial_id"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def _need_two(count: int) -> None:

@@ -1,26 +1,29 @@
 """Effects of the hyperparameters of a run: their marginal means and what they explain."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from analysis.comparison import accuracy_at_common_epoch
 from analysis.hyperparameters import levels, searched
 from analysis.run_data import RunData
 from analysis.statistics.estimate import Estimate, NotKnownError
 from analysis.statistics.factorial import factorial
+from analysis.statistics.folds import by_fold, held_out_ratio
 from analysis.statistics.mixed import mixed
-from analysis.statistics.sources import (
-    folds_in_a_repeat,
-    has_folds,
-    trainings_at_common_epoch,
-)
+from analysis.statistics.pairs import over_folds
+from analysis.statistics.sources import has_folds, trainings_at_common_epoch
 from analysis.statistics.trainings import Trainings, contrast
 
 FAIR_SEARCHERS = ("grid", "random", "sobol")
 """Searchers that look at no result, so that what they sampled is a fair sample."""
 LEAST_DF = 3
 """A spread of drawn configurations with fewer degrees of freedom is no error to judge by."""
+
+Judge = Callable[["pd.Series[float]", "pd.Series[str]"], Estimate]
+"""What estimates a contrast: configuration id → weight, and → level of the hyperparameter."""
 
 
 def effects(run: RunData) -> pd.DataFrame:
@@ -41,7 +44,7 @@ def effects(run: RunData) -> pd.DataFrame:
     grid = run.info.searcher == "grid"
     if has_folds(run):
         folds = run.trials.set_index("trial_id")["fold"].loc[table.index]
-        ratio = 1 / (folds_in_a_repeat(run) - 1)
+        ratio = held_out_ratio(run)
         return mixed(trainings.accuracy, table, folds, ratio, interactions=grid)
     return factorial(trainings, table, interactions=grid)
 
@@ -50,7 +53,9 @@ def marginal_means(run: RunData) -> pd.DataFrame:
     """Compute the mean accuracy at each level of each hyperparameter, at the common epoch.
 
     On a grid the configurations are fixed, and chance comes from seeds and pictures alone; other
-    searchers draw configurations, whose spread within a level is then the error.
+    searchers draw configurations, whose spread within a level is then the error. Over folds each
+    figure is computed fold by fold, on those that all its configurations were trained on, and its
+    interval is corrected for what folds share (`analysis.statistics.pairs.over_folds`).
 
     Returns:
         A row per hyperparameter and level: ``hyperparameter``, ``level`` (text),
@@ -63,13 +68,28 @@ def marginal_means(run: RunData) -> pd.DataFrame:
         NotKnownError: No hyperparameter has two values, or only one configuration finished.
     """
     trainings = trainings_at_common_epoch(run)
-    table = level_table(run)
-    rows = [
-        row
-        for name in table
-        for row in _levels_of(trainings, table[name], fixed=run.info.searcher == "grid")
-    ]
-    return pd.DataFrame(rows)
+    table, judge = level_table(run), _judge(run, trainings)
+    return pd.DataFrame(
+        [row for name in table for row in _levels_of(trainings, table[name], judge)]
+    )
+
+
+def level_means(run: RunData, level: "pd.Series[str]") -> pd.DataFrame:
+    """Compute the mean accuracy at each level of any hyperparameter, as `marginal_means` does.
+
+    Args:
+        run: The run.
+        level: Trial id → level, of every comparable trial.
+
+    Returns:
+        Index: the levels. Columns: ``mean``, ``low`` and ``high``.
+    """
+    trainings = trainings_at_common_epoch(run)
+    of, counts = _configurations_at(trainings, level)
+    judge = _judge(run, trainings)
+    means = {text: judge((of == text) / count, of) for text, count in counts.items()}
+    rows = {text: _told("mean", "", estimate) for text, estimate in means.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "low", "high"])
 
 
 def level_table(run: RunData) -> pd.DataFrame:
@@ -86,18 +106,27 @@ def level_table(run: RunData) -> pd.DataFrame:
     return varied
 
 
+def _judge(run: RunData, trainings: Trainings) -> Judge:
+    """Return what estimates contrasts of the configurations of a run."""
+    if has_folds(run):
+        table = by_fold(accuracy_at_common_epoch(run), "accuracy_at_epoch")
+        ratio = held_out_ratio(run)
+        return lambda weights, _: _over_folds(table, weights, ratio)
+    if run.info.searcher == "grid":
+        return lambda weights, _: _fixed(trainings, weights)
+    return partial(_drawn, trainings)
+
+
 def _levels_of(
-    trainings: Trainings, level: "pd.Series[str]", *, fixed: bool
+    trainings: Trainings, level: "pd.Series[str]", judge: Judge
 ) -> Iterator[dict[str, object]]:
     """Yield the rows of one hyperparameter, in the order of its levels."""
-    of = level.groupby(trainings.configuration, sort=False).first()
-    counts = of.value_counts(sort=False)
-    counts = counts[counts > 0]
+    of, counts = _configurations_at(trainings, level)
     average = 1 / of.map(counts).astype(float) / len(counts)
     for text, count in counts.items():
         weights = (of == text) / count
         estimates = {
-            key: _fixed(trainings, chosen) if fixed else _drawn(trainings, chosen, of)
+            key: judge(chosen, of)
             for key, chosen in (("mean", weights), ("effect", weights - average))
         }
         yield {
@@ -110,9 +139,28 @@ def _levels_of(
         }
 
 
+def _configurations_at(
+    trainings: Trainings, level: "pd.Series[str]"
+) -> tuple["pd.Series[str]", "pd.Series[int]"]:
+    """Return the level of each configuration, and the number of configurations at each level."""
+    of = level.groupby(trainings.configuration, sort=False).first()
+    counts = of.value_counts(sort=False)
+    return of, counts[counts > 0]
+
+
 def _told(name: str, prefix: str, estimate: Estimate) -> dict[str, float]:
     low, high = estimate.interval()
     return {name: estimate.value, f"{prefix}low": low, f"{prefix}high": high}
+
+
+def _over_folds(table: pd.DataFrame, weights: "pd.Series[float]", ratio: float) -> Estimate:
+    """Estimate a contrast on each fold that all its configurations have, then over these folds."""
+    used = weights[weights != 0]
+    own = table.loc[used.index].dropna(axis="columns")
+    if own.shape[1] < 2:
+        value = float(np.dot(used, table.loc[used.index].mean(axis="columns")))
+        return Estimate(value=value, standard_error=np.nan)
+    return over_folds(used.to_numpy(float) @ own.to_numpy(float), ratio)
 
 
 def _fixed(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:

@@ -12,6 +12,7 @@ from fairlearn.metrics import MetricFrame
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from analysis.statistics.estimate import ALPHA
+from analysis.statistics.intervals import newcombe, wilson_interval
 
 DRAWS = 2_000
 SMALL = 30
@@ -40,7 +41,7 @@ def scores(answers: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
         groups: The same index, one or more columns; pictures with a missing one do not count.
 
     Returns:
-        Index: the groups. Columns: ``n``, `METRICS`, and the 95 % bootstrap interval of the
+        Index: the groups. Columns: ``n``, `METRICS`, and the 95 % Wilson interval of the
         accuracy, ``accuracy_low`` and ``accuracy_high``.
     """
     kept = groups.dropna()
@@ -55,11 +56,7 @@ def scores(answers: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     )
     n = kept.groupby(list(kept.columns)).size()
     found: pd.DataFrame = made.by_group.astype(float).reindex(n.index)
-    right = found["accuracy"] * n
-    rng = np.random.default_rng(0)
-    drawn = rng.binomial(n.to_numpy(), (right / n).clip(0, 1).to_numpy(), (DRAWS, len(n)))
-    low, high = np.quantile(drawn / n.to_numpy(), [ALPHA / 2, 1 - ALPHA / 2], axis=0)
-    return found.assign(n=n, accuracy_low=low, accuracy_high=high)
+    return found.assign(n=n).join(wilson_interval(found["accuracy"], n))
 
 
 def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -> pd.DataFrame:
@@ -68,7 +65,9 @@ def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -
     Returns:
         A row per two groups and metric of `COMPARED`: ``first``, ``second``, ``metric``,
         ``first_value``, ``second_value``, ``difference`` (first less second) and ``ratio`` with
-        their 95 % percentile intervals (``_low``, ``_high``), ``n_first``, ``n_second``.
+        their 95 % intervals (``_low``, ``_high``), ``n_first``, ``n_second``. Intervals of the
+        difference in accuracy are Newcombe's; others are percentiles of the draws, and missing
+        where those of a group are all alike.
     """
     rng = np.random.default_rng(0)
     tables: dict[str, Counts] = {}
@@ -85,10 +84,14 @@ def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -
             found.append(
                 {"first": first, "second": second, "metric": metric}
                 | {"first_value": one[0], "second_value": other[0]}
-                | _interval("difference", one - other)
-                | _interval("ratio", ratios)
+                | _interval("difference", one - other, one, other)
+                | _interval("ratio", ratios, one, other)
                 | {"n_first": tables[first].sum(), "n_second": tables[second].sum()}
             )
+            if metric == "accuracy":
+                both = ((int(np.trace(t)), int(t.sum())) for t in (tables[first], tables[second]))
+                low, high = newcombe(*both)
+                found[-1] |= {"difference_low": low, "difference_high": high}
     return pd.DataFrame(found)
 
 
@@ -102,7 +105,8 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str
 
     Returns:
         ``n``, and for ``accuracy`` and ``macro_f1``: ``_before``, ``_after``, ``_change`` with its
-        95 % percentile interval ``_change_low`` and ``_change_high``.
+        95 % percentile interval ``_change_low`` and ``_change_high``, missing where every draw has
+        changed alike, and of no width where none has changed.
     """
     triples = (before["label"] * classes + before["predicted"]) * classes + after["predicted"]
     counts = np.bincount(triples, minlength=classes**3).reshape((classes,) * 3)
@@ -111,7 +115,8 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str
     found: dict[str, float] = {"n": len(before)}
     for metric in ("accuracy", "macro_f1"):
         found |= {f"{metric}_before": then[metric][0], f"{metric}_after": now[metric][0]}
-        found |= _interval(f"{metric}_change", now[metric] - then[metric])
+        change = now[metric] - then[metric]
+        found |= _interval(f"{metric}_change", change, *([change] if change[0] else []))
     return found
 
 
@@ -146,8 +151,14 @@ def crossings(attributes: Sequence[str]) -> list[tuple[str, str]]:
     return list(combinations(attributes, 2))
 
 
-def _interval(name: str, values: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Name the figure, which stands first, and the percentiles of its draws."""
+def _interval(
+    name: str, values: npt.NDArray[np.float64], *parts: npt.NDArray[np.float64]
+) -> dict[str, float]:
+    """Name the figure, which stands first, and the percentiles of its draws.
+
+    Draws of a part that are all alike tell of no chance, however few the pictures: then none.
+    """
     draws = values[1:][np.isfinite(values[1:])]
-    low, high = np.quantile(draws, [ALPHA / 2, 1 - ALPHA / 2]) if len(draws) else (np.nan, np.nan)
+    known = len(draws) and all(np.ptp(part[1:]) > 0 for part in parts)
+    low, high = np.quantile(draws, [ALPHA / 2, 1 - ALPHA / 2]) if known else (np.nan, np.nan)
     return {name: values[0], f"{name}_low": low, f"{name}_high": high}

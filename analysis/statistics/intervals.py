@@ -1,8 +1,8 @@
-"""The interval of one trained model's accuracy on n pictures."""
+"""Intervals of one trained model's accuracy on n pictures, and of its difference between groups."""
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from analysis.statistics.estimate import ALPHA
 
@@ -12,6 +12,23 @@ def wilson(accuracy: float, n: float) -> tuple[float, float]:
     if pd.isna(accuracy) or pd.isna(n):
         return np.nan, np.nan
     low, high = proportion_confint(accuracy * n, n, alpha=ALPHA, method="wilson")
+    return float(low), float(high)
+
+
+def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """Compute the 95 % interval of one accuracy less another, each on pictures of its own.
+
+    Newcombe (1998), "Interval Estimation for the Difference Between Independent Proportions",
+    Statistics in Medicine 17(8), method 10: of the two Wilson intervals, so it has a width where
+    every picture was told right too.
+
+    Args:
+        first: Pictures told right, and all pictures.
+        second: The same of the other.
+    """
+    low, high = confint_proportions_2indep(
+        *first, *second, method="newcomb", compare="diff", alpha=ALPHA
+    )
     return float(low), float(high)
 
 

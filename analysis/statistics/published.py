@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from analysis.statistics.estimate import Estimate
 from analysis.statistics.verdicts import all_pairs, holm, verdict
 
 MOST_REPLICATES = 1_000
+MOST_PICTURES = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +73,8 @@ def judge(
         (95 % for all comparisons among which the claim was picked), ``p_adjusted`` (Holm, or
         Bonferroni for a pair out of all), ``verdict``, ``detectable`` (the smallest difference
         that n pictures would have shown with 80 % probability), ``pictures`` (that it would have
-        taken to show the difference found with 80 % probability) and ``replicates`` (trainings
-        of each model that it would have taken on the same pictures).
+        taken to show the difference found with 80 % probability; missing where it is next to 0)
+        and ``replicates`` (trainings of each model that it would have taken on the same pictures).
     """
     noise = spread_of_one(table, hyperparameters)
     weights = [_weights(table, claim) for claim in claims]
@@ -91,11 +92,11 @@ def judge(
                 "p_adjusted": p,
                 "verdict": verdict(estimate.value, p, (low, high)),
                 "detectable": estimate.detectable(claim.family),
-                "pictures": ceil(n * (estimate.detectable(claim.family) / estimate.value) ** 2),
+                "pictures": pictures_needed(estimate, n, claim.family),
                 "replicates": replicates_needed(estimate.value, weight, noise, claim.family),
             }
         )
-    return pd.DataFrame(rows).astype({"replicates": "Int64"})
+    return pd.DataFrame(rows).astype({"pictures": "Int64", "replicates": "Int64"})
 
 
 def unpaired(accuracy: "pd.Series[float]", weights: "pd.Series[float]", n: int) -> Estimate:
@@ -115,6 +116,15 @@ def spread_of_one(table: pd.DataFrame, hyperparameters: list[str]) -> float:
     y = table["accuracy"].to_numpy()
     effects, _, rank, _ = np.linalg.lstsq(columns, y)
     return sqrt(float(((y - columns @ effects) ** 2).sum()) / (len(y) - int(rank)))
+
+
+def pictures_needed(estimate: Estimate, n: int, family: int) -> int | None:
+    """Return how many pictures show a difference, found on n, with 80 % probability.
+
+    None where `MOST_PICTURES` do not.
+    """
+    needed = n * (estimate.detectable(family) / estimate.value) ** 2 if estimate.value else inf
+    return ceil(needed) if needed <= MOST_PICTURES else None
 
 
 def replicates_needed(

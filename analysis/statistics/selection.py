@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.comparison import incumbent, ranked
+from analysis.comparison import fairly_trained, incumbent, ranked
 from analysis.run_data import RunData
 from analysis.statistics.bootstrap import picture_counts
+from analysis.statistics.folds import FoldAverage, fold_average, fold_means, held_out_ratio
 from analysis.statistics.intervals import wilson
 from analysis.statistics.predictions import read_correct, read_right
 from tune import schema
@@ -31,8 +32,13 @@ def selection(run: RunData) -> pd.DataFrame:
         ``corrected``, ``test``), ``accuracy``, ``accuracy_low``, ``accuracy_high`` (95 %;
         Wilson, for the corrected one the bootstrap's percentiles), ``n`` (pictures), ``models``
         (how many it was picked from; 1 where the pictures had no part in the picking),
-        ``openings`` (how often the test split of the run was opened; 0 on validation).
+        ``openings`` (how often the test split of the run was opened; 0 on validation). Of a run
+        over folds the first two alone: averages of the configuration that is best on average, with
+        the interval of `analysis.statistics.pairs.over_folds`.
     """
+    average = fold_average(run)
+    if average is not None:
+        return _over_folds(run, average)
     best = incumbent(run)
     models = len(run.completed) or len(run.comparable)
     rows = [
@@ -103,6 +109,21 @@ def _candidates(run: RunData) -> pd.DataFrame | None:
     trials = trials[trials["status"] == Status.COMPLETED].head(MOST_MODELS)
     accuracy = trials.set_index("trial_id")[f"{info['at']}_val_accuracy"]
     return read_correct(run, accuracy) if len(accuracy) > 1 else None
+
+
+def _over_folds(run: RunData, average: FoldAverage) -> pd.DataFrame:
+    trials = fairly_trained(run)
+    own = trials[trials["configuration_id"] == average.configuration_id]
+    told = {
+        f"{at} epoch": fold_means(
+            own.assign(accuracy=own[f"{at}_val_accuracy"]), held_out_ratio(run)
+        )
+        for at in ("best", "last")
+    }
+    frame = pd.concat(told, names=["estimate"]).reset_index("estimate")
+    return frame[["estimate", "accuracy", "accuracy_low", "accuracy_high"]].assign(
+        n=average.pictures, models=trials["configuration_id"].nunique(), openings=0
+    )
 
 
 def _measured(name: str, accuracy: float, n: int, models: int) -> dict[str, object]:

@@ -1,16 +1,29 @@
 """What each hyperparameter does: what it explains, and the mean at each of its levels."""
 
+from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from analysis.comparison import common_epoch
-from analysis.hyperparameters import followers, searched, words
+from analysis.hyperparameters import (
+    NOT_USED,
+    followers,
+    is_continuous,
+    level_text,
+    levels,
+    searched,
+    words,
+)
 from analysis.run_data import RunData
 from analysis.statistics.comparisons import ADD_REPLICATES
 from analysis.statistics.effects import FAIR_SEARCHERS, effects, marginal_means
+from analysis.statistics.folds import CORRECTED
 from analysis.statistics.sources import has_folds, trainings_at_common_epoch
 from analysis.tables.digits import fraction, p_text, share_text, signed, supported
+from analysis.tables.models import status_words
 from analysis.tables.table import Column, Table, View
 from tune.schema import Status
 
@@ -51,7 +64,8 @@ def levels_table(run: RunData) -> Table:
     """Show the mean accuracy at each level of each hyperparameter: a row each.
 
     Frame: ``name`` (hyperparameter and level), ``n`` (validation pictures) and the columns of
-    `analysis.statistics.effects.marginal_means`, of which ``mean`` is called ``accuracy``.
+    `analysis.statistics.effects.marginal_means`, of which ``mean`` is called ``accuracy``; and
+    ``excluded``, how many trials of the level diverged, failed or did not fit.
 
     Raises:
         NotKnownError: No hyperparameter has two values, or only one configuration finished.
@@ -60,7 +74,12 @@ def levels_table(run: RunData) -> Table:
         columns={"mean": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
     )
     names = frame["hyperparameter"].map(partial(_term_words, run)) + " = " + frame["level"]
-    frame = frame.assign(name=names, n=run.comparable["n"].max())
+    lost = {name: _excluded(run, name) for name in searched(run)}
+    excluded = [
+        lost[name].get(level, 0)
+        for name, level in frame[["hyperparameter", "level"]].itertuples(index=False)
+    ]
+    frame = frame.assign(name=names, n=run.comparable["n"].max(), excluded=excluded)
     frame = frame[["name", "n", *frame.columns.drop(["name", "n"])]]
     accuracy = supported(frame, "accuracy_low", "accuracy_high")
     effect = signed(supported(frame, "effect_low", "effect_high"))
@@ -68,6 +87,7 @@ def levels_table(run: RunData) -> Table:
         Column(key="name", heading="level"),
         Column(key="configurations", heading="configurations"),
         Column(key="trainings", heading="trainings"),
+        *([Column(key="excluded", heading="excluded")] if len(run.excluded) else []),
         Column(key="accuracy", heading="mean accuracy", text=accuracy),
         Column(
             key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=accuracy
@@ -82,7 +102,20 @@ def levels_table(run: RunData) -> Table:
         Column(key="n", heading="n"),
     )
     view = View(title="Mean accuracy at each level", columns=columns)
-    return Table(name="levels", frame=frame, views=(view,), notes=_levels_notes(run))
+    return Table(name="levels", frame=frame, views=(view,), notes=_levels_notes(run, lost))
+
+
+def _excluded(run: RunData, name: str) -> Mapping[str, int]:
+    """Count the trials that are in no mean by the level of a hyperparameter."""
+    values, kept = run.excluded[name], run.comparable[name]
+    if is_continuous(kept):
+        ends = kept.astype(float).groupby(levels(kept), observed=True).max().dropna()
+        edges = [-np.inf, *ends.iloc[:-1], np.inf]
+        texts = pd.cut(values.astype(float), edges, labels=list(ends.index)).astype(object)
+        texts = texts.where(values.notna(), NOT_USED)
+    else:
+        texts = values.map(level_text)
+    return Counter(texts)
 
 
 def _term_words(run: RunData, term: str) -> str:
@@ -108,6 +141,13 @@ def _common_notes(run: RunData) -> list[str]:
             f"The searcher {run.info.searcher} sampled where it hoped for more: means and shares "
             "are of an uneven sample, not of the space."
         )
+    if len(run.excluded):
+        counts = run.excluded["status"].map(status_words).value_counts().sort_index()
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+        told.append(
+            f"In no mean: {listed}. A level at which trials break looks as good as those that are "
+            "left; the table of levels counts the excluded."
+        )
     return told
 
 
@@ -122,6 +162,7 @@ def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
     told = _common_notes(run)
     if has_folds(run):
         told.append("Error: mixed-effects model with the fold as a random effect.")
+        told.append("Shares: variance of the model's fitted values, of all accuracies.")
     elif not trainings_at_common_epoch(run).replicated:
         told.append(
             "One training per configuration: there is no error to judge an effect by, so no "
@@ -139,15 +180,25 @@ def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
         )
     if (frame["df"] == 0).any():
         told.append("0 degrees of freedom: too few configurations to tell it from the others.")
-    return (*told, "Shares: sums of squares of type II about the mean (eta squared).")
+    if not has_folds(run):
+        told.append("Shares: sums of squares of type II about the mean (eta squared).")
+    return tuple(told)
 
 
-def _levels_notes(run: RunData) -> tuple[str, ...]:
-    told = [
-        "Means are over configurations, the replicates of each averaged first.",
-        "Effect: the mean less that of all levels of the hyperparameter.",
+def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
+    gone = [
+        f"{words(name)} = {level}"
+        for name, counts in lost.items()
+        for level in sorted(counts.keys() - set(levels(run.comparable[name])))
     ]
-    if run.info.searcher != "grid":
+    told = [
+        "Means are over configurations, the trainings of each averaged first.",
+        "Effect: the mean less that of all levels of the hyperparameter.",
+        *([f"Excluded to the last trial: {', '.join(gone)}."] if gone else []),
+    ]
+    if has_folds(run):
+        told.append(f"Intervals: over the folds, {CORRECTED}.")
+    elif run.info.searcher != "grid":
         told.append("Intervals: from the spread of the configurations drawn within a level.")
     elif not trainings_at_common_epoch(run).replicated:
         told.append(f"Without replicates there is no interval; to get one, {ADD_REPLICATES}.")

@@ -5,8 +5,9 @@ import pandas as pd
 
 from analysis.comparison import fairly_trained
 from analysis.run_data import RunData
-from analysis.statistics.comparisons import fold_means, held_out_ratio
 from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.folds import CORRECTED, fold_means, held_out_ratio, pictures_of_folds
+from analysis.statistics.intervals import wilson_interval
 from analysis.statistics.sources import folds_in_a_repeat, has_folds
 from analysis.tables.digits import supported
 from analysis.tables.models import SCORES
@@ -18,8 +19,9 @@ def folds(run: RunData) -> Table:
 
     Frame: ``name``, ``repeat`` (how often the pictures had been dealt before; missing in the
     average), ``fold`` (a number as text, or `AVERAGE`), ``n`` (pictures of the fold, of all),
-    ``accuracy``, its 95 % interval ``accuracy_low`` and ``accuracy_high`` (averages only),
-    ``macro_*`` and ``micro_*`` recall, precision and f1, ``configuration_id``.
+    ``accuracy``, its 95 % interval ``accuracy_low`` and ``accuracy_high`` (of a fold: Wilson,
+    missing where several seeds are averaged), ``macro_*`` and ``micro_*`` recall, precision and
+    f1, ``configuration_id``.
 
     Raises:
         NotKnownError: The run was not trained on folds.
@@ -35,8 +37,8 @@ def folds(run: RunData) -> Table:
     )
     notes = (
         "n: pictures of the fold, on which the others' network is judged.",
-        "95 % interval of the average: corrected for training pictures that folds share (Nadeau "
-        "and Bengio 2003).",
+        "95 % interval of a fold: Wilson, for the one network trained for it; it does not cover "
+        f"another seed. Of the average: {CORRECTED}.",
     )
     return Table(name="folds", frame=frame, views=views, notes=notes)
 
@@ -49,12 +51,14 @@ def _configuration(run: RunData, trials: pd.DataFrame) -> pd.DataFrame:
         for score in SCORES
     }
     columns = {"n": "n", "accuracy": "accuracy", **scores}
-    per_fold = trials.groupby("fold")[list(columns.values())].mean().set_axis([*columns], axis=1)
-    per_fold["n"] = trials.groupby("fold")["n"].max()
+    of_fold = trials.groupby("fold")
+    per_fold = of_fold[list(columns.values())].mean().set_axis([*columns], axis=1)
+    per_fold["n"] = of_fold["n"].max()
     count = folds_in_a_repeat(run)
     repeats = per_fold.index.to_series() // count
-    pictures = per_fold["n"].groupby(repeats).sum().max()
-    average = per_fold.mean().to_frame().T.assign(n=pictures)
+    average = per_fold.mean().to_frame().T.assign(n=pictures_of_folds(run, trials))
+    of_one_network = per_fold["accuracy"].where(of_fold.size() == 1)
+    per_fold = per_fold.join(wilson_interval(of_one_network, per_fold["n"]))
     interval = fold_means(trials, held_out_ratio(run)).filter(["accuracy_low", "accuracy_high"])
     average[["accuracy_low", "accuracy_high"]] = (
         interval.to_numpy() if len(interval) else [[np.nan, np.nan]]

@@ -47,7 +47,11 @@ def group_tables(
     if len(groups.columns) > 1:
         made.append(_crossed(answers, groups))
     made.append(_classes(answers, groups, classes))
-    small = f"small: fewer than {SMALL} pictures. Intervals: 95 %, bootstrap over pictures."
+    small = (
+        f"small: fewer than {SMALL} pictures. 95 % intervals: of accuracies Wilson, of their "
+        "differences between groups Newcombe; of all else by bootstrap over pictures, and missing "
+        "where no draw differs from another."
+    )
     return [
         Table(name=f"bias_{t.name}", frame=t.frame, views=t.views, notes=(*notes, small, *t.notes))
         for t in made

@@ -2,6 +2,9 @@
 
 from analysis.comparison import fairly_trained, selected_finalists
 from analysis.run_data import RunData
+from analysis.statistics.comparisons import configuration_means
+from analysis.statistics.sources import fair_trainings, has_folds
+from analysis.tables.digits import supported
 from analysis.tables.table import Column, Table, View
 
 PICKED = "The trainings by which the finalists were picked were lucky ones and do not count."
@@ -11,11 +14,16 @@ PICKED = "The trainings by which the finalists were picked were lucky ones and d
 def replicates(run: RunData) -> Table | None:
     """Show each configuration with two or more trainings that count; None where there is none.
 
+    None over folds too, which differ in their pictures: the table of folds shows them.
+
     Frame, a row per configuration, by mean, ties by number: ``name``, ``n`` (validation pictures),
     ``replicates`` (`analysis.comparison.fairly_trained`), ``accuracy`` (their mean at the epoch
-    that the objective picks), ``lowest``, ``highest``, ``deviation`` (standard deviation between
-    replicates, n-1 in its denominator), ``configuration_id``.
+    that the objective picks) with its 95 % interval ``accuracy_low`` and ``accuracy_high``
+    (`analysis.statistics.bootstrap.mean_intervals`), ``lowest``, ``highest``, ``deviation``
+    (standard deviation between replicates, n-1 in its denominator), ``configuration_id``.
     """
+    if has_folds(run):
+        return None
     trials = fairly_trained(run)
     frame = (
         trials.groupby("configuration_id", sort=False)
@@ -33,18 +41,22 @@ def replicates(run: RunData) -> Table | None:
     frame = frame[frame["replicates"] > 1]
     if frame.empty:
         return None
+    intervals = configuration_means(run)[["accuracy_low", "accuracy_high"]]
+    frame = frame.join(intervals, on="configuration_id")
     frame = frame.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
     frame["configuration_id"] = frame.pop("configuration_id")
-    headings = {
-        "name": "name",
-        "replicates": "replicates",
-        "accuracy": "mean accuracy",
-        "lowest": "lowest",
-        "highest": "highest",
-        "deviation": "standard deviation",
-        "n": "n",
-    }
-    columns = tuple(Column(key=key, heading=heading) for key, heading in headings.items())
+    text = supported(frame, "accuracy_low", "accuracy_high")
+    columns = (
+        Column(key="name", heading="name"),
+        Column(key="replicates", heading="replicates"),
+        Column(key="accuracy", heading="mean accuracy", text=text),
+        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=text),
+        Column(key="lowest", heading="lowest", text=text),
+        Column(key="highest", heading="highest", text=text),
+        Column(key="deviation", heading="standard deviation"),
+        Column(key="n", heading="n"),
+    )
+    known = fair_trainings(run).correct is not None
     return Table(
         name="replicates",
         frame=frame,
@@ -53,6 +65,8 @@ def replicates(run: RunData) -> Table | None:
             "n: pictures in validation, the same for every replicate.",
             "Replicates differ in the seed alone, so their standard deviation is what chance does "
             "to one training.",
+            "95 % interval: of the mean, over other seeds"
+            + (" and other pictures." if known else ", for these pictures only."),
             *([PICKED] if selected_finalists(run) else []),
         ),
     )

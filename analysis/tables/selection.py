@@ -2,6 +2,7 @@
 
 from analysis.comparison import incumbent
 from analysis.run_data import RunData
+from analysis.statistics.folds import CORRECTED, fold_average
 from analysis.statistics.selection import openings_of_test, selection
 from analysis.tables.digits import supported
 from analysis.tables.table import Column, Table, View
@@ -33,11 +34,20 @@ def selection_table(run: RunData) -> Table:
         Column(key="models", heading="picked from"),
         Column(key="n", heading="n"),
     )
-    view = View(title=f"What to expect of {incumbent(run)['name']}", columns=columns)
+    average = fold_average(run)
+    name = incumbent(run)["name"] if average is None else average.name
+    view = View(title=f"What to expect of {name}", columns=columns)
     return Table(name="selection", frame=frame, views=(view,), notes=_notes(run))
 
 
 def _notes(run: RunData) -> tuple[str, ...]:
+    if fold_average(run) is not None:
+        return (
+            "n: pictures of all folds.",
+            f"Averages over the folds; 95 % interval: {CORRECTED}.",
+            "Picked from: configurations among which it was the best on average.",
+            "The best epoch of each fold was picked on the pictures that judge it.",
+        )
     openings = sum(openings_of_test(run).values())
     told = [
         "n: pictures of the split.",

@@ -1,0 +1,189 @@
+"""Runs over folds: no table, sentence or comparison takes folds for replicates."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis import report
+from analysis.compare import compare_runs
+from analysis.figures import effects as figure
+from analysis.run_data import read_run
+from analysis.statistics.comparisons import against_incumbent
+from analysis.statistics.effects import marginal_means
+from analysis.statistics.selection import selection
+from analysis.summary import found, headline
+from analysis.tables.effects import effects_table, levels_table
+from analysis.tables.folds import folds
+from analysis.tables.registry import TABLES
+from analysis.tables.selection import selection_table
+from analysis.tables.table import AVERAGE
+from tests.run_factory import SPLIT_SIZES, Factory
+
+FOLDS = 10
+LUCKY = 0.69
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    factory = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
+    return read_run(factory.write(tmp_path_factory.mktemp("runs") / "plain"))
+
+
+def over_folds(plain, accuracy, name="kfold", folds=FOLDS):
+    """Return a run of a configuration per kernel size, with these accuracies on its folds."""
+    rows = pd.DataFrame(
+        [(kernel, fold, one) for kernel, own in accuracy.items() for fold, one in enumerate(own)],
+        columns=["kernel_size", "fold", "best_val_accuracy"],
+    ).dropna()
+    facts = plain.trials.iloc[[0] * len(rows)].reset_index(drop=True)
+    trials = facts.assign(
+        **rows.reset_index(drop=True).astype({"fold": "Int64"}),
+        last_val_accuracy=rows["best_val_accuracy"].to_numpy() - 0.01,
+        trial_id=[f"t{number}" for number in range(len(rows))],
+        configuration_id=[f"c{kernel}" for kernel in rows["kernel_size"]],
+        name=[f"K{kernel}" for kernel in rows["kernel_size"]],
+        number=range(len(rows)),
+        best_epoch=1,
+        epochs_trained=1,
+        folds=folds,
+    )
+    measurements = plain.measurements.iloc[[0] * len(rows)].reset_index(drop=True)
+    measurements = measurements.assign(
+        trial_id=trials["trial_id"], val_accuracy=trials["best_val_accuracy"]
+    )
+    info = replace(plain.info, searched=("kernel_size",), tied={}, scheduler="none", rungs=())
+    path = plain.path.parent / name
+    return replace(plain, path=path, trials=trials, measurements=measurements, info=info)
+
+
+def accuracies(seed=0):
+    """Two configurations on the same folds; the worse one has the luckiest fold."""
+    rng = np.random.default_rng(seed)
+    of_fold = rng.normal(0, 0.02, FOLDS)
+    worse, better = (mean + of_fold + rng.normal(0, 0.005, FOLDS) for mean in (0.58, 0.60))
+    worse[0] = LUCKY
+    return {3: worse, 5: better}
+
+
+@pytest.fixture(scope="module")
+def run(plain):
+    return over_folds(plain, accuracies())
+
+
+def corrected(values):
+    """Return mean and 95 % interval of Nadeau and Bengio over ten folds."""
+    half = stats.t.isf(0.025, FOLDS - 1) * np.std(values, ddof=1) * np.sqrt(1 / FOLDS + 1 / 9)
+    return np.mean(values), np.mean(values) - half, np.mean(values) + half
+
+
+def test_levels_have_the_interval_of_the_folds_and_the_comparisons(run):
+    means = marginal_means(run).set_index("level")
+    told = folds(run).frame
+    told = told[told["fold"] == AVERAGE].set_index("name")
+    for kernel, values in accuracies().items():
+        row = means.loc[str(kernel)]
+        assert row[["mean", "low", "high"]].tolist() == pytest.approx(corrected(values))
+        average = told.loc[f"K{kernel}", ["accuracy", "accuracy_low", "accuracy_high"]].tolist()
+        assert row[["mean", "low", "high"]].tolist() == pytest.approx(average)
+
+
+def test_effects_of_levels_are_paired_by_fold(run):
+    own = accuracies()
+    row = marginal_means(run).set_index("level").loc["5"]
+    effect = (own[5] - own[3]) / 2  # from the mean of both levels
+    keys = ["effect", "effect_low", "effect_high"]
+    assert row[keys].tolist() == pytest.approx(corrected(effect))
+
+
+def test_levels_are_compared_on_the_folds_that_all_have(plain):
+    own = accuracies()
+    own[5][7:] = np.nan
+    row = marginal_means(over_folds(plain, own)).set_index("level").loc["5"]
+    assert row["effect"] == pytest.approx((own[5] - own[3])[:7].mean() / 2)
+    own[5][1:] = np.nan
+    row = marginal_means(over_folds(plain, own)).set_index("level").loc["5"]
+    assert np.isnan(row["effect_low"])
+
+
+def test_notes_and_captions_tell_of_folds(run):
+    assert any(note.startswith("Intervals: over the folds") for note in levels_table(run).notes)
+    assert "over the folds" in next(figure.effects(run)).caption
+    notes = effects_table(run).notes
+    assert not any("type II" in note for note in notes)
+    assert any("fitted values" in note for note in notes)
+
+
+def test_folds_are_no_replicates(run):
+    assert list(TABLES["replicates"](run)) == []
+
+
+def test_a_fold_has_the_interval_of_its_pictures(run):
+    row = folds(run).frame.iloc[0]
+    interval = stats.binomtest(round(LUCKY * 400), SPLIT_SIZES["val"]).proportion_ci(
+        method="wilson"
+    )
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(
+        (interval.low, interval.high)
+    )
+
+
+def test_the_average_is_the_headline_and_not_the_luckiest_fold(run):
+    mean, low, high = corrected(accuracies()[5])
+    assert headline(run) == {"best average over folds": f"{100 * mean:.1f} %"}
+    sentence = next(each for each in found(run) if each.startswith("The best"))
+    assert f"is K5: validation accuracy {100 * mean:.1f} %" in sentence
+    assert f"{100 * low:.1f} % to {100 * high:.1f} %" in sentence
+    assert "n = 4,000 pictures" in sentence
+    assert not any(f"{100 * LUCKY:.1f} %" in each for each in found(run))
+
+
+def test_a_report_shows_the_average_and_nothing_as_replicates(run, plain, tmp_path):
+    written = report.write_report(replace(run, path=plain.path), tmp_path / "out", lambda _: None)
+    page = written.page.read_text("utf-8")
+    assert "best average over folds" in page
+    assert "best validation accuracy" not in page
+    assert "Replicates differ in the seed alone" not in page
+
+
+def test_the_best_average_is_what_the_others_are_compared_with(run):
+    assert against_incumbent(run).reference == "c5"
+
+
+def test_selection_is_of_the_average(run):
+    frame = selection(run).set_index("estimate")
+    keys = ["accuracy", "accuracy_low", "accuracy_high"]
+    assert frame.index.tolist() == ["best epoch", "last epoch"]
+    assert frame.loc["best epoch", keys].tolist() == pytest.approx(corrected(accuracies()[5]))
+    assert frame.loc["last epoch", "accuracy"] == pytest.approx(accuracies()[5].mean() - 0.01)
+    assert frame["n"].tolist() == [4_000, 4_000]
+    assert "K5" in selection_table(run).views[0].title
+
+
+def test_two_runs_are_compared_over_the_folds_that_they_share(plain):
+    own = accuracies()
+    first = over_folds(plain, {3: own[3]}, "first")
+    second = over_folds(plain, {5: own[5]}, "second")
+    compared = compare_runs(first, second)
+    sentence = next(each for each in compared.found if "corrected resampled t test" in each)
+    shown = [f"{100 * value:+.1f}" for value in corrected(own[3] - own[5])]
+    assert "{} percentage points (95 % interval {} to {})".format(*shown) in sentence
+    assert "Over the 10 folds" in sentence
+    assert not any("replicates" in each for each in compared.found)
+    frame = compared.best.frame
+    assert frame["name"].tolist() == ["K5", "K3"]
+    keys = ["accuracy", "accuracy_low", "accuracy_high"]
+    assert frame.loc[0, keys].tolist() == pytest.approx(corrected(own[5]))
+    assert frame["n"].tolist() == [4_000, 4_000]
+
+
+def test_runs_without_common_folds_are_not_compared(plain):
+    own = accuracies()
+    first = over_folds(plain, {3: own[3]}, "first")
+    fives = over_folds(plain, {5: own[5][:5]}, "second", folds=5)
+    for second in (fives, plain):
+        compared = compare_runs(first, second)
+        assert not any("t test" in each for each in compared.found)
+        assert any("not trained on the same folds" in each for each in compared.unknown)
