@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "unshare")
 NODES = ("left", "right")
 PATIENCE_SECONDS = 120.0
@@ -101,7 +103,7 @@ class SmallSlurm:
         wait_until((self.folder / "munge.socket").exists)
         self._start("slurmctld", "-D")
         wait_until(lambda: "is UP" in self.ask("scontrol", "ping"))
-        self._start("slurmd", "-D", "-N", "left")
+        self.start_left()
         hide = f"mount --bind -o ro {self.read_only} {self.read_only}"
         self._start("unshare", "--mount", "sh", "-c", f"{hide} && exec slurmd -D -N right")
         wait_until(lambda: self.ask("sinfo", "--noheader", "--format=%D %t").strip() == "2 idle")
@@ -115,6 +117,23 @@ class SmallSlurm:
         """Let all tasks on a node start with these variables, as a site's start-up files would."""
         lines = [f"export {name}={value}\n" for name, value in variables.items()]
         (self.folder / f"environment-{node}").write_text("".join(lines))
+
+    def kill_left(self, job):
+        """Let the left node die with all that a job has there, and Slurm notice it."""
+        spool = f"{self.folder}/left/"
+        steps = [one.pid for one in psutil.net_connections("unix") if one.laddr.startswith(spool)]
+        processes = [psutil.Process(pid) for pid in (self._left.pid, *steps)]
+        processes += [one for one in psutil.process_iter(["environ"]) if _is_on_left(one, job)]
+        for process in processes:
+            process.suspend()  # So that none sees another die.
+        for process in processes:
+            process.kill()
+        self._left.wait()
+        self.ask("scontrol", "update", "NodeName=left", "State=DOWN", "Reason=killed")
+
+    def start_left(self):
+        """Start the left node, or start it again."""
+        self._left = self._start("slurmd", "-D", "-N", "left")
 
     def ask(self, *words):
         """Run a command of Slurm's; return what it prints."""
@@ -135,7 +154,15 @@ class SmallSlurm:
 
     def _start(self, *words):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._daemons.append(subprocess.Popen(words, env=self.environment, **quiet))
+        daemon = subprocess.Popen(words, env=self.environment, **quiet)
+        self._daemons.append(daemon)
+        return daemon
+
+
+def _is_on_left(process, job):
+    environment = process.info["environ"] or {}
+    place = {"SLURMD_NODENAME": "left", "SLURM_JOB_ID": job}
+    return place.items() <= environment.items()
 
 
 def free_ports(count):

@@ -86,6 +86,21 @@ def test_a_sweep_goes_on_through_its_slots_and_leaves_its_neighbours_alone(slurm
     assert not [one for one in psutil.process_iter(["cmdline"]) if of_job(one, job)]
 
 
+def test_a_job_whose_first_node_dies_queues_itself_again(slurm, tmp_path, faces):
+    job = launch(slurm, tmp_path, faces, epochs=10, time=10)
+    ledger = tmp_path / "runs/small" / LEDGER_FILE
+    wait_until(lambda: ledger.exists() and b"measurement" in ledger.read_bytes(), SWEEP_SECONDS)
+    try:
+        slurm.kill_left(job)
+        wait_until(lambda: "PENDING" in slurm.ask("squeue", "--format=%T"), SWEEP_SECONDS)
+    finally:
+        slurm.start_left()
+    assert slurm.wait(job, SWEEP_SECONDS) == ("COMPLETED", 1)
+    events = [event["event"] for event in read_events(tmp_path / "runs/small")]
+    assert events.count("sweep_resumed") == 1
+    assert events[-1] == "sweep_finished"
+
+
 def of_job(process, job):
     return any(f"/tmp/tune-{job}/" in word for word in process.info["cmdline"] or ())
 

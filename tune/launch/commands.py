@@ -139,6 +139,7 @@ def _node(parsed: Parsed) -> int:
     from tune.launch.node import become_ray_node
 
     become_ray_node(parsed.address, gpus=parsed.gpus)
+    return 0
 
 
 def _check(parsed: Parsed) -> int:

@@ -1,18 +1,23 @@
-"""Starts Ray on one node of a Slurm allocation, in place of this process."""
+"""Starts Ray on one node of a Slurm allocation, and outlives it where the first node dies."""
 
 import importlib.util
 import os
+import signal
 import socket
+import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
 
 from tune.launch.errors import LaunchError
+from tune.launch.slot import Slot
 
 TEMPORARY = "/tmp/tune-{job}"
 """On each node's own disk, and short: Ray's sockets lie below it."""
 _WAIT_SECONDS = 120.0
+_LOOK_SECONDS = 30.0
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -21,8 +26,11 @@ _SETTINGS = {
 """When Ray is told to stop, the sweep has ended: nothing is there to drain."""
 
 
-def become_ray_node(address: str, *, gpus: int) -> NoReturn:
+def become_ray_node(address: str, *, gpus: int) -> None:
     """Start Ray here, as the head on the first node; it ends with the Slurm step, all of it.
+
+    The first node also has the batch script. If it dies, Slurm lets the job be, for the other nodes
+    go on; so one of these queues it again.
 
     Args:
         address: Where the head listens, ``host:port``; the next port is its own too.
@@ -33,7 +41,8 @@ def become_ray_node(address: str, *, gpus: int) -> NoReturn:
     """
     environment = os.environ
     host, port = address.split(":")
-    if environment["SLURM_NODEID"] == "0":
+    first = environment["SLURM_NODEID"] == "0"
+    if first:
         place = ["--head", f"--node-ip-address={host}", f"--port={port}"]
         place += ["--include-dashboard=false"]
         if importlib.util.find_spec("grpc") is not None:  # Then Ray opens this one too.
@@ -54,7 +63,34 @@ def become_ray_node(address: str, *, gpus: int) -> NoReturn:
     Path(temporary).mkdir(mode=0o700, exist_ok=True)
     hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
     ours = {**environment, **_SETTINGS, **hidden, "RAY_TMPDIR": temporary}
-    os.execve(sys.executable, command, ours)
+    if first:
+        os.execve(sys.executable, command, ours)
+    if _ended_by_itself(command, ours):
+        _wait_for_the_loss_of_the_first(Slot.here(), environment["SLURMD_NODENAME"])
+
+
+def _ended_by_itself(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Run a command; return whether it ended without Slurm's signal, which it hears as we do."""
+    told = False
+
+    def hear(_number: int, _frame: FrameType | None) -> None:
+        nonlocal told
+        told = True
+
+    before = signal.signal(signal.SIGTERM, hear)
+    subprocess.run(command, env=environment, check=False)
+    signal.signal(signal.SIGTERM, before)
+    return not told
+
+
+def _wait_for_the_loss_of_the_first(slot: Slot, me: str) -> None:
+    """Queue the job again once Slurm has given up its first node; else Slurm ends us here."""
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        left = slot.nodes_left()
+        if left and slot.nodes[0] not in left and left[0] == me:
+            slot.queue_again()
+            return
 
 
 def _wait_for(host: str, port: int) -> None:

@@ -51,6 +51,14 @@ class Slot:
         except (OSError, subprocess.CalledProcessError, ValueError):
             return None
 
+    def nodes_left(self) -> tuple[str, ...]:
+        """Return the nodes that have not died since; none where nobody says."""
+        try:
+            names = _output(["squeue", "--noheader", "--job", self.job, "--format", "%N"]).strip()
+            return tuple(_output(["scontrol", "show", "hostnames", names]).split())
+        except (OSError, subprocess.CalledProcessError):
+            return ()
+
     def on_each_node(self, command: Sequence[str], *options: str) -> list[str]:
         """Return the words that run a command once on every node."""
         # A step inherits neither from its job: cores since Slurm 22.05, and a user's --export.
