@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -89,6 +90,15 @@ class Worker(ray.tune.Trainable):
         The training is opened here and not in `setup`: Ray may give a bundle to a warm worker
         while a new one still starts for it, and the new one must then have done nothing.
         """
+        try:
+            return self._step()
+        except Exception:
+            # Before the driver hears of it and lets others onto the card.
+            with suppress(Exception):
+                self.cleanup()
+            raise
+
+    def _step(self) -> dict[str, Any]:
         if self._training is None:
             self._enter()
             if self._bundle.probe:
