@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.compare_table import best_table
 from analysis.comparison import fairly_trained, incumbent
 from analysis.run_data import RunData
+from analysis.statistics.estimate import Estimate
 from analysis.statistics.folds import fold_average, held_out_ratio
 from analysis.statistics.intervals import wilson
 from analysis.statistics.pairs import ModelPair, compare_models, compare_over_folds
@@ -138,14 +139,8 @@ def _replicated_words(first: RunData, second: RunData, names: tuple[str, str]) -
     configuration = pd.concat([configuration for _, configuration in parts])
     trainings = Trainings(configuration=configuration, accuracy=accuracy)
     estimate = difference(trainings, "first", "second")
-    low, high = estimate.interval()
-    said = verdict(estimate.value, estimate.p_value, (low, high))
     counts = " and ".join(str(len(accuracy)) for accuracy, _ in parts)
-    return (
-        f"Over {counts} replicates, the best configuration of {names[0]} is "
-        f"{_points(estimate.value, low, high)} from that of {names[1]}, on these pictures "
-        f"(t test, p = {estimate.p_value:.2g}): {said}."
-    )
+    return _estimate_words(estimate, names, f"{counts} replicates", ", on these pictures (t test")
 
 
 def _fold_words(first: RunData, second: RunData, names: tuple[str, str]) -> str:
@@ -161,12 +156,22 @@ def _fold_words(first: RunData, second: RunData, names: tuple[str, str]) -> str:
         np.asarray(other.per_fold[shared], np.float64),
         held_out_ratio(first),
     )
+    return _estimate_words(
+        estimate,
+        names,
+        f"the {len(shared)} folds that both were trained on",
+        " (corrected resampled t test of Nadeau and Bengio 2003",
+    )
+
+
+def _estimate_words(estimate: Estimate, names: tuple[str, str], over: str, test: str) -> str:
+    """Say how far the two best configurations are apart, over what, by which test."""
     low, high = estimate.interval()
     said = verdict(estimate.value, estimate.p_value, (low, high))
     return (
-        f"Over the {len(shared)} folds that both were trained on, the best configuration of "
-        f"{names[0]} is {_points(estimate.value, low, high)} from that of {names[1]} (corrected "
-        f"resampled t test of Nadeau and Bengio 2003, p = {estimate.p_value:.2g}): {said}."
+        f"Over {over}, the best configuration of {names[0]} is "
+        f"{_points(estimate.value, low, high)} from that of {names[1]}{test}, "
+        f"p = {estimate.p_value:.2g}): {said}."
     )
 
 

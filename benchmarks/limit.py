@@ -6,6 +6,7 @@ not at hand.
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import time
@@ -85,8 +86,8 @@ class Rates:
     """What the hardware does in a second."""
 
     flop: float
-    bytes: float | None = None
-    """None for a CPU, whose caches a count of traffic knows nothing of."""
+    bytes: float = math.inf
+    """No limit for a CPU, whose caches a count of traffic knows nothing of."""
 
     @classmethod
     def measure(cls, precision: Precision) -> Self:
@@ -133,12 +134,10 @@ class Limit:
     @property
     def seconds(self) -> dict[str, float]:
         """What a picture would take of the arithmetic, and of the memory, if it had it alone."""
-        taken = {"arithmetic": self.flop / self.rates.flop}
-        return (
-            taken
-            if self.rates.bytes is None
-            else taken | {"memory": self.traffic / self.rates.bytes}
-        )
+        return {
+            "arithmetic": self.flop / self.rates.flop,
+            "memory": self.traffic / self.rates.bytes,
+        }
 
     @property
     def pictures_per_second(self) -> float:
@@ -148,7 +147,7 @@ class Limit:
     def to_dict(self) -> dict[str, Any]:
         """Return the limit and the count behind it, for people."""
         found = {f"matrix products, {8 * self.size} bits": f"{self.rates.flop / 1e9:.0f} GFLOP/s"}
-        if self.rates.bytes is not None:
+        if math.isfinite(self.rates.bytes):
             found["copies"] = f"{self.rates.bytes / 1e9:.0f} GB/s"
         return found | {
             "pictures a second": self.pictures_per_second,
@@ -208,8 +207,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(str(error))
     pictures = training_pictures(spec, manifest)
     configs = [one.config for one in plan_sweep(spec, manifest, cores=1).configurations]
-    rates = Rates(flop=parsed.rates[0], bytes=parsed.rates[1]) if parsed.rates else None
-    rates = rates or Rates.measure(configs[0].precision)
+    if parsed.rates:
+        rates = Rates(flop=parsed.rates[0], bytes=parsed.rates[1])
+    else:
+        rates = Rates.measure(configs[0].precision)
     table = Table(box=None, pad_edge=False)
     for heading in ("configuration", "MFLOP", "MB", "pictures/s", "bound by", "seconds"):
         table.add_column(heading, justify="left" if heading == "configuration" else "right")

@@ -1,5 +1,7 @@
 """What a step takes, against counts by hand."""
 
+import math
+
 import pytest
 
 from benchmarks.limit import Limit, Rates
@@ -12,7 +14,7 @@ CONFIG = {
 PICTURE = 48 * 48
 
 
-def limit(flop=1.0, copies=None, **changes):
+def limit(flop=1.0, copies=math.inf, **changes):
     config = TrainConfig.create(CONFIG | changes)
     rates = Rates(flop=flop, bytes=copies)
     return Limit.of(config, rates, classes=4, image_shape=(48, 48))

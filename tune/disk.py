@@ -11,7 +11,7 @@ from tune.sweep import Sweep
 
 SPARE_BYTES = 200_000_000
 """What must stay free beside checkpoints: for the ledger, tables and predictions."""
-_STATE_BYTES = 16
+STATE_BYTES = 16
 """Bytes of a checkpoint per parameter: weights, Adam's two moments, the best weights."""
 _POLL_SECONDS = 1.0
 
@@ -25,7 +25,7 @@ def needed_bytes(sweep: Sweep) -> int:
     trials = sweep.trials.values()
     largest = max((trial.parameters or 0 for trial in trials), default=0)
     running = sum(trial.status is Status.RUNNING for trial in trials)
-    return SPARE_BYTES + _STATE_BYTES * largest * (max(1, running) + 1)
+    return SPARE_BYTES + STATE_BYTES * largest * (max(1, running) + 1)
 
 
 def check_space(folder: Path, needed: int) -> None:

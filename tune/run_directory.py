@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
 from tune.carried import Carried, carried_groups, with_groups
 from tune.schema import LEASE_FILE, LEDGER_FILE, PROVENANCE_FILE, SCHEMA_VERSION, SPEC_FILE
-from tune.spec import SweepSpec, parse_spec
+from tune.spec import SpecError, SweepSpec, load_spec
 from tune.store import is_url, open_dataset
 
 RUNS = Path("runs")
@@ -72,15 +71,10 @@ def read_spec(run: Path) -> SweepSpec:
         RunError: ``run`` is no run directory, or its spec is damaged.
     """
     _check_run(run)
-    path = run / SPEC_FILE
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RunError(
-            f"{path} is not valid YAML: {' '.join(str(error).split())}; "
-            "put back the spec that the run was made with"
-        ) from error
-    return parse_spec(values, str(path))
+        return load_spec(run / SPEC_FILE)
+    except SpecError as error:
+        raise RunError(f"{error}; put back the spec that the run was made with") from error
 
 
 def _check_run(run: Path) -> None:

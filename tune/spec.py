@@ -213,7 +213,7 @@ def load_spec(path: Path, overrides: Iterable[str] = ()) -> SweepSpec:
         values = yaml.load(text, Loader=_Loader)
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise SpecError(f"{path} must hold keys and values, as in tune/specs/quick.yaml")

@@ -19,6 +19,7 @@ from models.fit import fit_together
 from models.loop import EpochResult
 from tune.bundle import Bundle
 from tune.carried import read_initial
+from tune.disk import STATE_BYTES
 from tune.memory import OutOfMemoryError
 from tune.predictions import write_predictions
 from tune.schema import CHECKPOINTS_DIR, STOP_FILE, best_weights
@@ -28,8 +29,6 @@ CHECKPOINT_SHARE = 0.05
 """Most that checkpoints may take of the time between two of them."""
 _DISK_BYTES_PER_SECOND = 200e6
 """What a disk is trusted to write before the first checkpoint was timed."""
-_STATE_BYTES = 16
-"""Bytes of a checkpoint per parameter: weights, Adam's two moments, the best weights."""
 
 Told = tuple[str, int, Mapping[str, float]]
 """A trial, its epoch counted from 1, and the figures of that epoch."""
@@ -144,7 +143,7 @@ class BundleTraining:
             config, classes=data.classes, image_shape=data.image_shape
         )
         self.device = torch.cuda.get_device_name() if data.device.type == "cuda" else "cpu"
-        size = _STATE_BYTES * self.parameters * len(self._members)
+        size = STATE_BYTES * self.parameters * len(self._members)
         self._save_seconds = size / _DISK_BYTES_PER_SECOND
         states = self._restore()
         self._epochs = fit_together(
