@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.config import TrainConfig
+from models.families.layers import replace_faulty_convolutions
 from models.registry import FAMILIES
 
 
@@ -40,6 +41,7 @@ def build_model(config: TrainConfig, *, classes: int, image_shape: tuple[int, in
     module, _, attribute = FAMILIES[config.family].builder.partition(":")
     builder = getattr(import_module(module), attribute)
     model: nn.Module = builder(classes=classes, image_shape=image_shape, **config.network)
+    replace_faulty_convolutions(model)
     return model
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d
+from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d, StridedPointwiseConv2d
 
 
 class NotFusableError(ValueError):
@@ -166,6 +166,7 @@ def _as_it_is(layer: nn.Module, _members: int) -> nn.Module:
 LAYERS: dict[type[nn.Module], Callable[[Any, int], nn.Module]] = {
     nn.Conv2d: _conv,
     IdleBiasConv2d: _conv,
+    StridedPointwiseConv2d: _conv,
     nn.BatchNorm2d: _batch_norm,
     nn.Linear: FusedLinear,
     nn.Dropout: lambda layer, _members: FusedDropout(layer.p),
