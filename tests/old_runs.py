@@ -1,0 +1,22 @@
+"""Runs that earlier versions left, packed in `tests/fixtures/runs`, and what those printed of them.
+
+They were made on drawn faces (`prepare_synthetic(images=400)`): a finished grid with replicates
+whose test split was opened once, a TPE search with ASHA that was killed while two trials ran, and
+three folds and a retraining of the grid's best configuration.
+"""
+
+import tarfile
+from pathlib import Path
+
+FIXTURES = Path(__file__).parent / "fixtures" / "runs"
+EXPECTED = FIXTURES / "expected"
+NAMES = ("grid", "asha", "grid-kfold", "grid-retrain")
+IMAGES = 400
+"""Pictures drawn for their dataset."""
+
+
+def unpack(name: str, folder: Path) -> Path:
+    """Unpack a run into ``folder`` and return its directory."""
+    with tarfile.open(FIXTURES / f"{name}.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / name
