@@ -30,9 +30,10 @@ sweep: $(dataset)/manifest.json
 $(dataset)/manifest.json: | $(VENV)/ready
 	$(RUN) data_prep $(prepare) --out $(dataset)
 
-$(VENV)/ready: requirements.txt
+$(VENV)/ready: requirements.txt pyproject.toml
 	$(interpreter) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 check: $(VENV)/ready

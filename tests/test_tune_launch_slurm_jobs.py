@@ -47,7 +47,7 @@ def faces(tmp_path_factory):
 def tune(slurm, folder, *words):
     command = [sys.executable, "-m", "tune", *map(str, words)]
     disk = {"SLURM_TMPDIR": str(folder / "disk")}
-    environment = slurm.environment | disk | {"PYTHONPATH": str(ROOT)}
+    environment = slurm.environment | disk
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -71,7 +71,7 @@ def test_ray_up_makes_one_cluster_of_machines_and_a_sweep_uses_all(machines, tmp
     (tmp_path / "spec.yaml").write_text(SPEC.format(data=tmp_path / "faces"))
 
     call_ray("up", "--yes", "--no-config-cache", path)
-    here = f"cd {tmp_path} && export PYTHONPATH=~/sweeps RAY_ADDRESS=auto"
+    here = f"cd {tmp_path} && export RAY_ADDRESS=auto"
     python = "~/sweeps/.venv/bin/python"
     wait = f"RAY_AUTH_MODE=token timeout {UP_SECONDS} {python} -c '{WAIT_FOR_BOTH}'"
     call_ray("exec", path, f"{here} && {wait} && {python} -m tune run spec.yaml")

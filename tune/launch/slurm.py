@@ -13,7 +13,6 @@ from tune.launch.errors import LaunchError
 from tune.run_directory import RUNS
 
 _TEMPLATE = Path(__file__).with_name("slurm.sh.j2")
-_CODE = Path(__file__).parents[2]
 _MARGIN_SHARE = 0.05
 _LEAST_MARGIN_SECONDS, _MOST_MARGIN_SECONDS = 20, 900
 _WORD = re.compile(r"[\w.,:@%+-]+")
@@ -67,7 +66,6 @@ class SlurmRequest:
                 "run": shlex.quote(str(RUNS / self.name)),
                 "python": shlex.quote(sys.executable),
                 "folder": shlex.quote(str(Path.cwd())),
-                "code": shlex.quote(str(_CODE)),
                 "signal_seconds": margin_seconds(slot_seconds(self.time)),
             }
         )
