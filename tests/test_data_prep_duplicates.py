@@ -96,7 +96,7 @@ def test_pairs_are_the_same_however_many_are_compared_at_once(faces, monkeypatch
 
 @pytest.mark.parametrize(("down", "right"), [(1, 0), (-1, 0), (0, 1), (0, -1), (1, -1)])
 def test_correlation_allows_shifts_of_three_pixels_in_any_direction(down, right):
-    """Noise is like itself at one shift only; rolled, nothing but the edges' surroundings change."""
+    """Noise is like itself at one shift only."""
     noise = np.random.default_rng(6).integers(0, 256, (5, 40, 60), dtype=np.uint8)
     three, four = (np.roll(noise, (by * down, by * right), axis=(1, 2)) for by in (3, 4))
     assert fine_correlation(noise, three).min() > 0.95

@@ -81,7 +81,7 @@ def test_a_picture_may_have_as_many_pixels_as_the_limit_and_no_more(monkeypatch)
 
 
 def test_a_huge_picture_is_refused_by_its_header():
-    with pytest.raises(PictureError, match="^more than 100 megapixels$"):
+    with pytest.raises(PictureError, match=r"^more than 100 megapixels$"):
         read_gray(io.BytesIO(huge_png(10_001, 10_000)))
 
 
