@@ -91,9 +91,9 @@ def test_grouped_deals_splits_then_folds_from_one_generator(labels_and_groups):
 def test_what_is_dealt_is_that_of_earlier_releases():
     """Frozen: taken from the program once, so that a seed keeps giving the same split."""
     labels = np.tile([0, 1, 1], 8)
-    groups = np.r_[np.arange(18), 2, 2, 5, 7, 7, 7]
+    groups = np.r_[np.arange(14), 2, 2, 5, 6, 7, 7, 7, 8, 9, 11]  # five of them are pairs
     parts = deal(labels, groups, np.array([0.6, 0.4]), np.random.default_rng(4))
-    assert "".join(map(str, parts)) == "001010000011110100110000"
+    assert "".join(map(str, parts)) == "101001001000011110000100"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,15 @@ def test_shares_are_rounded_by_the_largest_remainder(count, wanted):
     labels, shares = np.zeros(count, dtype=int), np.array([0.70, 0.15, 0.15])
     parts = deal(labels, np.arange(count), shares, np.random.default_rng(0))
     assert tuple(np.bincount(parts)) == wanted
+
+
+def test_groups_of_one_size_are_dealt_in_the_order_of_the_shuffle():
+    """Four pairs of one class go to two equal parts in turn; of equal parts the first is taken."""
+    groups = np.repeat(np.arange(4), 2)
+    for seed in range(4):
+        parts = deal(np.zeros(8, dtype=int), groups, np.full(2, 0.5), np.random.default_rng(seed))
+        order = np.random.default_rng(seed).permutation(4)
+        assert parts[::2][order].tolist() == [0, 1, 0, 1]
 
 
 def test_the_largest_group_goes_first_to_the_part_that_lacks_most():
