@@ -3,9 +3,10 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from data_prep.places import is_archive, members
+from data_prep.places import READ_ERRORS, is_archive, members
 from data_prep.rejections import BadInputError, Rejections
 
 
@@ -117,6 +118,41 @@ def test_a_file_that_is_no_archive_is_refused_or_noted(tmp_path, name):
     ((file, row, reason),) = noted(rejections)
     assert (file, row) == (name, None)
     assert "cannot be read to its end" in reason
+
+
+@pytest.mark.parametrize("kind", ["bz2", "xz"])
+def test_an_archive_with_damage_inside_is_refused(tmp_path, kind):
+    """What cannot be read to its end is noted once."""
+    path = tmp_path / f"a.tar.{kind}"
+    noise = np.random.default_rng(0).bytes(500_000)
+    with tarfile.open(path, f"w:{kind}", **({"preset": 0} if kind == "xz" else {})) as archive:
+        for number in range(20):
+            info = tarfile.TarInfo(f"{number}.png")
+            info.size = 25_000
+            archive.addfile(info, io.BytesIO(noise[number * 25_000 :]))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300] = bytes(300)
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=rf"^a.tar.{kind}: the archive cannot be read to"):
+        list(members(path, Rejections()))
+    rejections = Rejections(skip_bad=True)
+    assert len(list(members(path, rejections))) < 20
+    assert len(noted(rejections)) == 1
+
+
+def test_an_encrypted_member_of_a_zip_cannot_be_opened(tmp_path):
+    """Flag 1 of the local header and of the directory says so."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", b"secret")
+    content = bytearray(path.read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    for member in members(path, Rejections()):
+        with pytest.raises(READ_ERRORS):
+            member.open()
 
 
 def test_a_member_that_leads_out_is_named_and_the_others_are_read(tmp_path):
