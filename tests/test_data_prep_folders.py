@@ -271,8 +271,16 @@ def test_a_damaged_picture_is_refused_or_skipped(tmp_path, copies):
 def test_the_second_study_s_merge_is_shipped():
     file = read_sources(Path(__file__).parents[1] / "data_prep" / "sources" / "study_b.yaml")
     raf, engagement, oahega = file.sources
+    assert (file.name, file.image_size) == ("study-b", 48)
+    assert file.classes == ("happy", "angry", "neutral", "engaged")
+    assert [source.name for source in file.sources] == ["raf-db", "engagement", "oahega"]
+    assert engagement.map == {"amenability": "engaged", "concentration": "engaged"}
+    assert oahega.map == {"anger": "angry", "happiness": "happy", "neutral": "neutral"}
+    assert not any(source.trim_margin or source.limit for source in file.sources)
     assert raf.map == {"4": "happy", "6": "angry", "7": "neutral"}
     assert sum(raf.expect.values()) == 15_339
+    trained = {key: count for key, count in raf.expect.items() if key.startswith("train/")}
+    assert sum(trained.values()) == 12_271
     assert sum(engagement.expect.values()) == 2_002
     assert sum(oahega.expect.values()) == 14_248
 
