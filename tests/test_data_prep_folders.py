@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -457,6 +458,28 @@ def test_what_the_user_decides_reaches_the_merge(two_sources, merged, tmp_path):
     assert bare.details["near_duplicates"] is True
     assert (bare.split_method, bare.split_seed) == ("grouped", 0)
     assert bare.details["group_columns"] == {}
+
+
+def test_two_versions_of_one_dataset_merge_as_long_as_their_pictures_are_the_same(tmp_path):
+    """Ids are compared after copies are left out."""
+    write_labelled(tmp_path / "a")
+    images = labelled_images()
+    write_labelled(tmp_path / "b", images.take(np.arange(94)), groups=np.arange(94))
+    pixels = images.pixels.copy()
+    pixels[7] = 255 - pixels[8]
+    write_labelled(tmp_path / "c", replace(images, pixels=pixels))
+    source = {"name": "first", "dataset": str(tmp_path / "a")}
+    more = {"classes": list(OURS), "image_size": 9, "near_duplicates": False}
+    same = {"name": "again", "dataset": str(tmp_path / "b")}
+    manifest, _ = prepare(tmp_path, source, same, **more)
+    assert manifest.details["repeated"] == 94
+    assert manifest.images == 95
+    other = {"name": "other", "dataset": str(tmp_path / "c")}
+    with pytest.raises(
+        ValueError, match=f"two different pictures have the id '{images.image_ids[7]}'"
+    ):
+        prepare(tmp_path, source, other, out="again", **more)
+    assert not (tmp_path / "again").exists()
 
 
 def test_an_output_folder_in_use_is_told_of_before_anything_is_read(tmp_path):
