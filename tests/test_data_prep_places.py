@@ -120,6 +120,27 @@ def test_a_file_that_is_no_archive_is_refused_or_noted(tmp_path, name):
     assert "cannot be read to its end" in reason
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "inside"),
+    [
+        (tarfile.SYMTYPE, "../good.png", True),
+        (tarfile.SYMTYPE, "../../good.png", False),
+        (tarfile.LNKTYPE, "../good.png", False),
+        (tarfile.LNKTYPE, "good.png", True),
+    ],
+)
+def test_a_soft_link_starts_at_its_folder_and_a_hard_one_at_the_top(tmp_path, kind, target, inside):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("good.png"))
+        info = tarfile.TarInfo("deep/link.png")
+        info.type, info.linkname = kind, target
+        archive.addfile(info)
+    rejections = Rejections(skip_bad=True)
+    found = [str(member.path) for member in members(tmp_path / "a.tar", rejections)]
+    assert found == ["good.png", "deep/link.png"][: 1 + inside]
+    assert [file for file, *_ in noted(rejections)] == ["a.tar:deep/link.png"][inside:]
+
+
 @pytest.mark.parametrize("kind", ["bz2", "xz"])
 def test_an_archive_with_damage_inside_is_refused(tmp_path, kind):
     """What cannot be read to its end is noted once."""
