@@ -32,6 +32,14 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
     assert json.loads(text)["schema_version"] == 1
 
 
+def test_classes_keep_their_order_in_the_file(tmp_path):
+    """Tables of the counts rely on it."""
+    MANIFEST.write(tmp_path)
+    counts = DatasetManifest.read(tmp_path).counts
+    assert list(counts) == ["train", "val", "test"]
+    assert list(counts["train"]) == ["neutral", "angry"]
+
+
 def test_pictures_are_counted_over_splits_and_classes():
     assert MANIFEST.images == 15
 
