@@ -100,6 +100,6 @@ def test_the_state_of_trials_trained_as_one_stays_until_all_have_ended(tmp_path)
     keeper = Keeper(tmp_path, sweep)
     keeper.sweep_up()
     assert left(tmp_path) == {folder: BOTH}
-    play_one(sweep, type(bundle)(trials=dict.fromkeys(others, {}), folder=folder))
+    play_one(sweep, type(bundle)(trials={one: {} for one in others}, folder=folder))
     keeper.sweep_up()
     assert left(tmp_path) == {folder: ["best.pt"]}

@@ -73,7 +73,7 @@ def test_a_draw_names_the_seed_and_the_fold_that_tell_trials_apart():
 
 def test_a_resume_leaves_alone_what_has_ended_and_nothing_else():
     open_ones = {Status.PENDING, Status.RUNNING, Status.INTERRUPTED}
-    assert FINISHED == set(Status) - open_ones
+    assert set(Status) - open_ones == FINISHED
     assert [trial_of(status=one).ended for one in Status] == [
         one not in open_ones for one in Status
     ]
