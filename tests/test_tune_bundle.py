@@ -281,6 +281,8 @@ def test_workers_train_several_as_one_where_it_pays(tmp_path):
     assert "no probe of 7" in decisions[7].reason
     shares = [e["devices"] for e in read_events(tmp_path) if e["event"] == "trial_started"]
     assert min(shares) == pytest.approx(1 / 3)
+    held = {trial.devices for trial in others if trial.config["kernel_size"] == 3}
+    assert held == {pytest.approx(1 / 3), 1.0}
     assert "attempt_failed" not in {event["event"] for event in read_events(tmp_path)}
 
 

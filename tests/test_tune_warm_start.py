@@ -99,13 +99,12 @@ def test_another_dataset_and_another_objective_are_refused(other):
         read_warm_start(warm_spec(run, objective={"at": "last"}), "f")
 
 
-def test_only_trials_that_have_ended_with_a_figure_are_known(tmp_path, other):
+def test_only_trials_that_have_ended_with_a_figure_are_known(other):
     run, _ = other(scheduler=NONE)
     loss = {"objective": {"metric": "val_loss", "mode": "min"}}
     sweep, ledger = new_sweep(small_spec(scheduler=NONE, **loss))
-    failed, diverged, stopped, whole = (
-        train(sweep, 0.5), train(sweep, 0.5, 0.6), train(sweep, 0.2, 0.4), train(sweep, *[0.7] * 9),
-    )  # fmt: skip
+    failed, diverged, stopped = train(sweep, 0.5), train(sweep, 0.5, 0.6), train(sweep, 0.2, 0.4)
+    train(sweep, *[0.7] * 9)
     sweep.fail(failed.id, "no")
     sweep.report(diverged.id, 3, figures("t", 3, train_loss=math.nan, val_loss=math.nan), {})
     sweep.stop_trial(stopped.id, "by hand")
