@@ -230,7 +230,7 @@ from pathlib import Path
 Path("told").write_text(" ".join(sys.argv[1:]) + " " + os.environ["RAY_ADDRESS"])
 def stop(*_):
     Path("stopped").touch()
-    sys.exit(130)
+    sys.exit(int(os.environ.get("STOPPED_CODE", "130")))
 signal.signal(signal.SIGTERM, stop)
 Path("ready").touch()
 time.sleep(float(os.environ.get("DRIVER_SECONDS", "30")))
@@ -270,10 +270,12 @@ def test_a_sweep_is_told_to_stop_when_it_is_time_to_leave(driver, tmp_path):
     assert (tmp_path / "stopped").exists()
 
 
-def test_a_sweep_that_has_ended_well_by_then_is_not_queued_again(driver, monkeypatch):
-    monkeypatch.setenv("DRIVER_SECONDS", "0")
-    driver.leave = lambda: True
-    assert drive()[1] is (drive()[0] != 0)
+def test_a_sweep_that_finishes_although_it_was_told_to_stop_is_not_queued_again(
+    driver, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("STOPPED_CODE", "0")
+    driver.leave = (tmp_path / "ready").exists
+    assert drive() == (0, False)
 
 
 def test_a_sweep_that_does_not_stop_is_killed_when_no_time_is_left(driver, tmp_path):

@@ -71,27 +71,27 @@ def test_an_extension_is_in_the_ledger_and_in_the_spec(run, few_pictures, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("changes", "carried", "error", "message"),
+    ("changes", "error", "message"),
     [
-        ({"searcher": {"name": "gird"}}, None, SpecError, "searcher must be one of"),
-        ({"data": "nowhere at all"}, None, FileNotFoundError, "nowhere at all"),
-        ({"warm_start": "runs/none", "searcher": {"name": "tpe", "samples": 2}}, None, RunError,
+        ({"searcher": {"name": "gird"}}, SpecError, "searcher must be one of"),
+        ({"data": "nowhere at all"}, FileNotFoundError, "nowhere at all"),
+        ({"warm_start": "runs/none", "searcher": {"name": "tpe", "samples": 2}}, RunError,
          "runs/none is not a run directory"),
-        ({"fixed": {"family": "resnet", "balance": "age"}}, None, ValueError, "'age'"),
-        ({"folds": 900}, None, ValueError, "900 folds"),
-        ({"fixed": {"family": "resnet", "groups": "0" * 16}}, None, SpecError,
+        ({"fixed": {"family": "resnet", "balance": "age"}}, ValueError, "'age'"),
+        ({"folds": 900}, ValueError, "900 folds"),
+        ({"fixed": {"family": "resnet", "groups": "0" * 16}}, SpecError,
          "groups stands for a file of a retrained run"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_swept_is_refused_before_a_file_is_written(
-    tmp_path, few_pictures, changes, carried, error, message
+    tmp_path, few_pictures, changes, error, message
 ):
     values = {**SPEC, "scheduler": {"name": "none"}, "data": str(few_pictures), **changes}
     if "fixed" in changes:
         values["space"] = {"blocks": [1, 2]}
     root = tmp_path / "runs"
     with pytest.raises(error, match=message):
-        session.start(small_spec(**{k: v for k, v in values.items() if k != "name"}), root, carried)
+        session.start(small_spec(**{k: v for k, v in values.items() if k != "name"}), root)
     assert not root.exists()
 
 
