@@ -70,6 +70,20 @@ def test_a_decision_on_training_as_one_is_told_once():
     assert file.getvalue().splitlines() == [told] == [explain(fusing, trials[0].name)]
 
 
+def test_a_terminal_shows_each_trial_that_runs_with_its_last_and_its_best_figure():
+    sweep, _ = new_sweep(small_spec(**LOSS, scheduler={"name": "none"}))
+    running, new = train(sweep, 0.125, 0.75, 0.5, images_per_second=1234.5), train(sweep)
+    sweep.fail(train(sweep, 0.9).id, "broke")
+    file = io.StringIO()
+    with Progress(sweep, Console(file=file, width=200, force_terminal=True, no_color=True)):
+        pass
+    lines = file.getvalue().splitlines()
+    rows = [line.split() for line in lines if line.split()[1:3] == ["seed", "3"]]
+    assert [running.name, "seed", "3", "3/9", "0.5000", "0.2500", "1234"] in rows
+    assert [new.name, "seed", "3", "0/9", "–", "–", "–"] in rows
+    assert {row[0] for row in rows} == {running.name, new.name}
+
+
 def test_a_quick_look_is_not_drawn(monkeypatch):
     now = 50.0
     monkeypatch.setattr("tune.progress.time.monotonic", lambda: now)
