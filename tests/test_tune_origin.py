@@ -147,6 +147,25 @@ def test_a_retraining_repeats_the_trial_but_for_what_is_asked(trained, asked, tm
     assert told == [f"label=bored: {count} of {in_train.sum()} training pictures"]
 
 
+def test_columns_that_a_run_carries_go_on_with_its_retraining(trained, asked, tmp_path):
+    run, _ = trained
+    dataset = find_origin(run).dataset
+    groups = run / GROUPS_FILE
+    rows = [f"{name},{'child' if row % 3 else 'adult'}" for row, name in
+            enumerate(dataset.image_ids)]  # fmt: skip
+    groups.write_text("\n".join(["image_id,age", *rows]) + "\n")
+    retrain(Request(run=run, sampling={"oversample": "age=child:2"}), tmp_path)
+    spec, _, carried = asked.pop()
+    assert carried.groups == groups
+    assert spec.fixed["groups"] == content_hash(groups)
+    other = tmp_path / "other ages.csv"
+    other.write_text(groups.read_text().replace("age", "years"))
+    request = Request(run=run, sampling={"oversample": "years=child:2"}, groups=other)
+    groups.unlink()
+    retrain(request, tmp_path)
+    assert asked.pop()[2].groups == other
+
+
 def test_an_origin_is_the_incumbent_or_the_trial_that_is_named(trained):
     run, trials = trained
     assert find_origin(run).trial.id == trials[2].id

@@ -99,7 +99,8 @@ def test_the_comparison_is_over_the_validation_pictures_that_both_predicted(run,
     first, second = comparison(made, sweep)
     assert first == f"validation accuracy before and after: {'; '.join(parts)}"
     assert second == f"by group, with intervals: `python -m analysis bias {made}`"
-    open_test(run)
+    for folder in (run, made):
+        open_test(folder)
     assert next(comparison(made, sweep)) == first, "pictures of the test split do not count"
 
 

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from data_prep.reader import read_dataset
 from tests.sweeps import small_spec
-from tune import copying
+from tune import copying, store
 from tune.__main__ import main
 from tune.carried import Carried
 from tune.copying import copy_run
@@ -83,6 +83,23 @@ def test_a_copy_that_was_cut_off_is_made_again(stored):
     cut = copy.rename(copy.with_name(f"{copy.name}.partial"))
     (cut / "images.parquet").write_bytes(b"PAR1")
     assert read_dataset(local_copy(stored)).manifest == read_manifest(stored)
+
+
+def test_a_node_whose_copying_broke_copies_anew(synthetic_dataset, disk, monkeypatch):
+    real = store._fetch
+
+    def breaks(place, target, only=""):
+        real(place, target, only)
+        if not only:
+            (target / "images.parquet").unlink()
+            raise ValueError("the store is gone")
+
+    monkeypatch.setattr(store, "_fetch", breaks)
+    with pytest.raises(ValueError, match="the store is gone"):
+        local_copy(str(synthetic_dataset))
+    monkeypatch.setattr(store, "_fetch", real)
+    assert (local_copy(str(synthetic_dataset)) / "images.parquet").is_file()
+    assert not list(disk.rglob("*.partial"))
 
 
 @pytest.mark.usefixtures("disk")

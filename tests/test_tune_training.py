@@ -108,10 +108,12 @@ def test_predictions_are_those_of_the_best_epoch(factory):
     assert load(factory.run / "checkpoints" / "a" / "best.pt")["epoch"] == best + 1
 
 
-def test_a_trial_stopped_early_leaves_weights_and_predictions_but_no_state(factory):
+def test_a_trial_stopped_early_leaves_weights_and_predictions_but_no_state(factory, monkeypatch):
+    monkeypatch.setattr("tune.training.CHECKPOINT_SHARE", 0.0)
     training, _ = train(factory, epochs=1)
+    assert not (factory.run / "checkpoints" / "a").exists()
     training.close()
-    assert "best.pt" in files(factory)
+    assert files(factory) == {"best.pt"}
     assert read_predictions(factory.run, "a") is not None
 
 
