@@ -230,6 +230,7 @@ from pathlib import Path
 Path("told").write_text(" ".join(sys.argv[1:]) + " " + os.environ["RAY_ADDRESS"])
 def stop(*_):
     Path("stopped").touch()
+    time.sleep(float(os.environ.get("STOPPING_SECONDS", "0")))
     sys.exit(int(os.environ.get("STOPPED_CODE", "130")))
 signal.signal(signal.SIGTERM, stop)
 Path("ready").touch()
@@ -285,12 +286,19 @@ def test_a_sweep_that_does_not_stop_is_killed_when_no_time_is_left(driver, tmp_p
     assert code in (-signal.SIGKILL, 130)
 
 
-def test_a_job_that_is_cancelled_stops_and_is_not_queued_again(driver, tmp_path):
-    def leave():
-        if (tmp_path / "ready").exists():
-            os.kill(os.getpid(), signal.SIGTERM)
-        return False
+def test_a_job_that_is_cancelled_stops_and_is_not_queued_again_though_its_time_is_up(
+    driver, monkeypatch, tmp_path
+):
+    cancelled = []
 
+    def leave():
+        if (tmp_path / "ready").exists() and not cancelled:
+            os.kill(os.getpid(), signal.SIGTERM)
+            cancelled.append(1)
+            return False
+        return bool(cancelled)
+
+    monkeypatch.setenv("STOPPING_SECONDS", "0.8")
     driver.leave = leave
     assert drive() == (130, False)
 

@@ -372,6 +372,8 @@ def test_a_curve_is_drawn_in_bars():
     assert sparkline([0.5]) == "▁ 0.5000 to 0.5000 in 1 epochs"
     assert len(sparkline([0.1] * 400).split()[0]) == 50
     assert sparkline([None]) == ""
+    long = [0.1] * 119 + [0.8]
+    assert sparkline(long).split()[0] == "▁" * 39 + "█", "the last epoch is always drawn"
 
 
 def test_a_printed_status_shows_curve_speed_budget_and_running_trials(begin, tmp_path, capsys):

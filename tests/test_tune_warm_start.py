@@ -132,6 +132,10 @@ def test_device_seconds_of_a_longer_trial_are_those_of_the_epochs_that_count(oth
     warm = read_warm_start(warm_spec(run, objective=cost, scheduler=NONE, fixed=fixed), "f")
     # Each epoch of a played trial takes half a second on one device.
     assert {one.values[1] for one in warm.trials} == {-2.0}
+    fixed = {**small_spec().fixed, "epochs": 20}
+    longer = read_warm_start(warm_spec(run, objective=cost, scheduler=NONE, fixed=fixed), "f")
+    # A part of a training has a curve, but no place among several objectives.
+    assert (longer.trials, longer.unfit) == ((), 12)
 
 
 def test_what_is_no_run_is_refused(tmp_path):
