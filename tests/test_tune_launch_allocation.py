@@ -1,4 +1,8 @@
-"""What an allocation makes of its nodes and its time; shell scripts stand in for Slurm."""
+"""What an allocation makes of its nodes and its time; shell scripts stand in for Slurm.
+
+Tests `tune.launch.allocation`, `tune.launch.commands`, `tune.launch.deadline`, `tune.launch.node`,
+`tune.launch.preflight` and `tune.launch.slot`.
+"""
 
 import json
 import os

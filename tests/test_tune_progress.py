@@ -68,6 +68,9 @@ def test_a_decision_on_training_as_one_is_told_once():
         progress.update(force=True)
     told = f"2 trials of {trials[0].name} are trained apart: as one 0.76 times as fast"
     assert file.getvalue().splitlines() == [told] == [explain(fusing, trials[0].name)]
+    later, file = shown(sweep)
+    later.update(force=True)
+    assert file.getvalue() == "", "an earlier session has told it"
 
 
 def test_a_terminal_shows_each_trial_that_runs_with_its_last_and_its_best_figure():

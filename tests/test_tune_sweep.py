@@ -1,3 +1,5 @@
+"""What a sweep decides (`tune.sweep`), and what follows from its ledger (`tune.state`)."""
+
 import json
 import math
 
