@@ -254,6 +254,12 @@ def test_the_preflight_says_what_a_node_lacks(tmp_path, changes, cause):
     assert cause is None or cause in said[0]
 
 
+def test_a_node_that_cannot_write_is_told_so_and_no_more(tmp_path):
+    facts = NodeFacts(**{**FIT, "unwritable": "Read-only file system"}, token="")
+    (said,) = complaints("n7", facts, expected=facts, gpus=2, mark=tmp_path / "no mark")
+    assert said == f"n7 cannot write to {tmp_path}: Read-only file system"
+
+
 def test_the_preflight_knows_a_folder_that_is_not_shared(tmp_path):
     facts = NodeFacts(**FIT, token="")
     (said,) = complaints("n7", facts, expected=facts, gpus=0, mark=tmp_path / ".mark")
