@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from scipy.stats.qmc import Sobol
 
 from tests.sweeps import small_spec
-from tune.searchers import study
+from tune.searchers import sampled, study
 from tune.searchers.registry import SEARCHERS, make_searcher
 from tune.searchers.sampled import key_of, seed_of
 from tune.searchers.searcher import KnownTrial
@@ -400,3 +400,13 @@ def test_shares_at_the_ends_of_a_domain():
     assert (value_at(whole, 0.0), value_at(whole, 1.0)) == (1, 100)
     middle = math.exp((math.log(0.5) + math.log(100.5)) / 2)
     assert value_at(whole, 0.5) == round(middle)
+
+
+def test_the_last_points_of_a_space_are_drawn_at_random_too(monkeypatch):
+    monkeypatch.setattr(sampled, "_RANDOM_TRIES", 0)
+    first = set()
+    for seed in range(10):
+        searcher = searcher_of("random", space=FINITE, samples=12, seed=seed)
+        searcher.tries = 0
+        first.add(key_of(searcher.propose(0)))
+    assert len(first) > 3

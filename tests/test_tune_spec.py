@@ -242,6 +242,7 @@ def test_a_later_override_wins_and_a_value_may_hold_an_equals_sign(tmp_path):
         update={"retries": 9, "data": "d"}
     )
     assert override_spec(spec, []) == spec
+    assert override_spec(spec, ["retries=9", "retries=4"]).retries == 4
 
 
 def test_a_branch_on_a_number_comes_back_as_a_number(tmp_path):

@@ -521,6 +521,19 @@ def test_replicates_wait_for_the_end_of_a_search_that_a_scheduler_cuts():
     assert (replicate.phase, replicate.configuration_id) == ("finalist", first.configuration_id)
 
 
+def test_replicates_of_a_longer_trial_pass_those_that_wait():
+    spec = small_spec(
+        **ONE_EPOCH, scheduler={"name": "none"}, replicates=3, space={"kernel_size": [3, 5]}
+    )
+    sweep, _ = new_sweep(spec)
+    short, long = sweep.next_trial(), sweep.next_trial()
+    assert sweep.next_trial() is None
+    for trial, seconds in ((short, 1.0), (long, 7.0)):
+        sweep.start(trial.id, 1.0)
+        sweep.report(trial.id, 1, figures(trial.id, 1, seconds=seconds), WORKER)
+        assert sweep.next_trial().configuration_id == trial.configuration_id
+
+
 def test_the_searcher_hears_curves_in_which_larger_is_better_and_values_of_whole_trials(
     monkeypatch,
 ):

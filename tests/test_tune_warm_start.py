@@ -182,6 +182,10 @@ def test_an_extended_sweep_still_knows_the_other_run(other):
     assert len(sweep.trials) == 8
     again, _ = new_sweep(spec, ledger)
     assert again.trials == sweep.trials
+    whole, _ = new_sweep(larger)
+    whole.warm_start(warm.run, warm.trials, unfit=warm.unfit)
+    play(whole)
+    assert list(sweep.trials) == list(whole.trials)
 
 
 SMALL = {
