@@ -159,7 +159,7 @@ def test_columns_that_a_run_carries_go_on_with_its_retraining(trained, asked, tm
     assert carried.groups == groups
     assert spec.fixed["groups"] == content_hash(groups)
     other = tmp_path / "other ages.csv"
-    other.write_text(groups.read_text().replace("age", "years"))
+    other.write_text(groups.read_text().replace(",age", ",years"))
     request = Request(run=run, sampling={"oversample": "years=child:2"}, groups=other)
     groups.unlink()
     retrain(request, tmp_path)
