@@ -13,7 +13,7 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fit import fit, fit_together
 from models.fused import NotFusableError, fuse, join, side_by_side, split
-from tests.picture_factory import make_dataset
+from tests.picture_factory import SHAPE, make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,7 +47,7 @@ def networks(values):
     made = []
     for config in configs(values):
         torch.manual_seed(config.seed)
-        made.append(build_model(config, classes=3, image_shape=(16, 16)))
+        made.append(build_model(config, classes=3, image_shape=SHAPE))
     return made
 
 
@@ -55,7 +55,7 @@ def networks(values):
 def test_a_fused_network_computes_what_its_members_do(values):
     members = networks(values)
     fused = fuse(members).eval()
-    pictures = torch.randn(len(SEEDS), 6, 1, 16, 16)
+    pictures = torch.randn(len(SEEDS), 6, 1, *SHAPE)
     expected = torch.stack(
         [member.eval()(own) for member, own in zip(members, pictures, strict=True)]
     )

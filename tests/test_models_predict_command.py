@@ -17,7 +17,7 @@ from data_prep.pictures import PictureError, read_gray, resize_gray
 from models.__main__ import main
 from models.config import TrainConfig
 from models.run_weights import RunError, find_weights
-from tests.picture_factory import make_dataset
+from tests.picture_factory import CLASSES, make_dataset
 from tests.run_factory import INFO, Factory
 from tune.bundle import Bundle
 from tune.factory import TrainingFactory
@@ -86,11 +86,11 @@ def test_a_folder_gets_the_answers_that_validation_got(run, folder, dataset, cap
 def test_csv_has_a_row_for_each_picture_in_the_order_of_their_names(run, folder, capsys):
     assert main(["predict", str(run), str(folder)]) == 0
     found = rows(capsys.readouterr().out)
-    assert list(found[0]) == ["picture", "class", "angry", "bored", "focused"]
+    assert list(found[0]) == ["picture", "class", *CLASSES]
     assert [row["picture"] for row in found] == sorted(row["picture"] for row in found)
     assert len(found) == 12
     for row in found:
-        figures = {name: float(row[name]) for name in ("angry", "bored", "focused")}
+        figures = {name: float(row[name]) for name in CLASSES}
         assert figures[row["class"]] == max(figures.values())
         assert sum(figures.values()) == pytest.approx(1, abs=2e-4)
 

@@ -11,7 +11,7 @@ from models.data import DeviceDataset
 from models.epoch import EpochPlan
 from models.fit import fit
 from models.sampling import Sampling, weighted
-from tests.picture_factory import make_dataset
+from tests.picture_factory import SHAPE, make_dataset
 
 CHILD = np.arange(128) % 8 == 0
 AGES = np.where(CHILD, "child", np.where(np.arange(128) % 2, "adult", ""))
@@ -55,7 +55,7 @@ def test_only_training_pictures_are_repeated(data, monkeypatch, fold):
 
 def test_an_oversampled_epoch_depends_on_seed_and_epoch_and_nothing_else(data):
     config, made = sampling(data, oversample="age=child:3")
-    plans = [EpochPlan.draw(config, epoch, made.rows, (16, 16)).rows for epoch in (1, 1, 2)]
+    plans = [EpochPlan.draw(config, epoch, made.rows, SHAPE).rows for epoch in (1, 1, 2)]
     assert torch.equal(plans[0], plans[1])
     assert not torch.equal(plans[0], plans[2])
 
@@ -69,13 +69,13 @@ def test_without_groups_the_rows_are_the_split_s_own(data):
 
 def test_balanced_batches_hold_equal_shares_of_each_group(data):
     config, made = sampling(data, balance="age", batch_size=12)
-    plan = EpochPlan.draw(config, 1, made.rows, (16, 16), made.groups)
+    plan = EpochPlan.draw(config, 1, made.rows, SHAPE, made.groups)
     batches = [Counter(AGES[batch.rows[0].numpy()].tolist()) for batch in plan.batches()]
     assert batches == [Counter({"child": 4, "adult": 4, "": 4})] * 8
     of_child = Counter(row for row in plan.rows.tolist() if CHILD[row])
     assert set(of_child) == set(data.rows("train")[CHILD[:96]].tolist())
     assert max(of_child.values()) - min(of_child.values()) <= 1
-    again = EpochPlan.draw(config, 1, made.rows, (16, 16), made.groups)
+    again = EpochPlan.draw(config, 1, made.rows, SHAPE, made.groups)
     assert torch.equal(plan.rows, again.rows)
 
 
