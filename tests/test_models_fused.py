@@ -192,3 +192,43 @@ def test_epochs_of_different_lengths_are_not_trained_as_one():
     members = [TrainConfig.create({**RESNET, "batch_size": 8, "fold": fold}) for fold in (0, 1)]
     with pytest.raises(NotFusableError, match="epochs of 5 and 11 steps"):
         next(fit_together(members, data))
+
+
+def test_every_property_of_a_layer_is_that_of_its_members():
+    def network(seed):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, 4, (3, 2), stride=2, padding=(2, 1), dilation=2),
+            nn.BatchNorm2d(4, eps=0.5, momentum=0.4),
+            nn.Conv2d(4, 6, 3, padding=1, groups=2, bias=False),
+            nn.LeakyReLU(0.3),
+            nn.Flatten(),
+            nn.Linear(6 * 6 * 8, 5, bias=False),
+            nn.Dropout(0.0),
+            nn.Linear(5, 2),
+        ).train()
+
+    members = [network(seed) for seed in SEEDS]
+    fused = fuse(members)
+    assert fused.training
+    assert not fuse([network(seed).eval() for seed in SEEDS]).training
+    pictures = torch.randn(len(SEEDS), 6, 1, *SHAPE)
+    expected = [member(own) for member, own in zip(members, pictures, strict=True)]
+    found = fused(side_by_side(pictures.flatten(0, 1), len(SEEDS)))
+    torch.testing.assert_close(found, torch.stack(expected))
+    for place, member in enumerate(members):
+        parted = split(fused.state_dict(), place, len(SEEDS))
+        for name, value in member.state_dict().items():
+            torch.testing.assert_close(parted[name], value)
+
+
+def test_a_diverged_member_stays_so_after_a_restart(data):
+    members = configs(RESNET)
+    results = fit_together(members, data)
+    loop = next(results)[1]._loop
+    with torch.no_grad():
+        next(loop.model.parameters()).chunk(len(SEEDS))[1].fill_(float("inf"))
+    states = [result.state() for result in next(results)]
+    assert [state["diverged"] for state in states] == [False, True, False]
+    (rest,) = fit_together(members, data, states=states)
+    assert [(one.member, one.epoch) for one in rest] == [(0, 3), (2, 3)]
