@@ -13,7 +13,7 @@ from models.checkpoint import load, save
 from models.config import TrainConfig
 from models.cost import training_cost
 from models.data import DeviceDataset
-from models.families.torchvision_models import stages
+from models.families.torchvision_models import _from_gray, stages
 from models.fit import fit
 from models.optim import make_optimizer, set_learning_rate
 from models.pretrained import PretrainedError
@@ -293,3 +293,27 @@ def test_a_rate_of_the_head_needs_a_head():
     start = replace(TrainConfig(), head_learning_rate=0.1)
     with pytest.raises(ValueError, match="family resnet has no part named head; leave out"):
         make_optimizer(start, torch.nn.Linear(2, 2))
+
+
+def test_inception_networks_know_gray_values_from_minus_one_to_one():
+    scale, shift = _from_gray("googlenet", mean=0.4, std=0.25)
+    for gray in (0.0, 0.3, 1.0):
+        found = scale * (gray - 0.4) / 0.25 + shift
+        assert torch.allclose(found, torch.full((3, 1, 1), 2 * gray - 1))
+
+
+def test_other_networks_know_gray_values_by_the_means_of_imagenet():
+    scale, shift = _from_gray("resnet18", mean=0.4, std=0.25)
+    found = scale * (0.3 - 0.4) / 0.25 + shift
+    assert torch.allclose(found, (0.3 - RGB_MEAN) / RGB_STD)
+
+
+@pytest.mark.parametrize(("name", "side"), [("resnet18", 224), ("efficientnet_b1", 240)])
+def test_pictures_are_brought_to_the_size_of_the_architecture(name, side):
+    with torch.device("meta"):
+        model = build_model(config(architecture=name), classes=4, image_shape=(300, 20))
+    seen = []
+    model.network.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape))
+    with torch.device("meta"):
+        assert model.eval()(torch.empty(2, 1, 300, 20)).shape == (2, 4)
+    assert seen == [(2, 1, side, side)]
