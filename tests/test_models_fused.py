@@ -232,3 +232,18 @@ def test_a_diverged_member_stays_so_after_a_restart(data):
     assert [state["diverged"] for state in states] == [False, True, False]
     (rest,) = fit_together(members, data, states=states)
     assert [(one.member, one.epoch) for one in rest] == [(0, 3), (2, 3)]
+
+
+def test_a_member_that_diverged_does_not_come_back(data):
+    """Its loss may be finite again, as one on validation may have been infinite for an epoch."""
+    results = fit_together(configs(RESNET), data)
+    loop = next(results)[1]._loop
+    weights = next(loop.model.parameters())
+    with torch.no_grad():
+        weights.chunk(len(SEEDS))[1].fill_(float("inf"))
+    assert next(results)[1].diverged
+    with torch.no_grad():
+        states = [value for state in loop.optimizer.state.values() for value in state.values()]
+        for value in (*loop.model.state_dict().values(), *states):
+            value.nan_to_num_(0.0, 0.0, 0.0)
+    assert [one.member for one in next(results)] == [0, 2]
