@@ -20,6 +20,7 @@ def test_one_choice_is_written_in_one_way():
         ({"oversample": "age"}, r"oversample must be column=value:N, .* got 'age'; for example"),
         ({"oversample": "age=child:2.5"}, r"a whole number from 2 to 1000 .* got age=child:2.5"),
         ({"oversample": "age=child:1"}, r"got age=child:1"),
+        ({"oversample": "age=child:4,age=adult:1"}, r"but got age=adult:1$"),
         ({"oversample": "age=child:2,age=child:3"}, r"must name each group once"),
         ({"oversample": 4}, r"oversample must be column=value:N"),
         ({"sample_weights": "age=child:-1"}, r"a number from 0 to 1000 .* got age=child:-1"),
@@ -72,6 +73,7 @@ def test_a_group_that_no_picture_has_is_refused_with_the_nearest(values, message
     "values",
     [
         {"oversample": "age=child:2"}, {"oversample": "age=child:1000"},
+        {"oversample": "age=adult:2,age=child:3"},
         {"sample_weights": "age=child:0"}, {"sample_weights": "age=child:1000"},
         {"sample_weights": "age=child:0.25"}, {"balance": "age,label"},
         {"oversample": "taken at=10:30 h:3"}, {"groups": "0123456789abcdef"},
