@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import torch
@@ -80,8 +81,12 @@ def other(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", WRITER, str(tmp_path / "last.pt")]
     with subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes) as other:
+        # Whoever waits for it in vain goes on, and finds that it was killed.
+        deadline = Timer(120, other.kill)
+        deadline.start()
         assert other.stdout.readline() == "writing\n"
         yield other
+        deadline.cancel()
         other.kill()
 
 

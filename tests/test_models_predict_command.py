@@ -373,3 +373,13 @@ def test_a_checkpoint_without_its_dataset_is_no_classifier(tmp_path):
     save(tmp_path / "last.pt", {"epoch": 1, "weights": {}})
     with pytest.raises(CheckpointError, match=r"last\.pt does not say what it was trained on"):
         Classifier.read(tmp_path / "last.pt")
+
+
+def test_a_checkpoint_that_lacks_a_weight_classifies_nothing(dataset, tmp_path):
+    config = TrainConfig(family="plain", channels=2)
+    weights = build_model(config, classes=3, image_shape=SHAPE).state_dict()
+    del weights["head.5.bias"]
+    state = classifier_state(config, dataset.manifest, epoch=4, weights=weights)
+    save(tmp_path / "best.pt", state)
+    with pytest.raises(RuntimeError, match=r"head\.5\.bias"):
+        Classifier.read(tmp_path / "best.pt")
