@@ -263,3 +263,10 @@ def test_the_smaller_side_decides_what_fits(values, shape, message):
         count_parameters(TrainConfig.create(values), classes=4, image_shape=shape)
     fits = {name: value - 1 for name, value in values.items() if name != "family"}
     assert count_parameters(TrainConfig.create(values | fits), classes=4, image_shape=shape) > 0
+
+
+def test_pooling_does_not_round_its_means_in_bf16():
+    pictures = torch.randn(2, 3, *SHAPE).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = AdaptiveAveragePool(5, SHAPE)(pictures)
+    assert torch.equal(found, functional.adaptive_avg_pool2d(pictures, 5))

@@ -247,3 +247,12 @@ def test_a_member_that_diverged_does_not_come_back(data):
         for value in (*loop.model.state_dict().values(), *states):
             value.nan_to_num_(0.0, 0.0, 0.0)
     assert [one.member for one in next(results)] == [0, 2]
+
+
+def test_a_member_s_state_holds_nothing_of_the_others(data):
+    """A view of the fused weights would be written with all of them, and change with them."""
+    state = next(fit_together(configs(RESNET), data))[1].state()
+    moments = [part for one in state["optimizer"]["state"].values() for part in one.values()]
+    for value in (*state["model"].values(), *moments):
+        if value.ndim:
+            assert value.untyped_storage().nbytes() == value.nbytes

@@ -159,3 +159,14 @@ def test_a_hopeless_first_step_is_the_only_one(data, monkeypatch, hopeless, step
     assert seconds > 0
     # Of three classes that a new network knows nothing of.
     assert losses.tolist() == pytest.approx([math.log(3)] * 2, rel=0.5)
+
+
+def test_members_that_run_out_of_memory_are_not_trained_as_one(data, monkeypatch):
+    def time(some, _data, **_options):
+        if len(some) > 1:
+            raise torch.OutOfMemoryError("no room on the card")
+        return 1.0, torch.ones(1)
+
+    monkeypatch.setattr(probe, "_time", time)
+    found = probe.probe(configs(), data)
+    assert (found.gain, found.reason) == (0.0, "no room on the card")

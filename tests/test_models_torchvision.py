@@ -1,6 +1,8 @@
 """Networks of torchvision: from RGB weights to gray pictures, frozen stages, two learning rates."""
 
 from dataclasses import replace
+from email.message import Message
+from io import BytesIO
 from urllib.error import URLError
 
 import pytest
@@ -317,3 +319,31 @@ def test_pictures_are_brought_to_the_size_of_the_architecture(name, side):
     with torch.device("meta"):
         assert model.eval()(torch.empty(2, 1, 300, 20)).shape == (2, 4)
     assert seen == [(2, 1, side, side)]
+
+
+def test_pictures_are_averaged_where_they_get_smaller():
+    with torch.device("meta"):
+        model = build_model(config(architecture="resnet18"), classes=4, image_shape=(672, 672))
+    model.network = torch.nn.Identity()
+    stripes = torch.arange(672).remainder(2).float().expand(1, 1, 672, 672)
+    # Every third pixel alone would be a stripe again.
+    assert (model(stripes) - 0.5).abs().max() < 0.2
+
+
+def test_a_first_convolution_keeps_its_bias():
+    count = count_parameters(config(architecture="alexnet"), classes=4, image_shape=SHAPE)
+    # Torchvision tells 61,100,840 parameters, with a head of 1,000 classes and an RGB stem of
+    # 64 filters of 11×11.
+    assert count == 61_100_840 - 4097 * 996 - 2 * 64 * 11 * 11
+
+
+def test_a_damaged_download_is_refused(monkeypatch, tmp_path):
+    class Response(BytesIO):
+        def info(self):
+            return Message()
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", lambda *_arguments, **_options: Response(b"damaged"))
+    with pytest.raises(PretrainedError, match=r"mobilenet_v3_small \(invalid hash value"):
+        check_network(config(pretrained="imagenet"), classes=4, image_shape=SHAPE)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
