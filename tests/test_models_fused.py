@@ -131,6 +131,9 @@ def test_folds_that_differ_in_size_are_trained_as_one():
     assert len(sizes) == 2
     together = list(fit_together(members, data))
     assert_ends_alike(together, [list(fit(config, data)) for config in members])
+    for result in together[-1]:
+        counts = [v for n, v in result.weights().items() if n.endswith("num_batches_tracked")]
+        assert counts == [10] * 4  # Steps of both epochs, whichever of them differ in size.
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
