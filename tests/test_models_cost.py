@@ -46,3 +46,9 @@ def test_counting_a_cost_leaves_torch_s_random_numbers_alone():
     before = torch.get_rng_state()
     training_cost(TrainConfig(family="plain"), classes=3, image_shape=(8, 16))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_network_whose_last_pictures_have_one_pixel_has_a_cost():
+    # Batch norm cannot train on one value per channel, and one picture stands for all.
+    config = TrainConfig(family="staged", channels=2, conv_depth=4)
+    assert training_cost(config, classes=3, image_shape=(8, 8)).flop_per_picture > 0
