@@ -80,6 +80,14 @@ def test_a_term_that_cannot_be_told_from_another_has_no_degrees_of_freedom():
     assert ours.set_index("term").loc["copy", "verdict"] == ""
 
 
+def test_terms_of_which_none_can_be_told_from_another_are_shown_without_a_verdict():
+    trainings, levels = grid(3, drop=[("3", "8"), ("5", "4"), ("5", "8"), ("7", "4")])
+    assert trainings.configuration.nunique() == 2
+    ours = factorial(trainings, levels, interactions=True).set_index("term")
+    assert ours.loc[["kernel_size", "blocks"], "df"].tolist() == [0, 0]
+    assert (ours["verdict"] == "").all()
+
+
 def test_replicates_are_the_error():
     trainings, _ = grid(4)
     within = trainings.accuracy.groupby(trainings.configuration).var().mean()
