@@ -59,7 +59,8 @@ INFO = TableInfo(
 class Factory:
     """What the run shall be; `write` writes it."""
 
-    seed: int = 0
+    seed: int = 6
+    """With it, the incumbent was better before its last epoch and is none of the first trials."""
     info: TableInfo = INFO
     configurations: int = 12
     replicates: int = 3
