@@ -24,7 +24,7 @@ SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=Fa
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small"))
+    return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small run"))
 
 
 @pytest.fixture(scope="module")
@@ -191,11 +191,12 @@ def test_the_smallest_difference_shown_is_told_in_points(run):
 
 def test_what_to_run_next_names_the_run(run):
     single = replace(run, trials=run.trials[run.trials["replicate"] == 0])
-    extend = f"`python -m tune extend {run.path} --set replicates=5`"
+    extend = f"`python -m tune extend '{run.path}' --set replicates=5`"
     told = unknown(single)
     assert sentence(told, "Whether another seed").endswith(f"Add replicates with {extend}.")
     assert sentence(told, "Whether any hyperparameter").endswith(f"Add some with {extend}.")
     assert not any("each configuration was trained once" in each for each in unknown(run))
+    assert f"(`python -m tune test '{run.path}'` does)" in unknown(run)[-1]
     assert not any(each.startswith("Whether any hyperparameter") for each in unknown(run))
 
 
