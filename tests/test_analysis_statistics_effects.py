@@ -11,9 +11,10 @@ from statsmodels.formula.api import mixedlm, ols
 from statsmodels.stats.anova import anova_lm
 
 from analysis.run_data import read_run
-from analysis.statistics.effects import effects, marginal_means
+from analysis.statistics.effects import effects, level_means, marginal_means
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.factorial import error_of_one, factorial
+from analysis.statistics.importance import _warnings as importance_warnings
 from analysis.statistics.importance import importance
 from analysis.statistics.mixed import mixed
 from analysis.statistics.trainings import Trainings
@@ -280,3 +281,58 @@ def test_effects_of_one_configuration_are_refused(tmp_path):
 def test_hardly_any_drawn_configurations_give_no_interval(run):
     frame = marginal_means(with_values(run, 3, lambda trials: 0.6 + 0 * trials["channels"]))
     assert frame[["low", "effect_low"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(("count", "known"), [(4, False), (5, True)])
+def test_a_spread_of_three_degrees_of_freedom_is_an_error(run, count, known):
+    drawn = with_values(run, count, lambda trials: 0.6 + 0 * trials["channels"])
+    level = pd.Series(["x", "y"] * 3, index=[f"t{k}" for k in range(6)]).head(count)
+    frame = level_means(drawn, level)
+    assert frame[["low", "high"]].notna().all(axis=None) == known
+    means = drawn.measurements["val_accuracy"].to_numpy()
+    assert frame.loc["x", "mean"] == pytest.approx(means[::2].mean())
+
+
+@pytest.mark.parametrize(("count", "warned"), [(29, True), (30, False)])
+def test_ten_configurations_for_each_hyperparameter_are_enough(run, count, warned):
+    told = importance_warnings(run, count, 3, 0.9)
+    assert bool(told) == warned
+    assert all(f"{count} configurations for 3 hyperparameters" in one for one in told)
+    assert all("have at least 30." in one for one in told)
+
+
+def test_a_forest_that_foresees_less_than_a_third_or_so_is_warned_of(run):
+    assert importance_warnings(run, 100, 2, 0.3) == []
+    assert "foresees only 29 % of the variance" in importance_warnings(run, 100, 2, 0.29)[0]
+    assert "foresees only 0 % of the variance" in importance_warnings(run, 100, 2, -0.5)[0]
+
+
+def test_importance_is_learned_from_the_accuracies_of_the_common_epoch(run):
+    trials = with_values(run, 20, lambda trials: 0.5 + 0.1 * (trials["channels"] == 16))
+    found = importance(trials)
+    assert found.configurations == 20
+    assert found.frame["hyperparameter"].iloc[0] == "channels"
+    assert found.frame["fanova"].is_monotonic_decreasing
+    assert set(found.frame["hyperparameter"]) == {"kernel_size", "channels", "learning_rate"}
+
+
+def test_the_share_of_a_hyperparameter_over_folds_is_that_of_its_means():
+    frame = over_folds(effect=0.03)
+    found = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], 1 / 9, interactions=False)
+    # As many folds at each level: the fitted values are the means of the levels.
+    fitted = frame.groupby("kernel_size")["y"].transform("mean")
+    assert found["share"].iloc[0] == pytest.approx(
+        fitted.var(ddof=0) / frame["y"].var(ddof=0), rel=1e-6
+    )
+    assert found["df"].iloc[0] == 2
+
+
+def test_more_folds_with_the_same_overlap_divide_the_statistic_by_more():
+    frame = over_folds()
+    few, many = (
+        mixed(frame["y"], frame[["kernel_size"]], frame["fold"], ratio, interactions=False)[
+            "f"
+        ].iloc[0]
+        for ratio in (1 / 9, 1 / 4)
+    )
+    assert few / many == pytest.approx((1 + 10 / 4) / (1 + 10 / 9))
