@@ -537,6 +537,8 @@ def test_many_points_are_drawn_faint():
     assert layer.alpha == 0.4
     (layer,) = effects.trial_layers(data.head(400), np.zeros(400))
     assert layer.alpha == 1.0
+    half = data.assign(completed=data["number"] < 200)
+    assert [layer.alpha for layer in effects.trial_layers(half, np.zeros(401))] == [1.0, 1.0]
 
 
 def test_ranks_are_drawn_best_first_from_above(run, monkeypatch):

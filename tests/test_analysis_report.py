@@ -264,6 +264,10 @@ def test_the_best_models_stand_in_order_each_with_its_accuracy(run, written):
         for row in order.to_dict("records")
     ]
     assert re.findall(r"<h3>(.*?: validation accuracy .*?)</h3>", page) == titles
+    # Each with its own confusion matrix.
+    names = [title.split(":")[0] for title in titles]
+    assert re.findall('aria-label="Confusion matrix of (.*?)"', page) == names
+    assert re.findall('data-title="Learning of (.*?)"', page) == names
     assert "confusion matrices of the best 12 of 16 trials" in page
     assert "No predictions, so no confusion matrix." not in page
 

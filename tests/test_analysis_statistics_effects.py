@@ -336,3 +336,47 @@ def test_more_folds_with_the_same_overlap_divide_the_statistic_by_more():
         for ratio in (1 / 9, 1 / 4)
     )
     assert few / many == pytest.approx((1 + 10 / 4) / (1 + 10 / 9))
+
+
+def test_an_effect_is_the_mean_less_that_of_all_levels_each_counted_once(run):
+    frame = marginal_means(run)
+    of_one = frame[frame["hyperparameter"] == "conv_depth"]
+    assert of_one["configurations"].nunique() > 1  # unequal, else the two means were the same
+    expected = of_one["mean"] - of_one["mean"].mean()
+    assert of_one["effect"].tolist() == pytest.approx(expected.tolist())
+
+
+def test_type_two_with_interactions_of_unequal_groups_equals_statsmodels():
+    trainings, levels = grid(4)
+    kept = levels.index.delete([0, 1, 5, 9, 10, 11])
+    fewer = Trainings(
+        configuration=trainings.configuration[kept], accuracy=trainings.accuracy[kept]
+    )
+    ours = factorial(fewer, levels.loc[kept], interactions=True).set_index("term")
+    data = levels.loc[kept].assign(y=fewer.accuracy)
+    theirs = anova_lm(ols("y ~ C(kernel_size) * C(blocks)", data).fit(), typ=2)
+    total = ((data["y"] - data["y"].mean()) ** 2).sum()
+    for term, name in (("kernel_size", "C(kernel_size)"), ("blocks", "C(blocks)")):
+        assert ours.loc[term, "share"] == pytest.approx(theirs.loc[name, "sum_sq"] / total)
+        assert ours.loc[term, "f"] == pytest.approx(theirs.loc[name, "F"])
+
+
+def test_over_folds_main_effects_stand_beside_their_interaction_as_in_statsmodels():
+    rng = np.random.default_rng(1)
+    rows = [(k, b, fold) for k in "357" for b in "48" for fold in range(6)]
+    frame = pd.DataFrame(rows, columns=["kernel", "blocks", "fold"])
+    better = (frame["kernel"] == "5") & (frame["blocks"] == "8")
+    y = 60 + 1.5 * better + rng.normal(0, 1, 6)[frame["fold"]] + rng.normal(0, 0.5, len(frame))
+    found = mixed(y / 100, frame[["kernel", "blocks"]], frame["fold"], 1 / 5, interactions=True)
+    found = found.set_index("term")
+    formula = "y ~ C(kernel, Sum) * C(blocks, Sum)"
+    fit = mixedlm(formula, frame.assign(y=y), groups=frame["fold"]).fit(reml=True)
+    wald = fit.wald_test_terms(scalar=True).table["statistic"].astype(float)
+    for term, name, df in (
+        ("kernel", "C(kernel, Sum)", 2),
+        ("blocks", "C(blocks, Sum)", 1),
+        ("kernel × blocks", "C(kernel, Sum):C(blocks, Sum)", 2),
+    ):
+        assert found.loc[term, "df"] == df
+        expected = wald[name] / df / (1 + 6 / 5)
+        assert found.loc[term, "f"] == pytest.approx(expected, rel=1e-3)

@@ -229,3 +229,13 @@ def test_replicates_are_counted_by_configuration():
     assert trainings.replicated
     assert trainings.seeds_df == 1
     assert not trainings_of({"b": [0.5], "a": [0.6]}).replicated
+
+
+def test_moderated_variances_have_no_more_freedom_than_all_trainings_together():
+    variances, df = pd.Series([1.0, 1.0, 30.0]), pd.Series([2, 3, 2])
+    found = moderated(variances, df)
+    assert (found["variance"].diff().abs().max()) > 0  # moderated, not pooled
+    assert found["df"].max() <= 7
+    alike = pd.Series([1.0, 2.5, 0.3, 6.0])
+    prior = moderated(alike, pd.Series([4] * 4))["df"]
+    assert prior.max() <= 16

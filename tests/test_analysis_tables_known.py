@@ -532,3 +532,29 @@ def test_each_fold_shows_its_own_figures(single):
     assert frame["configuration_id"].nunique() == 2
     short = frame[frame["configuration_id"] == frame["configuration_id"].iloc[-1]]
     assert short["fold"].tolist() == ["0", "1", "2", AVERAGE]
+
+
+def test_broken_trials_are_counted_in_the_range_that_they_lie_in(single):
+    rates = np.geomspace(1e-4, 1e-1, 12)
+    broken = [1, 4, 5]  # of ranges that end at the trials 3, 7, 9 and 11
+    status = ["FAILED" if place in broken else "COMPLETED" for place in range(12)]
+    info = replace(single.info, searched=("learning_rate", "channels"), searcher="random")
+    trials = single.trials.assign(learning_rate=rates, status=status)
+    frame = levels_table(replace(single, trials=trials, info=info)).frame
+    rows = frame[frame["hyperparameter"] == "learning_rate"]
+    ends = [float(level.split(" to ")[1]) for level in rows["level"]]
+    expected = np.zeros(4, int)
+    for place in broken:
+        expected[np.searchsorted(ends, rates[place] * 0.999)] += 1
+    assert rows["excluded"].tolist() == expected.tolist()
+
+
+def test_a_trial_that_broke_carries_no_verdict_of_its_configuration(picked):
+    found = against_incumbent(picked)
+    other = found.frame["id"].iloc[0]
+    search = (picked.trials["configuration_id"] == other) & (picked.trials["phase"] == "search")
+    status = picked.trials["status"].mask(search, "FAILED")
+    frame = models(replace(picked, trials=picked.trials.assign(status=status))).frame
+    own = frame[frame["configuration_id"] == other].set_index("phase")["verdict"]
+    assert own["search"] == ""
+    assert (own["finalist"] != "").all()
