@@ -268,3 +268,38 @@ def test_effects_over_folds_take_the_folds_for_what_they_are(run):
     # Two configurations on the same folds: F is the square of the paired t, over 1 + J / (k - 1).
     paired = stats.ttest_rel(own[5], own[3]).statistic ** 2
     assert frame["f"].iloc[0] == pytest.approx(paired / (1 + 10 / 9), rel=1e-3)
+
+
+def test_the_best_averages_stand_in_a_comparison_with_facts_of_their_own(plain, monkeypatch):
+    monkeypatch.setattr("analysis.compare_table.SHOWN", 1)
+    own = accuracies()
+    first = over_folds(plain, own, "first")
+    second = over_folds(plain, {7: own[3][:4]}, "second")
+    frame = compare_runs(first, second).best.frame.set_index("run")
+    assert frame.loc["first", "name"] == "K5"  # the second of the run
+    assert frame.loc["first", "last_accuracy"] == pytest.approx(own[5].mean() - 0.01)
+    assert frame["replicates"].tolist() == [1, 1]
+    assert frame.loc["second", "n"] == 4 * SPLIT_SIZES["val"]
+    seconds = plain.trials["device_seconds"].iloc[0]
+    assert frame.loc["first", "device_seconds"] == pytest.approx(10 * seconds)
+
+
+def test_fewer_shared_folds_overlap_as_much_as_all(plain):
+    own = accuracies()
+    first = over_folds(plain, {3: own[3]}, "first")
+    second = over_folds(plain, {5: own[5][:6]}, "second")
+    sentence = next(each for each in compare_runs(first, second).found if "t test" in each)
+    assert sentence.startswith("Over the 6 folds that both were trained on, the best")
+    values = (own[3] - own[5])[:6]
+    half = stats.t.isf(0.025, 5) * values.std(ddof=1) * np.sqrt(1 / 6 + 1 / 9)
+    shown = [f"{100 * value:+.1f}" for value in (values.mean() - half, values.mean() + half)]
+    assert "(95 % interval {} to {})".format(*shown) in sentence
+
+
+def test_a_single_shared_fold_compares_nothing(plain):
+    own = accuracies()
+    lone = np.full(FOLDS, np.nan)
+    lone[4] = 0.7
+    found = against_incumbent(over_folds(plain, {**own, 7: lone}))
+    assert found.frame["id"].tolist() == ["c3"]
+    assert found.candidates == 2

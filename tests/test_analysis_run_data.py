@@ -162,6 +162,12 @@ def test_a_run_where_nothing_succeeded_gives_the_counts_and_a_reason(tmp_path):
     pq.write_table(faults, run / schema.TRIALS_FILE)
     with pytest.raises(NoTrialSucceededError, match=r"1 DIVERGED, 1 FAILED\); first: train_loss"):
         read_run(run)
+    first_silent = faults.set_column(
+        faults.column_names.index("reason"), "reason", [["out of memory", ""]]
+    )
+    pq.write_table(first_silent, run / schema.TRIALS_FILE)  # the trial of the lower number is last
+    with pytest.raises(NoTrialSucceededError, match="first: out of memory"):
+        read_run(run)
     silent = faults.set_column(faults.column_names.index("reason"), "reason", [["", ""]])
     pq.write_table(silent, run / schema.TRIALS_FILE)
     with pytest.raises(NoTrialSucceededError, match="first: no reason was written"):
