@@ -50,9 +50,11 @@ def rows_of(capsys, *arguments):
 def test_bootstrapped_metrics_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     answers = pd.DataFrame(rng.integers(0, 3, (50, 2)), columns=["label", "predicted"])
-    ours = compared(confusion(answers, 4)[None])  # no picture of the fourth class
-    for name in COMPARED:
-        assert ours[name][0] == pytest.approx(METRICS[name](answers["label"], answers["predicted"]))
+    never_true = answers.assign(predicted=answers["predicted"].mask(answers.index < 5, 3))
+    for told in (answers, never_true):  # no picture of the fourth class, but some told to be of it
+        ours = compared(confusion(told, 4)[None])
+        for name in COMPARED:
+            assert ours[name][0] == pytest.approx(METRICS[name](told["label"], told["predicted"]))
 
 
 def test_groups_are_those_of_the_csv(place, capsys):

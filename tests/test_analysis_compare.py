@@ -188,6 +188,9 @@ def test_at_last_the_best_are_those_of_the_last_epoch(runs):
     compared = compare_runs(*last)
     frame = compared.best.frame
     assert frame["accuracy"].tolist() == frame["last_accuracy"].tolist()
+    panel = list(drawings(compared))[-1].chart.panels[0]
+    for run, layer in zip(last, panel.layers, strict=True):
+        assert layer.y.tolist() == (100 * run.completed["last_val_accuracy"]).tolist()
     for run, sentence in zip(last, compared.found, strict=False):
         accuracy = run.completed["last_val_accuracy"].max()
         assert f"accuracy of {100 * accuracy:.1f} % (" in sentence

@@ -515,6 +515,10 @@ def test_effects_draw_every_trial_at_its_level(run):
         assert np.abs(layer.x - place).max() <= 0.25
         assert set(own["status"] == "EARLY_STOPPED") == {layer.hollow}
     assert all(one.y.limits == panel.y.limits for one in drawing.chart.panels)
+    drawn = [layer for one in drawing.chart.panels for layer in one.layers]
+    ends = [end for one in drawn for end in (one.y, one.low, one.high) if end is not None]
+    low, high = np.concatenate(ends).min(), np.concatenate(ends).max()
+    assert panel.y.limits == pytest.approx((low - 0.5, high + 0.5))  # half a point at least
     assert (
         "Validation accuracy, n = 400 pictures, at the best of the first 3 epochs, which all 14 "
         "compared trials (completed or stopped early) were given. 2 others broke and are not "

@@ -380,3 +380,25 @@ def test_over_folds_main_effects_stand_beside_their_interaction_as_in_statsmodel
         assert found.loc[term, "df"] == df
         expected = wald[name] / df / (1 + 6 / 5)
         assert found.loc[term, "f"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_smallest_difference_between_two_levels_is_that_of_their_trainings():
+    trainings, levels = grid(4)
+    ours = factorial(trainings, levels, interactions=False).set_index("term")
+    within = trainings.accuracy.groupby(trainings.configuration).var().mean()
+    multiplier = stats.t.isf(0.05 / 2 / 2, 18) + stats.t.ppf(0.8, 18)
+    # 24 trainings: eight at each kernel size, twelve at each number of blocks.
+    for term, count in (("kernel_size", 8), ("blocks", 12)):
+        expected = multiplier * np.sqrt(2 * within / count)
+        assert ours.loc[term, "detectable"] == pytest.approx(expected)
+
+
+def test_a_large_search_is_learned_from_configurations_drawn_from_all_of_it(run, monkeypatch):
+    monkeypatch.setattr("analysis.statistics.importance.MOST_CONFIGURATIONS", 16)
+    drawn = with_values(run, 48, lambda trials: 0.5 + 0 * trials["channels"])
+    channels = np.r_[np.full(16, 8), np.tile([8, 16], 16)]  # the first 16 are all alike
+    curves = drawn.measurements.assign(val_accuracy=0.5 + 0.1 * (channels == 16))
+    late = replace(drawn, trials=drawn.trials.assign(channels=channels), measurements=curves)
+    found = importance(late)
+    assert found.configurations == 48
+    assert found.frame.set_index("hyperparameter").loc["channels", "fanova"] > 0.5

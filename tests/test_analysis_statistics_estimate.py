@@ -232,10 +232,7 @@ def test_replicates_are_counted_by_configuration():
 
 
 def test_moderated_variances_have_no_more_freedom_than_all_trainings_together():
-    variances, df = pd.Series([1.0, 1.0, 30.0]), pd.Series([2, 3, 2])
-    found = moderated(variances, df)
-    assert (found["variance"].diff().abs().max()) > 0  # moderated, not pooled
-    assert found["df"].max() <= 7
-    alike = pd.Series([1.0, 2.5, 0.3, 6.0])
-    prior = moderated(alike, pd.Series([4] * 4))["df"]
-    assert prior.max() <= 16
+    # Logarithms that spread a little more than chance would have it, so the prior knows much.
+    found = moderated(pd.Series([1.0, 6.5]), pd.Series([2, 2]))
+    assert found["variance"][0] < found["variance"][1] < 6.5
+    assert found["df"].tolist() == [4, 4]

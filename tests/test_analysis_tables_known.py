@@ -327,6 +327,10 @@ def test_cells_are_written_with_their_signs_bounds_and_percent():
     # Half of 0.0392 over 1.96 is an error of 0.01, which keeps two digits.
     narrow = pd.DataFrame({"low": [0.5, 0.4, np.nan], "high": [0.5392, 0.4392, np.nan]})
     assert supported(narrow, "low", "high")(0.51234) == "0.512"
+    wider = pd.DataFrame(
+        {"low": [0.5], "high": [0.6176]}
+    )  # an error of 0.03, twice of which has one
+    assert supported(wider, "low", "high")(0.51234) == "0.512"
 
 
 def test_comparisons_show_the_figures_of_the_statistics(picked):
@@ -378,14 +382,16 @@ def test_trained_models_have_intervals_of_their_own_pictures(single):
 
 
 def test_only_the_best_models_are_compared_and_all_pairs_counted(single, monkeypatch):
+    every = comparisons(single).frame.set_index("trial_id")
     monkeypatch.setattr("analysis.statistics.comparisons.MOST_MODELS", 5)
     table = comparisons(replace(single, data=single.path))  # not the run that is remembered
     assert len(table.frame) == 5
     assert table.notes[-1] == "The best 5 are shown."
     assert any("all pairs of the 12 candidates" in note for note in table.notes)
-    frame = table.frame.iloc[1:]
-    smallest = frame.loc[frame["p_value"].idxmin()]
-    assert smallest["p_adjusted"] == pytest.approx(min(1, 66 * smallest["p_value"]))
+    frame = table.frame.set_index("trial_id").iloc[1:]
+    # Bounds and the smallest difference shown allow for all 66 pairs as well.
+    for column in ("difference_low", "difference_high", "detectable"):
+        assert frame[column].equals(every.loc[frame.index, column])
 
 
 def test_an_incumbent_that_was_not_replicated_is_compared_as_a_trained_model(picked):
@@ -558,3 +564,9 @@ def test_a_trial_that_broke_carries_no_verdict_of_its_configuration(picked):
     own = frame[frame["configuration_id"] == other].set_index("phase")["verdict"]
     assert own["search"] == ""
     assert (own["finalist"] != "").all()
+
+
+@pytest.mark.parametrize("searcher", ["random", "sobol"])
+def test_a_search_that_looks_at_no_result_is_an_even_sample(single, searcher):
+    fair = replace(single, info=replace(single.info, searcher=searcher))
+    assert not any("uneven sample" in note for note in effects_table(fair).notes)
