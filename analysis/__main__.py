@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 import traceback
@@ -136,7 +137,8 @@ def export(options: argparse.Namespace) -> None:
     out = options.out or options.run / "study.db"
     with Console(stderr=True).status(f"study of {options.run.name}"):
         count = write_study(read_run(options.run), out)
-    print(f"wrote {out} ({count:,} trials); look at it with: optuna-dashboard sqlite:///{out}")
+    storage = shlex.quote(f"sqlite:///{out}")
+    print(f"wrote {out} ({count:,} trials); look at it with: optuna-dashboard {storage}")
 
 
 def _parser() -> argparse.ArgumentParser:

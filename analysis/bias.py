@@ -132,8 +132,8 @@ def _trial(run: RunData, trial_id: str | None) -> "pd.Series[Any]":
     rows = run.trials[run.trials["trial_id"] == trial_id]
     if rows.empty:
         raise ValueError(
-            f"{run.path} has no trial {trial_id}; `python -m analysis table {run.path} --format "
-            "json` names them"
+            f"{run.path} has no trial {trial_id}; `python -m analysis table {run.shell_path} "
+            "--format json` names them"
         )
     return rows.iloc[0]
 
@@ -142,7 +142,8 @@ def _answers(run: RunData, trial: "pd.Series[Any]", split: str) -> pd.DataFrame:
     answers = read_probabilities(run, str(trial["trial_id"]), split)
     if answers is None:
         way_out = (
-            f"open the test split with `python -m tune test {run.path} --trial {trial['trial_id']}`"
+            f"open the test split with `python -m tune test {run.shell_path} "
+            f"--trial {trial['trial_id']}`"
             if split == "test"
             else "name another trial with --trial"
         )

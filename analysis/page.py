@@ -185,7 +185,8 @@ def embed(drawn: Drawn) -> Markup:
         image = '<img class="raster" alt="{}" src="data:image/png;base64,{}">'
         return Markup(image).format(title, data)
     svg = drawn.svg[drawn.svg.index("<svg") :]
-    svg = re.sub(r'<g id="[^"]*">', "<g>", re.sub(r"<metadata>.*</metadata>", "", svg, flags=re.S))
+    svg = re.sub(r"<metadata>.*</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r'<g id="[^"]*"(/?)>', r"<g\1>", svg)
     for colour, variable in THEME.items():
         svg = svg.replace(colour, variable)
     start = Markup('<svg role="img" aria-label="{}" ').format(title)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,11 @@ class RunData:
         return self.path.resolve().name
 
     @property
+    def shell_path(self) -> str:
+        """The run directory as a command line takes it, in quotes where it has spaces."""
+        return quote(str(self.path))
+
+    @property
     def comparable(self) -> pd.DataFrame:
         """The rows of ``trials`` that completed or were stopped early."""
         return self.trials[self.trials["status"].isin(COMPARABLE)]
@@ -78,7 +84,9 @@ def read_run(path: Path, data: Path | None = None) -> RunData:
     if not (path / schema.LEDGER_FILE).is_file():
         raise FileNotFoundError(f"{path} is not a run directory (no {schema.LEDGER_FILE})")
     if not (path / schema.TRIALS_FILE).is_file():
-        raise ValueError(f"{path} has no finished trial yet; see `python -m tune status {path}`")
+        raise ValueError(
+            f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
+        )
     table = pq.read_table(path / schema.TRIALS_FILE)
     trials = _frame(table).sort_values("number", ignore_index=True)
     _check_success(path, trials)
@@ -146,7 +154,9 @@ def _check_success(path: Path, trials: pd.DataFrame) -> None:
         return
     finished = {status: count for status, count in statuses.items() if status in schema.FINISHED}
     if not finished:
-        raise ValueError(f"{path} has no finished trial yet; see `python -m tune status {path}`")
+        raise ValueError(
+            f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
+        )
     told = ", ".join(f"{count} {status}" for status, count in sorted(finished.items()))
     reason = next((r for r in trials["reason"] if r), "no reason was written")
     raise NoTrialSucceededError(f"no trial of {path} succeeded ({told}); first: {reason}")
