@@ -106,6 +106,6 @@ def check_ids(images: LabelledImages) -> None:
     ids, counts = np.unique(np.array(images.image_ids), return_counts=True)
     if counts.max(initial=0) > 1:
         raise BadInputError(
-            f"two different pictures have the id {ids[counts.argmax()]!r}; two of the sources hold "
-            "versions of one dataset, so leave one of them out"
+            f"two different pictures have the id {str(ids[counts.argmax()])!r}; two of the sources "
+            "hold versions of one dataset, so leave one of them out"
         )

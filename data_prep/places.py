@@ -1,5 +1,6 @@
 """Goes through the files of a folder, a zip or a tar in place, without unpacking anything."""
 
+import lzma
 import posixpath
 import stat
 import tarfile
@@ -21,6 +22,7 @@ READ_ERRORS = (
     NotImplementedError,  # zipfile: a compression method that Python lacks
     KeyError,  # tarfile: a link to a member that is not there
     zlib.error,
+    lzma.LZMAError,  # unlike those of gzip and bzip2, no OSError
     tarfile.TarError,
     zipfile.BadZipFile,
 )

@@ -1,7 +1,19 @@
+import hashlib
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
-from data_prep.duplicates import count_duplicates, duplicate_groups, fine_correlation
+from data_prep.duplicates import (
+    MAX_HASH_DISTANCE,
+    MIN_CORRELATION,
+    content_hashes,
+    count_duplicates,
+    duplicate_groups,
+    fine_correlation,
+    near_pairs,
+    number_by_first,
+)
 from data_prep.synthetic import draw_raw
 
 
@@ -62,3 +74,66 @@ def test_copies_in_validation_and_test_are_counted():
     groups = np.array([0, 0, 0, 1, 1, 2, 3, 3])
     splits = np.array(["train", "val", "test", "val", "test", "train", "train", "train"])
     assert count_duplicates(groups, splits) == {"groups": 3, "surplus": 4, "across_splits": 2}
+
+
+def test_a_chain_of_near_identical_pictures_is_one_group(faces):
+    """Shifts of 3 pixels are found and one of 6 is not, but the middle one joins both ends."""
+    first, middle, last = faces[0], shift(faces[0], 0, 3), shift(faces[0], 0, 6)
+    apart = duplicate_groups(np.stack([last, faces[1], first]))
+    assert len(set(apart.tolist())) == 3
+    chain = duplicate_groups(np.stack([last, faces[1], first, middle]))
+    assert chain.tolist() == [0, 1, 0, 0]
+
+
+def test_pairs_are_the_same_however_many_are_compared_at_once(faces, monkeypatch):
+    changed = np.stack([(picture * 0.8 + 20).astype(np.uint8) for picture in faces[:20]])
+    pictures = np.concatenate([faces[:50], changed])
+    pairs = near_pairs(pictures)
+    assert pairs.tolist() == [[row, 50 + row] for row in range(20)]
+    monkeypatch.setattr("data_prep.duplicates.CHUNK", 7)
+    assert near_pairs(pictures).tolist() == pairs.tolist()
+
+
+@pytest.mark.parametrize(("down", "right"), [(1, 0), (-1, 0), (0, 1), (0, -1), (1, -1)])
+def test_correlation_allows_shifts_of_three_pixels_in_any_direction(down, right):
+    """Noise is like itself at one shift only."""
+    noise = np.random.default_rng(6).integers(0, 256, (5, 40, 60), dtype=np.uint8)
+    three, four = (np.roll(noise, (by * down, by * right), axis=(1, 2)) for by in (3, 4))
+    assert fine_correlation(noise, three).min() > 0.95
+    assert fine_correlation(noise, four).max() < 0.3
+
+
+def test_correlation_is_the_highest_of_the_high_passed_pictures_at_any_shift():
+    """Computed pixel by pixel for pictures that are wider than high."""
+    first, second = np.random.default_rng(3).integers(0, 256, (2, 20, 30), dtype=np.uint8)
+    second = (first // 2 + second // 3).astype(np.uint8)
+    fine = [one - gaussian_filter(one.astype(float), 3.0) for one in (first, second)]
+    fine = [one - one.mean() for one in fine]
+    fine = [one / np.sqrt((one**2).sum()) for one in fine]
+    wanted = max(
+        (fine[0] * np.roll(fine[1], (down, right), (0, 1))).sum()
+        for down in range(-3, 4)
+        for right in range(-3, 4)
+    )
+    # float32 against float64
+    assert fine_correlation(first[None], second[None])[0] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_thresholds_are_those_that_were_seen_to_part_copies_from_others():
+    """Frozen: see the docstrings for what was looked at."""
+    assert (MAX_HASH_DISTANCE, MIN_CORRELATION) == (16, 0.6)
+
+
+def test_hashes_are_sha_256_of_the_pixels():
+    pictures = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    wanted = [hashlib.sha256(bytes(range(6))), hashlib.sha256(bytes(range(6, 12)))]
+    assert content_hashes(pictures) == [one.hexdigest() for one in wanted]
+
+
+def test_groups_are_renumbered_by_their_first_picture():
+    assert number_by_first(np.array([7, 3, 7, 0, 3, 9])).tolist() == [0, 1, 0, 2, 1, 3]
+
+
+def test_no_pictures_are_refused():
+    with pytest.raises(ValueError, match="no picture is left after cleaning"):
+        duplicate_groups(np.empty((0, 4, 4), dtype=np.uint8))

@@ -1,6 +1,7 @@
 """The real votes and pictures must give the counts that the study published."""
 
 import csv
+import shutil
 import tarfile
 import zipfile
 
@@ -9,13 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from data_prep import writer
 from data_prep.duplicates import content_hashes
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.fer_png import picture_key, read_png
 from data_prep.places import members
+from data_prep.reader import read_dataset
 from data_prep.rejections import Rejections
-from data_prep.votes import CLASSES, label, read_votes
-from tests.fer_factory import write_small_csv, write_small_pngs
+from data_prep.splits import split_dataset
+from data_prep.votes import CLASSES, VOTE_NAMES, label, read_votes, soft_labels
+from tests.fer_factory import write_rows, write_small_csv, write_small_pngs
 
 PUBLISHED = {"angry": 3954, "bored": 3960, "focused": 4553, "neutral": 3789}
 TABLE = {"angry": 3049, "bored": 3962, "focused": 4553, "neutral": 3818}
@@ -203,11 +207,182 @@ def test_every_row_left_out_is_listed(from_pngs):
     assert kept[:2] == ["fer2013/00000", "fer2013/00003"]
 
 
+SMALL = 240
+"""Rows of a set with votes made by hand; its pictures are noise."""
+
+
+def small_votes():
+    """Every clause and every cleaning step gets rows; Training is two thirds of them."""
+    kinds = [
+        {"anger": 4, "neutral": 6},  # angry as published, not by the table
+        {"anger": 8, "sadness": 2},
+        {"sadness": 6, "neutral": 4},
+        {"neutral": 9, "happiness": 1},
+        {"neutral": 8, "anger": 1, "sadness": 1},
+        {"neutral": 6, "unknown": 4},  # focused: four unknown votes are few enough
+        {"neutral": 5, "unknown": 5},
+        {"neutral": 9, "NF": 1},
+        {"unknown": 6, "NF": 4},
+        {"happiness": 10},
+    ]
+    rows = [kinds[row % 10] for row in range(SMALL)]
+    return np.array([[row.get(name, 0) for name in VOTE_NAMES] for row in rows])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Pictures and votes; the votes of row 30 add up to 11."""
+    folder = tmp_path_factory.mktemp("small") / "my faces"
+    folder.mkdir()
+    pixels = np.random.default_rng(1).integers(0, 256, (SMALL, 2304))
+    pixels[50] = pixels[31]  # both are angry
+    usages = ["Training" if row % 3 else "PublicTest" for row in range(SMALL)]
+    votes = small_votes()
+    votes[30, 0] += 1
+    rows = [
+        (usage, " ".join(map(str, one))) for usage, one in zip(usages, pixels.tolist(), strict=True)
+    ]
+    write_rows(folder / "fer2013.csv", [("Usage", "pixels"), *rows])
+    rows = [(usage, "x.png", *one) for usage, one in zip(usages, votes.tolist(), strict=True)]
+    write_rows(folder / "votes.csv", [("Usage", "Image name", *VOTE_NAMES), *rows])
+    return folder, pixels.astype(np.uint8)
+
+
+def prepare_small(small, out, **more):
+    folder, _ = small
+    return prepare_fer2013(
+        images=folder / "fer2013.csv", votes=folder / "votes.csv", out=out,
+        skip_bad=True, **{"near_duplicates": False, **more},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def by_table(small, tmp_path_factory):
+    out = tmp_path_factory.mktemp("by table") / "my set"
+    groups = out.parent / "my groups.csv"
+    groups.write_text("image_id,age\nfer2013/00001,old\nfer2013/00009,old\n")
+    return prepare_small(small, out, rule="table", split="random", seed=9, groups=groups), out
+
+
+def test_each_cleaning_step_counts_what_the_steps_before_have_left(small, by_table, tmp_path):
+    """Of 24 rows of each kind; a row with votes for NF and unknown goes for NF."""
+    rule = "no class under the rule"
+    for manifest, removed in (
+        (by_table[0], (1, 48, 24, 47)),
+        (prepare_small(small, tmp_path / "out"), (1, 48, 24, 24)),
+    ):
+        assert [step["step"] for step in manifest.steps] == [
+            "bad input", "NF votes > 0", "unknown votes > 4", f"{rule} {manifest.label_rule!r}",
+        ]  # fmt: skip
+        assert tuple(step["removed"] for step in manifest.steps) == removed
+        left = SMALL - np.cumsum(removed)
+        assert [step["left"] for step in manifest.steps] == left.tolist()
+        assert manifest.images == left[-1]
+
+
+def test_pictures_labels_and_votes_are_those_of_their_rows(small, by_table):
+    dataset = read_dataset(by_table[1])
+    rows = np.array([int(one.removeprefix("fer2013/")) for one in dataset.image_ids])
+    wanted = [row for row in range(SMALL) if row % 10 in (1, 2, 3, 4, 5)]
+    assert rows.tolist() == wanted
+    np.testing.assert_array_equal(dataset.pixels.reshape(-1, 2304), small[1][rows])
+    names = {1: "angry", 2: "bored", 3: "focused", 4: "neutral", 5: "focused"}
+    assert dataset.columns["label"].tolist() == [names[row % 10] for row in wanted]
+    assert set(dataset.columns["source"]) == {"fer2013"}
+    table = pq.read_table(by_table[1] / "images.parquet")
+    for place, name in enumerate(VOTE_NAMES):
+        assert table[f"votes_{name}"].to_pylist() == small_votes()[rows, place].tolist()
+    labels = label(small_votes()[rows], "table")
+    np.testing.assert_array_equal(
+        dataset.soft_labels, soft_labels(small_votes()[rows], labels, "table")
+    )
+
+
+def test_what_the_user_decides_reaches_the_dataset(by_table):
+    manifest, out = by_table
+    dataset = read_dataset(out)
+    assert (manifest.name, manifest.label_rule) == ("my set", "table")
+    assert (manifest.split_method, manifest.split_seed) == ("random", 9)
+    assert manifest.details["near_duplicates"] is False
+    splits, folds = split_dataset(
+        dataset.labels, dataset.duplicate_groups, classes=CLASSES, method="random", seed=9
+    )
+    np.testing.assert_array_equal(dataset.splits, splits)
+    np.testing.assert_array_equal(dataset.folds, folds)
+    assert dataset.columns["age"].tolist() == ["old", *[""] * (len(folds) - 1)]
+
+
+def test_rows_left_out_are_listed_with_the_step_and_the_row_of_the_votes(by_table):
+    with (by_table[1] / "rejected.csv").open(newline="") as file:
+        rejected = list(csv.DictReader(file))
+    assert rejected[0] == {
+        "image_id": "fer2013/00030", "file": "votes.csv", "row": "30",
+        "reason": "the votes add up to neither 9 nor 10",
+    }  # fmt: skip
+    reasons = {
+        7: "NF votes > 0", 8: "NF votes > 0", 6: "unknown votes > 4",
+        0: "no class under the rule 'table'", 9: "no class under the rule 'table'",
+    }  # fmt: skip
+    found = {int(one["row"]): (one["image_id"], one["file"], one["reason"]) for one in rejected[1:]}
+    assert found == {
+        row: (f"fer2013/{row:05d}", "votes.csv", reasons[row % 10])
+        for row in range(SMALL)
+        if row % 10 in reasons and row != 30
+    }
+
+
+def test_details_count_votes_of_sound_rows_and_labels_of_pictures_kept(by_table):
+    details = by_table[0].details
+    assert details["rows"] == 239
+    assert details["nf_votes"] == {"0": 191, "1": 24, "4": 24}
+    assert details["unknown_votes_where_nf_is_0"] == {"0": 143, "4": 24, "5": 24}
+    assert details["labels"] == {"angry": 24, "bored": 24, "focused": 48, "neutral": 24}
+    assert details["group_columns"] == {
+        "unknown_ids": 1, "pictures_without": 119, "empty_cells": {},
+    }  # fmt: skip
+
+
+def test_near_copies_are_looked_for_unless_told_otherwise(small, tmp_path, monkeypatch):
+    asked = []
+    plain = writer.duplicate_groups
+
+    def note(pixels, *, near):
+        asked.append(near)
+        return plain(pixels, near=False)
+
+    monkeypatch.setattr(writer, "duplicate_groups", note)
+    folder, _ = small
+    files = {"images": folder / "fer2013.csv", "votes": folder / "votes.csv", "skip_bad": True}
+    manifest = prepare_fer2013(**files, out=tmp_path / "a", name="other name")
+    prepare_fer2013(**files, out=tmp_path / "b", near_duplicates=False)
+    assert asked == [True, False]
+    assert manifest.name == "other name"
+    assert (manifest.label_rule, manifest.split_method, manifest.split_seed) == (
+        "published", "grouped", 0,
+    )  # fmt: skip
+
+
+def test_an_output_folder_in_use_is_told_of_before_anything_is_read(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="already holds something else"):
+        prepare_fer2013(images=tmp_path / "nowhere.csv", out=tmp_path)
+
+
+@pytest.fixture(scope="module")
+def small_layouts(tmp_path_factory):
+    """One set of drawn faces as CSV and as PNGs, and its fingerprint."""
+    folder = tmp_path_factory.mktemp("small layouts")
+    pictures, votes = write_small_csv(folder / "csv")
+    pngs = write_small_pngs(folder / "png")
+    manifest = prepare_fer2013(
+        images=pictures, votes=votes, out=folder / "out", near_duplicates=False
+    )
+    return pictures, votes, pngs, manifest.fingerprint
+
+
 @pytest.mark.parametrize("layout", ["folder", "zip of csv", "tar of csv", "tar.gz of pngs"])
-def test_every_layout_gives_one_fingerprint(tmp_path, layout):
-    pictures, votes = write_small_csv(tmp_path / "csv")
-    pngs = write_small_pngs(tmp_path / "png")
-    expected = prepare_fer2013(images=pictures, votes=votes, out=tmp_path / "expected")
+def test_every_layout_gives_one_fingerprint(tmp_path, layout, small_layouts):
+    pictures, votes, pngs, fingerprint = small_layouts
     images = pngs
     if layout == "zip of csv":
         images = tmp_path / "kaggle.zip"
@@ -218,17 +393,19 @@ def test_every_layout_gives_one_fingerprint(tmp_path, layout):
         images = tmp_path / f"fer.{layout.split()[0]}"
         with tarfile.open(images, "w:gz" if layout.startswith("tar.gz") else "w") as archive:
             archive.add(pngs if "pngs" in layout else pictures.parent, "deep")
-    found = prepare_fer2013(images=images, out=tmp_path / "out")
-    assert found.fingerprint == expected.fingerprint
+    found = prepare_fer2013(images=images, out=tmp_path / "out", near_duplicates=False)
+    assert found.fingerprint == fingerprint
 
 
-def test_a_link_that_stays_inside_a_tar_is_followed(tmp_path):
-    pngs = write_small_pngs(tmp_path / "png")
-    expected = prepare_fer2013(images=pngs, out=tmp_path / "expected")
+def test_a_link_that_stays_inside_a_tar_is_followed(tmp_path, small_layouts):
+    *_, pngs, fingerprint = small_layouts
+    pngs = shutil.copytree(pngs, tmp_path / "png")
     picture = pngs / "FER2013Train/fer0000003.png"
     picture.rename(pngs / "original.png")
     picture.symlink_to("../original.png")
     with tarfile.open(tmp_path / "fer.tar", "w") as archive:
         archive.add(pngs, "fer")
-    found = prepare_fer2013(images=tmp_path / "fer.tar", out=tmp_path / "out")
-    assert found.fingerprint == expected.fingerprint
+    found = prepare_fer2013(
+        images=tmp_path / "fer.tar", out=tmp_path / "out", near_duplicates=False
+    )
+    assert found.fingerprint == fingerprint

@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,12 @@ from PIL import Image
 from data_prep.__main__ import main
 from data_prep.class_folders import without_margin
 from data_prep.folders import prepare_folders
+from data_prep.pictures import resize_gray
 from data_prep.reader import read_dataset
 from data_prep.sources_file import read_sources
+from data_prep.splits import split_dataset
+from tests.dataset_factory import CLASSES as DATASET_CLASSES
+from tests.dataset_factory import labelled_images, write_labelled
 
 CLASSES = ["angry", "bored", "focused", "neutral"]
 MODES = {"png": "RGBA", "jpg": "CMYK", "bmp": "RGB", "webp": "L"}
@@ -267,10 +272,248 @@ def test_a_damaged_picture_is_refused_or_skipped(tmp_path, copies):
 def test_the_second_study_s_merge_is_shipped():
     file = read_sources(Path(__file__).parents[1] / "data_prep" / "sources" / "study_b.yaml")
     raf, engagement, oahega = file.sources
+    assert (file.name, file.image_size) == ("study-b", 48)
+    assert file.classes == ("happy", "angry", "neutral", "engaged")
+    assert [source.name for source in file.sources] == ["raf-db", "engagement", "oahega"]
+    assert engagement.map == {"amenability": "engaged", "concentration": "engaged"}
+    assert oahega.map == {"anger": "angry", "happiness": "happy", "neutral": "neutral"}
+    assert not any(source.trim_margin or source.limit for source in file.sources)
     assert raf.map == {"4": "happy", "6": "angry", "7": "neutral"}
     assert sum(raf.expect.values()) == 15_339
+    trained = {key: count for key, count in raf.expect.items() if key.startswith("train/")}
+    assert sum(trained.values()) == 12_271
     assert sum(engagement.expect.values()) == 2_002
     assert sum(oahega.expect.values()) == 14_248
+
+
+OURS = ("focused", "neutral", "angry")
+"""Neither sorted nor in the order of the prepared dataset."""
+
+
+@pytest.fixture(scope="module")
+def two_sources(tmp_path_factory):
+    """A prepared dataset and class folders that share three pictures, in paths with spaces.
+
+    Of the 90 noise pictures in three class folders, three are those of rows 0, 1 and 2 of the
+    dataset (the last one under another label), and two are the same.
+    """
+    root = tmp_path_factory.mktemp("two sources")
+    write_labelled(root / "my set")
+    theirs = labelled_images()
+    pixels = np.random.default_rng(7).integers(0, 256, (94, 8, 8), dtype=np.uint8)
+    for row in (0, 1, 2):
+        pixels[row] = resize_gray(theirs.pixels[row], (8, 8))
+    pixels[40] = pixels[41]
+    names = ["angry"] * 30 + ["neutral"] * 30 + ["focused"] * 30 + ["extra"] * 4
+    for row in (0, 1):
+        names[row] = DATASET_CLASSES[theirs.labels[row]]
+    names[2] = next(name for name in OURS if name != DATASET_CLASSES[theirs.labels[2]])
+    for row, (name, picture) in enumerate(zip(names, pixels, strict=True)):
+        (root / "my folders" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(root / "my folders" / name / f"{row:02d}.png")
+    (root / "my folders" / "angry" / "bad.png").write_bytes(b"no picture")
+    return root, names
+
+
+def merge_two(two_sources, out, **more):
+    root, _ = two_sources
+    config = write_sources(
+        root / "sources.yaml",
+        {"name": "zwei", "dataset": str(root / "my set"), "map": {name: name for name in OURS[:2]}},
+        {"name": "drei", "path": str(root / "my folders"), "limit": {"neutral": 25}},
+        classes=list(OURS),
+        image_size=8,
+    )
+    return prepare_folders(
+        config=config, out=out, **{"skip_bad": True, "near_duplicates": False, **more}
+    )
+
+
+@pytest.fixture(scope="module")
+def merged(two_sources, tmp_path_factory):
+    out = tmp_path_factory.mktemp("merged") / "my merge"
+    groups = out.parent / "my groups.csv"
+    groups.write_text("image_id,age\ndrei/angry/29.png,old\nnobody,old\n")
+    return merge_two(two_sources, out, seed=4, split="random", groups=groups), out
+
+
+def kept_of_first():
+    """Rows of the dataset whose class is mapped."""
+    theirs = labelled_images()
+    return [row for row in range(95) if DATASET_CLASSES[theirs.labels[row]] in OURS[:2]]
+
+
+def test_a_merge_counts_what_each_step_removes(two_sources, merged):
+    """Angry pictures of the dataset are not mapped, so a copy of one of them is no copy."""
+    manifest, _ = merged
+    _, names = two_sources
+    copies = [row for row in (0, 1, 2) if row in kept_of_first()]
+    first = len(kept_of_first())
+    neutral = sum(name == "neutral" for row, name in enumerate(names) if row not in copies)
+    left = np.cumsum([95 + 95, -1, -(95 - first) - 4, -len(copies), -(neutral - 25)]).tolist()
+    assert len(copies) > 0
+    assert neutral > 25
+    steps = ["bad input", "mapped to no class", "already in an earlier source"]
+    assert manifest.steps == tuple(
+        {"step": step, "removed": before - after, "left": after}
+        for step, before, after in zip(
+            [*steps, "over the limit of its class"], left[:-1], left[1:], strict=True
+        )
+    )
+    assert manifest.images == left[-1]
+    assert manifest.details["repeated"] == len(copies)
+    assert manifest.details["repeated_with_another_label"] == (2 in copies)
+    assert manifest.details["group_columns"] == {
+        "unknown_ids": 1, "pictures_without": left[-1] - 1, "empty_cells": {},
+    }  # fmt: skip
+
+
+def test_a_merge_says_what_it_found_of_each_source_by_folder(two_sources, merged):
+    _, names = two_sources
+    counts = {name: names.count(name) for name in set(names)}
+    counts["angry"] += 1  # the bad one lies there too
+    theirs = labelled_images().labels.tolist()
+    assert merged[0].details["found"] == [
+        *(
+            {
+                "source": "zwei", "folder": name, "subset": "",
+                "class": None if name == "angry" else name,
+                "pictures": theirs.count(DATASET_CLASSES.index(name)),
+            }
+            for name in sorted(DATASET_CLASSES)
+        ),
+        *(
+            {
+                "source": "drei", "folder": name, "subset": "",
+                "class": None if name == "extra" else name, "pictures": counts[name],
+            }
+            for name in sorted(counts)
+        ),
+    ]  # fmt: skip
+
+
+def test_merged_pictures_are_those_of_the_sources_in_their_order(two_sources, merged):
+    """What a limit takes is drawn with the seed; copies inside one source stay, in one group."""
+    _, names = two_sources
+    theirs = labelled_images()
+    dataset = read_dataset(merged[1])
+    first = [theirs.image_ids[row] for row in kept_of_first()]
+    files = sorted(
+        (f"drei/{name}/{row:02d}.png", name)
+        for row, name in enumerate(names)
+        if name != "extra" and not (row in (0, 1, 2) and row in kept_of_first())
+    )
+    places = [len(first) + place for place, (_, name) in enumerate(files) if name == "neutral"]
+    neutral = [row for row, label in enumerate(theirs.labels) if label == 0]
+    assert len(neutral) == 24  # the dataset has as many, which have no limit
+    out = set(np.random.default_rng(4).permutation(places)[25:].tolist())
+    wanted = [
+        one for place, one in enumerate([*first, *(name for name, _ in files)]) if place not in out
+    ]
+    assert dataset.image_ids.tolist() == wanted
+    labels = dict(files) | {
+        theirs.image_ids[row]: DATASET_CLASSES[theirs.labels[row]] for row in range(95)
+    }
+    assert [OURS[label] for label in dataset.labels] == [labels[one] for one in wanted]
+    assert dataset.manifest.classes == OURS
+    of = dict(zip(wanted, dataset.duplicate_groups.tolist(), strict=True))
+    same = [one for one in wanted if one.endswith(("/40.png", "/41.png"))]
+    assert len({of[one] for one in same}) == 1
+    ages = dict(zip(wanted, dataset.columns["age"].tolist(), strict=True))
+    assert ages["drei/angry/29.png"] == "old"
+
+
+def test_what_a_merge_leaves_out_is_listed_in_the_order_of_the_steps(merged):
+    rows = rejected(merged[1])
+    reasons = [row["reason"] for row in rows]
+    kinds = ["mapped to no class", "no picture of", "mapped to no class", "a copy of", "over the"]
+    places = []
+    for kind in kinds:
+        start = places[-1] if places else 0
+        places.append(next(n for n in range(start, len(reasons)) if kind in reasons[n]))
+    assert places == sorted(places)
+    assert len(rows) == 95 + 95 - merged[0].images
+    over = [row for row in rows if row["reason"] == "over the limit of its class"]
+    kept = set(read_dataset(merged[1]).image_ids.tolist())
+    assert all(row["image_id"].startswith("drei/neutral/") for row in over)
+    assert not {row["image_id"] for row in rows} & kept
+
+
+def test_what_the_user_decides_reaches_the_merge(two_sources, merged, tmp_path):
+    manifest, out = merged
+    dataset = read_dataset(out)
+    assert (manifest.split_method, manifest.split_seed) == ("random", 4)
+    assert (manifest.name, manifest.label_rule) == ("merged", "class folders")
+    assert manifest.details["near_duplicates"] is False
+    splits, folds = split_dataset(
+        dataset.labels, dataset.duplicate_groups, classes=OURS, method="random", seed=4
+    )
+    np.testing.assert_array_equal(dataset.splits, splits)
+    np.testing.assert_array_equal(dataset.folds, folds)
+    assert merge_two(two_sources, tmp_path / "a", name="other").name == "other"
+    config = two_sources[0] / "sources.yaml"
+    config.write_text(config.read_text().replace("name: merged\n", ""))
+    bare = prepare_folders(config=config, out=tmp_path / "b c", skip_bad=True)
+    assert bare.name == "b c"
+    assert bare.details["near_duplicates"] is True
+    assert (bare.split_method, bare.split_seed) == ("grouped", 0)
+    assert bare.details["group_columns"] == {}
+
+
+def test_two_versions_of_one_dataset_merge_as_long_as_their_pictures_are_the_same(tmp_path):
+    """Ids are compared after copies are left out."""
+    write_labelled(tmp_path / "a")
+    images = labelled_images()
+    write_labelled(tmp_path / "b", images.take(np.arange(94)), groups=np.arange(94))
+    pixels = images.pixels.copy()
+    pixels[7] = 255 - pixels[8]
+    write_labelled(tmp_path / "c", replace(images, pixels=pixels))
+    source = {"name": "first", "dataset": str(tmp_path / "a")}
+    more = {"classes": list(OURS), "image_size": 9, "near_duplicates": False}
+    same = {"name": "again", "dataset": str(tmp_path / "b")}
+    manifest, _ = prepare(tmp_path, source, same, **more)
+    assert manifest.details["repeated"] == 94
+    assert manifest.images == 95
+    other = {"name": "other", "dataset": str(tmp_path / "c")}
+    with pytest.raises(
+        ValueError, match=f"two different pictures have the id '{images.image_ids[7]}'"
+    ):
+        prepare(tmp_path, source, other, out="again", **more)
+    assert not (tmp_path / "again").exists()
+
+
+def test_an_output_folder_in_use_is_told_of_before_anything_is_read(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="already holds something else"):
+        prepare_folders(config=tmp_path / "nowhere.yaml", out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("framed_ones", "trim", "warned"), [(11, False, 1), (10, False, 0), (11, True, 0)]
+)
+def test_margins_are_warned_of_where_most_pictures_have_one(tmp_path, framed_ones, trim, warned):
+    """Of twenty pictures; the classes come from another source."""
+    write_labelled(tmp_path / "my set")
+    generator = np.random.default_rng(3)
+    for number in range(20):
+        picture = generator.integers(0, 200, (8, 8), dtype=np.uint8)
+        picture = np.pad(picture, 2, constant_values=255) if number < framed_ones else picture
+        (tmp_path / "folders" / "angry").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "folders" / "angry" / f"{number}.png")
+    manifest, _ = prepare(
+        tmp_path,
+        {"name": "faces", "dataset": str(tmp_path / "my set")},
+        {"name": "study", "path": str(tmp_path / "folders"), "trim_margin": trim},
+        classes=list(OURS),
+        image_size=8,
+        near_duplicates=False,
+    )
+    assert len(manifest.details["warnings"]) == warned
+    if warned:
+        assert manifest.details["warnings"][0] == (
+            "11 of the 20 pictures of 'study' have a margin of one colour, which hides their "
+            "copies in other sources; set trim_margin: true"
+        )
 
 
 @pytest.mark.long

@@ -35,6 +35,34 @@ def test_an_id_that_stands_twice_is_refused_or_its_first_row_counts(tmp_path):
     assert joined.columns["age"].to_pylist() == ["child", None, None]
 
 
+def test_only_pictures_of_the_dataset_are_counted(tmp_path):
+    """Two ids of no picture have empty cells too; spaces around a cell make it no value."""
+    joined = read(
+        tmp_path,
+        "age, image_id ,gender\n"
+        " ,fer2013/88888,\n"
+        " , fer2013/00004 ,male\n"
+        "adult,fer2013/99999,\n"
+        " old ,fer2013/00000,\n",
+    )
+    columns = {name: cells.to_pylist() for name, cells in joined.columns.items()}
+    assert columns == {"age": ["old", None, None], "gender": [None, None, "male"]}
+    assert list(columns) == ["age", "gender"]
+    assert joined.notes == {
+        "unknown_ids": 2, "pictures_without": 1, "empty_cells": {"age": 1, "gender": 1},
+    }  # fmt: skip
+
+
+def test_a_row_that_stands_twice_is_listed_by_its_picture(tmp_path):
+    rejections = Rejections(skip_bad=True)
+    (tmp_path / "my groups.csv").write_text("image_id,age\na,1\nb,2\na,3\nb,4,5\n")
+    read_group_columns(tmp_path / "my groups.csv", IDS, rejections)
+    assert [(one.image_id, one.file, one.row) for one in rejections._rows] == [
+        ("a", "my groups.csv", 2),
+        ("", "my groups.csv", 3),
+    ]
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [
@@ -42,6 +70,9 @@ def test_an_id_that_stands_twice_is_refused_or_its_first_row_counts(tmp_path):
         ("image_id", "give image_id and at least one more"),
         ("image_id,split", "column split has a name of ours"),
         ("image_id,votes_anger", "column votes_anger has a name of ours"),
+        ("image_id,age,fold,duplicate_group", "column duplicate_group has a name of ours"),
+        ("image_id,soft_label", "column soft_label has a name of ours"),
+        ("image_id,image_id,age", "column 'image_id', which is empty or stands twice"),
         ("image_id,age,age", "column 'age', which is empty or stands twice"),
         ("image_id,age,", "column '', which is empty or stands twice"),
     ],

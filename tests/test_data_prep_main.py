@@ -9,6 +9,7 @@ import pytest
 import data_prep.__main__ as program
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import read_dataset
+from tests.dataset_factory import CLASSES, labelled_images, write_labelled
 from tests.fer_factory import write_small_csv
 
 
@@ -71,8 +72,8 @@ def test_the_table_has_the_documented_columns(synthetic_dataset):
     assert str(table.schema.field("pixels").type) == "fixed_size_binary[2304]"
 
 
-def test_group_columns_reach_the_table_but_not_the_fingerprint(tmp_path, capsys):
-    pictures, votes = write_small_csv(tmp_path)
+def test_group_columns_reach_the_table_but_not_the_fingerprint(tmp_path, capsys, small_csv):
+    pictures, votes = small_csv
     base = ["fer2013", "--images", str(pictures), "--votes", str(votes)]
     plain, joined = tmp_path / "plain", tmp_path / "joined"
     assert program.main([*base, "--out", str(plain)]) == 0
@@ -89,7 +90,93 @@ def test_group_columns_reach_the_table_but_not_the_fingerprint(tmp_path, capsys)
     assert len(prints) == 1
 
 
-@pytest.mark.parametrize("command", ["fer2013", "synthetic", "inspect"])
+@pytest.fixture(scope="module")
+def small_csv(tmp_path_factory):
+    return write_small_csv(tmp_path_factory.mktemp("small csv"))
+
+
+def test_the_options_of_fer2013_reach_the_dataset(tmp_path, small_csv, capsys):
+    pictures, votes = map(str, small_csv)
+    groups = tmp_path / "my groups.csv"
+    groups.write_text("image_id,age\nnobody,old\nnobody,young\n")
+    out = tmp_path / "new folder" / "out"
+    options = ["--rule", "table", "--split", "random", "--seed", "4294967295", "--name", "other"]
+    options += ["--groups", str(groups), "--skip-bad", "--no-near-duplicates"]
+    base = ["fer2013", "--images", pictures, "--votes", votes, "--out", str(out)]
+    assert program.main([*base, *options]) == 0
+    printed = capsys.readouterr().out
+    manifest = DatasetManifest.read(out)
+    assert (manifest.name, manifest.label_rule) == ("other", "table")
+    assert (manifest.split_method, manifest.split_seed) == ("random", 4294967295)
+    assert manifest.details["near_duplicates"] is False
+    assert manifest.details["group_columns"]["unknown_ids"] == 1
+    assert "stands here again" in (out / "rejected.csv").read_text()
+    assert printed.splitlines()[-1] == f"{manifest.images:,} pictures are in {out}"
+
+
+def test_without_options_fer2013_is_prepared_as_the_study_published_it(tmp_path, small_csv):
+    pictures, votes = map(str, small_csv)
+    out = tmp_path / "out"
+    base = ["fer2013", "--images", pictures, "--votes", votes, "--out", str(out)]
+    assert program.main(base) == 0
+    manifest = DatasetManifest.read(out)
+    assert (manifest.name, manifest.label_rule) == ("out", "published")
+    assert (manifest.split_method, manifest.split_seed) == ("grouped", 0)
+    assert manifest.details["near_duplicates"] is True
+
+
+def test_the_options_of_synthetic_reach_the_dataset(tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--images", "250", "--seed", "5", "--name", "other", "--no-near-duplicates"]
+    assert program.main(["synthetic", "--out", str(out), *arguments]) == 0
+    manifest = DatasetManifest.read(out)
+    assert (manifest.name, manifest.split_seed) == ("other", 5)
+    assert manifest.details["rows"] == 250
+    assert manifest.details["near_duplicates"] is False
+
+
+def test_the_options_of_folders_reach_the_dataset(tmp_path, capsys):
+    write_labelled(tmp_path / "my set", labelled_images(columns={}))
+    config = tmp_path / "my sources.yaml"
+    source = f"{{name: a, dataset: '{tmp_path}/my set'}}"
+    config.write_text(f"classes: [{', '.join(CLASSES)}]\nimage_size: 8\nsources: [{source}]\n")
+    groups = tmp_path / "my groups.csv"
+    groups.write_text("image_id,age\nnobody,old\nnobody,young\n")
+    out = tmp_path / "out"
+    options = ["--split", "random", "--seed", "6", "--name", "other", "--skip-bad"]
+    options += ["--groups", str(groups), "--no-near-duplicates"]
+    base = ["folders", "--config", str(config), "--out", str(out)]
+    assert program.main([*base, *options]) == 0
+    manifest = DatasetManifest.read(out)
+    assert (manifest.name, manifest.classes) == ("other", CLASSES)
+    assert (manifest.split_method, manifest.split_seed) == ("random", 6)
+    assert manifest.details["near_duplicates"] is False
+    assert manifest.details["group_columns"]["unknown_ids"] == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"95 pictures are in {out}"
+    options.remove("--skip-bad")
+    assert program.main([*base[:-1], str(tmp_path / "again"), *options]) == 2
+    assert "stands here again" in capsys.readouterr().err
+
+
+def test_a_wrong_option_ends_with_2(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        program.main(["fer2013", "--out", str(tmp_path), "--images", "x", "--rule", "other"])
+    assert stop.value.code == 2
+    with pytest.raises(SystemExit) as stop:
+        program.main([])
+    assert stop.value.code == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_an_error_of_the_system_names_the_file_and_the_way_out(tmp_path, capsys):
+    folder = tmp_path / "my folder"
+    (folder / "manifest.json").mkdir(parents=True)
+    arguments = ["fer2013", "--images", "x", "--votes", str(folder), "--out", str(tmp_path / "o")]
+    assert program.main(arguments) == 2
+    assert capsys.readouterr().err == f"error: {folder}: Is a directory; check the path\n"
+
+
+@pytest.mark.parametrize("command", ["fer2013", "folders", "synthetic", "inspect"])
 def test_help_shows_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         program.main([command, "--help"])

@@ -7,7 +7,10 @@ from torch import nn
 
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import read_dataset
-from data_prep.synthetic import draw_raw, prepare_synthetic
+from data_prep.splits import split_dataset
+from data_prep.synthetic import RawFaces, draw_raw, prepare_synthetic, write_raw
+from data_prep.votes import VOTE_NAMES, label
+from tests.fer_factory import read_rows
 
 
 @pytest.fixture
@@ -27,18 +30,107 @@ def faces(tmp_path_factory):
     return read_dataset(out)
 
 
-def test_the_seed_decides(tmp_path):
-    prints = [
-        prepare_synthetic(
-            out=tmp_path / str(number), images=300, seed=seed, near_duplicates=False
-        ).fingerprint
-        for number, seed in enumerate((4, 4, 5))
-    ]
-    assert prints[0] == prints[1] != prints[2]
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """300 faces of seed 5, in a folder with a space."""
+    out = tmp_path_factory.mktemp("small") / "my faces"
+    return prepare_synthetic(out=out, images=300, seed=5, near_duplicates=False), read_dataset(out)
 
 
-def test_ten_taggers_disagree(faces):
-    votes = draw_raw(500, seed=0).votes
+@pytest.fixture(scope="module")
+def raw():
+    return draw_raw(1000, seed=1)
+
+
+def test_the_seed_decides_on_faces_votes_split_and_folds(small):
+    manifest, dataset = small
+    raw = draw_raw(300, seed=5)
+    rows = np.array([int(one.removeprefix("fer2013/")) for one in dataset.image_ids])
+    np.testing.assert_array_equal(dataset.pixels, raw.pixels[rows])
+    labels = label(raw.votes, "published")
+    kept = (raw.votes[:, 9] == 0) & (raw.votes[:, 8] <= 4) & (labels >= 0)
+    assert rows.tolist() == np.flatnonzero(kept).tolist()
+    np.testing.assert_array_equal(dataset.labels, labels[rows])
+    assert manifest.split_seed == 5
+    splits, folds = split_dataset(
+        dataset.labels,
+        dataset.duplicate_groups,
+        classes=manifest.classes,
+        method="grouped",
+        seed=5,
+    )
+    np.testing.assert_array_equal(dataset.splits, splits)
+    np.testing.assert_array_equal(dataset.folds, folds)
+
+
+def test_what_the_user_decides_reaches_the_dataset(small, tmp_path):
+    assert small[0].name == "my faces"
+    assert small[0].details["near_duplicates"] is False
+    assert small[0].details["rows"] == 300
+    named = prepare_synthetic(out=tmp_path / "out", images=200, name="other", near_duplicates=True)
+    assert named.name == "other"
+    assert named.details["near_duplicates"] is True
+    assert named.split_seed == 0
+
+
+def test_faces_and_votes_are_those_of_earlier_releases():
+    """Frozen: every draw after another one decides the sums below.
+
+    Rounding in float32 turns one pixel in thousands by one gray value.
+    """
+    raw = draw_raw(400, seed=5)
+    assert raw.votes.sum(axis=0).tolist() == [1837, 148, 205, 771, 678, 97, 72, 63, 116, 13]
+    assert raw.pixels.mean() == pytest.approx(118.213, abs=0.01)
+    assert not np.array_equal(raw.votes, draw_raw(400, seed=6).votes)
+
+
+def test_kaggles_and_fer_plus_files_say_what_was_drawn(tmp_path):
+    """Four fifths are Training, then a tenth each; only where all saw no face is no picture."""
+    generator = np.random.default_rng(2)
+    pixels = generator.integers(0, 256, (30, 48, 48), dtype=np.uint8)
+    votes = generator.multinomial(10, np.full(10, 0.1), 30)
+    votes[4], votes[5] = [0] * 9 + [10], [1] + [0] * 8 + [9]
+    pictures, voted = write_raw(tmp_path, RawFaces(pixels=pixels, votes=votes))
+    assert (pictures.name, voted.name) == ("fer2013.csv", "fer2013new.csv")
+    usages = ["Training"] * 24 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
+    header, *rows = read_rows(pictures)
+    assert header == ["emotion", "pixels", "Usage"]
+    assert [row[2] for row in rows] == usages
+    assert [list(map(int, row[1].split())) for row in rows] == pixels.reshape(30, -1).tolist()
+    header, *rows = read_rows(voted)
+    assert header == ["Usage", "Image name", *VOTE_NAMES]
+    names = [f"fer{row:07d}.png" for row in range(30)]
+    names[4] = ""
+    assert [row[:2] for row in rows] == [list(one) for one in zip(usages, names, strict=True)]
+    assert [list(map(int, row[2:])) for row in rows] == votes.tolist()
+
+
+def test_some_pictures_are_byte_for_byte_copies(small, raw):
+    """About six in a hundred are copies; half of them byte for byte."""
+    _, first, counts = np.unique(
+        raw.pixels.reshape(1000, -1), axis=0, return_index=True, return_counts=True
+    )
+    assert 15 <= counts.sum() - len(first) <= 50
+    assert small[0].duplicates["surplus"] > 0
+
+
+def test_some_pictures_are_of_no_face(raw):
+    """One in a hundred, which gets a few or all votes for it; of the others none."""
+    votes = raw.votes[:, 9]
+    assert 3 <= (votes > 0).sum() <= 20
+    assert (votes == 10).any()
+    assert ((votes > 0) & (votes < 10)).any()
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_there_must_be_a_face_to_draw(count):
+    with pytest.raises(ValueError, match=f"images must be at least 1, but got {count}"):
+        draw_raw(count, seed=0)
+    assert draw_raw(1, seed=0).pixels.shape == (1, 48, 48)
+
+
+def test_ten_taggers_disagree(faces, raw):
+    votes = raw.votes
     assert set(votes.sum(axis=1)) == {10}
     assert 0.2 < (votes.max(axis=1) <= 6).mean() < 0.8
     assert 0.01 < (faces.soft_labels.max(axis=1) < 0.75).mean() < 0.5

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from data_prep.sources_file import Source, read_sources
+
+CLASSES = ["neutral", "angry"]
+SOURCE = {"name": "a", "path": "x"}
+
+
+def read(tmp_path, **changes):
+    path = tmp_path / "my sources.yaml"
+    path.write_text(yaml.safe_dump({"classes": CLASSES, "sources": [SOURCE], **changes}))
+    return read_sources(path)
+
+
+def refusal(tmp_path, **changes):
+    with pytest.raises(ValueError, match=r"^.*my sources.yaml: ") as refused:
+        read(tmp_path, **changes)
+    return str(refused.value).split("my sources.yaml: ", 1)[1]
+
+
+def test_what_is_left_out_has_a_sound_value(tmp_path):
+    file = read(tmp_path)
+    assert (file.name, file.image_size, file.classes) == (None, 48, ("neutral", "angry"))
+    (source,) = file.sources
+    assert source == Source(name="a", path=Path("x"), dataset=None, map=None, trim_margin=False)
+    assert (source.limit, source.expect) == ({}, {})
+
+
+def test_folders_that_are_numbers_are_names(tmp_path):
+    source = {**SOURCE, "map": {6: "angry", 7: None}, "limit": {"angry": 0}, "expect": {6: 3}}
+    (source,) = read(tmp_path, sources=[source]).sources
+    assert source.map == {"6": "angry", "7": None}
+    assert source.expect == {"6": 3}
+    assert source.class_of("6", ("neutral", "angry")) == "angry"
+    assert source.class_of("7", ("neutral", "angry")) is None
+    assert source.class_of("neutral", ("neutral", "angry")) is None  # the map alone decides
+
+
+def test_without_a_map_names_stand_for_themselves():
+    source = Source(name="a", path=Path("x"))
+    assert source.class_of("angry", ("neutral", "angry")) == "angry"
+    assert source.class_of("Angry", ("neutral", "angry")) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_sise": 9}, "image_sise is unknown; did you mean 'image_size'?"),
+        ({"xyzzy": 9}, "xyzzy is unknown; known are name, classes, image_size, sources"),
+        (
+            {"sources": [SOURCE, {**SOURCE, "name": "b", "expects": {}}]},
+            "sources.1.expects is unknown; did you mean 'expect'?",
+        ),
+        (
+            {"sources": [{**SOURCE, "qqq": 1}]},
+            "sources.0.qqq is unknown; known are name, dataset, path, map, trim_margin, limit, "
+            "expect",
+        ),
+        (
+            {"sources": [{**SOURCE, "dataset": "y"}]},
+            "sources.0: give either dataset (a prepared one) or path (class folders)",
+        ),
+        (
+            {"sources": [{"name": "a", "dataset": "y", "trim_margin": True}]},
+            "sources.0: trim_margin goes with path; a prepared dataset is taken as it is",
+        ),
+        (
+            {"sources": [SOURCE, {**SOURCE, "name": "b"}, {**SOURCE, "name": "b"}]},
+            "sources names 'b' twice; give each a name of its own",
+        ),
+        ({"classes": ["b", "a", "a"]}, "classes names 'a' twice; give each a name of its own"),
+        (
+            {"sources": [{**SOURCE, "limit": {"sad": 4}}]},
+            "source 'a' names the class 'sad', but classes are neutral, angry",
+        ),
+        (
+            {"sources": [{**SOURCE, "map": {"x": None, "y": "sad"}}]},
+            "source 'a' names the class 'sad', but classes are neutral, angry",
+        ),
+    ],
+)
+def test_a_broken_rule_is_told_with_its_place(tmp_path, changes, message):
+    assert refusal(tmp_path, **changes) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"classes": ["a"]}, "classes"),
+        ({"sources": []}, "sources"),
+        ({"image_size": 7}, "image_size"),
+        ({"image_size": 1025}, "image_size"),
+        ({"sources": [{**SOURCE, "name": "a b"}]}, "sources.0.name"),
+        ({"sources": [{**SOURCE, "name": "a/b"}]}, "sources.0.name"),
+        ({"sources": [{"path": "x"}]}, "sources.0.name"),
+    ],
+)
+def test_a_value_out_of_range_is_told_with_its_place(tmp_path, changes, place):
+    assert refusal(tmp_path, **changes).startswith(f"{place}: ")
+
+
+def test_the_smallest_and_the_largest_side_are_allowed(tmp_path):
+    assert [read(tmp_path, image_size=side).image_size for side in (8, 1024)] == [8, 1024]
+    assert read(tmp_path, sources=[{**SOURCE, "name": "RAF-db_2.0"}]).sources[0].name
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not exist; give --config a sources file"):
+        read_sources(tmp_path)
+    path = tmp_path / "my sources.yaml"
+    for content, message in (
+        (b"a: [1,\nb: 2", "is not YAML: "),
+        (b"\xff\xfe", "is not YAML: "),
+        (b"- a\n", "must hold name, classes and sources, but holds ['a']"),
+        (b"", "must hold name, classes and sources, but holds None"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"my sources.yaml") as refused:
+            read_sources(path)
+        assert message in str(refused.value)
+        assert "\n" not in str(refused.value)

@@ -1,0 +1,145 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from data_prep.manifest import DatasetManifest
+from data_prep.summary import print_summary, summary
+
+MANIFEST = DatasetManifest(
+    name="my set",
+    classes=("neutral", "angry"),
+    image_shape=(6, 9),
+    mean=0.25,
+    std=0.125,
+    counts={
+        "train": {"neutral": 1200, "angry": 34},
+        "val": {"neutral": 500, "angry": 7},
+        "test": {"neutral": 60, "angry": 8},
+    },
+    steps=(
+        {"step": "look", "removed": 2001, "left": 4000},
+        {"step": "smell", "removed": 2191, "left": 1809},
+    ),
+    label_rule="by hand",
+    split_method="grouped",
+    split_seed=13,
+    duplicates={"groups": 1111, "surplus": 2222, "across_splits": 3333},
+    details={"note": 1},
+    versions={"python": "3.11"},
+    fingerprint="abc123",
+)
+"""Every number is another one."""
+FOUND = {
+    "found": [
+        {"source": "z", "folder": "wut", "subset": "test", "class": "angry", "pictures": 1501},
+        {"source": "z", "folder": "wut", "subset": "train", "class": "angry", "pictures": 1502},
+        {"source": "a", "folder": "ruhe", "subset": "", "class": None, "pictures": 1503},
+    ],
+    "repeated": 4444,
+    "repeated_with_another_label": 5555,
+    "sources": {
+        "z": {
+            "neutral": {"train": 71, "val": 72, "test": 1073},
+            "angry": {"train": 81, "val": 82, "test": 83},
+        }
+    },
+}
+
+
+def printed(manifest):
+    """The lines, and the cells of each row of the tables."""
+    stream = io.StringIO()
+    print_summary(manifest, Console(file=stream, width=300))
+    lines = [line.strip() for line in stream.getvalue().splitlines()]
+    rows = [
+        [cell.strip() for cell in line.replace("┃", "│").strip("│").split("│")]
+        for line in lines
+        if "│" in line or "┃" in line
+    ]
+    return lines, rows
+
+
+def test_a_machine_gets_the_facts_of_the_manifest():
+    assert summary(MANIFEST) == {
+        "name": "my set",
+        "images": 1809,
+        "image_shape": [6, 9],
+        "classes": {"neutral": 1760, "angry": 49},
+        "splits": MANIFEST.counts,
+        "duplicates": MANIFEST.duplicates,
+        "steps": list(MANIFEST.steps),
+        "label_rule": "by hand",
+        "split_method": "grouped",
+        "split_seed": 13,
+        "mean": 0.25,
+        "std": 0.125,
+        "details": {"note": 1},
+        "versions": {"python": "3.11"},
+        "fingerprint": "abc123",
+    }
+    assert list(summary(MANIFEST)["classes"]) == ["neutral", "angry"]
+
+
+def test_a_person_gets_the_same_in_words_and_tables():
+    lines, rows = printed(MANIFEST)
+    assert lines[0] == "my set: 1,809 pictures of 6×9 pixels, labelled by the rule 'by hand'"
+    assert rows == [
+        ["cleaning step", "removed", "left"],
+        ["look", "2,001", "4,000"],
+        ["smell", "2,191", "1,809"],
+        ["split", "neutral", "angry", "all"],
+        ["train", "1,200", "34", "1,234"],
+        ["val", "500", "7", "507"],
+        ["test", "60", "8", "68"],
+        ["all", "1,760", "49", "1,809"],
+    ]
+    assert (
+        "1,111 groups of duplicates hold 2,222 surplus copies; 3,333 validation and test pictures "
+        "have a copy in train (split 'grouped', seed 13)"
+    ) in lines
+    assert lines[-1] == "fingerprint abc123"
+    assert not any(line.startswith(("group columns", "rows by")) for line in lines)
+
+
+def test_a_merge_is_told_as_it_was_found_and_as_it_is_now():
+    lines, rows = printed(replace(MANIFEST, details=FOUND))
+    assert rows[:3] == [
+        ["source", "folder", "class", "train", "test", "pictures"],
+        ["z", "wut", "angry", "1,502", "1,501", "0"],
+        ["a", "ruhe", "left out", "0", "0", "1,503"],
+    ]
+    assert rows[-3:] == [
+        ["source", "class", "train", "val", "test", "all"],
+        ["z", "neutral", "71", "72", "1,073", "1,216"],
+        ["z", "angry", "81", "82", "83", "246"],
+    ]
+    assert (
+        "4,444 pictures are in an earlier source too, 5,555 of them under another label; "
+        "rejected.csv names each and its original"
+    ) in lines
+
+
+def test_votes_are_told_by_their_number():
+    details = {
+        "nf_votes": {"0": 1100, "10": 7},
+        "unknown_votes_where_nf_is_0": {"0": 900, "1": 1200},
+    }
+    lines, _ = printed(replace(MANIFEST, details=details))
+    assert lines[1:3] == [
+        "rows by number of NF votes: 0: 1,100; 10: 7",
+        "rows by number of unknown votes, where NF has none: 0: 900; 1: 1,200",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("empty", "told"), [({"age": 1005, "sex": 6}, "1,005 in age, 6 in sex"), ({}, "none")]
+)
+def test_group_columns_are_told_with_what_does_not_fit(empty, told):
+    notes = {"unknown_ids": 1001, "pictures_without": 1002, "empty_cells": empty}
+    lines, _ = printed(replace(MANIFEST, details={"group_columns": notes}))
+    assert (
+        "group columns: 1,001 ids are of no picture here, 1,002 pictures have no row, "
+        f"empty cells: {told}"
+    ) in lines
