@@ -69,7 +69,7 @@ def test_a_missing_package_is_told_with_the_extra_that_brings_it(capsys):
         lambda: list(zip([1], [], strict=True)),
         lambda: int("x"),
         lambda: {}["x"],
-        raises(OSError("no file is named")),
+        raises(OSError(errno.EIO, "it names no file")),
         raises(ModuleNotFoundError("No module named 'ours'", name="ours")),
     ],
 )
