@@ -62,10 +62,11 @@ def finished_run_fixture(tmp_path_factory, few_pictures):
 def run_fixture(tmp_path, finished_run, monkeypatch):
     """The directory of a finished sweep of two trials; further ones go on in this process."""
     monkeypatch.setattr(session, "_drive", drive)
-    return Path(shutil.copytree(finished_run, tmp_path / "tiny"))
+    return Path(shutil.copytree(finished_run, tmp_path / "my runs" / "tiny"))
 
 
 def tiny_spec(data, **changes):
-    values = {"name": "tiny", "data": str(data), "fixed": FIXED, "space": {"batch_size": [32, 64]}}
+    values = {"name": "tiny", "data": str(data), "fixed": FIXED, "space": {"batch_size": [32, 64]},
+              "seed": 6}  # fmt: skip
     values["fixed"] = {k: v for k, v in FIXED.items() if k != "batch_size"}
     return parse_spec({**values, **changes})

@@ -130,6 +130,10 @@ def test_folds_are_shared_out_evenly_over_cores():
     sweep.begin()
     assert [len(sweep.next_bundle(2).trials) for _ in range(2)] == [5, 5]
     assert len(sweep.trials) == 10
+    uneven = Sweep(spec, fingerprint="f")
+    uneven.begin()
+    assert [len(uneven.next_bundle(3).trials) for _ in range(3)] == [4, 4, 2]
+    assert uneven.next_bundle(3) is None
 
 
 def test_searches_that_a_scheduler_stops_are_never_trained_as_one_but_their_finalists_are():
@@ -281,6 +285,8 @@ def test_workers_train_several_as_one_where_it_pays(tmp_path):
     assert "no probe of 7" in decisions[7].reason
     shares = [e["devices"] for e in read_events(tmp_path) if e["event"] == "trial_started"]
     assert min(shares) == pytest.approx(1 / 3)
+    held = {trial.devices for trial in others if trial.config["kernel_size"] == 3}
+    assert sorted(held) == [pytest.approx(1 / 3), 1.0]
     assert "attempt_failed" not in {event["event"] for event in read_events(tmp_path)}
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,3 +67,47 @@ def test_each_trial_that_runs_needs_room():
         sweep.start(trial.id, 1.0)
         trial.parameters = 1_000_000
     assert needed_bytes(sweep) == SPARE_BYTES + (4 + 1) * 16_000_000
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """A list of what is free at each look at the disk; the last stays."""
+    free, folders = [], []
+
+    def usage(folder):
+        folders.append(folder)
+        return SimpleNamespace(free=free.pop(0) if len(free) > 1 else free[0], total=10**12)
+
+    monkeypatch.setattr("tune.disk.shutil.disk_usage", usage)
+    monkeypatch.setattr("tune.disk.time.sleep", lambda _seconds: None)
+    return free
+
+
+def test_just_enough_room_is_enough(free, tmp_path):
+    free.append(500_000_000)
+    check_space(tmp_path, 500_000_000)
+    told = []
+    wait_for_space(tmp_path, 500_000_000, tell=told.append, give_up=lambda: True)
+    assert told == []
+    with pytest.raises(RunError) as refused:
+        check_space(tmp_path, 500_000_001)
+    assert str(refused.value).startswith(
+        f"only 500 MB are free for {tmp_path}, but a sweep needs 500 MB; "
+    )
+
+
+def test_a_pause_lasts_until_there_is_as_much_room_as_is_needed(free, tmp_path):
+    free += [10, 11, 12, 40, 41]
+    told = []
+    wait_for_space(tmp_path, 40, tell=told.append, give_up=lambda: False)
+    assert free == [41]
+    assert [line.split(":")[0] for line in told] == ["paused", "there is room again"]
+
+
+def test_a_trial_that_has_ended_needs_no_room_but_the_largest_so_far_counts():
+    sweep = Sweep(small_spec(scheduler={"name": "none"}), fingerprint="f")
+    big, running, _waiting = (sweep.next_trial() for _ in range(3))
+    big.parameters, running.parameters = 3_000_000, 1_000_000
+    sweep.start(running.id, 1.0)
+    sweep.fail(big.id, "no")
+    assert needed_bytes(sweep) == 200_000_000 + 16 * 3_000_000 * 2

@@ -121,6 +121,17 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path):
     assert all("died" in error for error in deaths)
 
 
+def test_a_trial_whose_node_is_lost_goes_on_though_it_may_not_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr("tune.engine.Nodes.lost_under", lambda _nodes, actor: actor and "node 7")
+    sweep = run_sweep(tmp_path, kind=Dies, scheduler={"name": "none"}, retries=0,
+                      space={"kernel_size": [3, 5]})  # fmt: skip
+    assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
+    assert set(trained(tmp_path).values()) == {1}
+    losses = [e["node"] for e in read_events(tmp_path) if e["event"] == "attempt_lost"]
+    assert losses == ["node 7"] * 2
+    assert [trial.nodes_lost for trial in sweep.trials.values()] == [1, 1]
+
+
 @dataclass(kw_only=True)
 class Hangs(TrivialTraining):
     """Stands still once, after epoch 2."""

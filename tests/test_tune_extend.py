@@ -2,9 +2,9 @@ import pytest
 
 from tests.sweeps import play, small_spec
 from tests.test_tune_sweep import new_sweep
-from tune.extend import extended_spec
+from tune.extend import extended_spec, what_counts
 from tune.run_directory import RunError
-from tune.schema import Status
+from tune.schema import CHECKPOINTS_DIR, Status
 from tune.spec import SpecError
 
 NONE = {"name": "none"}
@@ -102,3 +102,76 @@ def test_samples_of_a_grid_and_fewer_samples_are_refused():
 def test_an_unknown_key_is_refused():
     with pytest.raises(SpecError, match="'replicate'"):
         extended_spec(small_spec(), samples=0, overrides=["replicate=3"])
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_an_extended_sweep_decides_as_one_that_had_all_samples_from_the_start(name):
+    changes = {"objective": {"metric": "val_loss", "mode": "min"}, "seed": 11}
+    whole, _ = finish(small_spec(**changes, searcher={"name": name, "samples": 11}))
+    sweep, ledger = finish(small_spec(**changes, searcher={"name": name, "samples": 7}))
+    grow(sweep, ledger, samples=4)
+    assert list(sweep.trials) == list(whole.trials)
+    assert {Status.EARLY_STOPPED, Status.COMPLETED} <= {t.status for t in whole.trials.values()}
+    for one, trial in whole.trials.items():
+        assert (sweep.trials[one].status, sweep.trials[one].reason) == (trial.status, trial.reason)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("space.kernel_size=[3]", {"kernel_size": [3], "blocks": [1, 2], "channels": [4, 8]}),
+        ("replicates=4", 4),
+        ("finalists=2", 2),
+        ("retries=7", 7),
+        ("resources={cpus: 2}", None),
+        ("budget.hours=3", None),
+        ("fuse=never", "never"),
+        ("keep=all", "all"),
+        ("loggers=[mlflow]", ["mlflow"]),
+    ],
+)
+def test_what_does_not_make_it_another_sweep_may_change(override, value):
+    before = small_spec().model_dump()
+    after = extended_spec(small_spec(), samples=0, overrides=[override]).model_dump()
+    changed = {key for key in before if before[key] != after[key]}
+    assert changed == {override.split("=")[0].split(".")[0]}
+    if value is not None:
+        assert after[changed.pop()] == value
+
+
+def test_the_same_number_of_samples_and_epochs_is_no_change():
+    spec = small_spec(searcher={"name": "random", "samples": 4})
+    overrides = ["searcher.samples=4", "fixed.epochs=9"]
+    assert extended_spec(spec, samples=0, overrides=overrides) == spec
+    with pytest.raises(RunError, match="samples can only grow, but 3 is less than 4"):
+        extended_spec(spec, samples=0, overrides=["searcher.samples=3"])
+    with pytest.raises(RunError, match="epochs can only grow"):
+        extended_spec(spec, samples=0, overrides=["fixed.epochs=8"])
+
+
+def test_samples_are_added_to_those_that_an_override_gives():
+    spec = small_spec(searcher={"name": "random", "samples": 4})
+    larger = extended_spec(spec, samples=3, overrides=["searcher.samples=6"])
+    assert larger.searcher.samples == 9
+
+
+def test_an_extension_says_which_trials_go_on_and_which_are_trained_anew(tmp_path):
+    sweep, _ = finish(small_spec())
+    before = {one.id: one.epochs for one in sweep.trials.values()}
+    completed = [t.id for t in sweep.trials.values() if t.status is Status.COMPLETED]
+    sweep.extend(extended_spec(sweep.spec, samples=0, overrides=["fixed.epochs=20"]))
+    stay = len(before) - len(completed)
+    assert stay > 0
+    gone = f"{len(completed)} are trained anew because their last.pt is gone"
+    assert what_counts(tmp_path, before, sweep) == f"{stay} trials count as they are, {gone}"
+    for trial in completed:
+        (tmp_path / CHECKPOINTS_DIR / trial).mkdir(parents=True)
+        (tmp_path / CHECKPOINTS_DIR / trial / "last.pt").touch()
+    on = f"{len(completed)} go on from their checkpoints"
+    assert what_counts(tmp_path, before, sweep) == f"{stay} trials count as they are, {on}"
+
+
+def test_a_searched_schedule_keeps_epochs_from_growing():
+    space = {**small_spec().space, "lr_schedule": ["constant", "cosine"]}
+    with pytest.raises(RunError, match="only a constant learning rate"):
+        extended_spec(small_spec(space=space), samples=0, overrides=["fixed.epochs=20"])

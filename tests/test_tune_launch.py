@@ -1,8 +1,10 @@
 """The batch script and the manifest that `tune launch` writes, and what it refuses."""
 
+import importlib.metadata
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -109,6 +111,52 @@ def test_a_request_that_breaks_a_rule_is_refused_in_one_line(capsys, words, caus
     assert said.err.count("\n") == 1
 
 
+def test_paths_with_spaces_stand_in_quotes(folder, capsys, monkeypatch):
+    (folder / "small.yaml").rename(folder / "my small.yaml")
+    monkeypatch.setattr(sys, "executable", "/opt/my python/bin/python")
+    words = ["--set", "data=a b", "--name", "s.1", "--time", "1-12"]
+    assert main(["launch", "slurm", "my small.yaml", *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == (
+        "exec '/opt/my python/bin/python' -m tune launch allocation 'my small.yaml' --name s.1 "
+        "--set 'data=a b'"
+    )
+    assert f"cd '{folder}'" in lines
+    asked = options("\n".join(lines))
+    assert (asked["job-name"], asked["output"], asked["nodes"]) == ("s.1", "s.1-%j.log", "1")
+    assert asked["ntasks-per-node"] == "1"
+    assert {"requeue", "no-kill", "open-mode"} <= set(asked)
+    assert "#   '/opt/my python/bin/python' -m tune status runs/s.1" in lines
+    # A twentieth of a day and a half is two hours, but never more than a quarter of an hour.
+    assert asked["signal"] == "B:USR1@900"
+    assert f"export PYTHONPATH={Path(__file__).parents[1]}${{PYTHONPATH:+:$PYTHONPATH}}" in lines
+
+
+def test_submit_tells_what_slurm_refuses_and_where_the_script_is(folder, capsys, monkeypatch):
+    sbatch = folder / "sbatch"
+    sbatch.write_text("#!/bin/sh\necho 'no such\n partition' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    assert slurm("--submit", "--out", "a b.sbatch") == 2
+    assert "error: Slurm refuses a b.sbatch: no such partition" in capsys.readouterr().err
+    assert (folder / "a b.sbatch").exists()
+    assert not (folder / "small.sbatch").exists()
+
+
+@pytest.mark.parametrize(
+    ("slot", "margin"),
+    [(60, 20), (400, 20), (420, 21), (4 * 3600, 720), (18_000, 900), (86_400, 900)],
+)
+def test_a_margin_is_a_twentieth_of_the_slot_between_its_bounds(slot, margin):
+    assert margin_seconds(slot) == margin
+
+
+def test_a_minute_is_long_enough(capsys):
+    assert slurm("--time", "1") == 0
+    assert options(capsys.readouterr().out)["signal"] == "B:USR1@20"
+    assert slurm("--time", "0:59") == 2
+
+
 @pytest.mark.parametrize("out", [".", "nowhere/job.sbatch"])
 def test_a_script_that_cannot_be_written_is_told_in_one_line(capsys, out):
     assert slurm("--out", out) == 2
@@ -206,6 +254,12 @@ def test_the_preflight_says_what_a_node_lacks(tmp_path, changes, cause):
     assert cause is None or cause in said[0]
 
 
+def test_a_node_that_cannot_write_is_told_so_and_no_more(tmp_path):
+    facts = NodeFacts(**{**FIT, "unwritable": "Read-only file system"}, token="")
+    (said,) = complaints("n7", facts, expected=facts, gpus=2, mark=tmp_path / "no mark")
+    assert said == f"n7 cannot write to {tmp_path}: Read-only file system"
+
+
 def test_the_preflight_knows_a_folder_that_is_not_shared(tmp_path):
     facts = NodeFacts(**FIT, token="")
     (said,) = complaints("n7", facts, expected=facts, gpus=0, mark=tmp_path / ".mark")
@@ -227,6 +281,43 @@ def test_the_manifest_is_what_kuberay_takes(capsys):
     mounted = [one["configMap"]["name"] for one in workers["template"]["spec"]["volumes"][1:]]
     assert mounted == [spec["metadata"]["name"]] == ["my-sweep-2-spec"]
     assert parse_spec(yaml.safe_load(spec["data"]["spec.yaml"])).name == "My_Sweep.2"
+
+
+def test_the_manifest_runs_the_sweep_on_the_claim_and_lets_the_driver_alone_on_its_pod(capsys):
+    words = ("--cpus-per-node", "8", "--memory", "64Gi", "--claim", "faces", "--nodes", "3")
+    assert kubernetes(*words) == 0
+    _, job = yaml.safe_load_all(capsys.readouterr().out)
+    assert job["metadata"]["name"] == "small"
+    assert job["spec"]["entrypoint"] == (
+        "sh -c 'cd /work && python -m tune launch sweep /etc/sweep/spec.yaml'"
+    )
+    assert (job["spec"]["backoffLimit"], job["spec"]["shutdownAfterJobFinishes"]) == (10, True)
+    cluster = job["spec"]["rayClusterSpec"]
+    head, (workers,) = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
+    assert head["rayStartParams"] == {"num-cpus": "0"}
+    assert workers["rayStartParams"] == {}
+    assert [workers[key] for key in ("replicas", "minReplicas", "maxReplicas")] == [3, 3, 3]
+    for group, resources in (
+        (head, {"cpu": "2", "memory": "8Gi"}),
+        (workers, {"cpu": "8", "memory": "64Gi"}),
+    ):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["resources"] == {"requests": resources, "limits": resources}
+        assert {one["name"]: one["mountPath"] for one in container["volumeMounts"]} == {
+            "work": "/work", "spec": "/etc/sweep",
+        }  # fmt: skip
+        assert pod["volumes"][0]["persistentVolumeClaim"] == {"claimName": "faces"}
+    assert cluster["rayVersion"] == importlib.metadata.version("ray")
+
+
+def test_a_name_is_written_as_kubernetes_allows_it(capsys):
+    name = "Ab_." + "x" * 36 + "__y"
+    assert kubernetes("--cpus-per-node", "1", "--name", name) == 0
+    spec, job = yaml.safe_load_all(capsys.readouterr().out)
+    assert job["metadata"]["name"] == "ab-" + "x" * 36
+    assert len(job["metadata"]["name"]) == 39
+    assert spec["metadata"]["name"] == f"{job['metadata']['name']}-spec"
 
 
 def test_the_schema_refuses_a_field_that_kuberay_does_not_know(capsys):

@@ -59,6 +59,8 @@ def assert_logged(run, sweep):
         assert scalars["val_accuracy"] == [(e, pytest.approx(v, rel=1e-6)) for e, v in expected]
         history = client.get_metric_history(runs[trial.id].info.run_id, "val_accuracy")
         assert sorted((one.step, one.value) for one in history) == expected
+        times = [round(1000 * measurement.time) for measurement in trial.measurements]
+        assert [one.timestamp for one in sorted(history, key=lambda one: one.step)] == times
         assert session.hparams["kernel_size"].number_value == trial.config["kernel_size"]
         assert runs[trial.id].data.params["kernel_size"] == str(trial.config["kernel_size"])
         objective = sweep.objective(trial)
@@ -125,6 +127,10 @@ def test_a_diverged_trial_is_logged_with_its_loss_and_as_failed(tmp_path):
     _, runs = in_mlflow(tmp_path, sweep.spec)
     assert runs[trial.id].info.status == "FAILED"
     assert runs[trial.id].data.tags["status"] == "DIVERGED"
+    (folder,) = (tmp_path / "tensorboard").glob("0*")
+    assert folder.name == f"0000-{trial.name}-seed3"
+    (event,) = EventAccumulator(str(folder)).Reload().Scalars("val_loss")
+    assert event.wall_time == pytest.approx(trial.last.time, abs=0.01)
     ((step, loss),) = in_tensorboard(tmp_path, trial)[1]["train_loss"]
     assert (step, math.isnan(loss)) == (1, True)
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tune.memory import ALONE, Gate
+from tune.memory import ALONE, Gate, Gates, MemoryRequest
 
 
 class Card:
@@ -110,5 +110,63 @@ def test_an_attempt_that_died_in_the_queue_holds_up_nobody(play):
         await card.go("dead")
         await card.go("a")
         assert card.entered[-1] == "b"
+
+    play(story())
+
+
+def test_a_trial_is_told_its_share_of_the_card(play):
+    async def story():
+        gate = Gate(10)
+        assert await gate.enter("a", "k", 4) == 0.4
+        await gate.leave("a", "k", 3)
+        assert await gate.enter("b", "k", 4) == 0.3
+        await gate.leave("b", "k", 2)
+        assert await gate.enter("c", "k", 4) == 0.3, "the most that was measured counts"
+        await gate.leave("c")
+        assert await gate.enter("d", "k", ALONE) == 1.0
+        await gate.leave("d", "k", 30)
+        assert await gate.enter("e", "k", 4) == 1.0, "no share is more than the card"
+
+    play(story())
+
+
+def test_what_fits_exactly_is_let_in_at_once(play):
+    async def story():
+        card = Card(10)
+        await card.come("a", 6)
+        await card.come("b", 4)
+        await card.come("c", 1)
+        assert card.entered == ["a", "b"]
+
+    play(story())
+
+
+def test_another_attempt_of_a_trial_takes_the_place_of_the_first(play):
+    async def story():
+        card = Card(10)
+        await card.come("a", 6)
+        await card.come("a", 6)
+        assert card.entered == ["a", "a"]
+        await card.come("b", 4)
+        assert card.entered == ["a", "a", "b"]
+
+    play(story())
+
+
+def test_each_card_has_a_gate_of_its_own(play):
+    async def story():
+        gates = Gates()
+        request = {"card_bytes": 10, "kind": "k", "estimate": 8}
+        first, second = (MemoryRequest(card=name, **request) for name in ("one", "two"))
+        assert await gates.enter("a", first, alone=False) == 0.8
+        assert await gates.enter("b", second, alone=True) == 1.0
+        late = asyncio.ensure_future(gates.enter("c", first, alone=False))
+        await _settle()
+        assert not late.done()
+        await gates.leave("b")
+        await _settle()
+        assert not late.done()
+        await gates.leave("a", "k", 5)
+        assert await late == 0.8
 
     play(story())

@@ -4,7 +4,7 @@ import pytest
 
 from tests.sweeps import play, small_spec
 from tests.test_tune_sweep import new_sweep
-from tune.objectives import curve, scores, undominated, value
+from tune.objectives import curve, curve_point, scores, undominated, value
 from tune.schema import Measurement, Status, Trial
 from tune.spec import Objective
 
@@ -41,6 +41,29 @@ def test_a_value_that_is_not_known_is_none():
     both = (Objective(), Objective(metric="parameters", mode="min"))
     assert scores(both, trial_of([0.2])) is None
     assert scores(both, trial_of([0.2], parameters=7)) == [0.2, -7]
+
+
+def test_a_value_that_is_not_finite_at_one_epoch_does_not_hide_those_of_others():
+    trial = trial_of([0.2, math.nan, 0.4, math.inf])
+    assert value(Objective(), trial) == 0.4
+    assert value(Objective(at="last"), trial) is None
+    assert curve(Objective(), trial)[:3] == [0.2, 0.2, 0.4]
+    (nan,) = curve(Objective(at="last"), trial_of([math.nan]))
+    assert math.isnan(nan)
+    assert curve(Objective(), trial_of([math.nan])) == [-math.inf]
+    worse = Measurement(epoch=2, values={"val_accuracy": 0.1})
+    assert curve_point(Objective(), worse, 0.3) == 0.3
+    assert curve_point(Objective(at="last"), worse, 0.3) == 0.1
+
+
+def test_scores_stand_in_the_order_of_the_objectives_and_larger_is_better():
+    several = (
+        Objective(metric="val_loss", mode="min"),
+        Objective(at="last"),
+        Objective(metric="device_seconds", mode="min"),
+    )
+    trial = trial_of([0.25, 0.75, 0.5], seconds=3.0, devices=2.0)
+    assert scores(several, trial) == [-0.25, 0.5, -6.0]
 
 
 def test_a_curve_is_so_far_the_best_and_larger_is_better():

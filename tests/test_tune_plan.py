@@ -6,7 +6,8 @@ from data_prep.manifest import DatasetManifest
 from models.build import count_parameters
 from tests.sweeps import play, small_spec
 from tune.keeping import Keeper
-from tune.plan import plan_sweep
+from tune.plan import plan_sweep, training_pictures
+from tune.print import print_plan
 from tune.schema import CHECKPOINTS_DIR
 from tune.sweep import Sweep
 
@@ -53,3 +54,68 @@ def test_a_plan_counts_what_stays_on_disk(tmp_path, synthetic_dataset, schedule,
     assert kept > 0
     # One that runs, and the best ten where they are not among the finalists.
     assert kept <= plan.disk_bytes - 16 * parameters <= kept + beside * one
+
+
+def test_a_plan_counts_trials_epochs_and_time(synthetic_dataset, monkeypatch):
+    monkeypatch.setattr("tune.plan.matrix_rate", lambda: 1e9)
+    manifest = DatasetManifest.read(synthetic_dataset)
+    plan = plan_sweep(small_spec(replicates=3, finalists=4), manifest, cores=2)
+    assert (len(plan.configurations), plan.trials) == (12, 12 + 4 * 2)
+    # Rungs at 1 and 3 of 9 epochs, a third goes on at each: 1 + 2 / 3 + 6 / 9 epochs.
+    each = 1 + 2 / 3 + 6 / 9
+    assert plan.epochs == pytest.approx(20 * each)
+    pictures = sum(manifest.counts["train"].values())
+    flop = sum(one.cost.flop_per_picture for one in plan.configurations) / 12
+    # Backward and forward take three times the forward pass, at half of the rate of two cores.
+    assert plan.seconds == pytest.approx(20 * each * 3 * flop * pictures / (0.5 * 1e9 * 2))
+    alone = plan_sweep(small_spec(replicates=3, finalists=4), manifest, cores=1)
+    assert alone.seconds == pytest.approx(2 * plan.seconds)
+    assert alone.disk_bytes < plan.disk_bytes
+    whole = plan_sweep(small_spec(**NONE, replicates=2), manifest, cores=2)
+    assert (whole.trials, whole.epochs) == (24, 24 * 9)
+
+
+def test_a_fold_is_trained_on_all_pictures_outside_test_but_its_own(synthetic_dataset):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    train, val = (sum(manifest.counts[split].values()) for split in ("train", "val"))
+    assert training_pictures(small_spec(), manifest) == train
+    folds = small_spec(**NONE, folds=4, repeats=3)
+    assert training_pictures(folds, manifest) == (train + val) * 3 // 4
+    plan = plan_sweep(folds, manifest, cores=1)
+    assert (len(plan.configurations), plan.trials) == (12, 12 * 12)
+
+
+def test_everything_is_planned_where_everything_is_kept(synthetic_dataset):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    plan = plan_sweep(small_spec(**NONE, keep="all", replicates=2), manifest, cores=1)
+    largest = max(one.cost.checkpoint_bytes for one in plan.configurations)
+    assert plan.disk_bytes == largest * 24
+
+
+def test_a_printed_plan_tells_each_configuration_and_the_sums(
+    synthetic_dataset, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("tune.plan.matrix_rate", lambda: 1e7)
+    monkeypatch.setattr("tune.print._MOST_ROWS", 3)
+    manifest = DatasetManifest.read(synthetic_dataset)
+    spec = small_spec(space={"weight_decay": [0.01 * n for n in range(1, 6)]})
+    plan = plan_sweep(spec, manifest, cores=1)
+    print_plan(plan, spec, manifest)
+    lines = capsys.readouterr().out.splitlines()
+    first = plan.configurations[0]
+    assert lines[1].split()[:3] == [
+        first.config.name, f"{first.cost.parameters:,}", f"{first.cost.flop_per_picture / 1e6:.0f}",
+    ]  # fmt: skip
+    assert lines[4].strip() == "and 2 more"
+    pictures = sum(manifest.counts["train"].values())
+    assert lines[5] == (
+        f"5 trials of 5 configurations, about {plan.epochs:.0f} epochs of {pictures:,} pictures "
+        "in all"
+    )
+    assert lines[6] == "(expecting asha to stop trials at each rung)"
+    assert lines[7] == (
+        f"up to {plan.disk_bytes / 1e6:.3g} MB of checkpoints at once, and about "
+        f"{plan.seconds / 60:.0f} minutes on this machine's CPU cores"
+    )
+    assert plan.seconds > 120

@@ -13,6 +13,7 @@ from models.checkpoint import load
 from models.rules import content_hash
 from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
 from tune.kfold import kfold
+from tune.opening import open_test
 from tune.retrain import Request, comparison, retrain
 from tune.run_directory import RunError, find_dataset, read_provenance, read_spec
 from tune.schema import (
@@ -77,6 +78,30 @@ def test_a_retrained_run_stands_on_its_own_and_says_where_it_comes_from(
     ages.unlink()
     assert (find_dataset(made, None).columns["age"] == "child").sum() > 40
     assert len(extend(made, overrides=["replicates=2"]).trials) == 2
+
+
+def test_the_comparison_is_over_the_validation_pictures_that_both_predicted(run, tmp_path):
+    made, sweep = retrain(Request(run=run, sampling=BORED), tmp_path)
+    dataset = find_dataset(run, None)
+    right = []
+    for folder, trial in ((run, incumbent(run)), (made, sweep.incumbent)):
+        rows = read_predictions(folder, trial.id).to_pylist()
+        right.append({r["image_id"]: np.argmax(r["probabilities"]) == r["label"] for r in rows})
+    val = np.flatnonzero(dataset.splits == "val")
+    bored = dataset.manifest.classes.index("bored")
+    parts = []
+    for name, chosen in (
+        ("all validation pictures", val),
+        ("label=bored", val[dataset.labels[val] == bored]),
+    ):
+        then, now = (np.mean([one[i] for i in dataset.image_ids[chosen]]) for one in right)
+        parts.append(f"{name} {then:.4f} to {now:.4f} (n {len(chosen):,})")
+    first, second = comparison(made, sweep)
+    assert first == f"validation accuracy before and after: {'; '.join(parts)}"
+    assert second == f"by group, with intervals: `python -m analysis bias {made}`"
+    for folder in (run, made):
+        open_test(folder)
+    assert next(comparison(made, sweep)) == first, "pictures of the test split do not count"
 
 
 def test_validation_pictures_stay_what_they_were(run, tmp_path):

@@ -13,10 +13,29 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.manifest import DatasetManifest
+from models.rules import content_hash
 from tests.slurm import wait_until
+from tests.sweeps import small_spec
 from tune import run_directory
-from tune.run_directory import RunError, hold, holder_of
-from tune.schema import LEASE_FILE
+from tune.carried import Carried
+from tune.run_directory import (
+    RunError,
+    create_run,
+    find_dataset,
+    hold,
+    holder_of,
+    read_provenance,
+    read_spec,
+)
+from tune.schema import (
+    GROUPS_FILE,
+    INITIAL_FILE,
+    LEASE_FILE,
+    LEDGER_FILE,
+    PROVENANCE_FILE,
+    SPEC_FILE,
+)
 
 DRIVER = """
 import sys, time
@@ -126,3 +145,92 @@ def test_a_wrong_clock_there_voids_no_lease(lease):
     ):
         pass
     assert lease.read_text() == FOREIGN
+
+
+def test_a_lease_elsewhere_is_void_a_minute_after_its_last_heartbeat(lease, monkeypatch):
+    lease.write_text(FOREIGN)
+    now = lease.stat().st_mtime
+    monkeypatch.setattr(run_directory, "_clock_of", lambda _folder: now + 59.0)
+    assert holder_of(lease.parent)["pid"] == 7
+    monkeypatch.setattr(run_directory, "_clock_of", lambda _folder: now + 60.0)
+    assert holder_of(lease.parent) is None
+
+
+def test_a_lease_of_a_process_that_has_ended_here_is_void(lease):
+    me = {"host": socket.gethostname(), "pid": os.getpid()}
+    lease.write_text(json.dumps({**me, "started": 1.0}))
+    assert holder_of(lease.parent) is None, "its number belongs to another process now"
+    lease.write_text(json.dumps({**me, "pid": 2**22 + 1, "started": 1.0}))
+    assert holder_of(lease.parent) is None
+    lease.write_text(FOREIGN[:-5])
+    assert holder_of(lease.parent) is None
+    lease.unlink()
+    assert holder_of(lease.parent) is None
+
+
+def test_a_new_run_says_what_it_was_made_of(tmp_path, synthetic_dataset, monkeypatch):
+    monkeypatch.chdir(synthetic_dataset.parent)
+    monkeypatch.setattr(sys, "argv", ["tune", "run", "my spec.yaml", "--set", "fixed.epochs=3"])
+    manifest = DatasetManifest.read(synthetic_dataset)
+    spec = small_spec(data=synthetic_dataset.name)
+    initial, groups = tmp_path / "weights", tmp_path / "ages"
+    initial.write_text("weights")
+    groups.write_text("image_id,age\n")
+    origin = {"run": "a", "trial_id": "b"}
+    carried = Carried(origin=origin, initial=initial, groups=groups)
+    assert carried.hashes == {"initial": content_hash(initial), "groups": content_hash(groups)}
+    run = create_run(tmp_path / "my runs", spec, manifest, carried)
+    (run / LEDGER_FILE).touch()
+    assert run == tmp_path / "my runs" / "small"
+    assert read_spec(run) == spec
+    told = read_provenance(run)
+    assert told["dataset"] == {
+        "path": str(synthetic_dataset), "name": manifest.name, "fingerprint": manifest.fingerprint,
+    }  # fmt: skip
+    assert told["command"] == "python -m tune run 'my spec.yaml' --set fixed.epochs=3"
+    assert told["origin"] == origin
+    assert told["hardware"]["host"] == socket.gethostname()
+    assert told["hardware"]["cores"] == os.cpu_count()
+    assert told["hardware"]["memory_bytes"] > 100_000_000
+    assert set(told["versions"]) == {
+        "python", "torch", "torchvision", "ray", "optuna", "numpy", "pyarrow",
+    }  # fmt: skip
+    assert (run / INITIAL_FILE).read_text() == "weights"
+    assert (run / GROUPS_FILE).read_text() == "image_id,age\n"
+    assert {path.name for path in run.iterdir()} == {
+        SPEC_FILE, PROVENANCE_FILE, LEDGER_FILE, INITIAL_FILE, GROUPS_FILE,
+    }  # fmt: skip
+
+
+def test_a_run_is_never_made_over_another_one(tmp_path, synthetic_dataset):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    (tmp_path / "small").mkdir()
+    run = create_run(tmp_path, small_spec(), manifest, Carried())
+    assert "origin" not in json.loads((run / PROVENANCE_FILE).read_text())
+    with pytest.raises(RunError, match=rf"{run} holds a run already; .* tune resume {run}`"):
+        create_run(tmp_path, small_spec(seed=9), manifest, Carried())
+    (run / LEDGER_FILE).touch()
+    assert read_spec(run).seed == 3
+
+
+def test_a_dataset_is_found_where_it_was_or_where_it_is_said_to_be(
+    tmp_path, synthetic_dataset, monkeypatch
+):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    spec = small_spec(data=str(synthetic_dataset))
+    run = create_run(tmp_path, spec, manifest, Carried())
+    with pytest.raises(RunError, match="is not a run directory; `python -m tune list`"):
+        read_spec(run)
+    (run / LEDGER_FILE).touch()
+    assert find_dataset(run, None).place == str(synthetic_dataset)
+    moved = tmp_path / "moved"
+    moved.symlink_to(synthetic_dataset)
+    monkeypatch.chdir(tmp_path)
+    assert find_dataset(run, "moved").place == str(moved)
+    provenance = json.loads((run / PROVENANCE_FILE).read_text())
+    provenance["dataset"]["fingerprint"] = "another"
+    (run / PROVENANCE_FILE).write_text(json.dumps(provenance))
+    with pytest.raises(
+        RunError, match=rf"has fingerprint {manifest.fingerprint}, but {run} was made with another"
+    ):
+        find_dataset(run, None)

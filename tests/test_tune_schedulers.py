@@ -153,3 +153,44 @@ def test_no_scheduler_stops_nothing():
 def test_every_scheduler_can_be_made_from_a_spec(name):
     spec = SchedulerSpec(name=name, grace_period=2, reduction_factor=2)
     assert SCHEDULERS[name](spec, 10).hear("a", 1, 0.5) is None
+
+
+def test_equal_values_at_a_rung_all_go_on():
+    asha = Asha(grace_period=1, reduction_factor=2, epochs=4)
+    assert [asha.hear(trial, 1, 0.5) for trial in "abcd"] == [None] * 4
+    assert asha.hear("e", 1, 0.49999) is not None
+
+
+def test_each_rung_compares_those_that_came_to_it_only():
+    asha = Asha(grace_period=1, reduction_factor=2, epochs=8)
+    assert asha.rungs == (1, 2, 4)
+    assert asha.survivors == 0.5
+    for trial, value in (("a", 0.9), ("b", 0.8)):
+        asha.hear(trial, 1, value)
+    assert asha.hear("b", 2, 0.1) is None
+    assert asha.hear("a", 2, 0.2) is None
+    assert asha.hear("c", 2, 0.15) is None, "it is the median of 0.1, 0.15 and 0.2"
+    cut = asha.hear("d", 2, 0.11)
+    assert (cut.epoch, cut.needed) == (2, pytest.approx((0.11 + 0.15) / 2))
+    assert cut.rule.startswith("the best 1/2 of the 4 trials")
+
+
+def test_a_spec_gives_its_scheduler_its_own_settings_and_the_longest_training():
+    changes = {"fixed": {**small_spec().fixed, "epochs": 9}}
+    asha = make_scheduler(
+        small_spec(**changes, scheduler={"name": "asha", "grace_period": 2, "reduction_factor": 4})
+    )
+    assert (asha.rungs, asha.survivors) == ((2, 8), 0.25)
+    space = {"epochs": [3, 9, 5]}
+    fixed = {key: value for key, value in small_spec().fixed.items() if key != "epochs"}
+    searched = make_scheduler(
+        small_spec(fixed=fixed, space=space, scheduler={"name": "median", "grace_period": 7})
+    )
+    assert searched.rungs == (7, 8)
+    assert searched.survivors == 1.0
+    patient = make_scheduler(
+        small_spec(scheduler={"name": "median", "grace_period": 1, "min_trials": 2})
+    )
+    assert patient.hear("a", 1, 0.9) is None
+    assert patient.hear("b", 1, 0.8) is None
+    assert patient.hear("c", 1, 0.7) is not None

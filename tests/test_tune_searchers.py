@@ -1,12 +1,17 @@
+import hashlib
 import math
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
+from scipy.stats.qmc import Sobol
 
 from tests.sweeps import small_spec
+from tune.searchers import sampled, study
 from tune.searchers.registry import SEARCHERS, make_searcher
+from tune.searchers.sampled import key_of, seed_of
 from tune.searchers.searcher import KnownTrial
 from tune.searchers.unit import share_of, value_at
 from tune.space import Choice, Range
@@ -278,3 +283,130 @@ def test_reading_specs_needs_no_search_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_grid_proposes_the_first_point_that_is_left():
+    searcher = searcher_of("grid")
+    points = list(spec_of("grid").search_space.grid())
+    assert searcher.size == 12
+    for number, point in enumerate(points):
+        assert searcher.propose(0) == point
+        assert searcher.propose(number + 7) == point, "a grid does not count proposals"
+        searcher.hear_proposed(str(number), point)
+    assert searcher.propose(12) is None
+
+
+def test_sobol_proposes_the_points_of_scipys_scrambled_sequence():
+    searcher = searcher_of("sobol", space=RANGES, samples=16, seed=5)
+    expected = Sobol(3, rng=np.random.default_rng(5)).random(16)
+    for number, (blocks, dropout, rate) in enumerate(expected):
+        point = searcher.propose(number)
+        assert point["blocks"] == 1 + int(blocks * 6)
+        assert point["dropout"] == pytest.approx(0.5 * dropout)
+        assert math.log10(point["learning_rate"]) == pytest.approx(-4 + 3 * rate)
+
+
+def test_random_points_are_equally_likely_everywhere():
+    searcher = searcher_of("random", space=LISTS, samples=600, seed=5)
+    points = [searcher.propose(number) for number in range(600)]
+    sizes = [sum(point["kernel_size"] == size for point in points) for size in (3, 5, 7)]
+    blocks = [sum(point["blocks"] == value for point in points) for value in range(1, 7)]
+    rates = [math.log10(point["learning_rate"]) for point in points]
+    # Five standard deviations of a count of 600 draws.
+    assert sizes == pytest.approx([200] * 3, abs=58)
+    assert blocks == pytest.approx([100] * 6, abs=46)
+    assert np.mean(rates) == pytest.approx(-2.5, abs=5 * 3 / math.sqrt(12 * 600))
+    assert searcher.propose(600) is None
+
+
+def test_proposals_are_drawn_as_they_always_were():
+    """Frozen: a ledger of old must go on with the same points."""
+    point = searcher_of("random", space=LISTS, seed=5).propose(3)
+    rng = np.random.default_rng([5, 3, 0])
+    shares = [rng.random() for _ in range(4)]
+    assert point["kernel_size"] == [3, 5, 7][int(3 * shares[0])]
+    assert point["blocks"] == 1 + int(6 * shares[1])
+    assert point["dropout"] == pytest.approx(0.5 * shares[2])
+    assert seed_of(5, 3, 0) == int.from_bytes(
+        hashlib.blake2b(b"5/3/0", digest_size=4).digest(), "big"
+    )
+    assert key_of({"b": 1, "a": 2}) == key_of({"a": 2, "b": 1})
+
+
+def test_a_searcher_proposes_no_more_than_its_samples():
+    for name in ("random", "sobol", "tpe", "cmaes"):
+        searcher = searcher_of(name, space=RANGES, samples=3)
+        assert searcher.size == 3
+        assert searcher.propose(2) is not None
+        assert searcher.propose(3) is None
+
+
+def test_populations_are_those_of_the_spec_or_the_default(monkeypatch):
+    asked = []
+    real = study.NSGAIISampler
+
+    def sampler(**options):
+        asked.append(options["population_size"])
+        return real(**options)
+
+    monkeypatch.setattr(study, "NSGAIISampler", sampler)
+    searcher_of("nsga2", population=7)
+    searcher_of("nsga2", population=None)
+    assert set(asked[: len(asked) // 2]) == {7}
+    assert set(asked[len(asked) // 2 :]) == {20}
+    assert searcher_of("cmaes", population=9)._optimizer.population_size == 9
+
+
+def test_cmaes_moves_once_a_whole_population_has_ended_with_a_value(monkeypatch):
+    searcher = searcher_of("cmaes", space=RANGES, samples=20, population=4)
+    told = []
+    monkeypatch.setattr(searcher._optimizer, "tell", told.append)
+    points = [searcher.propose(number) for number in range(6)]
+    for number, point in enumerate(points):
+        searcher.hear_proposed(str(number), point)
+    for number, curve in ((3, [0.1, 0.4]), (1, []), (0, [0.2]), (4, [0.3])):
+        searcher.hear_ended(str(number), curve, None)
+    assert told == []
+    searcher.hear_ended("2", [0.5, 0.25], [0.25])
+    ((generation,),) = (told,)
+    assert [value for _, value in generation] == [-0.4, -0.2, -0.3, -0.25], "it minimises"
+    place = generation[1][0]
+    assert place[1] == pytest.approx(points[0]["dropout"] / 0.5)
+    assert place[2] == pytest.approx((math.log10(points[0]["learning_rate"]) + 4) / 3)
+
+
+def test_a_study_hears_curves_and_ends():
+    searcher = searcher_of("tpe", space=RANGES, samples=9)
+    ends = (([0.25, 0.5], [0.5]), ([0.25, 0.5], None), ([], None))
+    for number, end in enumerate(ends):
+        searcher.hear_proposed(str(number), searcher.propose(number))
+        searcher.hear_ended(str(number), *end)
+    heard = [one for one in searcher._study.trials if one.params and one.state != TrialState.FAIL]
+    whole, stopped = heard
+    assert (whole.state, whole.value) == (TrialState.COMPLETE, 0.5)
+    assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {1: 0.25, 2: 0.5})
+    assert [one.name for one in searcher._study.directions] == ["MAXIMIZE"]
+
+
+def test_shares_at_the_ends_of_a_domain():
+    assert value_at(Range(low=0.2, high=0.6), 0.25) == pytest.approx(0.3)
+    assert share_of(Range(low=0.2, high=0.6), 0.3) == pytest.approx(0.25)
+    assert share_of(Range(low=1, high=4), 2) == pytest.approx(1.5 / 4)
+    assert share_of(Range(low=1e-4, high=1e-2, log=True), 1e-3) == pytest.approx(0.5)
+    assert [value_at(Choice(values=("a", "b", "c")), x) for x in (0.0, 0.34, 0.99, 1.0)] == [
+        "a", "b", "c", "c",
+    ]  # fmt: skip
+    whole = Range(low=1, high=100, log=True)
+    assert (value_at(whole, 0.0), value_at(whole, 1.0)) == (1, 100)
+    middle = math.exp((math.log(0.5) + math.log(100.5)) / 2)
+    assert value_at(whole, 0.5) == round(middle)
+
+
+def test_the_last_points_of_a_space_are_drawn_at_random_too(monkeypatch):
+    monkeypatch.setattr(sampled, "_RANDOM_TRIES", 0)
+    first = set()
+    for seed in range(10):
+        searcher = searcher_of("random", space=FINITE, samples=12, seed=seed)
+        searcher.tries = 0
+        first.add(key_of(searcher.propose(0)))
+    assert len(first) > 3

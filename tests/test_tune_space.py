@@ -1,6 +1,6 @@
 import pytest
 
-from tune.space import SearchSpace
+from tune.space import Choice, Range, SearchSpace
 
 STUDY = {
     "kernel_size": [3, 5, 7],
@@ -73,3 +73,106 @@ def test_whole_and_stepped_ranges_have_a_grid_and_continuous_ones_do_not():
 def test_a_wrong_entry_is_refused_with_its_name(entry, message):
     with pytest.raises(ValueError, match=message):
         SearchSpace.parse(entry)
+
+
+def test_the_last_hyperparameter_of_a_grid_varies_fastest():
+    space = SearchSpace.parse({"channels": [32, 16], "kernel_size": {"low": 3, "high": 4}})
+    assert [tuple(point.values()) for point in space.grid()] == [
+        (32, 3), (32, 4), (16, 3), (16, 4),
+    ]  # fmt: skip
+
+
+def test_a_range_holds_its_ends_its_steps_and_numbers_only():
+    whole = Range(low=2, high=4)
+    assert [value for value in (1, 2, 2.5, 3.0, 4, 5, "3", True) if whole.holds(value)] == [
+        2, 3.0, 4,
+    ]  # fmt: skip
+    stepped = Range(low=0.0, high=0.3, step=0.1)
+    assert [value for value in (0.0, 0.05, 0.1, 0.2, 0.3, 0.4) if stepped.holds(value)] == [
+        0.0, 0.1, 0.2, 0.3,
+    ]  # fmt: skip
+    assert stepped.values == pytest.approx((0.0, 0.1, 0.2, 0.3))
+    cut = Range(low=0.0, high=0.35, step=0.1)
+    assert cut.values == pytest.approx((0.0, 0.1, 0.2, 0.3))
+    assert not cut.holds(0.35)
+    continuous = Range(low=0.5, high=1.0)
+    assert [value for value in (0.49, 0.5, 0.75, 1, 1.01) if continuous.holds(value)] == [
+        0.5, 0.75, 1,
+    ]  # fmt: skip
+    assert continuous.values is None
+    assert Range(low=1, high=100, log=True).values is None
+    assert Range(low=1, high=7, step=3).values == (1, 4, 7)
+    assert not Range(low=1.0, high=7, step=3).whole
+
+
+def test_true_and_one_are_told_apart():
+    assert Choice(values=(True, "a")).holds(True)
+    assert not Choice(values=(True, "a")).holds(1)
+    assert not Choice(values=(0, 1)).holds(False)
+
+
+def test_a_point_is_located_by_the_values_of_its_free_choices():
+    space = SearchSpace.parse(BRANCHED)
+    known = {"family": "plain", "kernel_size": 4, "conv_depth": 5, "learning_rate": 1e-3}
+    point = {
+        "family": "plain", "family=plain.kernel_size": 4, "family=plain.conv_depth": 5,
+        "learning_rate": 1e-3,
+    }  # fmt: skip
+    assert space.locate({**known, "blocks": 9}) == point
+    assert space.at(point) == known
+    assert list(space.domains(point)) == list(point)
+    assert space.locate({**known, "family": "resnet"}) is None
+    assert space.locate({**known, "learning_rate": 0.02}) is None
+    assert space.locate({**known, "kernel_size": 5}) is None
+    assert space.holds(point)
+    assert not space.holds({**point, "family=resnet.blocks": 4})
+    assert not space.holds({**point, "learning_rate": 1.0})
+    assert not space.holds({key: point[key] for key in list(point)[:-1]})
+
+
+def test_a_tie_follows_the_choice_or_equals_it():
+    space = SearchSpace.parse(
+        {"fc_layers": {"from": "blocks", "map": {4: 1, 8: 2}}, "blocks": [4, 8],
+         "channels": {"from": "blocks"}}
+    )  # fmt: skip
+    assert [space.at(point) for point in space.grid()] == [
+        {"fc_layers": 1, "blocks": 4, "channels": 4},
+        {"fc_layers": 2, "blocks": 8, "channels": 8},
+    ]
+    assert space.names() == ("fc_layers", "blocks", "channels")
+    assert list(space.at({"blocks": 8})) == ["fc_layers", "blocks", "channels"]
+    assert space.locate({"blocks": 8}) == {"blocks": 8}
+    assert not space.conditional
+
+
+def test_a_tie_inside_a_branch_follows_a_choice_of_the_same_branch():
+    space = SearchSpace.parse(
+        {"family": {"resnet": {"blocks": [4, 8], "fc_layers": {"from": "blocks"}}, "plain": {}}}
+    )
+    assert space.all_ties() == {"fc_layers": "blocks"}
+    assert space.names() == ("family", "blocks", "fc_layers")
+    assert [space.at(point) for point in space.grid()] == [
+        {"family": "resnet", "blocks": 4, "fc_layers": 4},
+        {"family": "resnet", "blocks": 8, "fc_layers": 8},
+        {"family": "plain"},
+    ]
+
+
+def test_samples_begin_with_the_first_values_and_vary_one_choice_at_a_time():
+    space = SearchSpace.parse({"kernel_size": [7, 3], "blocks": {"low": 1, "high": 9}})
+    assert [tuple(point.values()) for point in space.samples_of_each()] == [(7, 1), (3, 1), (7, 9)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"low": 1, "high": 1}, "low must be below high, but got low=1, high=1"),
+        ({"low": 0, "high": 1, "log": True}, "log range needs low above 0"),
+        ({"low": 1, "high": 9, "log": True, "step": 2}, "and no step"),
+        ({"low": 1, "high": 9, "step": 0}, "step must be above 0, but got 0"),
+        ({"low": "a", "high": 9}, "low, high and step must be numbers"),
+    ],
+)
+def test_a_wrong_range_is_refused(entry, message):
+    with pytest.raises(ValueError, match=rf"space\.blocks.*{message}"):
+        SearchSpace.parse({"blocks": entry})

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tune.spec import SpecError, load_spec, parse_spec
+from tests.sweeps import SPEC, small_spec
+from tune.spec import SpecError, load_spec, override_spec, parse_spec
 
 SPECS = Path(__file__).parents[1] / "tune" / "specs"
 
@@ -156,3 +157,139 @@ def test_quick_has_at_least_two_values_of_each_of_the_five_hyperparameters():
     space = load_spec(SPECS / "quick.yaml").space
     five = ("kernel_size", "blocks", "channels", "fc_layers", "conv_depth")
     assert all(len(space[name]) >= 2 for name in five)
+
+
+def test_what_is_left_out_has_these_defaults(tmp_path):
+    """Frozen: a run of old must mean the same."""
+    assert yaml.safe_load(load_spec(write(tmp_path, GOOD)).to_yaml()) == {
+        "name": "small",
+        "data": "data/none",
+        "objective": {"metric": "val_accuracy", "mode": "max", "at": "best"},
+        "fixed": {"family": "resnet", "learning_rate": 0.001, "epochs": 2},
+        "space": {"kernel_size": [3, 5], "blocks": [1, 2]},
+        "searcher": {"name": "grid", "samples": None, "population": None},
+        "scheduler": {
+            "name": "none", "grace_period": 1, "reduction_factor": 3, "min_trials": 3,
+        },
+        "folds": None,
+        "repeats": 1,
+        "replicates": 1,
+        "finalists": 5,
+        "seed": 0,
+        "resources": "auto",
+        "retries": 2,
+        "budget": {"hours": None, "device_hours": None},
+        "fuse": "auto",
+        "keep": "best",
+        "warm_start": None,
+        "loggers": [],
+    }  # fmt: skip
+    given = load_spec(write(tmp_path, GOOD), ["resources={trials_at_once: 3}"]).resources
+    assert (given.cpus, given.gpus, given.trials_at_once) == (1, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("least", "too_small"),
+    [
+        ("searcher={name: random, samples: 1}", "searcher={name: random, samples: 0}"),
+        ("searcher={name: nsga2, samples: 9, population: 2}",
+         "searcher={name: nsga2, samples: 9, population: 1}"),
+        ("scheduler.grace_period=1", "scheduler.grace_period=0"),
+        ("scheduler.reduction_factor=2", "scheduler.reduction_factor=1"),
+        ("scheduler.min_trials=1", "scheduler.min_trials=0"),
+        ("folds=2", "folds=1"),
+        ("folds=1000", "folds=1001"),
+        ("repeats=1", "repeats=0"),
+        ("repeats=100", "repeats=101"),
+        ("replicates=1", "replicates=0"),
+        ("finalists=1", "finalists=0"),
+        ("seed=0", "seed=-1"),
+        ("retries=0", "retries=-1"),
+        ("budget.hours=0.001", "budget.hours=0"),
+        ("budget.device_hours=0.001", "budget.device_hours=0"),
+        ("resources={cpus: 0.5}", "resources={cpus: 0}"),
+        ("resources={gpus: 0}", "resources={gpus: -0.5}"),
+        ("resources={trials_at_once: 1}", "resources={trials_at_once: 0}"),
+        ("name=9._-a", "name=-a"),
+    ],
+)  # fmt: skip
+def test_each_number_has_its_bounds(tmp_path, least, too_small):
+    load_spec(write(tmp_path, GOOD), [least])
+    refusal(tmp_path, GOOD, [too_small])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=3.5", "seed: "),
+        ("keep=some", "'best' or 'all', but got 'some'"),
+        ("fuse=yes", "fuse: "),
+        ("fixed.seed=3", "seed is set by the sweep, not under fixed or space"),
+        ("space.fold=[0, 1]", "fold is set by the sweep"),
+        ("fixed.folds=3", "folds is set by the sweep"),
+        ("fixed.kernel_size=0", "kernel_size"),
+        ("space.learning_rate={low: 1e-3, high: 20}", "learning_rate"),
+    ],
+)
+def test_an_override_that_breaks_a_rule_is_refused(tmp_path, override, message):
+    assert message in refusal(tmp_path, GOOD, [override])
+
+
+def test_a_later_override_wins_and_a_value_may_hold_an_equals_sign(tmp_path):
+    spec = load_spec(write(tmp_path, GOOD), ["data=a", "data=b=c", "seed=3", "seed=4"])
+    assert (spec.data, spec.seed) == ("b=c", 4)
+    assert override_spec(spec, ["retries=9", "data=d"]) == spec.model_copy(
+        update={"retries": 9, "data": "d"}
+    )
+    assert override_spec(spec, []) == spec
+    assert override_spec(spec, ["retries=9", "retries=4"]).retries == 4
+
+
+def test_a_branch_on_a_number_comes_back_as_a_number(tmp_path):
+    text = GOOD.replace("blocks: [1, 2]", "blocks: {1: {channels: [4, 8]}, 2: {channels: [4]}}")
+    spec = load_spec(write(tmp_path, text))
+    assert load_spec(write(tmp_path, spec.to_yaml())) == spec
+    assert len(list(spec.search_space.grid())) == 2 * 3
+
+
+def test_the_fold_is_the_last_dimension_and_counts_on_through_repeats():
+    none = {"scheduler": {"name": "none"}}
+    spec = small_spec(**none, folds=3, repeats=2, space={"kernel_size": [5, 3]})
+    points = [tuple(point.values()) for point in spec.search_space.grid()]
+    assert points == [(kernel, fold) for kernel in (5, 3) for fold in range(6)]
+    config = spec.config({"kernel_size": 5, "fold": 4}, seed=7)
+    assert (config.fold, config.folds, config.seed, config.epochs) == (4, 3, 7, 9)
+    assert config.kernel_size == 5
+
+
+def test_a_chosen_value_wins_over_a_fixed_one():
+    assert small_spec().config({"kernel_size": 7, "epochs": 2}, seed=1).epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("objective", "ok"),
+    [
+        (
+            [{"metric": "val_loss", "mode": "min"}, {"metric": "device_seconds", "mode": "min"}],
+            True,
+        ),
+        ({"metric": "device_seconds", "mode": "min"}, False),
+        ({"metric": "parameters"}, False),
+    ],
+)
+def test_a_cost_is_a_further_objective_and_better_when_smaller(objective, ok):
+    values = {**SPEC, "scheduler": {"name": "none"}, "objective": objective}
+    if ok:
+        assert parse_spec(values).objective.metric == "val_loss"
+    else:
+        with pytest.raises(SpecError, match="objective"):
+            parse_spec(values)
+
+
+def test_a_refusal_names_the_line_of_the_key_and_not_of_its_namesake(tmp_path):
+    text = GOOD.replace("name: grid", "name: grid\n  # a remark\n  samples: none")
+    assert "line 10" in refusal(tmp_path, text)
+    assert "line 1)" in refusal(tmp_path, GOOD.replace("name: small", "name: 7"))
+    with pytest.raises(SpecError, match=r"cannot read .*nowhere.yaml: No such file"):
+        load_spec(tmp_path / "nowhere.yaml")
+    assert "must hold keys and values" in refusal(tmp_path, "- a\n")

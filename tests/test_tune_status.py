@@ -3,12 +3,13 @@
 import io
 import json
 import shutil
-import time
 
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from tests.sweeps import curve, figures, play, small_spec
+from tests.test_tune_sweep import Clock
 from tune.__main__ import main
 from tune.chores import Chores
 from tune.ledger import Ledger
@@ -16,7 +17,14 @@ from tune.loggers import Loggers
 from tune.print import print_status, sparkline
 from tune.progress import Progress
 from tune.run_directory import PROVENANCE_FILE, RunError, hold, write_spec
-from tune.schema import LEDGER_FILE, SPEC_FILE, Status
+from tune.schema import (
+    LEDGER_FILE,
+    SPEC_FILE,
+    STOP_FILE,
+    TRIALS_FILE,
+    Status,
+    read_table_info,
+)
 from tune.status import RunWatch, epochs_left, request_stop, run_status
 from tune.sweep import Sweep
 
@@ -98,22 +106,67 @@ def test_epochs_left_count_early_stops_in(begin):
     assert epochs_left(sweep) == pytest.approx(13 / 18 * 2 * 9)
 
 
-def test_time_left_is_what_the_last_epochs_took_and_never_beyond_the_budget(begin, tmp_path):
-    sweep = begin(searcher={"name": "random", "samples": 4}, scheduler={"name": "none"},
-                  budget={"hours": 0.01})  # fmt: skip
+@pytest.mark.parametrize(
+    ("budget", "left"),
+    # 3 of 36 epochs are trained, one every 40 seconds; 290 seconds of the clock are gone.
+    [({}, 33 * 40.0), ({"hours": 1.0}, 33 * 40.0), ({"hours": 0.25}, 900.0 - 290.0),
+     ({"hours": 0.05}, 0.0), ({"device_hours": 0.05}, 33 * 40.0)],
+)  # fmt: skip
+def test_time_left_is_what_the_last_epochs_took_and_never_beyond_the_budget(
+    begin, tmp_path, monkeypatch, budget, left
+):
+    clock = Clock()
+    monkeypatch.setattr("tune.sweep.time", clock)
+    none = {"name": "none"}
+    sweep = begin(searcher={"name": "random", "samples": 4}, scheduler=none, budget=budget)
     trial = start(sweep)
+    clock.now += 170.0
     for _ in range(3):
-        report(sweep, trial)
-        time.sleep(0.02)
+        report(sweep, trial, seconds=30.0)
+        clock.now += 40.0
+    sweep.lose_node("n7")
+    clock.now += 9000.0
     with hold(tmp_path):
         status = run_status(tmp_path)
-        left = status["seconds_left"] * status["epochs_per_hour"] / 3600
-        assert left == pytest.approx(4 * 9 - 3)
-        report(sweep, trial, 3, seconds=1.0)
-        budget = run_status(tmp_path)["budget"]
-    assert budget["hours"]["limit"] == 0.01
-    assert budget["hours"]["spent"] == pytest.approx(sweep.seconds / 3600, abs=1e-6)
-    assert budget["device_hours"] == {"spent": pytest.approx(4.5 / 3600, abs=1e-6), "limit": None}
+    assert status["seconds_left"] == pytest.approx(left)
+    assert status["epochs_per_hour"] == pytest.approx(90.0)
+    assert (status["seconds"], status["device_seconds"]) == (290.0, 90.0)
+    assert status["budget"] == {
+        "hours": {"spent": pytest.approx(290 / 3600, abs=1e-6), "limit": budget.get("hours")},
+        "device_hours": {"spent": 0.025, "limit": budget.get("device_hours")},
+    }
+
+
+def test_the_speed_before_a_resume_does_not_count(begin, tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tune.sweep.time", clock)
+    sweep = begin(scheduler={"name": "none"})
+    trial = start(sweep)
+    for _ in range(3):
+        clock.now += 1.0
+        report(sweep, trial)
+    clock.now += 5000.0
+    sweep.begin()
+    with hold(tmp_path):
+        assert run_status(tmp_path)["epochs_per_hour"] == 0.0
+        report(sweep, trial)
+        clock.now += 20.0
+        report(sweep, trial)
+        assert run_status(tmp_path)["epochs_per_hour"] == pytest.approx(180.0)
+
+
+def test_the_front_is_told_where_there_are_several_objectives(begin, tmp_path):
+    several = [{"metric": "val_loss", "mode": "min"}, {"metric": "parameters", "mode": "min"}]
+    sweep = begin(objective=several, scheduler={"name": "none"})
+    trial = start(sweep)
+    report(sweep, trial, 9, val_loss=0.25)
+    status = run_status(tmp_path)
+    assert status["front"] == [
+        {"id": trial.id, "name": trial.name, "values": {"val_loss": 0.25, "parameters": 7}}
+    ]
+    assert (status["best"]["metric"], status["best"]["value"]) == ("val_loss", 0.25)
+    assert status["curve"] == [0.25] * 9
+    assert status["best"]["config"]["seed"] == 3
 
 
 def test_a_watch_reads_only_what_was_added_since_its_last_look(begin, tmp_path):
@@ -229,6 +282,76 @@ def test_a_trial_that_no_worker_has_is_stopped_at_once():
     assert again.next_trial().id != trial.id
 
 
+@pytest.fixture
+def chores(tmp_path):
+    """A function that does the chores of a sweep in the run directory ``tmp_path`` now."""
+
+    def do(sweep):
+        progress = Progress(sweep, Console(file=io.StringIO()))
+        Chores(tmp_path, sweep, ("b", "a"), progress, Loggers(tmp_path, sweep)).do()
+
+    return do
+
+
+def test_a_spent_budget_stops_the_sweep_and_lets_workers_write_checkpoints(begin, tmp_path, chores):
+    sweep = begin(budget={"device_hours": 0.001})
+    trial = start(sweep)
+    report(sweep, trial, seconds=3.5)
+    chores(sweep)
+    assert sweep.stopping is None
+    assert not (tmp_path / STOP_FILE).exists()
+    assert read_table_info(pq.read_table(tmp_path / TRIALS_FILE)).classes == ("b", "a")
+    report(sweep, trial, seconds=0.2)
+    chores(sweep)
+    assert sweep.stopping == "its budget of 0.001 device-hours is spent"
+    assert (tmp_path / STOP_FILE).exists()
+
+
+def test_a_request_to_stop_is_heard_and_one_for_a_trial_that_has_ended_is_dropped(
+    begin, tmp_path, chores
+):
+    sweep = begin(scheduler={"name": "none"})
+    trial, other = start(sweep), start(sweep)
+    report(sweep, trial, 9)
+    for name in (trial.id, "nobody"):
+        (tmp_path / f"{STOP_FILE}-{name}").touch()
+    chores(sweep)
+    assert not list(tmp_path.glob(f"{STOP_FILE}*"))
+    assert sweep.stopping is None
+    with hold(tmp_path):
+        request_stop(tmp_path)
+    assert (tmp_path / STOP_FILE).exists()
+    chores(sweep)
+    assert sweep.stopping == "asked to by `tune stop`"
+    assert other.status is Status.RUNNING
+
+
+def test_chores_are_done_a_few_times_a_second_and_tables_seldom(begin, tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("tune.chores.time.monotonic", lambda: now)
+    sweep = begin(scheduler={"name": "none"})
+    progress = Progress(sweep, Console(file=io.StringIO()))
+    chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
+
+    def rows():
+        chores.do()
+        return pq.read_table(tmp_path / TRIALS_FILE).num_rows
+
+    assert rows() == 0
+    start(sweep)
+    now += 4.9
+    assert rows() == 0
+    now += 0.2
+    assert rows() == 1
+    (tmp_path / STOP_FILE).touch()
+    now += 0.1
+    chores.do()
+    assert sweep.stopping is None
+    now += 0.2
+    chores.do()
+    assert sweep.stopping is not None
+
+
 @pytest.mark.parametrize(
     ("trial", "message"), [("0ff", "has no trial '0ff'"), (None, "nothing works on")]
 )
@@ -249,6 +372,8 @@ def test_a_curve_is_drawn_in_bars():
     assert sparkline([0.5]) == "▁ 0.5000 to 0.5000 in 1 epochs"
     assert len(sparkline([0.1] * 400).split()[0]) == 50
     assert sparkline([None]) == ""
+    long = [0.1] * 119 + [0.8]
+    assert sparkline(long).split()[0] == "▁" * 39 + "█", "the last epoch is always drawn"
 
 
 def test_a_printed_status_shows_curve_speed_budget_and_running_trials(begin, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Datasets at URLs and copies of runs, with a real S3 server on this machine."""
 
 import multiprocessing
+import os
 import time
 import urllib.request
 from types import SimpleNamespace
@@ -12,12 +13,13 @@ from moto.server import ThreadedMotoServer
 
 from data_prep.reader import read_dataset
 from tests.sweeps import small_spec
+from tune import copying, store
 from tune.__main__ import main
 from tune.carried import Carried
 from tune.copying import copy_run
 from tune.run_directory import RunError, create_run, find_dataset, read_provenance
 from tune.schema import LEASE_FILE, LEDGER_FILE, RAY_DIR, STOP_FILE
-from tune.store import STAGE, local_copy, open_dataset, read_manifest
+from tune.store import STAGE, is_staged, is_url, local_copy, open_dataset, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,23 @@ def test_a_copy_that_was_cut_off_is_made_again(stored):
     cut = copy.rename(copy.with_name(f"{copy.name}.partial"))
     (cut / "images.parquet").write_bytes(b"PAR1")
     assert read_dataset(local_copy(stored)).manifest == read_manifest(stored)
+
+
+def test_a_node_whose_copying_broke_copies_anew(synthetic_dataset, disk, monkeypatch):
+    real = store._fetch
+
+    def breaks(place, target, only=""):
+        real(place, target, only)
+        if not only:
+            (target / "images.parquet").unlink()
+            raise ValueError("the store is gone")
+
+    monkeypatch.setattr(store, "_fetch", breaks)
+    with pytest.raises(ValueError, match="the store is gone"):
+        local_copy(str(synthetic_dataset))
+    monkeypatch.setattr(store, "_fetch", real)
+    assert (local_copy(str(synthetic_dataset)) / "images.parquet").is_file()
+    assert not list(disk.rglob("*.partial"))
 
 
 @pytest.mark.usefixtures("disk")
@@ -157,3 +176,66 @@ def test_a_store_that_does_not_answer_is_told_in_one_line(monkeypatch):
 
 def silent(_url):
     raise OSError("no route\nto host")
+
+
+def test_the_ledger_is_copied_last_so_that_what_it_tells_of_is_there(run, tmp_path, monkeypatch):
+    opened = []
+    real = type(run).open
+
+    def open_file(path, *words, **options):
+        if path.is_relative_to(run) and words == ("rb",):
+            opened.append(path.relative_to(run).as_posix())
+            if path.name == "best.pt":
+                path.with_name("late.pt").write_text("written meanwhile")
+        return real(path, *words, **options)
+
+    monkeypatch.setattr(type(run), "open", open_file)
+    (run / f"{STOP_FILE}-trial").touch()
+    (run / "zz last of all.csv").touch()
+    copy_run(run, str(tmp_path / "my copies"))
+    assert opened[-1] == LEDGER_FILE
+    assert opened[:-1] == sorted(opened[:-1])
+    assert sorted(contents(f"file://{tmp_path}/my%20copies")) == sorted(opened)
+    assert not any(STOP_FILE in name for name in opened)
+
+
+def test_a_file_that_was_tidied_away_meanwhile_is_left_out(run, tmp_path, monkeypatch):
+    real = list(copying._files_of(run))
+    (run / "checkpoints/a/best.pt").unlink()
+    monkeypatch.setattr(copying, "_files_of", lambda _run: iter(real))
+    assert copy_run(run, f"file://{tmp_path}/copy") == len(real) - 1
+
+
+def test_a_copied_file_is_copied_again_where_it_is_newer_or_of_another_size(run, tmp_path):
+    url = f"file://{tmp_path}/copy"
+    copy_run(run, url)
+    assert copy_run(run, url) == 0
+    copy = tmp_path / "copy" / "spec.yaml"
+    now = copy.stat().st_mtime
+    os.utime(run / "spec.yaml", (now, now))
+    os.utime(copy, (now, now))
+    assert copy_run(run, url) == 0
+    os.utime(run / "spec.yaml", (now + 5, now + 5))
+    assert copy_run(run, url) == 1
+    copy.write_text("short")
+    assert copy_run(run, url) == 1
+    assert copy.read_bytes() == (run / "spec.yaml").read_bytes()
+
+
+def test_a_dataset_is_staged_where_it_is_asked_for_or_at_a_url(monkeypatch, tmp_path):
+    monkeypatch.delenv(STAGE, raising=False)
+    assert not is_staged("data/faces")
+    assert is_staged("s3://b/faces")
+    assert is_url("file:///a")
+    assert not is_url("a//b:c")
+    monkeypatch.setenv(STAGE, str(tmp_path))
+    assert is_staged("data/faces")
+
+
+def test_a_staged_dataset_keeps_the_place_that_it_comes_from(synthetic_dataset, disk, monkeypatch):
+    monkeypatch.chdir(synthetic_dataset.parent)
+    found = open_dataset(synthetic_dataset.name)
+    assert found.place == str(synthetic_dataset)
+    (copy,) = disk.rglob("images.parquet")
+    assert copy.parent.name == found.manifest.fingerprint
+    assert copy.parent.parent.stat().st_mode & 0o777 == 0o700

@@ -1,3 +1,5 @@
+"""What a sweep decides (`tune.sweep`), and what follows from its ledger (`tune.state`)."""
+
 import json
 import math
 
@@ -5,6 +7,7 @@ import pytest
 
 from tests.sweeps import figures, play, small_spec
 from tune.schema import FINISHED, Status
+from tune.searchers.sampled import SampledSearcher
 from tune.spec import SpecError
 from tune.sweep import Sweep
 
@@ -236,12 +239,327 @@ def test_a_smaller_loss_wins_where_the_objective_is_a_loss():
     assert sweep.incumbent is min(completed, key=lambda trial: sweep.objective(trial))
 
 
-def test_a_spent_budget_is_told():
-    spec = small_spec(budget={"device_hours": 0.001})
-    sweep, _ = new_sweep(spec)
+class Clock:
+    """The time of day that a sweep writes into its ledger."""
+
+    def __init__(self, now=1000.0):
+        self.now = now
+
+    def time(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tune.sweep.time", clock)
+    return clock
+
+
+def test_a_budget_of_hours_is_spent_after_so_many_hours_of_the_clock(clock):
+    sweep, _ = new_sweep(small_spec(budget={"hours": 0.5}))
+    trial = sweep.next_trial()
+    clock.now += 1799.0
+    sweep.start(trial.id, 64.0)
+    sweep.report(trial.id, 1, figures(trial.id, 1, seconds=1e6), WORKER)
     assert sweep.budget_spent() is None
-    play(sweep, steps=9)
-    assert sweep.budget_spent() == "its budget of 0.001 device-hours is spent"
+    clock.now += 1.0
+    sweep.lose_node("n7")
+    assert sweep.budget_spent() == "its budget of 0.5 hours is spent"
+
+
+def test_a_budget_of_device_hours_is_spent_by_seconds_times_devices(clock):
+    sweep, _ = new_sweep(small_spec(budget={"device_hours": 0.5}))
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 4.0)
+    clock.now += 1e6
+    sweep.report(trial.id, 1, figures(trial.id, 1, seconds=449.0), WORKER)
+    assert sweep.device_seconds == 4 * 449.0
+    assert sweep.budget_spent() is None
+    sweep.report(trial.id, 2, figures(trial.id, 2, seconds=1.0), WORKER)
+    assert sweep.budget_spent() == "its budget of 0.5 device-hours is spent"
+
+
+def test_the_time_between_two_driver_sessions_does_not_count(clock):
+    sweep, ledger = new_sweep(small_spec())
+    trial = sweep.next_trial()
+    clock.now += 100.0
+    sweep.start(trial.id, 1.0)
+    clock.now += 8000.0
+    again, _ = new_sweep(small_spec(), ledger)
+    assert again.seconds == 100.0
+    clock.now += 50.0
+    again.start(trial.id, 1.0)
+    assert again.seconds == 150.0
+
+
+def train(sweep, *accuracies, **changes):
+    """Hand out the next trial, report an epoch for each accuracy, and return the trial."""
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 1.0)
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        values = figures(trial.id, epoch, val_accuracy=accuracy, val_loss=1 - accuracy, **changes)
+        sweep.report(trial.id, epoch, values, WORKER)
+    return trial
+
+
+ONE_EPOCH = {"fixed": {**small_spec().fixed, "epochs": 1}}
+TWO_EPOCHS = {"fixed": {**small_spec().fixed, "epochs": 2}}
+LOSS = {"objective": {"metric": "val_loss", "mode": "min"}}
+
+
+@pytest.mark.parametrize("objective", [{}, LOSS])
+def test_finalists_are_the_best_and_of_equal_trials_the_earlier_ones(objective):
+    # One epoch has no rung, so that every trial is trained whole.
+    spec = small_spec(**ONE_EPOCH, **objective, replicates=3, finalists=3)
+    sweep, ledger = new_sweep(spec)
+    accuracies = [0.1, 0.5, 0.7, 0.5, 0.7, 0.2, 0.5, 0.3, 0.3, 0.1, 0.2, 0.4]
+    trials = [train(sweep, accuracy) for accuracy in accuracies]
+    assert sweep.incumbent is trials[2]
+    replicate = sweep.next_trial()
+    chosen = next(event["trials"] for event in ledger if event["event"] == "finalists_chosen")
+    assert chosen == [trials[2].id, trials[4].id, trials[1].id]
+    further = [replicate, *(sweep.next_trial() for _ in range(5))]
+    assert [(one.configuration_id, one.replicate, one.config["seed"]) for one in further] == [
+        (trials[number].configuration_id, replicate, 3 + replicate)
+        for replicate in (1, 2)
+        for number in (2, 4, 1)
+    ]
+    assert sweep.next_trial() is None
+    assert [one.number for one in further] == list(range(12, 18))
+
+
+def test_a_trial_that_was_trained_whole_beats_a_better_one_that_was_stopped():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, **TWO_EPOCHS))
+    better = train(sweep, 0.9)
+    worse, whole = train(sweep, 0.3), train(sweep, 0.4, 0.1)
+    assert sweep.incumbent is whole
+    sweep.stop_trial(better.id, "by hand")
+    sweep.report(better.id, 2, figures(better.id, 2, val_accuracy=0.9), WORKER)
+    assert better.status is Status.COMPLETED, "it was at its last epoch anyway"
+    assert sweep.incumbent is better
+    assert worse.status is Status.RUNNING
+
+
+def test_before_any_trial_is_whole_the_best_of_all_is_the_incumbent():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    assert sweep.incumbent is None
+    best = [train(sweep, 0.3), train(sweep, 0.2, 0.5), train(sweep, 0.5)][1]
+    assert sweep.incumbent is best
+
+
+def test_best_trials_and_all_replicates_of_the_finalists_are_worth_keeping():
+    spec = small_spec(**ONE_EPOCH, replicates=2, finalists=1)
+    sweep, _ = new_sweep(spec)
+    trials = [train(sweep, 0.1 * number) for number in (1, 4, 3, 5, 2, 0, 0, 0, 0, 0, 0, 0)]
+    bad_replicate = train(sweep, 0.05)
+    assert sweep.finished
+    assert sweep.worth_keeping(3) == {bad_replicate.id, *(trials[one].id for one in (1, 2, 3))}
+
+
+def test_a_trial_fails_after_as_many_retries_as_the_spec_allows():
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}, retries=2))
+    first, second = sweep.next_trial(), sweep.next_trial()
+    for trial in (first, second):
+        sweep.start(trial.id, 1.0)
+    for attempt in (1, 2):
+        sweep.attempt_failed(first.id, f"broke {attempt}")
+        assert first.status is Status.PENDING
+        assert sweep.next_trial() is first, "it comes before trials that have not begun"
+        sweep.start(first.id, 1.0)
+    again, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=2), ledger)
+    sweep.attempt_failed(first.id, "broke 3")
+    assert (first.status, first.reason) == (Status.FAILED, "broke 3")
+    assert second.status is Status.RUNNING
+    for attempt in (4, 5):
+        again.attempt_failed(first.id, f"a resume counts anew {attempt}")
+        assert again.trials[first.id].status is Status.PENDING
+
+
+def test_the_loss_of_a_node_is_no_failure_of_its_trials():
+    spec = small_spec(scheduler={"name": "none"}, retries=0)
+    sweep, ledger = new_sweep(spec)
+    trial = train(sweep, 0.2, 0.3)
+    for times in (1, 2, 3):
+        sweep.lose_node(f"node {times}")
+        sweep.lose_attempt(trial.id, f"node {times}")
+        assert (trial.status, trial.nodes_lost) == (Status.PENDING, times)
+        assert sweep.next_trial() is trial
+        sweep.start(trial.id, 1.0)
+    assert len(trial.measurements) == 2
+    again, _ = new_sweep(spec, ledger)
+    assert again.lost_nodes == ["node 1", "node 2", "node 3"]
+    assert again.trials[trial.id].nodes_lost == 3
+    sweep.attempt_failed(trial.id, "broke")
+    assert trial.status is Status.FAILED
+
+
+def test_a_trial_that_does_not_fit_into_memory_is_tried_once_more_alone():
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
+    bundle = sweep.next_bundle(2)
+    assert not bundle.alone
+    sweep.start(bundle.key, 1.0)
+    sweep.out_of_memory(bundle.key, "3 GiB too much")
+    once_more = sweep.next_bundle(2)
+    assert (once_more.key, once_more.alone) == (bundle.key, True)
+    assert not sweep.next_bundle(2).alone
+    sweep.out_of_memory(bundle.key, "still 2 GiB too much")
+    trial = sweep.trials[bundle.key]
+    assert (trial.status, trial.reason) == (Status.INFEASIBLE, "still 2 GiB too much")
+    again, _ = new_sweep(small_spec(scheduler={"name": "none"}), ledger)
+    assert again.trials[bundle.key].status is Status.INFEASIBLE
+
+
+def test_a_loss_that_is_infinite_at_the_last_epoch_makes_the_trial_diverged():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, **ONE_EPOCH))
+    trial = train(sweep, 0.9, train_loss=math.inf)
+    assert trial.status is Status.DIVERGED
+    assert trial.reason == "loss was NaN or infinite at epoch 1"
+
+
+def test_a_cut_names_the_metric_in_its_own_units_where_smaller_is_better():
+    sweep, _ = new_sweep(small_spec(**LOSS))
+    for accuracy in (0.7, 0.6):
+        assert train(sweep, accuracy).status is Status.RUNNING
+    trial = train(sweep, 0.2)
+    # The best third of losses 0.3, 0.4 and 0.8 reaches 0.3 + (0.4 - 0.3) * 2 / 3.
+    assert trial.reason == (
+        "val_loss 0.8000 at epoch 1 did not reach 0.3667, "
+        "the mark of the best 1/3 of the 3 trials there so far"
+    )
+
+
+def test_a_trial_is_trained_again_for_its_files_up_to_the_epoch_where_it_was_stopped():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    trial = train(sweep, 0.2, 0.3)
+    sweep.stop_trial(trial.id, "by hand")
+    sweep.report(trial.id, 3, figures(trial.id, 3), WORKER)
+    sweep.train_again(trial.id)
+    assert not sweep.report(trial.id, 1, figures(trial.id, 1), WORKER)
+    assert not sweep.report(trial.id, 2, figures(trial.id, 2), WORKER)
+    assert sweep.lost == {trial.id}
+    assert sweep.report(trial.id, 3, figures(trial.id, 3), WORKER)
+    assert sweep.lost == set()
+    assert [one.epoch for one in trial.measurements] == [1, 2, 3]
+    assert trial.status is Status.EARLY_STOPPED
+
+
+def test_the_first_reason_to_stop_is_the_one_that_is_told():
+    sweep, ledger = new_sweep(small_spec())
+    sweep.stop("its budget is spent")
+    sweep.stop("stopped by SIGINT")
+    sweep.close()
+    assert (ledger[-1]["event"], ledger[-1]["reason"]) == ("sweep_stopped", "its budget is spent")
+    closed, ledger = new_sweep(small_spec())
+    trial = closed.next_trial()
+    closed.start(trial.id, 1.0)
+    closed.close()
+    assert (trial.status, trial.reason) == (Status.INTERRUPTED, "it was closed")
+    finished, ledger = new_sweep(small_spec(searcher={"name": "random", "samples": 1}))
+    play(finished)
+    finished.close()
+    assert ledger[-1]["event"] == "sweep_finished"
+
+
+def test_a_killed_sweep_says_so_of_the_trials_that_ran():
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}))
+    running, waiting = train(sweep, 0.3), sweep.next_trial()
+    again, _ = new_sweep(small_spec(scheduler={"name": "none"}), ledger)
+    found = again.trials[running.id]
+    assert (found.status, found.reason) == (Status.INTERRUPTED, "its sweep was killed")
+    assert again.trials[waiting.id].status is Status.PENDING
+
+
+def test_an_event_is_written_before_the_sweep_acts_on_it():
+    seen = []
+
+    def commit(event):
+        known = sweep.trials[event["trial"]].status if event["event"] == "trial_ended" else None
+        seen.append((event["event"], len(sweep.trials), known))
+        if event["event"] == "attempt_lost":
+            raise OSError("disk full")
+
+    sweep = Sweep(small_spec(**ONE_EPOCH), fingerprint="f", commit=commit)
+    trial = train(sweep, 0.5)
+    assert seen[0] == ("trial_proposed", 0, None)
+    assert seen[-1] == ("trial_ended", 1, Status.RUNNING)
+    waiting = sweep.next_trial()
+    sweep.start(waiting.id, 1.0)
+    with pytest.raises(OSError, match="disk full"):
+        sweep.lose_attempt(waiting.id, "n7")
+    assert (waiting.status, waiting.nodes_lost) == (Status.RUNNING, 0)
+    assert trial.status is Status.COMPLETED
+
+
+def test_a_measurement_says_where_the_trial_runs_and_what_it_holds():
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}))
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 0.25)
+    worker = {"host": "n7", "device": "a card", "parameters": 12, "devices": 0.5}
+    sweep.report(trial.id, 1, figures(trial.id, 1, seconds=4.0), worker)
+    sweep.report(trial.id, 2, figures(trial.id, 2, seconds=2.0), {**worker, "host": "n8"})
+    again, _ = new_sweep(small_spec(), ledger)
+    found = again.trials[trial.id]
+    assert (found.host, found.device, found.parameters) == ("n8", "a card", 12)
+    assert (found.seconds, found.devices, found.device_seconds) == (6.0, 0.5, 3.0)
+    first, second = [event for event in ledger if event["event"] == "measurement"]
+    assert {"host", "device", "parameters", "devices"} <= first.keys()
+    assert first["values"].keys() == figures(trial.id, 1).keys()
+    assert second["host"] == "n8"
+    assert "device" not in second, "what has not changed is not written again"
+
+
+def test_replicates_wait_for_the_end_of_a_search_that_a_scheduler_cuts():
+    sweep, _ = new_sweep(small_spec(**TWO_EPOCHS, replicates=2, finalists=1))
+    first, running = train(sweep, 0.9, 0.9), []
+    while (trial := sweep.next_trial()) is not None:
+        assert trial.phase == "search"
+        running.append(trial)
+    for trial in running:
+        sweep.fail(trial.id, "no")
+    replicate = sweep.next_trial()
+    assert (replicate.phase, replicate.configuration_id) == ("finalist", first.configuration_id)
+
+
+def test_replicates_of_a_longer_trial_pass_those_that_wait():
+    spec = small_spec(
+        **ONE_EPOCH, scheduler={"name": "none"}, replicates=3, space={"kernel_size": [3, 5]}
+    )
+    sweep, _ = new_sweep(spec)
+    short, long = sweep.next_trial(), sweep.next_trial()
+    assert sweep.next_trial() is None
+    for trial, seconds in ((short, 1.0), (long, 7.0)):
+        sweep.start(trial.id, 1.0)
+        sweep.report(trial.id, 1, figures(trial.id, 1, seconds=seconds), WORKER)
+        assert sweep.next_trial().configuration_id == trial.configuration_id
+
+
+def test_the_searcher_hears_curves_in_which_larger_is_better_and_values_of_whole_trials(
+    monkeypatch,
+):
+    heard = []
+    monkeypatch.setattr(SampledSearcher, "hear_ended", lambda _self, *words: heard.append(words))
+    spec = small_spec(**LOSS, **TWO_EPOCHS, scheduler={"name": "none"},
+                      searcher={"name": "random", "samples": 9})  # fmt: skip
+    sweep, _ = new_sweep(spec)
+    failed, stopped = train(sweep, 0.25), train(sweep, 0.25)
+    sweep.fail(failed.id, "no")
+    waiting = sweep.next_trial()
+    sweep.start(waiting.id, 1.0)
+    sweep.attempt_failed(waiting.id, "broke")
+    sweep.stop_trial(waiting.id, "by hand")
+    whole, diverged = train(sweep, 0.5, 0.25), train(sweep, 0.5, 0.75, train_loss=math.nan)
+    assert heard == [
+        (failed.id, [], None),
+        (waiting.id, [], None),
+        (whole.id, [-0.5, -0.5], [-0.5]),
+        (diverged.id, [-0.5], None),
+    ]
+    longer, _ = new_sweep(spec.model_copy(update={"fixed": small_spec().fixed}))
+    stopped = train(longer, 0.25, 0.5)
+    longer.stop_trial(stopped.id, "by hand")
+    longer.report(stopped.id, 3, figures(stopped.id, 3, val_loss=0.625), WORKER)
+    assert heard[-1] == (stopped.id, [-0.75, -0.5, -0.5], None)
 
 
 @pytest.mark.parametrize(

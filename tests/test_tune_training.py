@@ -1,14 +1,22 @@
 """Trainings inside a run directory, without Ray."""
 
+import math
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 from models.checkpoint import load
 from models.config import TrainConfig
+from models.probe import Probe
 from tests.picture_factory import make_dataset
+from tests.sweeps import figures
 from tune.bundle import Bundle
 from tune.factory import TrainingFactory
+from tune.memory import OutOfMemoryError
 from tune.schema import MEASURED, STOP_FILE, TIMINGS, Measurement, read_predictions
 from tune.spec import Objective
 
@@ -18,11 +26,23 @@ CONFIG = {
 }  # fmt: skip
 
 
+CLASSES = ("neutral", "angry", "bored")
+
+
+def narrow_pictures():
+    """Pictures of 16 × 12 pixels whose classes stand in no order of the alphabet."""
+    made = make_dataset(classes=CLASSES)
+    manifest = replace(made.manifest, image_shape=(16, 12), name="narrow")
+    return replace(made, manifest=manifest, pixels=made.pixels[:, :, :12].copy())
+
+
 @pytest.fixture
 def factory(tmp_path):
-    dataset = make_dataset()
+    dataset = narrow_pictures()
+    run = tmp_path / "my run"
+    run.mkdir()
     return TrainingFactory(
-        run=tmp_path, fingerprint="f", objective=Objective(), threads=1,
+        run=run, fingerprint="narrow", objective=Objective(), threads=1,
         load_dataset=lambda: dataset,
     )  # fmt: skip
 
@@ -88,10 +108,12 @@ def test_predictions_are_those_of_the_best_epoch(factory):
     assert load(factory.run / "checkpoints" / "a" / "best.pt")["epoch"] == best + 1
 
 
-def test_a_trial_stopped_early_leaves_weights_and_predictions_but_no_state(factory):
+def test_a_trial_stopped_early_leaves_weights_and_predictions_but_no_state(factory, monkeypatch):
+    monkeypatch.setattr("tune.training.CHECKPOINT_SHARE", 0.0)
     training, _ = train(factory, epochs=1)
+    assert not (factory.run / "checkpoints" / "a").exists()
     training.close()
-    assert "best.pt" in files(factory)
+    assert files(factory) == {"best.pt"}
     assert read_predictions(factory.run, "a") is not None
 
 
@@ -173,3 +195,258 @@ def test_a_trial_that_ends_before_its_mates_leaves_its_files_and_is_told_of_no_m
 
 def _all_epochs(training):
     return [training.advance() for _ in range(3)]
+
+
+def test_predictions_are_of_the_validation_pictures_in_their_order(factory):
+    train(factory, seed=4)
+    table = read_predictions(factory.run, "a")
+    data = narrow_pictures()
+    val = data.splits == "val"
+    assert table["image_id"].to_pylist() == data.image_ids[val].tolist()
+    assert table["label"].to_pylist() == data.labels[val].tolist()
+    assert table.schema.metadata[b"classes"] == b'["neutral", "angry", "bored"]'
+    kept = load(factory.run / "checkpoints" / "a" / "best.pt")
+    assert tuple(kept["dataset"]["classes"]) == CLASSES
+    assert (kept["config"]["seed"], kept["config"]["channels"]) == (4, 4)
+
+
+def test_a_trial_of_a_fold_is_judged_on_the_pictures_of_that_fold(factory):
+    train(factory, epochs=1, fold=1)[0].close()
+    data = narrow_pictures()
+    ids = read_predictions(factory.run, "a")["image_id"].to_pylist()
+    assert ids == data.image_ids[data.folds == 1].tolist()
+
+
+class Scripted:
+    """Stands in for the training loop: tells figures that are given, an epoch each."""
+
+    def __init__(self, monkeypatch, factory, **columns):
+        self.count = len(next(iter(columns.values())))
+        self.columns = columns
+        self.asked = []
+        self.pictures = int((narrow_pictures().splits == "val").sum())
+        monkeypatch.setattr("tune.training.fit_together", self.fit)
+        self.factory = factory
+
+    def fit(self, configs, _data, **options):
+        self.asked.append(options)
+        states = options["states"]
+        for place in range(0 if states is None else states[0]["epoch"], self.count):
+            yield [self.result(place, member) for member in range(len(configs))]
+
+    def result(self, place, member):
+        epoch = place + 1
+        values = figures("a", epoch, **{k: column[place] for k, column in self.columns.items()})
+        losses = values["train_loss"], values["val_loss"]
+        probabilities = np.full((self.pictures, 3), epoch / 100, np.float32)
+        return SimpleNamespace(
+            epoch=epoch, member=member, values=values, probabilities=probabilities,
+            diverged=not all(map(math.isfinite, losses)),
+            weights=lambda: {"weight": torch.tensor([float(epoch)])},
+            state=lambda: {"epoch": epoch},
+        )  # fmt: skip
+
+    def train(self, *, epochs=None, objective=None, close=True, **changes):
+        factory = self.factory
+        if objective is not None:
+            factory = replace(factory, objective=objective)
+        config = TrainConfig.create({**CONFIG, "epochs": self.count, **changes})
+        training = factory(one("a", config))
+        for _ in range(epochs or self.count):
+            training.advance()
+        if close:
+            training.close()
+        return training
+
+    def kept(self):
+        """The epoch of the best weights; the weights and the predictions are of it too."""
+        best = load(self.factory.run / "checkpoints" / "a" / "best.pt")
+        table = read_predictions(self.factory.run, "a")
+        assert best["weights"]["weight"].item() == best["epoch"]
+        assert int(table.schema.metadata[b"epoch"]) == best["epoch"]
+        first = table["probabilities"][0].as_py()[0]
+        assert first == pytest.approx(best["epoch"] / 100)
+        return best["epoch"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "column", "epoch"),
+    [
+        (Objective(), [0.2, 0.6, 0.6, 0.5], 2),
+        (Objective(), [0.6, 0.6, 0.6, 0.6], 1),
+        (Objective(), [math.nan, 0.1, math.nan, 0.05], 2),
+        (Objective(mode="min"), [0.6, 0.2, 0.2, 0.3], 2),
+        (Objective(at="last"), [0.9, 0.6, 0.6, 0.5], 4),
+        (Objective(at="last", mode="min"), [0.1, 0.6, 0.6, math.nan], 3),
+    ],
+)
+@pytest.mark.parametrize("often", [True, False], ids=["each epoch", "at the end"])
+def test_of_equal_best_epochs_the_weights_of_the_earliest_are_kept(
+    factory, monkeypatch, objective, column, epoch, often
+):
+    monkeypatch.setattr("tune.training.CHECKPOINT_SHARE", math.inf if often else 0.0)
+    scripted = Scripted(
+        monkeypatch, factory, val_macro_f1=column, val_accuracy=[0.1, 0.2, 0.3, 0.4]
+    )
+    scripted.train(objective=objective.model_copy(update={"metric": "val_macro_f1"}))
+    assert scripted.kept() == epoch
+
+
+@pytest.mark.parametrize("often", [True, False], ids=["each epoch", "at the end"])
+def test_a_trial_that_diverges_leaves_its_best_weights_and_no_state(factory, monkeypatch, often):
+    monkeypatch.setattr("tune.training.CHECKPOINT_SHARE", 0.0 if not often else 0.05)
+    scripted = Scripted(monkeypatch, factory, val_accuracy=[0.5, 0.9], train_loss=[0.5, math.nan])
+    training = scripted.train(epochs=2, close=False)
+    assert scripted.kept() == 2
+    assert ("last.pt" in files(factory)) is False or (
+        load(factory.run / "checkpoints" / "a" / "last.pt")["loop"]["epoch"] == 1
+    )
+    training.close()
+
+
+def test_a_state_on_disk_never_knows_of_weights_that_are_not_there(factory, monkeypatch):
+    from tune import training
+
+    written = []
+
+    def note(name, real):
+        def write(*words, **options):
+            path = words[0]
+            is_state = path.name == "last.pt"
+            if is_state:
+                folder = path.parent
+                assert load(folder / "best.pt")["epoch"] == words[1]["best"]["epoch"]
+                assert read_predictions(factory.run, "a") is not None
+            written.append(path.name if name == "save" else "predictions")
+            real(*words, **options)
+
+        return write
+
+    monkeypatch.setattr(training, "save", note("save", training.save))
+    monkeypatch.setattr(
+        training, "write_predictions", note("predictions", training.write_predictions)
+    )
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
+    Scripted(monkeypatch, factory, val_accuracy=[0.2, 0.5, 0.4]).train()
+    assert written == [
+        "predictions", "best.pt", "last.pt", "predictions", "best.pt", "last.pt", "last.pt",
+    ]  # fmt: skip
+
+
+def test_checkpoints_take_no_more_than_a_twentieth_of_the_time(factory, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("tune.training.time", SimpleNamespace(monotonic=lambda: now))
+    scripted = Scripted(monkeypatch, factory, val_accuracy=[0.2, 0.5, 0.4, 0.3, 0.2])
+    config = TrainConfig.create({**CONFIG, "epochs": 5})
+    training = factory(one("a", config))
+    # 16 bytes for each parameter, at 200 MB a second, twenty times over.
+    patience = 20 * 16 * training.parameters / 200e6
+    now += 0.9 * patience
+    training.advance()
+    assert not (factory.run / "checkpoints" / "a").exists()
+    now += 0.2 * patience
+    training.advance()
+    assert files(factory) == {"best.pt", "last.pt"}
+    assert scripted.kept() == 2
+    state = factory.run / "checkpoints" / "a" / "last.pt"
+    assert load(state)["loop"] == {"epoch": 2}
+    assert load(state)["best"] == {"epoch": 2, "value": 0.5}
+
+
+def test_a_restored_trial_remembers_its_best_epoch_and_starts_from_no_other_weights(
+    factory, monkeypatch
+):
+    scripted = Scripted(monkeypatch, factory, val_accuracy=[0.5, 0.7, 0.6, 0.7])
+    (factory.run / STOP_FILE).touch()
+    scripted.train(epochs=2)
+    (factory.run / STOP_FILE).unlink()
+    assert scripted.kept() == 2
+    scripted.train(epochs=3)
+    assert scripted.kept() == 2
+    assert [one["states"] for one in scripted.asked] == [None, [{"epoch": 2}]]
+    assert scripted.asked[1]["initial"] is None
+
+
+def test_a_lack_of_memory_is_told_in_one_line(factory, monkeypatch):
+    def fit(*_words, **_options):
+        raise torch.OutOfMemoryError("CUDA out of memory.\n  Tried 3 GiB")
+        yield
+
+    monkeypatch.setattr("tune.training.fit_together", fit)
+    training = factory(one("a", TrainConfig.create(CONFIG)))
+    with pytest.raises(OutOfMemoryError, match=r"^CUDA out of memory\. Tried 3 GiB$"):
+        training.advance()
+
+
+def test_the_last_requested_stop_of_a_whole_trial_leaves_no_state_at_a_falling_rate(
+    factory, monkeypatch
+):
+    scripted = Scripted(monkeypatch, factory, val_accuracy=[0.5, 0.7])
+    (factory.run / STOP_FILE).touch()
+    scripted.train(lr_schedule="cosine", epochs=1, close=False)
+    assert files(factory) == {"best.pt", "last.pt"}
+    scripted.train(lr_schedule="cosine", epochs=2)
+    assert load(factory.run / "checkpoints" / "a" / "last.pt")["loop"]["epoch"] == 1
+
+
+# The factory.
+
+
+def test_the_dataset_is_loaded_once_and_each_trial_has_its_threads(factory):
+    loads = []
+
+    def load_dataset():
+        loads.append(1)
+        return narrow_pictures()
+
+    before = torch.get_num_threads()
+    other = replace(factory, fingerprint="loaded once", load_dataset=load_dataset, threads=3)
+    try:
+        for trial in ("a", "b"):
+            other(one(trial, TrainConfig.create(CONFIG)))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert loads == [1]
+    factory(one("c", TrainConfig.create(CONFIG)))
+    other(one("d", TrainConfig.create(CONFIG)))
+    torch.set_num_threads(before)
+    assert loads == [1, 1], "a process keeps one dataset"
+
+
+@pytest.mark.parametrize(
+    ("gain", "reason", "always", "fused"),
+    [(1.23456, "", False, True), (0.9, "", False, False), (0.9, "", True, True),
+     (0.0, "no layer", True, False)],
+)  # fmt: skip
+def test_a_probe_says_whether_it_pays_or_is_asked_for_and_can_be(
+    factory, monkeypatch, gain, reason, always, fused
+):
+    asked = []
+
+    def probe(configs, _data, *, always):
+        asked.append(([config.seed for config in configs], always))
+        return Probe(gain=gain, channels_last=False, reason=reason)
+
+    monkeypatch.setattr("models.probe.probe", probe)
+    found = replace(factory, always_fuse=always).probe(bundle(4, 2))
+    assert asked == [([4, 2], always)]
+    assert (found.fused, found.reason, found.channels_last) == (fused, reason, False)
+    assert found.gain == round(gain, 3)
+    assert found.trials == ("seed 4", "seed 2")
+
+
+def test_a_bundle_asks_for_the_memory_of_all_its_members(factory, monkeypatch):
+    from models.cost import training_cost
+
+    assert factory.memory_request(bundle(4, 2)) is None
+    factory(one("a", TrainConfig.create(CONFIG)))
+    card = SimpleNamespace(uuid="GPU-7", total_memory=80 * 10**9)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda _device: card)
+    config = TrainConfig.create({**CONFIG, "seed": 4})
+    cost = training_cost(config, classes=3, image_shape=(16, 12))
+    request = factory.memory_request(bundle(4, 2))
+    assert (request.card, request.card_bytes) == ("GPU-7", 80 * 10**9)
+    assert request.kind == f"{config.configuration_id} × 2"
+    assert request.estimate == 2 * cost.memory_bytes + 800_000_000

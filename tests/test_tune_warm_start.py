@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import re
 import subprocess
@@ -8,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from data_prep.manifest import DatasetManifest
-from tests.sweeps import play, small_spec
-from tests.test_tune_sweep import new_sweep
+from tests.sweeps import figures, play, small_spec
+from tests.test_tune_sweep import new_sweep, train
 from tune.run_directory import RunError
 from tune.schema import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, Status, read_events
 from tune.spec import SearcherSpec, SpecError
@@ -98,6 +99,45 @@ def test_another_dataset_and_another_objective_are_refused(other):
         read_warm_start(warm_spec(run, objective={"at": "last"}), "f")
 
 
+def test_only_trials_that_have_ended_with_a_figure_are_known(other):
+    run, _ = other(scheduler=NONE)
+    loss = {"objective": {"metric": "val_loss", "mode": "min"}}
+    sweep, ledger = new_sweep(small_spec(scheduler=NONE, **loss))
+    failed, diverged, stopped = train(sweep, 0.5), train(sweep, 0.5, 0.6), train(sweep, 0.2, 0.4)
+    train(sweep, *[0.7] * 9)
+    sweep.fail(failed.id, "no")
+    sweep.report(diverged.id, 3, figures("t", 3, train_loss=math.nan, val_loss=math.nan), {})
+    sweep.stop_trial(stopped.id, "by hand")
+    sweep.report(stopped.id, 3, figures("t", 3, val_loss=0.5), {})
+    running = train(sweep, 0.9)
+    nothing = train(sweep)
+    sweep.report(nothing.id, 1, figures("t", 1, train_loss=math.nan, val_loss=math.nan), {})
+    (run / SPEC_FILE).write_text(sweep.spec.to_yaml())
+    (run / LEDGER_FILE).write_text("".join(json.dumps(event) + "\n" for event in ledger))
+    warm = read_warm_start(warm_spec(run, **loss), "f")
+    assert warm.unfit == 2, "one failed and one has no finite figure"
+    assert not running.ended
+    ends = [(one.curve, one.values) for one in warm.trials]
+    assert ends == [
+        (pytest.approx([-0.5, -0.4, -0.4]), None),
+        (pytest.approx([-0.8, -0.6, -0.5]), None),
+        (pytest.approx([-0.3] * 9), pytest.approx([-0.3])),
+    ]
+
+
+def test_device_seconds_of_a_longer_trial_are_those_of_the_epochs_that_count(other):
+    cost = [{"metric": "val_accuracy"}, {"metric": "device_seconds", "mode": "min"}]
+    run, _ = other(scheduler=NONE, objective=cost)
+    fixed = {**small_spec().fixed, "epochs": 4}
+    warm = read_warm_start(warm_spec(run, objective=cost, scheduler=NONE, fixed=fixed), "f")
+    # Each epoch of a played trial takes half a second on one device.
+    assert {one.values[1] for one in warm.trials} == {-2.0}
+    fixed = {**small_spec().fixed, "epochs": 20}
+    longer = read_warm_start(warm_spec(run, objective=cost, scheduler=NONE, fixed=fixed), "f")
+    # A part of a training has a curve, but no place among several objectives.
+    assert (longer.trials, longer.unfit) == ((), 12)
+
+
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="is not a run directory"):
         read_warm_start(warm_spec(tmp_path), "f")
@@ -142,6 +182,10 @@ def test_an_extended_sweep_still_knows_the_other_run(other):
     assert len(sweep.trials) == 8
     again, _ = new_sweep(spec, ledger)
     assert again.trials == sweep.trials
+    whole, _ = new_sweep(larger)
+    whole.warm_start(warm.run, warm.trials, unfit=warm.unfit)
+    play(whole)
+    assert list(sweep.trials) == list(whole.trials)
 
 
 SMALL = {

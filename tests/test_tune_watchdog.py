@@ -44,3 +44,28 @@ def test_nobody_is_stuck_for_the_time_in_which_the_driver_did_not_listen():
     assert watchdog.stuck() == []
     assert clock.look(watchdog, 600.0 + LEAST_SECONDS - 1) == []
     assert clock.look(watchdog, 600.0 + LEAST_SECONDS + 1) == ["a"]
+
+
+def test_the_longest_epoch_of_a_trial_counts_and_not_its_last():
+    clock = Clock()
+    watchdog = Watchdog(clock)
+    watchdog.hear("a", 50.0)
+    watchdog.hear("a", 10.0)
+    assert clock.look(watchdog, PATIENCE * 50) == []
+    assert clock.look(watchdog, PATIENCE * 50 + 1) == ["a"]
+    watchdog.end("a")
+    watchdog.hear("a", 10.0)
+    assert clock.look(watchdog, clock.now + PATIENCE * 10 + 1) == ["a"], "a new attempt counts anew"
+
+
+def test_a_driver_that_looks_often_enough_gives_no_time_away():
+    clock = Clock()
+    watchdog = Watchdog(clock)
+    watchdog.hear("a", 1.0)
+    while clock.now < LEAST_SECONDS:
+        clock.now += STALL_SECONDS
+        stuck = watchdog.stuck()
+    assert stuck == []
+    clock.now += STALL_SECONDS
+    assert watchdog.stuck() == ["a"]
+    assert (PATIENCE, LEAST_SECONDS, STALL_SECONDS) == (20, 120.0, 10.0)

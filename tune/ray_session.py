@@ -77,12 +77,12 @@ def connect(address: str) -> None:
     Raises:
         UserError: Nothing answers there, or it refuses our token.
     """
-    # Ray looks for a token by itself only where the address is not given.
-    loader = AuthenticationTokenLoader.instance()
-    if loader.has_token(ignore_auth_mode=True):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    _read_settings_anew()
     try:
+        # Ray looks for a token by itself only where the address is not given.
+        loader = AuthenticationTokenLoader.instance()
+        if loader.has_token(ignore_auth_mode=True):
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+        _read_settings_anew()
         ray.init(
             address,
             log_to_driver=False,

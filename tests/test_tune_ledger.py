@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+from tune.ledger import Ledger
+from tune.schema import LEDGER_FILE, read_events
+
+FIRST = {"event": "node_lost", "node": "knöten 1", "time": 1.5}
+SECOND = {"event": "node_joined", "node": "n2", "time": 2.0}
+
+
+def test_an_event_is_on_disk_when_append_returns(tmp_path):
+    with Ledger(tmp_path) as ledger:
+        ledger.append(FIRST)
+        assert read_events(tmp_path) == [FIRST]
+        ledger.append(SECOND)
+        assert (tmp_path / LEDGER_FILE).read_text("utf-8").splitlines() == [
+            '{"event": "node_lost", "node": "knöten 1", "time": 1.5}',
+            json.dumps(SECOND),
+        ]
+
+
+def test_a_ledger_that_is_opened_again_is_written_on(tmp_path):
+    for event in (FIRST, SECOND):
+        with Ledger(tmp_path) as ledger:
+            ledger.append(event)
+    assert read_events(tmp_path) == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize("rest", ["{", '{"event": "node_lost"}', "\xff"])
+def test_a_half_written_last_line_is_cut_off_and_never_read(tmp_path, rest):
+    path = tmp_path / LEDGER_FILE
+    whole = json.dumps(SECOND) + "\n"
+    path.write_bytes(whole.encode() + rest.encode("latin-1"))
+    assert read_events(tmp_path) == [SECOND]
+    with Ledger(tmp_path) as ledger:
+        assert path.read_text() == whole
+        ledger.append(FIRST)
+    assert read_events(tmp_path) == [SECOND, FIRST]
+
+
+def test_a_damaged_line_is_named_by_its_number_from_one(tmp_path):
+    (tmp_path / LEDGER_FILE).write_text(json.dumps(FIRST) + "\nno JSON\n" + json.dumps(SECOND))
+    with pytest.raises(ValueError, match=r"events\.jsonl, line 2 is damaged: "):
+        read_events(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"is not a run directory \(no events\.jsonl\)"):
+        read_events(tmp_path / "elsewhere")

@@ -1,0 +1,207 @@
+"""What each command hands on, prints and exits with; nothing is trained."""
+
+import json
+import re
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from tests.sweeps import SPEC, play, small_spec
+from tests.test_tune_sweep import new_sweep, train
+from tune.__main__ import main
+from tune.options import words_of
+from tune.run_directory import RUNS, RunError
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """A function that lets a function of ours note its arguments and give back a result."""
+    asked = []
+
+    def stand_in(place, result):
+        def call(*words, **options):
+            asked.append((*words, options) if options else words)
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        monkeypatch.setattr(place, call)
+        return asked
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my spec.yaml").write_text(json.dumps(SPEC))
+    return stand_in
+
+
+def finished():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    play(sweep)
+    return sweep
+
+
+def without_success():
+    sweep, _ = new_sweep(small_spec(searcher={"name": "random", "samples": 1}))
+    sweep.fail(sweep.next_trial().id, "no")
+    assert sweep.next_trial() is None
+    assert sweep.finished
+    return sweep
+
+
+def interrupted():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    train(sweep, *[0.5] * 9)
+    sweep.stop("stopped by SIGINT")
+    return sweep
+
+
+@pytest.mark.parametrize(
+    ("make", "code"), [(finished, 0), (without_success, 3), (interrupted, 130)]
+)
+def test_the_exit_code_says_how_a_sweep_ended(asked, capsys, make, code):
+    calls = asked("tune.session.resume", make())
+    assert main(["resume", "runs/a b", "--data", "moved"]) == code
+    assert calls == [(Path("runs/a b"), {"data": "moved"})]
+    assert capsys.readouterr().out.startswith("runs/a b: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RunError("no run"), ValueError("no run"), FileNotFoundError(2, "no run"),
+     PermissionError(13, "no run", "a file")],
+)  # fmt: skip
+def test_what_the_user_must_change_is_told_in_a_line_with_code_two(asked, capsys, error):
+    asked("tune.session.resume", error)
+    assert main(["resume", "r"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"error: {error}\n"
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), OSError("no file has a part in this")])
+def test_a_fault_of_ours_leaves_its_traceback_in_a_file_with_code_one(asked, capsys, error):
+    asked("tune.session.resume", error)
+    assert main(["resume", "r"]) == 1
+    said = capsys.readouterr().err
+    path = Path(
+        re.fullmatch(r"error: a fault of this program; the traceback is in (.*)\n", said)[1]
+    )
+    assert type(error).__name__ in path.read_text()
+    path.unlink()
+
+
+def test_a_keyboard_interrupt_has_its_own_code(asked):
+    asked("tune.session.resume", KeyboardInterrupt())
+    assert main(["resume", "r"]) == 130
+
+
+def test_run_hands_on_the_spec_with_its_changes(asked):
+    calls = asked("tune.session.start", (Path("runs/x"), finished()))
+    words = ["--data", "my faces", "--name", "x", "--set", "seed=8", "--set", "fixed.epochs=3"]
+    assert main(["run", "my spec.yaml", *words]) == 0
+    ((spec, root),) = calls
+    assert root == RUNS == Path("runs")
+    assert (spec.data, spec.name, spec.seed, spec.fixed["epochs"]) == ("my faces", "x", 8, 3)
+
+
+def test_data_and_name_win_over_changes_of_the_spec(asked):
+    calls = asked("tune.session.start", (Path("runs/x"), finished()))
+    words = ["--set", "name=y", "--data", "a: b", "--set", "data=c"]
+    assert main(["run", "my spec.yaml", *words]) == 0
+    ((spec, _),) = calls
+    assert (spec.data, spec.name) == ("a: b", "y")
+
+
+def test_extend_hands_on_samples_and_changes(asked):
+    calls = asked("tune.session.extend", finished())
+    assert main(["extend", "r", "--samples", "8", "--set", "retries=9", "--data", "d"]) == 0
+    assert main(["extend", "r"]) == 0
+    assert calls == [
+        (Path("r"), {"samples": 8, "overrides": ["retries=9"], "data": "d"}),
+        (Path("r"), {"samples": 0, "overrides": [], "data": None}),
+    ]
+
+
+def test_kfold_hands_on_folds_and_repeats_and_sums_up_what_succeeded(asked, capsys):
+    calls = asked("tune.kfold.kfold", (Path("runs/k"), finished()))
+    words = ["--folds", "5", "--repeats", "2", "--trial", "t", "--name", "n", "--data", "d"]
+    assert main(["kfold", "r", *words, "--set", "retries=9"]) == 0
+    assert main(["kfold", "r"]) == 0
+    options = {"trial_id": "t", "name": "n", "data": "d", "overrides": ["retries=9"]}
+    plain = {"trial_id": None, "name": None, "data": None, "overrides": []}
+    assert calls == [
+        (Path("r"), RUNS, {"folds": 5, "repeats": 2, **options}),
+        (Path("r"), RUNS, {"folds": 10, "repeats": 1, **plain}),
+    ]
+    assert capsys.readouterr().out.count(" on average (") == 2 * 12
+    asked("tune.kfold.kfold", (Path("runs/k"), interrupted()))
+    assert main(["kfold", "r"]) == 130
+    assert "on average" not in capsys.readouterr().out
+
+
+def test_retrain_hands_on_each_way_to_sample(asked, monkeypatch, capsys):
+    monkeypatch.setattr("tune.retrain.comparison", lambda *_: iter(["better"]))
+    calls = asked("tune.retrain.retrain", (Path("runs/k"), finished()))
+    words = ["--oversample", "age=child:4", "--oversample", "age=old:2", "--weights", "sex=f:2"]
+    words += ["--from-scratch", "--epochs", "3", "--groups", "a b.csv", "--trial", "t"]
+    assert main(["retrain", "r", *words, "--name", "n", "--data", "d", "--set", "seed=8"]) == 0
+    assert capsys.readouterr().out.endswith("better\n")
+    assert main(["retrain", "r", "--balance", "age", "--balance", "sex"]) == 0
+    (first, root), (second, _) = calls
+    assert root == RUNS
+    assert first.sampling == {
+        "oversample": "age=child:4,age=old:2", "sample_weights": "sex=f:2",
+    }  # fmt: skip
+    assert (first.from_scratch, first.epochs, first.groups) == (True, 3, Path("a b.csv"))
+    assert (first.trial_id, first.name, first.data, first.overrides) == (
+        "t", "n", "d", ("seed=8",),
+    )  # fmt: skip
+    assert second.sampling == {"balance": "age,sex"}
+    assert (second.from_scratch, second.epochs, second.groups) == (False, None, None)
+
+
+def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
+    calls = asked("tune.opening.open_test", "a line")
+    assert main(["test", "r", "--trial", "t", "--data", "d"]) == 0
+    assert calls == [(Path("r"), {"trial_id": "t", "data": "d"})]
+    calls.clear()
+    asked("tune.copying.copy_run", 7)
+    assert main(["copy", "r", "s3://b/r"]) == 0
+    asked("tune.status.request_stop", None)
+    assert main(["stop", "r"]) == 0
+    assert main(["stop", "r", "--trial", "t"]) == 0
+    assert calls == [(Path("r"), "s3://b/r"), (Path("r"), None), (Path("r"), "t")]
+    assert capsys.readouterr().out.splitlines() == [
+        "a line",
+        "7 files of r copied to s3://b/r",
+        "r will stop at the end of the epoch that is being trained",
+        "trial t of r will stop at the end of the epoch that is being trained",
+    ]
+
+
+def test_status_is_json_a_table_or_a_watch(asked, capsys):
+    calls = asked("tune.status.run_status", {"name": "x"})
+    asked("tune.print.print_status", None)
+    asked("tune.print.watch_status", None)
+    assert main(["status", "r", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "x"}
+    assert main(["status", "r"]) == main(["status", "r", "--watch"]) == 0
+    assert calls == [(Path("r"),)] * 3
+
+
+def test_a_plan_is_made_for_the_dataset_and_all_cores(asked, monkeypatch, synthetic_dataset):
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    calls = asked("tune.plan.plan_sweep", "a plan")
+    asked("tune.print.print_plan", None)
+    assert main(["plan", "my spec.yaml", "--data", str(synthetic_dataset)]) == 0
+    (spec, manifest, options), (plan, same, _) = calls
+    assert (spec.data, options) == (str(synthetic_dataset), {"cores": 3})
+    assert manifest.name == "synthetic"
+    assert (plan, same) == ("a plan", spec)
+
+
+def test_the_options_of_a_spec_are_given_on_as_they_were_given():
+    parsed = Namespace(spec=Path("a b.yaml"), data="d", name=None, set=["seed=8", "x=y z"])
+    assert words_of(parsed) == ["a b.yaml", "--data", "d", "--set", "seed=8", "--set", "x=y z"]
+    parsed = Namespace(spec=Path("a.yaml"), data=None, name="n", set=[])
+    assert words_of(parsed) == ["a.yaml", "--name", "n"]

@@ -1,0 +1,106 @@
+"""The test split, opened for one trial on request alone."""
+
+import re
+
+import numpy as np
+import pytest
+
+from data_prep.reader import read_dataset
+from models.checkpoint import load, save
+from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
+from tune.opening import open_test
+from tune.predictions import predict_from_best
+from tune.run_directory import RunError, read_spec
+from tune.schema import best_weights, predictions_file, read_events, read_predictions
+from tune.sweep import Sweep
+
+
+def sweep_of(run):
+    return Sweep(read_spec(run), fingerprint="", events=read_events(run))
+
+
+def right_of(table, split):
+    """Which pictures of a split were told right, by their ids, and the labels that were noted."""
+    rows = [row for row in table.to_pylist() if row["split"] == split]
+    right = [int(np.argmax(row["probabilities"])) == row["label"] for row in rows]
+    return [row["image_id"] for row in rows], right, [row["label"] for row in rows]
+
+
+def test_the_line_tells_the_accuracy_on_the_test_pictures_and_how_often_they_were_opened(
+    run, few_pictures
+):
+    dataset = read_dataset(few_pictures)
+    test = np.flatnonzero(dataset.splits == "test")
+    incumbent = sweep_of(run).incumbent
+    before = read_predictions(run, incumbent.id)
+    line = open_test(run)
+    ids, right, labels = right_of(read_predictions(run, incumbent.id), "test")
+    assert ids == dataset.image_ids[test].tolist()
+    assert labels == dataset.labels[test].tolist()
+    assert line == (
+        f"{incumbent.name} (trial {incumbent.id}): test accuracy {np.mean(right):.4f} on "
+        f"{len(test)} pictures; this run has opened the test split once"
+    )
+    assert right_of(read_predictions(run, incumbent.id), "val") == right_of(before, "val")
+
+    (other,) = (one for one in sweep_of(run).trials if one != incumbent.id)
+    assert re.search(rf"\(trial {other}\): .* has opened the test split 2 times$",
+                     open_test(run, trial_id=other))  # fmt: skip
+    assert "opened the test split 3 times" in open_test(run)
+    opened = [e["trial"] for e in read_events(run) if e["event"] == "test_opened"]
+    assert opened == [incumbent.id, other, incumbent.id]
+    again = read_predictions(run, incumbent.id)
+    assert right_of(again, "test")[0] == ids, "a second opening replaces the first"
+    assert again.num_rows == before.num_rows + len(test)
+
+
+def test_an_opening_is_noted_before_anybody_looks(run, monkeypatch):
+    noted = []
+
+    def look(run, *_):
+        noted.append(read_events(run)[-1]["event"])
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr("tune.opening.predict_from_best", look)
+    with pytest.raises(OSError, match="the disk is gone"):
+        open_test(run)
+    assert noted == ["test_opened"]
+
+
+def test_what_cannot_be_opened_is_refused_and_not_noted(run):
+    before = read_events(run)
+    incumbent = sweep_of(run).incumbent.id
+    with pytest.raises(RunError, match="has no trial nobody; `python -m analysis table"):
+        open_test(run, trial_id="nobody")
+    best_weights(run, incumbent).unlink()
+    with pytest.raises(RunError, match=f"best weights of trial {incumbent} are not kept"):
+        open_test(run)
+    assert read_events(run) == before
+
+
+def test_predictions_made_again_are_those_of_the_best_weights_on_their_own_split(run, few_pictures):
+    dataset, trial = read_dataset(few_pictures), sweep_of(run).incumbent
+    before = read_predictions(run, trial.id)
+    predictions_file(run, trial.id).unlink()
+    accuracy = predict_from_best(run, trial.id, dataset, "val")
+    after = read_predictions(run, trial.id)
+    assert after["image_id"].equals(before["image_id"])
+    assert after["label"].equals(before["label"])
+    for ours, theirs in zip(after["probabilities"], before["probabilities"], strict=True):
+        np.testing.assert_allclose(ours.as_py(), theirs.as_py(), atol=1e-5)
+    assert accuracy == pytest.approx(trial.best().values["val_accuracy"], abs=1e-9)
+    assert after.schema.metadata == before.schema.metadata
+    assert after.schema.metadata[b"epoch"] == b"1"
+
+
+def test_the_validation_pictures_of_a_fold_are_those_of_the_trial(run, few_pictures):
+    dataset, trial = read_dataset(few_pictures), sweep_of(run).incumbent
+    path = best_weights(run, trial.id)
+    state = load(path)
+    save(path, {**state, "config": {**state["config"], "fold": 3}, "epoch": 5})
+    predict_from_best(run, trial.id, dataset, "val")
+    after = read_predictions(run, trial.id)
+    expected = np.flatnonzero(dataset.folds == 3)
+    assert after["image_id"].to_pylist() == dataset.image_ids[expected].tolist()
+    assert after["label"].to_pylist() == dataset.labels[expected].tolist()
+    assert after.schema.metadata[b"epoch"] == b"5"

@@ -1,0 +1,136 @@
+"""The token and the settings of a Ray, before one is started or joined."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+from tune import ray_session as module
+from tune.ray_session import connect, ray_session, require_token, token_file
+
+
+@pytest.fixture
+def own(tmp_path):
+    """An environment without a token; settings that a test makes are undone."""
+    kept = dict(os.environ)
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE", "RAY_ADDRESS"):
+        os.environ.pop(name, None)
+    path = tmp_path / "my own" / "token"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+    yield path
+    os.environ.clear()
+    os.environ.update(kept)
+    module._read_settings_anew()
+
+
+def test_a_token_is_made_once_for_its_owner_alone(own):
+    require_token()
+    token = own.read_text()
+    assert len(bytes.fromhex(token)) == 32
+    assert own.stat().st_mode & 0o777 == 0o600
+    assert own.parent.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in own.parent.iterdir()] == ["token"]
+    require_token()
+    assert own.read_text() == token
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_a_token_in_the_environment_needs_no_file(own):
+    os.environ["RAY_AUTH_TOKEN"] = "secret"
+    require_token()
+    assert not own.exists()
+    assert os.environ["RAY_AUTH_TOKEN"] == "secret"
+
+
+def test_a_token_that_cannot_be_kept_is_told_with_a_way_out(own):
+    own.parent.write_text("a file is here")
+    with pytest.raises(
+        ValueError, match=rf"cannot be kept in {own} for you alone: .*; name a file"
+    ):
+        require_token()
+
+
+def test_the_token_lies_at_home_unless_another_place_is_named(own):
+    assert token_file() == own
+    del os.environ["RAY_AUTH_TOKEN_PATH"]
+    assert token_file() == Path.home() / ".ray" / "auth_token"
+
+
+@pytest.fixture
+def called(own, monkeypatch):  # noqa: ARG001
+    """What Ray was asked, in order."""
+    called = []
+    stand_in = SimpleNamespace(
+        init=lambda *words, **options: called.append(("init", *words, options)),
+        shutdown=lambda: called.append("shutdown"),
+        exceptions=ray.exceptions,
+    )
+    monkeypatch.setattr(module, "ray", stand_in)
+    return called
+
+
+@pytest.mark.parametrize("address", [None, "", "local"])
+def test_a_ray_of_our_own_is_started_and_stopped_also_after_a_fault(called, address):
+    if address is not None:
+        os.environ["RAY_ADDRESS"] = address
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "7"
+    with suppress(KeyError), ray_session(object_store_bytes=12):
+        assert called[0][:2] == ("init", "local")
+        raise KeyError("a fault")
+    options = called[0][2]
+    assert (options["object_store_memory"], options["include_dashboard"]) == (12, False)
+    assert called[1:] == ["shutdown"]
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert os.environ["RAY_AIR_NEW_OUTPUT"] == "7", "what the user has set stays"
+
+
+@pytest.fixture
+def home(own):
+    """Where the token lies at home; there is none yet."""
+    os.environ["HOME"] = str(own.parent.parent)
+    del os.environ["RAY_AUTH_TOKEN_PATH"]
+    return own.parent.parent / ".ray" / "auth_token"
+
+
+def test_a_ray_that_runs_is_joined_with_our_code(called, home):
+    os.environ["RAY_ADDRESS"] = "10.0.0.7:12010"
+    with ray_session(object_store_bytes=12):
+        pass
+    name, address, options = called[0]
+    assert (name, address) == ("init", "10.0.0.7:12010")
+    modules = [Path(one) for one in options["runtime_env"]["py_modules"]]
+    assert [one.name for one in modules] == ["data_prep", "models", "tune"]
+    assert all((one / "__init__.py").is_file() for one in modules)
+    assert called[1:] == ["shutdown"]
+    assert "RAY_AUTH_MODE" not in os.environ
+    assert not home.exists(), "a token is made only for a Ray of our own"
+    home.parent.mkdir()
+    home.write_text("a secret of more than thirty-two characters")
+    module._read_settings_anew()
+    connect("10.0.0.7:12010")
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+@pytest.mark.usefixtures("called")
+@pytest.mark.parametrize("error", [ConnectionError("no\n route"), RuntimeError("no\n route")])
+def test_a_ray_that_does_not_answer_is_told_in_one_line(home, monkeypatch, error):
+    def init(*_words, **_options):
+        raise error
+
+    monkeypatch.setattr(module.ray, "init", init)
+    with pytest.raises(ValueError, match=r"no Ray at n7:1 that takes us in \(no route\); ") as told:
+        connect("n7:1")
+    assert str(home) in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_named_token_file_that_is_missing_is_told_in_one_line(called, own):
+    with pytest.raises(ValueError, match=r"no Ray at n7:1 that takes us in \(.*\); ") as told:
+        connect("n7:1")
+    assert str(own) in str(told.value)
+    assert "\n" not in str(told.value)
+    assert called == []

@@ -1,0 +1,144 @@
+import json
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.sweeps import figures
+from tune.schema import (
+    FINISHED,
+    MEASURED,
+    METRICS,
+    TIMINGS,
+    TRIAL_COLUMNS,
+    Figures,
+    Measurement,
+    Status,
+    TableInfo,
+    Trial,
+    measurements_table,
+    predictions_table,
+    read_predictions,
+    read_table_info,
+    trials_table,
+    write_table,
+)
+
+
+def trial_of(**changes):
+    values = {
+        "id": "t", "configuration_id": "c", "number": 4, "name": "n", "phase": "search",
+        "replicate": 0, "config": {"seed": 5, "fold": None}, "epochs": 9,
+    }  # fmt: skip
+    return Trial(**{**values, **changes})
+
+
+def measured(**columns):
+    """A trial with one measurement for each place of the columns."""
+    count = len(next(iter(columns.values())))
+    rows = [{name: column[place] for name, column in columns.items()} for place in range(count)]
+    return trial_of(
+        measurements=[
+            Measurement(epoch=epoch, values=figures("t", epoch, **row))
+            for epoch, row in enumerate(rows, start=1)
+        ]
+    )
+
+
+def test_of_equal_best_epochs_the_earliest_counts():
+    trial = measured(
+        val_accuracy=[0.2, 0.6, 0.6, 0.5, math.nan], val_loss=[0.5, 0.4, 0.3, 0.3, -math.inf]
+    )
+    assert trial.best().epoch == 2
+    assert trial.best("val_loss", "min").epoch == 3
+    assert trial.best("val_loss", "max").epoch == 1
+    assert trial.last.epoch == 5
+    assert measured(val_accuracy=[math.nan, math.inf]).best() is None
+    assert (trial_of().best(), trial_of().last) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["train_loss", "val_loss"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_is_a_divergence_and_no_other_figure_is(name, value):
+    assert Measurement(epoch=1, values=figures("t", 1, **{name: value})).diverged
+    assert not Measurement(epoch=1, values=figures("t", 1, val_macro_f1=value)).diverged
+
+
+def test_a_draw_names_the_seed_and_the_fold_that_tell_trials_apart():
+    assert trial_of().draw == "seed 5"
+    assert trial_of(config={"seed": 5, "fold": 0}).draw == "seed 5 fold 0"
+
+
+def test_a_resume_leaves_alone_what_has_ended_and_nothing_else():
+    open_ones = {Status.PENDING, Status.RUNNING, Status.INTERRUPTED}
+    assert set(Status) - open_ones == FINISHED
+    assert [trial_of(status=one).ended for one in Status] == [
+        one not in open_ones for one in Status
+    ]
+
+
+def test_device_seconds_are_seconds_times_devices():
+    assert trial_of(seconds=6.0, devices=0.25).device_seconds == 1.5
+    assert trial_of(seconds=6.0).device_seconds == 6.0
+
+
+def test_figures_keep_each_number_under_its_name():
+    values = {name: place / 7 for place, name in enumerate((*TIMINGS, *reversed(MEASURED)))}
+    kept = Figures(values)
+    assert dict(kept) == values
+    assert len(kept) == len(values) == 13
+    assert kept["val_loss"] == values["val_loss"]
+
+
+INFO = TableInfo(
+    hyperparameters=("seed", "fold"), searched=("blocks", "fc_layers"),
+    tied={"fc_layers": "blocks"}, objective={"metric": "val_loss", "mode": "min", "at": "last"},
+    classes=("neutral", "angry"), searcher="tpe", scheduler="asha", rungs=(1, 3),
+)  # fmt: skip
+
+
+def test_the_trials_table_says_what_its_columns_mean_and_keeps_their_order(tmp_path):
+    row = {"trial_id": "t", "status": Status.DIVERGED, "seed": 5, "replicate": 2, "number": 4}
+    table = trials_table([row], INFO, {"seed": pa.int64(), "fold": pa.int64()})
+    assert table.column_names == [
+        "trial_id", "configuration_id", "number", "name", "phase", "replicate", "seed", "fold",
+        "status", "reason", "epochs_trained", "best_epoch",
+        *(f"best_{name}" for name in METRICS), *(f"last_{name}" for name in METRICS),
+        "parameters", "seconds", "device_seconds", "host", "device", "nodes_lost",
+    ]  # fmt: skip
+    assert len(TRIAL_COLUMNS) == table.num_columns - 2
+    write_table(table, tmp_path / "new folder" / "trials.parquet")
+    again = pq.read_table(tmp_path / "new folder" / "trials.parquet")
+    assert read_table_info(again) == INFO
+    assert again.to_pylist()[0] == {**dict.fromkeys(table.column_names), **row}
+    assert json.loads(again.schema.metadata[b"sweep"])["schema_version"] == 1
+    assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["trials.parquet"]
+
+
+def test_the_measurements_table_has_a_row_for_each_epoch_of_each_trial():
+    first, second = measured(seconds=[1.0, 2.0]), measured(seconds=[4.0])
+    second.id = "u"
+    rows = measurements_table([second, first]).to_pylist()
+    assert [(row["trial_id"], row["epoch"], row["seconds"]) for row in rows] == [
+        ("u", 1, 4.0), ("t", 1, 1.0), ("t", 2, 2.0),
+    ]  # fmt: skip
+    assert list(rows[0]) == ["trial_id", "epoch", *MEASURED, *TIMINGS]
+
+
+def test_predictions_have_a_row_for_each_picture_in_the_given_order(tmp_path):
+    probabilities = np.array([[0.25, 0.5, 0.25], [0.75, 0.125, 0.125]], np.float32)
+    table = predictions_table(
+        image_ids=["b/2", "a/1"], labels=[2, 0], probabilities=probabilities, split="val",
+        epoch=7, classes=("neutral", "angry", "bored"),
+    )  # fmt: skip
+    write_table(table, tmp_path / "predictions" / "t.parquet")
+    again = read_predictions(tmp_path, "t")
+    assert again.to_pylist() == [
+        {"image_id": "b/2", "split": "val", "label": 2, "probabilities": [0.25, 0.5, 0.25]},
+        {"image_id": "a/1", "split": "val", "label": 0, "probabilities": [0.75, 0.125, 0.125]},
+    ]
+    assert json.loads(again.schema.metadata[b"classes"]) == ["neutral", "angry", "bored"]
+    assert again.schema.metadata[b"epoch"] == b"7"
+    assert read_predictions(tmp_path, "u") is None

@@ -1,0 +1,214 @@
+"""One driver session: what it checks before a file is written, and what it leaves."""
+
+import os
+import signal
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from data_prep.reader import read_dataset
+from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
+from tests.sweeps import SPEC, small_spec
+from tests.test_tune_sweep import new_sweep, train
+from tune import session
+from tune.carried import Carried
+from tune.run_directory import RunError, holder_of, read_provenance, read_spec
+from tune.schema import (
+    GROUPS_FILE,
+    LEDGER_FILE,
+    STOP_FILE,
+    TRIALS_FILE,
+    Status,
+    read_events,
+    read_table_info,
+)
+from tune.spec import SpecError
+from tune.store import STAGE
+
+
+def events(run):
+    return [event["event"] for event in read_events(run)]
+
+
+def test_a_new_run_leaves_its_tables_and_gives_its_lease_back(run, few_pictures):
+    table = pq.read_table(run / TRIALS_FILE)
+    assert table["status"].to_pylist() == ["COMPLETED"] * 2
+    assert read_table_info(table).classes == read_dataset(few_pictures).manifest.classes
+    assert set(table["seed"].to_pylist()) == {6}
+    assert holder_of(run) is None
+    kinds = events(run)
+    assert (kinds[0], kinds[-1]) == ("sweep_started", "sweep_finished")
+    assert kinds.count("measurement") == 2
+
+
+def test_a_finished_run_is_left_as_it_is_but_for_its_tables(run):
+    (run / TRIALS_FILE).unlink()
+    for name in (STOP_FILE, f"{STOP_FILE}-nobody"):
+        (run / name).touch()
+    before = events(run)
+    sweep = session.resume(run)
+    assert sweep.finished
+    assert events(run) == before
+    assert (run / TRIALS_FILE).is_file()
+    assert not list(run.glob(f"{STOP_FILE}*"))
+
+
+def test_an_extension_is_in_the_ledger_and_in_the_spec(run, few_pictures, tmp_path):
+    moved = tmp_path / "moved here"
+    moved.symlink_to(few_pictures)
+    sweep = session.extend(run, overrides=["replicates=2"], data=str(moved))
+    assert read_spec(run).replicates == 2
+    assert len(sweep.trials) == 4
+    assert events(run).count("sweep_extended") == 1
+    sampled = session.start(
+        tiny_spec(few_pictures, name="drawn", searcher={"name": "random", "samples": 1}), tmp_path
+    )[0]
+    assert len(session.extend(sampled, samples=1).trials) == 2
+    assert read_spec(sampled).searcher.samples == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"searcher": {"name": "gird"}}, SpecError, "searcher must be one of"),
+        ({"data": "nowhere at all"}, FileNotFoundError, "nowhere at all"),
+        ({"warm_start": "runs/none", "searcher": {"name": "tpe", "samples": 2}}, RunError,
+         "runs/none is not a run directory"),
+        ({"fixed": {"family": "resnet", "balance": "age"}}, ValueError, "'age'"),
+        ({"folds": 900}, ValueError, "900 folds"),
+        ({"fixed": {"family": "resnet", "groups": "0" * 16}}, SpecError,
+         "groups stands for a file of a retrained run"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_swept_is_refused_before_a_file_is_written(
+    tmp_path, few_pictures, changes, error, message
+):
+    values = {**SPEC, "scheduler": {"name": "none"}, "data": str(few_pictures), **changes}
+    if "fixed" in changes:
+        values["space"] = {"blocks": [1, 2]}
+    root = tmp_path / "runs"
+    with pytest.raises(error, match=message):
+        session.start(small_spec(**{k: v for k, v in values.items() if k != "name"}), root)
+    assert not root.exists()
+
+
+def test_a_disk_without_room_is_refused_before_a_run_is_made(tmp_path, few_pictures, monkeypatch):
+    usage = SimpleNamespace(free=199_999_999)
+    monkeypatch.setattr("tune.disk.shutil.disk_usage", lambda _folder: usage)
+    with pytest.raises(RunError, match="a sweep needs 200 MB"):
+        session.start(tiny_spec(few_pictures), tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_carried_column_stays_with_the_run(run, tmp_path, few_pictures):
+    dataset = read_dataset(few_pictures)
+    groups = tmp_path / "ages"
+    rows = [f"{name},{'child' if row % 3 else 'adult'}" for row, name in
+            enumerate(dataset.image_ids)]  # fmt: skip
+    groups.write_text("\n".join(["image_id,age", *rows]) + "\n")
+    carried = Carried(origin={"run": str(run), "trial_id": "t"}, groups=groups)
+    spec = tiny_spec(few_pictures, name="aged")
+    fixed = {**spec.fixed, **carried.hashes, "balance": "age"}
+    made, sweep = session.start(
+        tiny_spec(few_pictures, name="aged", fixed=fixed), tmp_path, carried
+    )
+    groups.unlink()
+    assert read_provenance(made)["origin"] == {"run": str(run), "trial_id": "t"}
+    assert (made / GROUPS_FILE).is_file()
+    assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
+    assert session.resume(made).finished
+
+
+def test_workers_get_the_dataset_through_ray_or_read_the_copy_of_their_node(
+    tmp_path, few_pictures, monkeypatch
+):
+    puts = []
+    ray = SimpleNamespace(put=lambda one: puts.append(one) or "reference", get=lambda one: (one,))
+    monkeypatch.setattr(session, "ray", ray)
+    dataset = session.open_dataset(few_pictures)
+    assert session._loader(dataset, tmp_path)() == ("reference",)
+    assert puts == [dataset]
+    monkeypatch.setenv(STAGE, str(tmp_path / "disk"))
+    first, *_ = dataset.image_ids
+    (tmp_path / GROUPS_FILE).write_text(f"image_id,age\n{first},child\n")
+    loaded = session._loader(session.open_dataset(few_pictures), tmp_path)()
+    assert len(puts) == 1
+    np.testing.assert_array_equal(loaded.pixels, dataset.pixels)
+    assert (loaded.columns["age"] == "child").sum() == 1
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_trials_stop_and_the_second_ends_at_once(tmp_path, monkeypatch, kind):
+    ended = []
+    monkeypatch.setattr(session.os, "_exit", ended.append)
+    before = signal.getsignal(kind)
+    sweep, _ = new_sweep(small_spec())
+    with session._stop_on_signals(sweep, tmp_path):
+        os.kill(os.getpid(), kind)
+        assert sweep.stopping == f"stopped by {kind.name}"
+        assert (tmp_path / STOP_FILE).exists()
+        assert ended == []
+        os.kill(os.getpid(), kind)
+    assert ended == [130]
+    assert signal.getsignal(kind) is before
+
+
+def test_another_run_is_heard_of_once(monkeypatch):
+    asked = []
+
+    def read(spec, fingerprint):
+        asked.append((spec.seed, fingerprint))
+        return SimpleNamespace(run="other", trials=(), unfit=3)
+
+    monkeypatch.setattr(session, "read_warm_start", read)
+    sweep, ledger = new_sweep(small_spec(searcher={"name": "tpe", "samples": 2}))
+    for _ in range(2):
+        session._warm_up(sweep, "f")
+    assert asked == [(3, "f")]
+    assert [
+        (e["run"], e["trials"], e["unfit"]) for e in ledger if e["event"] == "warm_started"
+    ] == [("other", [], 3)]
+
+
+def test_a_sweep_is_driven_with_what_its_spec_and_dataset_say(tmp_path, few_pictures, monkeypatch):
+    """`_drive` with stand-ins for Ray."""
+    asked = {}
+
+    @contextmanager
+    def ray_session(*, object_store_bytes):
+        asked["store"] = object_store_bytes
+        yield
+
+    def drive(sweep, *, run, slots, make_training, on_step):
+        asked.update(run=run, slots=slots, factory=make_training)
+        assert not (run / STOP_FILE).exists(), "a request of before is forgotten"
+        train(sweep, 0.5)
+        (run / STOP_FILE).touch()
+        on_step()
+        assert sweep.stopping == "asked to by `tune stop`"
+
+    slots = SimpleNamespace(cpus=2.5, gpus=0)
+    monkeypatch.setattr(session, "ray_session", ray_session)
+    monkeypatch.setattr(session, "find_slots", lambda _spec: slots)
+    monkeypatch.setattr(session, "drive", drive)
+    monkeypatch.setattr(session, "_loader", lambda dataset, run: (dataset, run))
+    loss = {"metric": "val_loss", "mode": "min"}
+    dataset = session.open_dataset(few_pictures)
+    spec = tiny_spec(few_pictures, fuse="always", objective=loss)
+    run = session.create_run(tmp_path / "my runs", spec, dataset.manifest, Carried())
+    (run / LEDGER_FILE).touch()
+    (run / STOP_FILE).touch()
+    session.resume(run)
+    factory = asked["factory"]
+    assert (asked["run"], asked["slots"], asked["store"]) == (run, slots, 200_000_000)
+    assert (factory.run, factory.threads, factory.always_fuse) == (run, 2, True)
+    assert factory.fingerprint == dataset.manifest.fingerprint
+    assert factory.objective == spec.objective
+    kinds = events(run)
+    assert (kinds[0], kinds[-1]) == ("sweep_started", "sweep_stopped")
+    assert read_events(run)[-1]["reason"] == "asked to by `tune stop`"
+    assert not (run / STOP_FILE).exists()
+    assert pq.read_table(run / TRIALS_FILE).num_rows >= 1

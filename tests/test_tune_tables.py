@@ -1,0 +1,65 @@
+import pyarrow.parquet as pq
+
+from tests.sweeps import small_spec
+from tests.test_tune_sweep import LOSS, new_sweep, train
+from tune.schema import MEASUREMENTS_FILE, TRIALS_FILE, read_table_info
+from tune.tables import write_tables
+
+CLASSES = ("neutral", "angry")
+
+
+def tables(run, sweep):
+    write_tables(run, sweep, CLASSES)
+    trials = pq.read_table(run / TRIALS_FILE)
+    return trials, pq.read_table(run / MEASUREMENTS_FILE)
+
+
+def test_a_row_tells_the_best_and_the_last_epoch_of_its_trial(tmp_path):
+    spec = small_spec(**LOSS, scheduler={"name": "none"})
+    sweep, _ = new_sweep(spec)
+    trial = train(sweep, 0.3, 0.7, 0.7, 0.6, seconds=1.5, val_macro_f1=0.125)
+    sweep.lose_attempt(trial.id, "n7")
+    sweep.fail(trial.id, "broke")
+    waiting = sweep.next_trial()
+    table, measurements = tables(tmp_path, sweep)
+    row, pending = table.to_pylist()
+    expected = {
+        "trial_id": trial.id, "configuration_id": trial.configuration_id, "number": 0,
+        "name": trial.name, "phase": "search", "replicate": 0, "status": "FAILED",
+        "reason": "broke", "epochs_trained": 4, "best_epoch": 2, "best_val_accuracy": 0.7,
+        "last_val_accuracy": 0.6, "last_val_loss": 0.4, "best_val_macro_f1": 0.125,
+        "parameters": 7, "seconds": 6.0, "device_seconds": 6.0, "host": "here", "device": "cpu",
+        "nodes_lost": 1, "seed": 3, "kernel_size": 3, "blocks": 1, "channels": 4, "fold": None,
+        "fc_width": "16", "pool_size": 4, "lr_schedule": "constant",
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == expected
+    assert (pending["trial_id"], pending["status"], pending["epochs_trained"]) == (
+        waiting.id, "PENDING", 0,
+    )  # fmt: skip
+    assert pending["best_epoch"] is pending["last_val_loss"] is pending["parameters"] is None
+    assert measurements["epoch"].to_pylist() == [1, 2, 3, 4]
+    assert measurements["val_accuracy"].to_pylist() == [0.3, 0.7, 0.7, 0.6]
+
+
+def test_the_table_says_what_was_searched_and_keeps_the_classes_in_their_order(tmp_path):
+    space = {"blocks": [1, 2], "fc_layers": {"from": "blocks", "map": {1: 2, 2: 1}}}
+    sweep, _ = new_sweep(small_spec(**LOSS, space=space))
+    train(sweep, 0.3)
+    info = read_table_info(tables(tmp_path, sweep)[0])
+    assert info.classes == CLASSES
+    assert info.searched == ("blocks", "fc_layers")
+    assert info.tied == {"fc_layers": "blocks"}
+    assert info.objective == {"metric": "val_loss", "mode": "min", "at": "best"}
+    assert (info.searcher, info.scheduler, info.rungs) == ("grid", "asha", (1, 3))
+    assert {"seed", "fold", "learning_rate", "fc_width"} <= set(info.hyperparameters)
+
+
+def test_folds_are_not_among_what_was_searched(tmp_path):
+    spec = small_spec(scheduler={"name": "none"}, space={"kernel_size": [3, 5]}, folds=2)
+    sweep, _ = new_sweep(spec)
+    train(sweep, 0.3)
+    train(sweep, 0.3)
+    table, _ = tables(tmp_path, sweep)
+    assert read_table_info(table).searched == ("kernel_size",)
+    assert table["fold"].to_pylist() == [0, 1]
+    assert table["folds"].to_pylist() == [2, 2]

@@ -1,0 +1,184 @@
+"""What a worker does for Ray Tune, called as Ray calls it but in this process."""
+
+import contextlib
+from types import SimpleNamespace
+
+import pytest
+
+from tests.sweeps import figures
+from tune.bundle import Bundle, Fusing
+from tune.memory import MemoryRequest, OutOfMemoryError
+from tune.worker import Worker
+
+
+class Training:
+    """Tells epochs from the first one that it is given; notes what it is asked."""
+
+    parameters = 7
+    device = "a card"
+
+    def __init__(self, bundle, notes, first=1, fails=None):
+        self.left, self.notes, self.epoch, self.fails = list(bundle.trials), notes, first, fails
+
+    def advance(self):
+        if self.fails is not None:
+            raise self.fails
+        self.epoch += 1
+        return [(one, self.epoch - 1, figures(one, self.epoch - 1)) for one in self.left]
+
+    def end(self, trial_id):
+        self.notes.append(("end", trial_id))
+        self.left.remove(trial_id)
+
+    def close(self):
+        self.notes.append("close")
+
+
+class Make:
+    """Opens trainings; ``first`` is the epoch that they tell first, ``fails`` what they raise."""
+
+    def __init__(self, **options):
+        self.notes, self.options, self.fused = [], options, True
+        self.request = None
+
+    def __call__(self, bundle):
+        self.notes.append(("open", bundle.folder, bundle.channels_last, bundle.probe))
+        return Training(bundle, self.notes, **self.options)
+
+    def probe(self, bundle):
+        trials = tuple(bundle.trials)
+        return Fusing(trials=trials, fused=self.fused, gain=1.5, channels_last=False)
+
+    def memory_request(self, _bundle):
+        return self.request
+
+    def peak_bytes(self):
+        return 99
+
+
+def worker_of(make, gates=None, **changes):
+    worker = Worker.__new__(Worker)
+    bundle = Bundle(**{"trials": {"a": {}, "b": {}}, "folder": "a", **changes})
+    worker.setup({"bundle": bundle.to_json()}, make, gates)
+    return worker
+
+
+def test_a_step_tells_each_trial_of_the_bundle_and_where_it_runs(monkeypatch):
+    monkeypatch.setattr("tune.worker.socket.gethostname", lambda: "n7")
+    make = Make()
+    worker = worker_of(make)
+    assert make.notes == [], "nothing is opened before the first step"
+    result = worker.step()
+    assert (result["epoch"], result["trained"]) == (1, True)
+    report, where = result["report"]
+    assert [(trial, epoch) for trial, epoch, _ in report] == [("a", 1), ("b", 1)]
+    assert report[1][2] == figures("b", 1)
+    assert where == {"host": "n7", "device": "a card", "parameters": 7, "share": 0.0}
+    worker.end_trial("a")
+    assert [trial for trial, _, _ in worker.step()["report"][0]] == ["b"]
+    assert make.notes == [("open", "a", True, False), ("end", "a")]
+
+
+def test_the_epoch_that_a_restored_training_tells_first_was_not_trained_here():
+    worker = worker_of(Make(first=4))
+    assert [worker.step()["trained"] for _ in range(3)] == [False, True, True]
+    worker.cleanup()
+    assert worker.step()["trained"] is False
+
+
+def test_another_bundle_is_opened_after_the_first_is_closed():
+    make = Make()
+    worker = worker_of(make)
+    worker.step()
+    other = Bundle(trials={"c": {}}, folder="c")
+    assert worker.reset_config({"bundle": other.to_json()})
+    assert make.notes[-1] == "close"
+    assert worker.step()["report"][0][0][:2] == ("c", 1)
+    worker.cleanup()
+    worker.cleanup()
+    assert make.notes.count("close") == 2
+
+
+def test_a_training_that_breaks_is_closed_before_the_driver_hears_of_it():
+    make = Make(fails=RuntimeError("no"))
+    worker = worker_of(make)
+    with pytest.raises(RuntimeError, match="no"):
+        worker.step()
+    assert make.notes[-1] == "close"
+
+
+def test_a_training_that_ran_out_of_memory_is_told_and_not_closed():
+    make = Make(fails=OutOfMemoryError("3 GiB too much"))
+    worker = worker_of(make)
+    assert worker.step() == {"epoch": 0, "out_of_memory": "3 GiB too much"}
+    worker.cleanup()
+    assert "close" not in make.notes
+
+
+@pytest.mark.parametrize(
+    ("fused", "opened"),
+    [(True, ("open", "bundle-a", False, False)), (False, ("open", "a", True, False))],
+)
+def test_a_probe_decides_how_the_bundle_is_opened(fused, opened):
+    make = Make()
+    make.fused = fused
+    worker = worker_of(make, probe=True)
+    told = worker.step()
+    assert (told["epoch"], told["fusing"].fused) == (0, fused)
+    assert make.notes == []
+    assert worker.step()["epoch"] == 1
+    assert make.notes == [opened]
+
+
+class Gates:
+    """Lets everybody in at once and notes who comes and goes."""
+
+    def __init__(self):
+        self.notes = []
+        self.enter = SimpleNamespace(remote=self._enter)
+        self.leave = SimpleNamespace(remote=lambda *words: self.notes.append(("leave", *words)))
+
+    def _enter(self, key, request, *, alone):
+        self.notes.append(("enter", key, request.kind, alone))
+        return 0.4
+
+
+@pytest.fixture
+def gates(monkeypatch):
+    monkeypatch.setattr("tune.worker.ray", SimpleNamespace(get=lambda reference: reference))
+    return Gates()
+
+
+REQUEST = MemoryRequest(card="card", card_bytes=10, kind="k", estimate=4)
+
+
+def test_a_bundle_enters_its_card_once_and_leaves_with_its_peak(gates):
+    make = Make()
+    make.request = REQUEST
+    worker = worker_of(make, gates, alone=True)
+    assert worker.step()["report"][1]["share"] == 0.4
+    worker.step()
+    assert gates.notes == [("enter", "a", "k", True)]
+    worker.cleanup()
+    worker.cleanup()
+    assert gates.notes[1:] == [("leave", "a", "k", 99)]
+
+
+@pytest.mark.parametrize("options", [{"first": 4}, {"fails": RuntimeError("no")}])
+def test_the_peak_of_a_training_that_trained_no_epoch_says_nothing(gates, options):
+    make = Make(**options)
+    make.request = REQUEST
+    worker = worker_of(make, gates)
+    with contextlib.suppress(RuntimeError):
+        worker.step()
+    worker.cleanup()
+    assert gates.notes[1:] == [("leave", "a", "k", 0)]
+
+
+def test_a_probe_and_its_bundle_enter_the_card_once(gates):
+    make = Make()
+    make.request = REQUEST
+    worker = worker_of(make, gates, probe=True)
+    worker.step()
+    worker.step()
+    assert gates.notes == [("enter", "a", "k", False)]
