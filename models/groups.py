@@ -65,13 +65,13 @@ class Columns:
 
     def check(self, name: str, value: Any) -> str:
         """Return the columns in order. Raises ValueError."""
-        columns = value.split(",") if isinstance(value, str) else []
-        if not columns or not all(map(str.strip, columns)) or len(set(columns)) < len(columns):
+        columns = [one.strip() for one in value.split(",")] if isinstance(value, str) else []
+        if not columns or not all(columns) or len(set(columns)) < len(columns):
             raise UserError(
                 f"{name} must be a column, or several joined by commas, but got {value!r}; "
                 "for example age"
             )
-        return ",".join(sorted(map(str.strip, columns)))
+        return ",".join(sorted(columns))
 
 
 @dataclass(frozen=True)
