@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fairsweep.command_line import NOTHING_SUCCEEDED
+from fairsweep.errors import MissingFileError, UserError
 from tune import schema
 from tune.schema import Status, TableInfo
 
@@ -22,8 +24,10 @@ COMPARABLE = (Status.COMPLETED, Status.EARLY_STOPPED)
 """Statuses of trials whose accuracy says something about their configuration."""
 
 
-class NoTrialSucceededError(Exception):
+class NoTrialSucceededError(UserError):
     """Every finished trial of the run diverged, failed or did not fit."""
+
+    exit_code = NOTHING_SUCCEEDED
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,15 +80,15 @@ def read_run(path: Path, data: Path | None = None) -> RunData:
     """Read the run directory at ``path``, whose dataset is at ``data`` if it was moved.
 
     Raises:
-        FileNotFoundError: ``path`` is no run directory.
-        ValueError: No trial has finished yet.
+        MissingFileError: ``path`` is no run directory.
+        UserError: No trial has finished yet.
         NoTrialSucceededError: Trials have finished, but none of them completed or was stopped
             early.
     """
     if not (path / schema.LEDGER_FILE).is_file():
-        raise FileNotFoundError(f"{path} is not a run directory (no {schema.LEDGER_FILE})")
+        raise MissingFileError(f"{path} is not a run directory (no {schema.LEDGER_FILE})")
     if not (path / schema.TRIALS_FILE).is_file():
-        raise ValueError(
+        raise UserError(
             f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
         )
     table = pq.read_table(path / schema.TRIALS_FILE)
@@ -154,7 +158,7 @@ def _check_success(path: Path, trials: pd.DataFrame) -> None:
         return
     finished = {status: count for status, count in statuses.items() if status in schema.FINISHED}
     if not finished:
-        raise ValueError(
+        raise UserError(
             f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
         )
     told = ", ".join(f"{count} {status}" for status, count in sorted(finished.items()))
