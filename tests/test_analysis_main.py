@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import __main__ as command_line
 from analysis.__main__ import BY_GROUP, FORMATS, main
 from analysis.tables import render
 from tests.run_factory import Factory
@@ -164,17 +163,6 @@ def test_one_report_goes_where_it_is_told(tmp_path, capsys):
     figures = len(list((tmp_path / "an out" / "figures").glob("*.svg")))
     assert told.startswith(f"wrote {page} ({tables} tables, {figures} figures)\nleft out the")
     assert not (run / "report").exists()
-
-
-def test_a_system_error_names_the_path_or_a_way_out():
-    told = command_line._told
-    assert (
-        told(OSError(2, "No such file", "some/path")) == "some/path: No such file; check the path"
-    )
-    full = "No space left; free some space or choose another --out"
-    assert told(OSError(28, "No space left")) == full
-    assert told(ValueError("as it is")) == "as it is"
-    assert told(OSError("plain")) == "plain"
 
 
 def test_tables_by_group_can_be_named():

@@ -12,6 +12,7 @@ from tests.test_tune_sweep import new_sweep, train
 from tune.__main__ import main
 from tune.options import words_of
 from tune.run_directory import RUNS, RunError
+from tune.spec import SpecError
 
 
 @pytest.fixture
@@ -66,19 +67,25 @@ def test_the_exit_code_says_how_a_sweep_ended(asked, capsys, make, code):
 
 
 @pytest.mark.parametrize(
-    "error",
-    [RunError("no run"), ValueError("no run"), FileNotFoundError(2, "no run"),
-     PermissionError(13, "no run", "a file")],
+    ("error", "line"),
+    [
+        (RunError("no run"), "no run"),
+        (SpecError("no run"), "no run"),
+        (PermissionError(13, "Permission denied", "a file"),
+         "a file: Permission denied; check the path"),
+    ],
 )  # fmt: skip
-def test_what_the_user_must_change_is_told_in_a_line_with_code_two(asked, capsys, error):
+def test_what_the_user_must_change_is_told_in_a_line_with_code_two(asked, capsys, error, line):
     asked("tune.session.resume", error)
     assert main(["resume", "r"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == f"error: {error}\n"
+    assert said.err == f"error: {line}\n"
 
 
-@pytest.mark.parametrize("error", [KeyError("a"), OSError("no file has a part in this")])
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), ValueError("ours"), OSError("no file has a part in this")]
+)
 def test_a_fault_of_ours_leaves_its_traceback_in_a_file_with_code_one(asked, capsys, error):
     asked("tune.session.resume", error)
     assert main(["resume", "r"]) == 1

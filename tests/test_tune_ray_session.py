@@ -103,7 +103,7 @@ def test_a_ray_that_runs_is_joined_with_our_code(called, home):
     name, address, options = called[0]
     assert (name, address) == ("init", "10.0.0.7:12010")
     modules = [Path(one) for one in options["runtime_env"]["py_modules"]]
-    assert [one.name for one in modules] == ["data_prep", "models", "tune"]
+    assert [one.name for one in modules] == ["fairsweep", "data_prep", "models", "tune"]
     assert all((one / "__init__.py").is_file() for one in modules)
     assert called[1:] == ["shutdown"]
     assert "RAY_AUTH_MODE" not in os.environ
