@@ -232,3 +232,23 @@ def test_the_network_of_a_configuration_is_what_its_family_uses():
         "kernel_size": 3, "blocks": 2, "channels": 8, "conv_depth": 3, "dropout": 0.0,
         "activation": "relu",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"family": "plain", "activation": "relu"}, "plain_C32_D3_K3_relu"),
+        ({"family": "staged", "activation": "leaky_relu"}, "staged_C32_N2_D3_K3_leaky_relu"),
+        ({"family": "torchvision", "architecture": "vgg11", "frozen_stages": 1}, "vgg11_F1"),
+        ({"family": "torchvision"}, "resnet18"),
+        ({"fc_width": "flat", "learning_rate": 0.5, "dropout": 0.5}, "B16_N4_FC1_K3_AP20"),
+    ],
+)
+def test_a_short_name_tells_what_is_not_the_default(values, name):
+    assert TrainConfig.create(values).name == name
+
+
+def test_what_came_later_is_off_by_default():
+    config = TrainConfig()
+    assert (config.shift, config.scale, config.test_time_flip) == (0, 0, False)
+    assert (config.seed, config.fold, config.folds) == (0, None, None)
