@@ -35,6 +35,10 @@ def test_dict_leaves_out_what_the_family_does_not_use():
             {"kernal_size": 3},
             r"'kernal_size' is not a hyperparameter; the nearest is 'kernel_size'",
         ),
+        (
+            {"learning_rte": 3},
+            r"'learning_rte' is not .*; the nearest is 'learning_rate' \(all: fam",
+        ),
         ({"family": "rsnet"}, r"family must be one of resnet, .* nearest is 'resnet'"),
         ({"family": "plain", "blocks": 3}, r"family plain does not use blocks, but got 3; leave"),
         ({"kernel_size": 13}, r"kernel_size must be a whole number from 1 to 11, but got 13"),

@@ -1,14 +1,16 @@
 """An epoch is what a few lines of plain torch do, for whatever a configuration asks."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from models import loop
+from models import capture, loop
 from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
@@ -255,3 +257,59 @@ def test_metrics_of_a_result_are_those_of_validation_with_its_name(data):
         "train_loss", "train_accuracy", "learning_rate", "images_per_second", "seconds",
         *(f"val_{name}" for name in metrics | {"loss", "accuracy"}),
     }  # fmt: skip
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """Stand in for CUDA where a graph is captured; return what was asked of it."""
+    asked = SimpleNamespace(error=None, autocast=None)
+
+    def make(model, _arguments, **_options):
+        model.running_mean += 1  # As the capture's own steps would.
+        if asked.error:
+            raise asked.error
+        model.forward = lambda pictures: pictures * 100
+
+    def autocast(*arguments, **options):
+        asked.autocast = (arguments, options)
+        return nullcontext()
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda **_options: nullcontext())
+    monkeypatch.setattr(torch, "autocast", autocast)
+    return asked
+
+
+SAMPLE = SimpleNamespace(device=torch.device("cuda"), shape=torch.Size((4, 2)))
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_graph_is_replayed_for_pictures_of_the_captured_shape_alone():
+    model = torch.nn.BatchNorm1d(2)
+    forward = capture.captured(model, SAMPLE, "float32")
+    assert model.running_mean.tolist() == [0, 0]
+    assert "forward" not in vars(model)
+    pictures = torch.randn(4, 2)
+    assert torch.equal(forward(pictures), pictures * 100)
+    assert forward(torch.ones(3, 2)).abs().max() < 1
+    assert model.running_mean.tolist() == pytest.approx([0.1, 0.1])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_graph_computes_with_the_precision_of_the_training(on_a_gpu, precision):
+    capture.captured(torch.nn.BatchNorm1d(2), SAMPLE, precision)
+    assert on_a_gpu.autocast == (
+        ("cuda", torch.bfloat16, precision == "bf16"),
+        {"cache_enabled": False},
+    )
+
+
+def test_a_network_that_cannot_be_captured_is_trained_all_the_same(on_a_gpu):
+    model = torch.nn.BatchNorm1d(2)
+    on_a_gpu.error = RuntimeError("looks at a value")
+    with pytest.warns(UserWarning, match="no CUDA graph of BatchNorm1d: looks at a value"):
+        assert capture.captured(model, SAMPLE, "float32") is model
+    assert model.running_mean.tolist() == [0, 0]
+    on_a_gpu.error = torch.OutOfMemoryError("no room")
+    with pytest.raises(torch.OutOfMemoryError):
+        capture.captured(model, SAMPLE, "float32")

@@ -393,7 +393,7 @@ def test_a_bad_picture_before_good_ones_does_not_cost_them_their_header(
     (tmp_path / "c.png").write_bytes((folder / "02.PNG").read_bytes())
     assert main(["predict", str(run), str(tmp_path)]) == 2
     told = capsys.readouterr()
-    assert told.out.splitlines()[0] == f"picture,class,{','.join(CLASSES)}"
+    assert told.out.split("\n")[0] == f"picture,class,{','.join(CLASSES)}"
     assert [row["picture"][-5:] for row in rows(told.out)] == ["b.png", "c.png"]
     reason = "no picture of a known kind"
     assert told.err.startswith(f"error: {tmp_path / 'a.png'} cannot be read: {reason}")

@@ -133,3 +133,13 @@ def test_a_refused_number_is_told_which_ends_are_open(low, high):
 def test_the_nearest_of_a_choice_is_the_one_that_is_spelt_most_like_it():
     with pytest.raises(ValueError, match="but got 'cosin'; the nearest is 'cosine'"):
         Choice(("constant", "cosine", "one_cycle")).check("x", "cosin")
+
+
+def test_a_file_that_changes_twice_within_a_second_has_two_hashes(tmp_path):
+    path = tmp_path / "weights.pth"
+    hashes = set()
+    for content, nanoseconds in ((b"old", 10**18), (b"new", 10**18 + 5 * 10**8)):
+        path.write_bytes(content)
+        os.utime(path, ns=(nanoseconds, nanoseconds))
+        hashes.add(content_hash(path))
+    assert len(hashes) == 2
