@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import struct
 from http.client import HTTPException
 from pathlib import Path
 
@@ -17,10 +18,14 @@ _UNREADABLE = (
     EOFError,
     RuntimeError,
     ValueError,
-    KeyError,
+    LookupError,
+    TypeError,
     AttributeError,
+    AssertionError,
+    struct.error,
     pickle.UnpicklingError,
 )
+"""What torch raises on a damaged file; most are of its old format, which has no checksums."""
 
 
 class PretrainedError(UserError):

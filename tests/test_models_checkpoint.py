@@ -36,7 +36,8 @@ def test_a_changed_byte_is_told(tmp_path):
     changed = bytearray(path.read_bytes())
     changed[changed.index(weight.numpy().tobytes()) + 500] ^= 1
     path.write_bytes(changed)
-    with pytest.raises(CheckpointError, match="has another checksum"):
+    # Of the files in the archive, that of the first tensor.
+    with pytest.raises(CheckpointError, match=r"/data/0 has another checksum$"):
         load(path)
 
 
@@ -50,8 +51,11 @@ def test_a_file_of_another_kind_is_told(tmp_path):
 def test_an_object_that_could_run_code_is_not_read(tmp_path):
     path = tmp_path / "last.pt"
     torch.save({"code": print}, path)
-    with pytest.raises(CheckpointError, match=r"last\.pt"):
+    with pytest.raises(
+        CheckpointError, match=r"last\.pt is damaged or no .*; delete it: Weights"
+    ) as told:
         load(path)
+    assert "\n" not in str(told.value)  # Torch's reason has several lines.
 
 
 def test_a_missing_file_is_told_as_such(tmp_path):

@@ -35,6 +35,10 @@ def test_dict_leaves_out_what_the_family_does_not_use():
             {"kernal_size": 3},
             r"'kernal_size' is not a hyperparameter; the nearest is 'kernel_size'",
         ),
+        (
+            {"learning_rte": 3},
+            r"'learning_rte' is not .*; the nearest is 'learning_rate' \(all: fam",
+        ),
         ({"family": "rsnet"}, r"family must be one of resnet, .* nearest is 'resnet'"),
         ({"family": "plain", "blocks": 3}, r"family plain does not use blocks, but got 3; leave"),
         ({"kernel_size": 13}, r"kernel_size must be a whole number from 1 to 11, but got 13"),
@@ -232,3 +236,23 @@ def test_the_network_of_a_configuration_is_what_its_family_uses():
         "kernel_size": 3, "blocks": 2, "channels": 8, "conv_depth": 3, "dropout": 0.0,
         "activation": "relu",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"family": "plain", "activation": "relu"}, "plain_C32_D3_K3_relu"),
+        ({"family": "staged", "activation": "leaky_relu"}, "staged_C32_N2_D3_K3_leaky_relu"),
+        ({"family": "torchvision", "architecture": "vgg11", "frozen_stages": 1}, "vgg11_F1"),
+        ({"family": "torchvision"}, "resnet18"),
+        ({"fc_width": "flat", "learning_rate": 0.5, "dropout": 0.5}, "B16_N4_FC1_K3_AP20"),
+    ],
+)
+def test_a_short_name_tells_what_is_not_the_default(values, name):
+    assert TrainConfig.create(values).name == name
+
+
+def test_what_came_later_is_off_by_default():
+    config = TrainConfig()
+    assert (config.shift, config.scale, config.test_time_flip) == (0, 0, False)
+    assert (config.seed, config.fold, config.folds) == (0, None, None)

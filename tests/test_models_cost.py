@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.config import TrainConfig
-from models.cost import training_cost
+from models.cost import BACKWARD, training_cost
 
 SHAPE = (8, 6)
 
@@ -52,3 +53,21 @@ def test_a_network_whose_last_pictures_have_one_pixel_has_a_cost():
     # Batch norm cannot train on one value per channel, and one picture stands for all.
     config = TrainConfig(family="staged", channels=2, conv_depth=4)
     assert training_cost(config, classes=3, image_shape=(8, 8)).flop_per_picture > 0
+
+
+def test_a_step_takes_three_times_the_arithmetic_of_its_forward_pass():
+    layer = torch.nn.Linear(6, 5)
+    pictures = torch.ones(4, 6, requires_grad=True)
+    with FlopCounterMode(display=False) as forward:
+        outputs = layer(pictures)
+    with FlopCounterMode(display=False) as backward:
+        outputs.sum().backward()
+    step = forward.get_total_flops() + backward.get_total_flops()
+    assert step == BACKWARD * forward.get_total_flops()
+
+
+@pytest.mark.parametrize("size", [(12, 8), (8, 12)])
+def test_a_cost_is_that_of_the_picture_s_own_height_and_width(size):
+    # Pooled to 6×4 or 4×6 pixels, and counted once for each of 3 classes.
+    config = TrainConfig(family="plain", channels=1, conv_depth=1, fc_width=1)
+    assert training_cost(config, classes=3, image_shape=size).parameters == 9 + 2 + 24 + 1 + 6

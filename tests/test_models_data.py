@@ -90,3 +90,7 @@ def test_soft_labels_are_used_where_they_are_asked_for_alone():
     data = DeviceDataset.create(make_dataset(soft_labels=votes))
     assert data.targets(soft=False).max() == 1
     assert data.targets(soft=True).max() < 0.4
+
+
+def test_a_split_of_one_picture_is_not_empty():
+    assert DeviceDataset.create(make_dataset(val=1)).rows("val").tolist() == [96]

@@ -11,8 +11,9 @@ from models.build import build_model
 from models.checkpoint import load, save
 from models.config import TrainConfig
 from models.data import DeviceDataset
+from models.families.layers import AdaptiveAveragePool
 from models.fit import fit, fit_together
-from models.fused import NotFusableError, fuse, join, side_by_side, split
+from models.fused import FusedDropout, NotFusableError, fuse, join, side_by_side, split
 from tests.picture_factory import SHAPE, make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -259,3 +260,34 @@ def test_a_member_s_state_holds_nothing_of_the_others(data):
     for value in (*state["model"].values(), *moments):
         if value.ndim:
             assert value.untyped_storage().nbytes() == value.nbytes
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ReLU(), nn.LeakyReLU(0.3), nn.SiLU(), nn.GELU(), nn.MaxPool2d(2), nn.AvgPool2d(2),
+        nn.AdaptiveAvgPool2d(3), nn.ZeroPad2d((1, 2, 0, 1)), nn.Identity(), nn.Dropout(0.5),
+        AdaptiveAveragePool(5, SHAPE),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)  # fmt: skip
+def test_every_layer_that_others_may_use_can_be_fused(layer):
+    spatial = not isinstance(layer, nn.Dropout)
+    parts = [layer, nn.Flatten()] if spatial else [nn.Flatten(), layer]
+    networks = [nn.Sequential(nn.Conv2d(1, 2, 1), *parts).eval() for _ in range(2)]
+    pictures = torch.randn(2, 3, 1, *SHAPE)
+    expected = [network(own) for network, own in zip(networks, pictures, strict=True)]
+    found = fuse(networks)(side_by_side(pictures.flatten(0, 1), 2))
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_dropout_of_members_zeroes_its_share_and_each_draws_its_own():
+    network = FusedDropout(0.25)
+    network.generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+    found = network(torch.ones(2, 100, 80))
+    assert found.unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    # Four standard errors of 8,000 draws.
+    assert (found == 0).float().mean(dim=(1, 2)).tolist() == pytest.approx([0.25] * 2, abs=0.02)
+    again = torch.empty(100, 80).bernoulli_(0.75, generator=torch.Generator().manual_seed(4))
+    assert torch.equal(found[1] > 0, again > 0)
+    assert not torch.equal(found[0], found[1])

@@ -8,7 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from models.families.layers import StridedPointwiseConv2d, replace_faulty_convolutions
+from models.build import build_model
+from models.config import TrainConfig
+from models.families.layers import (
+    IdleBiasConv2d,
+    StridedPointwiseConv2d,
+    replace_faulty_convolutions,
+)
 from models.fused import fuse
 from tests.gradients import wrong_networks
 
@@ -73,3 +79,50 @@ def test_a_replaced_convolution_can_be_fused():
     fused = fuse(networks)
     assert type(fused[0]) is StridedPointwiseConv2d
     torch.testing.assert_close(fused(pictures.flatten(1, 2)), torch.cat(expected, dim=1))
+
+
+@pytest.mark.parametrize(
+    ("layer", "replaced"),
+    [
+        (nn.Conv2d(7, 4, 1, 2), True),
+        (nn.Conv2d(8, 4, 1, 2), False),  # As many channels as oneDNN takes at a time.
+        (nn.Conv2d(16, 8, 1, 2, groups=4), True),  # Four channels a group.
+        (nn.Conv2d(32, 4, 1, 2, groups=4), False),
+        (nn.Conv2d(4, 4, 1, (1, 2)), True),
+        (nn.Conv2d(4, 4, 1), False),
+        (nn.Conv2d(4, 4, (1, 3), 2), False),
+        (nn.Conv2d(4, 4, 1, 2, padding=(0, 1)), False),
+        (IdleBiasConv2d(4, 4, 1, 2), False),
+    ],
+    ids=str,
+)
+def test_a_convolution_is_replaced_where_it_is_pointwise_strided_and_narrow(layer, replaced):
+    network = nn.Sequential(layer)
+    replace_faulty_convolutions(network)
+    assert (type(network[0]) is StridedPointwiseConv2d) is replaced
+    assert (network[0] is layer) is not replaced
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_replaced_convolution_has_the_weights_and_the_mode_of_the_first_one(bias, training):
+    layer = nn.Conv2d(6, 4, 1, (1, 3), groups=2, bias=bias).train(training)
+    network = nn.Sequential(layer)
+    replace_faulty_convolutions(network)
+    assert network[0].weight is layer.weight
+    assert network[0].bias is layer.bias
+    assert network[0].training is training
+    assert (network[0].groups, network[0].stride) == (2, (1, 3))
+    pictures = torch.randn(2, 6, 5, 8)
+    torch.testing.assert_close(network(pictures), layer(pictures))
+
+
+def test_every_network_is_built_without_faulty_convolutions():
+    config = TrainConfig(family="staged", channels=4, conv_depth=2, blocks=1)
+    network = build_model(config, classes=3, image_shape=(8, 8))
+    strided = [
+        type(layer)
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+    ]
+    assert strided == [StridedPointwiseConv2d]

@@ -1,13 +1,16 @@
 """An epoch is what a few lines of plain torch do, for whatever a configuration asks."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from models import capture, loop
 from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
@@ -194,3 +197,119 @@ def test_a_loss_that_is_not_finite_is_a_divergence(data, train_loss, val_loss, d
     result = next(fit(TrainConfig.create(BASE), data))
     result.values.update(train_loss=train_loss, val_loss=val_loss)
     assert result.diverged is diverged
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize(("batch_size", "pictures"), [(28, 28), (96, 96), (500, 96)])
+def test_a_step_is_captured_with_its_own_number_of_pictures(
+    data, monkeypatch, members, batch_size, pictures
+):
+    seen = []
+
+    def capture(model, sample, precision):
+        seen.append((model, sample.shape, precision))
+        return model
+
+    monkeypatch.setattr(loop, "captured", capture)
+    values = BASE | {"batch_size": batch_size, "precision": "bf16"}
+    made = loop.Loop([TrainConfig.create(values | {"seed": s}) for s in range(members)], data)
+    assert seen == [(made.model, (pictures, members, *SHAPE), "bf16")]
+    assert made.model.training
+
+
+@pytest.mark.parametrize("start", ["new", "state", "initial"])
+def test_weights_that_others_trained_are_the_first_ones_of_a_new_training_alone(
+    data, monkeypatch, start
+):
+    config = TrainConfig.create(BASE)
+    first = next(fit(config, data))
+    given = {"state": first.state(), "initial": first.weights()}
+    calls = []
+    monkeypatch.setattr(loop.Loop, "load_pretrained", lambda self: calls.append(self.epoch))
+    next(fit(config, data, **{name: given[name] for name in given if name == start}))
+    assert calls == ([0] if start == "new" else [])
+
+
+def test_seconds_are_those_of_the_whole_epoch_and_pictures_those_of_a_second_s_training(
+    data, monkeypatch
+):
+    clock = iter([100.0, 104.0, 110.0])  # Begun; trained; measured on validation.
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
+    (result,) = loop.Loop([TrainConfig.create(BASE)], data).train_epoch()
+    assert result.values["seconds"] == 10
+    assert result.values["images_per_second"] == 96 / 4
+
+
+def test_a_training_is_deaf_to_seeds_outside_and_leaves_them_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with loop.seeded(7, torch.device("cpu")):
+        inside = torch.rand(3)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(inside, torch.rand(3, generator=torch.Generator().manual_seed(7)))
+
+
+def test_metrics_of_a_result_are_those_of_validation_with_its_name(data):
+    values = next(fit(TrainConfig.create(BASE), data)).values
+    metrics = {f"{a}_{m}" for a in ("macro", "micro") for m in ("precision", "recall", "f1")}
+    assert values.keys() == {
+        "train_loss", "train_accuracy", "learning_rate", "images_per_second", "seconds",
+        *(f"val_{name}" for name in metrics | {"loss", "accuracy"}),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """Stand in for CUDA where a graph is captured; return what was asked of it."""
+    asked = SimpleNamespace(error=None, autocast=None)
+
+    def make(model, _arguments, **_options):
+        model.running_mean += 1  # As the capture's own steps would.
+        if asked.error:
+            raise asked.error
+        model.forward = lambda pictures: pictures * 100
+
+    def autocast(*arguments, **options):
+        asked.autocast = (arguments, options)
+        return nullcontext()
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda **_options: nullcontext())
+    monkeypatch.setattr(torch, "autocast", autocast)
+    return asked
+
+
+SAMPLE = SimpleNamespace(device=torch.device("cuda"), shape=torch.Size((4, 2)))
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_graph_is_replayed_for_pictures_of_the_captured_shape_alone():
+    model = torch.nn.BatchNorm1d(2)
+    forward = capture.captured(model, SAMPLE, "float32")
+    assert model.running_mean.tolist() == [0, 0]
+    assert "forward" not in vars(model)
+    pictures = torch.randn(4, 2)
+    assert torch.equal(forward(pictures), pictures * 100)
+    assert forward(torch.ones(3, 2)).abs().max() < 1
+    assert model.running_mean.tolist() == pytest.approx([0.1, 0.1])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_graph_computes_with_the_precision_of_the_training(on_a_gpu, precision):
+    capture.captured(torch.nn.BatchNorm1d(2), SAMPLE, precision)
+    assert on_a_gpu.autocast == (
+        ("cuda", torch.bfloat16, precision == "bf16"),
+        {"cache_enabled": False},
+    )
+
+
+def test_a_network_that_cannot_be_captured_is_trained_all_the_same(on_a_gpu):
+    model = torch.nn.BatchNorm1d(2)
+    on_a_gpu.error = RuntimeError("looks at a value")
+    with pytest.warns(UserWarning, match="no CUDA graph of BatchNorm1d: looks at a value"):
+        assert capture.captured(model, SAMPLE, "float32") is model
+    assert model.running_mean.tolist() == [0, 0]
+    on_a_gpu.error = torch.OutOfMemoryError("no room")
+    with pytest.raises(torch.OutOfMemoryError):
+        capture.captured(model, SAMPLE, "float32")

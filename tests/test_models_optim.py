@@ -107,3 +107,20 @@ def test_one_rate_is_for_all():
     assert [group["lr"] for group in optimizer.param_groups] == [0.1]
     set_learning_rate(optimizer, config, 0.05)
     assert [group["lr"] for group in optimizer.param_groups] == [0.05]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_step_is_one_kernel_where_torch_has_one(name, device):
+    model = torch.nn.Linear(5, 3, device=device)
+    assert make_optimizer(TrainConfig(optimizer=name), model).defaults["fused"] is (device == "cpu")
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_every_optimiser_takes_two_rates(name):
+    model = torch.nn.Module()
+    model.head, model.body = torch.nn.Linear(3, 2), torch.nn.Linear(5, 3)
+    config = TrainConfig(optimizer=name, learning_rate=0.1, head_learning_rate=0.3)
+    rest, head = make_optimizer(config, model).param_groups
+    assert [p is q for p, q in zip(rest["params"], model.body.parameters(), strict=True)]
+    assert [p.shape[0] for p in head["params"]] == [2, 2]

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from models import predict
 from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
@@ -116,3 +117,48 @@ def test_a_model_in_evaluation_mode_stays_in_it(model, data):
     model.eval()
     predict_logits(model, data, data.rows("val"), CONFIG)
     assert not model.training
+
+
+def sizes_of(model, *arguments):
+    """Predict; return how many pictures each pass through the network had."""
+    sizes = []
+    with model.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0]))):
+        predict_logits(model, *arguments)
+    return sizes
+
+
+def test_a_cpu_predicts_sixty_four_pictures_at_a_time(model, data):
+    assert sizes_of(model, data, data.rows("train")[:70], CONFIG) == [64, 6]
+
+
+def test_members_share_the_pictures_of_a_pass(data, monkeypatch):
+    members = fuse([build_model(CONFIG, classes=3, image_shape=data.image_shape) for _ in range(3)])
+    rows = torch.stack([data.rows("train")[:30]] * 3)
+    assert sizes_of(members, data, rows, CONFIG) == [21, 9]
+    monkeypatch.setattr(predict, "CPU_BATCH_SIZE", 2)
+    assert sizes_of(members, data, rows[:, :3], CONFIG) == [1, 1, 1]
+
+
+def test_members_have_mirror_images_of_their_own(data):
+    config = replace(CONFIG, test_time_flip=True)
+    members = [build_model(CONFIG, classes=3, image_shape=data.image_shape) for _ in range(2)]
+    rows = torch.stack([data.rows("train")[start : start + 9] for start in (0, 40)])
+    logits = predict_logits(fuse(members), data, rows, config)
+    for member, own, found in zip(members, rows, logits, strict=True):
+        torch.testing.assert_close(found, predict_logits(member, data, own, config))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_network_computes_in_bf16_where_it_is_asked_to(precision):
+    context = predict.autocast(torch.device("cpu"), precision)
+    linear = torch.nn.Linear(2, 2)
+    with context:
+        kind = linear(torch.ones(1, 2)).dtype
+    assert kind == {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+def test_evaluation_names_every_metric():
+    measured = evaluate(torch.tensor([[2.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), torch.tensor([0, 1]))
+    assert measured["macro_recall"] == 0.5  # Of both classes that there are; the third has no part.
+    assert measured["macro_precision"] == 0.25
+    assert measured["macro_f1"] == pytest.approx(1 / 3)

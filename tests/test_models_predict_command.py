@@ -383,3 +383,46 @@ def test_a_checkpoint_that_lacks_a_weight_classifies_nothing(dataset, tmp_path):
     save(tmp_path / "best.pt", state)
     with pytest.raises(RuntimeError, match=r"head\.5\.bias"):
         Classifier.read(tmp_path / "best.pt")
+
+
+def test_a_bad_picture_before_good_ones_does_not_cost_them_their_header(
+    run, folder, tmp_path, capsys
+):
+    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "b.png").write_bytes((folder / "00.PNG").read_bytes())
+    (tmp_path / "c.png").write_bytes((folder / "02.PNG").read_bytes())
+    assert main(["predict", str(run), str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.out.split("\n")[0] == f"picture,class,{','.join(CLASSES)}"
+    assert [row["picture"][-5:] for row in rows(told.out)] == ["b.png", "c.png"]
+    reason = "no picture of a known kind"
+    assert told.err.startswith(f"error: {tmp_path / 'a.png'} cannot be read: {reason}")
+
+
+def test_answers_that_are_read_by_a_program_come_without_progress(run, folder, capsys):
+    assert main(["predict", str(run), str(folder)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["classify"], ["predict", "runs/quick"]])
+def test_a_command_that_is_not_whole_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: python -m models" in capsys.readouterr().err
+
+
+def test_a_trial_is_looked_for_before_the_pictures(tmp_path, capsys):
+    assert "is not a run directory" in refusal(capsys, tmp_path / "no run", tmp_path / "no.png")
+
+
+def test_a_classifier_is_put_on_the_device_that_is_asked_for(dataset, tmp_path):
+    config = TrainConfig(family="plain", channels=2)
+    weights = build_model(config, classes=3, image_shape=SHAPE).state_dict()
+    save(
+        tmp_path / "best.pt",
+        classifier_state(config, dataset.manifest, epoch=4, weights=weights),
+    )
+    classifier = Classifier.read(tmp_path / "best.pt", "meta")
+    assert {p.device.type for p in classifier.model.parameters()} == {"meta"}
+    assert classifier.device == torch.device("meta")

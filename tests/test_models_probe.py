@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -170,3 +171,73 @@ def test_members_that_run_out_of_memory_are_not_trained_as_one(data, monkeypatch
     monkeypatch.setattr(probe, "_time", time)
     found = probe.probe(configs(), data)
     assert (found.gain, found.reason) == (0.0, "no room on the card")
+
+
+def clocked(monkeypatch, *seconds):
+    """Let each timed step take so many seconds."""
+    times = [time for one in seconds for time in (0.0, one)]
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=iter(times).__next__))
+
+
+def test_a_step_takes_as_long_as_the_fastest_after_the_first(data, monkeypatch):
+    clocked(monkeypatch, 2.0, 5.0, 3.0)
+    seconds, losses = probe._time(configs(), data, channels_last=True)
+    assert (seconds, len(losses)) == (3.0, 3)
+
+
+@pytest.mark.parametrize(("hopeless", "expected"), [(4.0, 4.0), (4.5, 1.0)])
+def test_a_first_step_as_slow_as_hopeless_is_what_is_told(data, monkeypatch, hopeless, expected):
+    clocked(monkeypatch, 4.0, 2.0, 1.0)
+    found = probe._time(configs(), data, channels_last=True, hopeless=hopeless)
+    assert found[0] == expected
+
+
+def on_a_gpu(monkeypatch, seconds, losses=(1.0, 1.0, 1.0)):
+    """Stand in for a GPU: how long a step of all takes in each layout, and the layouts tried."""
+    tried = []
+
+    def time(some, _data, *, channels_last, **_options):
+        if len(some) == 1:
+            return 4.0, torch.ones(1)
+        tried.append(channels_last)
+        return seconds[channels_last], torch.tensor(losses)
+
+    monkeypatch.setattr(probe, "_time", time)
+    monkeypatch.setattr(probe, "_room", lambda _data: 10**12)
+    monkeypatch.setattr(probe, "_steps", lambda _config, _data: 100)
+    monkeypatch.setattr(DeviceDataset, "device", torch.device("cuda"))
+    return tried
+
+
+@pytest.mark.parametrize(("seconds", "gain", "last"), [((3, 6), 4.0, False), ((6, 3), 4.0, True)])
+def test_on_a_gpu_the_faster_layout_is_taken(monkeypatch, seconds, gain, last):
+    data = DeviceDataset.create(make_dataset())
+    tried = on_a_gpu(monkeypatch, {False: seconds[0], True: seconds[1]})
+    found = probe.probe(configs(), data)
+    assert (found.gain, found.channels_last) == (gain, last)
+    assert tried == [True, False]
+
+
+def test_of_members_that_are_always_trained_as_one_no_other_layout_is_tried(monkeypatch):
+    data = DeviceDataset.create(make_dataset())
+    tried = on_a_gpu(monkeypatch, {False: 3.0, True: 6.0})
+    found = probe.probe(configs(), data, always=True)
+    assert (found.gain, found.channels_last, tried) == (2.0, True, [True])
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "alike"), [(1.015, 1.0, True), (0.9, 1.0, False), (1.0, 9.0, True)]
+)
+def test_the_first_member_s_loss_is_the_one_that_must_be_alike(
+    data, monkeypatch, first, others, alike
+):
+    def time(some, _data, **_options):
+        return 1.0, torch.tensor([1.0] if len(some) == 1 else [first, others, others])
+
+    monkeypatch.setattr(probe, "_time", time)
+    assert (probe.probe(configs(), data).reason == "") is alike
+
+
+def test_what_cannot_be_trained_as_one_has_the_layout_that_all_others_have(data, monkeypatch):
+    monkeypatch.setattr(probe, "_room", lambda _data: 0)
+    assert probe.probe(configs(), data).channels_last

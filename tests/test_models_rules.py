@@ -107,3 +107,39 @@ def test_a_file_that_has_changed_has_another_hash(tmp_path):
 def test_the_nearest_is_told_however_far_it_is():
     assert nearest("xyz", ("adam", "sgd")) in ("adam", "sgd")
     assert nearest("kernal", iter(["blocks", "kernel_size", "channels"])) == "kernel_size"
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"old")
+    before = content_hash(path)
+    read = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *a: read.append(a) or digest(*a))
+    assert content_hash(path) == before
+    assert read == []
+    path.write_bytes(b"newer")
+    assert content_hash(path) != before
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(False, False), (True, False), (False, True)])
+def test_a_refused_number_is_told_which_ends_are_open(low, high):
+    words = f"{'above' if low else 'of at least'} 0 and {'below' if high else 'at most'} 1, but"
+    with pytest.raises(ValueError, match=words):
+        Number(0, 1, open_low=low, open_high=high).check("x", 2)
+
+
+def test_the_nearest_of_a_choice_is_the_one_that_is_spelt_most_like_it():
+    with pytest.raises(ValueError, match="but got 'cosin'; the nearest is 'cosine'"):
+        Choice(("constant", "cosine", "one_cycle")).check("x", "cosin")
+
+
+def test_a_file_that_changes_twice_within_a_second_has_two_hashes(tmp_path):
+    path = tmp_path / "weights.pth"
+    hashes = set()
+    for content, nanoseconds in ((b"old", 10**18), (b"new", 10**18 + 5 * 10**8)):
+        path.write_bytes(content)
+        os.utime(path, ns=(nanoseconds, nanoseconds))
+        hashes.add(content_hash(path))
+    assert len(hashes) == 2

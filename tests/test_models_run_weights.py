@@ -88,3 +88,9 @@ def test_a_refusal_lists_the_trials_whose_weights_are_kept_in_order(tmp_path):
         find_weights(run, "a")
     with pytest.raises(RunError, match=r"run has no trial e; --trial can be b, d$"):
         find_weights(run, "e")
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "PENDING", "DIVERGED", "FAILED", "INFEASIBLE"])
+def test_no_other_trial_counts_before_one_that_was_trained_whole(tmp_path, status):
+    rows = [("a", 0, status, 0.1, 0.1, 0.9), ("b", 1, "COMPLETED", 0.5, 0.5, 0.5)]
+    assert find_weights(write(tmp_path / "run", rows)).parent.name == "b"

@@ -5,8 +5,10 @@ from email.message import Message
 from io import BytesIO
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import BatchNorm2d
 from torchvision import models
 
@@ -15,8 +17,9 @@ from models.checkpoint import load, save
 from models.config import TrainConfig
 from models.cost import training_cost
 from models.data import DeviceDataset
-from models.families.torchvision_models import _from_gray, stages
+from models.families.torchvision_models import _from_gray, _transforms, stages
 from models.fit import fit
+from models.loop import Loop
 from models.optim import make_optimizer, set_learning_rate
 from models.pretrained import PretrainedError
 from tests.picture_factory import make_dataset
@@ -280,8 +283,12 @@ def test_a_refused_download_names_the_file_and_the_way_out(monkeypatch, tmp_path
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"architecture": "resnet81"}, r"architecture must be .* 'resnet81'; the nearest is"),
+        (
+            {"architecture": "resnet81"},
+            r"architecture must be .* 'resnet81'; the nearest is 'resnet18'",
+        ),
         ({"architecture": "Resnet-18"}, r"architecture must be the name .* got 'Resnet-18'"),
+        ({"architecture": "raft_small"}, r"architecture must be one of .* got 'raft_small'"),
         ({"frozen_stages": 6}, r"frozen_stages must be at most 5 for mobilenet_v3_small"),
         ({"pretrained": "none/such.pth"}, r"pretrained must be none, imagenet or the path"),
     ],
@@ -347,3 +354,103 @@ def test_a_damaged_download_is_refused(monkeypatch, tmp_path):
     with pytest.raises(PretrainedError, match=r"mobilenet_v3_small \(invalid hash value"):
         check_network(config(pretrained="imagenet"), classes=4, image_shape=SHAPE)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def on_meta(**changes):
+    with torch.device("meta"):
+        return build_model(config(**changes), classes=4, image_shape=SHAPE)
+
+
+def test_the_head_may_be_a_convolution_as_in_squeezenet():
+    assert on_meta(architecture="squeezenet1_0").head.weight.shape == (4, 512, 1, 1)
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (40, 300)])
+def test_pictures_are_resized_as_pillow_does(shape):
+    model = on_meta(architecture="resnet18")
+    model.network = torch.nn.Identity()
+    picture = torch.rand(1, 1, *shape)
+    expected = Image.fromarray(picture[0, 0].numpy()).resize((224, 224), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(model(picture)[0, 0], np.asarray(expected), atol=1e-4)
+
+
+def without_room(tensors):
+    """Return tensors of the same shapes that take next to no room in a file, all of one zero."""
+    return {n: torch.zeros((), dtype=t.dtype).expand(t.shape) for n, t in tensors.items()}
+
+
+def test_weights_of_a_gray_network_are_taken_as_they_are(tmp_path):
+    values = without_room(on_meta().network.state_dict())
+    shape = values["features.0.0.weight"].shape
+    values["features.0.0.weight"], values["features.0.0.offset"] = torch.randn(2, *shape)
+    torch.save(values, tmp_path / "gray.pth")
+    found = on_meta(pretrained=str(tmp_path / "gray.pth")).pretrained_weights(mean=0.4, std=0.2)
+    for name in ("features.0.0.weight", "features.0.0.offset"):
+        assert torch.equal(found[name], values[name])
+
+
+def test_a_file_that_does_not_fit_is_named_with_the_first_weight_that_does_not(tmp_path):
+    values = without_room(models.get_model("mobilenet_v3_small").state_dict())
+    path = tmp_path / "my net.pth"
+    for wrong in ("features.1.block.0.0.weight", "classifier.0.bias"):
+        torch.save({n: t for n, t in values.items() if n != wrong}, path)
+        with pytest.raises(PretrainedError) as refused:
+            on_meta(pretrained=str(path)).pretrained_weights(mean=0.5, std=0.5)
+        assert str(refused.value).startswith(
+            f"pretrained: {path} does not hold the weights of mobilenet_v3_small ({wrong} is"
+        )
+    torch.save(values | {"features.0.1.bias": torch.zeros(3), "fc.bias": torch.zeros(3)}, path)
+    with pytest.raises(PretrainedError, match=r"\(features\.0\.1\.bias is missing, too much"):
+        on_meta(pretrained=str(path)).pretrained_weights(mean=0.5, std=0.5)
+
+
+def test_a_stage_begins_with_every_kind_of_layer_that_makes_the_picture_smaller():
+    def part():
+        return torch.nn.Identity()
+
+    conv = torch.nn.Conv2d
+    parts = [
+        part(), conv(1, 1, 3, stride=2), part(), torch.nn.MaxPool2d(3, stride=1),
+        torch.nn.AvgPool2d(3, stride=(1, 1)), torch.nn.MaxPool2d(2), part(),
+        torch.nn.AvgPool2d(2), part(), conv(1, 1, 1, stride=(1, 2)), part(),
+    ]  # fmt: skip
+    network = torch.nn.Module()
+    network.first, network.rest = torch.nn.Sequential(*parts[:2]), torch.nn.ModuleList(parts[2:])
+    found = stages(network)
+    assert [len(stage) for stage in found] == [1, 4, 2, 2, 2]
+    assert [layer for stage in found for layer in stage] == parts
+
+
+def test_dropout_and_the_head_train_on_whatever_is_frozen():
+    """A frozen layer without weights is not frozen: what follows trains, and wants its noise."""
+    model = on_meta(architecture="alexnet")
+    everything = len(stages(model.network))
+    model = on_meta(architecture="alexnet", frozen_stages=everything).train()
+    assert [m.training for m in model.modules() if isinstance(m, torch.nn.Dropout)] == [True] * 2
+    assert model.head.training
+    kept = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)][:-1]
+    assert not any(m.training for m in kept)
+    assert not any(p.requires_grad for m in kept for p in m.parameters())
+
+
+def test_the_size_is_the_one_of_the_newest_weights():
+    assert _transforms("vit_h_14").crop_size == [518]
+
+
+def test_a_training_normalises_pretrained_weights_by_its_dataset(data, files):
+    start = config(pretrained=str(files / "mobilenet_v3_small.pth"))
+    loop = Loop([start], data)
+    loop.load_pretrained()
+    rgb = torch.load(files / "mobilenet_v3_small.pth", weights_only=True)["features.0.0.weight"]
+    mean, std = data.source.manifest.mean, data.source.manifest.std
+    stem = loop.model.network.features[0][0]
+    torch.testing.assert_close(stem.weight, (rgb * (std / RGB_STD)).sum(dim=1, keepdim=True))
+    torch.testing.assert_close(
+        stem.offset, (rgb * ((mean - RGB_MEAN) / RGB_STD)).sum(dim=1, keepdim=True)
+    )
+
+
+def test_the_optimiser_of_frozen_stages_holds_the_rest_in_order():
+    model = on_meta(architecture="resnet18", frozen_stages=4)
+    names = {name.split(".")[0] for name, p in model.network.named_parameters() if p.requires_grad}
+    assert names == {"layer4", "fc"}
