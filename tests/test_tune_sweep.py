@@ -562,6 +562,48 @@ def test_the_searcher_hears_curves_in_which_larger_is_better_and_values_of_whole
     assert heard[-1] == (stopped.id, [-0.75, -0.5, -0.5], None)
 
 
+def test_trials_that_a_killed_sweep_had_not_ended_yet_are_ended_in_their_order():
+    spec = small_spec(**ONE_EPOCH)
+    sweep, ledger = new_sweep(spec)
+    trials = [train(sweep, 0.5) for _ in range(6)]
+    cut = [event for event in ledger if event["event"] != "trial_ended"]
+    written = []
+    Sweep(spec, fingerprint="f", commit=written.append, events=cut)
+    assert [(one["event"], one["trial"]) for one in written] == [
+        ("trial_ended", trial.id) for trial in trials
+    ]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_figure_that_is_not_finite_is_null_in_the_ledger(value):
+    sweep, ledger = new_sweep(small_spec())
+    trial = train(sweep, 0.5, train_loss=value)
+    (told,) = [event["values"] for event in ledger if event["event"] == "measurement"]
+    assert (told["train_loss"], told["val_accuracy"]) == (None, 0.5)
+    assert math.isnan(trial.last.values["train_loss"])
+
+
+def test_times_in_the_ledger_are_told_to_the_millisecond(clock):
+    clock.now = 1000.12345
+    _, ledger = new_sweep(small_spec())
+    assert ledger[0]["time"] == 1000.123
+
+
+def test_what_the_scheduler_says_of_a_trial_counts_before_a_request_to_stop_it():
+    sweep, _ = new_sweep(small_spec())
+    for accuracy in (0.7, 0.6):
+        train(sweep, accuracy)
+    cut = sweep.next_trial()
+    sweep.start(cut.id, 1.0)
+    sweep.stop_trial(cut.id, "by hand")
+    sweep.report(cut.id, 1, figures(cut.id, 1, val_accuracy=0.2), WORKER)
+    assert "did not reach" in cut.reason
+    asked = train(sweep, 0.9)
+    sweep.stop_trial(asked.id, "by hand")
+    sweep.report(asked.id, 2, figures(asked.id, 2), WORKER)
+    assert (asked.status, asked.reason) == (Status.EARLY_STOPPED, "by hand")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
