@@ -1,13 +1,14 @@
 """Command line of analysis: tables, reports and comparisons of finished sweeps."""
 
 import argparse
-import os
+import shlex
 import sys
-import tempfile
-import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+
+from fairsweep.command_line import run_command
+from fairsweep.errors import UserError
 
 FORMATS = ("md", "csv", "latex", "json")
 WHAT = (
@@ -28,24 +29,12 @@ BY_GROUP = ("groups", "groups_before", "change", "differences", "crossed", "clas
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
-    from analysis.run_data import NoTrialSucceededError  # heavy: not for --help
 
-    command: Callable[[argparse.Namespace], None] = options.command
-    try:
-        command(options)
-        sys.stdout.flush()
-    except NoTrialSucceededError as error:
-        return _fail(str(error), 3)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    def command() -> int:
+        options.command(options)
         return 0
-    except (ValueError, OSError) as error:
-        return _fail(_told(error), 2)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        return _fail(f"a fault of this program ({error!r}); traceback in {_log()}", 1)
-    return 0
+
+    return run_command("analysis", command)
 
 
 def table(options: argparse.Namespace) -> None:
@@ -72,7 +61,7 @@ def report(options: argparse.Namespace) -> None:
     several = options.out and len(options.runs) > 1
     name, count = Counter(path.resolve().name for path in options.runs).most_common(1)[0]
     if several and count > 1:
-        raise ValueError(
+        raise UserError(
             f"two of the runs are named {name!r}, so one report would replace the other in "
             f"{options.out}; report each with an --out of its own"
         )
@@ -121,7 +110,7 @@ def bias(options: argparse.Namespace) -> None:
     tables = {table.name.removeprefix("bias_"): table for table in found.tables}
     what = options.what or ("groups" if options.format in ("csv", "json") else None)
     if what is not None and what not in tables:
-        raise ValueError(f"--what can be {', '.join(tables)} here, but got {what}")
+        raise UserError(f"--what can be {', '.join(tables)} here, but got {what}")
     shown = tables.values() if what is None else [tables[what]]
     print("\n".join(WRITERS[options.format](table) for table in shown), end="")
 
@@ -136,7 +125,8 @@ def export(options: argparse.Namespace) -> None:
     out = options.out or options.run / "study.db"
     with Console(stderr=True).status(f"study of {options.run.name}"):
         count = write_study(read_run(options.run), out)
-    print(f"wrote {out} ({count:,} trials); look at it with: optuna-dashboard sqlite:///{out}")
+    storage = shlex.quote(f"sqlite:///{out}")
+    print(f"wrote {out} ({count:,} trials); look at it with: optuna-dashboard {storage}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -206,29 +196,6 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, metavar="FILE", help="default RUN/study.db")
     made.set_defaults(command=export)
     return parser
-
-
-def _told(error: ValueError | OSError) -> str:
-    """Say what the user must change; the system names a path it cannot open, but no way out."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    if error.filename:
-        return f"{error.filename}: {error.strerror}; check the path"
-    return f"{error.strerror}; free some space or choose another --out"
-
-
-def _fail(message: str, code: int) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
-    return code
-
-
-def _log() -> str:
-    """Write the traceback of the fault at hand to a file and return its path."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="analysis-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exc(file=file)
-    return file.name
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison import incumbent
-from analysis.dataset import DatasetLeftOutError
 from analysis.figures.drawing import render
 from analysis.figures.groups import groups_figure
 from analysis.groups import Groups, read_groups
 from analysis.page import Page, Section, figures_of, tables_of, write_page
-from analysis.run_data import NoTrialSucceededError, RunData, read_probabilities, read_run
+from analysis.run_data import RunData, read_probabilities, read_run
 from analysis.statistics.estimate import NotKnownError
 from analysis.summary import percent
 from analysis.tables.groups import group_tables
 from analysis.tables.table import Table
+from fairsweep.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,10 +60,10 @@ def study_bias(
 
     Raises:
         DatasetLeftOutError: The groups need the dataset, and it is not there or has changed.
-        FileNotFoundError: A file or run is not there.
+        MissingFileError: A file or run is not there.
         NoTrialSucceededError: The earlier run has none to compare with.
         NotKnownError: The trial has no predictions of that split.
-        ValueError: There is no such trial, the CSV breaks a rule, nothing makes groups, or the
+        UserError: There is no such trial, the CSV breaks a rule, nothing makes groups, or the
             two models told no picture in common.
     """
     trial = _trial(run, trial_id)
@@ -73,9 +73,9 @@ def study_bias(
     if then is not None:
         shared = answers.index.intersection(then.index)
         if shared.empty:
-            raise ValueError(f"{before or run.path} has no {split} pictures in common with before")
+            raise UserError(f"{before or run.path} has no {split} pictures in common with before")
         if not then.loc[shared, "label"].equals(answers.loc[shared, "label"]):
-            raise ValueError(
+            raise UserError(
                 f"{before or run.path} labels pictures in another way than before; give a run on "
                 "the same dataset"
             )
@@ -98,7 +98,7 @@ def reported(run: RunData) -> Bias | None:
     """Study the incumbent for the report, None where that cannot be done."""
     try:
         return study_bias(run)
-    except (DatasetLeftOutError, NoTrialSucceededError, ValueError, FileNotFoundError):
+    except UserError:
         return None
 
 
@@ -131,9 +131,9 @@ def _trial(run: RunData, trial_id: str | None) -> "pd.Series[Any]":
         return incumbent(run)
     rows = run.trials[run.trials["trial_id"] == trial_id]
     if rows.empty:
-        raise ValueError(
-            f"{run.path} has no trial {trial_id}; `python -m analysis table {run.path} --format "
-            "json` names them"
+        raise UserError(
+            f"{run.path} has no trial {trial_id}; `python -m analysis table {run.shell_path} "
+            "--format json` names them"
         )
     return rows.iloc[0]
 
@@ -142,7 +142,8 @@ def _answers(run: RunData, trial: "pd.Series[Any]", split: str) -> pd.DataFrame:
     answers = read_probabilities(run, str(trial["trial_id"]), split)
     if answers is None:
         way_out = (
-            f"open the test split with `python -m tune test {run.path} --trial {trial['trial_id']}`"
+            f"open the test split with `python -m tune test {run.shell_path} "
+            f"--trial {trial['trial_id']}`"
             if split == "test"
             else "name another trial with --trial"
         )
@@ -161,13 +162,13 @@ def _before(run: RunData, before: Path | None, split: str) -> tuple[pd.DataFrame
     try:
         earlier = read_run(place)
         if earlier.info.classes != run.info.classes:
-            raise ValueError(
+            raise UserError(
                 f"{place} has the classes {', '.join(earlier.info.classes)}; these "
                 f"are {', '.join(run.info.classes)}; give a run on the same dataset"
             )
         trial = _trial(earlier, origin.get("trial_id"))
         answers = _answers(earlier, trial, split)
-    except (FileNotFoundError, ValueError) as reason:
+    except UserError as reason:
         if before is not None:
             raise
         return None, [f"What it was before is not shown: {reason}."]

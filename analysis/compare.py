@@ -18,6 +18,7 @@ from analysis.statistics.trainings import Trainings, difference
 from analysis.statistics.verdicts import verdict
 from analysis.summary import fold_words, percent
 from analysis.tables.table import Table
+from fairsweep.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +39,7 @@ def compare_runs(first: RunData, second: RunData) -> Comparison:
     """Compare two runs.
 
     Raises:
-        ValueError: They are one and the same, or were trained on different datasets, or it is not
+        UserError: They are one and the same, or were trained on different datasets, or it is not
             known on which.
     """
     _check_same_dataset(first, second)
@@ -63,18 +64,18 @@ def compare_runs(first: RunData, second: RunData) -> Comparison:
 
 def _check_same_dataset(first: RunData, second: RunData) -> None:
     if first.path.resolve() == second.path.resolve():
-        raise ValueError(f"{first.path} and {second.path} are the same run; give two")
+        raise UserError(f"{first.path} and {second.path} are the same run; give two")
     prints = [
         str((r.provenance.get("dataset") or {}).get("fingerprint", "")) for r in (first, second)
     ]
     for run, fingerprint in zip((first, second), prints, strict=True):
         if not fingerprint:
-            raise ValueError(
+            raise UserError(
                 f"{run.path} does not tell the fingerprint of its dataset (provenance.json), so "
                 "nothing says that the two runs saw the same pictures"
             )
     if prints[0] != prints[1]:
-        raise ValueError(
+        raise UserError(
             f"the runs were made with different datasets (fingerprint {prints[0][:12]} in "
             f"{first.path}, {prints[1][:12]} in {second.path}), so their accuracies are not of the "
             "same pictures; run both sweeps on one dataset"

@@ -14,12 +14,13 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from analysis.run_data import RunData
+from fairsweep.errors import UserError
 
 IMAGES_FILE = "images.parquet"
 MANIFEST_FILE = "manifest.json"
 
 
-class DatasetLeftOutError(ValueError):
+class DatasetLeftOutError(UserError):
     """The dataset of a run cannot be shown; the message says why."""
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from analysis.distributions import distribution, plain
 from analysis.ledger import times
 from analysis.run_data import RunData
+from fairsweep.errors import UserError
 from tune.schema import Status
 
 STATES = {
@@ -45,10 +46,10 @@ def export(run: RunData, out: Path) -> int:
         The number of trials.
 
     Raises:
-        ValueError: There is something at ``out`` already, or no space for it.
+        UserError: There is something at ``out`` already, or no space for it.
     """
     if out.exists():
-        raise ValueError(f"{out} is there already; choose another --out, or remove it")
+        raise UserError(f"{out} is there already; choose another --out, or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -141,7 +142,7 @@ def _save(storage: optuna.storages.RDBStorage, out: Path) -> None:
             connection.execute(text("VACUUM INTO :file"), {"file": str(partial)})
         partial.replace(out)
     except OperationalError as error:
-        raise ValueError(
+        raise UserError(
             f"{out} cannot be written ({error.orig}); free some space or choose another --out"
         ) from error
     finally:

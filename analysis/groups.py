@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from analysis.dataset import IMAGES_FILE, DatasetLeftOutError, find_dataset
 from analysis.run_data import RunData
+from fairsweep.errors import UserError
 from tune.schema import GROUPS_FILE
 
 NO_GROUPS = frozenset({"image_id", "split", "label", "content_hash"})
@@ -49,8 +50,8 @@ def read_groups(run: RunData, image_ids: Sequence[str], file: Path | None = None
 
     Raises:
         DatasetLeftOutError: There is no CSV, and the dataset is not there or has changed.
-        FileNotFoundError: The CSV is not there.
-        ValueError: It breaks a rule, or nothing divides the pictures.
+        MissingFileError: The CSV is not there.
+        UserError: It breaks a rule, or nothing divides the pictures.
     """
     carried = run.path / GROUPS_FILE
     file = carried if file is None and carried.is_file() else file
@@ -70,7 +71,7 @@ def read_groups(run: RunData, image_ids: Sequence[str], file: Path | None = None
     columns = columns.loc[:, ~columns.columns.duplicated(keep="last")]
     columns = columns[list(_grouping(columns, notes))].apply(_in_order)
     if columns.empty:
-        raise ValueError(
+        raise UserError(
             f"nothing divides the pictures of {run.name} into groups; give a CSV with image_id and "
             "a column of two or more values with --groups"
         )
@@ -161,16 +162,16 @@ def _of_file(
     frame = _read_csv(file)
     names = list(frame.columns)
     if "image_id" not in names or len(names) < 2:
-        raise ValueError(
+        raise UserError(
             f"{file}: has the columns {', '.join(names)}; give image_id and at least one more"
         )
     taken = [n for n in names if n.startswith(VOTES) or n in {*NO_GROUPS, "pixels"} - {"image_id"}]
     if taken:
-        raise ValueError(f"{file}: column {taken[0]} has a name of ours; rename it")
+        raise UserError(f"{file}: column {taken[0]} has a name of ours; rename it")
     doubled = frame.index[frame["image_id"].duplicated()]
     if len(doubled):
         row = int(doubled[0])
-        raise ValueError(
+        raise UserError(
             f"{file}, row {row} (line {row + 2}): {frame['image_id'][row]!r} stands here again; "
             "keep one row of each picture"
         )
@@ -195,12 +196,12 @@ def _read_csv(file: Path) -> pd.DataFrame:
             file, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
         )
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{file}: is no CSV file ({error}); mend it or give another") from error
+        raise UserError(f"{file}: is no CSV file ({error}); mend it or give another") from error
     cells = cells.apply(lambda column: column.str.strip())
     names = cells.iloc[0]
     odd = names[names.duplicated() | (names == "")]
     if len(odd):
-        raise ValueError(
+        raise UserError(
             f"{file}: its header names a column {odd.iloc[0]!r}, which is empty or stands twice; "
             "give each column a name of its own"
         )

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.run_data import RunData
+from fairsweep.errors import UserError
 
 MOST_LEVELS = 8
 """A number with more distinct values than this counts as continuous."""
@@ -19,14 +20,14 @@ def checked(run: RunData, name: str) -> str:
     """Return ``name`` if it is a hyperparameter of this run.
 
     Raises:
-        ValueError: It is not; the message gives the nearest one that is.
+        UserError: It is not; the message gives the nearest one that is.
     """
     names = run.info.hyperparameters
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"
-    raise ValueError(f"--by must be a hyperparameter of {run.name}, but got {name!r}; {hint}")
+    raise UserError(f"--by must be a hyperparameter of {run.name}, but got {name!r}; {hint}")
 
 
 def searched(run: RunData) -> list[str]:

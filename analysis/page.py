@@ -21,6 +21,7 @@ from analysis.figures.drawing import Drawn
 from analysis.figures.style import BLUE, COLOUR_MAP, INK, MUTED, PAPER, RULE
 from analysis.tables.render import FORMATS, SUFFIXES
 from analysis.tables.table import Table
+from fairsweep.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
 CHARTS_JS = [f"charts/{part}.js" for part in ("drawing", "view", "panel", "parallel", "page")]
@@ -118,7 +119,7 @@ def write_page(page: Page, out: Path) -> Path:
     """Write ``page`` into ``out``, over an earlier one there, and return the path of the HTML.
 
     Raises:
-        ValueError: ``out`` holds something that is no report.
+        UserError: ``out`` holds something that is no report.
     """
     check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -140,10 +141,10 @@ def write_page(page: Page, out: Path) -> Path:
 def check_place(out: Path) -> None:
     """Raise ValueError if ``out`` holds something that is no report."""
     if out.exists() and not out.is_dir():
-        raise ValueError(f"--out must be a directory, but {out} is a file")
+        raise UserError(f"--out must be a directory, but {out} is a file")
     foreign = out.is_dir() and any(out.iterdir()) and not (out / PAGE_FILE).is_file()
     if foreign:
-        raise ValueError(f"{out} already holds something other than a report; choose another --out")
+        raise UserError(f"{out} already holds something other than a report; choose another --out")
 
 
 def to_html(page: Page) -> str:
@@ -185,7 +186,8 @@ def embed(drawn: Drawn) -> Markup:
         image = '<img class="raster" alt="{}" src="data:image/png;base64,{}">'
         return Markup(image).format(title, data)
     svg = drawn.svg[drawn.svg.index("<svg") :]
-    svg = re.sub(r'<g id="[^"]*">', "<g>", re.sub(r"<metadata>.*</metadata>", "", svg, flags=re.S))
+    svg = re.sub(r"<metadata>.*</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r'<g id="[^"]*"(/?)>', r"<g\1>", svg)
     for colour, variable in THEME.items():
         svg = svg.replace(colour, variable)
     start = Markup('<svg role="img" aria-label="{}" ').format(title)

@@ -12,6 +12,8 @@ from analysis.statistics.published import claims_of, judge
 from analysis.tables.digits import p_text, signed, supported
 from analysis.tables.render import FORMATS
 from analysis.tables.table import Column, Table, View
+from fairsweep.command_line import run_command
+from fairsweep.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,13 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--format", choices=FORMATS, default="md", help="default md (Markdown)")
     options = parser.parse_args(argv)
-    try:
+
+    def command() -> int:
         made = published(options.csv, options.pictures, options.claim)
-    except ValueError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(FORMATS[options.format](made), end="")
-    return 0
+        print(FORMATS[options.format](made), end="")
+        return 0
+
+    return run_command("analysis", command)
 
 
 def published(csv: Path, pictures: int, claims: Sequence[str]) -> Table:
@@ -50,17 +52,17 @@ def published(csv: Path, pictures: int, claims: Sequence[str]) -> Table:
     Frame: that of `analysis.statistics.published.judge`, with ``n`` (``pictures``).
 
     Raises:
-        ValueError: The file cannot be read, lacks a column or a level that is claimed, or holds too
+        UserError: The file cannot be read, lacks a column or a level that is claimed, or holds too
             few models.
     """
     if pictures < 1:
-        raise ValueError(f"--pictures must be at least 1, but got {pictures}")
+        raise UserError(f"--pictures must be at least 1, but got {pictures}")
     table = _read(csv)
     conclusions = dict(map(partial(_conclusion, table), claims))
     names = list(dict.fromkeys(name for name, _, _ in conclusions.values()))
     effects = 1 + int((table[names].nunique() - 1).sum())
     if len(table) <= effects:
-        raise ValueError(
+        raise UserError(
             f"{csv} has {len(table)} models, and the claimed hyperparameters alone explain so many "
             f"of any accuracy; give more than {effects}, or claim of fewer hyperparameters"
         )
@@ -94,19 +96,19 @@ def _read(csv: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(csv)
     except OSError as error:
-        raise ValueError(f"cannot read {csv}: {error.strerror}") from error
+        raise UserError(f"cannot read {csv}: {error.strerror}") from error
     except ValueError as error:
-        raise ValueError(f"{csv} is no CSV file: {error}") from error
+        raise UserError(f"{csv} is no CSV file: {error}") from error
     missing = [name for name in ("name", "accuracy") if name not in table]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{csv} has no column {missing[0]}; it needs name, accuracy and hyperparameters"
         )
     if not pd.api.types.is_numeric_dtype(table["accuracy"]):
-        raise ValueError(f"{csv}: accuracy must be a number from 0 to 1 in every row")
+        raise UserError(f"{csv}: accuracy must be a number from 0 to 1 in every row")
     wrong = table.loc[~table["accuracy"].between(0, 1), "accuracy"]
     if len(wrong):
-        raise ValueError(
+        raise UserError(
             f"{csv}, line {wrong.index[0] + 2}: accuracy must be from 0 to 1, "
             f"but got {wrong.iloc[0]:g}"
         )
@@ -117,14 +119,14 @@ def _conclusion(table: pd.DataFrame, claim: str) -> tuple[str, tuple[str, object
     """Read ``kernel=5:3``: its words → hyperparameter, the level said to be better, the other."""
     name, _, both = claim.partition("=")
     if name not in table or both.count(":") != 1:
-        raise ValueError(
+        raise UserError(
             f"--claim must be like kernel=5:3, of a column ({', '.join(map(str, table))}), "
             f"but got {claim!r}"
         )
     levels = {str(value): value for value in table[name].unique()}
     better, worse = both.split(":")
     if better == worse or not {better, worse} <= levels.keys():
-        raise ValueError(f"--claim {claim} must name two levels of {name} ({', '.join(levels)})")
+        raise UserError(f"--claim {claim} must name two levels of {name} ({', '.join(levels)})")
     return f"{name} {better} beats {worse}", (name, levels[better], levels[worse])
 
 

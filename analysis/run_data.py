@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fairsweep.command_line import NOTHING_SUCCEEDED
+from fairsweep.errors import MissingFileError, UserError
 from tune import schema
 from tune.schema import Status, TableInfo
 
@@ -21,8 +24,10 @@ COMPARABLE = (Status.COMPLETED, Status.EARLY_STOPPED)
 """Statuses of trials whose accuracy says something about their configuration."""
 
 
-class NoTrialSucceededError(Exception):
+class NoTrialSucceededError(UserError):
     """Every finished trial of the run diverged, failed or did not fit."""
+
+    exit_code = NOTHING_SUCCEEDED
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +56,11 @@ class RunData:
         return self.path.resolve().name
 
     @property
+    def shell_path(self) -> str:
+        """The run directory as a command line takes it, in quotes where it has spaces."""
+        return quote(str(self.path))
+
+    @property
     def comparable(self) -> pd.DataFrame:
         """The rows of ``trials`` that completed or were stopped early."""
         return self.trials[self.trials["status"].isin(COMPARABLE)]
@@ -70,15 +80,17 @@ def read_run(path: Path, data: Path | None = None) -> RunData:
     """Read the run directory at ``path``, whose dataset is at ``data`` if it was moved.
 
     Raises:
-        FileNotFoundError: ``path`` is no run directory.
-        ValueError: No trial has finished yet.
+        MissingFileError: ``path`` is no run directory.
+        UserError: No trial has finished yet.
         NoTrialSucceededError: Trials have finished, but none of them completed or was stopped
             early.
     """
     if not (path / schema.LEDGER_FILE).is_file():
-        raise FileNotFoundError(f"{path} is not a run directory (no {schema.LEDGER_FILE})")
+        raise MissingFileError(f"{path} is not a run directory (no {schema.LEDGER_FILE})")
     if not (path / schema.TRIALS_FILE).is_file():
-        raise ValueError(f"{path} has no finished trial yet; see `python -m tune status {path}`")
+        raise UserError(
+            f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
+        )
     table = pq.read_table(path / schema.TRIALS_FILE)
     trials = _frame(table).sort_values("number", ignore_index=True)
     _check_success(path, trials)
@@ -146,7 +158,9 @@ def _check_success(path: Path, trials: pd.DataFrame) -> None:
         return
     finished = {status: count for status, count in statuses.items() if status in schema.FINISHED}
     if not finished:
-        raise ValueError(f"{path} has no finished trial yet; see `python -m tune status {path}`")
+        raise UserError(
+            f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
+        )
     told = ", ".join(f"{count} {status}" for status, count in sorted(finished.items()))
     reason = next((r for r in trials["reason"] if r), "no reason was written")
     raise NoTrialSucceededError(f"no trial of {path} succeeded ({told}); first: {reason}")

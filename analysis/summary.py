@@ -186,7 +186,8 @@ def _untold(run: RunData) -> str:
         return f"Which configuration is best: {reason}."
     told = "Whether another seed would change the order: each configuration was trained once."
     if compared.basis == "models":
-        return f"{told} Add replicates with `python -m tune extend {run.path} --set replicates=5`."
+        extend = f"`python -m tune extend {run.shell_path} --set replicates=5`"
+        return f"{told} Add replicates with {extend}."
     return "" if compared.on_pictures else "Whether it holds on other pictures: no predictions."
 
 
@@ -208,7 +209,7 @@ def _effects_untold(run: RunData) -> str:
         return ""
     return (
         "Whether any hyperparameter matters beyond chance: without replicates nothing tells what "
-        f"chance does. Add some with `python -m tune extend {run.path} --set replicates=5`."
+        f"chance does. Add some with `python -m tune extend {run.shell_path} --set replicates=5`."
     )
 
 
@@ -239,7 +240,7 @@ def _test(run: RunData) -> str:
         return ""
     return (
         "How well the incumbent does on pictures that had no part in choosing it: the test split "
-        f"was not opened for it (`python -m tune test {run.path}` does)."
+        f"was not opened for it (`python -m tune test {run.shell_path}` does)."
     )
 
 

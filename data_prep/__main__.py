@@ -3,8 +3,6 @@
 import argparse
 import json
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,8 @@ from data_prep.splits import SPLIT_METHODS
 from data_prep.summary import print_summary, summary
 from data_prep.synthetic import DEFAULT_IMAGES, prepare_synthetic
 from data_prep.votes import RULES
+from fairsweep.command_line import run_command
+from fairsweep.errors import UserError
 
 EXAMPLES = {
     "fer2013": "python -m data_prep fer2013 --images fer2013plus.tar.gz --out data/fer2013",
@@ -32,28 +32,7 @@ SEEDS = 1 << 32
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except (ValueError, OSError) as error:
-        print(f"error: {_told(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    except Exception:
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="data_prep-", suffix=".log", delete=False
-        ) as log:
-            traceback.print_exc(file=log)
-        print(f"error: a fault of this program; see {log.name}", file=sys.stderr)
-        return 1
-
-
-def _told(error: ValueError | OSError) -> str:
-    """Say in a line what the user must change; the system's own words lack the way out."""
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}; check the path"
-    return " ".join(str(error).split())
+    return run_command("data_prep", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -65,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
             print_summary(manifest, Console())
         return 0
     if not 0 <= options.seed < SEEDS:
-        raise ValueError(f"--seed must be from 0 to {SEEDS - 1:,}, but got {options.seed}")
+        raise UserError(f"--seed must be from 0 to {SEEDS - 1:,}, but got {options.seed}")
     shared: dict[str, Any] = {
         "out": options.out,
         "seed": options.seed,

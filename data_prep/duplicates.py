@@ -12,6 +12,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from fairsweep.errors import UserError
+
 MAX_HASH_DISTANCE = 16
 """Bits of 64 in which the perceptual hashes of a candidate pair may differ."""
 MIN_CORRELATION = 0.6
@@ -54,10 +56,10 @@ def duplicate_groups(pictures: Pictures, *, near: bool = True) -> npt.NDArray[np
         a duplicate is a group of its own.
 
     Raises:
-        ValueError: There are no pictures.
+        UserError: There are no pictures.
     """
     if not len(pictures):
-        raise ValueError("no picture is left after cleaning; give others, or other votes")
+        raise UserError("no picture is left after cleaning; give others, or other votes")
     flat = pictures.reshape(len(pictures), -1)
     _, firsts, same = np.unique(
         np.array(content_hashes(flat)), return_index=True, return_inverse=True

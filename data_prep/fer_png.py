@@ -10,6 +10,7 @@ from PIL import Image
 
 from data_prep.kaggle_csv import PIXELS, SIDE
 from data_prep.places import READ_ERRORS, Member
+from fairsweep.errors import UserError
 
 FOLDERS = {"FER2013Train": "Training", "FER2013Valid": "PublicTest", "FER2013Test": "PrivateTest"}
 """Folder that the FER+ tools write → Usage in the votes file."""
@@ -50,12 +51,12 @@ def read_png(member: Member) -> PngPicture:
 
 def _decode(member: Member) -> npt.NDArray[np.uint8]:
     if member.size_bytes > MAX_FILE_BYTES:
-        raise ValueError(f"{member.size_bytes:,} bytes, more than any picture of 48×48 takes")
+        raise UserError(f"{member.size_bytes:,} bytes, more than any picture of 48×48 takes")
     with member.open() as stream:
         content = io.BytesIO(stream.read())
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(content, formats=["PNG"]) as image:
             if image.size != (SIDE, SIDE):
-                raise ValueError(f"{image.width}×{image.height} pixels instead of {SIDE}×{SIDE}")
+                raise UserError(f"{image.width}×{image.height} pixels instead of {SIDE}×{SIDE}")
             return np.asarray(image.convert("L"), dtype=np.uint8).reshape(PIXELS)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from fairsweep.errors import MissingFileError, UserError
+
 MANIFEST_FILE = "manifest.json"
 IMAGES_FILE = "images.parquet"
 REJECTED_FILE = "rejected.csv"
@@ -67,12 +69,12 @@ class DatasetManifest:
         """Read the manifest of the dataset in ``directory``.
 
         Raises:
-            FileNotFoundError: There is no dataset there.
-            ValueError: The manifest is of another schema version, or no manifest at all.
+            MissingFileError: There is no dataset there.
+            UserError: The manifest is of another schema version, or no manifest at all.
         """
         path = directory / MANIFEST_FILE
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{directory} is not a prepared dataset (no {MANIFEST_FILE}); "
                 "make one with `python -m data_prep`"
             )
@@ -80,15 +82,15 @@ class DatasetManifest:
             values = json.loads(path.read_text(encoding="utf-8"))
             version = values["schema_version"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not a dataset manifest: {error}") from error
+            raise UserError(f"{path} is not a dataset manifest: {error}") from error
         if version != SCHEMA_VERSION:
-            raise ValueError(
+            raise UserError(
                 f"{path} has schema version {version}, but this program reads {SCHEMA_VERSION}; "
                 "prepare the dataset again"
             )
         odd = {field.name for field in fields(cls)} ^ values.keys()
         if odd:
-            raise ValueError(
+            raise UserError(
                 f"{path} is not a dataset manifest: {', '.join(sorted(odd))} missing or unknown; "
                 "prepare the dataset again"
             )

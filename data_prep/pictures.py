@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fairsweep.errors import UserError
+
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """How the names of picture files end, in small letters."""
@@ -31,7 +33,7 @@ _DAMAGE = (
 """What Pillow raises on damaged files."""
 
 
-class PictureError(ValueError):
+class PictureError(UserError):
     """A file that cannot be read as a picture; the message says why in a few words."""
 
 

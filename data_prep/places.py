@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from data_prep.rejections import BadInputError, Rejections
+from fairsweep.errors import MissingFileError
 
 READ_ERRORS = (
     OSError,
@@ -52,12 +53,12 @@ def members(path: Path, rejections: Rejections) -> Iterator[Member]:
     """Go through all files below a folder or inside an archive, links to outside refused.
 
     Raises:
-        FileNotFoundError: ``path`` does not exist.
+        MissingFileError: ``path`` does not exist.
         BadInputError: A member's path or link leaves the archive, or the archive breaks off, and
             bad input is not to be skipped; or it cannot be opened at all.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; check the path")
+        raise MissingFileError(f"{path} does not exist; check the path")
     if path.is_dir():
         yield from _folder_members(path)
         return

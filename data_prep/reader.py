@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from data_prep.folds import folds_of
 from data_prep.manifest import FOLDS, IMAGES_FILE, DatasetManifest
+from fairsweep.errors import UserError
 
 SPLITS = ("train", "val", "test")
 NO_GROUPS = frozenset({"image_id", "split", "content_hash"})
@@ -54,18 +55,18 @@ class ImageDataset:
             folds: How many there are in a repeat; None for the ten that the file holds.
 
         Raises:
-            ValueError: The split or the fold does not exist.
+            UserError: The split or the fold does not exist.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, but got {split!r}")
         if fold is None or split == "test":
             return np.flatnonzero(self.splits == split)
         if fold < 0:
-            raise ValueError(f"fold must be one of 0, 1, …, but got {fold}")
+            raise UserError(f"fold must be one of 0, 1, …, but got {fold}")
         repeat, number = divmod(fold, folds or FOLDS)
         of = folds_of(self, folds or FOLDS, repeat)
         if number not in set(of[of >= 0].tolist()):
-            raise ValueError(f"fold must be one of 0…{of.max()}, but got {fold}")
+            raise UserError(f"fold must be one of 0…{of.max()}, but got {fold}")
         inside = of == number
         return np.flatnonzero(inside if split == "val" else (of >= 0) & ~inside)
 
@@ -78,8 +79,8 @@ def read_dataset(directory: Path) -> ImageDataset:
     """Read the dataset in ``directory``.
 
     Raises:
-        FileNotFoundError: There is no dataset there.
-        ValueError: Its manifest cannot be read.
+        MissingFileError: There is no dataset there.
+        UserError: Its manifest cannot be read.
     """
     manifest = DatasetManifest.read(directory)
     table = pq.read_table(directory / IMAGES_FILE).combine_chunks()

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from fairsweep.errors import UserError
 
-class BadInputError(ValueError):
+
+class BadInputError(UserError):
     """The user's files break a rule; the message names file, row and way out in one line."""
 
 

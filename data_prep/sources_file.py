@@ -16,6 +16,8 @@ from pydantic import (
     model_validator,
 )
 
+from fairsweep.errors import MissingFileError, UserError
+
 MAX_SIDE = 1024
 """Longest side of a dataset's pictures, in pixels."""
 
@@ -51,9 +53,9 @@ class Source(_Part):
     @model_validator(mode="after")
     def _one_place(self) -> "Source":
         if (self.dataset is None) == (self.path is None):
-            raise ValueError("give either dataset (a prepared one) or path (class folders)")
+            raise UserError("give either dataset (a prepared one) or path (class folders)")
         if self.dataset is not None and self.trim_margin:
-            raise ValueError("trim_margin goes with path; a prepared dataset is taken as it is")
+            raise UserError("trim_margin goes with path; a prepared dataset is taken as it is")
         return self
 
     def class_of(self, theirs: str, classes: tuple[str, ...]) -> str | None:
@@ -78,11 +80,11 @@ class SourcesFile(_Part):
         for what, names in (("classes", self.classes), ("sources", [s.name for s in self.sources])):
             name, count = Counter(names).most_common(1)[0]
             if count > 1:
-                raise ValueError(f"{what} names {name!r} twice; give each a name of its own")
+                raise UserError(f"{what} names {name!r} twice; give each a name of its own")
         for source in self.sources:
             for ours in (*(source.map or {}).values(), *source.limit):
                 if ours is not None and ours not in self.classes:
-                    raise ValueError(
+                    raise UserError(
                         f"source {source.name!r} names the class {ours!r}, but classes are "
                         f"{', '.join(self.classes)}"
                     )
@@ -93,21 +95,21 @@ def read_sources(path: Path) -> SourcesFile:
     """Read and check a sources file.
 
     Raises:
-        FileNotFoundError: It does not exist.
-        ValueError: It breaks a rule; one line says where and which.
+        MissingFileError: It does not exist.
+        UserError: It breaks a rule; one line says where and which.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; give --config a sources file")
+        raise MissingFileError(f"{path} does not exist; give --config a sources file")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path} must hold name, classes and sources, but holds {values!r}")
+        raise UserError(f"{path} must hold name, classes and sources, but holds {values!r}")
     try:
         return SourcesFile.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"{path}: {_explain(error)}") from None
+        raise UserError(f"{path}: {_explain(error)}") from None
 
 
 def _explain(error: ValidationError) -> str:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from data_prep.manifest import FOLDS
+from fairsweep.errors import UserError
 
 SplitMethod = Literal["grouped", "random"]
 SPLIT_METHODS: tuple[str, ...] = get_args(SplitMethod)
@@ -37,12 +38,12 @@ def split_dataset(
         (n,) split names, and (n,) folds 0 to 9 over train and val, -1 in test.
 
     Raises:
-        ValueError: A class has too few pictures.
+        UserError: A class has too few pictures.
     """
     counts = np.bincount(labels, minlength=len(classes)).tolist()
     few = [f"{n} of {name!r}" for name, n in zip(classes, counts, strict=True) if n < MIN_PER_CLASS]
     if few:
-        raise ValueError(
+        raise UserError(
             f"every class needs at least {MIN_PER_CLASS} pictures to be split, but there are "
             f"{', '.join(few)}; give more pictures"
         )

@@ -17,6 +17,7 @@ from data_prep.fer2013 import prepare_fer2013
 from data_prep.manifest import DatasetManifest
 from data_prep.votes import USAGES, VOTE_NAMES
 from data_prep.writer import enough_space
+from fairsweep.errors import UserError
 
 DEFAULT_IMAGES = 4000
 USAGE_SHARES = (0.8, 0.1, 0.1)
@@ -76,7 +77,7 @@ def prepare_synthetic(
         name: Name of the dataset; that of ``out`` by default.
 
     Raises:
-        ValueError: ``images`` is too small to be split, or ``out`` cannot be written.
+        UserError: ``images`` is too small to be split, or ``out`` cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="synthetic-faces-") as folder:
         with enough_space(f"the drawn pictures in {folder}", "point TMPDIR to another disk"):
@@ -95,10 +96,10 @@ def draw_raw(count: int, seed: int) -> RawFaces:
     """Draw ``count`` pictures and their votes, copies and pictures without a face among them.
 
     Raises:
-        ValueError: ``count`` is not positive.
+        UserError: ``count`` is not positive.
     """
     if count < 1:
-        raise ValueError(f"images must be at least 1, but got {count}")
+        raise UserError(f"images must be at least 1, but got {count}")
     generator = np.random.default_rng(seed)
     feelings, attention = _people(count, generator)
     sources = _plant_copies(count, generator)

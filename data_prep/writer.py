@@ -35,6 +35,7 @@ from data_prep.manifest import (
 )
 from data_prep.rejections import Rejections
 from data_prep.splits import SHARES, SplitMethod, split_dataset
+from fairsweep.errors import UserError
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
 LABEL_COLUMNS = ("image_id", "source", "split", "label")
@@ -98,14 +99,14 @@ def check_output(out: Path) -> None:
     """Make sure that a dataset may be written to ``out``.
 
     Raises:
-        ValueError: ``out`` or a folder above it is a file, or ``out`` holds something.
+        UserError: ``out`` or a folder above it is a file, or ``out`` holds something.
     """
     nearest = _nearest(out)
     if not nearest.is_dir():
-        raise ValueError(f"{nearest} is a file; choose another --out")
+        raise UserError(f"{nearest} is a file; choose another --out")
     if out.is_dir() and any(out.iterdir()):
         holds = "a dataset" if (out / MANIFEST_FILE).is_file() else "something else"
-        raise ValueError(f"{out} already holds {holds}; choose another --out or remove it first")
+        raise UserError(f"{out} already holds {holds}; choose another --out or remove it first")
 
 
 def write_dataset(
@@ -130,7 +131,7 @@ def write_dataset(
         groups: (n,) duplicate group of each picture; None to look for duplicates here.
 
     Raises:
-        ValueError: ``out`` holds something, a class has too few pictures, or the disk is full.
+        UserError: ``out`` holds something, a class has too few pictures, or the disk is full.
     """
     check_output(out)
     if groups is None:
@@ -256,7 +257,7 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
     """Give a fresh folder that becomes ``out`` at the end, or vanishes.
 
     Raises:
-        ValueError: The disk is full.
+        UserError: The disk is full.
     """
     directory = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=_nearest(out)))
     try:
@@ -288,13 +289,13 @@ def enough_space(what: str, way_out: str) -> Iterator[None]:
     """Say in a line that the disk is full.
 
     Raises:
-        ValueError: There is no space for ``what``.
+        UserError: There is no space for ``what``.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        raise ValueError(
+        raise UserError(
             f"no space left for {what} ({error.strerror}); free some or {way_out}"
         ) from error

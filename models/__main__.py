@@ -4,45 +4,20 @@ import argparse
 import csv
 import json
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fairsweep.command_line import USER_ERROR, run_command
+
 if TYPE_CHECKING:  # `--help` need not wait for torch.
     from models.new_pictures import Answer
 
-USER_ERROR = 2
-OUR_FAULT = 1
-INTERRUPTED = 130
-
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return the exit code of design.md."""
+    """Run one command and return its exit code."""
     parsed = _parser().parse_args(arguments)
-    try:
-        return _predict(parsed)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        from models.checkpoint import CheckpointError
-        from models.run_weights import RunError
-
-        if isinstance(error, RunError | CheckpointError | FileNotFoundError | ValueError):
-            print(f"error: {error}", file=sys.stderr)
-            return USER_ERROR
-        return _report_fault()
-
-
-def _report_fault() -> int:
-    """Write the traceback to a file and name it."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="models-fault-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exc(file=file)
-    print(f"error: a fault of this program; the traceback is in {file.name}", file=sys.stderr)
-    return OUR_FAULT
+    return run_command("models", lambda: _predict(parsed))
 
 
 def _predict(parsed: argparse.Namespace) -> int:

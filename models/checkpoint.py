@@ -12,8 +12,10 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from fairsweep.errors import UserError
 
-class CheckpointError(Exception):
+
+class CheckpointError(UserError):
     """A checkpoint file is damaged or is none."""
 
 
@@ -48,7 +50,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read the state in ``path``, its tensors on the CPU.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        MissingFileError: There is no such file.
         CheckpointError: The file is cut short, otherwise damaged, or no checkpoint.
     """
     with path.open("rb") as file:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self, get_args
 
+from fairsweep.errors import UserError
 from models.groups import Columns, Digest, Factors
 from models.registry import FAMILIES, Family
 from models.rules import (
@@ -85,7 +86,7 @@ class TrainConfig:
     default where they were not given, so two ways to say the same give equal configurations.
 
     Raises:
-        ValueError: A value breaks its rule, or the family does not know it.
+        UserError: A value breaks its rule, or the family does not know it.
     """
 
     family: str = "resnet"
@@ -191,12 +192,12 @@ class TrainConfig:
         """Make a configuration from names and values.
 
         Raises:
-            ValueError: A name is no hyperparameter (the message tells the nearest valid one), a
+            UserError: A name is no hyperparameter (the message tells the nearest valid one), a
                 value breaks its rule, or the family does not know a hyperparameter.
         """
         for name in values:
             if name not in RULES:
-                raise ValueError(
+                raise UserError(
                     f"{name!r} is not a hyperparameter; the nearest is {nearest(name, RULES)!r} "
                     f"(all: {', '.join(RULES)})"
                 )
@@ -253,7 +254,7 @@ class TrainConfig:
 
     def _refuse(self, name: str, value: Any) -> NoReturn:
         known = self._family.defaults
-        raise ValueError(
+        raise UserError(
             f"family {self.family} does not use {name}, but got {value!r}; leave it out (the "
             f"nearest that it uses is {nearest(name, known)!r}, all: {', '.join(known)})"
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from data_prep.reader import ImageDataset
+from fairsweep.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,11 +62,11 @@ class DeviceDataset:
         """Return the (m,) row numbers of a split, on the device, as `ImageDataset.rows` does.
 
         Raises:
-            ValueError: The split or the fold does not exist, or is empty.
+            UserError: The split or the fold does not exist, or is empty.
         """
         rows = self.source.rows(split, fold, folds)
         if len(rows) == 0:
-            raise ValueError(
+            raise UserError(
                 f"dataset {self.source.manifest.name} has no picture in split {split}; "
                 "prepare it with more pictures"
             )
@@ -78,12 +79,12 @@ class DeviceDataset:
             soft: Those of the votes, rather than all weight on the one label.
 
         Raises:
-            ValueError: ``soft`` is set and the dataset has no votes.
+            UserError: ``soft`` is set and the dataset has no votes.
         """
         if not soft:
             return functional.one_hot(self.labels, self.classes).float()
         if self.soft_labels is None:
-            raise ValueError(
+            raise UserError(
                 f"soft_labels is true, but dataset {self.source.manifest.name} has no votes; "
                 "set soft_labels: false"
             )

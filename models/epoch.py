@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fairsweep.errors import UserError
 from models.augment import draw_transforms
 from models.config import TrainConfig
 from models.sampling import balanced_order
@@ -107,10 +108,10 @@ def used(count: int, batch_size: int) -> int:
     so it sits this epoch out.
 
     Raises:
-        ValueError: There is only one picture.
+        UserError: There is only one picture.
     """
     if count < 2:
-        raise ValueError(f"training needs at least 2 pictures, but got {count}")
+        raise UserError(f"training needs at least 2 pictures, but got {count}")
     return count - (count % batch_size == 1)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fairsweep.errors import UserError
 from models.rules import nearest
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Factors:
         """Return the groups in order, so that one choice is written in one way.
 
         Raises:
-            ValueError: The text is no list of groups, a number is out of bounds, or a group stands
+            UserError: The text is no list of groups, a number is out of bounds, or a group stands
                 twice.
         """
         number = f"a {'whole ' if self.whole else ''}number from {self.low:g} to {self.high:g}"
@@ -48,13 +49,13 @@ class Factors:
         try:
             factors = group_factors(value)
         except (AttributeError, ValueError):
-            raise ValueError(f"{what}, but got {value!r}; for example age=child:4") from None
+            raise UserError(f"{what}, but got {value!r}; for example age=child:4") from None
         for one in factors:
             fits = math.isfinite(one.factor) and self.low <= one.factor <= self.high
             if not fits or (self.whole and one.factor != int(one.factor)):
-                raise ValueError(f"{what}, but got {one}")
+                raise UserError(f"{what}, but got {one}")
         if len({(one.column, one.value) for one in factors}) < len(factors):
-            raise ValueError(f"{name} must name each group once, but got {value!r}")
+            raise UserError(f"{name} must name each group once, but got {value!r}")
         return ",".join(sorted(map(str, factors)))
 
 
@@ -64,13 +65,13 @@ class Columns:
 
     def check(self, name: str, value: Any) -> str:
         """Return the columns in order. Raises ValueError."""
-        columns = value.split(",") if isinstance(value, str) else []
-        if not columns or not all(map(str.strip, columns)) or len(set(columns)) < len(columns):
-            raise ValueError(
+        columns = [one.strip() for one in value.split(",")] if isinstance(value, str) else []
+        if not columns or not all(columns) or len(set(columns)) < len(columns):
+            raise UserError(
                 f"{name} must be a column, or several joined by commas, but got {value!r}; "
                 "for example age"
             )
-        return ",".join(sorted(map(str.strip, columns)))
+        return ",".join(sorted(columns))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Digest:
     def check(self, name: str, value: Any) -> str:
         """Return the hash. Raises ValueError."""
         if not isinstance(value, str) or re.fullmatch("[0-9a-f]{16}", value) is None:
-            raise ValueError(
+            raise UserError(
                 f"{name} must be the hash of a file, which `python -m tune retrain` writes, but "
                 f"got {value!r}"
             )
@@ -91,7 +92,7 @@ def group_factors(text: str) -> tuple[GroupFactor, ...]:
     """Read groups and their numbers.
 
     Raises:
-        ValueError: ``text`` does not name any.
+        UserError: ``text`` does not name any.
     """
     found = []
     for part in text.split(","):
@@ -110,7 +111,7 @@ def check_groups(config: "TrainConfig", columns: Mapping[str, Any]) -> None:
         columns: `data_prep.reader.ImageDataset.columns`.
 
     Raises:
-        ValueError: A column or a group is missing; the message tells the nearest one.
+        UserError: A column or a group is missing; the message tells the nearest one.
     """
     for name in ("oversample", "sample_weights", "balance"):
         text: str | None = getattr(config, name)
@@ -129,4 +130,4 @@ def _check_known(what: str, name: str, known: Iterable[str]) -> None:
     if name not in options:
         near = f"; the nearest is {nearest(name, options)!r}" if options else ""
         shown = ", ".join(options[:20]) + (", …" if len(options) > 20 else "")
-        raise ValueError(f"{what}, but got {name!r}{near} (all: {shown or 'none'})")
+        raise UserError(f"{what}, but got {name!r}{near} (all: {shown or 'none'})")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_gray
+from fairsweep.errors import MissingFileError, UserError
 from models.classifier import Classifier
 
 AT_ONCE = 256
@@ -34,16 +35,16 @@ def find_pictures(path: Path) -> list[Path]:
     """Return ``path`` itself, or the pictures of a folder and those below it, in order.
 
     Raises:
-        FileNotFoundError: There is nothing at ``path``.
-        ValueError: The folder holds no picture.
+        MissingFileError: There is nothing at ``path``.
+        UserError: The folder holds no picture.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; give a picture or a folder of pictures")
+        raise MissingFileError(f"{path} does not exist; give a picture or a folder of pictures")
     if not path.is_dir():
         return [path]
     found = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not found:
-        raise ValueError(f"{path} holds no picture ({', '.join(SUFFIXES)}); give another folder")
+        raise UserError(f"{path} holds no picture ({', '.join(SUFFIXES)}); give another folder")
     return sorted(found)
 
 

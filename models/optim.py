@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fairsweep.errors import UserError
 from models.config import TrainConfig
 
 WARM_UP_SHARE = 0.3
@@ -22,14 +23,14 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimiz
     With a ``head_learning_rate`` the parameters of the head are its second group.
 
     Raises:
-        ValueError: There is a ``head_learning_rate``, but the network has no ``head``.
+        UserError: There is a ``head_learning_rate``, but the network has no ``head``.
     """
     parameters: Any = [p for p in model.parameters() if p.requires_grad]
     fused = parameters[0].device.type in ("cpu", "cuda")
     if config.head_learning_rate is not None:
         head = getattr(model, "head", None)
         if head is None:
-            raise ValueError(
+            raise UserError(
                 f"family {config.family} has no part named head; leave out head_learning_rate"
             )
         apart = set(head.parameters())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from fairsweep.errors import UserError
 from models.rules import content_hash, pinned_hash
 
 _UNREADABLE = (
@@ -22,7 +23,7 @@ _UNREADABLE = (
 )
 
 
-class PretrainedError(ValueError):
+class PretrainedError(UserError):
     """Pretrained weights cannot be had, or do not fit; the message is one line."""
 
 

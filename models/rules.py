@@ -11,6 +11,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Protocol
 
+from fairsweep.errors import UserError
+
 
 class Rule(Protocol):
     """What a value must be."""
@@ -19,7 +21,7 @@ class Rule(Protocol):
         """Return ``value`` as its one proper type.
 
         Raises:
-            ValueError: The value breaks the rule; the message names it, the rule and the way out.
+            UserError: The value breaks the rule; the message names it, the rule and the way out.
         """
         ...
 
@@ -39,7 +41,7 @@ class Whole:
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not whole or not self.low <= int(value) <= self.high:
             words = "".join(f" or {word!r}" for word in self.words)
-            raise ValueError(
+            raise UserError(
                 f"{name} must be a whole number from {self.low} to {self.high}{words}, "
                 f"but got {value!r}"
             )
@@ -60,7 +62,7 @@ class Number:
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not self._holds(float(value)):
             hint = "; YAML reads 1e-3 as text, write 1.0e-3" if isinstance(value, str) else ""
-            raise ValueError(
+            raise UserError(
                 f"{name} must be a number {'above' if self.open_low else 'of at least'} "
                 f"{self.low:g} and {'below' if self.open_high else 'at most'} {self.high:g}, "
                 f"but got {value!r}{hint}"
@@ -82,7 +84,7 @@ class Choice:
     def check(self, name: str, value: Any) -> str:
         """Return the word. Raises ValueError, with the nearest valid one."""
         if value not in self.options:
-            raise ValueError(
+            raise UserError(
                 f"{name} must be one of {', '.join(self.options)}, but got {value!r}; "
                 f"the nearest is {nearest(str(value), self.options)!r}"
             )
@@ -96,7 +98,7 @@ class Flag:
     def check(self, name: str, value: Any) -> bool:
         """Return the flag. Raises ValueError."""
         if not isinstance(value, bool):
-            raise ValueError(f"{name} must be true or false, but got {value!r}")
+            raise UserError(f"{name} must be true or false, but got {value!r}")
         return value
 
 
@@ -109,7 +111,7 @@ class Word:
     def check(self, name: str, value: Any) -> str:
         """Return the name. Raises ValueError."""
         if not isinstance(value, str) or re.fullmatch(r"[a-z][a-z0-9_]*", value) is None:
-            raise ValueError(f"{name} must be {self.what}, but got {value!r}")
+            raise UserError(f"{name} must be {self.what}, but got {value!r}")
         return value
 
 
@@ -129,7 +131,7 @@ class WordOrFile:
             return value
         path = Path(str(value)).expanduser().absolute()
         if not isinstance(value, str) or not path.is_file():
-            raise ValueError(
+            raise UserError(
                 f"{name} must be {', '.join(self.words)} or the path of a file, but got {value!r}, "
                 "and there is no such file"
             )

@@ -10,12 +10,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from fairsweep.errors import UserError
+
 TRIALS_FILE = "trials.parquet"
 CHECKPOINTS_DIR = "checkpoints"
 BEST_FILE = "best.pt"
 
 
-class RunError(Exception):
+class RunError(UserError):
     """A run directory, or a trial, that cannot be used as asked; the message is one line."""
 
 

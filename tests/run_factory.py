@@ -1,4 +1,9 @@
-"""Writes a small, complete run directory and its dataset, the same from the same seed."""
+"""Writes a small, complete run directory and its dataset, the same from the same seed.
+
+Nothing in it is in an order that a reader may rely on: class names are not sorted, pictures are not
+square, seeds do not start at 0, trials hold more or less than one device, the trials table stands
+backwards, and every second trial lists its predicted pictures backwards.
+"""
 
 import hashlib
 import json
@@ -10,17 +15,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from data_prep.manifest import IMAGES_FILE, DatasetManifest
 from tune import schema
 from tune.schema import Measurement, Status, TableInfo, Trial
 
-CLASSES = ("angry", "bored", "focused", "neutral")
-IMAGE_SHAPE = (24, 24)
+CLASSES = ("neutral", "bored", "angry", "focused")
+IMAGE_SHAPE = (20, 28)
+"""Height and width."""
 SPLIT_SIZES = {"train": 280, "val": 400, "test": 60}
 EPOCHS = 12
 RUNGS = (3, 6)
+FIRST_SEED = 7
+"""Seed of the search; further replicates count on from it."""
 TYPES: Mapping[str, pa.DataType] = {
     "family": pa.string(),
     "kernel_size": pa.int64(),
@@ -52,7 +59,8 @@ INFO = TableInfo(
 class Factory:
     """What the run shall be; `write` writes it."""
 
-    seed: int = 0
+    seed: int = 6
+    """With it, the incumbent was better before its last epoch and is none of the first trials."""
     info: TableInfo = INFO
     configurations: int = 12
     replicates: int = 3
@@ -88,7 +96,7 @@ class Factory:
             last |= {t.id: RUNGS[0] for t in order[len(order) * 2 // 3 :]}
             last |= {t.id: RUNGS[1] for t in order[len(order) // 2 : len(order) * 2 // 3]}
         for trial in trials:
-            train(trial, skills[trial.id], last[trial.id], rng, labels, run)
+            train(trial, skills[trial.id], last[trial.id], rng, labels, run, self.info)
         if self.faults:
             _diverge(trials[1], run)
             _fail(trials[2], run)
@@ -99,32 +107,41 @@ class Factory:
     ) -> list[Trial]:
         trials = []
         for replicate in range(1, self.replicates):
-            trial = _trial({**first.config, "seed": replicate}, number + replicate - 1)
+            config = {**first.config, "seed": FIRST_SEED + replicate}
+            trial = _trial(config, number + replicate - 1)
             trial = replace(trial, phase="finalist", replicate=replicate)
-            train(trial, _skill(trial.config) + rng.normal(0, 0.01), EPOCHS, rng, labels, run)
+            skill = _skill(trial.config) + rng.normal(0, 0.01)
+            train(trial, skill, EPOCHS, rng, labels, run, self.info)
             trials.append(trial)
         return trials
 
 
 def train(
-    trial: Trial, skill: float, last: int, rng: np.random.Generator, labels: np.ndarray, run: Path
+    trial: Trial,
+    skill: float,
+    last: int,
+    rng: np.random.Generator,
+    labels: np.ndarray,
+    run: Path,
+    info: TableInfo,
 ) -> None:
     """Give ``trial`` a learning curve up to epoch ``last`` and the predictions of its best one."""
-    best, kept = -1.0, np.zeros((0, len(CLASSES)), np.float32)
+    told = {}
     for epoch in range(1, last + 1):
         reach = 0.27 + (skill - 0.27) * (1 - np.exp(-epoch / 2.5)) + rng.normal(0, 0.006)
         probabilities = _probabilities(labels, reach, rng)
         values = _metrics(labels, probabilities, reach, skill, epoch)
         trial.measurements.append(Measurement(epoch=epoch, values=values))
-        if values["val_accuracy"] > best:
-            best, kept = values["val_accuracy"], probabilities
+        told[epoch] = probabilities
     stopped = last < trial.epochs
     trial.status = Status.EARLY_STOPPED if stopped else Status.COMPLETED
     trial.reason = f"below the best third at rung {last}" if stopped else ""
     trial.parameters = 40_000 + 9_000 * trial.config["blocks"] * trial.config["channels"]
     trial.host, trial.device = "node-1", "cpu"
     trial.seconds = sum(m.values["seconds"] for m in trial.measurements)
-    _write_predictions(run, trial, labels, kept)
+    best = trial.best(info.objective["metric"], info.objective["mode"])
+    assert best is not None
+    _write_predictions(run, trial, labels, told[best.epoch], best.epoch)
 
 
 def write_run_files(
@@ -132,7 +149,7 @@ def write_run_files(
 ) -> None:
     """Write the tables, the spec, the provenance and the ledger."""
     run.mkdir(parents=True, exist_ok=True)
-    table = schema.trials_table([_row(t, info) for t in trials], info, TYPES)
+    table = schema.trials_table([_row(t, info) for t in reversed(trials)], info, TYPES)
     pq.write_table(table, run / schema.TRIALS_FILE)
     pq.write_table(schema.measurements_table(trials), run / schema.MEASUREMENTS_FILE)
     (run / schema.SPEC_FILE).write_text("name: factory\nsearcher: {name: grid}\n")
@@ -150,7 +167,7 @@ def write_run_files(
 
 def _events(trials: list[Trial]) -> Iterator[dict[str, Any]]:
     """Tell the ledger of a sweep that trained one trial after the other."""
-    now = 1_790_000_000.0
+    proposed = now = 1_790_000_000.0
     yield {"event": "sweep_started", "time": now}
     for trial in trials:
         yield {
@@ -159,7 +176,7 @@ def _events(trials: list[Trial]) -> Iterator[dict[str, Any]]:
             **{key: getattr(trial, key) for key in ("configuration_id", "number", "name")},
             **{key: getattr(trial, key) for key in ("phase", "replicate", "config", "epochs")},
             "proposal": trial.number,
-            "time": now,
+            "time": proposed,
         }
         yield {"event": "trial_started", "trial": trial.id, "devices": trial.devices, "time": now}
         for one in trial.measurements:
@@ -242,7 +259,7 @@ def _configs(count: int) -> list[dict[str, Any]]:
         "weight_decay": 0.0001,
         "batch_size": 64,
         "epochs": EPOCHS,
-        "seed": 0,
+        "seed": FIRST_SEED,
         "fold": None,
     }
     chosen = np.linspace(0, len(grid) - 1, min(count, len(grid))).round().astype(int)
@@ -261,6 +278,7 @@ def _trial(config: dict[str, Any], number: int) -> Trial:
         replicate=0,
         config=config,
         epochs=EPOCHS,
+        devices=(0.5, 2.0)[number % 2],
     )
 
 
@@ -294,14 +312,18 @@ def _probabilities(labels: np.ndarray, reach: float, rng: np.random.Generator) -
 def _metrics(
     labels: np.ndarray, probabilities: np.ndarray, reach: float, skill: float, epoch: int
 ) -> dict[str, float]:
-    predicted = probabilities.argmax(axis=1)
-    values = {"val_accuracy": float(accuracy_score(labels, predicted))}
-    for average in ("macro", "micro"):
-        scores = precision_recall_fscore_support(
-            labels, predicted, average=average, zero_division=0
-        )
-        for name, score in zip(("precision", "recall", "f1"), scores[:3], strict=True):
-            values[f"val_{average}_{name}"] = float(score)
+    told = probabilities.argmax(axis=1)
+    right = np.bincount(labels[told == labels], minlength=len(CLASSES))
+    given, truth = (np.bincount(each, minlength=len(CLASSES)) for each in (told, labels))
+    accuracy = float((told == labels).mean())
+    macro = {
+        "precision": float((right / np.maximum(given, 1)).mean()),
+        "recall": float((right / truth).mean()),
+        "f1": float((2 * right / (given + truth)).mean()),
+    }
+    values = {"val_accuracy": accuracy}
+    values |= {f"val_macro_{name}": score for name, score in macro.items()}
+    values |= {f"val_micro_{name}": accuracy for name in macro}  # one label a picture
     overfit = 0.012 * max(0, epoch - 7)
     return values | {
         "val_loss": 1.9 - 1.5 * reach + overfit,
@@ -351,18 +373,18 @@ def _row(trial: Trial, info: TableInfo) -> dict[str, Any]:
 
 
 def _write_predictions(
-    run: Path, trial: Trial, labels: np.ndarray, probabilities: np.ndarray
+    run: Path, trial: Trial, labels: np.ndarray, probabilities: np.ndarray, epoch: int
 ) -> None:
     offset = SPLIT_SIZES["train"]
-    best = trial.best()
-    assert best is not None
     table = schema.predictions_table(
         image_ids=[f"drawn/{i + offset:05d}" for i in range(len(labels))],
         labels=labels,
         probabilities=probabilities,
         split="val",
-        epoch=best.epoch,
+        epoch=epoch,
         classes=CLASSES,
     )
+    if trial.number % 2:
+        table = table.take(list(range(len(labels)))[::-1])
     (run / schema.PREDICTIONS_DIR).mkdir(parents=True, exist_ok=True)
     pq.write_table(table, run / schema.PREDICTIONS_DIR / f"{trial.id}.parquet")

@@ -1,4 +1,7 @@
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,9 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.__main__ import main
+from analysis.bias import study_bias, write_bias
+from analysis.comparison import incumbent
 from analysis.run_data import read_probabilities, read_run
+from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.groups import COMPARED, METRICS, changes, compared, confusion
 from tests.run_factory import Factory
+from tune import schema
 
 SMALL = {"configurations": 1, "replicates": 1, "faults": False, "early_stopping": False}
 
@@ -26,6 +33,7 @@ def place(tmp_path_factory):
         table = table.append_column(name, pa.array(counts))
     pq.write_table(table, data / "images.parquet")
     Factory(**SMALL, learning_rate=0.01).write(place / "second")
+    Factory(**{**SMALL, "configurations": 3}).write(place / "several", None)
     rows = pd.DataFrame({"image_id": table["image_id"].to_pylist()})
     rows["age"] = np.where(np.arange(len(rows)) % 20 == 0, "child", "adult")
     rows.loc[300, "age"] = ""
@@ -42,9 +50,11 @@ def rows_of(capsys, *arguments):
 def test_bootstrapped_metrics_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     answers = pd.DataFrame(rng.integers(0, 3, (50, 2)), columns=["label", "predicted"])
-    ours = compared(confusion(answers, 4)[None])  # no picture of the fourth class
-    for name in COMPARED:
-        assert ours[name][0] == pytest.approx(METRICS[name](answers["label"], answers["predicted"]))
+    never_true = answers.assign(predicted=answers["predicted"].mask(answers.index < 5, 3))
+    for told in (answers, never_true):  # no picture of the fourth class, but some told to be of it
+        ours = compared(confusion(told, 4)[None])
+        for name in COMPARED:
+            assert ours[name][0] == pytest.approx(METRICS[name](told["label"], told["predicted"]))
 
 
 def test_groups_are_those_of_the_csv(place, capsys):
@@ -77,7 +87,13 @@ def test_what_does_not_fit_is_told(place, capsys):
     assert main(["bias", str(place / "first"), "--groups", str(place / "groups.csv")]) == 0
     text = capsys.readouterr().out
     assert "1 ids of no picture, 0 judged pictures that it does not name, empty cells: 1 in" in text
-    assert "Every two groups crossed" in text
+    titles = [line for line in text.splitlines() if line.startswith("**")]
+    assert titles == [
+        "**Groups**",
+        "**Differences and ratios between groups**",
+        "**Every two groups crossed**",
+        "**Each class by group, and the groups of each class**",
+    ]
 
 
 def test_before_and_after_are_paired_and_tell_what_the_others_paid(place, capsys):
@@ -97,16 +113,124 @@ def test_a_run_compared_with_itself_has_not_changed():
     assert found["accuracy_change_low"] == found["accuracy_change_high"] == 0
 
 
-def test_a_retrained_run_knows_what_it_was_before(place, capsys):
-    file = place / "second" / "provenance.json"
-    text = file.read_text("utf-8")
-    trial = read_run(place / "first").trials["trial_id"].iloc[0]
-    origin = {"run": str(place / "first"), "trial_id": trial}
-    file.write_text(json.dumps({**json.loads(text), "origin": origin}), "utf-8")
-    told = [place / "second", "--groups", place / "groups.csv", "--what", "groups_before"]
-    before = rows_of(capsys, *told)
-    file.write_text(text, "utf-8")
-    assert set(before["attribute"]) >= {"age"}
+def retrained(run, source, trial_id):
+    """The run as one that was retrained from a trial of another."""
+    origin = {"run": str(source), "trial_id": trial_id}
+    return replace(run, provenance={**run.provenance, "origin": origin})
+
+
+def test_a_retrained_run_is_compared_with_the_very_trial_that_it_came_from(place):
+    first, second = read_run(place / "first"), read_run(place / "several")
+    ids = second.trials["trial_id"]
+    assert incumbent(second)["trial_id"] != ids.iloc[0]
+    for trial_id in ids.iloc[1:]:  # the one lists its pictures backwards, the other as ours
+        found = study_bias(retrained(first, second.path, trial_id))
+        own = read_probabilities(second, trial_id).set_index("image_id")
+        assert found.before["predicted"].equals(own.loc[found.before.index, "predicted"])
+        assert found.before.index.equals(found.answers.index)
+    number = second.trials["number"].iloc[-1]
+    name = second.trials["name"].iloc[-1]
+    assert f"Before: {name}, trial {number} of several." in found.notes
+
+
+def test_another_earlier_run_may_be_named_and_then_its_incumbent_counts(place):
+    first, second = read_run(place / "first"), read_run(place / "several")
+    again = retrained(first, first.path, first.trials["trial_id"].iloc[0])
+    found = study_bias(again, before=second.path)
+    own = read_probabilities(second, incumbent(second)["trial_id"]).set_index("image_id")
+    assert found.before["predicted"].equals(own.loc[found.before.index, "predicted"])
+
+
+def test_an_earlier_run_that_is_gone_is_told_and_one_that_was_named_is_refused(place, tmp_path):
+    first = read_run(place / "first")
+    found = study_bias(retrained(first, tmp_path / "gone", "x"))
+    assert found.before is None
+    assert any(note.startswith("What it was before is not shown: ") for note in found.notes)
+    with pytest.raises(FileNotFoundError):
+        study_bias(first, before=tmp_path / "gone")
+
+
+def test_only_pictures_that_both_told_are_before_and_after(place, tmp_path):
+    first = read_run(place / "first")
+    part = Path(shutil.copytree(place / "second", tmp_path / "part"))
+    trial_id = read_run(part).trials["trial_id"].iloc[0]
+    table = schema.read_predictions(part, trial_id)
+    schema.write_table(table.slice(100, 250), schema.predictions_file(part, trial_id))
+    found = study_bias(first, before=part)
+    assert found.before.index.tolist() == table["image_id"].to_pylist()[100:350]
+    assert "Before and after are of the 250 pictures that both told." in found.notes
+    tables = {table.name: table.frame for table in found.tables}
+    rows = tables["bias_change"].set_index("group")
+    assert rows.loc["all", "n"] == 250
+    # The groups themselves are still of all pictures.
+    one = tables["bias_groups"]
+    one = one[(one["attribute"] == "brightness") & (one["group"] != "average")]
+    assert one["n"].sum() == 400
+
+
+def test_runs_that_cannot_be_compared_are_refused(place, tmp_path):
+    first = read_run(place / "first")
+    other = Path(shutil.copytree(place / "second", tmp_path / "other"))
+    trial_id = read_run(other).trials["trial_id"].iloc[0]
+    path = schema.predictions_file(other, trial_id)
+    table = schema.read_predictions(other, trial_id)
+    names = pa.array([f"x{name}" for name in table["image_id"].to_pylist()])
+    schema.write_table(table.set_column(0, "image_id", names), path)
+    with pytest.raises(ValueError, match="other has no val pictures in common with before"):
+        study_bias(first, before=other)
+    labels = pa.array([(one + 1) % 4 for one in table["label"].to_pylist()], pa.int16())
+    schema.write_table(table.set_column(2, "label", labels), path)
+    with pytest.raises(ValueError, match="labels pictures in another way than before"):
+        study_bias(first, before=other)
+    info = replace(first.info, classes=tuple(reversed(first.info.classes)))
+    with pytest.raises(ValueError, match="has the classes neutral, bored, angry, focused; these"):
+        study_bias(replace(first, info=info), before=place / "second")
+
+
+def test_a_trial_is_studied_by_its_id_and_its_split(place, tmp_path):
+    several = Path(shutil.copytree(place / "several", tmp_path / "several"))
+    run = read_run(several, place / "data")
+    ids = run.trials["trial_id"]
+    found = study_bias(run, trial_id=ids.iloc[1])
+    own = read_probabilities(run, ids.iloc[1]).set_index("image_id")
+    assert found.answers["predicted"].equals(own["predicted"])
+    assert found.notes[0] == f"{run.trials['name'].iloc[1]}, trial 1; n: val pictures."
+    with pytest.raises(ValueError, match="has no trial nobody; `python -m analysis table"):
+        study_bias(run, trial_id="nobody")
+    best = incumbent(run)["trial_id"]
+    assert best == ids.iloc[2]
+    ids_of_test = [f"drawn/{number:05d}" for number in range(680, 740)]
+    labels = schema.read_predictions(several, best)["label"].to_pylist()[:60]
+    for trial_id in (ids.iloc[1], best):
+        table = schema.read_predictions(several, trial_id)
+        test = table.slice(0, 60).set_column(1, "split", [["test"] * 60])
+        test = test.set_column(0, "image_id", pa.array(ids_of_test))
+        test = test.set_column(2, "label", pa.array(labels, pa.int16()))
+        path = schema.predictions_file(several, trial_id)
+        schema.write_table(pa.concat_tables([table, test]), path)
+    found = study_bias(run, trial_id=ids.iloc[1], split="test", before=several)
+    assert found.answers.index.tolist() == found.before.index.tolist() == ids_of_test
+    assert found.notes[0].endswith("n: test pictures.")
+    with pytest.raises(NotKnownError, match=r"no test predictions; open the .* --trial [0-9a-f]+`"):
+        study_bias(run, trial_id=ids.iloc[0], split="test")
+
+
+def test_the_page_tells_the_accuracy_of_the_model(place, tmp_path):
+    found = study_bias(read_run(place / "first"))
+    right = (found.answers["label"] == found.answers["predicted"]).mean()
+    page = write_bias(found, tmp_path / "the page").read_text("utf-8")
+    assert f"<b>{100 * right:.1f} %</b><span>accuracy</span>" in page
+    assert "<b>400</b><span>pictures</span>" in page
+    assert "<h1>first by group</h1>" in page
+
+
+def test_one_table_is_printed_or_all_and_an_unknown_one_is_refused(place, capsys):
+    first = str(place / "first")
+    assert main(["bias", first, "--what", "differences", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("attribute,first,second,metric,")
+    assert main(["bias", first, "--what", "change"]) == 2
+    error = capsys.readouterr().err
+    assert "--what can be groups, differences, crossed, classes here, but got change" in error
 
 
 def test_page_and_report_show_the_groups(place, capsys, tmp_path):

@@ -3,15 +3,19 @@ import re
 import shutil
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_ind
 
 from analysis.__main__ import main
 from analysis.compare import compare_runs
-from analysis.compare_page import write_comparison
+from analysis.compare_page import drawings, write_comparison
 from analysis.comparison import incumbent
+from analysis.figures.style import BLUE, VERMILION
+from analysis.ledger import progress
 from analysis.run_data import read_probabilities, read_run
 from tests.run_factory import Factory
+from tune import schema
 
 OTHER = Factory(configurations=20, learning_rate=0.002)
 
@@ -39,8 +43,8 @@ def test_both_incumbents_stand_side_by_side_with_intervals(runs):
 def test_the_same_pictures_are_compared_by_mcnemar(runs):
     rights = []
     for run in runs:
-        answers = read_probabilities(run, incumbent(run)["trial_id"])
-        rights.append(answers["label"] == answers["predicted"])
+        answers = read_probabilities(run, incumbent(run)["trial_id"]).set_index("image_id")
+        rights.append((answers["label"] == answers["predicted"]).sort_index())
     only = [int((rights[i] & ~rights[1 - i]).sum()) for i in (0, 1)]
     sentence = next(s for s in compare_runs(*runs).found if "McNemar" in s)
     assert f"alone is right on {only[0]} and that of second alone on {only[1]}" in sentence
@@ -91,3 +95,161 @@ def test_the_command_prints_rows_or_writes_a_page(runs, tmp_path, capsys):
     assert (tmp_path / "page" / "report.html").is_file()
     assert main(["compare", first, first]) == 2
     assert "are the same run" in capsys.readouterr().err
+
+
+def test_every_sentence_tells_the_figures_of_its_own_run(runs):
+    first, second = runs
+    found = compare_runs(first, second).found
+    for run, sentence in zip(runs, found, strict=False):
+        accuracy = run.completed["best_val_accuracy"].max()
+        interval = binomtest(round(400 * accuracy), 400).proportion_ci(method="wilson")
+        hours = run.trials["device_seconds"].sum() / 3600
+        name = run.trials.loc[run.completed["best_val_accuracy"].idxmax(), "name"]
+        assert sentence == (
+            f"The best of {run.name} is {name} with a validation accuracy of "
+            f"{100 * accuracy:.1f} % (95 % interval {100 * interval.low:.1f} % to "
+            f"{100 * interval.high:.1f} %, n = 400), out of {len(run.trials)} trials in "
+            f"{hours:.3g} device-hours."
+        )
+
+
+def test_the_best_configurations_are_compared_over_their_fair_replicates(runs):
+    fair = []
+    for run in runs:
+        best = incumbent(run)["configuration_id"]
+        own = run.completed[run.completed["configuration_id"] == best]
+        fair.append(own[own["phase"] == "finalist"]["best_val_accuracy"].to_numpy())
+    assert [len(each) for each in fair] == [2, 2]
+    # Two variances of one degree of freedom each that may be equal: the pooled t test.
+    theirs = ttest_ind(*fair)
+    low, high = theirs.confidence_interval()
+    shown = [f"{100 * each:+.1f}" for each in (fair[0].mean() - fair[1].mean(), low, high)]
+    assert next(each for each in compare_runs(*runs).found if "replicates" in each) == (
+        "Over 2 and 2 replicates, the best configuration of first is {} percentage points (95 % "
+        "interval {} to {}) from that of second, on these pictures (t test, p = {:.2g}): no "
+        "difference shown.".format(*shown, theirs.pvalue)
+    )
+
+
+def test_a_single_replicate_is_none_and_that_is_told(runs):
+    first, second = runs
+    once = replace(second, trials=second.trials[second.trials["replicate"] == 0])
+    compared = compare_runs(first, once)
+    assert not any("replicates" in each for each in compared.found)
+    assert any("at least two fair replicates of each" in each for each in compared.unknown)
+    assert len(compare_runs(first, second).unknown) == 1
+
+
+def test_other_pictures_are_not_compared(runs, tmp_path):
+    other = shutil.copytree(runs[1].path, tmp_path / "other")
+    trial_id = incumbent(runs[1])["trial_id"]
+    table = schema.read_predictions(other, trial_id)
+    names = pa.array([f"x{name}" for name in table["image_id"].to_pylist()])
+    schema.write_table(
+        table.set_column(0, "image_id", names), schema.predictions_file(other, trial_id)
+    )
+    compared = compare_runs(runs[0], read_run(other))
+    assert not any("McNemar" in each for each in compared.found)
+    assert any("theirs are of other pictures" in each for each in compared.unknown)
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path):
+    same = read_run(shutil.copytree(runs[1].path, tmp_path / "first"))
+    assert compare_runs(runs[0], same).names == (str(runs[0].path), str(same.path))
+    assert compare_runs(*runs).names == ("first", "second")
+
+
+def test_the_best_ten_configurations_of_each_stand_by_their_best_trial(runs):
+    frame = compare_runs(*runs).best.frame
+    assert frame["run"].value_counts().to_dict() == {"first": 10, "second": 10}
+    for run in runs:
+        own = frame[frame["run"] == run.name].set_index("configuration_id")
+        comparable = run.comparable.sort_values(
+            ["status", "best_val_accuracy", "number"], ascending=[True, False, True]
+        )
+        expected = comparable.drop_duplicates("configuration_id").set_index("configuration_id")
+        assert sorted(own.index) == sorted(expected.index[:10])
+        for name, row in own.iterrows():
+            trial = expected.loc[name]
+            assert row["accuracy"] == trial["best_val_accuracy"]
+            assert row["last_accuracy"] == trial["last_val_accuracy"]
+            assert row["parameters"] == trial["parameters"]
+            assert row["name"] == trial["name"]
+            every = run.trials[run.trials["configuration_id"] == name]
+            assert row["replicates"] == (every["status"] == "COMPLETED").sum()
+            assert row["device_seconds"] == every["device_seconds"].sum()
+
+
+def test_at_last_the_best_are_those_of_the_last_epoch(runs):
+    last = [
+        replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
+        for run in runs
+    ]
+    compared = compare_runs(*last)
+    frame = compared.best.frame
+    assert frame["accuracy"].tolist() == frame["last_accuracy"].tolist()
+    panel = list(drawings(compared))[-1].chart.panels[0]
+    for run, layer in zip(last, panel.layers, strict=True):
+        assert layer.y.tolist() == (100 * run.completed["last_val_accuracy"]).tolist()
+    for run, sentence in zip(last, compared.found, strict=False):
+        accuracy = run.completed["last_val_accuracy"].max()
+        assert f"accuracy of {100 * accuracy:.1f} % (" in sentence
+
+
+def test_the_page_shows_both_runs_with_facts_of_their_own(runs, tmp_path):
+    first, second = runs
+    second = replace(
+        second,
+        provenance={**second.provenance, "command": "python -m tune run second.yaml"},
+        info=replace(second.info, searcher="random", scheduler="none"),
+    )
+    compared = compare_runs(first, second)
+    page = write_comparison(compared, tmp_path / "a page").read_text("utf-8")
+    for fact in ("second: command</dt><dd>python -m tune run second.yaml",
+                 "first: searcher</dt><dd>grid", "second: searcher</dt><dd>random",
+                 "first: scheduler</dt><dd>asha", "second: scheduler</dt><dd>none",
+                 "first: trials</dt><dd>16", "second: trials</dt><dd>24",
+                 f"fingerprint of the dataset</dt><dd>{'f' * 64}"):  # fmt: skip
+        assert fact in page
+    for run in (first, second):
+        accuracy = 100 * run.completed["best_val_accuracy"].max()
+        tile = f"<b>{accuracy:.1f} %</b><span>best validation accuracy, {run.name}</span>"
+        assert tile in page
+
+
+def test_both_sweeps_are_drawn_in_the_same_axes(runs):
+    first, second = runs
+    best, parameters = drawings(compare_runs(first, second))
+    layers = best.chart.panels[0].layers
+    assert [(layer.label, layer.colour, layer.dash) for layer in layers] == [
+        ("first", BLUE, "-"),
+        ("second", VERMILION, "--"),
+    ]
+    for run, layer in zip(runs, layers, strict=True):
+        assert layer.y[-1] == pytest.approx(100 * run.measurements["val_accuracy"].max())
+        assert layer.x[-1] == pytest.approx(progress(run)["device_hours"].iloc[-1])
+    assert best.chart.panels[0].y.label == "validation accuracy, %"
+    panel = parameters.chart.panels[0]
+    assert panel.x.log
+    for run, layer in zip(runs, panel.layers, strict=True):
+        assert layer.x.tolist() == run.completed["parameters"].tolist()
+        assert layer.y.tolist() == (100 * run.completed["best_val_accuracy"]).tolist()
+        assert layer.texts[0] == f"{run.name}: {run.completed['name'].iloc[0]}"
+    assert [layer.marker for layer in panel.layers] == ["o", "s"]
+
+
+def test_sweeps_with_other_objectives_share_no_progress(runs):
+    objective = {"metric": "val_loss", "mode": "min", "at": "best"}
+    loss = replace(runs[1], info=replace(runs[1].info, objective=objective))
+    drawn = [one.name for one in drawings(compare_runs(runs[0], loss))]
+    assert drawn == ["accuracy_against_parameters_of_both"]
+
+
+def test_the_page_stands_in_the_first_run_by_default(tmp_path, capsys):
+    small = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
+    first = small.write(tmp_path / "run a")
+    second = replace(small, learning_rate=0.01).write(tmp_path / "run b")
+    assert main(["compare", str(first), str(second)]) == 0
+    page = first / "compare" / "run b" / "report.html"
+    assert page.is_file()
+    assert capsys.readouterr().out.endswith(f"wrote {page}\n")

@@ -1,9 +1,18 @@
 from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from analysis.comparison import accuracy_at_common_epoch, common_epoch, ranked
-from analysis.run_data import read_run
+from analysis.comparison import (
+    accuracy_at_common_epoch,
+    common_epoch,
+    fairly_trained,
+    incumbent,
+    ranked,
+    selected_finalists,
+)
+from analysis.run_data import RunData, read_run
 from tests.run_factory import INFO, RUNGS, Factory
 
 
@@ -52,3 +61,105 @@ def test_equal_objectives_rank_by_number(run):
     ties = replace(run, trials=run.trials.assign(best_val_accuracy=0.5).sample(frac=1))
     completed = ranked(ties).query("status == 'COMPLETED'")["number"]
     assert completed.is_monotonic_increasing
+
+
+def tiny(**columns):
+    """A run of a few trials of which only what is given is known."""
+    count = len(next(iter(columns.values())))
+    facts = {
+        "trial_id": [f"t{number}" for number in range(count)],
+        "configuration_id": [f"c{number}" for number in range(count)],
+        "number": range(count),
+        "phase": "search",
+        "status": "COMPLETED",
+        "epochs_trained": 4,
+    }
+    nothing = pd.DataFrame(columns=["trial_id", "epoch", "val_accuracy", "val_loss"])
+    return RunData(
+        path=Path("nowhere"),
+        info=INFO,
+        trials=pd.DataFrame({**facts, **columns}),
+        measurements=nothing,
+        provenance={},
+        spec="",
+    )
+
+
+def with_objective(run, **objective):
+    return replace(run, info=replace(run.info, objective={**run.info.objective, **objective}))
+
+
+def test_a_loss_ranks_the_smallest_first_and_the_unknown_last():
+    run = tiny(best_val_loss=[0.4, None, 0.2, 0.3], best_val_accuracy=[0.9, 0.8, 0.1, 0.2])
+    run = with_objective(run, metric="val_loss", mode="min")
+    assert ranked(run)["trial_id"].tolist() == ["t2", "t3", "t0", "t1"]
+    assert incumbent(run)["trial_id"] == "t2"
+
+
+def test_the_objective_at_last_ranks_by_the_last_epoch():
+    run = tiny(best_val_accuracy=[0.9, 0.8], last_val_accuracy=[0.5, 0.6])
+    assert incumbent(run)["trial_id"] == "t0"
+    assert incumbent(with_objective(run, at="last"))["trial_id"] == "t1"
+
+
+def test_a_completed_trial_ranks_before_a_better_one_that_was_stopped():
+    status = ["FAILED", "EARLY_STOPPED", "COMPLETED", "DIVERGED", "EARLY_STOPPED"]
+    run = tiny(status=status, best_val_accuracy=[0.9, 0.5, 0.1, None, 0.6])
+    assert ranked(run)["trial_id"].tolist() == ["t2", "t4", "t1", "t0", "t3"]
+
+
+def test_where_none_completed_the_incumbent_is_the_best_of_all_and_the_first_of_equals():
+    status = ["EARLY_STOPPED"] * 4
+    run = tiny(status=status, best_val_accuracy=[0.5, 0.7, 0.7, None])
+    assert incumbent(run)["trial_id"] == "t1"
+    loss = tiny(status=status, best_val_loss=[0.5, 0.4, 0.4, None])
+    assert incumbent(with_objective(loss, metric="val_loss", mode="min"))["trial_id"] == "t1"
+
+
+def test_the_first_of_equally_good_epochs_is_compared():
+    curve = pd.DataFrame(
+        {
+            "trial_id": "t0",
+            "epoch": [3, 2, 1, 4],
+            "val_loss": [0.2, 0.2, 0.3, 0.1],
+            "val_accuracy": [0.7, 0.6, 0.5, 0.9],
+        }
+    )
+    run = replace(tiny(epochs_trained=[3]), measurements=curve)
+    loss = with_objective(run, metric="val_loss", mode="min")
+    assert accuracy_at_common_epoch(loss)["accuracy_at_epoch"].tolist() == [0.6]
+    assert accuracy_at_common_epoch(run)["accuracy_at_epoch"].tolist() == [0.7]
+    last = with_objective(run, at="last")
+    assert accuracy_at_common_epoch(last)["accuracy_at_epoch"].tolist() == [0.7]
+
+
+def test_broken_trials_do_not_shorten_the_comparison():
+    run = tiny(epochs_trained=[4, 3, 1, 0], status=["COMPLETED", "EARLY_STOPPED", "FAILED", "x"])
+    assert common_epoch(run) == 3
+
+
+def test_finalists_are_picked_where_another_configuration_was_there_to_pick():
+    phases = ["search", "search", "finalist"]
+    accuracy = [0.7, 0.6, 0.65]
+    picked = tiny(configuration_id=["a", "b", "a"], phase=phases, best_val_accuracy=accuracy)
+    assert selected_finalists(picked)
+    fair = fairly_trained(picked)
+    assert fair["trial_id"].tolist() == ["t2"]
+    assert fair["accuracy"].tolist() == [0.65]
+    alone = tiny(configuration_id=["a", "a", "a"], phase=phases, best_val_accuracy=accuracy)
+    assert not selected_finalists(alone)
+    assert fairly_trained(alone)["trial_id"].tolist() == ["t0", "t1", "t2"]
+    broke = tiny(
+        configuration_id=["a", "b", "a"],
+        phase=phases,
+        status=["COMPLETED", "FAILED", "COMPLETED"],
+        best_val_accuracy=accuracy,
+    )
+    assert not selected_finalists(broke)
+    assert not selected_finalists(tiny(best_val_accuracy=accuracy))
+
+
+def test_a_fair_accuracy_is_that_of_the_objectives_epoch():
+    run = tiny(best_val_accuracy=[0.7], last_val_accuracy=[0.6])
+    assert fairly_trained(run)["accuracy"].tolist() == [0.7]
+    assert fairly_trained(with_objective(run, at="last"))["accuracy"].tolist() == [0.6]

@@ -1,16 +1,22 @@
 import resource
+import shlex
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import optuna
+import pandas as pd
 import pytest
+from optuna.distributions import IntDistribution
 
 from analysis.__main__ import main
 from analysis.export import export
-from analysis.ledger import times
 from analysis.run_data import read_run
 from tests.run_factory import Factory
+
+SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +50,12 @@ def test_values_and_curves_are_those_of_the_run(run, study):
 
 
 def test_times_are_those_of_the_ledger(run, study):
-    spans = times(run)
-    for trial in study.trials:
-        start, end = spans[trial.user_attrs["trial_id"]]
-        assert (trial.datetime_complete - trial.datetime_start).total_seconds() == end - start
+    # The factory trains one trial after the other, 2 s an epoch, and begins at 1,790,000,000.
+    ends = (2 * run.trials["epochs_trained"]).cumsum()
+    begin = datetime.fromtimestamp(1_790_000_000, UTC).replace(tzinfo=None)
+    for trial, start, end in zip(study.trials, [0, *ends], ends, strict=False):
+        assert (trial.datetime_start - begin).total_seconds() == start
+        assert (trial.datetime_complete - begin).total_seconds() == end
 
 
 def test_optuna_can_work_on_with_it(study):
@@ -88,9 +96,82 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_names_the_file(run, tmp_path, capsys):
-    out = tmp_path / "study.db"
+def test_the_command_names_the_file_as_a_shell_takes_it(run, tmp_path, capsys):
+    out = tmp_path / "a study.db"
     assert main(["export", str(run.path), "--out", str(out)]) == 0
-    assert f"optuna-dashboard sqlite:///{out}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.startswith(f"wrote {out} (16 trials); look at it with: ")
+    assert shlex.split(told)[-2:] == ["optuna-dashboard", f"sqlite:///{out}"]
     with sqlite3.connect(out) as database:
         assert database.execute("select count(*) from trials").fetchone() == (len(run.trials),)
+
+
+def test_the_study_stands_in_the_run_by_default(tmp_path, capsys):
+    run = read_run(SINGLE.write(tmp_path / "a run"))
+    assert main(["export", str(run.path)]) == 0
+    assert (run.path / "study.db").is_file()
+    assert f"wrote {run.path / 'study.db'} (1 trials)" in capsys.readouterr().out
+
+
+def test_the_study_knows_what_was_searched_and_how(run, study):
+    facts = study.user_attrs
+    assert facts["objective"] == {"metric": "val_accuracy", "mode": "max", "at": "best"}
+    assert (facts["searcher"], facts["scheduler"]) == ("grid", "asha")
+    assert facts["tied"] == {"fc_layers": "blocks"}
+    assert facts["dataset"]["fingerprint"] == "f" * 64
+    assert facts["command"] == run.provenance["command"]
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+
+
+def test_every_fact_of_a_trial_goes_along(run, study):
+    for row, trial in zip(run.trials.to_dict("records"), study.trials, strict=True):
+        for name, value in trial.user_attrs.items():
+            assert (pd.isna(row[name]) and value is None) or value == row[name], name
+    assert {"reason", "best_epoch", "parameters", "seed", "fold"} <= set(study.trials[0].user_attrs)
+
+
+def test_only_trials_that_ran_well_have_a_value(run, study):
+    values = [trial.value for trial in study.trials]
+    comparable = run.trials["status"].isin(["COMPLETED", "EARLY_STOPPED"])
+    expected = run.trials["best_val_accuracy"].where(comparable)
+    assert values == [None if pd.isna(value) else value for value in expected]
+    assert run.trials.loc[~comparable, "best_val_accuracy"].notna().any()
+
+
+def test_trials_that_are_not_finished_have_no_end(run, tmp_path):
+    statuses = ["PENDING", "RUNNING", "INTERRUPTED", "INFEASIBLE", *["COMPLETED"] * 12]
+    export(replace(run, trials=run.trials.assign(status=statuses)), tmp_path / "study.db")
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study.db'}")
+    states = [trial.state.name for trial in study.trials[:4]]
+    assert states == ["WAITING", "RUNNING", "RUNNING", "FAIL"]
+    assert [trial.datetime_start is None for trial in study.trials[:4]] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    ends = [trial.datetime_complete is None for trial in study.trials[:4]]
+    assert ends == [True, True, True, False]
+
+
+def test_a_loss_at_the_last_epoch_is_to_be_small(run, tmp_path):
+    objective = {"metric": "val_loss", "mode": "min", "at": "last"}
+    loss = replace(run, info=replace(run.info, objective=objective))
+    export(loss, tmp_path / "study.db")
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert study.direction == optuna.study.StudyDirection.MINIMIZE
+    assert study.best_value == run.completed["last_val_loss"].min()
+    curve = run.measurements[run.measurements["trial_id"] == run.trials["trial_id"].iloc[1]]
+    # The second trial diverged: its last loss is no number, and is not told.
+    assert study.trials[1].intermediate_values == {1: curve["val_loss"].iloc[0]}
+
+
+def test_a_hyperparameter_has_the_range_that_was_tried_and_only_where_it_is_used(run, tmp_path):
+    some = run.trials["channels"].where(run.trials["blocks"] == 4)
+    trials = run.trials.assign(channels=some, conv_depth=pd.array([pd.NA] * 16, dtype="Int64"))
+    export(replace(run, trials=trials), tmp_path / "study.db")
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert "channels" not in study.trials[0].params
+    assert study.trials[4].params["channels"] == 8
+    assert study.trials[4].distributions["channels"] == IntDistribution(8, 16)
+    assert "conv_depth" not in study.trials[4].params

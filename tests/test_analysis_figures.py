@@ -6,6 +6,7 @@ from io import BytesIO
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -18,17 +19,25 @@ from analysis.figures import (
     curves,
     effects,
     folds,
+    groups,
     mistakes,
     pairs,
     parallel,
     progress,
+    style,
 )
 from analysis.figures.chart import Axis, Chart, Layer, Panel, to_plain
-from analysis.figures.dataset import dataset_figures, intensity_shares
+from analysis.figures.dataset import (
+    dataset_figures,
+    draw_intensities,
+    draw_samples,
+    intensity_shares,
+)
 from analysis.figures.drawing import file_stem, render
 from analysis.figures.registry import FIGURES
-from analysis.figures.style import BLUE
+from analysis.figures.style import BLUE, MUTED, ORANGE, VERMILION
 from analysis.run_data import read_confusion, read_probabilities, read_run
+from analysis.tables.table import Table
 from tests.run_factory import CLASSES, IMAGE_SHAPE, SPLIT_SIZES, Factory
 
 
@@ -163,9 +172,10 @@ def test_the_best_so_far_ends_at_the_best_and_at_all_that_was_spent(run):
     data = progress.prepare(run)
     assert data["best"].iloc[-1] == pytest.approx(100 * run.measurements["val_accuracy"].max())
     assert data["best"].is_monotonic_increasing
-    assert data["device_hours"].iloc[-1] == pytest.approx(
-        run.measurements["seconds"].sum() / 3600, rel=1e-9
-    )
+    # The factory trains even numbers on half a device and odd ones on two, 2 s an epoch.
+    devices = run.trials["number"].map(lambda number: (0.5, 2.0)[number % 2])
+    hours = (2.0 * devices * run.trials["epochs_trained"]).sum() / 3600
+    assert data["device_hours"].iloc[-1] == pytest.approx(hours, rel=1e-9)
 
 
 def test_for_an_objective_at_the_last_epoch_no_earlier_one_counts(run):
@@ -317,3 +327,513 @@ def test_a_dataset_that_is_gone_or_changed_is_left_out_with_the_reason(run):
 
 def test_file_names_are_safe():
     assert file_stem("../a b/ü.png") == "a-b-.png"
+
+
+def layer_of(drawing, label, panel=0):
+    return next(one for one in drawing.chart.panels[panel].layers if one.label == label)
+
+
+def test_small_whole_numbers_are_written_in_two_bytes_and_others_in_four():
+    def numbers(*values):
+        ((kind, text),) = to_plain(np.array(values)).items()
+        size = {"i16": "<i2", "f32": "<f4"}[kind]
+        return kind, np.frombuffer(base64.b64decode(text), size).tolist()
+
+    assert numbers(1.0, -3.0) == ("i16", [1, -3])
+    assert numbers(32767.0) == ("i16", [32767])
+    assert numbers(32768.0) == ("f32", [32768])
+    assert numbers(1.0, 0.5) == ("f32", [1, 0.5])
+    assert numbers(np.nan, 1.0)[0] == "f32"
+    assert to_plain({"a": (np.float64(0.5), None, "x")}) == {"a": [0.5, None, "x"]}
+
+
+def test_differences_stand_with_their_intervals_in_points_the_best_on_top(run):
+    single = replace(run, trials=run.trials[run.trials["phase"] == "search"])
+    drawing = next(comparisons.comparisons(single))
+    compared = comparisons.against_incumbent(single)
+    panel = drawing.chart.panels[0]
+    assert panel.y.reversed
+    names = single.trials.set_index("trial_id")["name"]
+    assert panel.y.names == tuple(names[compared.frame["id"]])
+    marks = sorted(
+        (y, x, low, high, text, layer.colour)
+        for layer in panel.layers
+        if layer.kind == "intervals"
+        for y, x, low, high, text in zip(
+            layer.y, layer.x, layer.low, layer.high, layer.texts, strict=True
+        )
+    )
+    for place, (mark, row) in enumerate(zip(marks, compared.frame.itertuples(), strict=True)):
+        expected = (100 * row.difference, 100 * row.difference_low, 100 * row.difference_high)
+        assert mark[0] == place
+        assert mark[1:4] == pytest.approx(expected)
+        assert mark[4] == f"{names[row.id]}: {row.verdict}"
+        assert mark[5] == comparisons.LOOKS[row.verdict][0]
+    assert f"incumbent {names[compared.reference]}, in percentage points" in drawing.caption
+    assert "the best 5 of 5 others" in drawing.caption
+    assert "Trained models are compared" in drawing.caption
+
+
+def test_only_the_best_others_get_a_line_and_namesakes_a_number(run, monkeypatch):
+    monkeypatch.setattr(comparisons, "SHOWN", 2)
+    single = replace(run, trials=run.trials[run.trials["phase"] == "search"].assign(name="same"))
+    drawing = next(comparisons.comparisons(single))
+    compared = comparisons.against_incumbent(single)
+    numbers = single.trials.set_index("trial_id")["number"]
+    names = [f"same, trial {numbers[one]}" for one in compared.frame["id"].head(2)]
+    assert drawing.chart.panels[0].y.names == tuple(names)
+    assert "the best 2 of 5 others" in drawing.caption
+
+
+def test_a_confusion_matrix_shows_true_classes_in_rows_from_above():
+    counts = np.array([[3, 1, 0], [0, 0, 0], [2, 4, 1_994]])
+    axes = confusion.draw(counts, ["c", "a", "b"]).axes[0]
+    assert axes.yaxis_inverted()
+    assert not axes.xaxis_inverted()
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["c", "a", "b"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    cells = {(*text.get_position(), text.get_text()) for text in axes.texts}
+    assert (1, 0, "25%") in cells  # column 1 of row 0
+    assert (0, 2, "0%") in cells
+    assert (2, 2.06, "1,994") in cells
+    assert axes.collections[0].get_clim() == (0, 1)
+    shares = axes.collections[0].get_array().tolist()
+    assert shares[0] == [0.75, 0.25, 0]
+
+
+def test_confusion_matrices_are_of_the_best_models_in_their_order(run):
+    drawings = list(confusion.confusion(run))
+    best = curves.best_models(run)
+    titles = [f"Confusion matrix of {one['name']}, trial {one['number']}" for one in best]
+    assert [one.title for one in drawings] == titles
+    assert all("n = 400 pictures" in one.caption for one in drawings)
+
+
+def test_cost_shows_the_accuracy_of_the_objective_against_each_cost(run):
+    drawing = next(cost.cost(run))
+    panels = drawing.chart.panels
+    assert [panel.x.label for panel in panels] == list(cost.COSTS.values())
+    data = run.comparable
+    for panel, name in zip(panels, cost.COSTS, strict=True):
+        for layer in panel.layers[1:]:
+            own = data.set_index("number").loc[layer.trials]
+            assert layer.x.tolist() == own[name].tolist()
+            assert layer.y.tolist() == (100 * own["best_val_accuracy"]).tolist()
+            status = "EARLY_STOPPED" if layer.hollow else "COMPLETED"
+            assert set(own["status"]) == {status}
+            assert layer.label == {"COMPLETED": "completed"}.get(status, "stopped early")
+        front = panel.layers[0]
+        done = run.completed
+        for x, y in zip(front.x, front.y, strict=True):
+            cheaper = done[done[name] <= x]
+            assert y == 100 * cheaper["best_val_accuracy"].max()
+        assert np.diff(front.x).min(initial=1) > 0
+    assert "at the best epoch, n = 400 pictures" in drawing.caption
+    last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
+    layer = next(cost.cost(last)).chart.panels[0].layers[1]
+    own = data.set_index("number").loc[layer.trials]
+    assert layer.y.tolist() == (100 * own["last_val_accuracy"]).tolist()
+
+
+def test_a_cost_that_does_not_differ_is_left_out_and_one_that_spans_a_factor_of_four_is_log(run):
+    same = run.trials.assign(parameters=run.trials["parameters"].notna() * 1000)
+    (panel,) = next(cost.cost(replace(run, trials=same))).chart.panels
+    assert panel.x.label == "training time, seconds"
+    frame = cost.prepare(run)
+    for most, log in ((400, True), (399, False)):
+        spread_out = frame.assign(parameters=np.linspace(100, most, len(frame)))
+        assert cost.cost_chart(spread_out, ["parameters"]).panels[0].x.log == log
+    none = run.trials.assign(parameters=1000, seconds=2.0)
+    assert list(cost.cost(replace(run, trials=none))) == []
+
+
+def test_of_equal_models_only_the_first_is_on_the_front():
+    front = cost.pareto(np.array([2.0, 1, 1, 2]), np.array([0.7, 0.6, 0.6, 0.7]))
+    assert front.tolist() == [1, 0]
+
+
+def test_curves_of_a_model_are_loss_and_accuracy_with_its_best_epoch_marked(run):
+    drawing = next(curves.model_curves(run))
+    best = curves.best_models(run)[0]
+    assert drawing.title == f"Learning of {best['name']}, trial {best['number']}"
+    data = run.measurements[run.measurements["trial_id"] == best["trial_id"]].sort_values("epoch")
+    for panel, what, scale in ((0, "loss", 1), (1, "accuracy", 100)):
+        for label, column in (("training", f"train_{what}"), ("validation", f"val_{what}")):
+            layer = layer_of(drawing, label, panel)
+            assert layer.x.tolist() == data["epoch"].tolist()
+            assert layer.y.tolist() == (scale * data[column]).tolist()
+        dot = layer_of(drawing, "best epoch", panel)
+        at_best = data.set_index("epoch").loc[int(best["best_epoch"])]
+        assert dot.x.tolist() == [best["best_epoch"]]
+        assert dot.y.tolist() == [scale * at_best[f"val_{what}"]]
+    labels = [panel.y.label for panel in drawing.chart.panels]
+    assert labels == ["loss (cross-entropy)", "accuracy, %"]
+
+
+def test_curves_in_the_overview_are_told_apart_by_how_they_ended(run):
+    waiting = run.trials["status"].where(run.trials["number"] != 0, "INTERRUPTED")
+    drawing = next(curves.overview(replace(run, trials=run.trials.assign(status=waiting))))
+    labels = {
+        layer.label: (layer.colour, layer.marker)
+        for layer in drawing.chart.panels[1].layers
+        if layer.kind == "curves"
+    }
+    assert labels == {
+        "completed (10)": (BLUE, ""),
+        "stopped early (3)": (ORANGE, "o"),
+        "diverged (1)": (VERMILION, "X"),
+        "not finished (1)": (MUTED, "|"),
+    }
+    done = layer_of(drawing, "completed (10)", 1)
+    for start, stop, number in zip(
+        done.starts, [*done.starts[1:], len(done.x)], done.trials, strict=True
+    ):
+        trial_id = run.trials["trial_id"].iloc[number]
+        own = run.measurements[run.measurements["trial_id"] == trial_id].sort_values("epoch")
+        assert done.x[start:stop].tolist() == own["epoch"].tolist()
+        assert done.y[start:stop].tolist() == (100 * own["val_accuracy"]).tolist()
+    assert "n = 400 pictures" in drawing.caption
+    assert curves.n_words(pd.NA) == "n unknown"
+    assert curves.n_words(12_345) == "n = 12,345 pictures"
+    no_rungs = replace(run, info=replace(run.info, rungs=()))
+    assert "rungs" not in next(curves.overview(no_rungs)).caption
+
+
+def test_effects_draw_every_trial_at_its_level(run):
+    drawing = next(effects.effects(run))
+    titles = [panel.x.label for panel in drawing.chart.panels]
+    assert titles == ["kernel size", "blocks (tied: FC layers)", "channels", "convolution depth"]
+    panel = drawing.chart.panels[2]
+    counts = run.comparable["channels"].value_counts()
+    assert panel.x.names == (f"8\n({counts[8]})", f"16\n({counts[16]})")
+    early = run.measurements[run.measurements["epoch"] <= 3]
+    at_epoch = 100 * early.groupby("trial_id")["val_accuracy"].max()
+    for layer in panel.layers[:-1]:
+        own = run.trials.set_index("number").loc[layer.trials]
+        assert layer.y.tolist() == at_epoch[own["trial_id"]].tolist()
+        place = (own["channels"] == 16).to_numpy(int)
+        assert np.abs(layer.x - place).max() <= 0.25
+        assert set(own["status"] == "EARLY_STOPPED") == {layer.hollow}
+    assert all(one.y.limits == panel.y.limits for one in drawing.chart.panels)
+    drawn = [layer for one in drawing.chart.panels for layer in one.layers]
+    ends = [end for one in drawn for end in (one.y, one.low, one.high) if end is not None]
+    low, high = np.concatenate(ends).min(), np.concatenate(ends).max()
+    assert panel.y.limits == pytest.approx((low - 0.5, high + 0.5))  # half a point at least
+    assert (
+        "Validation accuracy, n = 400 pictures, at the best of the first 3 epochs, which all 14 "
+        "compared trials (completed or stopped early) were given. 2 others broke and are not "
+        "shown." in drawing.caption
+    )
+    last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
+    assert ", after 3 epochs, which all 14" in next(effects.effects(last)).caption
+
+
+def test_points_at_a_place_stand_side_by_side():
+    x = effects.spread(pd.Series([0, 2, 0, 0]), 0.5)
+    assert x.tolist() == pytest.approx([-0.07, 2.0, 0.0, 0.07])
+    many = effects.spread(pd.Series([1] * 101), 0.5)
+    assert (many.min(), many.max()) == pytest.approx((0.75, 1.25))
+
+
+def test_many_points_are_drawn_faint():
+    data = pd.DataFrame({"completed": True, "accuracy": 50.0, "number": range(401)})
+    (layer,) = effects.trial_layers(data, np.zeros(401))
+    assert layer.alpha == 0.4
+    (layer,) = effects.trial_layers(data.head(400), np.zeros(400))
+    assert layer.alpha == 1.0
+    half = data.assign(completed=data["number"] < 200)
+    assert [layer.alpha for layer in effects.trial_layers(half, np.zeros(401))] == [1.0, 1.0]
+
+
+def test_ranks_are_drawn_best_first_from_above(run, monkeypatch):
+    monkeypatch.setattr(folds, "SHOWN", 2)
+    trials = run.completed.head(6).assign(
+        fold=[0, 1, 0, 1, 0, 1],
+        configuration_id=["c", "c", "b", "b", "a", "a"],
+        name=["C", "C", "B", "B", "A", "A"],
+        best_val_accuracy=[0.5, 0.7, 0.6, 0.71, 0.4, 0.5],
+        last_val_accuracy=[0.1, 0.1, 0.2, 0.2, 0.3, 0.3],
+    )
+    drawing = next(folds.folds(replace(run, trials=trials)))
+    panel = drawing.chart.panels[0]
+    assert [layer.label for layer in panel.layers] == ["B", "C"]
+    assert [layer.y.tolist() for layer in panel.layers] == [[1, 1], [2, 2]]
+    assert panel.y.reversed
+    assert panel.x.names == ("fold 0", "fold 1")
+    assert "2 of the 3 configurations" in drawing.caption
+    last = replace(run.info, objective={**run.info.objective, "at": "last"})
+    ranks = folds.prepare(replace(run, trials=trials, info=last))
+    assert ranks.index.tolist() == ["A", "B", "C"]
+
+
+def test_groups_are_drawn_with_what_they_were_before():
+    now = pd.DataFrame(
+        {
+            "attribute": ["age", "age", "age"],
+            "group": ["old", "new", "average"],
+            "accuracy": [0.6, 0.8, 0.7],
+            "accuracy_low": [0.5, 0.7, np.nan],
+            "accuracy_high": [0.65, 0.9, np.nan],
+            "n": [1_200, 20, 1_220],
+        }
+    )
+    then = now.assign(group=["new", "average", "x"], accuracy=[0.3, 0.2, 0.1])
+
+    def table(name, frame):
+        return Table(name=name, frame=frame, views=(), notes=())
+
+    (drawing,) = groups.groups_figure([table("bias_groups", now)])
+    panel = drawing.chart.panels[0]
+    assert panel.y.names == ("age: old (n 1,200)", "age: new (n 20)")
+    assert panel.y.reversed
+    (layer,) = panel.layers
+    assert (layer.x.tolist(), layer.y.tolist()) == ([60, 80], [0, 1])
+    assert (layer.low.tolist(), layer.high.tolist()) == ([50, 70], [65, 90])
+    assert layer.label == ""
+    both = [table("bias_groups_before", then), table("bias_groups", now)]
+    (drawing,) = groups.groups_figure(both)
+    after, before = drawing.chart.panels[0].layers
+    assert (after.label, before.label) == ("after", "before")
+    assert (before.x.tolist(), before.y.tolist(), before.hollow) == ([30], [1], True)
+    assert before.texts == ("age: new (n 20)",)
+    assert "Hollow dots" in drawing.caption
+    assert list(groups.groups_figure([])) == []
+
+
+def test_mistakes_stand_by_true_class_in_its_order_with_their_pixels(run):
+    best = run.completed.loc[run.completed["best_val_accuracy"].idxmax()]
+    shown = mistakes.prepare(run, read_probabilities(run, best["trial_id"]))
+    assert list(dict.fromkeys(shown["true"])) == list(CLASSES)
+    answers = read_probabilities(run, best["trial_id"])
+    rows = pq.read_table(find_dataset(run).path / "images.parquet").to_pandas()
+    wrong = answers[answers["label"] != answers["predicted"]]
+    wrong = wrong.sort_values(["probability", "image_id"], ascending=[False, True])
+    for name, own in shown.groupby("true"):
+        expected = wrong[wrong["label"] == CLASSES.index(name)].head(mistakes.SHOWN)
+        assert own["given"].tolist() == [CLASSES[one] for one in expected["predicted"]]
+        pixels = rows.set_index("image_id").loc[expected["image_id"], "pixels"]
+        assert own["pixels"].tolist() == pixels.tolist()
+    assert (shown["votes"] == "").all()
+    drawing = next(mistakes.mistakes(run))
+    assert drawing.title.endswith(f"{best['name']}, trial {best['number']}")
+    assert "votes" not in drawing.caption
+
+
+def test_a_mistake_is_drawn_in_the_shape_of_the_pictures(run):
+    best = run.completed.loc[run.completed["best_val_accuracy"].idxmax()]
+    shown = mistakes.prepare(run, read_probabilities(run, best["trial_id"]))
+    axes = mistakes.draw(shown, IMAGE_SHAPE).axes[0]
+    picture = axes.images[0]
+    assert picture.get_array().shape == IMAGE_SHAPE
+    left, right, bottom, top = picture.get_extent()
+    assert (right - left) / (bottom - top) == pytest.approx(IMAGE_SHAPE[1] / IMAGE_SHAPE[0])
+    assert axes.yaxis_inverted()
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(CLASSES)
+    row = shown.iloc[0]
+    assert axes.texts[0].get_text() == f"{row['given']} {row['probability']:.0%}"
+    assert len(axes.images) == len(shown)
+
+
+def test_the_two_most_frequent_votes_are_told():
+    votes = mistakes._votes
+    assert votes({"votes_fear": 1, "votes_anger": 5, "votes_joy": 3}) == "anger 5\njoy 3"
+    assert votes({"votes_fear": 0, "votes_anger": 2}) == "anger 2"
+    assert votes({"votes_fear": 0}) == ""
+
+
+def test_cells_of_a_pair_stand_at_their_levels():
+    data = pd.DataFrame(
+        {
+            "a": [7, 7, 3, 3],
+            "b": [1, 2, 1, 1],
+            "configuration_id": ["w", "x", "y", "z"],
+            "accuracy": [50.0, 60.0, 70.0, 74.0],
+            "number": [4, 2, 0, 1],
+        }
+    )
+    chart = pairs.levels_chart(data, ("a", "the a"), ("b", "the b"))
+    heat, points = chart.panels
+    assert (heat.x.label, heat.y.label) == ("the b", "the a")
+    assert (heat.x.names, heat.y.names) == (("1", "2"), ("3", "7"))
+    cells = heat.layers[0]
+    found = {
+        (x, y): (value, text)
+        for x, y, value, text in zip(cells.x, cells.y, cells.values, cells.texts, strict=True)
+    }
+    assert found == {
+        (0, 0): (72.0, "72.0 %\nn = 2"),
+        (0, 1): (50.0, "50.0 %\nn = 1"),
+        (1, 1): (60.0, "60.0 %\nn = 1"),
+    }
+    assert heat.value_limits == (50.0, 72.0)
+    lines = {layer.label: layer for layer in points.layers if layer.kind == "line"}
+    assert lines["7"].y.tolist() == [50.0, 60.0]
+    assert lines["3"].y.tolist() == [72.0]
+    assert lines["7"].x.tolist() == pytest.approx([0.18, 1.18])
+    assert chart.legend_title == "the a"
+    assert points.x.names == ("1", "2")
+
+
+def test_a_colour_scale_spans_two_points_at_least():
+    assert pairs.colour_limits([50.0, np.nan, 50.5]) == pytest.approx((49.25, 51.25))
+    assert pairs.colour_limits([50.0, 53.0]) == (50.0, 53.0)
+
+
+def test_where_one_of_a_pair_is_continuous_it_lies_on_the_x_axis(run):
+    rates = np.geomspace(1e-4, 1e-1, len(run.trials))
+    decays = np.linspace(0.1, 0.2, len(run.trials))
+    trials = run.trials.assign(learning_rate=rates, weight_decay=decays)
+    info = replace(run.info, searched=("learning_rate", "channels", "weight_decay"), tied={})
+    drawn = {one.name: one for one in pairs.pairs(replace(run, trials=trials, info=info))}
+    series = drawn["accuracy_by_learning_rate_and_channels"].chart
+    panel = series.panels[0]
+    assert (panel.x.label, panel.x.log, series.legend_title) == ("learning rate", True, "channels")
+    assert [layer.label for layer in panel.layers] == ["8", "16"]
+    for layer in panel.layers:
+        assert layer.x.tolist() == rates[layer.trials].tolist()
+        own = trials.set_index("number").loc[layer.trials, "channels"]
+        assert set(own) == {int(layer.label)}
+    plane = drawn["accuracy_by_learning_rate_and_weight_decay"].chart.panels[0]
+    (layer,) = plane.layers
+    assert layer.x.tolist() == decays[layer.trials].tolist()
+    assert layer.y.tolist() == rates[layer.trials].tolist()
+    assert (plane.x.log, plane.y.log) == (False, True)
+    assert (plane.x.label, plane.y.label) == ("weight decay", "learning rate")
+
+
+def test_parallel_coordinates_spread_wide_numbers_by_their_logarithms(run):
+    rates = np.geomspace(1e-4, 1e-2, len(run.trials))
+    trials = run.trials.assign(learning_rate=rates)
+    info = replace(run.info, searched=("learning_rate", "channels"), tied={})
+    drawing = next(parallel.parallel(replace(run, trials=trials, info=info)))
+    chart = drawing.chart
+    assert chart.labels == ("learning rate", "channels", "validation accuracy, %")
+    shown = np.log10(rates[chart.trials])
+    expected = (shown - shown.min()) / (shown.max() - shown.min())
+    assert chart.places[:, 0] == pytest.approx(expected)
+    assert [place for place, _ in chart.ticks[0]] == [0, 0.25, 0.5, 0.75, 1]
+    assert chart.ticks[0][0][1] == "0.0001"
+    assert chart.ticks[1] == ((0.0, "8"), (1.0, "16"))
+    assert chart.values.tolist() == (100 * at_common_epoch(run)[chart.trials]).tolist()
+    accuracy = (chart.values - chart.values.min()) / np.ptp(chart.values)
+    assert chart.places[:, 2] == pytest.approx(accuracy)
+    one = replace(run, info=replace(run.info, searched=("channels",), tied={}))
+    assert list(parallel.parallel(one)) == []
+
+
+def at_common_epoch(run):
+    """Return the best of the first three epochs by the number of the trial."""
+    early = run.measurements[run.measurements["epoch"] <= 3]
+    best = early.groupby("trial_id")["val_accuracy"].max()
+    return run.trials["trial_id"].map(best).to_numpy()
+
+
+def test_progress_draws_the_end_of_each_trial_and_the_best_where_it_changes(run):
+    drawing = next(progress.progress(run))
+    data = progress.prepare(run)
+    ends = layer_of(drawing, "a trial at its last epoch")
+    # One trial failed before its first epoch.
+    expected = run.trials[run.trials["number"] != 2]
+    assert ends.trials.tolist() == expected["number"].tolist()
+    assert ends.y.tolist() == pytest.approx((100 * expected["last_val_accuracy"]).tolist())
+    best = layer_of(drawing, "best so far")
+    assert best.kind == "steps"
+    assert np.all(np.diff(best.y)[:-1] > 0)
+    assert best.x[-1] == data["device_hours"].iloc[-1]
+    assert best.y[-1] == 100 * run.measurements["val_accuracy"].max()
+    assert f"({data['device_hours'].iloc[-1]:.3g} in all;" in drawing.caption
+    assert "every epoch of every trial counts" in drawing.caption
+    assert drawing.title == "Best validation accuracy so far"
+
+
+def test_a_loss_is_told_as_it_is(run):
+    objective = {"metric": "val_loss", "mode": "min", "at": "last"}
+    drawing = next(progress.progress(replace(run, info=replace(run.info, objective=objective))))
+    assert drawing.title == "Best validation loss so far"
+    assert drawing.chart.panels[0].y.label == "validation loss"
+    assert "only the last epoch of each trial counts" in drawing.caption
+    finite = run.trials[run.trials["status"].isin(["COMPLETED", "EARLY_STOPPED"])]
+    assert layer_of(drawing, "best so far").y[-1] == finite["last_val_loss"].min()
+
+
+def test_class_counts_are_drawn_by_split(run):
+    drawing = next(dataset_figures(run))
+    axes = drawing.draw().axes[0]
+    counts = class_counts(find_dataset(run))
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(CLASSES)
+    for bars, split in zip(axes.containers[::1], counts.columns, strict=True):
+        assert [bar.get_height() for bar in bars] == counts[split].tolist()
+    labels = [bars.get_label() for bars in axes.containers]
+    assert labels == ["training (280)", "validation (400)", "test (60)"]
+    assert f"{sum(SPLIT_SIZES.values())} pictures, labelled by the rule drawn" in drawing.caption
+
+
+def test_samples_stand_in_a_wall_of_rows_by_class(run):
+    found = find_dataset(run)
+    height, width = IMAGE_SHAPE
+    assert found.shape == IMAGE_SHAPE
+    samples = read_pictures(found, 2).samples
+    assert list(samples) == list(CLASSES)
+    axes = draw_samples(samples, found).axes[0]
+    wall = axes.images[0].get_array()
+    assert wall.shape == (4 * (height + 1) - 1, 10 * (width + 1) - 1)
+    for row, name in enumerate(CLASSES):
+        for column in range(2):
+            top, left = row * (height + 1), column * (width + 1)
+            part = wall[top : top + height, left : left + width]
+            assert (part == samples[name][column]).all()
+    assert wall.mask[:, 2 * (width + 1) :].all()
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(CLASSES)
+
+
+def test_samples_are_those_with_the_smallest_hashes_and_copies_are_shown_once(run, tmp_path):
+    found = find_dataset(run)
+    rows = pq.read_table(found.path / "images.parquet").to_pandas()
+    first = rows[(rows["split"] == "train") & (rows["label"] == CLASSES[1])]
+    first = first.sort_values("content_hash")
+    copies = rows["image_id"] == first["image_id"].iloc[1]
+    rows.loc[copies, ["content_hash", "pixels"]] = (
+        first[["content_hash", "pixels"]].iloc[0].tolist()
+    )
+    schema = pq.read_schema(found.path / "images.parquet")
+    pq.write_table(
+        pa.Table.from_pandas(rows, schema, preserve_index=False), tmp_path / "images.parquet"
+    )
+    (tmp_path / "manifest.json").write_text((found.path / "manifest.json").read_text())
+    samples = read_pictures(find_dataset(replace(run, data=tmp_path)), samples=2).samples
+    shown = {picture.tobytes() for picture in samples[CLASSES[1]]}
+    assert shown == {first["pixels"].iloc[0], first["pixels"].iloc[2]}
+
+
+def test_intensities_are_drawn_in_bins_of_eight_gray_values():
+    counts = pd.DataFrame({"b": np.zeros(256), "a": np.zeros(256)})
+    counts.loc[[0, 7, 8], "b"] = [3, 3, 2]
+    shares = intensity_shares(counts)
+    assert shares.index.tolist() == list(range(0, 256, 8))
+    assert shares["b"].tolist()[:3] == [75, 25, 0]
+    assert shares["a"].sum() == 0
+    axes = draw_intensities(shares).axes[0]
+    assert [patch.get_label() for patch in axes.patches] == ["b", "a"]
+    values, edges, _ = axes.patches[0].get_data()
+    assert values.tolist() == shares["b"].tolist()
+    assert edges[-1] == 256
+
+
+def test_a_figure_is_written_under_its_name(run, tmp_path):
+    drawn = render(next(curves.overview(run)))
+    drawn.write(tmp_path)
+    assert (tmp_path / "learning_curves.svg").read_text("utf-8") == drawn.svg
+    assert (tmp_path / "learning_curves.png").read_bytes() == drawn.png
+    assert file_stem("///") == "figure"
+
+
+def test_series_are_told_apart_by_colour_mark_and_dash():
+    looks = [style.series_style(place) for place in range(7)]
+    assert looks[0] == looks[6]
+    for key in ("colour", "marker", "dash"):
+        assert len({str(look[key]) for look in looks[:6]}) == 6
+
+
+def test_ink_is_white_on_dark_and_black_on_light():
+    assert (style.ink_on(0.0), style.ink_on(1.0)) == ("#ffffff", "#000000")
+    assert (style.ink_on(-1), style.ink_on(2)) == ("#ffffff", "#000000")

@@ -9,11 +9,15 @@ from scipy import stats
 
 from analysis import report
 from analysis.compare import compare_runs
+from analysis.comparison import fairly_trained
 from analysis.figures import effects as figure
 from analysis.run_data import read_run
 from analysis.statistics.comparisons import against_incumbent
 from analysis.statistics.effects import marginal_means
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.folds import fold_average, fold_means, held_out_ratio
 from analysis.statistics.selection import selection
+from analysis.statistics.sources import folds_in_a_repeat, has_folds
 from analysis.summary import found, headline
 from analysis.tables.effects import effects_table, levels_table
 from analysis.tables.folds import folds
@@ -187,3 +191,115 @@ def test_runs_without_common_folds_are_not_compared(plain):
         compared = compare_runs(first, second)
         assert not any("t test" in each for each in compared.found)
         assert any("not trained on the same folds" in each for each in compared.unknown)
+
+
+def test_the_best_average_is_of_the_configurations_with_the_most_folds(plain):
+    own = accuracies()
+    lucky = np.full(FOLDS, np.nan)
+    lucky[2:4] = 0.9
+    average = fold_average(over_folds(plain, {7: lucky, **own}))
+    assert (average.configuration_id, average.name) == ("c5", "K5")
+    assert average.per_fold.tolist() == pytest.approx(own[5].tolist())
+    assert fold_average(plain) is None
+    one = over_folds(plain, {7: lucky[2:3], 5: [np.nan, 0.5]})
+    assert fold_average(one) is None
+    with pytest.raises(NotKnownError, match="no configuration was trained on two folds"):
+        against_incumbent(one)
+
+
+def test_of_losses_the_lowest_average_is_the_best(plain):
+    run = over_folds(plain, accuracies())
+    trials = run.trials.assign(best_val_loss=1 - run.trials["best_val_accuracy"])
+    objective = {"metric": "val_loss", "mode": "min", "at": "best"}
+    loss = replace(run, trials=trials, info=replace(run.info, objective=objective))
+    assert fold_average(loss).configuration_id == "c5"
+    turned = trials.assign(best_val_loss=trials["best_val_accuracy"])
+    assert fold_average(replace(loss, trials=turned)).configuration_id == "c3"
+
+
+def test_repeats_deal_the_same_pictures_again(plain):
+    """Ten folds that are two repeats of five."""
+    own = accuracies()[5]
+    run = over_folds(plain, {5: own}, folds=5)
+    assert held_out_ratio(run) == pytest.approx(1 / 4)
+    assert fold_average(run).pictures == 5 * SPLIT_SIZES["val"]
+    half = stats.t.isf(0.025, 9) * own.std(ddof=1) * np.sqrt(1 / 10 + 1 / 4)
+    assert fold_average(run).high == pytest.approx(own.mean() + half)
+    table = folds(run)
+    assert table.frame["fold"].tolist() == [*map(str, range(5)), *map(str, range(5)), AVERAGE]
+    assert table.frame["repeat"].tolist()[:10] == [0] * 5 + [1] * 5
+    assert table.frame["n"].tolist() == [400] * 10 + [2_000]
+    assert "repeat" in table.views[0].shown(table.frame)
+
+
+def test_the_folds_of_a_dataset_are_ten_where_the_trials_do_not_tell(run):
+    assert folds_in_a_repeat(replace(run, trials=run.trials.drop(columns="folds"))) == 10
+    assert folds_in_a_repeat(replace(run, trials=run.trials.assign(folds=pd.NA))) == 10
+    assert folds_in_a_repeat(replace(run, trials=run.trials.assign(folds=4))) == 4
+
+
+def test_seeds_of_a_fold_are_averaged_first(plain):
+    run = over_folds(plain, {5: [0.5, 0.7, 0.6]})
+    again = run.trials.iloc[[0]].assign(trial_id="again", best_val_accuracy=0.56, number=3)
+    run = replace(run, trials=pd.concat([run.trials, again], ignore_index=True))
+    means = fold_means(fairly_trained(run), 1 / 9)
+    assert means.loc["c5", "accuracy"] == pytest.approx((0.53 + 0.7 + 0.6) / 3)
+    assert means.loc["c5", "trainings"] == 4
+    assert means.loc["c5", "trial_id"] == "t0"
+    frame = folds(run).frame
+    assert frame["accuracy"].tolist()[:2] == pytest.approx([0.53, 0.7])
+    # Wilson's interval is of one network, and the first fold has two.
+    assert frame["accuracy_low"].notna().tolist() == [False, True, True, True]
+
+
+def test_folds_of_broken_trials_make_no_run_over_folds(run, plain):
+    assert has_folds(run)
+    assert not has_folds(plain)
+    failed = run.trials["status"].where(run.trials["fold"] == 0, "FAILED")
+    assert not has_folds(replace(run, trials=run.trials.assign(status=failed)))
+
+
+def test_effects_over_folds_take_the_folds_for_what_they_are(run):
+    own = accuracies()
+    frame = effects_table(run).frame
+    y = np.concatenate([own[3], own[5]])
+    between = FOLDS * sum((each.mean() - y.mean()) ** 2 for each in own.values())
+    assert frame["share"].iloc[0] == pytest.approx(between / ((y - y.mean()) ** 2).sum(), rel=1e-6)
+    # Two configurations on the same folds: F is the square of the paired t, over 1 + J / (k - 1).
+    paired = stats.ttest_rel(own[5], own[3]).statistic ** 2
+    assert frame["f"].iloc[0] == pytest.approx(paired / (1 + 10 / 9), rel=1e-3)
+
+
+def test_the_best_averages_stand_in_a_comparison_with_facts_of_their_own(plain, monkeypatch):
+    monkeypatch.setattr("analysis.compare_table.SHOWN", 1)
+    own = accuracies()
+    first = over_folds(plain, own, "first")
+    second = over_folds(plain, {7: own[3][:4]}, "second")
+    frame = compare_runs(first, second).best.frame.set_index("run")
+    assert frame.loc["first", "name"] == "K5"  # the second of the run
+    assert frame.loc["first", "last_accuracy"] == pytest.approx(own[5].mean() - 0.01)
+    assert frame["replicates"].tolist() == [1, 1]
+    assert frame.loc["second", "n"] == 4 * SPLIT_SIZES["val"]
+    seconds = plain.trials["device_seconds"].iloc[0]
+    assert frame.loc["first", "device_seconds"] == pytest.approx(10 * seconds)
+
+
+def test_fewer_shared_folds_overlap_as_much_as_all(plain):
+    own = accuracies()
+    first = over_folds(plain, {3: own[3]}, "first")
+    second = over_folds(plain, {5: own[5][:6]}, "second")
+    sentence = next(each for each in compare_runs(first, second).found if "t test" in each)
+    assert sentence.startswith("Over the 6 folds that both were trained on, the best")
+    values = (own[3] - own[5])[:6]
+    half = stats.t.isf(0.025, 5) * values.std(ddof=1) * np.sqrt(1 / 6 + 1 / 9)
+    shown = [f"{100 * value:+.1f}" for value in (values.mean() - half, values.mean() + half)]
+    assert "(95 % interval {} to {})".format(*shown) in sentence
+
+
+def test_a_single_shared_fold_compares_nothing(plain):
+    own = accuracies()
+    lone = np.full(FOLDS, np.nan)
+    lone[4] = 0.7
+    found = against_incumbent(over_folds(plain, {**own, 7: lone}))
+    assert found.frame["id"].tolist() == ["c3"]
+    assert found.candidates == 2

@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.__main__ import FORMATS, main
+from analysis import __main__ as command_line
+from analysis.__main__ import BY_GROUP, FORMATS, main
 from analysis.tables import render
 from tests.run_factory import Factory
 from tune import schema
@@ -18,7 +20,7 @@ SMALL = Factory(configurations=1, replicates=1, faults=False, early_stopping=Fal
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return Factory().write(tmp_path_factory.mktemp("runs") / "small")
+    return Factory().write(tmp_path_factory.mktemp("runs") / "a small run")
 
 
 def test_table_prints_macro_and_micro(run, capsys):
@@ -101,7 +103,7 @@ def test_a_fault_of_ours_leaves_its_traceback_in_a_file(tmp_path, capsys):
 
 
 def test_output_may_be_cut_off_by_its_reader(run):
-    command = f"{sys.executable} -m analysis table {run} --format json | head -1"
+    command = f"{sys.executable} -m analysis table {shlex.quote(str(run))} --format json | head -1"
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[\n"
     assert done.stderr == ""
@@ -112,7 +114,70 @@ def test_every_format_is_offered():
 
 
 def test_help_gives_an_example_for_each_command(capsys):
-    for command in ([], ["table"], ["report"]):
+    for command in ([], ["table"], ["report"], ["compare"], ["bias"], ["export"]):
         with pytest.raises(SystemExit):
             main([*command, "--help"])
         assert "example: python -m analysis" in capsys.readouterr().out
+
+
+def test_an_interrupted_command_ends_with_130(run, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("analysis.run_data.read_run", interrupt)
+    assert main(["table", str(run)]) == 130
+
+
+def test_the_table_of_all_models_is_the_default(run, capsys):
+    assert main(["table", str(run)]) == 0
+    default = capsys.readouterr().out
+    assert main(["table", str(run), "--what", "models", "--format", "md"]) == 0
+    assert capsys.readouterr().out == default
+    assert default.startswith("**All models, macro averages**\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("md", "**Trials"), ("csv", "name,n,"), ("latex", "% n: pictures"), ("json", "[\n  {")],
+)
+def test_a_table_is_printed_in_the_format_asked_for(run, capsys, name, start):
+    what = ["--what", "selection"]
+    assert main(["table", str(run), *what, "--format", name]) == 0
+    start = start.replace("Trials", "What to expect of")
+    assert capsys.readouterr().out.startswith(start)
+
+
+def test_a_table_by_a_hyperparameter_goes_with_no_other(run, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["table", str(run), "--by", "blocks", "--what", "effects"])
+    assert stopped.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_one_report_goes_where_it_is_told(tmp_path, capsys):
+    run = SMALL.write(tmp_path / "a run")
+    assert main(["report", str(run), "--out", str(tmp_path / "an out")]) == 0
+    told = capsys.readouterr().out
+    page = tmp_path / "an out" / "report.html"
+    assert page.is_file()
+    tables = len(list((tmp_path / "an out" / "tables").glob("*.csv")))
+    figures = len(list((tmp_path / "an out" / "figures").glob("*.svg")))
+    assert told.startswith(f"wrote {page} ({tables} tables, {figures} figures)\nleft out the")
+    assert not (run / "report").exists()
+
+
+def test_a_system_error_names_the_path_or_a_way_out():
+    told = command_line._told
+    assert (
+        told(OSError(2, "No such file", "some/path")) == "some/path: No such file; check the path"
+    )
+    full = "No space left; free some space or choose another --out"
+    assert told(OSError(28, "No space left")) == full
+    assert told(ValueError("as it is")) == "as it is"
+    assert told(OSError("plain")) == "plain"
+
+
+def test_tables_by_group_can_be_named():
+    assert BY_GROUP == (
+        "groups", "groups_before", "change", "differences", "crossed", "classes",
+    )  # fmt: skip

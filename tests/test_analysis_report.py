@@ -20,7 +20,7 @@ SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=Fa
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     place = tmp_path_factory.mktemp("runs")
-    return read_run(Factory().write(place / "small", place / "data"))
+    return read_run(Factory().write(place / "small run", place / "data"))
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_a_long_table_keeps_its_other_rows_in_a_script(run, monkeypatch):
 
 def test_commands_in_sentences_are_set_as_code(run, written):
     page = written[0].page.read_text("utf-8")
-    assert f"<code>python -m tune test {run.path}</code>" in page
+    assert f"<code>python -m tune test &#39;{run.path}&#39;</code>" in page
 
 
 def test_a_moved_dataset_is_found_where_the_user_says(tmp_path, capsys):
@@ -199,3 +199,136 @@ def test_a_single_plain_trial_has_a_report(small, tmp_path):
     assert "1 trial of 1 configuration: 1 completed." in " ".join(found(small))
     assert "only one fully trained configuration" in " ".join(unknown(small))
     assert result.figures == 4
+    assert "No predictions, so" not in result.page.read_text("utf-8")
+
+
+def test_sections_stand_in_their_order(written):
+    page = written[0].page.read_text("utf-8")
+    assert re.findall(r'<h2 id="([^"]+)"', page) == [
+        "models", "hyperparameters", "learning", "best", "dataset", "incomplete", "provenance",
+    ]  # fmt: skip
+    assert "<title>small run: Report of a hyperparameter sweep</title>" in page
+
+
+def test_each_table_and_figure_stands_in_its_section(written):
+    page = written[0].page.read_text("utf-8")
+    parts = re.split(r'<h2 id="([^"]+)"', page)[1:]
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+
+    def headings(section):
+        return [re.sub("<.*", "", one) for one in re.findall("<h3>(.*?)</h3>", sections[section])]
+
+    assert headings("models") == [
+        "All models, macro averages",
+        "The others against the incumbent, as configurations",
+        "Configurations trained more than once",
+        "How far the others are from the incumbent",
+        "Accuracy against cost",
+    ]
+    told = headings("hyperparameters")
+    assert told[:4] == [
+        "Accuracy by each hyperparameter",
+        "All hyperparameters and the accuracy at once",
+        "Effects of the hyperparameters",
+        "Mean accuracy at each level",
+    ]
+    assert told[4:9] == [
+        f"Accuracy by {name}"
+        for name in ("kernel size", "blocks", "channels", "convolution depth", "FC layers")
+    ]
+    assert len(told) == 9 + 6  # and a figure for each pair
+    assert headings("learning") == [
+        "Learning curves of all trials",
+        "Best validation accuracy so far",
+    ]
+    best = headings("best")
+    assert best[0].startswith("What the incumbent gets wrong: ")
+    assert best[1].startswith("What to expect of ")
+    assert best[2] == "Each class, at the best epoch"
+    assert headings("dataset") == [
+        "Pictures per class and split",
+        "Pixel intensity per class",
+        "Sample pictures of each class",
+    ]
+    assert headings("incomplete") == ["Trials that did not complete"]
+
+
+def test_the_best_models_stand_in_order_each_with_its_accuracy(run, written):
+    page = written[0].page.read_text("utf-8")
+    order = run.comparable.sort_values(
+        ["status", "best_val_accuracy", "number"], ascending=[True, False, True]
+    ).head(12)
+    titles = [
+        f"{row['name']}, trial {row['number']}: validation accuracy "
+        f"{100 * row['best_val_accuracy']:.1f} %"
+        for row in order.to_dict("records")
+    ]
+    assert re.findall(r"<h3>(.*?: validation accuracy .*?)</h3>", page) == titles
+    # Each with its own confusion matrix.
+    names = [title.split(":")[0] for title in titles]
+    assert re.findall('aria-label="Confusion matrix of (.*?)"', page) == names
+    assert re.findall('data-title="Learning of (.*?)"', page) == names
+    assert "confusion matrices of the best 12 of 16 trials" in page
+    assert "No predictions, so no confusion matrix." not in page
+
+
+def test_tiles_count_the_trials(run, written):
+    page = written[0].page.read_text("utf-8")
+    tiles = re.findall(r'<div class="tile"><b>(.*?)</b><span>(.*?)</span>', page)
+    best = 100 * run.completed["best_val_accuracy"].max()
+    assert tiles == [
+        (f"{best:.1f} %", "best validation accuracy"),
+        ("16", "trials"),
+        ("10", "completed"),
+        ("4", "stopped early"),
+        ("1", "diverged"),
+        ("1", "failed"),
+    ]
+
+
+def test_facts_tell_of_dataset_and_provenance(run, written):
+    page = written[0].page.read_text("utf-8")
+    facts = dict(re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", page))
+    assert facts["fingerprint"] == "f" * 64
+    assert facts["path"] == run.provenance["dataset"]["path"]
+    assert facts["step: drawn"] == "0 removed, 740 left"
+    assert facts["label rule"] == "drawn"
+    assert facts["split method"] == "grouped"
+    assert facts["image shape"] == "20 28"
+    assert facts["git: commit"] == "0" * 40
+    assert facts["git: dirty"] == "False"
+    assert facts["hardware: cpu"] == "two cores"
+    assert "python -m tune run tune/specs/quick.yaml" in page
+    assert "searcher: {name: grid}" in page
+
+
+def test_charts_name_each_trial_by_its_status(run, written):
+    page = written[0].page.read_text("utf-8")
+    name = run.trials["name"]
+    assert f'"11":"{name[11]}, trial 11 (completed)"' in page
+    assert f'"0":"{name[0]}, trial 0 (stopped early)"' in page
+    assert f'"2":"{name[2]}, trial 2 (failed)"' in page
+
+
+def test_every_step_is_told_while_it_is_made(written):
+    told = written[2]
+    assert told[0] == "table models"
+    assert told[-1] == "report.html"
+    assert "figure learning_curves" in told
+    tables = [step for step in told if step.startswith("table ")]
+    assert len(tables) == written[0].tables
+
+
+def test_nested_facts_are_told_in_one_level():
+    values = {"a_b": {"c": {"d": 1}, "e": [2, 3]}, "f": None}
+    assert report._flat(values) == {"a b: c: d": "1", "a b: e": "2 3", "f": "None"}
+
+
+def test_a_model_without_predictions_has_no_matrix_and_says_so(tmp_path):
+    part = read_run(SINGLE.write(tmp_path / "a run"))
+    for path in (part.path / "predictions").iterdir():
+        path.unlink()
+    result = report.write_report(read_run(part.path), tmp_path / "out", lambda _: None)
+    page = result.page.read_text("utf-8")
+    assert "No predictions, so no confusion matrix." in page
+    assert result.figures == 3

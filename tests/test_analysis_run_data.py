@@ -8,14 +8,76 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from analysis.run_data import NoTrialSucceededError, read_confusion, read_run
-from tests.run_factory import INFO, SPLIT_SIZES, Factory, write_run_files
+from analysis.run_data import (
+    NoTrialSucceededError,
+    RunData,
+    read_confusion,
+    read_probabilities,
+    read_run,
+)
+from tests.run_factory import CLASSES, INFO, SPLIT_SIZES, Factory, write_run_files
 from tune import schema
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small"))
+
+
+def test_trials_stand_in_the_order_of_their_numbers(run):
+    written = pq.read_table(run.path / schema.TRIALS_FILE)["number"].to_pylist()
+    assert written == sorted(written, reverse=True)
+    assert run.trials["number"].tolist() == list(range(16))
+    assert run.trials.index.tolist() == list(range(16))
+
+
+def test_a_run_carries_its_name_its_spec_and_where_it_came_from(run, tmp_path):
+    assert run.name == "small"
+    assert run.spec == "name: factory\nsearcher: {name: grid}\n"
+    assert run.provenance["dataset"]["fingerprint"] == "f" * 64
+    assert run.data is None
+    bare = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
+    bare = bare.write(tmp_path / "bare run")
+    (bare / schema.SPEC_FILE).unlink()
+    (bare / schema.PROVENANCE_FILE).unlink()
+    read = read_run(bare / "predictions" / "..", tmp_path / "moved")
+    assert (read.name, read.spec, read.provenance) == ("bare run", "", {})
+    assert read.data == tmp_path / "moved"
+
+
+def test_statuses_are_told_apart_by_what_their_accuracy_says(run):
+    statuses = list(schema.Status)
+    every = replace(run, trials=run.trials.head(len(statuses)).assign(status=statuses))
+    assert every.completed["status"].tolist() == ["COMPLETED"]
+    assert every.comparable["status"].tolist() == ["COMPLETED", "EARLY_STOPPED"]
+    assert every.excluded["status"].tolist() == ["DIVERGED", "INFEASIBLE", "FAILED"]
+
+
+def test_an_answer_is_the_class_of_the_highest_probability(tmp_path):
+    table = schema.predictions_table(
+        image_ids=["c", "a", "b"],
+        labels=[2, 0, 3],
+        probabilities=np.array(
+            [[0.1, 0.2, 0.6, 0.1], [0.1, 0.5, 0.3, 0.1], [0.4, 0.4, 0.1, 0.1]], np.float32
+        ),
+        split="val",
+        epoch=1,
+        classes=CLASSES,
+    )
+    schema.write_table(table, schema.predictions_file(tmp_path, "t"))
+    run = RunData(
+        path=tmp_path, info=INFO, trials=pd.DataFrame(), measurements=pd.DataFrame(),
+        provenance={}, spec="",
+    )  # fmt: skip
+    answers = read_probabilities(run, "t")
+    assert answers["image_id"].tolist() == ["c", "a", "b"]
+    assert answers["label"].tolist() == [2, 0, 3]
+    assert answers["predicted"].tolist() == [2, 1, 0]  # the first of equals
+    assert answers["probability"].tolist() == pytest.approx([0.6, 0.5, 0.4])
+    assert read_probabilities(run, "t", "test") is None
+    counts = np.zeros((4, 4), int)
+    counts[2, 2] = counts[0, 1] = counts[3, 0] = 1
+    assert read_confusion(run, "t").tolist() == counts.tolist()
 
 
 def test_every_trial_knows_its_number_of_validation_pictures(run):
@@ -42,15 +104,38 @@ def test_confusion_matrix_equals_scikit_learn(run):
     assert np.trace(counts) / counts.sum() == run.completed["best_val_accuracy"].iloc[0]
 
 
-def test_test_pictures_do_not_enter_the_confusion_matrix(tmp_path):
-    run = read_run(Factory().write(tmp_path / "run"))
-    trial_id = run.completed["trial_id"].iloc[0]
+def add_test_pictures(run, trial_id, count):
+    """Let a trial have judged test pictures too, as after `tune test`."""
     path = run.path / schema.PREDICTIONS_DIR / f"{trial_id}.parquet"
     table = pq.read_table(path)
-    test = table.set_column(1, "split", [["test"] * len(table)])
-    pq.write_table(pa.concat_tables([table, test]), path)
-    assert read_confusion(run, trial_id).sum() == SPLIT_SIZES["val"]
-    assert read_run(run.path).trials["n"].max() == SPLIT_SIZES["val"]
+    test = table.slice(0, count).set_column(1, "split", [["test"] * count])
+    pq.write_table(pa.concat_tables([test, table]), path)
+
+
+def test_test_pictures_count_for_their_own_split_alone(tmp_path):
+    run = read_run(Factory().write(tmp_path / "a run"))
+    for trial_id in run.comparable["trial_id"]:
+        before = read_confusion(run, trial_id)
+        add_test_pictures(run, trial_id, 30)
+        assert (read_confusion(run, trial_id) == before).all()
+        assert len(read_probabilities(run, trial_id)) == SPLIT_SIZES["val"]
+        assert len(read_probabilities(run, trial_id, "test")) == 30
+    assert (read_run(run.path).trials["n"] == SPLIT_SIZES["val"]).all()
+
+
+def test_each_fold_has_its_own_number_of_pictures(tmp_path):
+    run = Factory(configurations=4, replicates=1, faults=False, early_stopping=False)
+    run = run.write(tmp_path / "run")
+    trials = pq.read_table(run / schema.TRIALS_FILE)
+    ids = trials["trial_id"].to_pylist()
+    trials = trials.set_column(trials.column_names.index("fold"), "fold", [[0, 1, 1, None]])
+    pq.write_table(trials, run / schema.TRIALS_FILE)
+    for trial_id, count in zip(ids, (300, 200, None, 100), strict=True):
+        path = run / schema.PREDICTIONS_DIR / f"{trial_id}.parquet"
+        table = pq.read_table(path)
+        path.unlink() if count is None else pq.write_table(table.slice(0, count), path)
+    counts = read_run(run).trials.set_index("trial_id")["n"]
+    assert counts[ids].tolist() == [300, 200, 200, 100]
 
 
 def test_a_trial_without_predictions_has_no_confusion_matrix(run):
@@ -76,6 +161,22 @@ def test_a_run_where_nothing_succeeded_gives_the_counts_and_a_reason(tmp_path):
     faults = table.filter(pc.is_in(table["status"], pa.array(["DIVERGED", "FAILED"])))
     pq.write_table(faults, run / schema.TRIALS_FILE)
     with pytest.raises(NoTrialSucceededError, match=r"1 DIVERGED, 1 FAILED\); first: train_loss"):
+        read_run(run)
+    first_silent = faults.set_column(
+        faults.column_names.index("reason"), "reason", [["out of memory", ""]]
+    )
+    pq.write_table(first_silent, run / schema.TRIALS_FILE)  # the trial of the lower number is last
+    with pytest.raises(NoTrialSucceededError, match="first: out of memory"):
+        read_run(run)
+    silent = faults.set_column(faults.column_names.index("reason"), "reason", [["", ""]])
+    pq.write_table(silent, run / schema.TRIALS_FILE)
+    with pytest.raises(NoTrialSucceededError, match="first: no reason was written"):
+        read_run(run)
+    waiting = faults.set_column(
+        faults.column_names.index("status"), "status", [["PENDING", "INTERRUPTED"]]
+    )
+    pq.write_table(waiting, run / schema.TRIALS_FILE)
+    with pytest.raises(ValueError, match="no finished trial yet"):
         read_run(run)
 
 

@@ -11,9 +11,10 @@ from statsmodels.formula.api import mixedlm, ols
 from statsmodels.stats.anova import anova_lm
 
 from analysis.run_data import read_run
-from analysis.statistics.effects import effects, marginal_means
+from analysis.statistics.effects import effects, level_means, marginal_means
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.factorial import error_of_one, factorial
+from analysis.statistics.importance import _warnings as importance_warnings
 from analysis.statistics.importance import importance
 from analysis.statistics.mixed import mixed
 from analysis.statistics.trainings import Trainings
@@ -78,6 +79,14 @@ def test_a_term_that_cannot_be_told_from_another_has_no_degrees_of_freedom():
     ours = factorial(trainings, levels.assign(copy=levels["blocks"]), interactions=False)
     assert ours.set_index("term").loc[["blocks", "copy"], "df"].tolist() == [0, 0]
     assert ours.set_index("term").loc["copy", "verdict"] == ""
+
+
+def test_terms_of_which_none_can_be_told_from_another_are_shown_without_a_verdict():
+    trainings, levels = grid(3, drop=[("3", "8"), ("5", "4"), ("5", "8"), ("7", "4")])
+    assert trainings.configuration.nunique() == 2
+    ours = factorial(trainings, levels, interactions=True).set_index("term")
+    assert ours.loc[["kernel_size", "blocks"], "df"].tolist() == [0, 0]
+    assert (ours["verdict"] == "").all()
 
 
 def test_replicates_are_the_error():
@@ -272,3 +281,124 @@ def test_effects_of_one_configuration_are_refused(tmp_path):
 def test_hardly_any_drawn_configurations_give_no_interval(run):
     frame = marginal_means(with_values(run, 3, lambda trials: 0.6 + 0 * trials["channels"]))
     assert frame[["low", "effect_low"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(("count", "known"), [(4, False), (5, True)])
+def test_a_spread_of_three_degrees_of_freedom_is_an_error(run, count, known):
+    drawn = with_values(run, count, lambda trials: 0.6 + 0 * trials["channels"])
+    level = pd.Series(["x", "y"] * 3, index=[f"t{k}" for k in range(6)]).head(count)
+    frame = level_means(drawn, level)
+    assert frame[["low", "high"]].notna().all(axis=None) == known
+    means = drawn.measurements["val_accuracy"].to_numpy()
+    assert frame.loc["x", "mean"] == pytest.approx(means[::2].mean())
+
+
+@pytest.mark.parametrize(("count", "warned"), [(29, True), (30, False)])
+def test_ten_configurations_for_each_hyperparameter_are_enough(run, count, warned):
+    told = importance_warnings(run, count, 3, 0.9)
+    assert bool(told) == warned
+    assert all(f"{count} configurations for 3 hyperparameters" in one for one in told)
+    assert all("have at least 30." in one for one in told)
+
+
+def test_a_forest_that_foresees_less_than_a_third_or_so_is_warned_of(run):
+    assert importance_warnings(run, 100, 2, 0.3) == []
+    assert "foresees only 29 % of the variance" in importance_warnings(run, 100, 2, 0.29)[0]
+    assert "foresees only 0 % of the variance" in importance_warnings(run, 100, 2, -0.5)[0]
+
+
+def test_importance_is_learned_from_the_accuracies_of_the_common_epoch(run):
+    trials = with_values(run, 20, lambda trials: 0.5 + 0.1 * (trials["channels"] == 16))
+    found = importance(trials)
+    assert found.configurations == 20
+    assert found.frame["hyperparameter"].iloc[0] == "channels"
+    assert found.frame["fanova"].is_monotonic_decreasing
+    assert set(found.frame["hyperparameter"]) == {"kernel_size", "channels", "learning_rate"}
+
+
+def test_the_share_of_a_hyperparameter_over_folds_is_that_of_its_means():
+    frame = over_folds(effect=0.03)
+    found = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], 1 / 9, interactions=False)
+    # As many folds at each level: the fitted values are the means of the levels.
+    fitted = frame.groupby("kernel_size")["y"].transform("mean")
+    assert found["share"].iloc[0] == pytest.approx(
+        fitted.var(ddof=0) / frame["y"].var(ddof=0), rel=1e-6
+    )
+    assert found["df"].iloc[0] == 2
+
+
+def test_more_folds_with_the_same_overlap_divide_the_statistic_by_more():
+    frame = over_folds()
+    few, many = (
+        mixed(frame["y"], frame[["kernel_size"]], frame["fold"], ratio, interactions=False)[
+            "f"
+        ].iloc[0]
+        for ratio in (1 / 9, 1 / 4)
+    )
+    assert few / many == pytest.approx((1 + 10 / 4) / (1 + 10 / 9))
+
+
+def test_an_effect_is_the_mean_less_that_of_all_levels_each_counted_once(run):
+    frame = marginal_means(run)
+    of_one = frame[frame["hyperparameter"] == "conv_depth"]
+    assert of_one["configurations"].nunique() > 1  # unequal, else the two means were the same
+    expected = of_one["mean"] - of_one["mean"].mean()
+    assert of_one["effect"].tolist() == pytest.approx(expected.tolist())
+
+
+def test_type_two_with_interactions_of_unequal_groups_equals_statsmodels():
+    trainings, levels = grid(4)
+    kept = levels.index.delete([0, 1, 5, 9, 10, 11])
+    fewer = Trainings(
+        configuration=trainings.configuration[kept], accuracy=trainings.accuracy[kept]
+    )
+    ours = factorial(fewer, levels.loc[kept], interactions=True).set_index("term")
+    data = levels.loc[kept].assign(y=fewer.accuracy)
+    theirs = anova_lm(ols("y ~ C(kernel_size) * C(blocks)", data).fit(), typ=2)
+    total = ((data["y"] - data["y"].mean()) ** 2).sum()
+    for term, name in (("kernel_size", "C(kernel_size)"), ("blocks", "C(blocks)")):
+        assert ours.loc[term, "share"] == pytest.approx(theirs.loc[name, "sum_sq"] / total)
+        assert ours.loc[term, "f"] == pytest.approx(theirs.loc[name, "F"])
+
+
+def test_over_folds_main_effects_stand_beside_their_interaction_as_in_statsmodels():
+    rng = np.random.default_rng(1)
+    rows = [(k, b, fold) for k in "357" for b in "48" for fold in range(6)]
+    frame = pd.DataFrame(rows, columns=["kernel", "blocks", "fold"])
+    better = (frame["kernel"] == "5") & (frame["blocks"] == "8")
+    y = 60 + 1.5 * better + rng.normal(0, 1, 6)[frame["fold"]] + rng.normal(0, 0.5, len(frame))
+    found = mixed(y / 100, frame[["kernel", "blocks"]], frame["fold"], 1 / 5, interactions=True)
+    found = found.set_index("term")
+    formula = "y ~ C(kernel, Sum) * C(blocks, Sum)"
+    fit = mixedlm(formula, frame.assign(y=y), groups=frame["fold"]).fit(reml=True)
+    wald = fit.wald_test_terms(scalar=True).table["statistic"].astype(float)
+    for term, name, df in (
+        ("kernel", "C(kernel, Sum)", 2),
+        ("blocks", "C(blocks, Sum)", 1),
+        ("kernel × blocks", "C(kernel, Sum):C(blocks, Sum)", 2),
+    ):
+        assert found.loc[term, "df"] == df
+        expected = wald[name] / df / (1 + 6 / 5)
+        assert found.loc[term, "f"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_smallest_difference_between_two_levels_is_that_of_their_trainings():
+    trainings, levels = grid(4)
+    ours = factorial(trainings, levels, interactions=False).set_index("term")
+    within = trainings.accuracy.groupby(trainings.configuration).var().mean()
+    multiplier = stats.t.isf(0.05 / 2 / 2, 18) + stats.t.ppf(0.8, 18)
+    # 24 trainings: eight at each kernel size, twelve at each number of blocks.
+    for term, count in (("kernel_size", 8), ("blocks", 12)):
+        expected = multiplier * np.sqrt(2 * within / count)
+        assert ours.loc[term, "detectable"] == pytest.approx(expected)
+
+
+def test_a_large_search_is_learned_from_configurations_drawn_from_all_of_it(run, monkeypatch):
+    monkeypatch.setattr("analysis.statistics.importance.MOST_CONFIGURATIONS", 16)
+    drawn = with_values(run, 48, lambda trials: 0.5 + 0 * trials["channels"])
+    channels = np.r_[np.full(16, 8), np.tile([8, 16], 16)]  # the first 16 are all alike
+    curves = drawn.measurements.assign(val_accuracy=0.5 + 0.1 * (channels == 16))
+    late = replace(drawn, trials=drawn.trials.assign(channels=channels), measurements=curves)
+    found = importance(late)
+    assert found.configurations == 48
+    assert found.frame.set_index("hyperparameter").loc["channels", "fanova"] > 0.5

@@ -8,6 +8,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
+from analysis.statistics.against import compare_configurations
 from analysis.statistics.estimate import Estimate, combined
 from analysis.statistics.moderation import moderated
 from analysis.statistics.trainings import Trainings, contrast, difference
@@ -170,3 +171,68 @@ def test_replicates_that_agree_by_luck_are_not_taken_for_certain():
 
 def test_pairs_are_counted_once():
     assert all_pairs(12) == 66
+
+
+@pytest.mark.parametrize(
+    ("p", "interval", "told"),
+    [
+        (0.0501, (-0.01, 0.01), Verdict.EQUIVALENT),
+        (0.0499, (-0.01, 0.01), Verdict.BETTER),
+        (0.0501, (-0.0101, 0.01), Verdict.NOT_SHOWN),
+        (0.0501, (-0.01, 0.0101), Verdict.NOT_SHOWN),
+    ],
+)
+def test_the_bounds_of_a_verdict(p, interval, told):
+    assert verdict(0.001, p, interval) == told
+
+
+def test_holm_gives_p_values_back_in_their_order():
+    assert holm([0.04, 0.01, 0.03]).tolist() == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.04, 0.01, 0.03], 10).tolist() == pytest.approx([0.32, 0.1, 0.27])
+    assert holm([0.9, 0.8]).tolist() == [1, 1]
+
+
+GROUPS = {
+    "z": [0.60, 0.61, 0.62],
+    "m": [0.70, 0.71, 0.72],
+    "b": [0.50, 0.51, 0.52],
+    "a": [0.70, 0.71, 0.72],
+}
+
+
+def test_others_stand_best_first_and_equals_in_the_order_of_the_trials():
+    frame = compare_configurations(trainings_of(GROUPS), "z")
+    assert frame["id"].tolist() == ["m", "a", "b"]
+    assert frame["difference"].tolist() == pytest.approx([0.1, 0.1, -0.1])
+    assert frame["verdict"].tolist() == [Verdict.BETTER, Verdict.BETTER, Verdict.WORSE]
+
+
+def test_configurations_are_adjusted_for_all_pairs_of_them():
+    trainings = trainings_of(GROUPS)
+    row = compare_configurations(trainings, "z").iloc[0]
+    # Variances that are all alike are pooled: 8 degrees of freedom, and 6 pairs of 4.
+    error = 0.01 * np.sqrt(2 / 3)
+    assert row["p_value"] == pytest.approx(2 * stats.t.sf(0.1 / error, 8))
+    assert row["p_adjusted"] == pytest.approx(6 * row["p_value"])
+    reach = stats.t.isf(0.05 / 6 / 2, 8) * error
+    assert row["difference_low"] == pytest.approx(0.1 - reach)
+    assert row["difference_high"] == pytest.approx(0.1 + reach)
+    shown = error * (stats.t.isf(0.05 / 6 / 2, 8) + stats.t.ppf(0.8, 8))
+    assert row["detectable"] == pytest.approx(shown)
+
+
+def test_replicates_are_counted_by_configuration():
+    trainings = trainings_of({"b": [0.5], "a": [0.6, 0.7]})
+    assert trainings.means.to_dict() == {"b": 0.5, "a": pytest.approx(0.65)}
+    assert trainings.means.index.tolist() == ["b", "a"]
+    assert trainings.replicates.tolist() == [1, 2]
+    assert trainings.replicated
+    assert trainings.seeds_df == 1
+    assert not trainings_of({"b": [0.5], "a": [0.6]}).replicated
+
+
+def test_moderated_variances_have_no_more_freedom_than_all_trainings_together():
+    # Logarithms that spread a little more than chance would have it, so the prior knows much.
+    found = moderated(pd.Series([1.0, 6.5]), pd.Series([2, 2]))
+    assert found["variance"][0] < found["variance"][1] < 6.5
+    assert found["df"].tolist() == [4, 4]

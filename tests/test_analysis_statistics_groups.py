@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis.statistics.groups import changes, differences, scores
+from analysis.statistics.groups import changes, confusion, crossings, differences, scores
 
 
 def answers(*rights):
@@ -60,3 +62,103 @@ def test_a_change_of_every_picture_of_a_few_has_no_interval():
     after, _ = answers([1] * 5 + [0])
     found = changes(before, after, 2)
     assert found["accuracy_change_low"] < found["accuracy_change"] < found["accuracy_change_high"]
+
+
+def random_answers(seed, count, classes=3, skill=0.6):
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, classes, count)
+    right = rng.random(count) < skill
+    told = np.where(right, label, rng.integers(0, classes, count))
+    return pd.DataFrame({"label": label, "predicted": told})
+
+
+def test_every_metric_of_a_group_is_that_of_scikit_learn_on_its_pictures():
+    told = random_answers(1, 90)
+    group = pd.Series(["z"] * 20 + ["a"] * 60 + [None] * 10, name="hat")
+    found = scores(told, group.to_frame())
+    assert found.index.tolist() == ["a", "z"]
+    assert found["n"].tolist() == [60, 20]
+    for name, rows in (("a", told[20:80]), ("z", told[:20])):
+        truth, given = rows["label"], rows["predicted"]
+        assert found.loc[name, "accuracy"] == pytest.approx(accuracy_score(truth, given))
+        for average in ("macro", "micro"):
+            theirs = precision_recall_fscore_support(truth, given, average=average)
+            keys = [f"{average}_{score}" for score in ("precision", "recall", "f1")]
+            assert found.loc[name, keys].tolist() == pytest.approx(list(theirs[:3]))
+
+
+def test_crossed_groups_need_both_columns():
+    told = random_answers(2, 40)
+    groups = pd.DataFrame(
+        {"hat": ["x", "y", None, "y"] * 10, "age": ["old", "new", "old", "old"] * 10}
+    )
+    found = scores(told, groups)
+    assert found["n"].to_dict() == {("x", "old"): 10, ("y", "new"): 10, ("y", "old"): 10}
+    assert scores(told, groups.assign(hat=None)).empty
+    assert crossings(["a", "b", "c"]) == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_a_difference_is_the_first_group_less_the_second_and_a_ratio_the_first_over_it():
+    told = pd.concat([random_answers(3, 120, skill=0.8), random_answers(4, 50, skill=0.3)])
+    told = told.reset_index(drop=True)
+    group = pd.Series(["young"] * 120 + ["old"] * 50)
+    rows = differences(told, group, 3)
+    assert (rows["first"] == "old").all()
+    assert (rows["second"] == "young").all()
+    assert rows["metric"].tolist() == ["accuracy", "macro_precision", "macro_recall", "macro_f1"]
+    assert rows["n_first"].tolist() == [50] * 4
+    assert rows["n_second"].tolist() == [120] * 4
+    rows = rows.set_index("metric")
+    old, young = (
+        f1_score(r["label"], r["predicted"], average="macro") for r in (told[120:], told[:120])
+    )
+    row = rows.loc["macro_f1"]
+    assert (row["first_value"], row["second_value"]) == pytest.approx((old, young))
+    assert row["difference"] == pytest.approx(old - young)
+    assert old < young
+    assert row["ratio"] == pytest.approx(old / young)
+
+
+def test_the_pictures_of_two_groups_are_drawn_independently():
+    # Two groups that answer alike: drawn with the same numbers, they would never differ.
+    label = np.tile([0, 1], 200)
+    right = np.arange(400) % 20 < 12
+    told = pd.DataFrame({"label": label, "predicted": np.where(right, label, 1 - label)})
+    both = pd.concat([told, told], ignore_index=True)
+    row = differences(both, pd.Series(["a"] * 400 + ["b"] * 400), 2).set_index("metric")
+    row = row.loc["macro_recall"]
+    assert row["difference"] == 0
+    # Equal classes: macro recall has the variance p(1-p)/n; ends of 2,000 draws are within 5 %.
+    reach = 1.96 * np.sqrt(2 * 0.6 * 0.4 / 400)
+    assert row["difference_high"] == pytest.approx(reach, rel=0.08)
+    assert row["difference_low"] == pytest.approx(-reach, rel=0.08)
+
+
+def test_a_change_is_after_less_before_on_pictures_drawn_in_pairs():
+    before = random_answers(5, 300, skill=0.4)
+    better = np.random.default_rng(6).random(300) < 0.3
+    after = before.assign(predicted=np.where(better, before["label"], before["predicted"]))
+    found = changes(before, after, 3)
+    right = [(each["label"] == each["predicted"]).to_numpy(float) for each in (before, after)]
+    scores_ = [
+        f1_score(each["label"], each["predicted"], average="macro") for each in (before, after)
+    ]
+    assert found["n"] == 300
+    keys = ["accuracy_before", "accuracy_after", "macro_f1_before", "macro_f1_after"]
+    assert [found[key] for key in keys] == pytest.approx(
+        [right[0].mean(), right[1].mean(), *scores_]
+    )
+    assert found["accuracy_change"] == pytest.approx(right[1].mean() - right[0].mean())
+    assert found["accuracy_change"] > 0
+    assert found["macro_f1_change"] == pytest.approx(scores_[1] - scores_[0])
+    theirs = stats.bootstrap(
+        (right[1] - right[0],), np.mean, n_resamples=2_000, method="percentile", rng=0
+    ).confidence_interval
+    width = theirs.high - theirs.low
+    ours = (found["accuracy_change_low"], found["accuracy_change_high"])
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.08 * width)
+
+
+def test_true_classes_stand_in_the_rows_of_a_confusion():
+    told = pd.DataFrame({"label": [0, 0, 2], "predicted": [1, 0, 1]})
+    assert confusion(told, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from analysis.statistics.bootstrap import mean_intervals, stretched
+from analysis.statistics.bootstrap import mean_intervals, picture_counts, stretched
 from analysis.statistics.classes import per_class
 from analysis.statistics.intervals import wilson, wilson_interval
 from analysis.statistics.trainings import contrast
@@ -94,3 +94,41 @@ def test_classes_equal_scikit_learn():
         method="wilson"
     )
     assert (row["recall_low"], row["recall_high"]) == pytest.approx((interval.low, interval.high))
+
+
+def test_precision_is_of_the_pictures_told_to_be_of_the_class_and_recall_of_its_own():
+    frame = per_class(np.array([[6, 2, 0], [1, 10, 9], [0, 0, 4]]), ["c", "a", "b"]).set_index(
+        "class"
+    )
+    assert frame["n"].to_dict() == {"c": 8, "a": 20, "b": 4}
+    assert frame["predicted"].to_dict() == {"c": 7, "a": 12, "b": 13}
+    assert frame.loc["a", ["precision", "recall"]].tolist() == pytest.approx([10 / 12, 10 / 20])
+    for name, total in (("precision", 12), ("recall", 20)):
+        theirs = stats.binomtest(10, total).proportion_ci(method="wilson")
+        ours = frame.loc["a", [f"{name}_low", f"{name}_high"]].tolist()
+        assert ours == pytest.approx([theirs.low, theirs.high])
+
+
+def test_an_interval_of_a_mean_stays_between_0_and_1():
+    rng = np.random.default_rng(0)
+    correct = rng.random((4, 30)) < [[0.97], [0.9], [0.02], [0.1]]
+    accuracy = correct.mean(axis=1)
+    found = mean_intervals(trainings_of({"high": accuracy[:2], "low": accuracy[2:]}, correct))
+    assert found.loc["high", "accuracy_high"] == 1
+    assert found.loc["low", "accuracy_low"] == 0
+
+
+def test_another_seed_draws_other_pictures(trainings):
+    first, second = mean_intervals(trainings, seed=3), mean_intervals(trainings, seed=4)
+    assert not np.allclose(first["accuracy_low"], second["accuracy_low"], atol=1e-12)
+    assert first["standard_error"].equals(second["standard_error"])
+
+
+def test_drawn_counts_add_up_to_the_pictures_in_every_draw():
+    blocks = list(picture_counts(7, 450, np.random.default_rng(5)))
+    counts = np.concatenate(blocks)
+    assert counts.shape == (450, 7)
+    assert (counts.sum(axis=1) == 7).all()
+    # Each picture is drawn once a draw on average; 450 means are known to about 5 %.
+    assert counts.mean(axis=0) == pytest.approx(1, abs=0.2)
+    assert len({tuple(row) for row in counts.tolist()}) > 300

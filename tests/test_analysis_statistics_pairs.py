@@ -88,3 +88,26 @@ def test_without_shared_training_pictures_folds_are_a_plain_sample():
     values = np.random.default_rng(0).normal(0.64, 0.01, 10)
     low, high = over_folds(values, 0.0).interval()
     assert (low, high) == pytest.approx(stats.t.interval(0.95, 9, values.mean(), stats.sem(values)))
+
+
+def test_others_keep_their_order_and_differ_from_the_first_wherever_it_stands(two):
+    first, second = two
+    correct = pd.DataFrame([second, first, second], index=["z", "first", "a"])
+    frame = compare_trained_models(correct, "first", 10)
+    assert frame["id"].tolist() == ["z", "a"]
+    pair = compare_models(second, first)
+    low, high = pair.interval(10)
+    row = frame.iloc[1]
+    assert (row["difference_low"], row["difference_high"]) == (low, high)
+    assert row["difference"] == pytest.approx(second.mean() - first.mean())
+    assert low < row["difference"] < high
+    assert row["detectable"] == pytest.approx(pair.estimate.detectable(10))
+    assert row["p_value"] == pytest.approx(pair.p_value)
+
+
+def test_a_difference_over_folds_is_the_first_less_the_second():
+    ours = compare_over_folds(np.array([0.7, 0.6, 0.65]), np.array([0.5, 0.5, 0.5]), 1 / 2)
+    assert ours.value == pytest.approx(0.15)
+    assert ours.df == 2
+    # By hand: the variance of 0.2, 0.1, 0.15 is 0.0025.
+    assert ours.standard_error == pytest.approx(np.sqrt((1 / 3 + 1 / 2) * 0.0025))

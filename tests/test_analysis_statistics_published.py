@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from statsmodels.formula.api import ols
 from statsmodels.stats import proportion
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
 from analysis.published import main
@@ -167,3 +169,68 @@ def test_the_ten_folds_of_table_3_1_have_the_average_published_and_a_corrected_i
     assert (low, high) == pytest.approx((0.6308, 0.6536), abs=1e-4)
     naive = accuracy.std(ddof=1) / sqrt(10)
     assert average.standard_error == pytest.approx(naive * sqrt(1 + 10 / 9))
+
+
+def test_a_claim_is_adjusted_within_its_own_family(table, judged):
+    accuracy = table.set_index("name")["accuracy"]
+    order = accuracy.sort_values(ascending=False)
+
+    def p_value(difference, variance):
+        return 2 * norm.sf(abs(difference) / sqrt(variance / PICTURES))
+
+    p = []
+    for column, high, low in CONCLUSIONS.values():
+        groups = [table.loc[table[column] == level, "accuracy"] for level in (high, low)]
+        variance = sum((each * (1 - each)).sum() / len(each) ** 2 for each in groups)
+        p.append(p_value(groups[0].mean() - groups[1].mean(), variance))
+    assert judged["p_adjusted"].iloc[:4].tolist() == pytest.approx(
+        multipletests(p, method="holm")[1]
+    )
+    for words, other in (("second", order.iloc[1]), ("last", order.iloc[-1])):
+        row = judged.loc[f"the best model beats the {words}"]
+        assert row["difference"] == pytest.approx(order.iloc[0] - other)
+    both = [order.iloc[1], order.iloc[-1]]
+    p = [
+        p_value(order.iloc[0] - b, order.iloc[0] * (1 - order.iloc[0]) + b * (1 - b)) for b in both
+    ]
+    # Holm within all 66 pairs: the smaller of the two first.
+    expected = [min(1, max(66 * min(p), 65 * p[0])), min(1, 66 * p[1])]
+    assert judged["p_adjusted"].iloc[4:].tolist() == pytest.approx(expected)
+
+
+def test_a_claim_the_other_way_round_has_the_opposite_difference(table, judged):
+    turned = {"kernel 3 beats 5": ("kernel", 3, 5)}
+    found = judge(table, HYPERPARAMETERS, PICTURES, claims_of(table, turned)).set_index("claim")
+    assert found.loc["kernel 3 beats 5", "difference"] == pytest.approx(
+        -judged.loc["kernel 5 beats 3", "difference"]
+    )
+
+
+def test_the_markdown_of_a_published_table_says_what_it_judges(capsys, tmp_path):
+    csv = tmp_path / "my table.csv"
+    csv.write_text((FIXTURES / "study_a_table_2_2.csv").read_text())
+    assert main([str(csv), "--pictures", "2225", "--claim", "kernel=5:3"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("**What my table.csv supports**")
+    assert "| kernel 5 beats 3 " in text
+    assert text.count("| 2225 |") == 3
+
+
+@pytest.mark.parametrize(("claim", "code"), [("kernel=5:5", 2), ("kernel=5", 2), ("kernel=5:3", 0)])
+def test_a_claim_needs_two_levels(capsys, claim, code):
+    csv = str(FIXTURES / "study_a_table_2_2.csv")
+    assert main([csv, "--pictures", "2225", "--claim", claim]) == code
+    assert bool(capsys.readouterr().err) == bool(code)
+
+
+def test_there_must_be_a_picture(capsys):
+    csv = str(FIXTURES / "study_a_table_2_2.csv")
+    assert main([csv, "--pictures", "0", "--claim", "kernel=5:3"]) == 2
+    assert "--pictures must be at least 1, but got 0" in capsys.readouterr().err
+
+
+def test_a_bad_accuracy_is_told_by_its_line(tmp_path, capsys):
+    csv = tmp_path / "table.csv"
+    csv.write_text("name,kernel,accuracy\na,3,0.6\nb,5,1.0\nc,5,-0.1\n")
+    assert main([str(csv), "--pictures", "9", "--claim", "kernel=5:3"]) == 2
+    assert "line 4: accuracy must be from 0 to 1, but got -0.1" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from analysis.run_data import read_run
+from analysis.run_data import read_probabilities, read_run
 from analysis.statistics.predictions import read_correct
 from analysis.statistics.selection import corrected_for_selection, openings_of_test, selection
 from tests.run_factory import CLASSES, SPLIT_SIZES, Factory
@@ -127,3 +127,61 @@ def test_pictures_that_differ_between_trials_are_of_no_use(tmp_path):
     names = pa.array([f"other/{name}" for name in table["image_id"].to_pylist()])
     pq.write_table(table.set_column(0, "image_id", names), path)
     assert read_correct(run, accuracy) is None
+
+
+def test_an_accuracy_may_miss_its_predictions_by_one_picture_but_not_by_two(run):
+    trials = run.completed.set_index("trial_id")["best_val_accuracy"]
+    for sign in (-1, 1):
+        assert read_correct(run, trials + sign / SPLIT_SIZES["val"]) is not None
+        assert read_correct(run, trials + sign * 2 / SPLIT_SIZES["val"]) is None
+
+
+def test_rows_stand_in_the_order_asked_for_and_pictures_by_their_ids(run):
+    accuracy = run.completed.set_index("trial_id")["best_val_accuracy"].iloc[::-1]
+    correct = read_correct(run, accuracy)
+    assert correct.index.tolist() == accuracy.index.tolist()
+    assert correct.columns.is_monotonic_increasing
+    for trial_id in accuracy.index:
+        answers = read_probabilities(run, trial_id).set_index("image_id").loc[correct.columns]
+        right = answers["label"] == answers["predicted"]
+        assert (correct.loc[trial_id] == right).all()
+    assert read_correct(run, accuracy, "test") is None
+    assert read_correct(run, accuracy.head(0)) is None
+
+
+def test_openings_are_counted_by_trial(tmp_path):
+    run = read_run(Factory().write(tmp_path / "run"))
+    with (run.path / schema.LEDGER_FILE).open("a") as ledger:
+        for trial in ("b", "a", "b"):
+            ledger.write(json.dumps({"event": "test_opened", "trial": trial}) + "\n")
+        ledger.write(json.dumps({"event": "note", "trial": "a", "text": "test_opened"}) + "\n")
+    assert openings_of_test(run) == {"a": 1, "b": 2}
+
+
+def test_only_completed_trials_are_candidates_while_there_are_some(run):
+    stopped = replace(run, trials=run.trials.assign(status="EARLY_STOPPED"))
+    frame = selection(stopped)
+    assert set(frame["estimate"]) == {"best epoch", "last epoch"}
+    assert (frame["models"] == len(run.trials)).all()
+
+
+def test_the_corrected_estimate_repeats_the_picking_among_completed_trials(run):
+    ranked_ids = run.completed.sort_values(["best_val_accuracy", "number"], ascending=[False, True])
+    rows = []
+    for trial_id in ranked_ids["trial_id"]:
+        answers = read_probabilities(run, trial_id).sort_values("image_id")
+        rows.append((answers["label"] == answers["predicted"]).to_numpy())
+    value, low, high = corrected_for_selection(np.array(rows))
+    row = selection(run).set_index("estimate").loc["corrected"]
+    assert (row["accuracy"], row["accuracy_low"], row["accuracy_high"]) == (value, low, high)
+    assert row["openings"] == 0
+
+
+def test_of_equal_models_the_first_is_picked_and_judged_on_the_other_pictures():
+    # Two models, each right on its own half: whichever half is drawn more often picks its model,
+    # which is then judged mostly on the other half. The first picked always would be right on half.
+    half = np.arange(40) < 20
+    value, _, _ = corrected_for_selection(np.array([half, ~half]))
+    assert value < 0.46
+    same = np.array([half, half])
+    assert corrected_for_selection(same) == corrected_for_selection(same[:1])

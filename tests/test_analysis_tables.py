@@ -15,8 +15,9 @@ from analysis.tables.by import by_hyperparameter
 from analysis.tables.incomplete import incomplete
 from analysis.tables.models import models
 from analysis.tables.registry import TABLES
-from analysis.tables.render import FORMATS
+from analysis.tables.render import FORMATS, to_latex, to_markdown
 from analysis.tables.replicates import replicates
+from analysis.tables.table import Column, Table, View
 from tests.run_factory import RUNGS, SPLIT_SIZES, Factory
 
 
@@ -126,7 +127,7 @@ def test_the_mean_of_survivors_has_no_interval_and_that_of_all_at_one_epoch_has(
 
 def test_replicates_have_no_interval_by_what_they_differ_in(whole):
     frame = by_hyperparameter(whole, "seed").frame
-    assert frame["name"].tolist() == ["0", "1", "2"]
+    assert frame["name"].tolist() == ["7", "8", "9"]
     assert frame["accuracy_low"].isna().all()
 
 
@@ -253,3 +254,197 @@ def test_the_same_run_gives_the_same_text(run):
     for name, make in TABLES.items():
         for first, second in zip(make(run), make(again), strict=True):
             assert FORMATS["md"](first) == FORMATS["md"](second), name
+
+
+def as_last(run):
+    """The run with its objective at the last epoch."""
+    return replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
+
+
+@pytest.mark.parametrize("at", ["best", "last"])
+def test_every_column_of_a_model_is_its_own(run, at):
+    run = as_last(run) if at == "last" else run
+    frame = models(run).frame.set_index("trial_id")
+    trials = run.trials.set_index("trial_id").loc[frame.index]
+    sources = {
+        "accuracy": f"{at}_val_accuracy",
+        **{
+            f"{average}_{score}": f"{at}_val_{average}_{score}"
+            for average in ("macro", "micro")
+            for score in ("recall", "precision", "f1")
+        },
+        "best_accuracy": "best_val_accuracy",
+        "last_accuracy": "last_val_accuracy",
+        "trial": "number",
+    }
+    same = ["name", "kernel_size", "seed", "best_epoch", "epochs_trained", "status", "reason"]
+    same += ["phase", "replicate", "parameters", "seconds", "device_seconds", "configuration_id"]
+    for column, source in {**sources, **dict(zip(same, same, strict=True))}.items():
+        assert frame[column].equals(trials[source].rename(column)), column
+    assert "fold" not in frame
+    for row in frame.dropna(subset=["accuracy"]).to_dict("records"):
+        interval = wilson(row["accuracy"], SPLIT_SIZES["val"])
+        assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(interval)
+
+
+def test_models_stand_completed_first_and_best_first(run):
+    frame = models(run).frame
+    statuses = ["COMPLETED"] * 10 + ["EARLY_STOPPED"] * 4 + ["DIVERGED", "FAILED"]
+    assert frame["status"].tolist() == statuses
+    assert frame["accuracy"].head(10).is_monotonic_decreasing
+    assert frame["accuracy"][10:14].is_monotonic_decreasing
+
+
+def test_the_views_of_the_models_show_what_their_headings_say(run):
+    for view, average in enumerate(("macro", "micro")):
+        table = models(run)
+        assert table.views[view].title == f"All models, {average} averages"
+        keys = {column.heading: column.key for column in table.views[view].columns}
+        assert keys["recall"] == f"{average}_recall"
+        assert keys["precision"] == f"{average}_precision"
+        assert keys["F1"] == f"{average}_f1"
+        assert keys["FCs"] == "fc_layers"
+        assert keys["convolution depth"] == "conv_depth"
+        assert "replicate" in keys
+    row = shown(models(run)).iloc[10]
+    assert row["status"] == "stopped early"
+    first = models(run).frame.iloc[0]
+    low, high = f"{first['accuracy_low']:.3f}", f"{first['accuracy_high']:.3f}"
+    assert shown(models(run)).iloc[0]["95 % interval"] == f"{low} to {high}"
+
+
+def test_notes_of_the_models_count_trials_and_name_the_epoch(run):
+    notes = models(run).notes
+    assert "Trials: 16, of which 10 completed." in notes
+    assert "Accuracy, recall, precision and F1 at the epoch with the best objective." in notes
+    assert any("a little too high" in note for note in notes)
+    notes = models(as_last(run)).notes
+    assert "Accuracy, recall, precision and F1 at the last epoch." in notes
+    assert not any("a little too high" in note for note in notes)
+
+
+def test_the_levels_of_a_hyperparameter_count_their_own_trials(run):
+    frame = by_hyperparameter(run, "channels").frame.set_index("name")
+    assert frame.index.tolist() == ["8", "16"]
+    for level, row in frame.iterrows():
+        trials = run.trials[run.trials["channels"] == int(level)]
+        counts = trials["status"].value_counts()
+        assert row["trials"] == len(trials)
+        assert row["completed"] == counts["COMPLETED"]
+        assert row["early_stopped"] == counts["EARLY_STOPPED"]
+        assert row["other"] == len(trials) - counts["COMPLETED"] - counts["EARLY_STOPPED"]
+        completed = trials[trials["status"] == "COMPLETED"]
+        assert row["configurations"] == completed["configuration_id"].nunique()
+        early = run.measurements[run.measurements["epoch"] <= RUNGS[0]]
+        comparable = trials[trials["status"].isin(["COMPLETED", "EARLY_STOPPED"])]
+        best = early.groupby("trial_id")["val_accuracy"].max()[comparable["trial_id"]]
+        assert row["best_at_epoch"] == best.max()
+        of = comparable.set_index("trial_id")["configuration_id"]
+        assert row["accuracy_at_epoch"] == pytest.approx(best.groupby(of).mean().mean())
+        assert row["n"] == SPLIT_SIZES["val"]
+    last = by_hyperparameter(as_last(run), "channels").frame.set_index("name")
+    completed = run.completed[run.completed["channels"] == 16]
+    assert last.loc["16", "best"] == completed["last_val_accuracy"].max()
+
+
+def test_a_part_of_the_space_without_a_hyperparameter_is_told(run):
+    some = run.trials["channels"].where(run.trials["blocks"] == 4)
+    table = by_hyperparameter(replace(run, trials=run.trials.assign(channels=some)), "channels")
+    assert table.frame["name"].tolist() == ["8", "16", "–"]
+    assert "–: trials in a part of the space without channels." in table.notes
+    notes = by_hyperparameter(run, "blocks").notes
+    assert any(note.startswith("Tied: blocks and FC layers change together") for note in notes)
+
+
+def test_incomplete_trials_stand_in_order_with_figures_of_their_own(run):
+    frame = incomplete(run).frame
+    assert frame["status"].tolist() == ["EARLY_STOPPED"] * 4 + ["DIVERGED", "FAILED"]
+    assert frame["accuracy"].head(4).is_monotonic_decreasing
+    trials = run.trials.set_index("trial_id").loc[frame["trial_id"]]
+    pairs = {"trial": "number", "accuracy": "best_val_accuracy", "epochs_trained": "epochs_trained"}
+    for column, source in {**pairs, "reason": "reason", "name": "name", "n": "n"}.items():
+        assert (
+            frame[column]
+            .astype(object)
+            .equals(trials[source].astype(object).set_axis(frame.index).rename(column))
+        ), column
+    last = incomplete(as_last(run)).frame.set_index("trial_id")["accuracy"]
+    expected = run.trials.set_index("trial_id")["last_val_accuracy"]
+    assert last.equals(expected[last.index].rename("accuracy"))
+    assert shown(incomplete(run))["status"].tolist()[3:] == ["stopped early", "diverged", "failed"]
+
+
+def test_replicates_stand_by_their_mean_with_their_extremes(whole):
+    frame = replicates(whole).frame
+    finalists = whole.completed[whole.completed["phase"] == "finalist"]
+    groups = finalists.groupby("configuration_id")["best_val_accuracy"]
+    expected = groups.agg(["mean", "min", "max", "count"]).sort_values("mean", ascending=False)
+    assert frame["configuration_id"].tolist() == expected.index.tolist()
+    for ours, theirs in (("accuracy", "mean"), ("lowest", "min"), ("highest", "max")):
+        assert frame[ours].tolist() == pytest.approx(expected[theirs].tolist())
+    assert frame["replicates"].tolist() == expected["count"].tolist() == [2, 2]
+    assert (frame["n"] == SPLIT_SIZES["val"]).all()
+    assert any("lucky" in note for note in replicates(whole).notes)
+    assert any("other pictures." in note for note in replicates(whole).notes)
+
+
+def test_a_cell_that_reads_from_one_figure_to_another_is_missing_where_the_lower_is():
+    frame = pd.DataFrame({"low": [0.12345, np.nan], "high": [0.5, 0.6], "count": [3, 4]})
+    column = Column(key="low", upper_key="high", heading="x")
+    assert column.cells(frame) == ["0.123 to 0.500", "–"]
+    assert Column(key="count", heading="n").cells(frame) == ["3", "4"]
+    view = View(title="t", columns=(column, Column(key="count", heading="n")))
+    assert view.shown(frame).to_dict("list") == {"x": ["0.123 to 0.500", "–"], "n": ["3", "4"]}
+
+
+def test_numbers_stand_to_the_right_and_words_to_the_left():
+    frame = pd.DataFrame({"name": ["a|b_c", "d"], "accuracy": [0.5, np.nan]})
+    columns = (Column(key="name", heading="the name"), Column(key="accuracy", heading="accuracy"))
+    table = Table(
+        name="my_table", frame=frame, notes=("One.", "Two."),
+        views=(View(title="First & 2", columns=columns), View(title="Second", columns=columns)),
+    )  # fmt: skip
+    lines = to_markdown(table).splitlines()
+    assert lines[0] == "**First & 2**"
+    assert lines[3].startswith("|:--")
+    assert lines[3].endswith("-:|")
+    assert lines[-1] == "One. Two."
+    latex = to_latex(table)
+    assert latex.startswith("% One.\n% Two.\n")
+    assert r"\begin{tabular}{lr}" in latex
+    assert r"\label{tab:my-table}" in latex
+    assert r"\label{tab:my-table-2}" in latex
+    assert r"\caption{First \& 2}" in latex
+    assert r"a|b\_c & 0.500 \\" in latex
+    assert r"d & -- \\" in latex
+    assert FORMATS["csv"](table) == "name,accuracy\na|b_c,0.5\nd,\n"
+    assert json.loads(FORMATS["json"](table))[1] == {"name": "d", "accuracy": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("50 % & 3 $ # _ {x}", r"50 \% \& 3 \$ \# \_ \{x\}"),
+        ("a~b^c", r"a\textasciitilde{}b\textasciicircum{}c"),
+        ("a\\b–c", r"a\textbackslash{}b--c"),
+    ],
+)
+def test_latex_takes_every_character(text, latex):
+    table = Table(
+        name="t", notes=(), frame=pd.DataFrame({"a": [text]}),
+        views=(View(title="t", columns=(Column(key="a", heading="a"),)),),
+    )  # fmt: skip
+    assert f"\n{latex} \\\\\n" in to_latex(table)
+
+
+def test_json_keeps_fifteen_digits_and_letters_as_they_are():
+    frame = pd.DataFrame({"name": ["Müller"], "x": [0.123456789012345]})
+    text = FORMATS["json"](Table(name="t", frame=frame, views=(), notes=()))
+    assert '"Müller"' in text
+    assert "0.123456789012345" in text
+    assert text.endswith("]\n")
+
+
+def test_each_searched_hyperparameter_has_a_table_of_the_report(run):
+    names = [table.name for table in TABLES["by"](run)]
+    assert names == [f"by_{name}" for name in run.info.searched]

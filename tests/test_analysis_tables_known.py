@@ -7,17 +7,21 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from analysis.__main__ import WHAT, main
 from analysis.figures import effects as figures
-from analysis.run_data import read_run
+from analysis.hyperparameters import words
+from analysis.run_data import read_probabilities, read_run
 from analysis.statistics.comparisons import against_incumbent
+from analysis.statistics.effects import effects, marginal_means
 from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.importance import importance
 from analysis.statistics.verdicts import Verdict
 from analysis.summary import unknown
 from analysis.tables.classes import classes
 from analysis.tables.comparisons import comparisons
-from analysis.tables.digits import decimals, p_text, supported
+from analysis.tables.digits import decimals, fraction, p_text, share_text, signed, supported
 from analysis.tables.effects import effects_table, levels_table
 from analysis.tables.folds import AVERAGE, folds
 from analysis.tables.importance import importance_table
@@ -25,7 +29,7 @@ from analysis.tables.models import INCUMBENT, models
 from analysis.tables.registry import NAMED, TABLES
 from analysis.tables.render import FORMATS
 from analysis.tables.selection import selection_table
-from tests.run_factory import SPLIT_SIZES, Factory
+from tests.run_factory import CLASSES, SPLIT_SIZES, Factory
 from tune import schema
 
 
@@ -301,3 +305,268 @@ def test_columns_have_the_digits_that_their_intervals_support():
     assert supported(wide, "low", "high")(0.61234) == "0.61"
     assert supported(wide * np.nan, "low", "high")(0.61234) == "0.612"
     assert p_text(0.0004) == "< 0.001"
+
+
+@pytest.mark.parametrize(
+    ("error", "digits"), [(0, 3), (-1, 3), (np.nan, 3), (0.0000001, 6), (12.0, 0), (0.00949, 3)]
+)
+def test_an_error_that_tells_nothing_gives_three_digits_and_none_gives_more_than_six(error, digits):
+    assert decimals(error) == digits
+
+
+def test_cells_are_written_with_their_signs_bounds_and_percent():
+    write = signed(fraction(2))
+    assert [write(value) for value in (0.126, -0.126, 0.0, np.nan)] == [
+        "+0.13",
+        "-0.13",
+        "0.00",
+        "–",
+    ]
+    assert [p_text(p) for p in (0.00099, 0.001, 0.5, np.nan)] == ["< 0.001", "0.001", "0.500", "–"]
+    assert [share_text(share) for share in (0.126, 1.0, np.nan)] == ["13 %", "100 %", "–"]
+    # Half of 0.0392 over 1.96 is an error of 0.01, which keeps two digits.
+    narrow = pd.DataFrame({"low": [0.5, 0.4, np.nan], "high": [0.5392, 0.4392, np.nan]})
+    assert supported(narrow, "low", "high")(0.51234) == "0.512"
+    wider = pd.DataFrame(
+        {"low": [0.5], "high": [0.6176]}
+    )  # an error of 0.03, twice of which has one
+    assert supported(wider, "low", "high")(0.51234) == "0.512"
+
+
+def test_comparisons_show_the_figures_of_the_statistics(picked):
+    table = comparisons(picked)
+    found = against_incumbent(picked)
+    frame = table.frame.set_index("configuration_id")
+    for name, row in frame.iterrows():
+        means = found.means.loc[name]
+        fair = picked.completed[
+            (picked.completed["configuration_id"] == name)
+            & (picked.completed["phase"] == "finalist")
+        ]
+        assert row["accuracy"] == pytest.approx(fair["best_val_accuracy"].mean())
+        assert row[["accuracy_low", "accuracy_high"]].tolist() == pytest.approx(
+            means[["accuracy_low", "accuracy_high"]].tolist()
+        )
+        assert row["trainings"] == 2
+        assert row["n"] == SPLIT_SIZES["val"]
+        assert row["trial_id"] == fair["trial_id"].iloc[0]
+    other = found.frame.iloc[0]
+    keys = [
+        "difference",
+        "difference_low",
+        "difference_high",
+        "p_value",
+        "p_adjusted",
+        "detectable",
+    ]
+    assert frame.loc[other["id"], keys].tolist() == other[keys].tolist()
+    assert found.candidates == 2
+    assert found.on_pictures
+    assert any("all pairs of the 2 candidates" in note for note in table.notes)
+    assert not any("are shown." in note for note in table.notes)
+
+
+def test_trained_models_have_intervals_of_their_own_pictures(single):
+    found = against_incumbent(single)
+    assert found.candidates == 12
+    best = single.completed.sort_values(["best_val_accuracy", "number"], ascending=[False, True])
+    assert [found.reference, *found.frame["id"]] == best["trial_id"].tolist()
+    assert found.incumbent_id == best["configuration_id"].iloc[0]
+    means = found.means.loc[best["trial_id"]]
+    assert means["accuracy"].tolist() == best["best_val_accuracy"].tolist()
+    for row in means.to_dict("records"):
+        interval = proportion_confint(400 * row["accuracy"], 400, method="wilson")
+        assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(interval)
+    assert (means["trainings"] == 1).all()
+    assert means["trial_id"].tolist() == means.index.tolist()
+
+
+def test_only_the_best_models_are_compared_and_all_pairs_counted(single, monkeypatch):
+    every = comparisons(single).frame.set_index("trial_id")
+    monkeypatch.setattr("analysis.statistics.comparisons.MOST_MODELS", 5)
+    table = comparisons(replace(single, data=single.path))  # not the run that is remembered
+    assert len(table.frame) == 5
+    assert table.notes[-1] == "The best 5 are shown."
+    assert any("all pairs of the 12 candidates" in note for note in table.notes)
+    frame = table.frame.set_index("trial_id").iloc[1:]
+    # Bounds and the smallest difference shown allow for all 66 pairs as well.
+    for column in ("difference_low", "difference_high", "detectable"):
+        assert frame[column].equals(every.loc[frame.index, column])
+
+
+def test_an_incumbent_that_was_not_replicated_is_compared_as_a_trained_model(picked):
+    best = picked.trials["trial_id"] == picked.trials["trial_id"].iloc[8]
+    accuracy = picked.trials["best_val_accuracy"]
+    assert picked.trials.loc[best, "phase"].tolist() == ["search"]
+    lucky = picked.trials["configuration_id"].where(~best, "alone")
+    trials = picked.trials.assign(
+        configuration_id=lucky, best_val_accuracy=accuracy.mask(best, 0.9)
+    )
+    found = against_incumbent(replace(picked, trials=trials))
+    assert found.basis == "models"
+    finalists = picked.trials[picked.trials["phase"] == "finalist"]
+    assert found.candidates == len(finalists) == 4
+    best = finalists.loc[finalists["best_val_accuracy"].idxmax()]
+    assert found.reference == best["trial_id"]
+
+
+def test_effects_tell_trainings_epoch_and_n(picked):
+    table = effects_table(picked)
+    assert (table.frame["trainings"] == 14).all()
+    assert (table.frame["epoch"] == 3).all()
+    assert (table.frame["n"] == SPLIT_SIZES["val"]).all()
+    assert (
+        "All 14 completed and early-stopped trials enter, after 3 epochs, the last that all of "
+        "them reached." in table.notes
+    )
+    assert "effect of" in table.views[0].shown(table.frame)
+    own = effects(picked)
+    for column in ("df", "share", "f", "p_value", "p_adjusted", "verdict", "detectable"):
+        assert table.frame[column].equals(own[column]), column
+
+
+def test_without_early_stopping_all_epochs_enter(single):
+    notes = effects_table(single).notes
+    assert "All 12 completed and early-stopped trials enter, after 12 epochs." in notes
+
+
+def test_levels_show_the_means_of_the_statistics(repeated):
+    with_levels = marginal_means(repeated)
+    table = levels_table(repeated)
+    names = [
+        f"{name} = {level}"
+        for name in ("kernel size", "blocks (with FC layers)", "channels", "convolution depth")
+        for level in with_levels.loc[
+            with_levels["hyperparameter"].map(words) == name.split(" (")[0], "level"
+        ]
+    ]
+    assert table.frame["name"].tolist() == names
+    for ours, theirs in (("accuracy", "mean"), ("accuracy_low", "low"), ("accuracy_high", "high")):
+        assert table.frame[ours].tolist() == with_levels[theirs].tolist()
+    assert table.frame["trainings"].tolist() == with_levels["trainings"].tolist() == [5] * 8
+    assert table.frame["configurations"].tolist() == [1] * 8
+
+
+@pytest.mark.parametrize(
+    ("searcher", "told"),
+    [("grid", "Without replicates there is no"), ("random", "Intervals: from")],
+)
+def test_notes_say_what_the_intervals_of_levels_are_of(single, searcher, told):
+    run = replace(single, info=replace(single.info, searcher=searcher))
+    assert sum(note.startswith(told) for note in levels_table(run).notes) == 1
+    assert sum(note.startswith(("Without", "Intervals")) for note in levels_table(run).notes) == 1
+
+
+def test_classes_stand_for_each_model_in_the_order_of_the_models(picked, monkeypatch):
+    monkeypatch.setattr("analysis.tables.classes.MOST_MODELS", 3)
+    table = classes(picked)
+    best = picked.completed.sort_values(["best_val_accuracy", "number"], ascending=[False, True])
+    assert table.frame["trial_id"].drop_duplicates().tolist() == best["trial_id"].head(3).tolist()
+    assert table.frame["trial"].drop_duplicates().tolist() == best["number"].head(3).tolist()
+    assert "The 3 best trials with predictions" in table.notes[-1]
+    answers = read_probabilities(picked, best["trial_id"].iloc[0])
+    first = table.frame.head(4)
+    assert first["class"].tolist() == list(CLASSES)
+    assert first["n"].tolist() == [(answers["label"] == place).sum() for place in range(4)]
+    assert first["predicted"].tolist() == [
+        (answers["predicted"] == place).sum() for place in range(4)
+    ]
+
+
+def test_classes_need_predictions(picked):
+    with pytest.raises(NotKnownError, match="no trial of run left predictions"):
+        classes(replace(picked, trials=picked.trials.iloc[1:3]))
+
+
+def test_selection_tells_estimates_from_the_boldest_on(picked):
+    table = selection_table(picked)
+    assert table.frame["name"].tolist() == [
+        "validation, best epoch",
+        "validation, last epoch",
+        "validation, corrected for picking the best model",
+    ]
+    best = picked.completed.loc[picked.completed["best_val_accuracy"].idxmax()]
+    assert table.views[0].title == f"What to expect of {best['name']}"
+    assert table.frame["models"].tolist() == [10, 10, 10]
+
+
+@pytest.mark.parametrize(("times", "told"), [(1, "opened 1 time."), (3, "opened 3 times.")])
+def test_openings_of_the_test_split_are_counted(picked, monkeypatch, times, told):
+    monkeypatch.setattr("analysis.tables.selection.openings_of_test", lambda _: {"a": times})
+    assert selection_table(picked).notes[-1] == f"The test split was {told}"
+
+
+def test_importance_shows_its_columns_and_what_is_left_out(single):
+    rates = np.geomspace(1e-4, 1e-1, len(single.trials))
+    some = single.trials["channels"].where(single.trials["blocks"] == 4)
+    info = replace(
+        single.info,
+        searcher="random",
+        searched=("learning_rate", "kernel_size", "channels"),
+        tied={},
+    )
+    trials = single.trials.assign(learning_rate=rates, channels=some)
+    run = replace(single, trials=trials, info=info)
+    table = importance_table(run)
+    own = importance(run).frame
+    assert table.frame["hyperparameter"].tolist() == own["hyperparameter"].tolist()
+    assert table.frame["name"].tolist() == own["hyperparameter"].map(words).tolist()
+    for column in ("fanova", "ped_anova"):
+        assert table.frame[column].tolist() == own[column].tolist()
+        assert own[column].sum() == pytest.approx(1)
+    assert (table.frame["configurations"] == 12).all()
+    assert table.notes[-1] == "Left out, as not every configuration has them: channels."
+    keys = {column.heading: column.key for column in table.views[0].columns}
+    assert keys["fANOVA"] == "fanova"
+    assert keys["PED-ANOVA, best tenth"] == "ped_anova"
+
+
+def test_each_fold_shows_its_own_figures(single):
+    run = over_folds(single)
+    frame = folds(run).frame
+    first = run.trials.head(10)
+    own = frame.head(10)
+    assert own["accuracy"].tolist() == pytest.approx(first["best_val_accuracy"].tolist())
+    for average in ("macro", "micro"):
+        for score in ("recall", "precision", "f1"):
+            expected = first[f"best_val_{average}_{score}"].tolist()
+            assert own[f"{average}_{score}"].tolist() == pytest.approx(expected)
+    assert (own["n"] == SPLIT_SIZES["val"]).all()
+    assert own["repeat"].tolist() == [0] * 10
+    assert pd.isna(frame["repeat"].iloc[10])
+    assert "repeat" not in folds(run).views[0].shown(frame)
+    assert frame["configuration_id"].nunique() == 2
+    short = frame[frame["configuration_id"] == frame["configuration_id"].iloc[-1]]
+    assert short["fold"].tolist() == ["0", "1", "2", AVERAGE]
+
+
+def test_broken_trials_are_counted_in_the_range_that_they_lie_in(single):
+    rates = np.geomspace(1e-4, 1e-1, 12)
+    broken = [1, 4, 5]  # of ranges that end at the trials 3, 7, 9 and 11
+    status = ["FAILED" if place in broken else "COMPLETED" for place in range(12)]
+    info = replace(single.info, searched=("learning_rate", "channels"), searcher="random")
+    trials = single.trials.assign(learning_rate=rates, status=status)
+    frame = levels_table(replace(single, trials=trials, info=info)).frame
+    rows = frame[frame["hyperparameter"] == "learning_rate"]
+    ends = [float(level.split(" to ")[1]) for level in rows["level"]]
+    expected = np.zeros(4, int)
+    for place in broken:
+        expected[np.searchsorted(ends, rates[place] * 0.999)] += 1
+    assert rows["excluded"].tolist() == expected.tolist()
+
+
+def test_a_trial_that_broke_carries_no_verdict_of_its_configuration(picked):
+    found = against_incumbent(picked)
+    other = found.frame["id"].iloc[0]
+    search = (picked.trials["configuration_id"] == other) & (picked.trials["phase"] == "search")
+    status = picked.trials["status"].mask(search, "FAILED")
+    frame = models(replace(picked, trials=picked.trials.assign(status=status))).frame
+    own = frame[frame["configuration_id"] == other].set_index("phase")["verdict"]
+    assert own["search"] == ""
+    assert (own["finalist"] != "").all()
+
+
+@pytest.mark.parametrize("searcher", ["random", "sobol"])
+def test_a_search_that_looks_at_no_result_is_an_even_sample(single, searcher):
+    fair = replace(single, info=replace(single.info, searcher=searcher))
+    assert not any("uneven sample" in note for note in effects_table(fair).notes)

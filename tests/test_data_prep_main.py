@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 
 import pyarrow.parquet as pq
 import pytest
@@ -188,7 +189,7 @@ def test_a_fault_of_ours_leaves_its_traceback_in_a_file(tmp_path, capsys, monkey
         raise ZeroDivisionError("ours")
 
     monkeypatch.setattr(program, "prepare_synthetic", fail)
-    monkeypatch.setattr(program.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert program.main(["synthetic", "--out", str(tmp_path / "out")]) == 1
     (log,) = tmp_path.glob("data_prep-*.log")
     assert str(log) in capsys.readouterr().err

@@ -11,20 +11,21 @@ import pytest
 from tests.run_factory import Factory
 
 ROOT = Path(__file__).parent.parent
-OURS = {"data_prep", "models", "tune", "analysis", "benchmarks"}
+OURS = {"fairsweep", "data_prep", "models", "tune", "analysis", "benchmarks"}
 MAY_IMPORT_OF_OURS = {
-    "data_prep": set(),
-    "models": {"data_prep"},
-    "tune": {"models", "data_prep"},
-    "analysis": {"tune.schema"},
+    "fairsweep": set(),
+    "data_prep": {"fairsweep"},
+    "models": {"fairsweep", "data_prep"},
+    "tune": {"fairsweep", "models", "data_prep"},
+    "analysis": {"fairsweep", "tune.schema"},
     "benchmarks": OURS,
 }
 NOT_FOR = {
-    "ray": {"data_prep", "models", "analysis"},
-    "torch": {"data_prep", "analysis"},
-    "torchvision": {"data_prep", "analysis"},
-    "optuna": {"data_prep", "models"},
-    "optuna.samplers": {"data_prep", "models", "analysis"},
+    "ray": {"fairsweep", "data_prep", "models", "analysis"},
+    "torch": {"fairsweep", "data_prep", "analysis"},
+    "torchvision": {"fairsweep", "data_prep", "analysis"},
+    "optuna": {"fairsweep", "data_prep", "models"},
+    "optuna.samplers": {"fairsweep", "data_prep", "models", "analysis"},
 }
 
 
@@ -65,7 +66,7 @@ def test_a_heavy_package_stays_in_its_rooms(package):
 
 
 def test_the_schema_needs_only_pyarrow():
-    allowed = {"pyarrow", *sys.stdlib_module_names}
+    allowed = {"fairsweep", "pyarrow", *sys.stdlib_module_names}
     assert {module.split(".")[0] for module in imports(ROOT / "tune" / "schema.py")} <= allowed
 
 

@@ -4,7 +4,6 @@ import torch
 from PIL import Image
 
 from models.augment import (
-    MAX_DEGREES,
     _matrices,
     draw_transforms,
     mix_pairs,
@@ -79,15 +78,18 @@ def test_half_the_pictures_are_flipped_and_all_turned_to_either_side():
     degrees = np.degrees(np.arctan2(transforms[:, 1, 0], transforms[:, 1, 1]))
     # Three standard errors of 4,000 draws.
     assert np.mean(np.linalg.det(transforms[:, :, :2]) < 0) == pytest.approx(0.5, abs=0.024)
-    assert np.abs(degrees).max() <= MAX_DEGREES + 1e-3
+    assert np.abs(degrees).max() == pytest.approx(10, abs=0.05)
     assert degrees.mean() == pytest.approx(0, abs=0.28)
-    assert degrees.std() == pytest.approx(2 * MAX_DEGREES / 12**0.5, rel=0.05)
+    assert degrees.std() == pytest.approx(20 / 12**0.5, rel=0.05)
 
 
 def test_flip_turns_nothing_and_none_draws_nothing():
     rng = np.random.default_rng(0)
     transforms = draw_transforms(TrainConfig(augmentation="flip"), 100, (48, 48), rng)
     assert torch.equal(transforms.abs(), torch.eye(2, 3).expand(100, 2, 3))
+    # x is turned round, y is not: a mirror image, not a picture upside down.
+    assert set(transforms[:, 0, 0].tolist()) == {1.0, -1.0}
+    assert torch.equal(transforms[:, 1, 1], torch.ones(100))
     assert draw_transforms(TrainConfig(augmentation="none"), 100, (48, 48), rng) is None
 
 
@@ -112,3 +114,33 @@ def test_mixing_weighs_a_picture_and_its_partner():
     both = mix_pairs(torch.stack((values, values)), torch.tensor([0.75, 1.0]))
     assert torch.equal(both[0], expected)
     assert torch.equal(both[1], values)
+
+
+def test_flip_flips_the_pictures_that_flip_rotate_flips():
+    flip, both = (
+        draw_transforms(
+            TrainConfig(augmentation=name), 50, (40, 56), np.random.default_rng(3)
+        ).numpy()
+        for name in ("flip", "flip_rotate")
+    )
+    assert np.array_equal(flip[:, 0, 0] < 0, both[:, 0, 0] < 0)
+
+
+@pytest.mark.parametrize("values", [{"shift": 0.2}, {"scale": 0.2}])
+def test_shift_and_scale_need_no_flip_and_no_turn(values):
+    config = TrainConfig.create({"augmentation": "none", **values})
+    transforms = draw_transforms(config, 50, (40, 56), np.random.default_rng(3)).numpy()
+    assert np.array_equal(transforms[:, 0, 1], np.zeros(50))
+    assert np.array_equal(transforms[:, 1, 0], np.zeros(50))
+    assert (transforms[:, 0, 0] > 0).all()
+    of_its_size = np.allclose(transforms[:, 0, 0], 1)
+    stays = np.allclose(transforms[:, :, 2], 0)
+    assert (of_its_size, stays) == ("shift" in values, "scale" in values)
+
+
+def test_a_picture_is_flipped_before_it_is_turned():
+    picture = _smooth_picture(40, 56)
+    inside = (slice(8, -8), slice(8, -8))
+    expected = Image.fromarray(picture[:, ::-1].copy()).rotate(8.0, Image.Resampling.BILINEAR)
+    found = _turned(picture, 8.0, sign=-1.0)
+    assert np.allclose(found[inside], np.asarray(expected)[inside], atol=0.1)

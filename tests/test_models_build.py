@@ -10,6 +10,7 @@ from models.build import build_model, count_parameters
 from models.config import NETWORK_RULES, TrainConfig
 from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d, same_conv
 from models.registry import FAMILIES
+from tests.picture_factory import SHAPE
 
 
 @pytest.mark.parametrize(
@@ -126,3 +127,146 @@ def test_staged_halves_in_the_stem_and_in_every_stage_after_the_first():
 def test_a_network_that_does_not_fit_the_pictures_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
         count_parameters(TrainConfig.create(values), classes=4, image_shape=(48, 48))
+
+
+@pytest.mark.parametrize(
+    ("values", "parameters"),
+    [
+        # Blocks 30 + 6 + 84 + 6 and 2 · (84 + 6); linear layers 12 → 8 → 8 → 5.
+        ({"blocks": 2, "channels": 3, "pool_size": 2, "fc_layers": 2, "fc_width": 8}, 527),
+        ({"blocks": 2, "channels": 3, "pool_size": 2, "fc_layers": 0}, 126 + 180 + 65),
+        # One convolution per block: 30 + 6 and 84 + 6; 12 → 12 → 5.
+        ({"blocks": 2, "channels": 3, "pool_size": 2, "conv_depth": 1}, 36 + 90 + 156 + 65),
+        # Convolutions 32 + 128, norms 4 + 8; 4 channels of 3×4 pixels: 48 → 48 → 5.
+        (
+            {"family": "plain", "channels": 2, "conv_depth": 2, "kernel_size": 4,
+             "fc_width": "flat"},
+            172 + 2352 + 245,
+        ),
+        # Stem 22; blocks 80 + 80, 232 with a shortcut of 16, 304; 4 → 5.
+        ({"family": "staged", "channels": 2, "conv_depth": 2}, 22 + 160 + 248 + 304 + 25),
+    ],
+)  # fmt: skip
+def test_small_networks_have_as_many_parameters_as_counted_by_hand(values, parameters):
+    assert count_parameters(TrainConfig.create(values), classes=5, image_shape=SHAPE) == parameters
+
+
+def test_the_default_plain_network_has_as_many_parameters_as_counted_by_hand():
+    convolutions, norms = 9 * (32 + 32 * 64 + 64 * 128), 2 * (32 + 64 + 128)
+    linear = (128 * 6 * 6 + 1) * 128 + (128 + 1) * 4
+    count = count_parameters(TrainConfig(family="plain"), classes=4, image_shape=(48, 48))
+    assert count == convolutions + norms + linear
+
+
+def with_own_weights(values):
+    """Build a network in evaluation mode whose batch norms scale and shift."""
+    torch.manual_seed(1)
+    model = build_model(TrainConfig.create(values), classes=5, image_shape=SHAPE).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(-2, 2)
+                module.bias.normal_()
+    return model
+
+
+def norm(x, weights):
+    means, variances = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
+    return functional.batch_norm(x, means, variances, next(weights), next(weights))
+
+
+def test_a_plain_network_is_convolution_norm_activation_and_pooling():
+    model = with_own_weights({"family": "plain", "channels": 2, "conv_depth": 2, "kernel_size": 4})
+    weights = model.parameters()
+    x = pictures = torch.randn(3, 1, *SHAPE)
+    for _ in range(2):
+        # The odd pixel of an even kernel is added on the right and at the bottom.
+        x = functional.conv2d(functional.pad(x, (1, 2, 1, 2)), next(weights))
+        x = functional.max_pool2d(functional.leaky_relu(norm(x, weights), 0.01), 2)
+    x = functional.leaky_relu(functional.linear(x.flatten(1), next(weights), next(weights)), 0.01)
+    torch.testing.assert_close(model(pictures), functional.linear(x, next(weights), next(weights)))
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+def test_a_residual_network_adds_a_block_s_input_before_its_last_activation(activation):
+    model = with_own_weights(
+        {"blocks": 2, "channels": 3, "conv_depth": 2, "pool_size": 4, "fc_width": 8,
+         "activation": activation, "dropout": 0.5}
+    )  # fmt: skip
+    weights, active = model.parameters(), getattr(functional, activation)
+    x = pictures = torch.randn(3, 1, *SHAPE)
+    for _ in range(2):
+        inside = x
+        for place in range(2):
+            inside, _idle_bias = functional.conv2d(inside, next(weights), padding=1), next(weights)
+            inside = norm(inside, weights)
+            inside = active(inside) if place == 0 else inside
+        x = active(inside + x)
+    x = functional.adaptive_avg_pool2d(x, 4).flatten(1)
+    x = active(functional.linear(x, next(weights), next(weights)))
+    torch.testing.assert_close(model(pictures), functional.linear(x, next(weights), next(weights)))
+
+
+def test_a_staged_network_has_a_stem_and_averages_over_the_whole_picture():
+    model = with_own_weights(
+        {"family": "staged", "channels": 2, "conv_depth": 1, "blocks": 1, "kernel_size": 5,
+         "dropout": 0.5}
+    )  # fmt: skip
+    model.stages = nn.Identity()
+    weights = model.parameters()
+    pictures = torch.randn(3, 1, *SHAPE)
+    x = functional.conv2d(pictures, next(weights), stride=2, padding=2)
+    x = norm(x, weights).relu().mean(dim=(2, 3))
+    torch.testing.assert_close(model(pictures), functional.linear(x, next(weights), next(weights)))
+
+
+def test_a_new_block_of_a_staged_network_passes_its_input_on():
+    config = TrainConfig(family="staged", channels=4, activation="leaky_relu")
+    block = build_model(config, classes=4, image_shape=SHAPE).stages[0]
+    x = torch.randn(2, 4, *SHAPE)
+    torch.testing.assert_close(block(x), functional.leaky_relu(x, 0.01))
+
+
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [
+        ({"family": "resnet", "fc_layers": 3, "pool_size": 2}, 3),
+        ({"family": "plain"}, 2),
+        ({"family": "staged"}, 1),
+    ],
+)
+def test_dropout_stands_before_the_linear_layers(values, count):
+    config = TrainConfig.create({**values, "dropout": 0.3, "channels": 2})
+    layers = list(build_model(config, classes=4, image_shape=(48, 48)).modules())
+    places = [place for place, layer in enumerate(layers) if isinstance(layer, nn.Dropout)]
+    assert [layers[place].p for place in places] == [0.3] * count
+    assert all(isinstance(layers[place + 1], nn.Linear) for place in places)
+
+
+def test_pooling_has_no_weights_of_its_own_in_a_checkpoint():
+    assert AdaptiveAveragePool(4, SHAPE).state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "message"),
+    [
+        ({"pool_size": 21}, (40, 20), r"pool_size must be at most 20, .* but got 21"),
+        ({"pool_size": 21}, (20, 40), r"pool_size must be at most 20, .* but got 21"),
+        (
+            {"family": "plain", "conv_depth": 5}, (40, 20),
+            r"of 40×20, but 5 stages halve it to nothing; give at most 4",
+        ),
+    ],
+)  # fmt: skip
+def test_the_smaller_side_decides_what_fits(values, shape, message):
+    with pytest.raises(ValueError, match=message):
+        count_parameters(TrainConfig.create(values), classes=4, image_shape=shape)
+    fits = {name: value - 1 for name, value in values.items() if name != "family"}
+    assert count_parameters(TrainConfig.create(values | fits), classes=4, image_shape=shape) > 0
+
+
+def test_pooling_does_not_round_its_means_in_bf16():
+    pictures = torch.randn(2, 3, *SHAPE).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = AdaptiveAveragePool(5, SHAPE)(pictures)
+    assert torch.equal(found, functional.adaptive_avg_pool2d(pictures, 5))

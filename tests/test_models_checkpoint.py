@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import torch
@@ -79,8 +81,12 @@ def other(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", WRITER, str(tmp_path / "last.pt")]
     with subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes) as other:
+        # Whoever waits for it in vain goes on, and finds that it was killed.
+        deadline = Timer(120, other.kill)
+        deadline.start()
         assert other.stdout.readline() == "writing\n"
         yield other
+        deadline.cancel()
         other.kill()
 
 
@@ -111,3 +117,30 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_alone(tmp_path):
         save(path, {"epoch": lambda: 2})
     assert load(path) == {"epoch": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_checkpoint_is_on_disk_before_it_takes_the_old_one_s_place(tmp_path, monkeypatch):
+    folder = tmp_path / "a run"
+    folder.mkdir()
+    path = folder / "last.pt"
+    save(path, {"epoch": 1})
+    flushed = []
+
+    def fsync(number):
+        (partial,) = set(folder.iterdir()) - {path}
+        flushed.append((load(path)["epoch"], load(partial)["epoch"], os.fstat(number).st_size))
+        assert partial.name.startswith(".")  # No pattern of a user's finds it.
+        assert flushed[-1][2] == partial.stat().st_size
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save(path, {"epoch": 2})
+    assert [one[:2] for one in flushed] == [(1, 2)]
+    assert load(path) == {"epoch": 2}
+
+
+def test_a_partial_file_of_another_checkpoint_is_left_alone(tmp_path):
+    of_others = [tmp_path / name for name in (".best.pt.0.partial", "last.pt.0", ".last.pt.0")]
+    for one in of_others:
+        one.write_text("somebody else's")
+    save(tmp_path / "last.pt", {"epoch": 1})
+    assert all(one.is_file() for one in of_others)

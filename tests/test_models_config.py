@@ -131,3 +131,104 @@ def test_config_imports_neither_torch_nor_numpy_nor_pydantic():
     code = "import sys, models.config; print({'torch', 'numpy', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+LIMITS = {
+    "kernel_size": (1, 11), "blocks": (1, 64), "channels": (1, 1024), "conv_depth": (1, 8),
+    "fc_layers": (0, 8), "fc_width": (1, 65536), "pool_size": (1, 64), "weight_decay": (0, 1),
+    "batch_size": (2, 65536), "epochs": (1, 1_000_000), "shift": (0, 0.5), "scale": (0, 0.5),
+    "mixup": (0, 10), "seed": (0, 2**63 - 1), "fold": (0, 99_999), "folds": (2, 1000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "limits"), LIMITS.items(), ids=LIMITS)
+def test_a_limit_is_allowed_and_what_lies_beyond_it_is_not(name, limits):
+    for limit in limits:
+        assert getattr(TrainConfig.create({name: limit}), name) == limit
+    step = 1 if isinstance(limits[1], int) and name not in ("weight_decay", "mixup") else 1e-9
+    for beyond in (limits[0] - step, limits[1] + step):
+        with pytest.raises(ValueError, match=rf"{name} must be .* but got"):
+            TrainConfig.create({name: beyond})
+
+
+@pytest.mark.parametrize(
+    ("name", "open_end"),
+    [("learning_rate", 0), ("head_learning_rate", 0), ("dropout", 1), ("label_smoothing", 1)],
+)
+def test_an_open_end_is_not_allowed_and_what_lies_just_inside_it_is(name, open_end):
+    inside = abs(open_end - 1e-9)
+    other = {0: 10, 1: 0}[open_end]
+    for allowed in (inside, other):
+        assert getattr(TrainConfig.create({name: allowed}), name) == allowed
+    for refused in (open_end, other + (1e-9 if other else -1e-9)):
+        with pytest.raises(ValueError, match=f"{name} must be a number"):
+            TrainConfig.create({name: refused})
+
+
+def test_a_torchvision_network_has_up_to_eight_frozen_stages():
+    assert TrainConfig(family="torchvision", frozen_stages=8).frozen_stages == 8
+    with pytest.raises(ValueError, match="frozen_stages must be a whole number from 0 to 8"):
+        TrainConfig(family="torchvision", frozen_stages=9)
+
+
+PINNED = "/some where/w#1.pth#0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("values", "ids"),
+    [
+        ({"lr_schedule": "cosine"}, ("db659ad54c6d", "1b2c2de6ca3c")),
+        ({"fold": 12, "folds": 5, "seed": 3}, ("549c50683870", "de8db0f7f359")),
+        ({"family": "plain", "head_learning_rate": 0.01}, ("a8e3fa61eddc", "b28966e7c2a2")),
+        (
+            {"family": "staged", "shift": 0.1, "test_time_flip": True},
+            ("91e9479e6f2d", "7af2df2ce726"),
+        ),
+        (
+            {"family": "torchvision", "pretrained": PINNED, "frozen_stages": 2},
+            ("6700422b13f8", "914087f7f7f1"),
+        ),
+        (
+            {"oversample": "age=child:4", "initial": "0" * 16, "groups": "1" * 16},
+            ("5cde583fb587", "dde9f79a3fd8"),
+        ),
+    ],
+)
+def test_ids_of_every_kind_stay_what_they_are(values, ids):
+    """Frozen: they are in the runs of users, and hold the default of every hyperparameter."""
+    config = TrainConfig.create(values)
+    assert (config.configuration_id, config.trial_id("fingerprint")) == ids
+
+
+def test_folds_of_another_number_are_other_trials_of_the_same_configuration():
+    of_ten, of_five = TrainConfig(fold=2), TrainConfig(fold=2, folds=5)
+    assert of_ten.configuration_id == of_five.configuration_id
+    assert of_ten.trial_id("f") != of_five.trial_id("f")
+
+
+def test_a_shown_file_is_its_name_without_folder_suffix_and_hash():
+    config = TrainConfig(family="torchvision", pretrained=PINNED, frozen_stages=2)
+    assert config.name == "resnet18_w#1_F2"
+    assert TrainConfig(family="torchvision", pretrained="imagenet").name == "resnet18_imagenet"
+
+
+def test_the_name_of_a_plain_network_tells_its_width():
+    assert TrainConfig(family="plain", fc_width=64).name == "plain_C32_D3_K3_W64"
+
+
+def test_epochs_of_a_whole_training_are_a_hundred():
+    assert TrainConfig().epochs == 100
+
+
+def test_a_refusal_names_what_the_family_uses():
+    message = r"nearest that it uses is 'channels', all: kernel_size, channels, conv_depth, fc_"
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(family="plain", blocks=3)
+
+
+def test_the_network_of_a_configuration_is_what_its_family_uses():
+    config = TrainConfig(family="staged", channels=8, learning_rate=0.5)
+    assert config.network == {
+        "kernel_size": 3, "blocks": 2, "channels": 8, "conv_depth": 3, "dropout": 0.0,
+        "activation": "relu",
+    }  # fmt: skip

@@ -17,7 +17,7 @@ def test_read_only_pictures_are_shared_without_a_copy_or_a_warning():
 def test_normalised_training_pictures_have_mean_zero_and_deviation_one():
     data = DeviceDataset.create(make_dataset())
     pictures = data.normalise(data.pictures(data.rows("train")))
-    assert pictures.shape == (96, 1, 16, 16)
+    assert pictures.shape == (96, 1, 12, 16)
     assert pictures.mean().item() == pytest.approx(0, abs=1e-4)
     assert pictures.std().item() == pytest.approx(1, abs=1e-3)
 
@@ -32,8 +32,9 @@ def test_normalising_leaves_the_dataset_as_it_is():
 
 def test_a_fold_takes_the_place_of_the_validation_split():
     data = DeviceDataset.create(make_dataset())
-    assert torch.equal(data.rows("val", 1), torch.arange(1, 128, 2))
-    assert torch.equal(data.rows("train", 1), torch.arange(0, 128, 2))
+    assert torch.equal(data.rows("val", 1), torch.arange(1, 128, 3))
+    others = [row for row in range(128) if row % 3 != 1]
+    assert data.rows("train", 1).tolist() == others
     assert torch.equal(data.rows("val"), torch.arange(96, 128))
 
 
@@ -53,3 +54,39 @@ def test_targets_are_the_labels_or_the_votes():
 def test_soft_labels_without_votes_are_refused():
     with pytest.raises(ValueError, match="soft_labels is true, but dataset made has no votes"):
         DeviceDataset.create(make_dataset()).targets(soft=True)
+
+
+@pytest.mark.parametrize("fold", [0, 3, 6])
+def test_folds_may_be_of_another_number_and_dealt_again(fold):
+    source = make_dataset()
+    data = DeviceDataset.create(source)
+    val, train = data.rows("val", fold, 4), data.rows("train", fold, 4)
+    assert val.tolist() == source.rows("val", fold, 4).tolist()
+    assert sorted([*val.tolist(), *train.tolist()]) == list(range(128))
+    assert 30 <= len(val) <= 34
+    assert val.tolist() != data.rows("val", (fold + 4) % 8, 4).tolist()
+
+
+def test_a_normalised_picture_is_in_deviations_from_the_mean():
+    source = make_dataset()
+    data = DeviceDataset.create(source)
+    rows = torch.tensor([100, 3])
+    found = data.normalise(data.pictures(rows))
+    gray = source.pixels[[100, 3]].astype(float)
+    expected = (gray - 255 * source.manifest.mean) / (255 * source.manifest.std)
+    assert np.allclose(found[:, 0], expected, atol=1e-5)
+
+
+def test_a_label_is_a_place_in_the_list_of_classes():
+    source = make_dataset()
+    data = DeviceDataset.create(source)
+    assert data.classes == 3
+    assert data.image_shape == (12, 16)
+    assert data.targets(soft=False).argmax(dim=1).tolist() == source.labels.tolist()
+
+
+def test_soft_labels_are_used_where_they_are_asked_for_alone():
+    votes = np.full((128, 3), 1 / 3, dtype=np.float32)
+    data = DeviceDataset.create(make_dataset(soft_labels=votes))
+    assert data.targets(soft=False).max() == 1
+    assert data.targets(soft=True).max() < 0.4

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from models.config import TrainConfig
-from models.epoch import Batch, EpochPlan, steps
+from models.epoch import Batch, EpochPlan, seed_of, steps, used
 
 ROWS = torch.arange(100, 150)
 
@@ -50,3 +51,67 @@ def test_batches_of_equal_size_stand_side_by_side():
             assert joined.mix[member] == part.mix
             transforms = joined.transforms.unflatten(0, joined.rows.shape)[member]
             assert torch.equal(transforms, part.transforms)
+
+
+@pytest.mark.parametrize("augmentation", ["flip", "flip_rotate"])
+def test_the_draws_of_an_epoch_stay_what_they_are_from_version_to_version(augmentation):
+    """Frozen: else a sweep that goes on with a newer version trains its replicates otherwise."""
+    plan = _plan(epoch=3, seed=11, mixup=0.4, shift=0.1, scale=0.2, augmentation=augmentation)
+    rng = np.random.default_rng([11, 3])
+    assert plan.rows.tolist() == (100 + rng.permutation(50)).tolist()
+    flips, degrees = rng.random(50) < 0.5, rng.uniform(-10, 10, 50)
+    sizes, (right, down) = rng.uniform(0.8, 1.2, 50), rng.uniform(-0.1, 0.1, (2, 50))
+    mixes = rng.beta(0.4, 0.4, 7)
+    transforms = plan.transforms.double().numpy()
+    assert np.array_equal(np.linalg.det(transforms[:, :, :2]) < 0, flips)
+    turned = np.degrees(np.arctan2(transforms[:, 1, 0], transforms[:, 1, 1]))
+    assert np.allclose(turned, degrees if augmentation == "flip_rotate" else 0, atol=1e-4)
+    assert np.allclose(np.abs(np.linalg.det(transforms[:, :, :2])) ** -0.5, sizes, atol=1e-5)
+    # The picture's centre, from -1 to 1, is moved by its share of the two units of the picture.
+    centres = np.stack((2 * right, 2 * down), axis=1)[:, :, None]
+    back = transforms[:, :, :2] @ centres + transforms[:, :, 2:]
+    assert np.allclose(back, 0, atol=1e-5)
+    assert np.allclose(plan.mixes, np.maximum(mixes, 1 - mixes), atol=1e-6)
+
+
+def test_seeds_of_torch_stay_what_they_are_from_version_to_version():
+    """Frozen: the first weights and the dropout of every trial are drawn from them."""
+    seeds = [seed_of(TrainConfig(seed=seed), epoch) for seed, epoch in ((0, 0), (11, 0), (11, 3))]
+    assert seeds == [7896617691693857887, 1963352424536679345, 8244733302435856172]
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "of_them", "in_steps"),
+    [(2, 2, 2, 1), (16, 8, 16, 2), (17, 8, 16, 2), (18, 8, 18, 3), (5, 8, 5, 1), (9, 8, 8, 1)],
+)
+def test_all_pictures_are_used_but_one_that_would_be_alone(count, batch_size, of_them, in_steps):
+    assert used(count, batch_size) == of_them
+    assert steps(count, batch_size) == in_steps
+
+
+def test_batches_take_pictures_and_transforms_in_the_order_of_the_plan():
+    plan = _plan(mixup=0.4)
+    batches = list(plan.batches())
+    assert [batch.pictures for batch in batches] == [8] * 6 + [2]
+    assert torch.equal(torch.cat([batch.rows[0] for batch in batches]), plan.rows)
+    assert torch.equal(torch.cat([batch.transforms for batch in batches]), plan.transforms)
+    assert torch.equal(torch.cat([batch.mix for batch in batches]), plan.mixes)
+
+
+def test_the_first_pictures_of_a_batch_keep_their_transforms():
+    batch = next(_plan(mixup=0.4).batches())
+    first = batch.first(3)
+    assert torch.equal(first.rows, batch.rows[:, :3])
+    assert torch.equal(first.transforms, batch.transforms[:3])
+    assert torch.equal(first.mix, batch.mix)
+    assert next(_plan(augmentation="none").batches()).first(3).transforms is None
+
+
+def test_the_generator_of_an_epoch_orders_balanced_groups_too():
+    groups = np.arange(50) % 2
+    plans = [
+        EpochPlan.draw(TrainConfig(seed=seed, batch_size=8), epoch, ROWS, (8, 8), groups).rows
+        for seed, epoch in ((0, 1), (1, 1), (0, 2))
+    ]
+    assert not torch.equal(plans[0], plans[1])
+    assert not torch.equal(plans[0], plans[2])

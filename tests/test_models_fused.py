@@ -13,7 +13,7 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fit import fit, fit_together
 from models.fused import NotFusableError, fuse, join, side_by_side, split
-from tests.picture_factory import make_dataset
+from tests.picture_factory import SHAPE, make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,7 +47,7 @@ def networks(values):
     made = []
     for config in configs(values):
         torch.manual_seed(config.seed)
-        made.append(build_model(config, classes=3, image_shape=(16, 16)))
+        made.append(build_model(config, classes=3, image_shape=SHAPE))
     return made
 
 
@@ -55,7 +55,7 @@ def networks(values):
 def test_a_fused_network_computes_what_its_members_do(values):
     members = networks(values)
     fused = fuse(members).eval()
-    pictures = torch.randn(len(SEEDS), 6, 1, 16, 16)
+    pictures = torch.randn(len(SEEDS), 6, 1, *SHAPE)
     expected = torch.stack(
         [member.eval()(own) for member, own in zip(members, pictures, strict=True)]
     )
@@ -131,6 +131,9 @@ def test_folds_that_differ_in_size_are_trained_as_one():
     assert len(sizes) == 2
     together = list(fit_together(members, data))
     assert_ends_alike(together, [list(fit(config, data)) for config in members])
+    for result in together[-1]:
+        counts = [v for n, v in result.weights().items() if n.endswith("num_batches_tracked")]
+        assert counts == [10] * 4  # Steps of both epochs, whichever of them differ in size.
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
@@ -192,3 +195,67 @@ def test_epochs_of_different_lengths_are_not_trained_as_one():
     members = [TrainConfig.create({**RESNET, "batch_size": 8, "fold": fold}) for fold in (0, 1)]
     with pytest.raises(NotFusableError, match="epochs of 5 and 11 steps"):
         next(fit_together(members, data))
+
+
+def test_every_property_of_a_layer_is_that_of_its_members():
+    def network(seed):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, 4, (3, 2), stride=2, padding=(2, 1), dilation=2),
+            nn.BatchNorm2d(4, eps=0.5, momentum=0.4),
+            nn.Conv2d(4, 6, 3, padding=1, groups=2, bias=False),
+            nn.LeakyReLU(0.3),
+            nn.Flatten(),
+            nn.Linear(6 * 6 * 8, 5, bias=False),
+            nn.Dropout(0.0),
+            nn.Linear(5, 2),
+        ).train()
+
+    members = [network(seed) for seed in SEEDS]
+    fused = fuse(members)
+    assert fused.training
+    assert not fuse([network(seed).eval() for seed in SEEDS]).training
+    pictures = torch.randn(len(SEEDS), 6, 1, *SHAPE)
+    expected = [member(own) for member, own in zip(members, pictures, strict=True)]
+    found = fused(side_by_side(pictures.flatten(0, 1), len(SEEDS)))
+    torch.testing.assert_close(found, torch.stack(expected))
+    for place, member in enumerate(members):
+        parted = split(fused.state_dict(), place, len(SEEDS))
+        for name, value in member.state_dict().items():
+            torch.testing.assert_close(parted[name], value)
+
+
+def test_a_diverged_member_stays_so_after_a_restart(data):
+    members = configs(RESNET)
+    results = fit_together(members, data)
+    loop = next(results)[1]._loop
+    with torch.no_grad():
+        next(loop.model.parameters()).chunk(len(SEEDS))[1].fill_(float("inf"))
+    states = [result.state() for result in next(results)]
+    assert [state["diverged"] for state in states] == [False, True, False]
+    (rest,) = fit_together(members, data, states=states)
+    assert [(one.member, one.epoch) for one in rest] == [(0, 3), (2, 3)]
+
+
+def test_a_member_that_diverged_does_not_come_back(data):
+    """Its loss may be finite again, as one on validation may have been infinite for an epoch."""
+    results = fit_together(configs(RESNET, epochs=4), data)
+    loop = next(results)[1]._loop
+    weights = next(loop.model.parameters())
+    with torch.no_grad():
+        weights.chunk(len(SEEDS))[1].fill_(float("inf"))
+    assert next(results)[1].diverged
+    with torch.no_grad():
+        states = [value for state in loop.optimizer.state.values() for value in state.values()]
+        for value in (*loop.model.state_dict().values(), *states):
+            value.nan_to_num_(0.0, 0.0, 0.0)
+    assert [[one.member for one in epoch] for epoch in results] == [[0, 2], [0, 2]]
+
+
+def test_a_member_s_state_holds_nothing_of_the_others(data):
+    """A view of the fused weights would be written with all of them, and change with them."""
+    state = next(fit_together(configs(RESNET), data))[1].state()
+    moments = [part for one in state["optimizer"]["state"].values() for part in one.values()]
+    for value in (*state["model"].values(), *moments):
+        if value.ndim:
+            assert value.untyped_storage().nbytes() == value.nbytes

@@ -6,12 +6,17 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from models.metrics import classification_metrics, confusion_matrix
 
 
-@pytest.mark.parametrize("case", ["all classes", "one never predicted", "one absent", "one wrong"])
+@pytest.mark.parametrize(
+    "case",
+    ["all classes", "one never predicted", "one never a label", "one absent", "one wrong"],
+)
 def test_metrics_equal_scikit_learn_s(case):
     rng = np.random.default_rng(0)
     labels, predicted = rng.integers(0, 4, 200), rng.integers(0, 4, 200)
     if case == "one never predicted":
         predicted[predicted == 2] = 0
+    if case == "one never a label":
+        labels[labels == 2] = 0
     if case == "one absent":
         labels, predicted = labels % 3, predicted % 3
     if case == "one wrong":

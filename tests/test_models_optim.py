@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.config import TrainConfig
-from models.optim import learning_rate_at, make_optimizer
+from models.optim import learning_rate_at, make_optimizer, set_learning_rate
 
 STEPS = 40
 
@@ -72,3 +72,38 @@ def test_an_optimiser_steps_as_torch_s_plain_one(name, reference, options):
             network(inputs).square().sum().backward()
             steps.step()
     assert torch.allclose(model.weight, twin.weight, atol=1e-6)
+    assert torch.allclose(model.bias, twin.bias, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_frozen_layer_gets_neither_a_step_nor_decay(name):
+    model = torch.nn.Sequential(torch.nn.Linear(5, 3), torch.nn.Linear(3, 2))
+    model[0].requires_grad_(False)
+    before = model[0].weight.clone()
+    config = TrainConfig(optimizer=name, learning_rate=0.05, weight_decay=0.5)
+    optimizer = make_optimizer(config, model)
+    model(torch.randn(4, 5)).sum().backward()
+    optimizer.step()
+    assert torch.equal(model[0].weight, before)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 2
+
+
+def test_the_head_s_rate_keeps_its_proportion_to_the_rest():
+    model = torch.nn.Module()
+    model.body, model.head = torch.nn.Linear(5, 3), torch.nn.Linear(3, 2)
+    config = TrainConfig(learning_rate=0.1, head_learning_rate=0.02, weight_decay=0.25)
+    optimizer = make_optimizer(config, model)
+    body, head = optimizer.param_groups
+    assert [p.shape[0] for p in body["params"]] == [3, 3]
+    assert [p.shape[0] for p in head["params"]] == [2, 2]
+    assert {body["weight_decay"], head["weight_decay"]} == {0.25}
+    set_learning_rate(optimizer, config, 0.05)
+    assert (body["lr"], head["lr"]) == pytest.approx((0.05, 0.01))
+
+
+def test_one_rate_is_for_all():
+    config = TrainConfig(learning_rate=0.1)
+    optimizer = make_optimizer(config, torch.nn.Linear(5, 3))
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1]
+    set_learning_rate(optimizer, config, 0.05)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.05]

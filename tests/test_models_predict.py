@@ -7,6 +7,7 @@ from torch.nn import functional
 from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
+from models.fused import fuse
 from models.predict import (
     CPU_BATCH_SIZE,
     evaluate,
@@ -78,3 +79,40 @@ def test_evaluation_is_cross_entropy_and_metrics():
     measured = evaluate(logits, labels)
     assert measured["loss"] == pytest.approx(functional.cross_entropy(logits, labels).item())
     assert measured["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_a_picture_s_answer_stands_in_its_row_s_place(model, data):
+    rows = data.rows("train").flip(0)
+    model.eval()
+    with torch.inference_mode():
+        expected = model(data.normalise(data.pictures(rows)))
+    # A batch and a third, so that the last is not full.
+    rows, expected = rows[: CPU_BATCH_SIZE * 4 // 3], expected[: CPU_BATCH_SIZE * 4 // 3]
+    torch.testing.assert_close(predict_logits(model, data, rows, CONFIG), expected)
+
+
+def test_members_predict_rows_of_their_own(data):
+    members = [build_model(CONFIG, classes=3, image_shape=data.image_shape) for _ in range(3)]
+    rows = torch.stack([data.rows("train")[start : start + 30] for start in (0, 40, 80)])
+    logits = predict_logits(fuse(members), data, rows, CONFIG)
+    assert logits.shape == (3, 30, 3)
+    for member, own, found in zip(members, rows, logits, strict=True):
+        torch.testing.assert_close(found, predict_logits(member, data, own, CONFIG))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_mirror_image_is_looked_at_where_the_configuration_says(model, data, flip):
+    rows = data.rows("val")
+    pictures = data.normalise(data.pictures(rows))
+    found = predict_probabilities(model, data, rows, replace(CONFIG, test_time_flip=flip))
+    with torch.inference_mode():
+        plain = model.eval()(pictures).softmax(dim=1)
+        mirrored = model(pictures[:, :, :, torch.arange(15, -1, -1)]).softmax(dim=1)
+    expected = (plain + mirrored) / 2 if flip else plain
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_a_model_in_evaluation_mode_stays_in_it(model, data):
+    model.eval()
+    predict_logits(model, data, data.rows("val"), CONFIG)
+    assert not model.training

@@ -3,21 +3,29 @@
 import csv
 import io
 import json
+import shutil
 import struct
 import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from analysis.comparison import ranked
 from analysis.run_data import read_run
 from data_prep.pictures import PictureError, read_gray, resize_gray
+from models import __main__ as command
+from models import new_pictures
 from models.__main__ import main
+from models.build import build_model
+from models.checkpoint import CheckpointError, load, save
+from models.classifier import Classifier, classifier_state
 from models.config import TrainConfig
+from models.new_pictures import Answer, find_pictures
 from models.run_weights import RunError, find_weights
-from tests.picture_factory import make_dataset
+from tests.picture_factory import CLASSES, SHAPE, make_dataset
 from tests.run_factory import INFO, Factory
 from tune.bundle import Bundle
 from tune.factory import TrainingFactory
@@ -35,7 +43,9 @@ def dataset():
 @pytest.fixture(scope="module")
 def run(dataset, tmp_path_factory):
     """A run whose incumbent was trained in earnest, the others not kept."""
-    run = Factory(configurations=6, replicates=1).write(tmp_path_factory.mktemp("runs") / "small")
+    run = Factory(configurations=6, replicates=1).write(
+        tmp_path_factory.mktemp("runs") / "small run, of mine"
+    )
     factory = TrainingFactory(
         run=run, fingerprint="made", objective=Objective(at="last"), threads=1,
         load_dataset=lambda: dataset,
@@ -53,14 +63,15 @@ def incumbent(run):
 
 @pytest.fixture(scope="module")
 def folder(dataset, tmp_path_factory):
-    """The validation pictures as files: gray as they are, or RGB and four times as large."""
-    folder = tmp_path_factory.mktemp("pictures")
-    (folder / "below").mkdir()
+    """The validation pictures as files: gray as they are, or RGB and of twice the size."""
+    folder = tmp_path_factory.mktemp("pictures") / "new pictures, mine"
+    (folder / "below").mkdir(parents=True)
+    (folder / "album.png").mkdir()
     (folder / "notes.txt").write_text("no picture")
     for number, row in enumerate(dataset.rows("val")):
         picture = Image.fromarray(dataset.pixels[row])
         if number % 2:
-            picture = picture.convert("RGB").resize((64, 64), Image.Resampling.NEAREST)
+            picture = picture.convert("RGB").resize((32, 24), Image.Resampling.NEAREST)
         picture.save(folder / ("below" if number > 9 else ".") / f"{number:02}.PNG")
     return folder
 
@@ -86,11 +97,13 @@ def test_a_folder_gets_the_answers_that_validation_got(run, folder, dataset, cap
 def test_csv_has_a_row_for_each_picture_in_the_order_of_their_names(run, folder, capsys):
     assert main(["predict", str(run), str(folder)]) == 0
     found = rows(capsys.readouterr().out)
-    assert list(found[0]) == ["picture", "class", "angry", "bored", "focused"]
+    assert list(found[0]) == ["picture", "class", *CLASSES]
     assert [row["picture"] for row in found] == sorted(row["picture"] for row in found)
     assert len(found) == 12
+    assert len(capsys.readouterr().err) == 0
     for row in found:
-        figures = {name: float(row[name]) for name in ("angry", "bored", "focused")}
+        assert all(len(row[name]) == len("0.1234") for name in CLASSES)
+        figures = {name: float(row[name]) for name in CLASSES}
         assert figures[row["class"]] == max(figures.values())
         assert sum(figures.values()) == pytest.approx(1, abs=2e-4)
 
@@ -99,6 +112,21 @@ def test_one_picture_is_enough_and_the_trial_may_be_named(run, folder, capsys):
     picture = folder / "00.PNG"
     assert main(["predict", str(run), str(picture), "--trial", incumbent(run)]) == 0
     assert [row["picture"] for row in rows(capsys.readouterr().out)] == [str(picture)]
+
+
+def test_the_named_trial_is_the_one_that_answers(run, folder, capsys):
+    """Another trial's weights stand beside those of the incumbent for as long as this test."""
+    state = load(best_weights(run, incumbent(run)))
+    other = next(one for one in read_run(run).trials["trial_id"] if one != incumbent(run))
+    best_weights(run, other).parent.mkdir()
+    save(best_weights(run, other), state | {"epoch": 7})
+    try:
+        arguments = ["predict", str(run), str(folder / "00.PNG"), "--trial", other, "--json"]
+        assert main(arguments) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["trial"], told["epoch"]) == (other, 7)
+    finally:
+        shutil.rmtree(best_weights(run, other).parent)
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
@@ -170,7 +198,19 @@ def test_a_bad_picture_among_good_ones_is_told_and_left_out(run, folder, tmp_pat
     assert "b.png cannot be read: no picture of a known kind" in told.err
     assert main(["predict", str(run), str(tmp_path), "--json"]) == 2
     told = json.loads(capsys.readouterr().out)
-    assert [one["picture"][-5:] for one in told["left_out"]] == ["b.png"]
+    assert [one["picture"][-5:] for one in told["predictions"]] == ["a.png", "c.png"]
+    (left_out,) = told["left_out"]
+    assert left_out["picture"] == str(tmp_path / "b.png")
+    assert left_out["reason"].startswith("no picture of a known kind")
+
+
+def test_only_bad_pictures_give_no_table_and_two(run, tmp_path, capsys):
+    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "b.png").write_text("no picture")
+    assert main(["predict", str(run), str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("cannot be read") == 2
 
 
 def test_pictures_of_every_kind_become_the_same_gray(tmp_path):
@@ -218,3 +258,128 @@ def test_a_picture_is_averaged_where_it_gets_smaller():
 def test_a_file_that_is_gone_is_a_picture_error(tmp_path):
     with pytest.raises(PictureError, match="No such file"):
         read_gray(tmp_path / "gone.png")
+
+
+def test_many_pictures_are_classified_a_few_at_a_time(run, folder, capsys, monkeypatch):
+    assert main(["predict", str(run), str(folder)]) == 0
+    at_once = capsys.readouterr().out
+    sizes, probabilities = [], Classifier.probabilities
+
+    def counted(self, pixels):
+        sizes.append(len(pixels))
+        return probabilities(self, pixels)
+
+    monkeypatch.setattr(Classifier, "probabilities", counted)
+    monkeypatch.setattr(new_pictures, "AT_ONCE", 5)
+    assert main(["predict", str(run), str(folder)]) == 0
+    assert sizes == [5, 5, 2]
+    for one, other in zip(rows(at_once), rows(capsys.readouterr().out), strict=True):
+        assert one["picture"] == other["picture"]
+        for name in CLASSES:
+            assert float(one[name]) == pytest.approx(float(other[name]), abs=2e-4)
+
+
+def test_of_equal_probabilities_the_first_class_is_the_answer(tmp_path):
+    answer = Answer(picture=tmp_path, probabilities={"c": 0.2, "b": 0.4, "a": 0.4})
+    assert answer.label == "b"
+
+
+def test_pictures_are_found_below_a_folder_in_the_order_of_their_paths(tmp_path):
+    names = ["b/2.jpg", "a.PNG", "b/10.webp", "c d.JPEG", "B.bmp", "e.gif", "f.png.txt"]
+    (tmp_path / "b").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    found = [str(path.relative_to(tmp_path)) for path in find_pictures(tmp_path)]
+    assert found == ["B.bmp", "a.PNG", "b/10.webp", "b/2.jpg", "c d.JPEG"]
+
+
+@pytest.mark.parametrize(("pictures", "shown"), [(2, True), (1, False)])
+def test_progress_is_shown_on_a_terminal_where_there_is_more_than_one_picture(
+    run, folder, tmp_path, capsys, monkeypatch, pictures, shown
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich takes it for a terminal.
+    for number in range(pictures):
+        shutil.copy(folder / f"0{number}.PNG", tmp_path)
+    assert main(["predict", str(run), str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert ("classifying" in told.err) is shown
+    assert len(rows(told.out)) == pictures
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_on_the_terminal_that_gets_the_table_no_progress_is_shown(
+    run, folder, capsys, monkeypatch, as_json
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["predict", str(run), str(folder), *["--json"] * as_json]) == 0
+    assert ("classifying" in capsys.readouterr().err) is as_json
+
+
+def test_an_interruption_ends_with_130(run, folder, capsys, monkeypatch):
+    def interrupt(_parsed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_predict", interrupt)
+    assert main(["predict", str(run), str(folder)]) == 130
+    assert capsys.readouterr().out == ""
+
+
+def test_a_fault_of_ours_ends_with_1_and_names_the_file_with_the_traceback(
+    run, folder, tmp_path, capsys, monkeypatch
+):
+    def fault(_parsed):
+        raise ZeroDivisionError("a <fault>")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(command, "_predict", fault)
+    assert main(["predict", str(run), str(folder)]) == 1
+    told = capsys.readouterr()
+    (log,) = tmp_path.iterdir()
+    assert told.err == f"error: a fault of this program; the traceback is in {log}\n"
+    assert told.out == ""
+    text = log.read_text()
+    assert text.startswith("Traceback")
+    assert text.endswith("ZeroDivisionError: a <fault>\n")
+
+
+def test_a_damaged_checkpoint_is_the_user_s_to_mend(run, folder, capsys):
+    path = best_weights(run, incumbent(run))
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(whole[:-100])
+        assert "best.pt is damaged" in refusal(capsys, run, folder)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_classifier_comes_back_from_its_file(dataset, tmp_path):
+    manifest = replace(dataset.manifest, classes=("z", "a", "m"))
+    config = TrainConfig(family="plain", channels=2, fold=1, seed=3)
+    model = build_model(config, classes=3, image_shape=SHAPE)
+    path = tmp_path / "my best.pt"
+    save(path, classifier_state(config, manifest, epoch=4, weights=model.state_dict()))
+    classifier = Classifier.read(path)
+    assert (classifier.config, classifier.manifest, classifier.epoch) == (config, manifest, 4)
+    pixels = dataset.pixels[:5]
+    gray = torch.from_numpy(pixels.astype(np.float32) / 255)[:, None]
+    with torch.inference_mode():
+        logits = model.eval()((gray - manifest.mean) / manifest.std)
+    expected = logits.softmax(dim=1).numpy()
+    np.testing.assert_allclose(classifier.probabilities(pixels), expected, atol=1e-5)
+
+
+def test_a_checkpoint_without_its_dataset_is_no_classifier(tmp_path):
+    save(tmp_path / "last.pt", {"epoch": 1, "weights": {}})
+    with pytest.raises(CheckpointError, match=r"last\.pt does not say what it was trained on"):
+        Classifier.read(tmp_path / "last.pt")
+
+
+def test_a_checkpoint_that_lacks_a_weight_classifies_nothing(dataset, tmp_path):
+    config = TrainConfig(family="plain", channels=2)
+    weights = build_model(config, classes=3, image_shape=SHAPE).state_dict()
+    del weights["head.5.bias"]
+    state = classifier_state(config, dataset.manifest, epoch=4, weights=weights)
+    save(tmp_path / "best.pt", state)
+    with pytest.raises(RuntimeError, match=r"head\.5\.bias"):
+        Classifier.read(tmp_path / "best.pt")

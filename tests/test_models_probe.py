@@ -1,18 +1,26 @@
 """What a probe says of members: on real steps, of which no trace is left."""
 
+import math
+import os
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 from torch import nn
 
 from models import fused, probe
 from models.config import TrainConfig
+from models.cost import training_cost
 from models.data import DeviceDataset
 from models.fit import fit
-from tests.picture_factory import make_dataset
+from models.loop import Loop
+from tests.picture_factory import SHAPE, make_dataset
 
 NARROW = {"family": "resnet", "blocks": 1, "channels": 2, "pool_size": 2, "fc_width": 4}
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +38,9 @@ def configs(values=NARROW, members=3):
 def test_a_gain_is_the_time_in_turn_over_the_time_as_one(data, monkeypatch):
     seconds = {1: 4.0, 3: 8.0}
 
-    def time(some, _data, *, channels_last, hopeless=None):  # noqa: ARG001 - as the real one
+    def time(some, _data, *, channels_last, hopeless=math.inf):
+        assert channels_last
+        assert hopeless == (math.inf if len(some) == 1 else 1.25 * 3 * 4.0)
         return seconds[len(some)], torch.ones(len(some))
 
     monkeypatch.setattr(probe, "_time", time)
@@ -81,3 +91,82 @@ def test_what_does_not_fit_into_memory_is_not_tried(data, monkeypatch):
     monkeypatch.setattr(probe, "_room", lambda _data: 1000)
     found = probe.probe(configs(), data)
     assert "3 at once need 0.0 GB, which are not free" in found.reason
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_what_just_fits_into_memory_is_tried(data, monkeypatch, lacking):
+    members = configs()
+    cost = training_cost(members[0], classes=3, image_shape=SHAPE)
+    monkeypatch.setattr(probe, "_room", lambda _data: 3 * cost.memory_bytes - lacking)
+    found = probe.probe(members, data, always=True)
+    assert ("not free" in found.reason) == bool(lacking)
+    assert (found.gain == 0) == bool(lacking)
+
+
+def test_memory_that_is_lacking_is_told_in_gigabytes(data):
+    members = [replace(config, batch_size=65536, channels=64) for config in configs()]
+    needed = 3 * training_cost(members[0], classes=3, image_shape=SHAPE).memory_bytes
+    assert f"need {needed / 10**9:.1f} GB" in probe.probe(members, data).reason
+
+
+def test_a_cpu_s_workers_share_half_of_what_is_free(data):
+    free = psutil.virtual_memory().available
+    assert probe._room(data) == pytest.approx(free / 2 / os.cpu_count(), rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("members", "epochs", "batch_size", "reason"),
+    [
+        (2, 5, 10, ""),  # Ten steps an epoch: a hundred.
+        (3, 11, 32, "too short to measure whether it pays"),  # Three: ninety-nine.
+    ],
+)
+def test_a_hundred_steps_of_all_members_are_enough_for_a_probe(
+    data, members, epochs, batch_size, reason
+):
+    some = [
+        replace(config, epochs=epochs, batch_size=batch_size) for config in configs(members=members)
+    ]
+    assert probe.probe(some, data).reason == reason
+    assert probe.probe(some, data, always=True).reason == ""
+
+
+def test_the_steps_of_a_fold_are_counted_from_its_own_pictures(data):
+    # 85 of 128 pictures train where fold 1 validates, 43 where fold 0 does; 96 in the split.
+    config = configs()[0]
+    assert probe._steps(replace(config, fold=1, batch_size=10, folds=2), data) == 6 * 7
+    assert probe._steps(replace(config, batch_size=10), data) == 6 * 10
+
+
+@pytest.mark.parametrize(("gain", "pays"), [(1.09, False), (1.1, True), (0.0, False)])
+def test_a_tenth_more_pictures_a_second_pay(gain, pays):
+    assert probe.Probe(gain=gain, channels_last=True).pays is pays
+
+
+@pytest.mark.parametrize(("hopeless", "steps"), [(math.inf, 3), (0.0, 1)])
+def test_a_hopeless_first_step_is_the_only_one(data, monkeypatch, hopeless, steps):
+    taken, step = [], Loop.step
+
+    def counted(self, batches, rate):
+        taken.append(([batch.pictures for batch in batches], rate))
+        return step(self, batches, rate)
+
+    monkeypatch.setattr(Loop, "step", counted)
+    members = [replace(config, batch_size=48) for config in configs(members=2)]
+    seconds, losses = probe._time(members, data, channels_last=True, hopeless=hopeless)
+    # As many pictures as a step on a CPU needs for the gain to show, not all of the batch.
+    assert taken == [([32, 32], members[0].learning_rate)] * steps
+    assert seconds > 0
+    # Of three classes that a new network knows nothing of.
+    assert losses.tolist() == pytest.approx([math.log(3)] * 2, rel=0.5)
+
+
+def test_members_that_run_out_of_memory_are_not_trained_as_one(data, monkeypatch):
+    def time(some, _data, **_options):
+        if len(some) > 1:
+            raise torch.OutOfMemoryError("no room on the card")
+        return 1.0, torch.ones(1)
+
+    monkeypatch.setattr(probe, "_time", time)
+    found = probe.probe(configs(), data)
+    assert (found.gain, found.reason) == (0.0, "no room on the card")

@@ -10,17 +10,21 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import EpochPlan
 from models.fit import fit
-from models.sampling import Sampling, weighted
-from tests.picture_factory import make_dataset
+from models.sampling import Sampling, balanced_order, weighted
+from tests.picture_factory import SHAPE, make_dataset
 
-CHILD = np.arange(128) % 8 == 0
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# Every eighth picture of the training split, but half of validation.
+CHILD = np.where(np.arange(128) < 96, np.arange(128) % 8 == 0, np.arange(128) % 2 == 0)
 AGES = np.where(CHILD, "child", np.where(np.arange(128) % 2, "adult", ""))
+GENDERS = np.where(np.arange(128) % 3 == 0, "female", "male")
 TINY = {"family": "plain", "channels": 2, "conv_depth": 1, "batch_size": 16, "epochs": 1}
 
 
 @pytest.fixture
 def data():
-    return DeviceDataset.create(replace(make_dataset(), columns={"age": AGES}))
+    return DeviceDataset.create(replace(make_dataset(), columns={"age": AGES, "gender": GENDERS}))
 
 
 def sampling(data, **values):
@@ -55,7 +59,7 @@ def test_only_training_pictures_are_repeated(data, monkeypatch, fold):
 
 def test_an_oversampled_epoch_depends_on_seed_and_epoch_and_nothing_else(data):
     config, made = sampling(data, oversample="age=child:3")
-    plans = [EpochPlan.draw(config, epoch, made.rows, (16, 16)).rows for epoch in (1, 1, 2)]
+    plans = [EpochPlan.draw(config, epoch, made.rows, SHAPE).rows for epoch in (1, 1, 2)]
     assert torch.equal(plans[0], plans[1])
     assert not torch.equal(plans[0], plans[2])
 
@@ -69,13 +73,13 @@ def test_without_groups_the_rows_are_the_split_s_own(data):
 
 def test_balanced_batches_hold_equal_shares_of_each_group(data):
     config, made = sampling(data, balance="age", batch_size=12)
-    plan = EpochPlan.draw(config, 1, made.rows, (16, 16), made.groups)
+    plan = EpochPlan.draw(config, 1, made.rows, SHAPE, made.groups)
     batches = [Counter(AGES[batch.rows[0].numpy()].tolist()) for batch in plan.batches()]
     assert batches == [Counter({"child": 4, "adult": 4, "": 4})] * 8
     of_child = Counter(row for row in plan.rows.tolist() if CHILD[row])
     assert set(of_child) == set(data.rows("train")[CHILD[:96]].tolist())
     assert max(of_child.values()) - min(of_child.values()) <= 1
-    again = EpochPlan.draw(config, 1, made.rows, (16, 16), made.groups)
+    again = EpochPlan.draw(config, 1, made.rows, SHAPE, made.groups)
     assert torch.equal(plan.rows, again.rows)
 
 
@@ -115,3 +119,67 @@ def test_first_weights_are_those_of_the_checkpoint(data):
     name = next(iter(weights))
     assert torch.allclose(after[name], weights[name], atol=1e-6)
     assert not torch.allclose(fresh[name], weights[name], atol=1e-3)
+
+
+def test_a_picture_in_two_groups_comes_as_often_as_their_product(data):
+    _, made = sampling(data, oversample="age=child:4,gender=female:3")
+    counts = Counter(made.rows.tolist())
+    for row in range(96):
+        times = (4 if CHILD[row] else 1) * (3 if GENDERS[row] == "female" else 1)
+        assert counts[row] == times
+    assert set(counts) == set(range(96))
+    assert made.rows.tolist() == sorted(made.rows.tolist())
+
+
+def test_weights_are_scaled_by_the_pictures_that_an_epoch_shows(data):
+    _, made = sampling(data, sample_weights="age=child:4", oversample="age=child:3")
+    # 12 children, three times each, and 84 others.
+    mean = (36 * 4 + 84) / 120
+    assert made.weights[0].item() == pytest.approx(4 / mean)
+    assert made.weights[1].item() == pytest.approx(1 / mean)
+    assert made.weights.dtype == torch.float32
+    assert len(made.weights) == 128
+
+
+def test_two_columns_of_balance_make_a_group_of_each_pair(data):
+    config, made = sampling(data, balance="age,gender", batch_size=12)
+    pairs = [(AGES[row], GENDERS[row]) for row in made.rows.tolist()]
+    assert len(set(zip(pairs, made.groups.tolist(), strict=True))) == len(set(pairs)) == 6
+    plan = EpochPlan.draw(config, 1, made.rows, SHAPE, made.groups)
+    for batch in plan.batches():
+        shown = Counter((AGES[row], GENDERS[row]) for row in batch.rows[0].tolist())
+        assert shown == Counter(dict.fromkeys(shown, 2))
+        assert len(shown) == 6
+
+
+def test_groups_take_turns_in_an_order_and_with_pictures_of_chance():
+    groups = np.array([0] * 9 + [1] * 2 + [2] * 4)
+    orders = [balanced_order(groups, np.random.default_rng(seed)) for seed in range(8)]
+    for order in orders:
+        assert len(order) == 15
+        turns = groups[order].reshape(5, 3)
+        assert (turns == turns[0]).all()
+        counts = [np.bincount(order[groups[order] == group], minlength=15) for group in range(3)]
+        # Five of the nine once; both others three and two times; of four, one comes again.
+        assert sorted(counts[0][:9].tolist()) == [0] * 4 + [1] * 5
+        assert sorted(counts[1][9:11].tolist()) == [2, 3]
+        assert sorted(counts[2][11:].tolist()) == [1, 1, 1, 2]
+        # None a second time before all others of its group.
+        of_four = order[groups[order] == 2]
+        assert len(set(of_four[:4].tolist())) == 4
+    assert len({tuple(groups[order][:3]) for order in orders}) > 1
+    assert len({tuple(order.tolist()) for order in orders}) == 8
+
+
+def test_turns_that_do_not_come_out_even_leave_the_last_one_short():
+    groups = np.array([0] * 5 + [1] * 2 + [2] * 3 + [3])
+    order = balanced_order(groups, np.random.default_rng(0))
+    assert len(order) == 11
+    assert sorted(np.bincount(groups[order]).tolist()) == [2, 3, 3, 3]
+
+
+def test_smoothing_is_spread_over_all_classes_before_it_is_weighed():
+    targets = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
+    found = weighted(targets, torch.tensor([1.0, 2.0]), 0.2)
+    expected = torch.tensor([[0.85, 0.05, 0.05, 0.05], [0.9, 0.9, 0.1, 0.1]])
+    assert torch.allclose(found, expected)

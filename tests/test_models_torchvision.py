@@ -1,6 +1,8 @@
 """Networks of torchvision: from RGB weights to gray pictures, frozen stages, two learning rates."""
 
 from dataclasses import replace
+from email.message import Message
+from io import BytesIO
 from urllib.error import URLError
 
 import pytest
@@ -13,7 +15,7 @@ from models.checkpoint import load, save
 from models.config import TrainConfig
 from models.cost import training_cost
 from models.data import DeviceDataset
-from models.families.torchvision_models import stages
+from models.families.torchvision_models import _from_gray, stages
 from models.fit import fit
 from models.optim import make_optimizer, set_learning_rate
 from models.pretrained import PretrainedError
@@ -293,3 +295,55 @@ def test_a_rate_of_the_head_needs_a_head():
     start = replace(TrainConfig(), head_learning_rate=0.1)
     with pytest.raises(ValueError, match="family resnet has no part named head; leave out"):
         make_optimizer(start, torch.nn.Linear(2, 2))
+
+
+def test_inception_networks_know_gray_values_from_minus_one_to_one():
+    scale, shift = _from_gray("googlenet", mean=0.4, std=0.25)
+    for gray in (0.0, 0.3, 1.0):
+        found = scale * (gray - 0.4) / 0.25 + shift
+        assert torch.allclose(found, torch.full((3, 1, 1), 2 * gray - 1))
+
+
+def test_other_networks_know_gray_values_by_the_means_of_imagenet():
+    scale, shift = _from_gray("resnet18", mean=0.4, std=0.25)
+    found = scale * (0.3 - 0.4) / 0.25 + shift
+    assert torch.allclose(found, (0.3 - RGB_MEAN) / RGB_STD)
+
+
+@pytest.mark.parametrize(("name", "side"), [("resnet18", 224), ("efficientnet_b1", 240)])
+def test_pictures_are_brought_to_the_size_of_the_architecture(name, side):
+    with torch.device("meta"):
+        model = build_model(config(architecture=name), classes=4, image_shape=(300, 20))
+    seen = []
+    model.network.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].shape))
+    with torch.device("meta"):
+        assert model.eval()(torch.empty(2, 1, 300, 20)).shape == (2, 4)
+    assert seen == [(2, 1, side, side)]
+
+
+def test_pictures_are_averaged_where_they_get_smaller():
+    with torch.device("meta"):
+        model = build_model(config(architecture="resnet18"), classes=4, image_shape=(672, 672))
+    model.network = torch.nn.Identity()
+    stripes = torch.arange(672).remainder(2).float().expand(1, 1, 672, 672)
+    # Every third pixel alone would be a stripe again.
+    assert (model(stripes) - 0.5).abs().max() < 0.2
+
+
+def test_a_first_convolution_keeps_its_bias():
+    count = count_parameters(config(architecture="alexnet"), classes=4, image_shape=SHAPE)
+    # Torchvision tells 61,100,840 parameters, with a head of 1,000 classes and an RGB stem of
+    # 64 filters of 11×11.
+    assert count == 61_100_840 - 4097 * 996 - 2 * 64 * 11 * 11
+
+
+def test_a_damaged_download_is_refused(monkeypatch, tmp_path):
+    class Response(BytesIO):
+        def info(self):
+            return Message()
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", lambda *_arguments, **_options: Response(b"damaged"))
+    with pytest.raises(PretrainedError, match=r"mobilenet_v3_small \(invalid hash value"):
+        check_network(config(pretrained="imagenet"), classes=4, image_shape=SHAPE)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

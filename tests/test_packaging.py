@@ -18,6 +18,7 @@ from tests.old_runs import unpack
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 FOLDERS = {
+    "fairsweep": (),
     "data_prep": (),
     "models": ("sweep",),
     "tune": ("sweep", "loggers"),

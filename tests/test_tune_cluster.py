@@ -97,7 +97,7 @@ cluster.shutdown()
 @pytest.mark.usefixtures("own_token")
 def test_our_code_travels_to_nodes_that_lack_it(tmp_path):
     root, code = Path(__file__).parents[1], tmp_path / "code"
-    for package in ("data_prep", "models", "tune"):
+    for package in ("fairsweep", "data_prep", "models", "tune"):
         shutil.copytree(root / package, code / package)
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(code)],

@@ -249,7 +249,7 @@ def test_a_path_that_cannot_be_used_is_the_users_to_change(runs, capsys):
     (runs / "good" / "lease.json").mkdir()
     assert main(["status", str(runs / "good")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "Is a directory: " in line
+    assert line.endswith("lease.json: Is a directory; check the path")
 
 
 def test_one_trial_is_stopped_by_hand_at_its_next_report(begin, tmp_path):

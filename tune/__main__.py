@@ -4,51 +4,22 @@ import argparse
 import json
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fairsweep.command_line import INTERRUPTED, NOTHING_SUCCEEDED, run_command
 from tune.launch.commands import add_places
 from tune.options import add_spec, spec_of
 
 Handler = Callable[[argparse.Namespace], int]
 
-NOTHING_SUCCEEDED = 3
-USER_ERROR = 2
-OUR_FAULT = 1
-INTERRUPTED = 130
-
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return the exit code of design.md."""
+    """Run one command and return its exit code."""
     parsed = _parser().parse_args(arguments)
     handler: Handler = parsed.handler
-    try:
-        return handler(parsed)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        from tune.run_directory import RunError
-        from tune.spec import SpecError
-
-        # What the system refuses of a path is for its owner to change.
-        of_path = isinstance(error, OSError) and error.filename is not None
-        if of_path or isinstance(error, RunError | SpecError | FileNotFoundError | ValueError):
-            print(f"error: {error}", file=sys.stderr)
-            return USER_ERROR
-        return _report_fault()
-
-
-def _report_fault() -> int:
-    """Write the traceback to a file and name it."""
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="tune-fault-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exc(file=file)
-    print(f"error: a fault of this program; the traceback is in {file.name}", file=sys.stderr)
-    return OUR_FAULT
+    return run_command("tune", lambda: handler(parsed))
 
 
 def _plan(parsed: argparse.Namespace) -> int:

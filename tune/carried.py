@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from data_prep.group_columns import GroupColumns, read_group_columns
 from data_prep.reader import ImageDataset
 from data_prep.rejections import Rejections
+from fairsweep.errors import UserError
 from models.config import TrainConfig
 from models.rules import content_hash
 from tune.schema import GROUPS_FILE, INITIAL_FILE
@@ -45,7 +46,7 @@ def read_groups(path: Path, dataset: ImageDataset) -> GroupColumns:
     """Read a CSV with ``image_id`` and columns for the pictures of ``dataset``.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        MissingFileError: There is no such file.
         BadInputError: It breaks a rule of `read_group_columns`.
     """
     return read_group_columns(path, dataset.image_ids.tolist(), Rejections(may_skip=False))
@@ -66,8 +67,8 @@ def read_initial(run: Path, config: TrainConfig) -> "Mapping[str, Tensor] | None
     """Read the weights that a training of ``config`` starts from, if not from nothing.
 
     Raises:
-        FileNotFoundError: The run has lost them.
-        ValueError: They are not those that it began with.
+        MissingFileError: The run has lost them.
+        UserError: They are not those that it began with.
     """
     if config.initial is None:
         return None
@@ -76,7 +77,7 @@ def read_initial(run: Path, config: TrainConfig) -> "Mapping[str, Tensor] | None
     path = run / INITIAL_FILE
     state: dict[str, Any] = load(path)
     if content_hash(path) != config.initial:
-        raise ValueError(
+        raise UserError(
             f"{path} has the hash {content_hash(path)}, but this trial starts from "
             f"{config.initial}; put the checkpoint back that the run began with"
         )

@@ -11,8 +11,10 @@ from pathlib import Path
 import ray
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
+from fairsweep.errors import UserError
+
 _CODE = Path(__file__).parents[1]
-_PACKAGES = ("data_prep", "models", "tune")
+_PACKAGES = ("fairsweep", "data_prep", "models", "tune")
 """What a worker imports."""
 _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -34,7 +36,7 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
     """Connect to the cluster at ``RAY_ADDRESS``, or start a Ray of our own and stop it after.
 
     Raises:
-        ValueError: No cluster answers there, or it refuses our token; or the token cannot be kept.
+        UserError: No cluster answers there, or it refuses our token; or the token cannot be kept.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -54,7 +56,7 @@ def start_local(*, object_store_bytes: int) -> None:
     """Start a Ray on this machine that wants a token and has no dashboard.
 
     Raises:
-        ValueError: The token cannot be kept.
+        UserError: The token cannot be kept.
     """
     require_token()
     ray.init(
@@ -73,7 +75,7 @@ def connect(address: str) -> None:
         address: ``HOST:PORT``, or ``auto`` for one on this machine.
 
     Raises:
-        ValueError: Nothing answers there, or it refuses our token.
+        UserError: Nothing answers there, or it refuses our token.
     """
     try:
         # Ray looks for a token by itself only where the address is not given.
@@ -90,7 +92,7 @@ def connect(address: str) -> None:
         )
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(
+        raise UserError(
             f"no Ray at {address} that takes us in ({reason}); start it there, and give this "
             f"machine its token in {token_file()} or RAY_AUTH_TOKEN"
         ) from error
@@ -102,7 +104,7 @@ def require_token() -> None:
     It is the one in ``RAY_AUTH_TOKEN``, or that of `token_file`, which is made if need be.
 
     Raises:
-        ValueError: The file cannot be made readable by its owner alone.
+        UserError: The file cannot be made readable by its owner alone.
     """
     os.environ["RAY_AUTH_MODE"] = "token"
     if not os.environ.get("RAY_AUTH_TOKEN"):
@@ -110,7 +112,7 @@ def require_token() -> None:
         try:
             _keep_token(path)
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"Ray's token cannot be kept in {path} for you alone: {error.strerror}; name a "
                 "file of your own in RAY_AUTH_TOKEN_PATH"
             ) from error

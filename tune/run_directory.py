@@ -21,6 +21,7 @@ import psutil
 
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
+from fairsweep.errors import UserError
 from tune.carried import Carried, carried_groups, with_groups
 from tune.schema import LEASE_FILE, LEDGER_FILE, PROVENANCE_FILE, SCHEMA_VERSION, SPEC_FILE
 from tune.spec import SpecError, SweepSpec, load_spec
@@ -34,7 +35,7 @@ LEASE_SECONDS = 60.0
 """A lease of another machine without a heartbeat for so long is void."""
 
 
-class RunError(Exception):
+class RunError(UserError):
     """A run directory that cannot be used as asked; the message is one line."""
 
 
@@ -99,7 +100,7 @@ def find_dataset(run: Path, data: str | Path | None) -> ImageDataset:
     """Read the dataset of a run, from ``data`` if it was moved, with the columns that it carries.
 
     Raises:
-        FileNotFoundError: It is not there.
+        MissingFileError: It is not there.
         RunError: It is another dataset than the run was made with.
     """
     provenance = read_provenance(run)

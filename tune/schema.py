@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairsweep.errors import MissingFileError, UserError
+
 SCHEMA_VERSION = 1
 
 SPEC_FILE = "spec.yaml"
@@ -332,17 +334,17 @@ def read_events(run: Path) -> list[dict[str, Any]]:
     """Read the ledger of a run; a half-written last line is left out.
 
     Raises:
-        FileNotFoundError: ``run`` has no ledger.
-        ValueError: A line before the last is no JSON.
+        MissingFileError: ``run`` has no ledger.
+        UserError: A line before the last is no JSON.
     """
     path = run / LEDGER_FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{run} is not a run directory (no {LEDGER_FILE})")
+        raise MissingFileError(f"{run} is not a run directory (no {LEDGER_FILE})")
     *lines, _unfinished = path.read_bytes().split(b"\n")
     events = []
     for number, line in enumerate(lines, start=1):
         try:
             events.append(json.loads(line))
         except ValueError as error:
-            raise ValueError(f"{path}, line {number} is damaged: {error}") from error
+            raise UserError(f"{path}, line {number} is damaged: {error}") from error
     return events

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import ray
 
+from fairsweep.errors import UserError
 from tune.spec import Resources, SweepSpec
 
 MOST_PER_GPU = 8
@@ -59,7 +60,7 @@ def find_slots(spec: SweepSpec) -> Slots:
         node for node in ray.nodes() if node["Alive"]
     )
     if slots.count < 1:
-        raise ValueError(
+        raise UserError(
             f"a trial asks for {asked.cpus} CPUs and {asked.gpus} GPUs, but Ray has {cores:.0f} "
             f"and {gpus:.0f}; change resources in the spec"
         )

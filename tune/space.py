@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fairsweep.errors import UserError
+
 Scalar = bool | int | float | str
 Point = dict[str, Scalar]
 """The free choices of one configuration: path of the choice → value. Tied values are not in it."""
@@ -91,7 +93,7 @@ class SearchSpace:
         """Read the ``space`` of a sweep spec.
 
         Raises:
-            ValueError: An entry is no list, range, tie or mapping of spaces.
+            UserError: An entry is no list, range, tie or mapping of spaces.
         """
         parsed = {name: _parse_entry(value, f"{where}.{name}") for name, value in values.items()}
         space = cls(entries=parsed)
@@ -102,13 +104,13 @@ class SearchSpace:
         for name, tie in self.ties().items():
             source = self.entries.get(tie.source)
             if not isinstance(source, Choice | Range):
-                raise ValueError(
+                raise UserError(
                     f"{where}.{name} follows {tie.source!r}, which must be a list or a range in "
                     "the same space, but is not; name one that is"
                 )
             missing = set(source.values or ()) - {key for key, _ in tie.mapping or ()}
             if tie.mapping is not None and (missing or source.values is None):
-                raise ValueError(
+                raise UserError(
                     f"{where}.{name} must map every value of {tie.source}, but lacks "
                     f"{', '.join(map(str, sorted(missing, key=str))) or 'those of a range'}"
                 )
@@ -211,7 +213,7 @@ class SearchSpace:
         """Yield every point of the space; the last hyperparameter varies fastest.
 
         Raises:
-            ValueError: A range is continuous, so that it has no grid.
+            UserError: A range is continuous, so that it has no grid.
         """
         return self._points("", _every_value)
 
@@ -258,7 +260,7 @@ class SearchSpace:
 
 def _every_value(path: str, domain: Domain) -> Sequence[Scalar]:
     if domain.values is None:
-        raise ValueError(
+        raise UserError(
             f"a grid needs values, but space.{path} is a continuous range; "
             "list its values, give it a step, or take another searcher"
         )
@@ -273,7 +275,7 @@ def _parse_entry(value: Any, where: str) -> Choice | Range | Tie | Branch:
     match value:
         case list() if value and all(isinstance(one, Scalar) for one in value):
             if len(set(map(repr, value))) < len(value):
-                raise ValueError(f"{where} names a value twice: {value}")
+                raise UserError(f"{where} names a value twice: {value}")
             return Choice(values=tuple(value))
         case {"low": _, "high": _}:
             return _parse_range(value, where)
@@ -287,7 +289,7 @@ def _parse_entry(value: Any, where: str) -> Choice | Range | Tie | Branch:
                     for name, space in value.items()
                 }
             )
-    raise ValueError(
+    raise UserError(
         f"{where} must be a list of values, a range {{low, high}}, a tie {{from, map}} or a "
         f"mapping of spaces, but got {value!r}; a hyperparameter with one value belongs under fixed"
     )
@@ -296,19 +298,19 @@ def _parse_entry(value: Any, where: str) -> Choice | Range | Tie | Branch:
 def _parse_range(value: Mapping[str, Any], where: str) -> Range:
     unknown = set(value) - {"low", "high", "log", "step"}
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"{where} has low, high, log and step, but not {', '.join(sorted(unknown))}"
         )
     low, high, log, step = value["low"], value["high"], value.get("log"), value.get("step")
     numbers = [number for number in (low, high, step) if number is not None]
     if not all(isinstance(number, int | float) for number in numbers):
-        raise ValueError(f"{where}: low, high and step must be numbers, but got {dict(value)}")
+        raise UserError(f"{where}: low, high and step must be numbers, but got {dict(value)}")
     if not low < high:
-        raise ValueError(f"{where}: low must be below high, but got low={low}, high={high}")
+        raise UserError(f"{where}: low must be below high, but got low={low}, high={high}")
     if log and (low <= 0 or step is not None):
-        raise ValueError(
+        raise UserError(
             f"{where}: a log range needs low above 0 and no step, but got {dict(value)}"
         )
     if step is not None and step <= 0:
-        raise ValueError(f"{where}: step must be above 0, but got {step}")
+        raise UserError(f"{where}: step must be above 0, but got {step}")
     return Range(low=low, high=high, log=bool(log), step=step)

@@ -20,12 +20,13 @@ from pydantic import (
 )
 
 from data_prep.manifest import FOLDS
+from fairsweep.errors import UserError
 from models.config import RULES, TrainConfig
 from tune.schema import COSTS, METRICS
 from tune.space import SearchSpace
 
 
-class SpecError(ValueError):
+class SpecError(UserError):
     """A sweep spec that the user must change; the message is one line."""
 
 
@@ -46,13 +47,13 @@ class Objective(_Part):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in (*METRICS, *COSTS):
-            raise ValueError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
+            raise UserError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
         return value
 
     @model_validator(mode="after")
     def _cheaper_is_better(self) -> Self:
         if self.metric in COSTS and self.mode == "max":
-            raise ValueError(f"{self.metric} is a cost, and better when smaller; add mode: min")
+            raise UserError(f"{self.metric} is a cost, and better when smaller; add mode: min")
         return self
 
 
@@ -149,9 +150,9 @@ class SweepSpec(_Part):
     def _led_by_a_metric(cls, value: tuple[Objective, ...]) -> tuple[Objective, ...]:
         names = [one.metric for one in value]
         if len(set(names)) < len(names):
-            raise ValueError(f"must name each metric once, but got {', '.join(names)}")
+            raise UserError(f"must name each metric once, but got {', '.join(names)}")
         if names[0] in COSTS:
-            raise ValueError(f"must begin with a measured metric, but got {names[0]}")
+            raise UserError(f"must begin with a measured metric, but got {names[0]}")
         return value
 
     @field_validator("folds")
@@ -161,14 +162,14 @@ class SweepSpec(_Part):
             name: getattr(info.data.get(name), "name", "") for name in ("searcher", "scheduler")
         }
         if value is not None and known != {"searcher": "grid", "scheduler": "none"}:
-            raise ValueError(
+            raise UserError(
                 "each configuration is trained whole on each fold, so it goes with searcher grid "
                 "and scheduler none alone, but got "
                 f"{' and '.join(f'{kind} {name}' for kind, name in known.items())}; for a "
                 "configuration that a run has found, `python -m tune kfold RUN`"
             )
         if value is not None and "initial" in info.data.get("fixed", {}):
-            raise ValueError(
+            raise UserError(
                 "the weights under fixed.initial have seen pictures of every fold, so none would "
                 "be judged on new pictures; leave fixed.initial out"
             )

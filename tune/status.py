@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fairsweep.errors import UserError
 from tune.run_directory import RUNS, RunError, holder_of, read_spec
 from tune.schema import LEDGER_FILE, STOP_FILE, Status, Trial
 from tune.state import SweepState
@@ -23,7 +24,7 @@ class RunWatch:
 
         Raises:
             RunError: ``run`` is no run directory.
-            ValueError: A line of its ledger is damaged.
+            UserError: A line of its ledger is damaged.
         """
         self._run = run
         self.sweep = SweepState(read_spec(run))
@@ -79,7 +80,7 @@ class RunWatch:
             event: dict[str, Any] = json.loads(line)
         except ValueError as error:
             place = f"{self._run / LEDGER_FILE}, the line that ends at byte {self._bytes_read:,}"
-            raise ValueError(f"{place} is damaged: {error}") from error
+            raise UserError(f"{place} is damaged: {error}") from error
         return event
 
     def _epochs_per_second(self) -> float:
@@ -135,7 +136,7 @@ def list_runs(root: Path = RUNS) -> list[dict[str, Any]]:
 def _status_or_damage(run: Path) -> dict[str, Any]:
     try:
         return run_status(run)
-    except (RunError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         return {"name": run.name, "damage": str(error)}
 
 

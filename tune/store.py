@@ -16,6 +16,7 @@ import pyarrow.fs as pafs
 
 from data_prep.manifest import MANIFEST_FILE, DatasetManifest
 from data_prep.reader import ImageDataset, read_dataset
+from fairsweep.errors import MissingFileError, UserError
 
 STAGE = "TUNE_STAGE"
 """The variable that names a folder on each node's own disk; where it is set, datasets are copied
@@ -36,8 +37,8 @@ def open_dataset(place: str | Path) -> ImageDataset:
     """Read the dataset in a directory or at a URL, through a copy on this node if it is staged.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: The URL is of no store, or the manifest cannot be read.
+        MissingFileError: There is none.
+        UserError: The URL is of no store, or the manifest cannot be read.
     """
     place = str(place)
     place = place if is_url(place) else str(Path(place).absolute())
@@ -77,17 +78,17 @@ def open_store(url: str) -> tuple[pafs.FileSystem, str]:
     """Return the filesystem of a URL, and the path in it.
 
     Raises:
-        ValueError: It is no such URL, or nothing answers there.
+        UserError: It is no such URL, or nothing answers there.
     """
     try:
         store, path = pafs.FileSystem.from_uri(url if is_url(url) else str(Path(url).absolute()))
     except pa.ArrowInvalid as error:
-        raise ValueError(
+        raise UserError(
             f"{url} is no URL of a store; it must begin with s3://, gs:// or file://"
         ) from error
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise ValueError(
+        raise UserError(
             f"{url} cannot be reached ({reason}); check its name, the network and your credentials"
         ) from error
     return store, path.rstrip("/")
@@ -102,9 +103,9 @@ def _fetch(place: str, target: Path, only: str = "") -> None:
         else:
             pafs.copy_files(base, str(target), store, pafs.LocalFileSystem())
     except FileNotFoundError as error:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{place} is not a prepared dataset (no {MANIFEST_FILE}); "
             "make one with `python -m data_prep` and copy its folder there"
         ) from error
     except OSError as error:
-        raise ValueError(f"cannot read {place}: {' '.join(str(error).split())}") from error
+        raise UserError(f"cannot read {place}: {' '.join(str(error).split())}") from error

@@ -125,7 +125,7 @@ def _over_folds(run: RunData) -> Comparisons:
     if best is None:
         raise NotKnownError(
             "no configuration was trained on two folds; train the others: "
-            f"`python -m tune resume {run.path}`"
+            f"`python -m tune resume {run.shell_path}`"
         )
     first = best.configuration_id
     table = by_fold(trials, "accuracy")

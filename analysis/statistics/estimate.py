@@ -6,12 +6,14 @@ from math import inf, sqrt
 
 from scipy import stats
 
+from fairsweep.errors import UserError
+
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 POWER = 0.8
 
 
-class NotKnownError(ValueError):
+class NotKnownError(UserError):
     """The run holds too little for an analysis; the message says what is missing and what to do."""
 
 

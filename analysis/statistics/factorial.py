@@ -108,7 +108,8 @@ def _tested(fitted: pd.DataFrame, trainings: Trainings, levels: pd.DataFrame) ->
     tested = with_verdicts(fitted.assign(f=f, p_value=stats.f.sf(f, df, error.df)))
     per_level = tested["term"].map(len(levels) / levels.nunique())
     of_two = Estimate(value=0.0, standard_error=error.standard_error * 2**0.5, df=error.df)
-    return tested.assign(detectable=of_two.detectable(int(df.count())) / per_level**0.5)
+    family = max(1, int(df.count()))  # 0 where no term can be told from another
+    return tested.assign(detectable=of_two.detectable(family) / per_level**0.5)
 
 
 def _rest(

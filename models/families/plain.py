@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from fairsweep.errors import UserError
 from models.families.layers import make_activation, same_conv
 
 
@@ -26,7 +27,7 @@ class PlainNet(nn.Module):
         super().__init__()
         height, width = (side >> conv_depth for side in image_shape)
         if min(height, width) < 1:
-            raise ValueError(
+            raise UserError(
                 f"conv_depth must leave a pixel of a picture of {image_shape[0]}×{image_shape[1]}, "
                 f"but {conv_depth} stages halve it to nothing; give at most "
                 f"{min(image_shape).bit_length() - 1}"

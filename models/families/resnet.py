@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from fairsweep.errors import UserError
 from models.families.layers import AdaptiveAveragePool, make_activation, same_conv
 
 
@@ -60,7 +61,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         if pool_size > min(image_shape):
-            raise ValueError(
+            raise UserError(
                 f"pool_size must be at most {min(image_shape)}, the smaller side of the pictures, "
                 f"but got {pool_size}"
             )

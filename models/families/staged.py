@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from fairsweep.errors import UserError
 from models.families.layers import make_activation
 
 
@@ -59,7 +60,7 @@ class StagedNet(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(
+            raise UserError(
                 f"kernel_size must be odd in staged, but got {kernel_size}; "
                 f"give {kernel_size - 1} or {kernel_size + 1}"
             )

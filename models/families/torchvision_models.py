@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
+from fairsweep.errors import UserError
 from models.pretrained import PretrainedError, read_weights
 from models.rules import nearest
 
@@ -31,7 +32,7 @@ class TorchvisionNet(nn.Module):
     ) -> None:
         super().__init__()
         if architecture not in (known := models.list_models(module=models)):
-            raise ValueError(
+            raise UserError(
                 "architecture must be one of torchvision's classification models, but got "
                 f"{architecture!r}; the nearest is {nearest(architecture, known)!r}"
             )
@@ -106,7 +107,7 @@ class TorchvisionNet(nn.Module):
         """Freeze the first ``count`` stages and return their layers."""
         found = stages(self.network)
         if count > len(found):
-            raise ValueError(
+            raise UserError(
                 f"frozen_stages must be at most {len(found)} for {self.architecture}, which has "
                 f"no more, but got {count}"
             )

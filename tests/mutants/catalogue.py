@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LISTS = Path(__file__).parent
-PARTS = ("data_prep", "models", "tune", "analysis")
+PARTS = ("fairsweep", "data_prep", "models", "tune", "analysis")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fairsweep.errors import UserError
 from tune.launch.slurm import margin_seconds
-from tune.run_directory import RunError
 from tune.schema import Status
 from tune.status import RunWatch
 
@@ -64,7 +64,7 @@ class Deadline:
         try:
             self._watch = self._watch or RunWatch(self._run)
             self._watch.status()
-        except (FileNotFoundError, RunError):
+        except UserError:
             return 0.0  # The sweep has not begun.
         trials = self._watch.sweep.trials.values()
         running = [t.last for t in trials if t.status is Status.RUNNING and t.last is not None]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fairsweep.errors import UserError
 from tune.searchers.searcher import Searcher
 from tune.space import Choice, Range, SearchSpace
 from tune.spec import SpecError, SweepSpec
@@ -51,7 +52,7 @@ def make_searcher(spec: SweepSpec) -> Searcher:
             )
     try:
         return SEARCHERS[name].make(spec)
-    except ValueError as error:
+    except UserError as error:
         raise SpecError(str(error)) from error
 
 
@@ -82,7 +83,7 @@ def _leaves(space: SearchSpace) -> Iterator[tuple[str, Choice | Range]]:
 
 def _samples(spec: SweepSpec) -> int:
     if spec.searcher.samples is None:
-        raise ValueError(
+        raise UserError(
             f"searcher {spec.searcher.name!r} needs to know how many configurations to propose; "
             "add samples: N to searcher"
         )
@@ -96,7 +97,7 @@ def _grid(spec: SweepSpec) -> Searcher:
     from tune.searchers.grid import GridSearcher
 
     if spec.searcher.samples is not None:
-        raise ValueError(
+        raise UserError(
             f"searcher 'grid' proposes every configuration, so samples: {spec.searcher.samples} "
             "does not go with it; leave samples out or take searcher random"
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fairsweep.errors import UserError
 from tune.searchers.searcher import KnownTrial
 from tune.searchers.unit import value_at
 from tune.space import Point, SearchSpace
@@ -51,7 +52,7 @@ class SampledSearcher:
         # So many in vain: nearly all of the space is used up, and it is no larger than the sweep.
         try:
             left = [point for point in self._space.grid() if key_of(point) not in self._seen]
-        except ValueError:
+        except UserError:
             return None
         return left[rng.integers(len(left))] if left else None
 

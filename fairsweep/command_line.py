@@ -1,0 +1,87 @@
+"""The shell around every command: turns exceptions into one line and an exit code."""
+
+import errno
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+
+from fairsweep.errors import UserError
+
+OUR_FAULT = 1
+USER_ERROR = 2
+NOTHING_SUCCEEDED = 3
+INTERRUPTED = 130
+
+_EXTRA_OF = {
+    "ray": "sweep",
+    "torch": "sweep",
+    "torchvision": "sweep",
+    "optuna": "sweep",
+    "cmaes": "sweep",
+    "psutil": "sweep",
+    "pandas": "analysis",
+    "statsmodels": "analysis",
+    "matplotlib": "analysis",
+    "fairlearn": "analysis",
+    "tensorboard": "loggers",
+    "mlflow": "loggers",
+}
+"""Packages that only an extra installs."""
+
+
+def run_command(program: str, command: Callable[[], int]) -> int:
+    """Call ``command`` and return its exit code, or that of the exception which ended it.
+
+    Args:
+        program: Name of the folder, for the file with the traceback of a fault.
+        command: Returns its own exit code.
+    """
+    try:
+        code = command()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except UserError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        words = _file_error(error)
+        return _fail(words, USER_ERROR) if words else _report_fault(program)
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").split(".")[0])
+        if extra is None:
+            return _report_fault(program)
+        words = f"this command needs {error.name}, which is not installed; install it with"
+        return _fail(f"{words}: pip install 'fairsweep[{extra}]'", USER_ERROR)
+    except Exception:
+        return _report_fault(program)
+    return code
+
+
+def _file_error(error: OSError) -> str | None:
+    """Return what the user can do about a file error, or None if it names no file."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        at = f"{error.filename}: " if error.filename else ""
+        return f"{at}{os.strerror(error.errno)}; free some space or write to another disk"
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check the path"
+    return None
+
+
+def _fail(message: str, code: int) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _report_fault(program: str) -> int:
+    """Write the traceback of the exception at hand to a file and name the file."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix=f"{program}-fault-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exc(file=file)
+    return _fail(f"a fault of this program; the traceback is in {file.name}", OUR_FAULT)

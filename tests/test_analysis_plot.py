@@ -1,0 +1,226 @@
+"""What matplotlib draws of a chart: every mark in its place, every axis as it is told."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection, PathCollection, QuadMesh
+from matplotlib.colors import to_hex, to_rgba
+
+from analysis.figures.chart import Axis, Chart, Layer, Panel, Parallel
+from analysis.figures.plot import number_text, plot
+from analysis.figures.style import GREEN, ORANGE, PAPER
+
+POINTS = Layer(kind="points", x=np.array([1.0, 2.0]), y=np.array([5.0, 7.0]), label="some")
+X, Y = Axis(label="epoch"), Axis(label="accuracy, %")
+
+
+def axes_of(*layers, x=X, y=Y, **settings):
+    return plot(Chart(panels=(Panel(x=x, y=y, layers=layers, **settings),))).axes[0]
+
+
+def collections(axes, kind):
+    return [one for one in axes.collections if isinstance(one, kind)]
+
+
+def segments(axes):
+    """The ends of all lines that are drawn as collections."""
+    return [
+        part.tolist() for one in collections(axes, LineCollection) for part in one.get_segments()
+    ]
+
+
+def test_points_stand_where_they_are_with_their_look():
+    axes = axes_of(replace(POINTS, colour=GREEN, size=4.0, alpha=0.5))
+    (points,) = collections(axes, PathCollection)
+    assert points.get_offsets().tolist() == [[1, 5], [2, 7]]
+    assert points.get_sizes().tolist() == [16]
+    assert to_hex(points.get_facecolors()[0]) == to_hex(GREEN)
+    assert points.get_alpha() == 0.5
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "accuracy, %")
+
+
+def test_hollow_points_are_filled_with_paper():
+    (points,) = collections(axes_of(replace(POINTS, hollow=True)), PathCollection)
+    assert to_hex(points.get_facecolors()[0]) == to_hex(PAPER)
+    assert to_hex(points.get_edgecolors()[0]) == to_hex(POINTS.colour)
+
+
+def test_points_with_values_are_coloured_by_them_and_a_bar_tells_what_they_mean():
+    layer = replace(POINTS, values=np.array([50.0, 60.0]))
+    axes = axes_of(layer, value_label="share, %", value_limits=(40.0, 60.0))
+    (points,) = collections(axes, PathCollection)
+    assert points.get_array().tolist() == [50, 60]
+    assert (points.norm.vmin, points.norm.vmax) == (40, 60)
+    assert axes.figure.axes[1].get_ylabel() == "share, %"
+
+
+def test_whiskers_of_points_stand_upright_and_those_of_intervals_lie():
+    ends = {"low": np.array([4.0, 6.0]), "high": np.array([5.5, 8.0])}
+    upright = segments(axes_of(replace(POINTS, **ends)))
+    assert upright == [[[1, 4], [1, 5.5]], [[2, 6], [2, 8]]]
+    lying = axes_of(replace(POINTS, kind="intervals", **ends))
+    assert segments(lying) == [[[4, 5], [5.5, 5]], [[6, 7], [8, 7]]]
+    assert collections(lying, PathCollection)[0].get_offsets().tolist() == [[1, 5], [2, 7]]
+
+
+def test_means_are_bars_across_their_place_with_whiskers():
+    layer = replace(POINTS, kind="means", low=np.array([4.0, 6.0]), high=np.array([5.5, 8.0]))
+    found = segments(axes_of(layer))
+    assert found[:2] == [
+        [[pytest.approx(0.67), 5], [pytest.approx(1.33), 5]],
+        [[pytest.approx(1.67), 7], [pytest.approx(2.33), 7]],
+    ]
+    assert found[2:] == [[[1, 4], [1, 5.5]], [[2, 6], [2, 8]]]
+
+
+def test_steps_hold_a_value_until_the_next_and_lines_do_not():
+    (steps,) = axes_of(replace(POINTS, kind="steps", marker="", dash="--")).lines
+    assert steps.get_drawstyle() == "steps-post"
+    assert steps.get_linestyle() == "--"
+    axes = axes_of(replace(POINTS, kind="line"))
+    (line,) = axes.lines
+    assert line.get_drawstyle() == "default"
+    assert line.get_xdata().tolist() == [1, 2]
+    assert len(collections(axes, PathCollection)) == 1
+
+
+def test_each_curve_has_its_own_points_and_a_mark_at_its_end():
+    layer = Layer(
+        kind="curves",
+        x=np.array([1.0, 2, 3, 1, 2]),
+        y=np.array([5.0, 6, 7, 1, 2]),
+        starts=np.array([0, 3]),
+        alpha=0.85,
+    )
+    axes = axes_of(layer)
+    assert segments(axes) == [[[1, 5], [2, 6], [3, 7]], [[1, 1], [2, 2]]]
+    assert collections(axes, PathCollection)[0].get_offsets().tolist() == [[3, 7], [2, 2]]
+    assert collections(axes, LineCollection)[0].get_alpha() == 0.85
+    assert not collections(axes_of(replace(layer, marker="")), PathCollection)
+
+
+def test_many_curves_are_drawn_faint_and_as_pixels():
+    def curves(count):
+        x = np.arange(count, dtype=float)
+        layer = Layer(kind="curves", x=x, y=x, starts=np.arange(count), marker="")
+        return collections(axes_of(layer), LineCollection)[0]
+
+    assert (curves(400).get_alpha(), curves(400).get_rasterized()) == (1.0, False)
+    assert (curves(800).get_alpha(), curves(800).get_rasterized()) == (0.1, True)
+
+
+def test_cells_stand_in_their_column_and_row_with_their_text():
+    layer = Layer(
+        kind="cells",
+        x=np.array([0.0, 2.0]),
+        y=np.array([1.0, 0.0]),
+        values=np.array([50.0, 60.0]),
+        texts=("a", "b"),
+    )
+    names = Axis(label="x", names=("p", "q", "r")), Axis(label="y", names=("u", "v"))
+    axes = axes_of(layer, x=names[0], y=names[1], value_label="share", value_limits=(50.0, 60.0))
+    (mesh,) = collections(axes, QuadMesh)
+    assert mesh.get_array().tolist() == [[None, None, 60], [50, None, None]]
+    assert {(*text.get_position(), text.get_text()) for text in axes.texts} == {
+        (0, 1, "a"),
+        (2, 0, "b"),
+    }
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["p", "q", "r"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["u", "v"]
+    assert len(axes.figure.axes) == 1  # the cells tell their values themselves
+
+
+def test_rules_are_dotted_lines_across_the_panel():
+    axes = axes_of(Layer(kind="rules", x=np.array([3.0, 6.0]), y=np.zeros(2)))
+    assert [line.get_xdata() for line in axes.lines] == [[3, 3], [6, 6]]
+    assert {line.get_linestyle() for line in axes.lines} == {":"}
+
+
+def test_axes_are_logarithmic_limited_and_turned_as_they_are_told():
+    axes = axes_of(POINTS, x=replace(X, log=True), y=replace(Y, limits=(0.0, 9.0)))
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    assert axes.get_ylim() == (0, 9)
+    assert not axes.yaxis_inverted()
+    turned = axes_of(POINTS, y=replace(Y, names=("a", "b", "c"), reversed=True))
+    assert turned.yaxis_inverted()
+    assert turned.get_ylim() == (2.5, -0.5)
+    assert [text.get_text() for text in turned.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_whole_numbers_have_whole_ticks():
+    ticks = axes_of(POINTS, x=replace(X, whole=True)).get_xticks()
+    assert all(float(tick).is_integer() for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1e-4, "0.0001"),
+        (5e-5, "5e-05"),
+        (60.0, "60"),
+        (0.25, "0.25"),
+        (250_000.0, "250,000"),
+        (999_999.0, "999,999"),
+        (1_000_000.0, "1 M"),
+        (-2_500_000.0, "-2.5 M"),
+    ],
+)
+def test_numbers_at_ticks_are_short(value, text):
+    assert number_text(value) == text
+
+
+def test_panels_fill_rows_evenly_and_one_legend_tells_each_label_once():
+    panel = Panel(x=X, y=Y, layers=(POINTS, replace(POINTS, label="", colour=ORANGE)))
+    figure = plot(Chart(panels=(panel,) * 5, columns=4, panel_size=(2.0, 3.0), legend_title="what"))
+    assert len(figure.axes) == 5
+    assert figure.get_size_inches().tolist() == [6, 6]  # three columns, two rows
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["some"]
+    assert legend.get_title().get_text() == "what"
+    assert not plot(Chart(panels=(replace(panel, layers=panel.layers[1:]),))).legends
+
+
+def test_the_legend_shows_a_line_only_for_what_is_a_line():
+    layers = (
+        POINTS,
+        replace(POINTS, kind="line", label="line", dash="--", hollow=True),
+        replace(POINTS, kind="means", label="mean"),
+        replace(POINTS, kind="rules", label="rung"),
+    )
+    (legend,) = axes_of(*layers).figure.legends
+    looks = {one.get_label(): (one.get_linestyle(), one.get_marker()) for one in legend.get_lines()}
+    assert looks == {
+        "some": ("None", "o"),
+        "line": ("--", "o"),
+        "mean": ("-", ""),
+        "rung": (":", ""),
+    }
+    hollow = next(one for one in legend.get_lines() if one.get_label() == "line")
+    assert to_hex(hollow.get_markerfacecolor()) == to_hex(PAPER)
+
+
+def test_parallel_lines_run_through_their_places_the_best_on_top():
+    chart = Parallel(
+        labels=("kernel size", "accuracy"),
+        ticks=(((0.0, "3"), (1.0, "5")), ((0.0, "50"), (1.0, "60"))),
+        places=np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]]),
+        values=np.array([60.0, 50.0, 55.0]),
+        value_label="share, %",
+        value_limits=(50.0, 60.0),
+        trials=np.array([4, 2, 3]),
+    )
+    axes = plot(chart).axes[0]
+    lines = collections(axes, LineCollection)[0]
+    drawn = [part.tolist() for part in lines.get_segments()]
+    assert drawn == [[[0, 1], [1, 0]], [[0, 0.5], [1, 0.5]], [[0, 0], [1, 1]]]
+    ends = [to_rgba(one) for one in lines.get_colors()]
+    assert sum(ends[0][:3]) < sum(ends[2][:3])  # the map gets lighter
+    assert [(*text.get_position(), text.get_text()) for text in axes.texts] == [
+        (0, 0, "3"),
+        (0, 1, "5"),
+        (1, 0, "50"),
+        (1, 1, "60"),
+    ]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["kernel\nsize", "accuracy"]
+    assert axes.figure.axes[1].get_ylabel() == "share, %"

@@ -1,0 +1,230 @@
+"""The sentences of a report, word by word, with figures computed from the trials by hand."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from scipy import stats
+
+from analysis import summary
+from analysis.run_data import read_run
+from analysis.statistics.comparisons import against_incumbent
+from analysis.statistics.effects import effects
+from analysis.statistics.selection import selection
+from analysis.summary import found, headline, percent, status_counts, unknown
+from tests.run_factory import CLASSES, Factory
+from tune import schema
+
+SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small run"))
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory):
+    """Two configurations, each trained five times."""
+    factory = Factory(configurations=2, replicates=5, early_stopping=False, faults=False)
+    return read_run(factory.write(tmp_path_factory.mktemp("runs") / "repeated"))
+
+
+def wilson(accuracy, n=400):
+    interval = stats.binomtest(round(accuracy * n), n).proportion_ci(method="wilson")
+    return f"95 % interval {100 * interval.low:.1f} % to {100 * interval.high:.1f} %"
+
+
+def sentence(told, start):
+    return next(each for each in told if each.startswith(start))
+
+
+def test_what_was_searched_is_told_with_levels_and_followers(run):
+    assert found(run)[0] == (
+        "The sweep searched kernel size (3, 5), blocks (2, 4; tied to it: FC layers), "
+        "channels (8, 16) and convolution depth (1, 2, 3), by grid search with early stopping by "
+        "ASHA."
+    )
+
+
+def test_other_searchers_schedulers_and_ranges_are_told_in_words(run):
+    rates = np.geomspace(1e-4, 1e-1, len(run.trials))
+    trials = run.trials.assign(learning_rate=rates)
+    info = replace(run.info, searcher="tpe", scheduler="median", searched=("learning_rate",))
+    assert found(replace(run, trials=trials, info=info))[0] == (
+        "The sweep searched learning rate (0.0001 to 0.1), by TPE (Bayesian) search with "
+        "scheduler median."
+    )
+    info = replace(run.info, searcher="random", scheduler="none", searched=("family",))
+    assert found(replace(run, info=info))[0] == (
+        "The sweep searched no hyperparameter with more than one value, by random search with no "
+        "early stopping."
+    )
+
+
+def test_trials_are_counted_by_status_the_most_frequent_first(run):
+    expected = {"completed": 10, "stopped early": 4, "diverged": 1, "failed": 1}
+    assert list(status_counts(run).items()) == list(expected.items())
+    assert found(run)[1] == (
+        "It made 16 trials of 12 configurations: 10 completed, 4 stopped early, 1 diverged and "
+        "1 failed."
+    )
+
+
+def test_the_best_trial_is_told_with_both_epochs(run):
+    best = run.completed.loc[run.completed["best_val_accuracy"].idxmax()]
+    curve = run.measurements[run.measurements["trial_id"] == best["trial_id"]]
+    curve = curve.set_index("epoch")["val_accuracy"]
+    assert curve[12] < curve.max()
+    assert found(run)[2] == (
+        f"The best completed trial is {best['name']} (trial {best['number']}): validation accuracy "
+        f"{100 * curve.max():.1f} % at its best epoch ({curve.idxmax()}) and "
+        f"{100 * curve[12]:.1f} % at its last (12), on n = 400 validation pictures "
+        f"({wilson(curve.max())})."
+    )
+    assert headline(run) == {"best validation accuracy": f"{100 * curve.max():.1f} %"}
+
+
+def test_at_last_the_headline_is_the_last_accuracy(run):
+    last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
+    accuracy = run.completed["last_val_accuracy"].max()
+    assert headline(last) == {"best validation accuracy": f"{100 * accuracy:.1f} %"}
+    assert f"({wilson(accuracy)})" in found(last)[2]
+
+
+def test_a_run_without_predictions_tells_neither_n_nor_an_interval(run):
+    bare = replace(run, trials=run.trials.assign(n=pd.array([pd.NA] * 16, dtype="Int64")))
+    text = found(bare)[2]
+    assert text.endswith("at its last (12).")
+    assert "nan" not in text
+
+
+def test_without_a_completed_trial_the_best_says_so(run):
+    stopped = run.trials.assign(status="EARLY_STOPPED")
+    assert found(replace(run, trials=stopped))[2].startswith("The best trial (none completed) is ")
+
+
+def test_picking_and_test_are_told_as_the_selection_has_them(tmp_path):
+    run = read_run(Factory().write(tmp_path / "a run"))
+    best = run.completed.sort_values("best_val_accuracy")["trial_id"].iloc[-1]
+    path = schema.predictions_file(run.path, best)
+    table = schema.predictions_table(
+        image_ids=[f"test{number}" for number in range(60)],
+        labels=[0] * 60,
+        probabilities=np.eye(len(CLASSES), dtype=np.float32)[[0] * 45 + [1] * 15],
+        split="test",
+        epoch=1,
+        classes=CLASSES,
+    )
+    val = pq.read_table(path)
+    pq.write_table(pa.concat_tables([val, table.cast(val.schema)]), path)
+    with (run.path / schema.LEDGER_FILE).open("a") as ledger:
+        ledger.write(json.dumps({"event": "test_opened", "trial": best}) + "\n")
+    text = sentence(found(run), "Corrected")
+    row = selection(run).set_index("estimate").loc["corrected"]
+    low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]
+    assert text == (
+        "Corrected for having picked the best of 10 on the pictures that judge it, its accuracy is "
+        f"about {100 * row['accuracy']:.1f} % (95 % interval {low:.1f} % to {high:.1f} %). "
+        f"On 60 test pictures it is 75.0 % ({wilson(0.75, 60)}); they were opened 1 time."
+    )
+    assert not any("the test split was not opened" in each for each in unknown(run))
+
+
+def test_verdicts_on_the_others_are_counted(run, repeated):
+    verdicts = against_incumbent(run).frame["verdict"].tolist()
+    assert verdicts == ["no difference shown"]
+    assert sentence(found(run), "Against") == (
+        "Against the incumbent stand 1 other fully trained configuration: 1 without a difference "
+        "shown (adjusted for the number of comparisons)."
+    )
+    each_once = repeated.trials.drop_duplicates("configuration_id")
+    text = sentence(found(replace(repeated, trials=each_once)), "Against")
+    assert text.startswith("Against the incumbent stand 1 other trained model: 1 ")
+
+
+def test_a_worse_configuration_is_told_to_be_worse(repeated):
+    first = repeated.trials["configuration_id"].iloc[0]
+    worse = repeated.trials["configuration_id"] == first
+    accuracy = np.where(worse, 0.3, 0.6) + 0.001 * (repeated.trials["number"] % 3)
+    trials = repeated.trials.assign(best_val_accuracy=accuracy)
+    assert "stand 1 other fully trained configuration: 1 shown to be worse (" in sentence(
+        found(replace(repeated, trials=trials)), "Against"
+    )
+
+
+def test_what_matters_is_told_by_the_share_it_explains(repeated):
+    frame = pd.DataFrame(
+        {
+            "term": ["fc_layers", "blocks × conv_depth", "channels"],
+            "verdict": ["matters", "matters", "no effect shown"],
+            "share": [0.104, 0.357, 0.6],
+            "p_value": [0.01, 0.01, 0.9],
+        }
+    )
+    told = summary._matters  # the real effects of a small run show too little to be ordered
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summary, "_effects", lambda _: frame)
+        assert told(repeated) == (
+            "What is shown to matter: blocks × convolution depth (36% of the variance) and "
+            "FC layers (10% of the variance)."
+        )
+
+
+def test_that_nothing_is_shown_to_matter_is_told_only_where_it_was_judged(run):
+    assert effects(run)["p_value"].notna().any()
+    assert "No hyperparameter is shown to matter." in found(run)
+    single = replace(run, trials=run.trials[run.trials["replicate"] == 0])
+    assert not any("matter" in each for each in found(single))
+
+
+def test_the_smallest_difference_shown_is_told_in_points(run):
+    detectable = against_incumbent(run).frame["detectable"].median()
+    assert sentence(unknown(run), "Differences").startswith(
+        f"Differences from the incumbent below about {100 * detectable:.1f} percentage points:"
+    )
+
+
+def test_what_to_run_next_names_the_run(run):
+    single = replace(run, trials=run.trials[run.trials["replicate"] == 0])
+    extend = f"`python -m tune extend '{run.path}' --set replicates=5`"
+    told = unknown(single)
+    assert sentence(told, "Whether another seed").endswith(f"Add replicates with {extend}.")
+    assert sentence(told, "Whether any hyperparameter").endswith(f"Add some with {extend}.")
+    assert not any("each configuration was trained once" in each for each in unknown(run))
+    assert f"(`python -m tune test '{run.path}'` does)" in unknown(run)[-1]
+    assert not any(each.startswith("Whether any hyperparameter") for each in unknown(run))
+
+
+def test_a_comparison_for_these_pictures_only_is_told(repeated):
+    """Without predictions of the epoch that is compared."""
+    at_last = {**repeated.info.objective, "at": "last"}
+    last = replace(repeated, info=replace(repeated.info, objective=at_last))
+    told = "Whether it holds on other pictures: no predictions."
+    assert told in unknown(last)
+    assert told not in unknown(repeated)
+
+
+def test_trials_that_broke_are_counted_as_not_known(run, tmp_path):
+    assert sentence(unknown(run), "What").startswith("What 2 trials would have reached that")
+    whole = read_run(SINGLE.write(tmp_path / "run"))
+    assert not any("would have reached" in each for each in unknown(whole))
+
+
+@pytest.mark.parametrize("searcher", ["grid", "random", "sobol"])
+def test_a_searcher_that_looks_at_no_result_is_fair(run, searcher):
+    fair = replace(run, info=replace(run.info, searcher=searcher))
+    assert not any("no fair comparison" in each for each in unknown(fair))
+
+
+def test_a_searcher_that_looks_at_results_is_named(run):
+    guided = replace(run, info=replace(run.info, searcher="cmaes"))
+    assert "avoided would do: cmaes samples where" in " ".join(unknown(guided))
+
+
+def test_a_percentage_has_one_digit():
+    assert percent(0.12349) == "12.3 %"
