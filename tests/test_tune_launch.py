@@ -88,6 +88,8 @@ def test_submit_keeps_the_script_and_hands_it_to_slurm(folder, capsys, monkeypat
     assert "job 7 from small.sbatch" in capsys.readouterr().out
     assert (folder / "asked").read_text() == "--parsable small.sbatch\n"
     assert options((folder / "small.sbatch").read_text())["nodes"] == "1"
+    assert slurm("--submit", "--name", "mine") == 0
+    assert (folder / "asked").read_text() == "--parsable mine.sbatch\n"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """One driver session: what it checks before a file is written, and what it leaves."""
 
+import importlib.util
 import os
 import signal
 from contextlib import contextmanager
@@ -239,3 +240,13 @@ def test_a_worker_has_a_thread_for_each_whole_core_and_ray_has_room_for_the_pict
     sweep, _ = new_sweep(tiny_spec(few_pictures))
     session._drive(tmp_path, sweep, pictures, Loggers(tmp_path, sweep))
     assert asked == [210_000_000, threads]
+
+
+def test_a_missing_logger_is_refused_before_a_file_is_written(tmp_path, few_pictures, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "mlflow" else real(name)
+    )
+    with pytest.raises(SpecError, match="mlflow needs the package mlflow-skinny"):
+        session.start(tiny_spec(few_pictures, loggers=["mlflow"]), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
