@@ -117,6 +117,7 @@ def test_what_was_measured_of_a_configuration_is_not_measured_again():
     assert not mine.probe
     assert mine.channels_last is False
     assert mine.folder == f"bundle-{mine.key}"
+    assert [replicate for _, replicate in kinds(sweep, mine)] == [3, 4]
     decisions = [event for event in events if event["event"] == "fusing_decided"]
     assert [tuple(one["trials"]) for one in decisions] == [
         tuple(bundle.trials),
@@ -178,6 +179,34 @@ def test_trials_that_do_not_fit_into_memory_together_are_parted():
     assert [one.key for one in apart] == list(bundle.trials)
     assert not any(one.alone for one in apart)
     assert sweep.fusings[-1].reason == "tried to take 3 GiB more"
+
+
+def test_a_trial_that_has_ended_is_not_taken_up_again_with_its_mates():
+    sweep, events = searched()
+    bundle = sweep.next_bundle(2)
+    sweep.decide_fusing(decided(bundle, channels_last=True))
+    for trial_id in bundle.trials:
+        sweep.start(trial_id, 1 / 3)
+    first, *others = bundle.trials
+    sweep.fail(first, "broke")
+    again = Sweep(small_spec(**WHOLE), fingerprint="f", events=events)
+    again.begin()
+    both = again.next_bundle(2), again.next_bundle(2)
+    (bound,) = [one for one in both if one.folder == f"bundle-{first}"]
+    assert list(bound.trials) == others
+    assert bound.channels_last is True
+
+
+def test_a_trial_that_has_trained_an_epoch_joins_no_others():
+    sweep, _ = searched(space={"kernel_size": [3]})
+    bundle = sweep.next_bundle(1)
+    begun, *fresh = bundle.trials
+    sweep.start(begun, 1 / 3)
+    sweep.report(begun, *told(sweep, begun), WORKER)
+    for trial_id in bundle.trials:
+        sweep.attempt_failed(trial_id, "broke")
+    handed_out = [list(sweep.next_bundle(1).trials) for _ in range(2)]
+    assert handed_out == [list(reversed(fresh)), [begun]]
 
 
 def test_a_bundle_is_read_back_as_it_was_written():

@@ -175,3 +175,22 @@ def test_a_searched_schedule_keeps_epochs_from_growing():
     space = {**small_spec().space, "lr_schedule": ["constant", "cosine"]}
     with pytest.raises(RunError, match="only a constant learning rate"):
         extended_spec(small_spec(space=space), samples=0, overrides=["fixed.epochs=20"])
+
+
+def test_replicates_go_on_to_more_epochs_too():
+    sweep, ledger = finish(small_spec(replicates=2, finalists=2))
+    grow(sweep, ledger, "fixed.epochs=12")
+    replicates = [trial for trial in sweep.trials.values() if trial.phase == "finalist"]
+    assert len(replicates) >= 2
+    assert {(trial.epochs, trial.config["epochs"]) for trial in replicates} == {(12, 12)}
+    assert {len(trial.measurements) for trial in replicates} == {12}
+
+
+def test_a_trial_that_failed_stays_as_it_is_when_epochs_grow():
+    sweep, _ = new_sweep(small_spec(scheduler=NONE))
+    failed = sweep.next_trial()
+    sweep.start(failed.id, 1.0)
+    sweep.fail(failed.id, "no")
+    play(sweep)
+    sweep.extend(extended_spec(sweep.spec, samples=0, overrides=["fixed.epochs=12"]))
+    assert (failed.status, failed.epochs) == (Status.FAILED, 9)

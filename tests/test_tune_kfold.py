@@ -16,7 +16,7 @@ from data_prep.reader import read_dataset
 from models.config import TrainConfig
 from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
 from tests.sweeps import play, small_spec
-from tests.test_tune_sweep import new_sweep
+from tests.test_tune_sweep import new_sweep, train
 from tune.kfold import kfold, summary
 from tune.plan import plan_sweep
 from tune.run_directory import RunError, read_spec
@@ -164,3 +164,37 @@ def test_a_killed_k_fold_run_resumes_to_the_same_table(tmp_path, few_pictures):
     tables = [folds(read_run(tmp_path / "runs" / name)).frame for name in ("tiny-kfold", "cut")]
     assert (tmp_path / "runs/cut" / TRIALS_FILE).is_file()
     assert tables[0].equals(tables[1])
+
+
+def test_a_summary_tells_the_average_and_the_worst_and_best_fold_of_each_configuration(tmp_path):
+    spec = small_spec(
+        scheduler={"name": "none"}, folds=3, space={"kernel_size": [3, 5]},
+        fixed={**small_spec().fixed, "epochs": 1},
+    )  # fmt: skip
+    sweep, _ = new_sweep(spec)
+    first, second = [train(sweep, value) for value in (0.5, 0.25, 0.75, 0.5, 0.4, 0.3)][::3]
+    failed, _ = new_sweep(spec)
+    failed.fail(failed.next_trial().id, "no")
+    train(failed, 0.5)
+    line = (
+        "; by fold, with the corrected interval: "
+        f"`python -m analysis table {tmp_path} --what folds`"
+    )
+    assert summary(tmp_path, sweep) == (
+        f"val_accuracy: {first.name} 0.5000 on average (0.2500 to 0.7500 on 3 folds); "
+        f"{second.name} 0.4000 on average (0.3000 to 0.5000 on 3 folds){line}"
+    )
+    assert "(0.5000 to 0.5000 on 1 folds)" in summary(tmp_path, failed)
+
+
+def test_a_k_fold_run_of_a_spec_has_the_name_of_the_spec_and_not_of_its_file(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("tune.kfold.start", lambda spec, root: started.append((spec, root)))
+    path = tmp_path / "my file.yaml"
+    path.write_text(small_spec(scheduler={"name": "none"}).to_yaml())
+    kfold(path, tmp_path, folds=3, repeats=2)
+    kfold(path, tmp_path, folds=3, repeats=2, name="mine", data="else where", overrides=["seed=8"])
+    specs = [(spec.name, spec.data, spec.seed, spec.folds, spec.repeats) for spec, _ in started]
+    assert specs == [("small-kfold", "data/none", 3, 3, 2), ("mine", "else where", 8, 3, 2)]
+    with pytest.raises(RunError, match="--trial names a trial of a run, but"):
+        kfold(path, tmp_path, folds=3, repeats=2, trial_id="t")

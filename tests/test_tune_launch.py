@@ -88,6 +88,8 @@ def test_submit_keeps_the_script_and_hands_it_to_slurm(folder, capsys, monkeypat
     assert "job 7 from small.sbatch" in capsys.readouterr().out
     assert (folder / "asked").read_text() == "--parsable small.sbatch\n"
     assert options((folder / "small.sbatch").read_text())["nodes"] == "1"
+    assert slurm("--submit", "--name", "mine") == 0
+    assert (folder / "asked").read_text() == "--parsable mine.sbatch\n"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,7 @@ def test_paths_with_spaces_stand_in_quotes(folder, capsys, monkeypatch):
     assert "#   '/opt/my python/bin/python' -m tune status runs/s.1" in lines
     # A twentieth of a day and a half is two hours, but never more than a quarter of an hour.
     assert asked["signal"] == "B:USR1@900"
+    assert not any("PYTHONPATH" in line for line in lines), "the package is installed"
 
 
 def test_submit_tells_what_slurm_refuses_and_where_the_script_is(folder, capsys, monkeypatch):

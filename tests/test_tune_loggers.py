@@ -67,6 +67,9 @@ def assert_logged(run, sweep):
         assert runs[trial.id].data.metrics["objective"] == objective
         assert scalars["objective"] == [(len(expected), pytest.approx(objective, rel=1e-6))]
         assert runs[trial.id].data.tags["status"] == trial.status
+        assert runs[trial.id].data.tags["configuration"] == trial.configuration_id
+        assert runs[trial.id].data.tags["phase"] == trial.phase
+        assert runs[trial.id].data.tags["reason"] == trial.reason
         assert runs[trial.id].info.status == "FINISHED"
 
 

@@ -104,3 +104,29 @@ def test_a_silent_node_is_lost_before_ray_says_so_and_is_told_once(cluster):
 def test_a_node_without_a_name_is_called_by_its_address():
     assert name({"NodeName": "", "NodeManagerAddress": "10.0.0.7"}) == "10.0.0.7"
     assert name({"NodeName": "n7", "NodeManagerAddress": "10.0.0.7"}) == "n7"
+
+
+def test_a_worker_may_be_seen_to_die_a_little_before_its_node(cluster, monkeypatch):
+    nodes = Nodes()
+    nodes.note(actor_on(cluster, "77", "b"))
+    waited = []
+
+    def sleep(seconds):
+        cluster.now += seconds
+        waited.append(seconds)
+        if sum(waited) > 0.75:
+            cluster.kill("b")
+
+    monkeypatch.setattr("tune.nodes.time.sleep", sleep)
+    assert nodes.lost_under("77") == "node b"
+    assert sum(waited) < 1.0
+
+
+def test_ray_is_asked_once_where_an_actor_is(cluster):
+    nodes = Nodes()
+    actor = actor_on(cluster, "77", "b")
+    nodes.note(actor)
+    actor_on(cluster, "77", "a")
+    nodes.note(actor)
+    cluster.kill("b")
+    assert nodes.lost_under("77") == "node b"

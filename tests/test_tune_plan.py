@@ -1,12 +1,13 @@
 """What a plan says of the disk, beside what a sweep leaves there."""
 
 import pytest
+import torch
 
 from data_prep.manifest import DatasetManifest
 from models.build import count_parameters
 from tests.sweeps import play, small_spec
 from tune.keeping import Keeper
-from tune.plan import plan_sweep, training_pictures
+from tune.plan import matrix_rate, plan_sweep, training_pictures
 from tune.print import print_plan
 from tune.schema import CHECKPOINTS_DIR
 from tune.sweep import Sweep
@@ -119,3 +120,40 @@ def test_a_printed_plan_tells_each_configuration_and_the_sums(
         f"{plan.seconds / 60:.0f} minutes on this machine's CPU cores"
     )
     assert plan.seconds > 120
+
+
+def test_the_rate_of_matrix_products_is_measured_on_one_thread(monkeypatch):
+    """A product of two matrices of n × n takes n³ multiplications and as many additions."""
+    now, threads = 0.0, []
+
+    def product(_left, _right):
+        nonlocal now
+        now += 0.25
+        threads.append(torch.get_num_threads())
+
+    monkeypatch.setattr("tune.plan.torch.mm", product)
+    monkeypatch.setattr("tune.plan.time.perf_counter", lambda: now)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert matrix_rate(1.0) == 2 * 768**3 / 0.25
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    # One to warm up, and four in a second.
+    assert threads == [1] * 5
+
+
+def test_a_plan_of_a_random_search_names_each_configuration_once(synthetic_dataset):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    spec = small_spec(**NONE, searcher={"name": "random", "samples": 12})
+    planned = plan_sweep(spec, manifest, cores=1).configurations
+    assert len({one.config.configuration_id for one in planned}) == len(planned) == 12
+
+
+def test_a_rung_beyond_the_last_epoch_of_a_trial_cuts_nothing(synthetic_dataset):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    fixed = {key: value for key, value in small_spec().fixed.items() if key != "epochs"}
+    spec = small_spec(**ASHA, fixed=fixed, space={"epochs": [3, 10]})
+    # Rungs at 3 and 9: the short trial has 3 epochs; the long one 3 + 6 / 3 + 1 / 9.
+    assert plan_sweep(spec, manifest, cores=1).epochs == pytest.approx(3 + 3 + 2 + 1 / 9)

@@ -158,3 +158,18 @@ def test_the_list_of_runs_tells_hours_and_device_hours(capsys, tmp_path, monkeyp
          "B4", "1.50", "0.25"],
     ]  # fmt: skip
     assert list_runs(tmp_path) == []
+
+
+def test_a_terminal_shows_no_more_than_sixteen_trials():
+    spec = small_spec(
+        scheduler={"name": "none"}, space={"weight_decay": [n / 100 for n in range(20)]}
+    )
+    sweep, _ = new_sweep(spec)
+    for _ in range(18):
+        train(sweep)
+    file = io.StringIO()
+    with Progress(sweep, Console(file=file, width=200, force_terminal=True, no_color=True)):
+        pass
+    # The cursor goes up over a table that is drawn anew.
+    last = file.getvalue().rpartition("pictures/s")[2]
+    assert last.count("0/9") == 16

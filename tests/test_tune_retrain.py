@@ -207,3 +207,16 @@ def test_an_unfinished_run_is_refused(run, tmp_path):
     ledger.write_text("".join(lines[: events.index("finalists_chosen")]))
     with pytest.raises(RunError, match="is not finished"):
         retrain(Request(run=run, sampling=BORED), tmp_path)
+
+
+def test_a_group_is_counted_among_the_training_pictures(run, few_pictures, tmp_path, capsys):
+    dataset = read_dataset(few_pictures)
+    train = dataset.splits == "train"
+    group = dataset.manifest.classes[0]
+    retrain(
+        Request(run=run, sampling={"oversample": f"label={group}:2"}, from_scratch=True), tmp_path
+    )
+    count = int((dataset.columns["label"][train] == group).sum())
+    assert f"label={group}: {count:,} of {train.sum():,} training pictures" in (
+        capsys.readouterr().err.splitlines()
+    )

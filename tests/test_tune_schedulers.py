@@ -194,3 +194,8 @@ def test_a_spec_gives_its_scheduler_its_own_settings_and_the_longest_training():
     assert patient.hear("a", 1, 0.9) is None
     assert patient.hear("b", 1, 0.8) is None
     assert patient.hear("c", 1, 0.7) is not None
+
+
+def test_where_no_trial_has_a_number_none_is_stopped():
+    asha = Asha(grace_period=1, reduction_factor=2, epochs=4)
+    assert [asha.hear(trial, 1, math.nan) for trial in "abc"] == [None] * 3

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from scipy.stats.qmc import Sobol
 
 from tests.sweeps import small_spec
-from tune.searchers import sampled, study
+from tune.searchers import cma, sampled, study
 from tune.searchers.registry import SEARCHERS, make_searcher
 from tune.searchers.sampled import key_of, seed_of
 from tune.searchers.searcher import KnownTrial
@@ -410,3 +410,35 @@ def test_the_last_points_of_a_space_are_drawn_at_random_too(monkeypatch):
         searcher.tries = 0
         first.add(key_of(searcher.propose(0)))
     assert len(first) > 3
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, 1.0), (5, 0.2002), (50, 0.1)])
+def test_cmaes_begins_around_the_best_tenth_of_known_trials_or_the_best_of_few(
+    monkeypatch, count, share
+):
+    asked = []
+    real = cma.cmaes.get_warm_start_mgd
+
+    def start(solutions, *, gamma):
+        asked.append((solutions, gamma))
+        return real(solutions, gamma=gamma)
+
+    monkeypatch.setattr(cma.cmaes, "get_warm_start_mgd", start)
+    searcher = searcher_of("cmaes", space=RANGES, samples=5)
+    points = [searcher.propose(number % 5) for number in range(count)]
+    searcher.hear_known(
+        [KnownTrial(point=point, curve=[0.1, 0.5], values=None) for point in points]
+    )
+    ((solutions, gamma),) = asked
+    assert gamma == pytest.approx(share)
+    assert [value for _, value in solutions] == [-0.5] * count, "it minimises the last value"
+
+
+def test_tpe_models_all_hyperparameters_at_once_and_keeps_trials_apart():
+    sampler = study.tpe(3)
+    assert (sampler._multivariate, sampler._group, sampler._constant_liar) == (True, True, True)
+
+
+def test_a_gaussian_process_is_asked_only_twice_for_a_point():
+    assert searcher_of("gp", space=RANGES, samples=3).tries == 2
+    assert searcher_of("tpe", space=RANGES, samples=3).tries == 20

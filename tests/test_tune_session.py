@@ -1,5 +1,6 @@
 """One driver session: what it checks before a file is written, and what it leaves."""
 
+import importlib.util
 import os
 import signal
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from tests.sweeps import SPEC, small_spec
 from tests.test_tune_sweep import new_sweep, train
 from tune import session
 from tune.carried import Carried
+from tune.loggers import Loggers
 from tune.run_directory import RunError, holder_of, read_provenance, read_spec
 from tune.schema import (
     GROUPS_FILE,
@@ -212,3 +214,39 @@ def test_a_sweep_is_driven_with_what_its_spec_and_dataset_say(tmp_path, few_pict
     assert read_events(run)[-1]["reason"] == "asked to by `tune stop`"
     assert not (run / STOP_FILE).exists()
     assert pq.read_table(run / TRIALS_FILE).num_rows >= 1
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [(0.5, 1), (1.0, 1), (3.9, 3)])
+def test_a_worker_has_a_thread_for_each_whole_core_and_ray_has_room_for_the_pictures(
+    tmp_path, few_pictures, monkeypatch, cpus, threads
+):
+    asked = []
+
+    @contextmanager
+    def ray_session(*, object_store_bytes):
+        asked.append(object_store_bytes)
+        yield
+
+    monkeypatch.setattr(session, "ray_session", ray_session)
+    monkeypatch.setattr(session, "find_slots", lambda _spec: SimpleNamespace(cpus=cpus))
+    monkeypatch.setattr(session, "_loader", lambda *_words: None)
+    monkeypatch.setattr(
+        session, "drive", lambda *_words, **options: asked.append(options["make_training"].threads)
+    )
+    dataset = session.open_dataset(few_pictures)
+    pictures = SimpleNamespace(
+        pixels=SimpleNamespace(nbytes=70_000_000), manifest=dataset.manifest, place=dataset.place
+    )
+    sweep, _ = new_sweep(tiny_spec(few_pictures))
+    session._drive(tmp_path, sweep, pictures, Loggers(tmp_path, sweep))
+    assert asked == [210_000_000, threads]
+
+
+def test_a_missing_logger_is_refused_before_a_file_is_written(tmp_path, few_pictures, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "mlflow" else real(name)
+    )
+    with pytest.raises(SpecError, match="mlflow needs the package mlflow-skinny"):
+        session.start(tiny_spec(few_pictures, loggers=["mlflow"]), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

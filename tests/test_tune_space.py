@@ -176,3 +176,14 @@ def test_samples_begin_with_the_first_values_and_vary_one_choice_at_a_time():
 def test_a_wrong_range_is_refused(entry, message):
     with pytest.raises(ValueError, match=rf"space\.blocks.*{message}"):
         SearchSpace.parse({"blocks": entry})
+
+
+def test_one_and_true_are_two_values_of_a_list():
+    choice = SearchSpace.parse({"pretrained": [1, True]}).entries["pretrained"]
+    assert list(map(repr, choice.values)) == ["1", "True"]
+
+
+def test_a_continuous_range_cannot_be_mapped():
+    entries = {"dropout": {"low": 0.0, "high": 0.5}, "blocks": {"from": "dropout", "map": {0.0: 1}}}
+    with pytest.raises(ValueError, match="must map every value of dropout, but lacks those of a"):
+        SearchSpace.parse(entries)

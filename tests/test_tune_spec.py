@@ -293,3 +293,39 @@ def test_a_refusal_names_the_line_of_the_key_and_not_of_its_namesake(tmp_path):
     with pytest.raises(SpecError, match=r"cannot read .*nowhere.yaml: No such file"):
         load_spec(tmp_path / "nowhere.yaml")
     assert "must hold keys and values" in refusal(tmp_path, "- a\n")
+
+
+def test_a_spec_is_written_in_its_own_order_which_is_that_of_the_grid(tmp_path):
+    spec = small_spec(space={"kernel_size": [5, 3], "channels": [8, 4], "blocks": [2, 1]})
+    written = yaml.safe_load(spec.to_yaml())
+    assert list(written)[:4] == ["name", "data", "objective", "fixed"]
+    assert list(written["space"]) == ["kernel_size", "channels", "blocks"]
+    again = load_spec(write(tmp_path, spec.to_yaml()))
+    assert list(again.search_space.grid()) == list(spec.search_space.grid())
+
+
+def test_an_exponent_without_a_point_is_a_number_in_an_override_too(tmp_path):
+    spec = load_spec(write(tmp_path, GOOD), ["fixed.learning_rate=2e-3"])
+    assert spec.fixed["learning_rate"] == 0.002
+    assert override_spec(spec, ["fixed.learning_rate=5E-4"]).fixed["learning_rate"] == 0.0005
+
+
+def test_as_many_folds_as_the_dataset_has_are_the_datasets_own():
+    none = {"scheduler": {"name": "none"}}
+    assert small_spec(**none, folds=10).config({"fold": 3}, seed=1).folds is None
+    assert small_spec(**none, folds=9).config({"fold": 3}, seed=1).folds == 9
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "spec.yaml").write_bytes(b"name: \xff\n")
+    with pytest.raises(SpecError, match="is not valid YAML"):
+        load_spec(tmp_path / "spec.yaml")
+
+
+def test_an_unknown_hyperparameter_of_a_branch_is_refused_with_its_own_line(tmp_path):
+    text = GOOD.replace(
+        "blocks: [1, 2]", "conv_depth:\n    1: {channels: [4]}\n    2: {block: [4]}"
+    )
+    message = refusal(tmp_path, text)
+    assert "'block' is not a key of space; the nearest one is 'blocks'" in message
+    assert "line 8" in message

@@ -390,3 +390,98 @@ def test_a_printed_status_shows_curve_speed_budget_and_running_trials(begin, tmp
     assert "lost nodes: second" in text
     assert f"{trial.id} " in text
     assert "3/9" in text
+
+
+def test_the_speed_is_that_of_the_last_hundred_epochs(begin, tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tune.sweep.time", clock)
+    fixed = {**small_spec().fixed, "epochs": 200}
+    sweep = begin(scheduler={"name": "none"}, fixed=fixed)
+    trial = start(sweep)
+    for seconds in (50.0, 2.0):
+        for _ in range(100):
+            clock.now += seconds
+            report(sweep, trial)
+    with hold(tmp_path):
+        assert run_status(tmp_path)["epochs_per_hour"] == pytest.approx(1800.0)
+
+
+def test_epochs_in_one_moment_have_a_speed_too(begin, tmp_path, monkeypatch):
+    monkeypatch.setattr("tune.sweep.time", Clock())
+    sweep = begin(scheduler={"name": "none"})
+    report(sweep, start(sweep), 3)
+    with hold(tmp_path):
+        assert run_status(tmp_path)["epochs_per_hour"] == pytest.approx(3600 * 2 / 0.001)
+
+
+def test_a_trial_that_is_not_proposed_yet_has_the_mean_epochs_of_the_others(begin):
+    fixed = {key: value for key, value in small_spec().fixed.items() if key != "epochs"}
+    fixed["lr_schedule"] = "cosine"
+    sweep = begin(fixed=fixed, space={"epochs": [2, 6, 9]}, scheduler={"name": "none"})
+    start(sweep)
+    start(sweep)
+    assert epochs_left(sweep) == 2 + 6 + (2 + 6) / 2
+
+
+def test_a_figure_that_is_not_finite_is_none_in_the_curve(begin, tmp_path):
+    sweep = begin(scheduler={"name": "none"})
+    trial = start(sweep)
+    report(sweep, trial, val_accuracy=0.5)
+    report(sweep, trial, val_accuracy=float("inf"))
+    assert run_status(tmp_path)["curve"] == [0.5, None]
+
+
+def test_a_trial_that_runs_is_told_with_its_seed_epochs_best_figure_and_speed(begin, tmp_path):
+    sweep = begin(scheduler={"name": "none"})
+    trial, new = start(sweep), start(sweep)
+    report(sweep, trial, val_accuracy=0.75, images_per_second=20.0)
+    report(sweep, trial, val_accuracy=0.5, images_per_second=30.0)
+    with hold(tmp_path):
+        first, second = run_status(tmp_path)["running_trials"]
+    assert first == {
+        "id": trial.id, "name": trial.name, "seed": 3, "draw": "seed 3", "epoch": 2, "epochs": 9,
+        "value": 0.75, "images_per_second": 30.0,
+    }  # fmt: skip
+    assert (second["id"], second["epoch"]) == (new.id, 0)
+    assert (second["value"], second["images_per_second"]) == (None, None)
+
+
+def test_chores_log_tidy_and_heed_a_request_while_they_wait_for_space(begin, tmp_path, monkeypatch):
+    sweep = begin(scheduler={"name": "none"})
+    done = []
+    monkeypatch.setattr(Loggers, "update", lambda _self: done.append("logs"))
+    monkeypatch.setattr("tune.chores.Keeper.tidy", lambda _self: done.append("tidy"))
+
+    def wait(run, needed, *, tell, give_up):
+        assert (run, needed) == (tmp_path, 200_000_000)
+        assert not give_up()
+        (tmp_path / STOP_FILE).touch()
+        assert give_up()
+        tell("waited")
+
+    monkeypatch.setattr("tune.chores.wait_for_space", wait)
+    file = io.StringIO()
+    progress = Progress(sweep, Console(file=file))
+    Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep)).do()
+    assert done == ["logs", "tidy"]
+    assert file.getvalue() == "waited\n"
+
+
+def test_tables_that_take_long_are_written_so_much_the_seldomer(begin, tmp_path, monkeypatch):
+    now, written = 100.0, []
+
+    def write(*_words):
+        nonlocal now
+        written.append(now)
+        now += 0.4
+
+    monkeypatch.setattr("tune.chores.time.monotonic", lambda: now)
+    monkeypatch.setattr("tune.chores.write_tables", write)
+    sweep = begin(scheduler={"name": "none"})
+    progress = Progress(sweep, Console(file=io.StringIO()))
+    chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
+    for at in (100.0, 119.5, 120.5):
+        now = at
+        chores.do()
+    # 0.4 seconds are 2 % of 20.
+    assert written == [100.0, 120.5]

@@ -562,6 +562,48 @@ def test_the_searcher_hears_curves_in_which_larger_is_better_and_values_of_whole
     assert heard[-1] == (stopped.id, [-0.75, -0.5, -0.5], None)
 
 
+def test_trials_that_a_killed_sweep_had_not_ended_yet_are_ended_in_their_order():
+    spec = small_spec(**ONE_EPOCH)
+    sweep, ledger = new_sweep(spec)
+    trials = [train(sweep, 0.5) for _ in range(6)]
+    cut = [event for event in ledger if event["event"] != "trial_ended"]
+    written = []
+    Sweep(spec, fingerprint="f", commit=written.append, events=cut)
+    assert [(one["event"], one["trial"]) for one in written] == [
+        ("trial_ended", trial.id) for trial in trials
+    ]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_figure_that_is_not_finite_is_null_in_the_ledger(value):
+    sweep, ledger = new_sweep(small_spec())
+    trial = train(sweep, 0.5, train_loss=value)
+    (told,) = [event["values"] for event in ledger if event["event"] == "measurement"]
+    assert (told["train_loss"], told["val_accuracy"]) == (None, 0.5)
+    assert math.isnan(trial.last.values["train_loss"])
+
+
+def test_times_in_the_ledger_are_told_to_the_millisecond(clock):
+    clock.now = 1000.12345
+    _, ledger = new_sweep(small_spec())
+    assert ledger[0]["time"] == 1000.123
+
+
+def test_what_the_scheduler_says_of_a_trial_counts_before_a_request_to_stop_it():
+    sweep, _ = new_sweep(small_spec())
+    for accuracy in (0.7, 0.6):
+        train(sweep, accuracy)
+    cut = sweep.next_trial()
+    sweep.start(cut.id, 1.0)
+    sweep.stop_trial(cut.id, "by hand")
+    sweep.report(cut.id, 1, figures(cut.id, 1, val_accuracy=0.2), WORKER)
+    assert "did not reach" in cut.reason
+    asked = train(sweep, 0.9)
+    sweep.stop_trial(asked.id, "by hand")
+    sweep.report(asked.id, 2, figures(asked.id, 2), WORKER)
+    assert (asked.status, asked.reason) == (Status.EARLY_STOPPED, "by hand")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -575,3 +617,87 @@ def test_the_searcher_hears_curves_in_which_larger_is_better_and_values_of_whole
 def test_what_does_not_go_together_is_refused(changes, message):
     with pytest.raises(SpecError, match=message):
         Sweep(small_spec(**changes), fingerprint="f")
+
+
+def test_a_replicate_that_was_trained_best_is_the_incumbent():
+    sweep, _ = new_sweep(small_spec(**ONE_EPOCH, replicates=2, space={"kernel_size": [3]}))
+    train(sweep, 0.5)
+    replicate = train(sweep, 0.6)
+    assert replicate.phase == "finalist"
+    assert sweep.incumbent is replicate
+
+
+def test_a_sweep_is_not_finished_while_files_are_made_again():
+    sweep, ledger = new_sweep(small_spec(**TWO_EPOCHS, space={"kernel_size": [3]}))
+    trial = train(sweep, 0.5)
+    sweep.stop_trial(trial.id, "by hand")
+    waiting = sweep.next_trial()
+    assert waiting is None
+    sweep.report(trial.id, 2, figures(trial.id, 2, train_loss=math.nan), WORKER)
+    sweep.next_trial()
+    assert sweep.finished
+    sweep.train_again(trial.id)
+    assert not sweep.finished
+    again, _ = new_sweep(small_spec(), ledger)
+    assert not again.finished
+    assert again.next_trial().id == trial.id
+    again.start(trial.id, 1.0)
+    assert again.trials[trial.id].status is Status.DIVERGED, "its result stands meanwhile"
+    again.report(trial.id, 2, figures(trial.id, 2), WORKER)
+    assert again.finished
+
+
+def test_a_sweep_whose_last_trial_becomes_a_finalist_is_not_finished():
+    spec = small_spec(**ONE_EPOCH, **NO_SCHEDULER, replicates=2, space={"kernel_size": [3, 5]})
+    sweep, _ = new_sweep(spec)
+    first, slow = sweep.next_trial(), sweep.next_trial()
+    assert sweep.next_trial() is None
+    for trial in (first, slow):
+        sweep.start(trial.id, 1.0)
+    sweep.report(first.id, 1, figures(first.id, 1), WORKER)
+    train(sweep, 0.5)
+    sweep.report(slow.id, 1, figures(slow.id, 1), WORKER)
+    assert not sweep.finished
+    assert train(sweep, 0.5).configuration_id == slow.configuration_id
+    assert sweep.finished
+
+
+def test_the_front_is_worth_keeping_before_the_search_is_over():
+    sweep, _ = new_sweep(
+        small_spec(
+            **ONE_EPOCH,
+            **{
+                **NO_SCHEDULER,
+                "objective": [{"metric": "val_accuracy"}, {"metric": "parameters", "mode": "min"}],
+            },
+        )
+    )
+    trials = []
+    for accuracy, parameters in ((0.9, 100), (0.5, 1), (0.8, 200)):
+        trial = sweep.next_trial()
+        sweep.start(trial.id, 1.0)
+        worker = {**WORKER, "parameters": parameters}
+        sweep.report(trial.id, 1, figures(trial.id, 1, val_accuracy=accuracy), worker)
+        trials.append(trial)
+    assert sweep.worth_keeping(1) == {trials[0].id, trials[1].id}
+
+
+def test_a_searcher_hears_no_figure_that_is_not_finite(monkeypatch):
+    heard = []
+    monkeypatch.setattr(SampledSearcher, "hear_ended", lambda _self, *words: heard.append(words))
+    last = {"objective": {"metric": "val_loss", "mode": "min", "at": "last"}}
+    sweep, _ = new_sweep(
+        small_spec(**last, **NO_SCHEDULER, searcher={"name": "random", "samples": 3})
+    )
+    trial = train(sweep, 0.5)
+    sweep.report(trial.id, 2, figures(trial.id, 2, val_loss=math.inf), WORKER)
+    assert trial.status is Status.DIVERGED
+    assert heard == [(trial.id, [-0.5], None)]
+
+
+def test_the_budget_of_device_hours_counts_all_trials_and_all_sessions():
+    sweep, ledger = new_sweep(small_spec(**NO_SCHEDULER))
+    for seconds in (3.0, 4.0):
+        train(sweep, 0.5, 0.5, seconds=seconds)
+    again, _ = new_sweep(small_spec(), ledger)
+    assert again.device_seconds == 2 * 3.0 + 2 * 4.0
