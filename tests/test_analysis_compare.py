@@ -264,3 +264,13 @@ def test_the_difference_of_the_two_best_models_is_the_first_less_the_second(runs
     assert value != 0
     assert low < value < high
     assert "On the same 400 pictures the best model of first alone" in told
+
+
+def test_headings_of_the_best_of_both_stand_over_their_own_columns(runs):
+    columns = compare_runs(*runs).best.views[0].columns
+    assert [(one.heading, one.key, one.upper_key) for one in columns] == [
+        ("run", "run", ""), ("name", "name", ""), ("accuracy", "accuracy", ""),
+        ("95 % interval", "accuracy_low", "accuracy_high"),
+        ("accuracy, last epoch", "last_accuracy", ""), ("replicates", "replicates", ""),
+        ("parameters", "parameters", ""), ("n", "n", ""),
+    ]  # fmt: skip

@@ -13,7 +13,7 @@ from statsmodels.stats import proportion
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from analysis.published import main
+from analysis.published import main, published
 from analysis.statistics.pairs import over_folds
 from analysis.statistics.published import (
     claims_of,
@@ -259,3 +259,15 @@ def test_replicates_needed_are_the_fewest_whose_t_test_shows_the_difference(diff
     expected = next(count for count in range(2, 100) if shown(count) <= 0.03)
     assert expected > 2
     assert replicates_needed(difference, weights, spread, family) == expected
+
+
+def test_headings_of_a_published_table_stand_over_their_own_columns():
+    made = published(FIXTURES / "study_a_table_2_2.csv", PICTURES, ["kernel=5:3", "kernel=5:7"])
+    columns = made.views[0].columns
+    assert [(one.heading, one.key, one.upper_key) for one in columns] == [
+        ("claim", "claim", ""), ("difference", "difference", ""),
+        ("95 % interval", "difference_low", "difference_high"), ("p, adjusted", "p_adjusted", ""),
+        ("verdict", "verdict", ""), ("pictures to show it", "pictures", ""),
+        ("replicates to show it", "replicates", ""), ("n", "n", ""),
+    ]  # fmt: skip
+    assert made.frame["claim"].tolist()[:2] == ["kernel 5 beats 3", "kernel 5 beats 7"]
