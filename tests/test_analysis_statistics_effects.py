@@ -14,8 +14,8 @@ from analysis.run_data import read_run
 from analysis.statistics.effects import effects, level_means, marginal_means
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.factorial import error_of_one, factorial
+from analysis.statistics.importance import _evaluated, _ped_anova, importance
 from analysis.statistics.importance import _warnings as importance_warnings
-from analysis.statistics.importance import importance
 from analysis.statistics.mixed import mixed
 from analysis.statistics.trainings import Trainings
 from tests.run_factory import RUNGS, Factory
@@ -409,9 +409,11 @@ def test_the_best_tenth_is_that_of_the_highest_accuracies(run):
     def skill(trials):
         return 0.6 + 0.02 * (trials["kernel_size"] == 7) - 0.2 * (trials["channels"] == 32)
 
-    shares = importance(with_values(run, 45, skill)).frame.set_index("hyperparameter")
-    assert shares["ped_anova"].idxmax() == "kernel_size"
-    assert shares["fanova"].idxmax() == "channels"
+    drawn = with_values(run, 120, skill)
+    table = drawn.trials.set_index("configuration_id")[["kernel_size", "channels"]]
+    means = drawn.measurements["val_accuracy"].set_axis(table.index)
+    assert _evaluated(table, means, _ped_anova()).idxmax() == "kernel_size"
+    assert _evaluated(table, -means, _ped_anova()).idxmax() == "channels"
 
 
 def test_four_configurations_are_enough_for_an_importance(run):
