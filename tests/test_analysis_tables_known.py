@@ -16,7 +16,7 @@ from analysis.run_data import read_probabilities, read_run
 from analysis.statistics.comparisons import against_incumbent
 from analysis.statistics.effects import effects, marginal_means
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.importance import importance
+from analysis.statistics.importance import Importance, importance
 from analysis.statistics.verdicts import Verdict
 from analysis.summary import unknown
 from analysis.tables.classes import classes
@@ -664,3 +664,17 @@ def test_n_of_a_table_is_that_of_the_most_pictures(picked):
     seeds = next(TABLES["replicates"](run)).frame.set_index("configuration_id")["n"]
     finalists = run.completed[run.completed["phase"] == "finalist"]
     assert seeds.to_dict() == finalists.groupby("configuration_id")["n"].max().to_dict()
+
+
+@pytest.mark.parametrize(("count", "drawn"), [(400, False), (401, True)])
+def test_that_forests_learned_from_a_part_is_told_of_more_than_400(
+    picked, monkeypatch, count, drawn
+):
+    frame = pd.DataFrame({"hyperparameter": ["channels"], "fanova": [1.0], "ped_anova": [1.0]})
+    known = Importance(
+        frame=frame, configurations=count, foreseen=0.9, left_out=(), warnings=("A warning.",)
+    )
+    monkeypatch.setattr("analysis.tables.importance.importance", lambda _: known)
+    notes = importance_table(picked).notes
+    assert ("fANOVA learned from 400 of them, drawn at random." in notes) == drawn
+    assert "A warning." in notes
