@@ -917,3 +917,20 @@ def test_captions_of_the_dataset_count_its_training_pictures(run):
     assert counts.endswith("split grouped.")
     assert intensity.startswith("All pixels of 280 training pictures, in bins of 8 gray values")
     assert samples == "Drawn at random from the 280 training pictures, 10 a class at most."
+
+
+def test_small_points_stand_beside_the_mean_of_their_series():
+    data = pd.DataFrame(
+        {
+            "a": [7, 7, 3, 3],
+            "b": [1, 2, 1, 1],
+            "configuration_id": list("wxyz"),
+            "accuracy": [50.0, 60.0, 70.0, 74.0],
+            "number": [4, 2, 0, 1],
+        }
+    )
+    panel = pairs.levels_chart(data, ("a", "a"), ("b", "b")).panels[1]
+    low, high = (one for one in panel.layers if one.kind == "points")
+    assert low.x.tolist() == pytest.approx([-0.18 - 0.035, -0.18 + 0.035])
+    assert high.x.tolist() == pytest.approx([0.18, 1.18])
+    assert (low.trials.tolist(), high.trials.tolist()) == ([0, 1], [4, 2])
