@@ -253,3 +253,24 @@ def test_the_page_stands_in_the_first_run_by_default(tmp_path, capsys):
     page = first / "compare" / "run b" / "report.html"
     assert page.is_file()
     assert capsys.readouterr().out.endswith(f"wrote {page}\n")
+
+
+def test_the_difference_of_the_two_best_models_is_the_first_less_the_second(runs):
+    first, second = (run.completed["best_val_accuracy"].max() for run in runs)
+    told = next(each for each in compare_runs(*runs).found if "McNemar" in each)
+    pattern = r"a difference of (\S+) percentage points \(95 % interval (\S+) to (\S+)\)"
+    value, low, high = map(float, re.search(pattern, told).groups())
+    assert value == pytest.approx(100 * (first - second), abs=0.051)
+    assert value != 0
+    assert low < value < high
+    assert "On the same 400 pictures the best model of first alone" in told
+
+
+def test_headings_of_the_best_of_both_stand_over_their_own_columns(runs):
+    columns = compare_runs(*runs).best.views[0].columns
+    assert [(one.heading, one.key, one.upper_key) for one in columns] == [
+        ("run", "run", ""), ("name", "name", ""), ("accuracy", "accuracy", ""),
+        ("95 % interval", "accuracy_low", "accuracy_high"),
+        ("accuracy, last epoch", "last_accuracy", ""), ("replicates", "replicates", ""),
+        ("parameters", "parameters", ""), ("n", "n", ""),
+    ]  # fmt: skip

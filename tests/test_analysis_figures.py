@@ -837,3 +837,100 @@ def test_series_are_told_apart_by_colour_mark_and_dash():
 def test_ink_is_white_on_dark_and_black_on_light():
     assert (style.ink_on(0.0), style.ink_on(1.0)) == ("#ffffff", "#000000")
     assert (style.ink_on(-1), style.ink_on(2)) == ("#ffffff", "#000000")
+
+
+def test_models_that_broke_are_not_among_the_best(run):
+    order = run.trials["number"] % 2
+    few = replace(run, trials=run.trials.assign(status=run.trials["status"].mask(order == 1, "x")))
+    shown = curves.best_models(few)
+    assert [one["number"] for one in shown] == [
+        number for number in curves.ranked(few)["number"] if number in set(few.comparable["number"])
+    ]
+    assert len(shown) == len(few.comparable) < curves.BEST_SHOWN
+
+
+def test_means_of_a_continuous_hyperparameter_stand_at_the_median_of_their_quarter(run):
+    trials = run.trials[run.trials["replicate"] == 0]
+    rates = np.geomspace(1e-4, 1e-1, len(trials))
+    info = replace(run.info, searched=("learning_rate",), tied={}, searcher="random")
+    varied = replace(run, trials=trials.assign(learning_rate=rates), info=info)
+    drawing = next(effects.effects(varied))
+    (panel,) = drawing.chart.panels
+    own = varied.comparable["learning_rate"].to_numpy()
+    quarter = np.searchsorted(np.quantile(own, [0.25, 0.5, 0.75]), own)
+    means = panel.layers[-1]
+    assert means.kind == "points"
+    assert means.x == pytest.approx([np.median(own[quarter == k]) for k in range(4)])
+    accuracy = 100 * at_common_epoch(run)[varied.comparable["number"]]
+    assert means.y == pytest.approx([accuracy[quarter == k].mean() for k in range(4)])
+    assert panel.x.log
+    assert "from the spread of the configurations that were drawn" in drawing.caption
+
+
+def test_ties_share_their_rank_and_only_whole_rows_of_folds_are_ranked(run):
+    trials = run.completed.head(6).assign(
+        fold=[0, 0, 1, 0, 1, 0],
+        configuration_id=["a", "a", "a", "b", "b", "c"],
+        name=["A", "A", "A", "B", "B", "C"],
+        best_val_accuracy=[0.5, 0.75, 0.6, 0.625, 0.5, 0.9],
+    )
+    ranks = folds.prepare(replace(run, trials=trials))
+    assert ranks.index.tolist() == ["A", "B"]
+    assert ranks.to_numpy().tolist() == [[1.5, 1], [1.5, 2]]
+
+
+def test_mistakes_are_drawn_in_a_row_for_each_class(run):
+    best = run.completed.loc[run.completed["best_val_accuracy"].idxmax()]
+    shown = mistakes.prepare(run, read_probabilities(run, best["trial_id"]))
+    images = mistakes.draw(shown, IMAGE_SHAPE).axes[0].images
+    corners = pd.DataFrame([one.get_extent() for one in images], columns=["x", "right", "y", "top"])
+    assert corners["x"].tolist() == shown.groupby("true").cumcount().tolist()
+    assert (corners.groupby(shown["true"])["top"].nunique() == 1).all()
+    assert corners["top"].drop_duplicates().is_monotonic_increasing
+    assert corners["top"].nunique() == len(CLASSES)
+    for one, pixels in zip(images, shown["pixels"], strict=True):
+        assert one.get_array().tobytes() == pixels
+
+
+def test_a_line_has_a_gap_where_a_hyperparameter_is_not_used_and_needs_an_accuracy(run):
+    some = run.trials["channels"].where(run.trials["blocks"] == 4)
+    lost = run.comparable["trial_id"].iloc[3]
+    accuracy = run.measurements["val_accuracy"].mask(run.measurements["trial_id"] == lost)
+    odd = replace(
+        run,
+        trials=run.trials.assign(channels=some),
+        measurements=run.measurements.assign(val_accuracy=accuracy),
+    )
+    chart = next(parallel.parallel(odd)).chart
+    assert len(chart.trials) == len(run.comparable) - 1
+    assert run.comparable["number"].iloc[3] not in chart.trials
+    own = odd.trials.set_index("number").loc[chart.trials, "channels"]
+    place = chart.labels.index("channels")
+    assert np.isnan(chart.places[:, place]).tolist() == own.isna().tolist()
+    assert chart.places[own.notna().to_numpy(), place].tolist() == (own.dropna() == 16).tolist()
+    assert [text for _, text in chart.ticks[place]] == ["8", "16"]
+
+
+def test_captions_of_the_dataset_count_its_training_pictures(run):
+    counts, intensity, samples = (one.caption for one in dataset_figures(run))
+    assert "740 pictures" in counts
+    assert counts.endswith("split grouped.")
+    assert intensity.startswith("All pixels of 280 training pictures, in bins of 8 gray values")
+    assert samples == "Drawn at random from the 280 training pictures, 10 a class at most."
+
+
+def test_small_points_stand_beside_the_mean_of_their_series():
+    data = pd.DataFrame(
+        {
+            "a": [7, 7, 3, 3],
+            "b": [1, 2, 1, 1],
+            "configuration_id": list("wxyz"),
+            "accuracy": [50.0, 60.0, 70.0, 74.0],
+            "number": [4, 2, 0, 1],
+        }
+    )
+    panel = pairs.levels_chart(data, ("a", "a"), ("b", "b")).panels[1]
+    low, high = (one for one in panel.layers if one.kind == "points")
+    assert low.x.tolist() == pytest.approx([-0.18 - 0.035, -0.18 + 0.035])
+    assert high.x.tolist() == pytest.approx([0.18, 1.18])
+    assert (low.trials.tolist(), high.trials.tolist()) == ([0, 1], [4, 2])

@@ -18,7 +18,7 @@ from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.folds import fold_average, fold_means, held_out_ratio
 from analysis.statistics.selection import selection
 from analysis.statistics.sources import folds_in_a_repeat, has_folds
-from analysis.summary import found, headline
+from analysis.summary import found, headline, unknown
 from analysis.tables.effects import effects_table, levels_table
 from analysis.tables.folds import folds
 from analysis.tables.registry import TABLES
@@ -303,3 +303,69 @@ def test_a_single_shared_fold_compares_nothing(plain):
     found = against_incumbent(over_folds(plain, {**own, 7: lone}))
     assert found.frame["id"].tolist() == ["c3"]
     assert found.candidates == 2
+
+
+def three(seed=1):
+    """Three configurations on the same folds, the middle one in the middle."""
+    rng = np.random.default_rng(seed)
+    of_fold = rng.normal(0, 0.02, FOLDS)
+    return {
+        k: m + of_fold + rng.normal(0, 0.01, FOLDS) for k, m in ((3, 0.6), (5, 0.58), (7, 0.59))
+    }
+
+
+def test_over_folds_the_others_stand_best_first_and_allow_for_every_pair(plain):
+    own = three()
+    frame = against_incumbent(over_folds(plain, own)).frame.set_index("id")
+    assert frame.index.tolist() == ["c7", "c5"]
+    for kernel in (7, 5):
+        values = own[kernel] - own[3]
+        error = values.std(ddof=1) * np.sqrt(1 / FOLDS + 1 / 9)
+        reach = stats.t.isf(0.05 / 3 / 2, FOLDS - 1) * error
+        row = frame.loc[f"c{kernel}"]
+        keys = ["difference", "difference_low", "difference_high", "p_value"]
+        p = 2 * stats.t.sf(abs(values.mean()) / error, FOLDS - 1)
+        mean = values.mean()
+        assert row[keys].tolist() == pytest.approx([mean, mean - reach, mean + reach, p])
+    smallest = frame.loc[frame["p_value"].idxmin()]
+    assert smallest["p_adjusted"] == pytest.approx(min(1, 3 * smallest["p_value"]))
+
+
+def test_the_pictures_of_all_folds_are_those_of_a_whole_repeat(plain):
+    own = accuracies()[5]
+    own[9] = np.nan  # the second repeat of five folds lacks one
+    assert fold_average(over_folds(plain, {5: own}, folds=5)).pictures == 5 * SPLIT_SIZES["val"]
+
+
+def test_the_pictures_of_a_fold_count_once_for_all_its_seeds(plain):
+    run = over_folds(plain, {5: [0.5, 0.7, 0.6]})
+    again = run.trials.iloc[[0]].assign(trial_id="again", number=3)
+    run = replace(run, trials=pd.concat([run.trials, again], ignore_index=True))
+    assert fold_average(run).pictures == 3 * SPLIT_SIZES["val"]
+    assert folds(run).frame["n"].tolist() == [400, 400, 400, 1_200]
+
+
+def test_sentences_over_folds_name_the_lowest_and_the_highest_and_ask_for_no_test(run):
+    own = accuracies()[5]
+    told = next(each for each in found(run) if each.startswith("The best"))
+    assert told.endswith(
+        f"single folds reach from {100 * own.min():.1f} % to {100 * own.max():.1f} %."
+    )
+    assert "by its average over 10 folds is" in told
+    assert not any("test split" in each for each in unknown(run))
+    assert not any("each configuration was trained once" in each for each in unknown(run))
+
+
+def test_the_best_average_was_picked_from_configurations_not_from_trainings(run):
+    frame = selection(run)
+    assert frame["models"].tolist() == [2, 2]
+    assert frame["openings"].tolist() == [0, 0]
+
+
+def test_of_runs_that_share_folds_it_is_not_said_that_they_do_not(plain):
+    own = accuracies()
+    compared = compare_runs(
+        over_folds(plain, {3: own[3]}, "first"), over_folds(plain, {5: own[5]}, "second")
+    )
+    (only,) = compared.unknown
+    assert only.startswith("How much of each best accuracy is luck")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.dataset import DatasetLeftOutError
-from analysis.groups import has_annotated_groups, read_groups
+from analysis.groups import _terciles, has_annotated_groups, read_groups
 from analysis.run_data import RunData
 from tests.run_factory import INFO
 from tune.schema import GROUPS_FILE
@@ -165,3 +165,10 @@ def test_groups_are_annotated_by_a_csv_a_column_or_votes(tmp_path):
     assert not has_annotated_groups(gone)
     (gone.path / GROUPS_FILE).write_text("image_id,hat\n", "utf-8")
     assert has_annotated_groups(gone)
+
+
+def test_a_picture_on_the_edge_of_a_third_is_in_the_lower_one():
+    # The thirds of 1, 2, 3, 4 end at 2 and at 3.
+    names = ("dark", "medium", "bright")
+    told = _terciles(np.array([4.0, 2.0, 3.0, 1.0]), names)
+    assert told.tolist() == ["bright", "dark", "medium", "dark"]

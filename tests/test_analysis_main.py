@@ -1,15 +1,19 @@
 import json
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from analysis.__main__ import BY_GROUP, FORMATS, main
 from analysis.tables import render
+from analysis.tables.table import Table
 from tests.run_factory import Factory
 from tune import schema
 
@@ -169,3 +173,56 @@ def test_tables_by_group_can_be_named():
     assert BY_GROUP == (
         "groups", "groups_before", "change", "differences", "crossed", "classes",
     )  # fmt: skip
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What `bias` asks for, with two tables as the answer."""
+    seen = {}
+    tables = [
+        Table(name=name, frame=pd.DataFrame({"of": [name]}), views=(), notes=())
+        for name in ("bias_groups_before", "bias_groups", "bias_change")
+    ]
+
+    def study(run, **settings):
+        seen.update(settings, run=run)
+        return SimpleNamespace(tables=tables)
+
+    monkeypatch.setattr("analysis.bias.study_bias", study)
+    monkeypatch.setattr("analysis.run_data.read_run", lambda *paths: paths)
+    return seen
+
+
+def test_bias_passes_on_what_it_is_asked_for(asked):
+    given = "--trial t1 --groups g.csv --before other --split test --data moved"
+    assert main(["bias", "run", *given.split()]) == 0
+    assert asked == {
+        "run": (Path("run"), Path("moved")),
+        "trial_id": "t1",
+        "file": Path("g.csv"),
+        "before": Path("other"),
+        "split": "test",
+    }
+    asked.clear()
+    assert main(["bias", "run"]) == 0
+    nothing = dict.fromkeys(("trial_id", "file", "before"))
+    assert asked == {"run": (Path("run"), None), **nothing, "split": "val"}
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("--format csv", ["groups"]),
+        ("--format json", ["groups"]),
+        ("--format csv --what change", ["change"]),
+        ("--format latex", ["groups_before", "groups", "change"]),
+    ],
+)
+def test_one_file_of_rows_holds_the_groups_and_documents_hold_every_table(
+    monkeypatch, capsys, given, names
+):
+    monkeypatch.setitem(render.FORMATS, "latex", render.to_csv)
+    assert main(["bias", "run", *given.split()]) == 0
+    out = capsys.readouterr().out
+    assert re.findall(r"bias_(\w+)", out) == names

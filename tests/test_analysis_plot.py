@@ -224,3 +224,26 @@ def test_parallel_lines_run_through_their_places_the_best_on_top():
     ]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["kernel\nsize", "accuracy"]
     assert axes.figure.axes[1].get_ylabel() == "share, %"
+
+
+def test_many_points_and_lines_are_drawn_as_pixels():
+    def points(count):
+        x = np.arange(count, dtype=float)
+        return collections(axes_of(Layer(kind="points", x=x, y=x)), PathCollection)[0]
+
+    def lines(count):
+        chart = Parallel(
+            labels=("a", "b"),
+            ticks=((), ()),
+            places=np.zeros((count, 2)),
+            values=np.arange(count, dtype=float),
+            value_label="share",
+            value_limits=(0.0, 1.0),
+            trials=np.arange(count),
+        )
+        return collections(plot(chart).axes[0], LineCollection)[0]
+
+    for count, many in ((400, False), (401, True)):
+        assert points(count).get_rasterized() == many
+        assert lines(count).get_rasterized() == many
+        assert lines(count).get_alpha() == (0.35 if many else 0.85)

@@ -14,8 +14,8 @@ from analysis.run_data import read_run
 from analysis.statistics.effects import effects, level_means, marginal_means
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.factorial import error_of_one, factorial
+from analysis.statistics.importance import _evaluated, _ped_anova, importance
 from analysis.statistics.importance import _warnings as importance_warnings
-from analysis.statistics.importance import importance
 from analysis.statistics.mixed import mixed
 from analysis.statistics.trainings import Trainings
 from tests.run_factory import RUNGS, Factory
@@ -402,3 +402,34 @@ def test_a_large_search_is_learned_from_configurations_drawn_from_all_of_it(run,
     found = importance(late)
     assert found.configurations == 48
     assert found.frame.set_index("hyperparameter").loc["channels", "fanova"] > 0.5
+
+
+def test_the_best_tenth_is_that_of_the_highest_accuracies(run):
+    # Kernel size 7 makes the best a little better; 32 channels spoil a third.
+    def skill(trials):
+        return 0.6 + 0.02 * (trials["kernel_size"] == 7) - 0.2 * (trials["channels"] == 32)
+
+    drawn = with_values(run, 120, skill)
+    table = drawn.trials.set_index("configuration_id")[["kernel_size", "channels"]]
+    means = drawn.measurements["val_accuracy"].set_axis(table.index)
+    assert _evaluated(table, means, _ped_anova()).idxmax() == "kernel_size"
+    assert _evaluated(table, -means, _ped_anova()).idxmax() == "channels"
+
+
+def test_four_configurations_are_enough_for_an_importance(run):
+    found = importance(with_values(run, 4, lambda trials: 0.6 + 0 * trials["channels"]))
+    assert found.configurations == 4
+
+
+def test_configurations_that_only_guess_add_no_taste_to_the_error():
+    # Every training is right on 600 other pictures: replicates differ as much as configurations.
+    rng = np.random.default_rng(0)
+    _, levels = grid(2)
+    correct = pd.DataFrame([rng.permutation(1_000) < 600 for _ in levels.index], levels.index)
+    trainings = Trainings(
+        configuration=levels["kernel_size"] + levels["blocks"],
+        accuracy=correct.mean(axis=1),
+        correct=correct,
+    )
+    guess = np.sqrt(0.6 * 0.4 / 1_000)  # of one training, if nothing were taken off for the seeds
+    assert error_of_one(trainings).standard_error < 0.4 * guess

@@ -236,3 +236,9 @@ def test_moderated_variances_have_no_more_freedom_than_all_trainings_together():
     found = moderated(pd.Series([1.0, 6.5]), pd.Series([2, 2]))
     assert found["variance"][0] < found["variance"][1] < 6.5
     assert found["df"].tolist() == [4, 4]
+
+
+def test_replicates_that_agree_are_pooled_with_the_others():
+    found = moderated(pd.Series([0.0, 1.0, 1.1]), pd.Series([2, 2, 2]))
+    assert found["variance"].tolist() == pytest.approx([0.7] * 3)
+    assert found["df"].tolist() == [6] * 3

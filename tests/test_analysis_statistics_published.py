@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 from statsmodels.formula.api import ols
 from statsmodels.stats import proportion
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from analysis.published import main
+from analysis.published import main, published
 from analysis.statistics.pairs import over_folds
 from analysis.statistics.published import (
     claims_of,
@@ -234,3 +234,40 @@ def test_a_bad_accuracy_is_told_by_its_line(tmp_path, capsys):
     csv.write_text("name,kernel,accuracy\na,3,0.6\nb,5,1.0\nc,5,-0.1\n")
     assert main([str(csv), "--pictures", "9", "--claim", "kernel=5:3"]) == 2
     assert "line 4: accuracy must be from 0 to 1, but got -0.1" in capsys.readouterr().err
+
+
+def test_intervals_and_the_smallest_difference_allow_for_the_family_of_the_claim(table, judged):
+    accuracy = table.set_index("name")["accuracy"].sort_values()
+    error = sqrt(sum(p * (1 - p) / PICTURES for p in (accuracy.iloc[0], accuracy.iloc[-1])))
+    row = judged.loc["the best model beats the last"]
+    z = norm.isf(0.05 / 66 / 2)
+    ends = [row["difference"] - z * error, row["difference"] + z * error]
+    assert row[["difference_low", "difference_high"]].tolist() == pytest.approx(ends)
+    assert row["detectable"] == pytest.approx((z + norm.ppf(0.8)) * error)
+
+
+@pytest.mark.parametrize("difference", [0.03, -0.03])
+@pytest.mark.parametrize("family", [1, 66])
+def test_replicates_needed_are_the_fewest_whose_t_test_shows_the_difference(difference, family):
+    weights, spread = pd.Series([0.5, 0.5, -0.5, -0.5]), 0.02
+
+    def shown(replicates):
+        df = 4 * (replicates - 1)
+        multiplier = t.isf(0.05 / family / 2, df) + t.ppf(0.8, df)
+        return multiplier * spread * sqrt(1 / replicates)
+
+    expected = next(count for count in range(2, 100) if shown(count) <= 0.03)
+    assert expected > 2
+    assert replicates_needed(difference, weights, spread, family) == expected
+
+
+def test_headings_of_a_published_table_stand_over_their_own_columns():
+    made = published(FIXTURES / "study_a_table_2_2.csv", PICTURES, ["kernel=5:3", "kernel=5:7"])
+    columns = made.views[0].columns
+    assert [(one.heading, one.key, one.upper_key) for one in columns] == [
+        ("claim", "claim", ""), ("difference", "difference", ""),
+        ("95 % interval", "difference_low", "difference_high"), ("p, adjusted", "p_adjusted", ""),
+        ("verdict", "verdict", ""), ("pictures to show it", "pictures", ""),
+        ("replicates to show it", "replicates", ""), ("n", "n", ""),
+    ]  # fmt: skip
+    assert made.frame["claim"].tolist()[:2] == ["kernel 5 beats 3", "kernel 5 beats 7"]

@@ -185,3 +185,22 @@ def test_of_equal_models_the_first_is_picked_and_judged_on_the_other_pictures():
     assert value < 0.46
     same = np.array([half, half])
     assert corrected_for_selection(same) == corrected_for_selection(same[:1])
+
+
+def test_the_interval_of_the_corrected_estimate_holds_95_percent_of_the_draws():
+    correct = np.arange(900) % 10 < 6
+    value, low, high = corrected_for_selection(correct[None], draws=4_000)
+    assert value == pytest.approx(0.6, abs=0.002)
+    # About 900 / e pictures are not drawn: a share of so many out of 900, without replacement.
+    left = 900 / np.e
+    reach = 1.96 * np.sqrt(0.24 / left * (1 - left / 900))
+    # Ends of 4,000 draws are uncertain by about 3 % of the width.
+    assert high - value == pytest.approx(reach, rel=0.08)
+    assert value - low == pytest.approx(reach, rel=0.08)
+
+
+def test_two_candidates_are_enough_to_pick_from_and_one_is_not(run):
+    order = run.completed.sort_values("best_val_accuracy", ascending=False)
+    for count in (1, 2):
+        few = replace(run, trials=order.head(count))
+        assert ("corrected" in set(selection(few)["estimate"])) == (count == 2)

@@ -228,3 +228,11 @@ def test_a_searcher_that_looks_at_results_is_named(run):
 
 def test_a_percentage_has_one_digit():
     assert percent(0.12349) == "12.3 %"
+
+
+def test_of_several_smallest_differences_the_median_is_told(run, monkeypatch):
+    compared = replace(
+        against_incumbent(run), frame=pd.DataFrame({"detectable": [0.012, 0.09, 0.021]})
+    )
+    monkeypatch.setattr(summary, "_compared", lambda _: compared)
+    assert "below about 2.1 percentage points" in sentence(unknown(run), "Differences")

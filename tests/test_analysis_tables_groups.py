@@ -173,3 +173,34 @@ def test_a_change_is_told_for_a_group_and_for_all_others(retrained, answers, gro
     assert keys["after"] == "accuracy_after"
     assert keys["F1 after"] == "macro_f1_after"
     assert keys["others: accuracy change"] == "others_accuracy_change"
+
+
+def test_every_heading_stands_over_its_own_column(plain, retrained):
+    def told(table):
+        return [
+            (one.heading, one.key, *filter(None, [one.upper_key])) for one in table.views[0].columns
+        ]
+
+    first, last = [("attribute", "attribute"), ("group", "group")], [("n", "n"), ("", "small")]
+    assert told(plain["bias_differences"]) == [
+        ("attribute", "attribute"), ("group", "first"), ("against", "second"),
+        ("metric", "metric"), ("difference", "difference"),
+        ("95 %", "difference_low", "difference_high"), ("ratio", "ratio"),
+        ("ratio, 95 %", "ratio_low", "ratio_high"), ("n", "n_first"), ("n against", "n_second"),
+        ("", "small"),
+    ]  # fmt: skip
+    assert told(plain["bias_classes"]) == [
+        *first, ("class", "class"), ("share of class", "share_of_class"),
+        ("precision", "precision"), ("precision, 95 %", "precision_low", "precision_high"),
+        ("recall", "recall"), ("recall, 95 %", "recall_low", "recall_high"), ("F1", "f1"), *last,
+    ]  # fmt: skip
+    ends = ("accuracy_change_low", "accuracy_change_high")
+    assert told(retrained[1]["bias_change"]) == [
+        *first, ("accuracy before", "accuracy_before"), ("after", "accuracy_after"),
+        ("accuracy change", "accuracy_change"), ("accuracy change, 95 %", *ends),
+        ("macro F1 before", "macro_f1_before"), ("F1 after", "macro_f1_after"),
+        ("macro F1 change", "macro_f1_change"),
+        ("macro F1 change, 95 %", "macro_f1_change_low", "macro_f1_change_high"),
+        ("others: accuracy change", "others_accuracy_change"),
+        ("others: accuracy change, 95 %", *(f"others_{end}" for end in ends)), *last,
+    ]  # fmt: skip

@@ -16,7 +16,7 @@ from analysis.run_data import read_probabilities, read_run
 from analysis.statistics.comparisons import against_incumbent
 from analysis.statistics.effects import effects, marginal_means
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.importance import importance
+from analysis.statistics.importance import Importance, importance
 from analysis.statistics.verdicts import Verdict
 from analysis.summary import unknown
 from analysis.tables.classes import classes
@@ -570,3 +570,111 @@ def test_a_trial_that_broke_carries_no_verdict_of_its_configuration(picked):
 def test_a_search_that_looks_at_no_result_is_an_even_sample(single, searcher):
     fair = replace(single, info=replace(single.info, searcher=searcher))
     assert not any("uneven sample" in note for note in effects_table(fair).notes)
+
+
+INTERVAL = ("95 % interval", "accuracy_low", "accuracy_high")
+SHOWN = {
+    "comparisons": [
+        ("name", "name"), ("trainings", "trainings"), ("accuracy", "accuracy"), INTERVAL,
+        ("difference", "difference"),
+        ("95 % interval of all", "difference_low", "difference_high"),
+        ("p (Holm)", "p_adjusted"), ("verdict", "verdict"), ("smallest shown", "detectable"),
+        ("n", "n"),
+    ],
+    "selection": [
+        ("accuracy on", "name"), ("accuracy", "accuracy"), INTERVAL, ("picked from", "models"),
+        ("n", "n"),
+    ],
+    "effects": [
+        ("effect of", "name"), ("degrees of freedom", "df"), ("variance explained", "share"),
+        ("F", "f"), ("p (Holm)", "p_adjusted"), ("verdict", "verdict"),
+        ("smallest shown", "detectable"), ("n", "n"),
+    ],
+    "levels": [
+        ("level", "name"), ("configurations", "configurations"), ("trainings", "trainings"),
+        ("excluded", "excluded"), ("mean accuracy", "accuracy"), INTERVAL, ("effect", "effect"),
+        ("95 % interval of the effect", "effect_low", "effect_high"), ("n", "n"),
+    ],
+    "classes": [
+        ("trial", "trial"), ("name", "name"), ("class", "class"), ("precision", "precision"),
+        ("precision, 95 %", "precision_low", "precision_high"), ("recall", "recall"),
+        ("recall, 95 %", "recall_low", "recall_high"), ("F1", "f1"), ("predicted", "predicted"),
+        ("n", "n"),
+    ],
+    "replicates": [
+        ("name", "name"), ("replicates", "replicates"), ("mean accuracy", "accuracy"), INTERVAL,
+        ("lowest", "lowest"), ("highest", "highest"), ("standard deviation", "deviation"),
+        ("n", "n"),
+    ],
+    "by": [
+        ("kernel size", "name"), ("trials", "trials"), ("completed", "completed"),
+        ("stopped early", "early_stopped"), ("other", "other"), ("mean, completed", "accuracy"),
+        ("mean, completed: 95 % interval", "accuracy_low", "accuracy_high"),
+        ("best, completed", "best"), ("best, completed: 95 % interval", "best_low", "best_high"),
+        ("mean at epoch 3", "accuracy_at_epoch"),
+        ("mean at epoch 3: 95 % interval", "accuracy_at_epoch_low", "accuracy_at_epoch_high"),
+        ("n", "n"),
+    ],
+    "incomplete": [
+        ("trial", "trial"), ("name", "name"), ("status", "status"), ("epochs", "epochs_trained"),
+        ("accuracy so far", "accuracy"), INTERVAL, ("n", "n"), ("reason", "reason"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_heading_stands_over_its_own_column(picked, name):
+    columns = next(TABLES[name](picked)).views[0].columns
+    told = [(one.heading, one.key, *filter(None, [one.upper_key])) for one in columns]
+    assert told == SHOWN[name]
+
+
+def test_errors_are_told_with_sign_and_percent_where_they_are_due(picked):
+    row = comparisons(picked).views[0].shown(comparisons(picked).frame).iloc[1]
+    assert row["difference"][0] in "+-"
+    low, high = row["95 % interval of all"].split(" to ")
+    assert (low[0], high[0]) == ("-", "+")  # no difference is shown
+    effect = effects_table(picked)
+    shown = effect.views[0].shown(effect.frame).iloc[0]
+    assert shown["variance explained"] == f"{100 * effect.frame['share'].iloc[0]:.0f} %"
+    assert shown["F"] == f"{effect.frame['f'].iloc[0]:.1f}"
+
+
+def test_titles_say_what_is_compared(picked, single):
+    assert comparisons(picked).views[0].title.endswith("incumbent, as configurations")
+    assert comparisons(single).views[0].title.endswith("incumbent, as trained models")
+
+
+def test_n_of_a_table_is_that_of_the_most_pictures(picked):
+    n = pd.array(range(300, 300 + len(picked.trials)), dtype="Int64")
+    run = replace(picked, trials=picked.trials.assign(n=n))
+    most = run.comparable["n"].max()
+    for table in (effects_table(run), levels_table(run)):
+        assert (table.frame["n"] == most).all()
+    by = next(TABLES["by"](run)).frame.set_index("name")
+    for level, row in by.iterrows():
+        own = run.trials[run.trials["kernel_size"] == int(level)]
+        assert row["n"] == own["n"].max()
+        done = own[own["status"] == "COMPLETED"]
+        best = done.loc[done["best_val_accuracy"].idxmax()]
+        theirs = proportion_confint(
+            best["n"] * best["best_val_accuracy"], best["n"], method="wilson"
+        )
+        assert (row["best_low"], row["best_high"]) == pytest.approx(theirs)
+    seeds = next(TABLES["replicates"](run)).frame.set_index("configuration_id")["n"]
+    finalists = run.completed[run.completed["phase"] == "finalist"]
+    assert seeds.to_dict() == finalists.groupby("configuration_id")["n"].max().to_dict()
+
+
+@pytest.mark.parametrize(("count", "drawn"), [(400, False), (401, True)])
+def test_that_forests_learned_from_a_part_is_told_of_more_than_400(
+    picked, monkeypatch, count, drawn
+):
+    frame = pd.DataFrame({"hyperparameter": ["channels"], "fanova": [1.0], "ped_anova": [1.0]})
+    known = Importance(
+        frame=frame, configurations=count, foreseen=0.9, left_out=(), warnings=("A warning.",)
+    )
+    monkeypatch.setattr("analysis.tables.importance.importance", lambda _: known)
+    notes = importance_table(picked).notes
+    assert ("fANOVA learned from 400 of them, drawn at random." in notes) == drawn
+    assert "A warning." in notes
