@@ -41,8 +41,8 @@ check: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-# Most tests wait for processes that start or die: two at a time take half the time.
-SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
+# Many tests wait for processes that start or die, so three at a time suit two cores.
+SIDE_BY_SIDE := --numprocesses 3 --dist worksteal
 
 test: check
 	$(RUN) pytest $(SIDE_BY_SIDE)
