@@ -1,3 +1,4 @@
+import fcntl
 import os
 from pathlib import Path
 
@@ -9,11 +10,37 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def synthetic_dataset(tmp_path_factory) -> Path:
+def made_once(tmp_path_factory):
+    """Make a folder by its name once, in whichever test process asks first; return its path.
+
+    Tests only read what is in it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def get(name, make) -> Path:
+        folder = root / name
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = root / f"{name}.done"
+            if not done.exists():
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def synthetic_dataset(made_once) -> Path:
     """A prepared dataset of drawn faces: about 1,200 labelled pictures."""
-    out = tmp_path_factory.mktemp("data") / "synthetic"
-    prepare_synthetic(out=out, images=1500, near_duplicates=False)
-    return out
+
+    def make(folder):
+        prepare_synthetic(out=folder / "synthetic", images=1500, near_duplicates=False)
+
+    return made_once("data", make) / "synthetic"
 
 
 @pytest.fixture(scope="session")

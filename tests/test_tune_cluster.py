@@ -94,6 +94,7 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("own_token")
 def test_our_code_travels_to_nodes_that_lack_it(tmp_path):
     root, code = Path(__file__).parents[1], tmp_path / "code"

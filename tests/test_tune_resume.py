@@ -50,6 +50,7 @@ replicates: 4
 fuse: always
 resources: {{cpus: 1, trials_at_once: 1}}
 """
+IMAGES = 300
 PATIENCE_SECONDS = 120
 
 
@@ -118,20 +119,21 @@ def tables(run):
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps")
-    prepare_synthetic(out=folder / "faces", images=300, near_duplicates=False)
+    prepare_synthetic(out=folder / "faces", images=IMAGES, near_duplicates=False)
     return Sweeps(folder, folder / "faces")
 
 
 @pytest.fixture(scope="module")
-def untouched(sweeps):
-    """A finished run per searcher that nobody disturbed."""
-    runs = {}
+def untouched(made_once):
+    """A finished run per searcher that nobody disturbed, whichever test process asks first."""
 
     def get(searcher):
-        if searcher not in runs:
-            sweeps.finish("run", sweeps.spec(searcher), "--name", f"untouched-{searcher}")
-            runs[searcher] = sweeps.run_dir(f"untouched-{searcher}")
-        return runs[searcher]
+        def make(folder):
+            prepare_synthetic(out=folder / "faces", images=IMAGES, near_duplicates=False)
+            sweeps = Sweeps(folder, folder / "faces")
+            sweeps.finish("run", sweeps.spec(searcher), "--name", "untouched")
+
+        return made_once(f"untouched-{searcher}", make) / "runs" / "untouched"
 
     return get
 
@@ -165,13 +167,8 @@ def moments(run, count):
     return sorted([*first, *rest][:count])
 
 
-@pytest.mark.parametrize(
-    ("searcher", "part"),
-    [
-        ("tpe", 0.5),
-        pytest.param("random", 0.6, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("searcher", "part"), [("tpe", 0.5), ("random", 0.6)])
 def test_a_killed_sweep_ends_as_the_untouched_one(sweeps, untouched, searcher, part):
     lines = len(read_events(untouched(searcher)))
     kill_and_resume(sweeps, untouched, searcher, max(1, round(part * lines)))
