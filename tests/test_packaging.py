@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.old_runs import unpack
+from tests.old_runs import IMAGES, unpack
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -117,10 +117,13 @@ def test_analysis_installs_without_torch_or_ray_and_all_its_commands_work(tmp_pa
     assert "statsmodels" in names
     assert not {"torch", "torchvision", "ray"} & names
     runs = [unpack(name, tmp_path) for name in ("grid", "grid-retrain")]
+    words = ("synthetic", "--images", IMAGES, "--out", tmp_path / "faces")
+    call(python, "-m", "data_prep", *words, cwd=tmp_path)
     analysis = (python, "-m", "analysis")
     assert "B3_N1" in call(*analysis, "table", runs[0], cwd=tmp_path)
     call(*analysis, "compare", *runs, cwd=tmp_path)
-    call(*analysis, "bias", runs[1], "--before", runs[0], cwd=tmp_path)
+    data = ("--data", tmp_path / "faces")
+    call(*analysis, "bias", runs[1], "--before", runs[0], *data, cwd=tmp_path)
     call(*analysis, "export", runs[0], cwd=tmp_path)
     call(*analysis, "report", runs[0], cwd=tmp_path)
     assert (runs[0] / "report/report.html").stat().st_size > 10_000
