@@ -41,18 +41,17 @@ check: $(VENV)/ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-# Many tests wait for processes that start or die, so three at a time suit two cores.
-SIDE_BY_SIDE := --numprocesses 3 --dist worksteal
-
+# Many tests wait for processes that start or die, so three at a time suit two cores. The long ones
+# have time limits of their own, which three at a time would exceed.
 test: check
-	$(RUN) pytest $(SIDE_BY_SIDE)
+	$(RUN) pytest --numprocesses 3 --dist worksteal
 
 # A small Slurm, and machines that are reached by SSH.
 cluster := slurmctld slurmd slurm-client munge openssh-server rsync iproute2
 test-all: $(VENV)/ready
 	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y chromium > /dev/null; }
 	@which slurmctld slurmd sbatch munged sshd rsync ip > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends $(cluster) > /dev/null; }
-	$(RUN) pytest -m long $(SIDE_BY_SIDE)
+	$(RUN) pytest -m long --numprocesses 2 --dist worksteal
 
 # pip takes each platform by its name alone, so every one that glibc 2.28 carries is named.
 MACHINE ?= x86_64
