@@ -8,6 +8,9 @@ from data_prep.synthetic import prepare_synthetic
 
 REPOSITORY = Path(__file__).parents[1]
 
+# Ray runs its workers at niceness 15, so tests beside them that compute would leave them no time.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
