@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.old_runs import IMAGES, unpack
+from tests.repository import copy_repository
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -74,18 +75,6 @@ def test_the_lock_names_everything_that_is_declared_in_a_version_that_is_allowed
             assert name == "fairsweep" or requirement.specifier.contains(versions[name]), line
 
 
-def copy_of_the_repository(folder):
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    return folder
-
-
 def call(*words, cwd, **environment):
     done = subprocess.run(
         [str(word) for word in words],
@@ -100,7 +89,7 @@ def call(*words, cwd, **environment):
 
 @pytest.mark.long
 def test_analysis_installs_without_torch_or_ray_and_all_its_commands_work(tmp_path):
-    source = copy_of_the_repository(tmp_path / "source")
+    source = copy_repository(tmp_path / "source")
     lock = (ROOT / "requirements.txt").read_text()
     # A constraints file may not name extras.
     constraints = tmp_path / "constraints.txt"

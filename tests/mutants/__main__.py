@@ -22,6 +22,7 @@ from pathlib import Path
 from threading import Lock
 
 from tests.mutants.catalogue import PARTS, ROOT, Mutant, read_mutants
+from tests.repository import copy_repository
 
 CACHE = ROOT / ".mutants_cache" / "noticed_by.json"
 """Identifier of a mutant → the test that noticed it last, which is run first the next time."""
@@ -43,7 +44,7 @@ class Campaign:
     def __init__(self, folder: Path, *, limit: float) -> None:
         """Copy the repository to ``folder``; a test run may take ``limit`` seconds."""
         self._folder, self._limit = folder, limit
-        self._clean = _copy_repository(folder / "clean")
+        self._clean = copy_repository(folder / "clean")
         self._sound: dict[str, bool] = {}
         self._lock = Lock()
         self._known = json.loads(CACHE.read_text("utf-8")) if CACHE.is_file() else {}
@@ -51,7 +52,7 @@ class Campaign:
     def try_one(self, mutant: Mutant) -> Outcome:
         """Run the tests of the mutant's part until one notices it."""
         started = time.perf_counter()
-        root = _copy_repository(self._folder / mutant.identifier)
+        root = copy_repository(self._folder / mutant.identifier)
         (root / mutant.file).write_text(mutant.source(root), "utf-8")
         try:
             noticed_by = self._first_failure(root, mutant)
@@ -164,19 +165,6 @@ def _run_tests(root: Path, targets: Sequence[str], limit: float) -> str | None:
         if line.startswith(("FAILED ", "ERROR ")):
             return line.split(" ", 1)[1].split(" - ")[0]
     return targets[0]
-
-
-def _copy_repository(to: Path) -> Path:
-    """Copy what git tracks, and new files that it does not ignore, as they are now."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, to / name)
-    return to
 
 
 if __name__ == "__main__":
