@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def table(options: argparse.Namespace) -> None:
     """Print one table of a run."""
-    from analysis.run_data import read_run
-    from analysis.tables.by import by_hyperparameter
-    from analysis.tables.registry import NAMED
-    from analysis.tables.render import FORMATS as WRITERS
+    from analysis.effects.by_table import by_hyperparameter
+    from analysis.rendering.render import FORMATS as WRITERS
+    from analysis.report.tables import NAMED
+    from analysis.run.run_data import read_run
 
     run = read_run(options.run)
     made = by_hyperparameter(run, options.by) if options.by else NAMED[options.what](run)
@@ -53,9 +53,9 @@ def report(options: argparse.Namespace) -> None:
     """Write the report of each run and say where it is."""
     from rich.console import Console
 
-    from analysis.report import write_report
-    from analysis.run_data import read_run
-    from tune.schema import REPORT_DIR
+    from analysis.report.report import write_report
+    from analysis.run.run_data import read_run
+    from tune.run.directory import REPORT_DIR
 
     console = Console(stderr=True)
     several = options.out and len(options.runs) > 1
@@ -77,10 +77,10 @@ def report(options: argparse.Namespace) -> None:
 
 def compare(options: argparse.Namespace) -> None:
     """Compare two runs: print what is known, and write a page."""
-    from analysis.compare import compare_runs
-    from analysis.compare_page import write_comparison
-    from analysis.run_data import read_run
-    from analysis.tables.render import FORMATS as WRITERS
+    from analysis.rendering.render import FORMATS as WRITERS
+    from analysis.run.run_data import read_run
+    from analysis.runs.compare import compare_runs
+    from analysis.runs.page import write_comparison
 
     compared = compare_runs(read_run(options.first), read_run(options.second))
     if options.format:
@@ -93,9 +93,9 @@ def compare(options: argparse.Namespace) -> None:
 
 def bias(options: argparse.Namespace) -> None:
     """Print how a trial does on groups of pictures, or write it all to a directory."""
-    from analysis.bias import study_bias, write_bias
-    from analysis.run_data import read_run
-    from analysis.tables.render import FORMATS as WRITERS
+    from analysis.groups.bias import study_bias, write_bias
+    from analysis.rendering.render import FORMATS as WRITERS
+    from analysis.run.run_data import read_run
 
     found = study_bias(
         read_run(options.run, options.data),
@@ -120,7 +120,7 @@ def export(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from analysis.export import export as write_study
-    from analysis.run_data import read_run
+    from analysis.run.run_data import read_run
 
     out = options.out or options.run / "study.db"
     with Console(stderr=True).status(f"study of {options.run.name}"):

@@ -14,11 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from analysis.distributions import distribution, plain
-from analysis.ledger import times
-from analysis.run_data import RunData
+from analysis.run.distributions import distribution, plain
+from analysis.run.ledger import times
+from analysis.run.run_data import RunData
 from fairsweep.errors import UserError
-from tune.schema import Status
+from tune.run.trial import Status
 
 STATES = {
     Status.PENDING: TrialState.WAITING,

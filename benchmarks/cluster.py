@@ -11,9 +11,9 @@ import ray.cluster_utils
 
 from benchmarks.harness import Result, in_process
 from data_prep.synthetic import prepare_synthetic
-from tune.ray_session import require_token
-from tune.session import start
-from tune.spec import parse_spec
+from tune.execution.ray_cluster import require_token
+from tune.session.session import start
+from tune.sweep.spec import parse_spec
 
 STORE_BYTES = 200_000_000
 IMAGES = 5000

@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.harness import Result, in_process, write_pictures
 from data_prep.manifest import DatasetManifest
-from tune.schema import read_events
-from tune.session import start
-from tune.spec import parse_spec
+from tune.run.ledger import read_events
+from tune.session.session import start
+from tune.sweep.spec import parse_spec
 
 FIXED: dict[str, Any] = {
     "family": "resnet",

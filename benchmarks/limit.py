@@ -23,10 +23,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.build import build_model
 from models.config import Precision, TrainConfig
 from models.cost import BACKWARD
-from tune.options import add_spec, spec_of
-from tune.plan import matrix_rate, plan_sweep, training_pictures
-from tune.spec import SpecError
-from tune.store import read_manifest
+from tune.commands.options import add_spec, spec_of
+from tune.commands.plan import matrix_rate, plan_sweep, training_pictures
+from tune.session.store import read_manifest
+from tune.sweep.spec import SpecError
 
 OPTIMIZER_BYTES = 28
 """Traffic of Adam for each parameter: reads weight, gradient and two moments, writes three back."""

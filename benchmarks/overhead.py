@@ -14,17 +14,17 @@ import ray
 import ray.tune
 
 from benchmarks.harness import Result, in_process, resident_bytes
-from tune.bundle import Bundle, Fusing
-from tune.chores import Chores
-from tune.engine import drive
-from tune.ledger import Ledger
-from tune.loggers import Loggers
-from tune.progress import Progress
-from tune.ray_session import ray_session
-from tune.schema import MEASURED, TIMINGS
-from tune.slots import find_slots
-from tune.spec import parse_spec
-from tune.sweep import Sweep
+from tune.execution.ray_cluster import ray_session
+from tune.execution.ray_executor import drive
+from tune.execution.slots import find_slots
+from tune.run.ledger import Ledger
+from tune.run.trial import MEASURED, TIMINGS
+from tune.session.chores import Chores
+from tune.session.loggers import Loggers
+from tune.session.progress import Progress
+from tune.sweep.bundle import Bundle, Fusing
+from tune.sweep.spec import parse_spec
+from tune.sweep.sweep import Sweep
 
 REPORTS = 5
 STORE_BYTES = 200_000_000

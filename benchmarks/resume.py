@@ -19,7 +19,7 @@ import psutil
 
 from benchmarks.harness import Result
 from data_prep.synthetic import prepare_synthetic
-from tune.schema import LEDGER_FILE
+from tune.run.directory import LEDGER_FILE
 
 SPEC = """
 name: small

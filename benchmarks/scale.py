@@ -16,12 +16,12 @@ from benchmarks import overhead
 from benchmarks.harness import Result, in_process, resident_bytes
 from data_prep.reader import read_dataset
 from data_prep.synthetic import prepare_synthetic
-from tune.bundle import Bundle
-from tune.engine import drive
-from tune.ray_session import ray_session
-from tune.slots import find_slots
-from tune.spec import parse_spec
-from tune.sweep import Sweep
+from tune.execution.ray_cluster import ray_session
+from tune.execution.ray_executor import drive
+from tune.execution.slots import find_slots
+from tune.sweep.bundle import Bundle
+from tune.sweep.spec import parse_spec
+from tune.sweep.sweep import Sweep
 
 TRIALS = (10, 100, 1000, 5000)
 AT_ONCE = (1, 2, 4, 8, 16)

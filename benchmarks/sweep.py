@@ -23,9 +23,9 @@ import ray.tune
 
 from benchmarks import student
 from benchmarks.harness import Result, in_process, write_pictures
-from tune.schema import read_events
-from tune.session import start
-from tune.spec import parse_spec
+from tune.run.ledger import read_events
+from tune.session.session import start
+from tune.sweep.spec import parse_spec
 
 FIXED: dict[str, Any] = {
     "family": "resnet",

@@ -20,10 +20,10 @@ from benchmarks.kernels import kernels
 from benchmarks.limit import Limit, Rates
 from data_prep.manifest import DatasetManifest
 from models.config import TrainConfig
-from tune.schema import read_events
-from tune.session import start
-from tune.slots import MOST_PER_GPU
-from tune.spec import parse_spec
+from tune.execution.slots import MOST_PER_GPU
+from tune.run.ledger import read_events
+from tune.session.session import start
+from tune.sweep.spec import parse_spec
 
 GPU = torch.cuda.is_available()
 CONFIG: dict[str, Any] = {

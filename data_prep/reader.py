@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.folds import folds_of
 from data_prep.manifest import FOLDS, IMAGES_FILE, DatasetManifest
 from fairsweep.errors import UserError
 
@@ -125,3 +125,33 @@ def _pixels(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
     size = column.type.byte_width
     values = np.frombuffer(column.buffers()[1], dtype=np.uint8)
     return values[column.offset * size : (column.offset + len(column)) * size].copy()
+
+
+@lru_cache(maxsize=8)  # A trial asks again at each of its best epochs.
+def folds_of(dataset: ImageDataset, count: int, repeat: int) -> npt.NDArray[np.int64]:
+    """Return (n,) the fold of each picture, 0 to ``count`` - 1 over train and val, -1 in test.
+
+    Those of the file where it has as many; else dealt as they were: whole duplicate groups (unless
+    the dataset was split without heed to them) and equal shares of every class. The same for equal
+    datasets on every machine.
+
+    Args:
+        dataset: The pictures.
+        count: How many folds.
+        repeat: How often they were dealt before.
+    """
+    if count == FOLDS and repeat == 0:
+        return dataset.folds
+    # Importing scikit-learn takes a second, and few trainings need it.
+    from data_prep.splits import deal
+
+    inside = np.flatnonzero(dataset.folds >= 0)
+    groups = dataset.duplicate_groups
+    if groups is None or dataset.manifest.split_method == "random":
+        groups = np.arange(len(dataset.labels))
+    generator = np.random.default_rng([dataset.manifest.split_seed, count, repeat])
+    folds = np.full(len(dataset.labels), -1, dtype=np.int64)
+    folds[inside] = deal(
+        dataset.labels[inside], groups[inside], np.full(count, 1 / count), generator
+    )
+    return folds

@@ -5,15 +5,10 @@ Standard library only, as is all that `TrainConfig` stands on.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fairsweep.errors import UserError
-from models.rules import nearest
-
-if TYPE_CHECKING:
-    from models.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -101,33 +96,3 @@ def group_factors(text: str) -> tuple[GroupFactor, ...]:
             raise ValueError(f"{part!r} is no group")
         found.append(GroupFactor(match[1], match[2], float(match[3])))
     return tuple(found)
-
-
-def check_groups(config: "TrainConfig", columns: Mapping[str, Any]) -> None:
-    """Make sure that the pictures have the groups that ``config`` names.
-
-    Args:
-        config: What to train.
-        columns: `data_prep.reader.ImageDataset.columns`.
-
-    Raises:
-        UserError: A column or a group is missing; the message tells the nearest one.
-    """
-    for name in ("oversample", "sample_weights", "balance"):
-        text: str | None = getattr(config, name)
-        if text is None:
-            continue
-        factors = () if name == "balance" else group_factors(text)
-        for column in text.split(",") if name == "balance" else [one.column for one in factors]:
-            _check_known(f"{name} must name a column of the pictures", column, columns)
-        for one in factors:
-            values = set(columns[one.column].tolist()) - {""}
-            _check_known(f"{name} must name a group of {one.column}", one.value, values)
-
-
-def _check_known(what: str, name: str, known: Iterable[str]) -> None:
-    options = sorted(known)
-    if name not in options:
-        near = f"; the nearest is {nearest(name, options)!r}" if options else ""
-        shown = ", ".join(options[:20]) + (", …" if len(options) > 20 else "")
-        raise UserError(f"{what}, but got {name!r}{near} (all: {shown or 'none'})")

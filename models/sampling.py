@@ -14,7 +14,8 @@ from torch import Tensor
 
 from data_prep.reader import ImageDataset
 from models.config import TrainConfig
-from models.groups import check_groups, group_factors
+from models.groups import group_factors
+from models.known_groups import check_groups
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
-from tune import session
-from tune.factory import TrainingFactory
-from tune.spec import parse_spec
+from tune.execution.factory import TrainingFactory
+from tune.session import session
+from tune.sweep.spec import parse_spec
 
 FIXED = {
     "family": "resnet", "channels": 2, "blocks": 1, "conv_depth": 1, "pool_size": 2, "fc_width": 4,

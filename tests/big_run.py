@@ -9,8 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.run_factory import CLASSES, INFO, TYPES
-from tune import schema
-from tune.schema import Status
+from tune.run.directory import (
+    LEDGER_FILE,
+    MEASUREMENTS_FILE,
+    PREDICTIONS_DIR,
+    PROVENANCE_FILE,
+    TRIALS_FILE,
+)
+from tune.run.tables import predictions_table, trials_table, write_table
+from tune.run.trial import MEASURED, METRICS, TIMINGS, Status
 
 BIG_INFO = replace(
     INFO,
@@ -66,7 +73,7 @@ def _write(run, configs, skill, last, labels, rng):
     accuracy = (accuracy * len(labels)).round() / len(labels)
     shown = np.arange(epochs) < last[:, None]
     best = np.where(shown, accuracy, -1).argmax(axis=1)
-    columns = {name: accuracy for name in schema.METRICS if name != "val_loss"}
+    columns = {name: accuracy for name in METRICS if name != "val_loss"}
     columns |= {"val_loss": 1.9 - 1.5 * accuracy, "train_loss": 1.8 - 1.7 * accuracy}
     columns |= {"train_accuracy": accuracy + 0.05, "learning_rate": np.full_like(accuracy, 1e-3)}
     columns |= {"seconds": np.full_like(accuracy, 2.0), "images_per_second": accuracy * 1000}
@@ -80,26 +87,26 @@ def _write(run, configs, skill, last, labels, rng):
         row |= {"status": str(Status.COMPLETED if whole else Status.EARLY_STOPPED)}
         row |= {"reason": "" if whole else f"below the best third at rung {last[number]}"}
         row |= {"epochs_trained": int(last[number]), "best_epoch": int(best[number]) + 1}
-        row |= {f"best_{n}": columns[n][number, best[number]] for n in schema.METRICS}
-        row |= {f"last_{n}": columns[n][number, last[number] - 1] for n in schema.METRICS}
+        row |= {f"best_{n}": columns[n][number, best[number]] for n in METRICS}
+        row |= {f"last_{n}": columns[n][number, last[number] - 1] for n in METRICS}
         row |= {"parameters": 40_000 + 9_000 * row["blocks"] * row["channels"]}
         row |= {"seconds": 2.0 * last[number], "device_seconds": 2.0 * last[number]}
         rows.append(row)
-    pq.write_table(schema.trials_table(rows, BIG_INFO, TYPES), run / schema.TRIALS_FILE)
+    pq.write_table(trials_table(rows, BIG_INFO, TYPES), run / TRIALS_FILE)
     flat = {"trial_id": np.repeat(ids, last), "epoch": np.nonzero(shown)[1] + 1}
-    flat |= {name: columns[name][shown] for name in (*schema.MEASURED, *schema.TIMINGS)}
-    pq.write_table(pa.table(flat), run / schema.MEASUREMENTS_FILE)
+    flat |= {name: columns[name][shown] for name in (*MEASURED, *TIMINGS)}
+    pq.write_table(pa.table(flat), run / MEASUREMENTS_FILE)
     _write_ledger(run, rows, columns)
     for number, trial_id in enumerate(ids):
         _write_predictions(run, trial_id, labels, accuracy[number, best[number]], rng)
     dataset = {"path": str(run / "nowhere"), "fingerprint": "f" * 64}
-    (run / schema.PROVENANCE_FILE).write_text(json.dumps({"dataset": dataset}))
+    (run / PROVENANCE_FILE).write_text(json.dumps({"dataset": dataset}))
 
 
 def _write_ledger(run, rows, columns):
-    names = (*schema.MEASURED, *schema.TIMINGS)
+    names = (*MEASURED, *TIMINGS)
     now = 1_790_000_000.0
-    with (run / schema.LEDGER_FILE).open("w") as ledger:
+    with (run / LEDGER_FILE).open("w") as ledger:
         ledger.write('{"event": "sweep_started", "time": 0}\n')
         for row in rows:
             trial = row["trial_id"]
@@ -119,7 +126,7 @@ def _write_predictions(run, trial_id, labels, accuracy, rng):
     predicted = np.where(right, labels, (labels + 1) % len(CLASSES))
     probabilities = np.full((len(labels), len(CLASSES)), 0.1, np.float32)
     probabilities[np.arange(len(labels)), predicted] = 0.7
-    table = schema.predictions_table(
+    table = predictions_table(
         image_ids=[f"drawn/{i:05d}" for i in range(len(labels))],
         labels=labels,
         probabilities=probabilities,
@@ -127,7 +134,7 @@ def _write_predictions(run, trial_id, labels, accuracy, rng):
         epoch=1,
         classes=CLASSES,
     )
-    schema.write_table(table, run / schema.PREDICTIONS_DIR / f"{trial_id}.parquet")
+    write_table(table, run / PREDICTIONS_DIR / f"{trial_id}.parquet")
 
 
 def _plain(value):

@@ -17,8 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.manifest import IMAGES_FILE, DatasetManifest
-from tune import schema
-from tune.schema import Measurement, Status, TableInfo, Trial
+from tune.run.directory import (
+    LEDGER_FILE,
+    MEASUREMENTS_FILE,
+    PREDICTIONS_DIR,
+    PROVENANCE_FILE,
+    SPEC_FILE,
+    TRIALS_FILE,
+)
+from tune.run.tables import TableInfo, measurements_table, predictions_table, trials_table
+from tune.run.trial import METRICS, Measurement, Status, Trial
 
 CLASSES = ("neutral", "bored", "angry", "focused")
 IMAGE_SHAPE = (20, 28)
@@ -149,10 +157,10 @@ def write_run_files(
 ) -> None:
     """Write the tables, the spec, the provenance and the ledger."""
     run.mkdir(parents=True, exist_ok=True)
-    table = schema.trials_table([_row(t, info) for t in reversed(trials)], info, TYPES)
-    pq.write_table(table, run / schema.TRIALS_FILE)
-    pq.write_table(schema.measurements_table(trials), run / schema.MEASUREMENTS_FILE)
-    (run / schema.SPEC_FILE).write_text("name: factory\nsearcher: {name: grid}\n")
+    table = trials_table([_row(t, info) for t in reversed(trials)], info, TYPES)
+    pq.write_table(table, run / TRIALS_FILE)
+    pq.write_table(measurements_table(trials), run / MEASUREMENTS_FILE)
+    (run / SPEC_FILE).write_text("name: factory\nsearcher: {name: grid}\n")
     provenance = {
         "command": ["python", "-m", "tune", "run", "tune/specs/quick.yaml"],
         "git": {"commit": "0" * 40, "dirty": False},
@@ -160,8 +168,8 @@ def write_run_files(
         "versions": {"python": "3.11.9", "torch": "2.14.1"},
         "hardware": {"cpu": "two cores", "memory_bytes": 8 * 2**30},
     }
-    (run / schema.PROVENANCE_FILE).write_text(json.dumps(provenance))
-    with (run / schema.LEDGER_FILE).open("w") as ledger:
+    (run / PROVENANCE_FILE).write_text(json.dumps(provenance))
+    with (run / LEDGER_FILE).open("w") as ledger:
         ledger.writelines(json.dumps(event) + "\n" for event in _events(trials))
 
 
@@ -340,14 +348,14 @@ def _diverge(trial: Trial, run: Path) -> None:
     values = {**trial.measurements[1].values, "train_loss": float("nan"), "val_loss": float("nan")}
     trial.measurements[1] = Measurement(epoch=2, values=values)
     trial.status, trial.reason = Status.DIVERGED, "train_loss is NaN at epoch 2"
-    (run / schema.PREDICTIONS_DIR / f"{trial.id}.parquet").unlink()
+    (run / PREDICTIONS_DIR / f"{trial.id}.parquet").unlink()
 
 
 def _fail(trial: Trial, run: Path) -> None:
     trial.measurements.clear()
     trial.status, trial.reason = Status.FAILED, "RuntimeError: a <worker> died & left nothing"
     trial.parameters, trial.seconds = None, 0.4
-    (run / schema.PREDICTIONS_DIR / f"{trial.id}.parquet").unlink()
+    (run / PREDICTIONS_DIR / f"{trial.id}.parquet").unlink()
 
 
 def _accuracy(trial: Trial) -> float:
@@ -367,8 +375,8 @@ def _row(trial: Trial, info: TableInfo) -> dict[str, Any]:
     }
     if best and trial.last:
         row["best_epoch"] = best.epoch
-        row |= {f"best_{name}": best.values[name] for name in schema.METRICS}
-        row |= {f"last_{name}": trial.last.values[name] for name in schema.METRICS}
+        row |= {f"best_{name}": best.values[name] for name in METRICS}
+        row |= {f"last_{name}": trial.last.values[name] for name in METRICS}
     return row
 
 
@@ -376,7 +384,7 @@ def _write_predictions(
     run: Path, trial: Trial, labels: np.ndarray, probabilities: np.ndarray, epoch: int
 ) -> None:
     offset = SPLIT_SIZES["train"]
-    table = schema.predictions_table(
+    table = predictions_table(
         image_ids=[f"drawn/{i + offset:05d}" for i in range(len(labels))],
         labels=labels,
         probabilities=probabilities,
@@ -386,5 +394,5 @@ def _write_predictions(
     )
     if trial.number % 2:
         table = table.take(list(range(len(labels)))[::-1])
-    (run / schema.PREDICTIONS_DIR).mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, run / schema.PREDICTIONS_DIR / f"{trial.id}.parquet")
+    (run / PREDICTIONS_DIR).mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, run / PREDICTIONS_DIR / f"{trial.id}.parquet")

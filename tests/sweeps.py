@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tune.bundle import Fusing
-from tune.schema import MEASURED, TIMINGS
-from tune.spec import parse_spec
+from tune.run.trial import MEASURED, TIMINGS
+from tune.sweep.bundle import Fusing
+from tune.sweep.spec import parse_spec
 
 SPEC = {
     "name": "small",

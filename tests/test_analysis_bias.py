@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.__main__ import main
-from analysis.bias import study_bias, write_bias
-from analysis.comparison import incumbent
-from analysis.run_data import read_probabilities, read_run
+from analysis.groups.bias import study_bias, write_bias
+from analysis.groups.statistics import COMPARED, METRICS, changes, compared, confusion
+from analysis.run.run_data import read_probabilities, read_run
+from analysis.run.trials import incumbent
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.groups import COMPARED, METRICS, changes, compared, confusion
 from tests.run_factory import Factory
-from tune import schema
+from tune.run.directory import predictions_file
+from tune.run.tables import read_predictions, write_table
 
 SMALL = {"configurations": 1, "replicates": 1, "faults": False, "early_stopping": False}
 
@@ -154,8 +155,8 @@ def test_only_pictures_that_both_told_are_before_and_after(place, tmp_path):
     first = read_run(place / "first")
     part = Path(shutil.copytree(place / "second", tmp_path / "part"))
     trial_id = read_run(part).trials["trial_id"].iloc[0]
-    table = schema.read_predictions(part, trial_id)
-    schema.write_table(table.slice(100, 250), schema.predictions_file(part, trial_id))
+    table = read_predictions(part, trial_id)
+    write_table(table.slice(100, 250), predictions_file(part, trial_id))
     found = study_bias(first, before=part)
     assert found.before.index.tolist() == table["image_id"].to_pylist()[100:350]
     assert "Before and after are of the 250 pictures that both told." in found.notes
@@ -172,14 +173,14 @@ def test_runs_that_cannot_be_compared_are_refused(place, tmp_path):
     first = read_run(place / "first")
     other = Path(shutil.copytree(place / "second", tmp_path / "other"))
     trial_id = read_run(other).trials["trial_id"].iloc[0]
-    path = schema.predictions_file(other, trial_id)
-    table = schema.read_predictions(other, trial_id)
+    path = predictions_file(other, trial_id)
+    table = read_predictions(other, trial_id)
     names = pa.array([f"x{name}" for name in table["image_id"].to_pylist()])
-    schema.write_table(table.set_column(0, "image_id", names), path)
+    write_table(table.set_column(0, "image_id", names), path)
     with pytest.raises(ValueError, match="other has no val pictures in common with before"):
         study_bias(first, before=other)
     labels = pa.array([(one + 1) % 4 for one in table["label"].to_pylist()], pa.int16())
-    schema.write_table(table.set_column(2, "label", labels), path)
+    write_table(table.set_column(2, "label", labels), path)
     with pytest.raises(ValueError, match="labels pictures in another way than before"):
         study_bias(first, before=other)
     info = replace(first.info, classes=tuple(reversed(first.info.classes)))
@@ -200,14 +201,14 @@ def test_a_trial_is_studied_by_its_id_and_its_split(place, tmp_path):
     best = incumbent(run)["trial_id"]
     assert best == ids.iloc[2]
     ids_of_test = [f"drawn/{number:05d}" for number in range(680, 740)]
-    labels = schema.read_predictions(several, best)["label"].to_pylist()[:60]
+    labels = read_predictions(several, best)["label"].to_pylist()[:60]
     for trial_id in (ids.iloc[1], best):
-        table = schema.read_predictions(several, trial_id)
+        table = read_predictions(several, trial_id)
         test = table.slice(0, 60).set_column(1, "split", [["test"] * 60])
         test = test.set_column(0, "image_id", pa.array(ids_of_test))
         test = test.set_column(2, "label", pa.array(labels, pa.int16()))
-        path = schema.predictions_file(several, trial_id)
-        schema.write_table(pa.concat_tables([table, test]), path)
+        path = predictions_file(several, trial_id)
+        write_table(pa.concat_tables([table, test]), path)
     found = study_bias(run, trial_id=ids.iloc[1], split="test", before=several)
     assert found.answers.index.tolist() == found.before.index.tolist() == ids_of_test
     assert found.notes[0].endswith("n: test pictures.")

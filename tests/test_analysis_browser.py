@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis import report
-from analysis.run_data import read_run
+from analysis.report import report
+from analysis.run.run_data import read_run
 from tests.big_run import write_big_run
 from tests.browser import PROGRAM, Browser
 from tests.run_factory import Factory

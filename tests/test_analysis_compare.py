@@ -8,14 +8,15 @@ import pytest
 from scipy.stats import binomtest, ttest_ind
 
 from analysis.__main__ import main
-from analysis.compare import compare_runs
-from analysis.compare_page import drawings, write_comparison
-from analysis.comparison import incumbent
-from analysis.figures.style import BLUE, VERMILION
-from analysis.ledger import progress
-from analysis.run_data import read_probabilities, read_run
+from analysis.drawing.style import BLUE, VERMILION
+from analysis.run.ledger import progress
+from analysis.run.run_data import read_probabilities, read_run
+from analysis.run.trials import incumbent
+from analysis.runs.compare import compare_runs
+from analysis.runs.page import drawings, write_comparison
 from tests.run_factory import Factory
-from tune import schema
+from tune.run.directory import predictions_file
+from tune.run.tables import read_predictions, write_table
 
 OTHER = Factory(configurations=20, learning_rate=0.002)
 
@@ -143,11 +144,9 @@ def test_a_single_replicate_is_none_and_that_is_told(runs):
 def test_other_pictures_are_not_compared(runs, tmp_path):
     other = shutil.copytree(runs[1].path, tmp_path / "other")
     trial_id = incumbent(runs[1])["trial_id"]
-    table = schema.read_predictions(other, trial_id)
+    table = read_predictions(other, trial_id)
     names = pa.array([f"x{name}" for name in table["image_id"].to_pylist()])
-    schema.write_table(
-        table.set_column(0, "image_id", names), schema.predictions_file(other, trial_id)
-    )
+    write_table(table.set_column(0, "image_id", names), predictions_file(other, trial_id))
     compared = compare_runs(runs[0], read_run(other))
     assert not any("McNemar" in each for each in compared.found)
     assert any("theirs are of other pictures" in each for each in compared.unknown)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.comparison import (
+from analysis.run.run_data import RunData, read_run
+from analysis.run.trials import (
     accuracy_at_common_epoch,
     common_epoch,
     fairly_trained,
@@ -12,7 +13,6 @@ from analysis.comparison import (
     ranked,
     selected_finalists,
 )
-from analysis.run_data import RunData, read_run
 from tests.run_factory import INFO, RUNGS, Factory
 
 

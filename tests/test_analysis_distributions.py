@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from analysis.distributions import distribution, plain
+from analysis.run.distributions import distribution, plain
 
 
 @pytest.mark.parametrize(

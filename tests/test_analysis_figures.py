@@ -11,33 +11,31 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from analysis.dataset import DatasetLeftOutError, class_counts, find_dataset, read_pictures
-from analysis.figures import (
-    comparisons,
-    confusion,
-    cost,
-    curves,
-    effects,
-    folds,
-    groups,
-    mistakes,
-    pairs,
-    parallel,
-    progress,
-    style,
-)
-from analysis.figures.chart import Axis, Chart, Layer, Panel, to_plain
-from analysis.figures.dataset import (
+from analysis.classes import figure as confusion
+from analysis.comparisons import figure as comparisons
+from analysis.cost import figure as cost
+from analysis.curves import figure as curves
+from analysis.curves import progress_figure as progress
+from analysis.dataset import mistakes_figure as mistakes
+from analysis.dataset.dataset import DatasetLeftOutError, class_counts, find_dataset, read_pictures
+from analysis.dataset.figure import (
     dataset_figures,
     draw_intensities,
     draw_samples,
     intensity_shares,
 )
-from analysis.figures.drawing import file_stem, render
-from analysis.figures.registry import FIGURES
-from analysis.figures.style import BLUE, MUTED, ORANGE, VERMILION
-from analysis.run_data import read_confusion, read_probabilities, read_run
-from analysis.tables.table import Table
+from analysis.drawing import style
+from analysis.drawing.chart import Axis, Chart, Layer, Panel, to_plain
+from analysis.drawing.drawing import file_stem, render
+from analysis.drawing.style import BLUE, MUTED, ORANGE, VERMILION
+from analysis.effects import figure as effects
+from analysis.effects import pairs_figure as pairs
+from analysis.effects import parallel_figure as parallel
+from analysis.folds import figure as folds
+from analysis.groups import figure as groups
+from analysis.rendering.table import Table
+from analysis.report.figures import FIGURES
+from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from tests.run_factory import CLASSES, IMAGE_SHAPE, SPLIT_SIZES, Factory
 
 

@@ -7,23 +7,24 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import report
-from analysis.compare import compare_runs
-from analysis.comparison import fairly_trained
-from analysis.figures import effects as figure
-from analysis.run_data import read_run
-from analysis.statistics.comparisons import against_incumbent
-from analysis.statistics.effects import marginal_means
+from analysis.comparisons.statistics import against_incumbent
+from analysis.effects import figure
+from analysis.effects.statistics import marginal_means
+from analysis.effects.table import effects_table, levels_table
+from analysis.folds.statistics import fold_average, fold_means, held_out_ratio
+from analysis.folds.table import folds
+from analysis.rendering.table import AVERAGE
+from analysis.report import report
+from analysis.report.summary import found, unknown
+from analysis.report.tables import TABLES
+from analysis.run.run_data import read_run
+from analysis.run.trainings import folds_in_a_repeat, has_folds
+from analysis.run.trials import fairly_trained
+from analysis.runs.compare import compare_runs
+from analysis.selection.statistics import selection
+from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.folds import fold_average, fold_means, held_out_ratio
-from analysis.statistics.selection import selection
-from analysis.statistics.sources import folds_in_a_repeat, has_folds
-from analysis.summary import found, headline, unknown
-from analysis.tables.effects import effects_table, levels_table
-from analysis.tables.folds import folds
-from analysis.tables.registry import TABLES
-from analysis.tables.selection import selection_table
-from analysis.tables.table import AVERAGE
+from analysis.trials.headline import headline
 from tests.run_factory import SPLIT_SIZES, Factory
 
 FOLDS = 10
@@ -271,7 +272,7 @@ def test_effects_over_folds_take_the_folds_for_what_they_are(run):
 
 
 def test_the_best_averages_stand_in_a_comparison_with_facts_of_their_own(plain, monkeypatch):
-    monkeypatch.setattr("analysis.compare_table.SHOWN", 1)
+    monkeypatch.setattr("analysis.runs.table.SHOWN", 1)
     own = accuracies()
     first = over_folds(plain, own, "first")
     second = over_folds(plain, {7: own[3][:4]}, "second")

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.dataset import DatasetLeftOutError
-from analysis.groups import _terciles, has_annotated_groups, read_groups
-from analysis.run_data import RunData
+from analysis.dataset.dataset import DatasetLeftOutError
+from analysis.groups.annotations import _terciles, has_annotated_groups, read_groups
+from analysis.run.run_data import RunData
 from tests.run_factory import INFO
-from tune.schema import GROUPS_FILE
+from tune.run.directory import GROUPS_FILE
 
 COUNT = 21
 IDS = [f"p{number:02d}" for number in range(COUNT)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.hyperparameters import (
+from analysis.run.hyperparameters import (
     checked,
     followers,
     is_continuous,
@@ -18,7 +18,7 @@ from analysis.hyperparameters import (
     searched,
     words,
 )
-from analysis.run_data import read_run
+from analysis.run.run_data import read_run
 from tests.run_factory import Factory
 
 

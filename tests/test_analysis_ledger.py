@@ -6,10 +6,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from analysis.ledger import progress, times
-from analysis.run_data import RunData
+from analysis.run.ledger import progress, times
+from analysis.run.run_data import RunData
 from tests.run_factory import INFO
-from tune.schema import LEDGER_FILE
+from tune.run.directory import LEDGER_FILE
 
 
 def run_with(path, events, rest="", **objective):

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.__main__ import BY_GROUP, FORMATS, main
-from analysis.tables import render
-from analysis.tables.table import Table
+from analysis.rendering import render
+from analysis.rendering.table import Table
 from tests.run_factory import Factory
-from tune import schema
+from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 
 ROOT = Path(__file__).parent.parent
 SMALL = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
@@ -86,17 +86,17 @@ def test_a_user_error_is_one_line_and_exit_code_2(run, tmp_path, capsys, argumen
 
 def test_exit_code_3_when_no_trial_succeeded(tmp_path, capsys):
     run = Factory(configurations=3).write(tmp_path / "run")
-    table = pq.read_table(run / schema.TRIALS_FILE)
+    table = pq.read_table(run / TRIALS_FILE)
     failed = table.filter(pc.equal(table["status"], "FAILED"))
-    pq.write_table(failed, run / schema.TRIALS_FILE)
+    pq.write_table(failed, run / TRIALS_FILE)
     assert main(["table", str(run)]) == 3
     assert "no trial" in capsys.readouterr().err
 
 
 def test_a_fault_of_ours_leaves_its_traceback_in_a_file(tmp_path, capsys):
     run = SMALL.write(tmp_path / "run")
-    table = pq.read_table(run / schema.MEASUREMENTS_FILE).drop_columns(["epoch"])
-    pq.write_table(table, run / schema.MEASUREMENTS_FILE)
+    table = pq.read_table(run / MEASUREMENTS_FILE).drop_columns(["epoch"])
+    pq.write_table(table, run / MEASUREMENTS_FILE)
     assert main(["table", str(run), "--by", "blocks"]) == 1
     message = capsys.readouterr().err.strip()
     log = Path(message.rsplit(" ", 1)[1])
@@ -127,7 +127,7 @@ def test_an_interrupted_command_ends_with_130(run, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("analysis.run_data.read_run", interrupt)
+    monkeypatch.setattr("analysis.run.run_data.read_run", interrupt)
     assert main(["table", str(run)]) == 130
 
 
@@ -188,8 +188,8 @@ def asked(monkeypatch):
         seen.update(settings, run=run)
         return SimpleNamespace(tables=tables)
 
-    monkeypatch.setattr("analysis.bias.study_bias", study)
-    monkeypatch.setattr("analysis.run_data.read_run", lambda *paths: paths)
+    monkeypatch.setattr("analysis.groups.bias.study_bias", study)
+    monkeypatch.setattr("analysis.run.run_data.read_run", lambda *paths: paths)
     return seen
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import page as pages
-from analysis.figures.chart import Axis, Chart, Layer, Panel
-from analysis.figures.drawing import Drawing, charted, render
-from analysis.page import (
+from analysis.drawing.chart import Axis, Chart, Layer, Panel
+from analysis.drawing.drawing import Drawing, charted, render
+from analysis.rendering import page as pages
+from analysis.rendering.page import (
     Block,
     Page,
     Section,
@@ -24,7 +24,7 @@ from analysis.page import (
     to_html,
     write_page,
 )
-from analysis.tables.table import Column, Table, View
+from analysis.rendering.table import Column, Table, View
 
 
 def table(name, *notes, title="Some"):

@@ -7,9 +7,9 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from matplotlib.colors import to_hex, to_rgba
 
-from analysis.figures.chart import Axis, Chart, Layer, Panel, Parallel
-from analysis.figures.plot import number_text, plot
-from analysis.figures.style import GREEN, ORANGE, PAPER
+from analysis.drawing.chart import Axis, Chart, Layer, Panel, Parallel
+from analysis.drawing.plot import number_text, plot
+from analysis.drawing.style import GREEN, ORANGE, PAPER
 
 POINTS = Layer(kind="points", x=np.array([1.0, 2.0]), y=np.array([5.0, 7.0]), label="some")
 X, Y = Axis(label="epoch"), Axis(label="accuracy, %")

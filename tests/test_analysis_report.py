@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from analysis import page as pages
-from analysis import report
 from analysis.__main__ import main
-from analysis.figures.style import INK
-from analysis.run_data import read_run
-from analysis.statistics.comparisons import against_incumbent
-from analysis.summary import best_trial, found, unknown
-from analysis.tables.models import models
+from analysis.comparisons.statistics import against_incumbent
+from analysis.drawing.style import INK
+from analysis.rendering import page as pages
+from analysis.report import report
+from analysis.report.summary import found, unknown
+from analysis.run.run_data import read_run
+from analysis.trials.headline import best_trial
+from analysis.trials.table import models
 from tests.run_factory import Factory
 
 SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)

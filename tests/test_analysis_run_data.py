@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from analysis.run_data import (
+from analysis.run.run_data import (
     NoTrialSucceededError,
     RunData,
     read_confusion,
@@ -16,7 +16,15 @@ from analysis.run_data import (
     read_run,
 )
 from tests.run_factory import CLASSES, INFO, SPLIT_SIZES, Factory, write_run_files
-from tune import schema
+from tune.run.directory import (
+    PREDICTIONS_DIR,
+    PROVENANCE_FILE,
+    SPEC_FILE,
+    TRIALS_FILE,
+    predictions_file,
+)
+from tune.run.tables import predictions_table, read_predictions, write_table
+from tune.run.trial import Status
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +33,7 @@ def run(tmp_path_factory):
 
 
 def test_trials_stand_in_the_order_of_their_numbers(run):
-    written = pq.read_table(run.path / schema.TRIALS_FILE)["number"].to_pylist()
+    written = pq.read_table(run.path / TRIALS_FILE)["number"].to_pylist()
     assert written == sorted(written, reverse=True)
     assert run.trials["number"].tolist() == list(range(16))
     assert run.trials.index.tolist() == list(range(16))
@@ -38,15 +46,15 @@ def test_a_run_carries_its_name_its_spec_and_where_it_came_from(run, tmp_path):
     assert run.data is None
     bare = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
     bare = bare.write(tmp_path / "bare run")
-    (bare / schema.SPEC_FILE).unlink()
-    (bare / schema.PROVENANCE_FILE).unlink()
+    (bare / SPEC_FILE).unlink()
+    (bare / PROVENANCE_FILE).unlink()
     read = read_run(bare / "predictions" / "..", tmp_path / "moved")
     assert (read.name, read.spec, read.provenance) == ("bare run", "", {})
     assert read.data == tmp_path / "moved"
 
 
 def test_statuses_are_told_apart_by_what_their_accuracy_says(run):
-    statuses = list(schema.Status)
+    statuses = list(Status)
     every = replace(run, trials=run.trials.head(len(statuses)).assign(status=statuses))
     assert every.completed["status"].tolist() == ["COMPLETED"]
     assert every.comparable["status"].tolist() == ["COMPLETED", "EARLY_STOPPED"]
@@ -54,7 +62,7 @@ def test_statuses_are_told_apart_by_what_their_accuracy_says(run):
 
 
 def test_an_answer_is_the_class_of_the_highest_probability(tmp_path):
-    table = schema.predictions_table(
+    table = predictions_table(
         image_ids=["c", "a", "b"],
         labels=[2, 0, 3],
         probabilities=np.array(
@@ -64,7 +72,7 @@ def test_an_answer_is_the_class_of_the_highest_probability(tmp_path):
         epoch=1,
         classes=CLASSES,
     )
-    schema.write_table(table, schema.predictions_file(tmp_path, "t"))
+    write_table(table, predictions_file(tmp_path, "t"))
     run = RunData(
         path=tmp_path, info=INFO, trials=pd.DataFrame(), measurements=pd.DataFrame(),
         provenance={}, spec="",
@@ -97,7 +105,7 @@ def test_completed_and_comparable_trials_are_told_apart(run):
 
 def test_confusion_matrix_equals_scikit_learn(run):
     trial_id = run.completed["trial_id"].iloc[0]
-    table = schema.read_predictions(run.path, trial_id)
+    table = read_predictions(run.path, trial_id)
     predicted = np.array(table["probabilities"].to_pylist()).argmax(axis=1)
     counts = read_confusion(run, trial_id)
     assert (counts == confusion_matrix(table["label"].to_pylist(), predicted)).all()
@@ -106,7 +114,7 @@ def test_confusion_matrix_equals_scikit_learn(run):
 
 def add_test_pictures(run, trial_id, count):
     """Let a trial have judged test pictures too, as after `tune test`."""
-    path = run.path / schema.PREDICTIONS_DIR / f"{trial_id}.parquet"
+    path = run.path / PREDICTIONS_DIR / f"{trial_id}.parquet"
     table = pq.read_table(path)
     test = table.slice(0, count).set_column(1, "split", [["test"] * count])
     pq.write_table(pa.concat_tables([test, table]), path)
@@ -126,12 +134,12 @@ def test_test_pictures_count_for_their_own_split_alone(tmp_path):
 def test_each_fold_has_its_own_number_of_pictures(tmp_path):
     run = Factory(configurations=4, replicates=1, faults=False, early_stopping=False)
     run = run.write(tmp_path / "run")
-    trials = pq.read_table(run / schema.TRIALS_FILE)
+    trials = pq.read_table(run / TRIALS_FILE)
     ids = trials["trial_id"].to_pylist()
     trials = trials.set_column(trials.column_names.index("fold"), "fold", [[0, 1, 1, None]])
-    pq.write_table(trials, run / schema.TRIALS_FILE)
+    pq.write_table(trials, run / TRIALS_FILE)
     for trial_id, count in zip(ids, (300, 200, None, 100), strict=True):
-        path = run / schema.PREDICTIONS_DIR / f"{trial_id}.parquet"
+        path = run / PREDICTIONS_DIR / f"{trial_id}.parquet"
         table = pq.read_table(path)
         path.unlink() if count is None else pq.write_table(table.slice(0, count), path)
     counts = read_run(run).trials.set_index("trial_id")["n"]
@@ -157,31 +165,31 @@ def test_a_run_without_finished_trials_says_so(tmp_path):
 def test_a_run_where_nothing_succeeded_gives_the_counts_and_a_reason(tmp_path):
     factory = replace(Factory(), configurations=3, early_stopping=False)
     run = factory.write(tmp_path / "run")
-    table = pq.read_table(run / schema.TRIALS_FILE)
+    table = pq.read_table(run / TRIALS_FILE)
     faults = table.filter(pc.is_in(table["status"], pa.array(["DIVERGED", "FAILED"])))
-    pq.write_table(faults, run / schema.TRIALS_FILE)
+    pq.write_table(faults, run / TRIALS_FILE)
     with pytest.raises(NoTrialSucceededError, match=r"1 DIVERGED, 1 FAILED\); first: train_loss"):
         read_run(run)
     first_silent = faults.set_column(
         faults.column_names.index("reason"), "reason", [["out of memory", ""]]
     )
-    pq.write_table(first_silent, run / schema.TRIALS_FILE)  # the trial of the lower number is last
+    pq.write_table(first_silent, run / TRIALS_FILE)  # the trial of the lower number is last
     with pytest.raises(NoTrialSucceededError, match="first: out of memory"):
         read_run(run)
     silent = faults.set_column(faults.column_names.index("reason"), "reason", [["", ""]])
-    pq.write_table(silent, run / schema.TRIALS_FILE)
+    pq.write_table(silent, run / TRIALS_FILE)
     with pytest.raises(NoTrialSucceededError, match="first: no reason was written"):
         read_run(run)
     waiting = faults.set_column(
         faults.column_names.index("status"), "status", [["PENDING", "INTERRUPTED"]]
     )
-    pq.write_table(waiting, run / schema.TRIALS_FILE)
+    pq.write_table(waiting, run / TRIALS_FILE)
     with pytest.raises(ValueError, match="no finished trial yet"):
         read_run(run)
 
 
 def test_a_run_without_predictions_has_no_n(tmp_path):
     run = Factory().write(tmp_path / "run")
-    for path in (run / schema.PREDICTIONS_DIR).iterdir():
+    for path in (run / PREDICTIONS_DIR).iterdir():
         path.unlink()
     assert pd.isna(read_run(run).trials["n"]).all()

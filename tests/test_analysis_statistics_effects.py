@@ -10,13 +10,13 @@ from scipy import stats
 from statsmodels.formula.api import mixedlm, ols
 from statsmodels.stats.anova import anova_lm
 
-from analysis.run_data import read_run
-from analysis.statistics.effects import effects, level_means, marginal_means
+from analysis.effects.factorial import error_of_one, factorial
+from analysis.effects.mixed import mixed
+from analysis.effects.statistics import effects, level_means, marginal_means
+from analysis.importance.statistics import _evaluated, _ped_anova, importance
+from analysis.importance.statistics import _warnings as importance_warnings
+from analysis.run.run_data import read_run
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.factorial import error_of_one, factorial
-from analysis.statistics.importance import _evaluated, _ped_anova, importance
-from analysis.statistics.importance import _warnings as importance_warnings
-from analysis.statistics.mixed import mixed
 from analysis.statistics.trainings import Trainings
 from tests.run_factory import RUNGS, Factory
 
@@ -394,7 +394,7 @@ def test_the_smallest_difference_between_two_levels_is_that_of_their_trainings()
 
 
 def test_a_large_search_is_learned_from_configurations_drawn_from_all_of_it(run, monkeypatch):
-    monkeypatch.setattr("analysis.statistics.importance.MOST_CONFIGURATIONS", 16)
+    monkeypatch.setattr("analysis.importance.statistics.MOST_CONFIGURATIONS", 16)
     drawn = with_values(run, 48, lambda trials: 0.5 + 0 * trials["channels"])
     channels = np.r_[np.full(16, 8), np.tile([8, 16], 16)]  # the first 16 are all alike
     curves = drawn.measurements.assign(val_accuracy=0.5 + 0.1 * (channels == 16))

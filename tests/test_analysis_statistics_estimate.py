@@ -8,7 +8,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from analysis.statistics.against import compare_configurations
+from analysis.comparisons.against import compare_configurations
 from analysis.statistics.estimate import Estimate, combined
 from analysis.statistics.moderation import moderated
 from analysis.statistics.trainings import Trainings, contrast, difference

@@ -7,7 +7,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis.statistics.groups import changes, confusion, crossings, differences, scores
+from analysis.groups.statistics import changes, confusion, crossings, differences, scores
 
 
 def answers(*rights):

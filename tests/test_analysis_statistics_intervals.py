@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from analysis.classes.scores import per_class
 from analysis.statistics.bootstrap import mean_intervals, picture_counts, stretched
-from analysis.statistics.classes import per_class
 from analysis.statistics.intervals import wilson, wilson_interval
 from analysis.statistics.trainings import contrast
 from tests.test_analysis_statistics_estimate import trainings_of

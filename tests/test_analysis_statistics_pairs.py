@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from analysis.statistics.against import COLUMNS, compare_trained_models
+from analysis.comparisons.against import COLUMNS, compare_trained_models
 from analysis.statistics.pairs import compare_models, compare_over_folds, over_folds
 from analysis.statistics.verdicts import Verdict
 

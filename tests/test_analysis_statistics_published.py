@@ -13,9 +13,8 @@ from statsmodels.stats import proportion
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from analysis.published import main, published
-from analysis.statistics.pairs import over_folds
-from analysis.statistics.published import (
+from analysis.published.__main__ import main, published
+from analysis.published.statistics import (
     claims_of,
     judge,
     optimism_of_picking,
@@ -23,6 +22,7 @@ from analysis.statistics.published import (
     spread_of_one,
     unpaired,
 )
+from analysis.statistics.pairs import over_folds
 from analysis.statistics.verdicts import Verdict
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from analysis.run_data import read_probabilities, read_run
-from analysis.statistics.predictions import read_correct
-from analysis.statistics.selection import corrected_for_selection, openings_of_test, selection
+from analysis.run.predictions import read_correct
+from analysis.run.run_data import read_probabilities, read_run
+from analysis.selection.statistics import corrected_for_selection, openings_of_test, selection
 from tests.run_factory import CLASSES, SPLIT_SIZES, Factory
-from tune import schema
+from tune.run.directory import LEDGER_FILE, PREDICTIONS_DIR
+from tune.run.tables import predictions_table
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +24,11 @@ def run(tmp_path_factory):
 
 def open_test(run, trial_id, accuracy, times=1):
     """Judge a trial on the test split, in its file of predictions and in the ledger."""
-    path = run.path / schema.PREDICTIONS_DIR / f"{trial_id}.parquet"
+    path = run.path / PREDICTIONS_DIR / f"{trial_id}.parquet"
     count = SPLIT_SIZES["test"]
     labels = np.arange(count) % len(CLASSES)
     told = np.where(np.arange(count) < accuracy * count, labels, (labels + 1) % len(CLASSES))
-    test = schema.predictions_table(
+    test = predictions_table(
         image_ids=[f"drawn/test{number}" for number in range(count)],
         labels=labels,
         probabilities=np.eye(len(CLASSES), dtype=np.float32)[told],
@@ -37,7 +38,7 @@ def open_test(run, trial_id, accuracy, times=1):
     )
     val = pq.read_table(path)
     pq.write_table(pa.concat_tables([val, test.cast(val.schema)]), path)
-    with (run.path / schema.LEDGER_FILE).open("a") as ledger:
+    with (run.path / LEDGER_FILE).open("a") as ledger:
         event = {"event": "test_opened", "trial": trial_id}
         ledger.write(times * (json.dumps(event) + "\n"))
 
@@ -107,7 +108,7 @@ def test_test_predictions_that_the_ledger_does_not_know_are_not_shown(tmp_path):
 
 def test_a_half_written_opening_does_not_count(tmp_path):
     run = read_run(Factory().write(tmp_path / "run"))
-    with (run.path / schema.LEDGER_FILE).open("a") as ledger:
+    with (run.path / LEDGER_FILE).open("a") as ledger:
         ledger.write('{"event": "test_opened", "tri')
     assert openings_of_test(run) == {}
 
@@ -122,7 +123,7 @@ def test_predictions_of_another_epoch_are_of_no_use(run):
 def test_pictures_that_differ_between_trials_are_of_no_use(tmp_path):
     run = read_run(Factory().write(tmp_path / "run"))
     accuracy = run.completed.set_index("trial_id")["best_val_accuracy"]
-    path = run.path / schema.PREDICTIONS_DIR / f"{accuracy.index[0]}.parquet"
+    path = run.path / PREDICTIONS_DIR / f"{accuracy.index[0]}.parquet"
     table = pq.read_table(path)
     names = pa.array([f"other/{name}" for name in table["image_id"].to_pylist()])
     pq.write_table(table.set_column(0, "image_id", names), path)
@@ -151,7 +152,7 @@ def test_rows_stand_in_the_order_asked_for_and_pictures_by_their_ids(run):
 
 def test_openings_are_counted_by_trial(tmp_path):
     run = read_run(Factory().write(tmp_path / "run"))
-    with (run.path / schema.LEDGER_FILE).open("a") as ledger:
+    with (run.path / LEDGER_FILE).open("a") as ledger:
         for trial in ("b", "a", "b"):
             ledger.write(json.dumps({"event": "test_opened", "trial": trial}) + "\n")
         ledger.write(json.dumps({"event": "note", "trial": "a", "text": "test_opened"}) + "\n")

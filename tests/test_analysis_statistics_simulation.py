@@ -13,7 +13,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from analysis.statistics.against import compare_configurations
+from analysis.comparisons.against import compare_configurations
 from analysis.statistics.bootstrap import mean_intervals
 from analysis.statistics.trainings import Trainings, difference
 from analysis.statistics.verdicts import Verdict

@@ -10,14 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from analysis import summary
-from analysis.run_data import read_run
-from analysis.statistics.comparisons import against_incumbent
-from analysis.statistics.effects import effects
-from analysis.statistics.selection import selection
-from analysis.summary import found, headline, percent, status_counts, unknown
+from analysis.comparisons.statistics import against_incumbent
+from analysis.effects.statistics import effects
+from analysis.report import summary
+from analysis.report.summary import found, unknown
+from analysis.run.run_data import read_run
+from analysis.selection.statistics import selection
+from analysis.trials.headline import headline, percent, status_counts
 from tests.run_factory import CLASSES, Factory
-from tune import schema
+from tune.run.directory import LEDGER_FILE, predictions_file
+from tune.run.tables import predictions_table
 
 SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
 
@@ -111,8 +113,8 @@ def test_without_a_completed_trial_the_best_says_so(run):
 def test_picking_and_test_are_told_as_the_selection_has_them(tmp_path):
     run = read_run(Factory().write(tmp_path / "a run"))
     best = run.completed.sort_values("best_val_accuracy")["trial_id"].iloc[-1]
-    path = schema.predictions_file(run.path, best)
-    table = schema.predictions_table(
+    path = predictions_file(run.path, best)
+    table = predictions_table(
         image_ids=[f"test{number}" for number in range(60)],
         labels=[0] * 60,
         probabilities=np.eye(len(CLASSES), dtype=np.float32)[[0] * 45 + [1] * 15],
@@ -122,7 +124,7 @@ def test_picking_and_test_are_told_as_the_selection_has_them(tmp_path):
     )
     val = pq.read_table(path)
     pq.write_table(pa.concat_tables([val, table.cast(val.schema)]), path)
-    with (run.path / schema.LEDGER_FILE).open("a") as ledger:
+    with (run.path / LEDGER_FILE).open("a") as ledger:
         ledger.write(json.dumps({"event": "test_opened", "trial": best}) + "\n")
     text = sentence(found(run), "Corrected")
     row = selection(run).set_index("estimate").loc["corrected"]

@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.hyperparameters import levels
-from analysis.run_data import read_run
-from analysis.statistics.comparisons import against_incumbent
-from analysis.statistics.effects import marginal_means
+from analysis.comparisons.replicates_table import replicates
+from analysis.comparisons.statistics import against_incumbent
+from analysis.curves.incomplete_table import incomplete
+from analysis.effects.by_table import by_hyperparameter
+from analysis.effects.statistics import marginal_means
+from analysis.rendering.render import FORMATS, to_latex, to_markdown
+from analysis.rendering.table import Column, Table, View
+from analysis.report.tables import TABLES
+from analysis.run.hyperparameters import levels
+from analysis.run.run_data import read_run
 from analysis.statistics.intervals import wilson
-from analysis.tables.by import by_hyperparameter
-from analysis.tables.incomplete import incomplete
-from analysis.tables.models import models
-from analysis.tables.registry import TABLES
-from analysis.tables.render import FORMATS, to_latex, to_markdown
-from analysis.tables.replicates import replicates
-from analysis.tables.table import Column, Table, View
+from analysis.trials.table import models
 from tests.run_factory import RUNGS, SPLIT_SIZES, Factory
 
 

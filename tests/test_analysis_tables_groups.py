@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from analysis.tables.groups import group_tables
+from analysis.groups.table import group_tables
 
 CLASSES = ("sad", "angry", "calm")
 COUNT = 90

@@ -10,27 +10,28 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis.__main__ import WHAT, main
-from analysis.figures import effects as figures
-from analysis.hyperparameters import words
-from analysis.run_data import read_probabilities, read_run
-from analysis.statistics.comparisons import against_incumbent
-from analysis.statistics.effects import effects, marginal_means
+from analysis.classes.table import classes
+from analysis.comparisons.statistics import against_incumbent
+from analysis.comparisons.table import comparisons
+from analysis.effects import figure as figures
+from analysis.effects.statistics import effects, marginal_means
+from analysis.effects.table import effects_table, levels_table
+from analysis.folds.table import AVERAGE, folds
+from analysis.importance.statistics import Importance, importance
+from analysis.importance.table import importance_table
+from analysis.rendering.digits import decimals, fraction, p_text, share_text, signed, supported
+from analysis.rendering.render import FORMATS
+from analysis.rendering.words import INCUMBENT
+from analysis.report.summary import unknown
+from analysis.report.tables import NAMED, TABLES
+from analysis.run.hyperparameters import words
+from analysis.run.run_data import read_probabilities, read_run
+from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.importance import Importance, importance
 from analysis.statistics.verdicts import Verdict
-from analysis.summary import unknown
-from analysis.tables.classes import classes
-from analysis.tables.comparisons import comparisons
-from analysis.tables.digits import decimals, fraction, p_text, share_text, signed, supported
-from analysis.tables.effects import effects_table, levels_table
-from analysis.tables.folds import AVERAGE, folds
-from analysis.tables.importance import importance_table
-from analysis.tables.models import INCUMBENT, models
-from analysis.tables.registry import NAMED, TABLES
-from analysis.tables.render import FORMATS
-from analysis.tables.selection import selection_table
+from analysis.trials.table import models
 from tests.run_factory import CLASSES, SPLIT_SIZES, Factory
-from tune import schema
+from tune.run.directory import PREDICTIONS_DIR
 
 
 def made(tmp_path_factory, **settings):
@@ -152,12 +153,12 @@ def test_comparisons_are_adjusted_for_every_pair(single):
 
 
 def test_without_predictions_configurations_are_still_compared_for_these_pictures(repeated):
-    for path in (repeated.path / schema.PREDICTIONS_DIR).iterdir():
+    for path in (repeated.path / PREDICTIONS_DIR).iterdir():
         path.rename(path.with_suffix(".away"))
     try:
         table = comparisons(read_run(repeated.path))
     finally:
-        for path in (repeated.path / schema.PREDICTIONS_DIR).iterdir():
+        for path in (repeated.path / PREDICTIONS_DIR).iterdir():
             path.rename(path.with_suffix(".parquet"))
     assert table.frame["verdict"].isin([INCUMBENT, *Verdict]).all()
     assert any("these pictures only" in note for note in table.notes)
@@ -383,7 +384,7 @@ def test_trained_models_have_intervals_of_their_own_pictures(single):
 
 def test_only_the_best_models_are_compared_and_all_pairs_counted(single, monkeypatch):
     every = comparisons(single).frame.set_index("trial_id")
-    monkeypatch.setattr("analysis.statistics.comparisons.MOST_MODELS", 5)
+    monkeypatch.setattr("analysis.comparisons.statistics.MOST_MODELS", 5)
     table = comparisons(replace(single, data=single.path))  # not the run that is remembered
     assert len(table.frame) == 5
     assert table.notes[-1] == "The best 5 are shown."
@@ -458,7 +459,7 @@ def test_notes_say_what_the_intervals_of_levels_are_of(single, searcher, told):
 
 
 def test_classes_stand_for_each_model_in_the_order_of_the_models(picked, monkeypatch):
-    monkeypatch.setattr("analysis.tables.classes.MOST_MODELS", 3)
+    monkeypatch.setattr("analysis.classes.table.MOST_MODELS", 3)
     table = classes(picked)
     best = picked.completed.sort_values(["best_val_accuracy", "number"], ascending=[False, True])
     assert table.frame["trial_id"].drop_duplicates().tolist() == best["trial_id"].head(3).tolist()
@@ -492,7 +493,7 @@ def test_selection_tells_estimates_from_the_boldest_on(picked):
 
 @pytest.mark.parametrize(("times", "told"), [(1, "opened 1 time."), (3, "opened 3 times.")])
 def test_openings_of_the_test_split_are_counted(picked, monkeypatch, times, told):
-    monkeypatch.setattr("analysis.tables.selection.openings_of_test", lambda _: {"a": times})
+    monkeypatch.setattr("analysis.selection.table.openings_of_test", lambda _: {"a": times})
     assert selection_table(picked).notes[-1] == f"The test split was {told}"
 
 
@@ -674,7 +675,7 @@ def test_that_forests_learned_from_a_part_is_told_of_more_than_400(
     known = Importance(
         frame=frame, configurations=count, foreseen=0.9, left_out=(), warnings=("A warning.",)
     )
-    monkeypatch.setattr("analysis.tables.importance.importance", lambda _: known)
+    monkeypatch.setattr("analysis.importance.table.importance", lambda _: known)
     notes = importance_table(picked).notes
     assert ("fANOVA learned from 400 of them, drawn at random." in notes) == drawn
     assert "A warning." in notes

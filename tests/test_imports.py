@@ -1,9 +1,14 @@
-"""Who may import whom (the house plan's table), and that analysis starts without torch or Ray."""
+"""Who may import whom, that modules form no circle, and that analysis starts without torch or Ray.
+
+`docs` and CONTRIBUTING.md show the same tables.
+"""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,9 +22,25 @@ MAY_IMPORT_OF_OURS = {
     "data_prep": {"fairsweep"},
     "models": {"fairsweep", "data_prep"},
     "tune": {"fairsweep", "models", "data_prep"},
-    "analysis": {"fairsweep", "tune.schema"},
+    "analysis": {"fairsweep", "tune.run"},
     "benchmarks": OURS,
 }
+ROOMS_OF_TUNE = {
+    "run": set(),
+    "sweep": {"run"},
+    "execution": {"run", "sweep"},
+    "session": {"run", "sweep", "execution"},
+    "launch": {"run", "sweep", "execution", "session"},
+    "commands": {"run", "sweep", "execution", "session", "launch"},
+}
+"""Room of `tune` → the other rooms that it may import."""
+SHARED_ROOMS_OF_ANALYSIS = {
+    "statistics": set(),
+    "run": {"statistics"},
+    "drawing": set(),
+    "rendering": {"drawing"},
+}
+"""Rooms of `analysis` that all topics share → the other rooms that they may import."""
 NOT_FOR = {
     "ray": {"fairsweep", "data_prep", "models", "analysis"},
     "torch": {"fairsweep", "data_prep", "analysis"},
@@ -65,9 +86,81 @@ def test_a_heavy_package_stays_in_its_rooms(package):
             assert not wrong, f"{path.relative_to(ROOT)} must not import {wrong}"
 
 
-def test_the_schema_needs_only_pyarrow():
-    allowed = {"fairsweep", "pyarrow", *sys.stdlib_module_names}
-    assert {module.split(".")[0] for module in imports(ROOT / "tune" / "schema.py")} <= allowed
+@cache
+def graph() -> dict[str, set[str]]:
+    """Return the modules of ours that each module of ours imports, type-only imports included."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for folder in OURS
+        for path in files(folder)
+    }
+    return {
+        name: {
+            other
+            for imported in imports(path)
+            for other in (imported, imported.rpartition(".")[0])
+            if other in modules
+        }
+        for name, path in modules.items()
+    }
+
+
+def room_of(module: str) -> str:
+    """Return the room of ``tune.ROOM.…`` or ``analysis.ROOM.…``; empty for a loose file."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 2 else ""
+
+
+def arrows_between_rooms(folder: str) -> set[tuple[str, str]]:
+    return {
+        (room_of(module), room_of(other))
+        for module, others in graph().items()
+        for other in others
+        if is_inside(module, folder) and is_inside(other, folder)
+    }
+
+
+def test_modules_import_one_another_in_no_circle():
+    graphlib.TopologicalSorter(graph()).prepare()
+
+
+@pytest.mark.parametrize("folder", ["tune", "analysis"])
+def test_rooms_import_one_another_in_no_circle(folder):
+    rooms: dict[str, set[str]] = {}
+    for room, other in arrows_between_rooms(folder):
+        if room != other:
+            rooms.setdefault(room, set()).add(other)
+    graphlib.TopologicalSorter(rooms).prepare()
+
+
+def test_each_room_of_tune_imports_only_the_rooms_below_it():
+    for room, other in arrows_between_rooms("tune"):
+        fine = not room or room == other or other in ROOMS_OF_TUNE[room]
+        assert fine, f"tune/{room} must not import tune/{other}"
+
+
+def test_no_topic_of_analysis_imports_the_report_and_no_shared_room_a_topic():
+    for room, other in arrows_between_rooms("analysis"):
+        if room in ("", "report") or room == other:
+            continue
+        assert other not in ("", "report"), f"analysis/{room} must not import analysis/{other}"
+        if room in SHARED_ROOMS_OF_ANALYSIS:
+            fine = other in SHARED_ROOMS_OF_ANALYSIS[room]
+            assert fine, f"analysis/{room} must not import analysis/{other}"
+
+
+def test_only_the_execution_room_imports_ray():
+    for path in files("tune"):
+        if path.parent.name != "execution":
+            wrong = [module for module in imports(path) if is_inside(module, "ray")]
+            assert not wrong, f"{path.relative_to(ROOT)} must not import {wrong}"
+
+
+def test_a_run_directory_is_read_with_pyarrow_alone():
+    allowed = {"fairsweep", "pyarrow", "tune", *sys.stdlib_module_names}
+    for path in files("tune/run"):
+        if path.name != "lease.py":  # Which only those who write to a run import.
+            assert {module.split(".")[0] for module in imports(path)} <= allowed, path.name
 
 
 def test_ray_tune_is_imported_by_its_full_name():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from models.config import TrainConfig
-from models.groups import GroupFactor, check_groups, group_factors
+from models.groups import GroupFactor, group_factors
+from models.known_groups import check_groups
 
 COLUMNS = {"age": np.array(["child", "adult", ""]), "label": np.array(["angry", "bored", "angry"])}
 

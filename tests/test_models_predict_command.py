@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.comparison import ranked
-from analysis.run_data import read_run
+from analysis.run.run_data import read_run
+from analysis.run.trials import ranked
 from data_prep.pictures import PictureError, read_gray, resize_gray
 from models import __main__ as command
 from models import new_pictures
@@ -27,10 +27,11 @@ from models.new_pictures import Answer, find_pictures
 from models.run_weights import RunError, find_weights
 from tests.picture_factory import CLASSES, SHAPE, make_dataset
 from tests.run_factory import INFO, Factory
-from tune.bundle import Bundle
-from tune.factory import TrainingFactory
-from tune.schema import best_weights, read_predictions
-from tune.spec import Objective
+from tune.execution.factory import TrainingFactory
+from tune.run.directory import best_weights
+from tune.run.tables import read_predictions
+from tune.sweep.bundle import Bundle
+from tune.sweep.spec import ObjectiveSpec
 
 CONFIG = TrainConfig(family="plain", channels=2, batch_size=16, epochs=2, test_time_flip=True)
 
@@ -47,7 +48,7 @@ def run(dataset, tmp_path_factory):
         tmp_path_factory.mktemp("runs") / "small run, of mine"
     )
     factory = TrainingFactory(
-        run=run, fingerprint="made", objective=Objective(at="last"), threads=1,
+        run=run, fingerprint="made", objective=ObjectiveSpec(at="last"), threads=1,
         load_dataset=lambda: dataset,
     )  # fmt: skip
     best = incumbent(run)

@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.sweeps import Factory, figures, play, small_spec
-from tune.bundle import Bundle, Fusing
-from tune.engine import drive
-from tune.ledger import Ledger
-from tune.progress import explain
-from tune.ray_session import ray_session
-from tune.schema import STOP_FILE, Status, read_events
-from tune.slots import Slots
-from tune.sweep import Sweep
+from tune.execution.ray_cluster import ray_session
+from tune.execution.ray_executor import drive
+from tune.execution.slots import Slots
+from tune.run.directory import STOP_FILE
+from tune.run.ledger import Ledger, read_events
+from tune.run.trial import Status
+from tune.session.progress import explain
+from tune.sweep.bundle import Bundle, Fusing
+from tune.sweep.sweep import Sweep
 
 WHOLE = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3, 5]}, "replicates": 4}
 WORKER = {"host": "here", "device": "cpu", "parameters": 7}

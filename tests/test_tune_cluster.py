@@ -14,16 +14,16 @@ import ray
 from ray.cluster_utils import Cluster
 
 from tests.sweeps import Factory, TrivialTraining, small_spec
-from tune.engine import drive
-from tune.ledger import Ledger
-from tune.ray_session import connect, ray_session, require_token, token_file
-from tune.schema import Status, read_events
-from tune.slots import find_slots
-from tune.sweep import Sweep
+from tune.execution.ray_cluster import connect, ray_session, require_token, token_file
+from tune.execution.ray_executor import drive
+from tune.execution.slots import find_slots
+from tune.run.ledger import Ledger, read_events
+from tune.run.trial import Status
+from tune.sweep.sweep import Sweep
 
 STORE_BYTES = 80_000_000
 JOIN = """
-from tune.ray_session import connect
+from tune.execution.ray_cluster import connect
 import ray, sys
 connect(sys.argv[1])
 print("let in, with", len(ray.nodes()), "node")
@@ -78,7 +78,7 @@ def test_a_token_that_others_can_read_is_closed_to_them_and_kept():
 
 CODE = """
 from ray.cluster_utils import Cluster
-from tune.ray_session import connect, require_token
+from tune.execution.ray_cluster import connect, require_token
 import ray, shutil, sys
 require_token()
 args = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
@@ -87,7 +87,7 @@ connect(cluster.address)
 shutil.rmtree(sys.argv[1])  # As on a node that never had it.
 def where():
     import models.build, tune.worker
-    return tune.worker.__file__
+    return tune.execution.worker.__file__
 print(ray.get(ray.remote(where).remote()))
 ray.shutdown()
 cluster.shutdown()

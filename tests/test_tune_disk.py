@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.sweeps import small_spec
-from tune.disk import SPARE_BYTES, check_space, needed_bytes, wait_for_space
-from tune.run_directory import RunError
-from tune.sweep import Sweep
+from tune.run.directory import RunError
+from tune.session.disk import SPARE_BYTES, check_space, needed_bytes, wait_for_space
+from tune.sweep.sweep import Sweep
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def free(monkeypatch):
         folders.append(folder)
         return SimpleNamespace(free=free.pop(0) if len(free) > 1 else free[0], total=10**12)
 
-    monkeypatch.setattr("tune.disk.shutil.disk_usage", usage)
-    monkeypatch.setattr("tune.disk.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("tune.session.disk.shutil.disk_usage", usage)
+    monkeypatch.setattr("tune.session.disk.time.sleep", lambda _seconds: None)
     return free
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import pytest
 
 from tests.sweeps import Factory, TrivialTraining, small_spec
-from tune.engine import drive
-from tune.ledger import Ledger
-from tune.memory import MemoryRequest, OutOfMemoryError
-from tune.ray_session import ray_session
-from tune.schema import Status, read_events
-from tune.slots import Slots
-from tune.sweep import Sweep
+from tune.execution.memory import MemoryRequest, OutOfMemoryError
+from tune.execution.ray_cluster import ray_session
+from tune.execution.ray_executor import drive
+from tune.execution.slots import Slots
+from tune.run.ledger import Ledger, read_events
+from tune.run.trial import Status
+from tune.sweep.sweep import Sweep
 
 SLOTS = Slots(cpus=1, gpus=0, count=2)
 
@@ -122,7 +122,9 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path):
 
 
 def test_a_trial_whose_node_is_lost_goes_on_though_it_may_not_fail(tmp_path, monkeypatch):
-    monkeypatch.setattr("tune.engine.Nodes.lost_under", lambda _nodes, actor: actor and "node 7")
+    monkeypatch.setattr(
+        "tune.execution.ray_executor.Nodes.lost_under", lambda _nodes, actor: actor and "node 7"
+    )
     sweep = run_sweep(tmp_path, kind=Dies, scheduler={"name": "none"}, retries=0,
                       space={"kernel_size": [3, 5]})  # fmt: skip
     assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
@@ -145,8 +147,8 @@ class Hangs(TrivialTraining):
 
 
 def test_a_trial_that_stands_still_is_killed_and_goes_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("tune.watchdog.LEAST_SECONDS", 6.0)
-    monkeypatch.setattr("tune.watchdog.PATIENCE", 3)
+    monkeypatch.setattr("tune.execution.watchdog.LEAST_SECONDS", 6.0)
+    monkeypatch.setattr("tune.execution.watchdog.PATIENCE", 3)
     sweep = run_sweep(
         tmp_path, kind=Hangs, scheduler={"name": "none"}, space={"kernel_size": [3, 5]}
     )

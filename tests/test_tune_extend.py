@@ -2,10 +2,11 @@ import pytest
 
 from tests.sweeps import play, small_spec
 from tests.test_tune_sweep import new_sweep
-from tune.extend import extended_spec, what_counts
-from tune.run_directory import RunError
-from tune.schema import CHECKPOINTS_DIR, Status
-from tune.spec import SpecError
+from tune.run.directory import CHECKPOINTS_DIR, RunError
+from tune.run.trial import Status
+from tune.session.repair import what_counts
+from tune.sweep.extend import extended_spec
+from tune.sweep.spec import SpecError
 
 NONE = {"name": "none"}
 

@@ -5,8 +5,8 @@ import pytest
 from tests.sweeps import figures, small_spec
 from tests.test_tune_bundle import WORKER, decided, play_one, searched
 from tests.test_tune_sweep import ONE_EPOCH, new_sweep, train
-from tune.keeping import BEST_TRIALS, Keeper
-from tune.schema import CHECKPOINTS_DIR
+from tune.run.directory import CHECKPOINTS_DIR
+from tune.session.keeping import BEST_TRIALS, Keeper
 
 
 def leave_files(run, *folders):

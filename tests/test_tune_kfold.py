@@ -9,28 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.run_data import read_run
-from analysis.tables.folds import AVERAGE, folds
+from analysis.folds.table import AVERAGE, folds
+from analysis.run.run_data import read_run
 from data_prep.manifest import FOLDS, DatasetManifest
 from data_prep.reader import read_dataset
 from models.config import TrainConfig
 from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
 from tests.sweeps import play, small_spec
 from tests.test_tune_sweep import new_sweep, train
-from tune.kfold import kfold, summary
-from tune.plan import plan_sweep
-from tune.run_directory import RunError, read_spec
-from tune.schema import (
-    DATASET_FOLDS,
-    LEDGER_FILE,
-    TRIALS_FILE,
-    Status,
-    read_events,
-    read_predictions,
-)
-from tune.session import extend
-from tune.spec import SpecError, override_spec, parse_spec
-from tune.sweep import Sweep
+from tune.commands.kfold import kfold, summary
+from tune.commands.plan import plan_sweep
+from tune.run.directory import LEDGER_FILE, TRIALS_FILE, RunError
+from tune.run.ledger import read_events
+from tune.run.tables import read_predictions
+from tune.run.trial import DATASET_FOLDS, Status
+from tune.session.run_directory import read_spec
+from tune.session.session import extend
+from tune.sweep.spec import SpecError, override_spec, parse_spec
+from tune.sweep.sweep import Sweep
 
 
 def test_the_incumbent_is_judged_once_a_repeat_on_every_picture_outside_test(
@@ -189,7 +185,9 @@ def test_a_summary_tells_the_average_and_the_worst_and_best_fold_of_each_configu
 
 def test_a_k_fold_run_of_a_spec_has_the_name_of_the_spec_and_not_of_its_file(tmp_path, monkeypatch):
     started = []
-    monkeypatch.setattr("tune.kfold.start", lambda spec, root: started.append((spec, root)))
+    monkeypatch.setattr(
+        "tune.commands.kfold.start", lambda spec, root: started.append((spec, root))
+    )
     path = tmp_path / "my file.yaml"
     path.write_text(small_spec(scheduler={"name": "none"}).to_yaml())
     kfold(path, tmp_path, folds=3, repeats=2)

@@ -16,9 +16,9 @@ from tune.__main__ import main
 from tune.launch.deadline import Deadline
 from tune.launch.preflight import NodeFacts, complaints, token_fingerprint
 from tune.launch.slurm import margin_seconds, slot_seconds
-from tune.run_directory import write_spec
-from tune.schema import LEDGER_FILE
-from tune.spec import parse_spec
+from tune.run.directory import LEDGER_FILE
+from tune.session.run_directory import write_spec
+from tune.sweep.spec import parse_spec
 
 SCHEMA = json.loads((Path(__file__).parent / "fixtures/kuberay_rayjob.schema.json").read_text())
 

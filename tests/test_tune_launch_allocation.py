@@ -1,6 +1,6 @@
 """What an allocation makes of its nodes and its time; shell scripts stand in for Slurm.
 
-Tests `tune.launch.allocation`, `tune.launch.commands`, `tune.launch.deadline`, `tune.launch.node`,
+Tests `tune.launch.allocation`, `tune.commands.launch`, `tune.launch.deadline`, `tune.launch.node`,
 `tune.launch.preflight` and `tune.launch.slot`.
 """
 
@@ -20,12 +20,13 @@ import pytest
 from tests.sweeps import figures, small_spec
 from tests.test_tune_sweep import new_sweep, train
 from tune.__main__ import main
-from tune.launch import allocation, commands, deadline, node
+from tune.commands import launch as commands
+from tune.launch import allocation, deadline, node
 from tune.launch.errors import LaunchError
 from tune.launch.preflight import NodeFacts, look, token_fingerprint
 from tune.launch.slot import Slot
-from tune.run_directory import RUNS, write_spec
-from tune.schema import LEDGER_FILE
+from tune.run.directory import LEDGER_FILE, RUNS
+from tune.session.run_directory import write_spec
 
 JOB = "4711"
 
@@ -462,7 +463,7 @@ def test_a_sweep_is_begun_and_then_gone_on_with(replaced, monkeypatch):
     assert replaced.pop() == [*python, "run", "my spec.yaml", *words]
     write_run([])
     held = iter([{"pid": 1}, {"pid": 1}, None])
-    monkeypatch.setattr("tune.run_directory.holder_of", lambda _run: next(held))
+    monkeypatch.setattr("tune.run.lease.holder_of", lambda _run: next(held))
     call("sweep", str(spec), *words)
     assert replaced.pop() == [*python, "resume", "runs/small", "--data", "my faces"]
     assert list(held) == []
@@ -477,7 +478,7 @@ def test_a_lease_is_not_waited_for_for_ever(monkeypatch):
         now += seconds
 
     monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
-    monkeypatch.setattr("tune.run_directory.holder_of", lambda _run: {"pid": 1})
+    monkeypatch.setattr("tune.run.lease.holder_of", lambda _run: {"pid": 1})
     commands._wait_for_lease(RUNS / "small")
     assert now == 100.0 + 90.0
 

@@ -11,7 +11,8 @@ import pytest
 from data_prep.synthetic import prepare_synthetic
 from tests.slurm import SmallSlurm, missing, wait_until
 from tests.test_tune_resume import assert_equal_end
-from tune.schema import LEDGER_FILE, read_events
+from tune.run.directory import LEDGER_FILE
+from tune.run.ledger import read_events
 
 ROOT = Path(__file__).parents[1]
 SPEC = """

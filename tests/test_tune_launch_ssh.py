@@ -11,7 +11,7 @@ import yaml
 
 from data_prep.synthetic import prepare_synthetic
 from tests.machines import Machines, missing
-from tune.schema import TRIALS_FILE
+from tune.run.directory import TRIALS_FILE
 
 ROOT = Path(__file__).parents[1]
 SPEC = """

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from tune.ledger import Ledger
-from tune.schema import LEDGER_FILE, read_events
+from tune.run.directory import LEDGER_FILE
+from tune.run.ledger import Ledger, read_events
 
 FIRST = {"event": "node_lost", "node": "knöten 1", "time": 1.5}
 SECOND = {"event": "node_joined", "node": "n2", "time": 2.0}

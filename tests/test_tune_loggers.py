@@ -12,10 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from tests.sweeps import figures, play, small_spec
-from tune.loggers import Loggers, require_loggers
-from tune.schema import Status
-from tune.spec import SpecError, parse_spec
-from tune.sweep import Sweep
+from tune.run.trial import Status
+from tune.session.loggers import Loggers, require_loggers
+from tune.sweep.spec import SpecError, parse_spec
+from tune.sweep.sweep import Sweep
 
 WORKER = {"host": "here", "device": "cpu", "parameters": 7}
 BOTH = {"loggers": ["tensorboard", "mlflow"]}
@@ -143,7 +143,9 @@ def test_without_loggers_nothing_is_written_and_nothing_imported(tmp_path):
     loggers.close()
     assert sweep.trials
     assert not list(tmp_path.iterdir())
-    program = "import sys, tune.session; print({'tensorboard', 'mlflow'} & set(sys.modules))"
+    program = (
+        "import sys, tune.session.session; print({'tensorboard', 'mlflow'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=Path(__file__).parents[1],

@@ -10,9 +10,9 @@ import pytest
 from tests.sweeps import SPEC, play, small_spec
 from tests.test_tune_sweep import new_sweep, train
 from tune.__main__ import main
-from tune.options import words_of
-from tune.run_directory import RUNS, RunError
-from tune.spec import SpecError
+from tune.commands.options import words_of
+from tune.run.directory import RUNS, RunError
+from tune.sweep.spec import SpecError
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def interrupted():
     ("make", "code"), [(finished, 0), (without_success, 3), (interrupted, 130)]
 )
 def test_the_exit_code_says_how_a_sweep_ended(asked, capsys, make, code):
-    calls = asked("tune.session.resume", make())
+    calls = asked("tune.commands.resume.resume", make())
     assert main(["resume", "runs/a b", "--data", "moved"]) == code
     assert calls == [(Path("runs/a b"), {"data": "moved"})]
     assert capsys.readouterr().out.startswith("runs/a b: ")
@@ -76,7 +76,7 @@ def test_the_exit_code_says_how_a_sweep_ended(asked, capsys, make, code):
     ],
 )  # fmt: skip
 def test_what_the_user_must_change_is_told_in_a_line_with_code_two(asked, capsys, error, line):
-    asked("tune.session.resume", error)
+    asked("tune.commands.resume.resume", error)
     assert main(["resume", "r"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -87,7 +87,7 @@ def test_what_the_user_must_change_is_told_in_a_line_with_code_two(asked, capsys
     "error", [KeyError("a"), ValueError("ours"), OSError("no file has a part in this")]
 )
 def test_a_fault_of_ours_leaves_its_traceback_in_a_file_with_code_one(asked, capsys, error):
-    asked("tune.session.resume", error)
+    asked("tune.commands.resume.resume", error)
     assert main(["resume", "r"]) == 1
     said = capsys.readouterr().err
     path = Path(
@@ -98,12 +98,12 @@ def test_a_fault_of_ours_leaves_its_traceback_in_a_file_with_code_one(asked, cap
 
 
 def test_a_keyboard_interrupt_has_its_own_code(asked):
-    asked("tune.session.resume", KeyboardInterrupt())
+    asked("tune.commands.resume.resume", KeyboardInterrupt())
     assert main(["resume", "r"]) == 130
 
 
 def test_run_hands_on_the_spec_with_its_changes(asked):
-    calls = asked("tune.session.start", (Path("runs/x"), finished()))
+    calls = asked("tune.commands.run.start", (Path("runs/x"), finished()))
     words = ["--data", "my faces", "--name", "x", "--set", "seed=8", "--set", "fixed.epochs=3"]
     assert main(["run", "my spec.yaml", *words]) == 0
     ((spec, root),) = calls
@@ -112,7 +112,7 @@ def test_run_hands_on_the_spec_with_its_changes(asked):
 
 
 def test_data_and_name_win_over_changes_of_the_spec(asked):
-    calls = asked("tune.session.start", (Path("runs/x"), finished()))
+    calls = asked("tune.commands.run.start", (Path("runs/x"), finished()))
     words = ["--set", "name=y", "--data", "a: b", "--set", "data=c"]
     assert main(["run", "my spec.yaml", *words]) == 0
     ((spec, _),) = calls
@@ -120,7 +120,7 @@ def test_data_and_name_win_over_changes_of_the_spec(asked):
 
 
 def test_extend_hands_on_samples_and_changes(asked):
-    calls = asked("tune.session.extend", finished())
+    calls = asked("tune.commands.extend.extend", finished())
     assert main(["extend", "r", "--samples", "8", "--set", "retries=9", "--data", "d"]) == 0
     assert main(["extend", "r"]) == 0
     assert calls == [
@@ -130,7 +130,7 @@ def test_extend_hands_on_samples_and_changes(asked):
 
 
 def test_kfold_hands_on_folds_and_repeats_and_sums_up_what_succeeded(asked, capsys):
-    calls = asked("tune.kfold.kfold", (Path("runs/k"), finished()))
+    calls = asked("tune.commands.kfold.kfold", (Path("runs/k"), finished()))
     words = ["--folds", "5", "--repeats", "2", "--trial", "t", "--name", "n", "--data", "d"]
     assert main(["kfold", "r", *words, "--set", "retries=9"]) == 0
     assert main(["kfold", "r"]) == 0
@@ -141,14 +141,14 @@ def test_kfold_hands_on_folds_and_repeats_and_sums_up_what_succeeded(asked, caps
         (Path("r"), RUNS, {"folds": 10, "repeats": 1, **plain}),
     ]
     assert capsys.readouterr().out.count(" on average (") == 2 * 12
-    asked("tune.kfold.kfold", (Path("runs/k"), interrupted()))
+    asked("tune.commands.kfold.kfold", (Path("runs/k"), interrupted()))
     assert main(["kfold", "r"]) == 130
     assert "on average" not in capsys.readouterr().out
 
 
 def test_retrain_hands_on_each_way_to_sample(asked, monkeypatch, capsys):
-    monkeypatch.setattr("tune.retrain.comparison", lambda *_: iter(["better"]))
-    calls = asked("tune.retrain.retrain", (Path("runs/k"), finished()))
+    monkeypatch.setattr("tune.commands.retrain.comparison", lambda *_: iter(["better"]))
+    calls = asked("tune.commands.retrain.retrain", (Path("runs/k"), finished()))
     words = ["--oversample", "age=child:4", "--oversample", "age=old:2", "--weights", "sex=f:2"]
     words += ["--from-scratch", "--epochs", "3", "--groups", "a b.csv", "--trial", "t"]
     assert main(["retrain", "r", *words, "--name", "n", "--data", "d", "--set", "seed=8"]) == 0
@@ -168,13 +168,13 @@ def test_retrain_hands_on_each_way_to_sample(asked, monkeypatch, capsys):
 
 
 def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
-    calls = asked("tune.opening.open_test", "a line")
+    calls = asked("tune.commands.test.open_test", "a line")
     assert main(["test", "r", "--trial", "t", "--data", "d"]) == 0
     assert calls == [(Path("r"), {"trial_id": "t", "data": "d"})]
     calls.clear()
-    asked("tune.copying.copy_run", 7)
+    asked("tune.commands.copy.copy_run", 7)
     assert main(["copy", "r", "s3://b/r"]) == 0
-    asked("tune.status.request_stop", None)
+    asked("tune.commands.stop.request_stop", None)
     assert main(["stop", "r"]) == 0
     assert main(["stop", "r", "--trial", "t"]) == 0
     assert calls == [(Path("r"), "s3://b/r"), (Path("r"), None), (Path("r"), "t")]
@@ -187,9 +187,9 @@ def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
 
 
 def test_status_is_json_a_table_or_a_watch(asked, capsys):
-    calls = asked("tune.status.run_status", {"name": "x"})
-    asked("tune.print.print_status", None)
-    asked("tune.print.watch_status", None)
+    calls = asked("tune.commands.status.run_status", {"name": "x"})
+    asked("tune.commands.status.print_status", None)
+    asked("tune.commands.status.watch_status", None)
     assert main(["status", "r", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"name": "x"}
     assert main(["status", "r"]) == main(["status", "r", "--watch"]) == 0
@@ -198,8 +198,8 @@ def test_status_is_json_a_table_or_a_watch(asked, capsys):
 
 def test_a_plan_is_made_for_the_dataset_and_all_cores(asked, monkeypatch, synthetic_dataset):
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    calls = asked("tune.plan.plan_sweep", "a plan")
-    asked("tune.print.print_plan", None)
+    calls = asked("tune.commands.plan.plan_sweep", "a plan")
+    asked("tune.commands.plan.print_plan", None)
     assert main(["plan", "my spec.yaml", "--data", str(synthetic_dataset)]) == 0
     (spec, manifest, options), (plan, same, _) = calls
     assert (spec.data, options) == (str(synthetic_dataset), {"cores": 3})

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tune.memory import ALONE, Gate, Gates, MemoryRequest
+from tune.execution.memory import ALONE, Gate, Gates, MemoryRequest
 
 
 class Card:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tune.nodes import Nodes, name
+from tune.execution.nodes import Nodes, name
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def cluster(monkeypatch):
         nodes=lambda: list(cluster.nodes.values()),
         _private=SimpleNamespace(state=state),
     )
-    monkeypatch.setattr("tune.nodes.ray", ray)
+    monkeypatch.setattr("tune.execution.nodes.ray", ray)
     clock = SimpleNamespace(monotonic=lambda: cluster.now, sleep=lambda seconds: wait(seconds))
 
     def wait(seconds):
         cluster.now += seconds
 
-    monkeypatch.setattr("tune.nodes.time", clock)
+    monkeypatch.setattr("tune.execution.nodes.time", clock)
     for node_id in ("a", "b"):
         add(node_id, f"node {node_id}")
     yield cluster
@@ -117,7 +117,7 @@ def test_a_worker_may_be_seen_to_die_a_little_before_its_node(cluster, monkeypat
         if sum(waited) > 0.75:
             cluster.kill("b")
 
-    monkeypatch.setattr("tune.nodes.time.sleep", sleep)
+    monkeypatch.setattr("tune.execution.nodes.time.sleep", sleep)
     assert nodes.lost_under("77") == "node b"
     assert sum(waited) < 1.0
 

@@ -4,9 +4,9 @@ import pytest
 
 from tests.sweeps import play, small_spec
 from tests.test_tune_sweep import new_sweep
-from tune.objectives import curve, curve_point, scores, undominated, value
-from tune.schema import Measurement, Status, Trial
-from tune.spec import Objective
+from tune.run.objective import curve, curve_point, scores, undominated, value
+from tune.run.trial import Measurement, Status, Trial
+from tune.sweep.spec import ObjectiveSpec
 
 COST = [{"metric": "val_accuracy"}, {"metric": "parameters", "mode": "min"}]
 
@@ -24,43 +24,43 @@ def trial_of(accuracies, **changes):
 
 def test_a_value_is_that_of_the_best_epoch_or_the_last():
     trial = trial_of([0.2, 0.6, 0.4])
-    assert value(Objective(), trial) == 0.6
-    assert value(Objective(at="last"), trial) == 0.4
-    assert value(Objective(metric="val_loss", mode="min"), trial) == pytest.approx(0.4)
+    assert value(ObjectiveSpec(), trial) == 0.6
+    assert value(ObjectiveSpec(at="last"), trial) == 0.4
+    assert value(ObjectiveSpec(metric="val_loss", mode="min"), trial) == pytest.approx(0.4)
 
 
 def test_a_cost_is_a_figure_of_the_whole_trial():
     trial = trial_of([0.2], parameters=12, seconds=3.0, devices=0.5)
-    assert value(Objective(metric="parameters", mode="min"), trial) == 12
-    assert value(Objective(metric="device_seconds", mode="min"), trial) == 1.5
+    assert value(ObjectiveSpec(metric="parameters", mode="min"), trial) == 12
+    assert value(ObjectiveSpec(metric="device_seconds", mode="min"), trial) == 1.5
 
 
 def test_a_value_that_is_not_known_is_none():
-    assert value(Objective(), trial_of([])) is None
-    assert value(Objective(at="last"), trial_of([math.nan])) is None
-    both = (Objective(), Objective(metric="parameters", mode="min"))
+    assert value(ObjectiveSpec(), trial_of([])) is None
+    assert value(ObjectiveSpec(at="last"), trial_of([math.nan])) is None
+    both = (ObjectiveSpec(), ObjectiveSpec(metric="parameters", mode="min"))
     assert scores(both, trial_of([0.2])) is None
     assert scores(both, trial_of([0.2], parameters=7)) == [0.2, -7]
 
 
 def test_a_value_that_is_not_finite_at_one_epoch_does_not_hide_those_of_others():
     trial = trial_of([0.2, math.nan, 0.4, math.inf])
-    assert value(Objective(), trial) == 0.4
-    assert value(Objective(at="last"), trial) is None
-    assert curve(Objective(), trial)[:3] == [0.2, 0.2, 0.4]
-    (nan,) = curve(Objective(at="last"), trial_of([math.nan]))
+    assert value(ObjectiveSpec(), trial) == 0.4
+    assert value(ObjectiveSpec(at="last"), trial) is None
+    assert curve(ObjectiveSpec(), trial)[:3] == [0.2, 0.2, 0.4]
+    (nan,) = curve(ObjectiveSpec(at="last"), trial_of([math.nan]))
     assert math.isnan(nan)
-    assert curve(Objective(), trial_of([math.nan])) == [-math.inf]
+    assert curve(ObjectiveSpec(), trial_of([math.nan])) == [-math.inf]
     worse = Measurement(epoch=2, values={"val_accuracy": 0.1})
-    assert curve_point(Objective(), worse, 0.3) == 0.3
-    assert curve_point(Objective(at="last"), worse, 0.3) == 0.1
+    assert curve_point(ObjectiveSpec(), worse, 0.3) == 0.3
+    assert curve_point(ObjectiveSpec(at="last"), worse, 0.3) == 0.1
 
 
 def test_scores_stand_in_the_order_of_the_objectives_and_larger_is_better():
     several = (
-        Objective(metric="val_loss", mode="min"),
-        Objective(at="last"),
-        Objective(metric="device_seconds", mode="min"),
+        ObjectiveSpec(metric="val_loss", mode="min"),
+        ObjectiveSpec(at="last"),
+        ObjectiveSpec(metric="device_seconds", mode="min"),
     )
     trial = trial_of([0.25, 0.75, 0.5], seconds=3.0, devices=2.0)
     assert scores(several, trial) == [-0.25, 0.5, -6.0]
@@ -68,9 +68,9 @@ def test_scores_stand_in_the_order_of_the_objectives_and_larger_is_better():
 
 def test_a_curve_is_so_far_the_best_and_larger_is_better():
     trial = trial_of([0.2, 0.6, 0.4])
-    assert curve(Objective(), trial) == [0.2, 0.6, 0.6]
-    assert curve(Objective(at="last"), trial) == [0.2, 0.6, 0.4]
-    assert curve(Objective(metric="val_loss", mode="min"), trial) == pytest.approx(
+    assert curve(ObjectiveSpec(), trial) == [0.2, 0.6, 0.6]
+    assert curve(ObjectiveSpec(at="last"), trial) == [0.2, 0.6, 0.4]
+    assert curve(ObjectiveSpec(metric="val_loss", mode="min"), trial) == pytest.approx(
         [-0.8, -0.4, -0.4]
     )
 

@@ -8,11 +8,13 @@ import pytest
 from data_prep.reader import read_dataset
 from models.checkpoint import load, save
 from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
-from tune.opening import open_test
-from tune.predictions import predict_from_best
-from tune.run_directory import RunError, read_spec
-from tune.schema import best_weights, predictions_file, read_events, read_predictions
-from tune.sweep import Sweep
+from tune.commands.test import open_test
+from tune.execution.predictions import predict_from_best
+from tune.run.directory import RunError, best_weights, predictions_file
+from tune.run.ledger import read_events
+from tune.run.tables import read_predictions
+from tune.session.run_directory import read_spec
+from tune.sweep.sweep import Sweep
 
 
 def sweep_of(run):
@@ -61,7 +63,7 @@ def test_an_opening_is_noted_before_anybody_looks(run, monkeypatch):
         noted.append(read_events(run)[-1]["event"])
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr("tune.opening.predict_from_best", look)
+    monkeypatch.setattr("tune.commands.test.predict_from_best", look)
     with pytest.raises(OSError, match="the disk is gone"):
         open_test(run)
     assert noted == ["test_opened"]

@@ -12,11 +12,11 @@ from models.rules import content_hash
 from tests.alone import few_pictures_fixture  # noqa: F401
 from tests.sweeps import SPEC, small_spec
 from tests.test_tune_sweep import new_sweep, train
-from tune.kfold import kfold, summary
-from tune.origin import find_origin
-from tune.retrain import Request, retrain
-from tune.run_directory import RunError, write_spec
-from tune.schema import GROUPS_FILE, LEDGER_FILE, PROVENANCE_FILE, best_weights
+from tune.commands.kfold import kfold, summary
+from tune.commands.retrain import Request, retrain
+from tune.run.directory import GROUPS_FILE, LEDGER_FILE, PROVENANCE_FILE, RunError, best_weights
+from tune.session.origin import find_origin
+from tune.session.run_directory import write_spec
 
 CHANGES = {
     "objective": {"metric": "val_loss", "mode": "min", "at": "last"},
@@ -62,8 +62,8 @@ def asked(monkeypatch):
         asked.append((spec, root, carried))
         return root / spec.name, None
 
-    monkeypatch.setattr("tune.kfold.start", start)
-    monkeypatch.setattr("tune.retrain.start", start)
+    monkeypatch.setattr("tune.commands.kfold.start", start)
+    monkeypatch.setattr("tune.commands.retrain.start", start)
     return asked
 
 

@@ -6,11 +6,10 @@ import torch
 from data_prep.manifest import DatasetManifest
 from models.build import count_parameters
 from tests.sweeps import play, small_spec
-from tune.keeping import Keeper
-from tune.plan import matrix_rate, plan_sweep, training_pictures
-from tune.print import print_plan
-from tune.schema import CHECKPOINTS_DIR
-from tune.sweep import Sweep
+from tune.commands.plan import matrix_rate, plan_sweep, print_plan, training_pictures
+from tune.run.directory import CHECKPOINTS_DIR
+from tune.session.keeping import Keeper
+from tune.sweep.sweep import Sweep
 
 NONE = {"scheduler": {"name": "none"}}
 ASHA = {"scheduler": {"name": "asha", "grace_period": 3, "reduction_factor": 3}}
@@ -58,7 +57,7 @@ def test_a_plan_counts_what_stays_on_disk(tmp_path, synthetic_dataset, schedule,
 
 
 def test_a_plan_counts_trials_epochs_and_time(synthetic_dataset, monkeypatch):
-    monkeypatch.setattr("tune.plan.matrix_rate", lambda: 1e9)
+    monkeypatch.setattr("tune.commands.plan.matrix_rate", lambda: 1e9)
     manifest = DatasetManifest.read(synthetic_dataset)
     plan = plan_sweep(small_spec(replicates=3, finalists=4), manifest, cores=2)
     assert (len(plan.configurations), plan.trials) == (12, 12 + 4 * 2)
@@ -97,8 +96,8 @@ def test_a_printed_plan_tells_each_configuration_and_the_sums(
     synthetic_dataset, monkeypatch, capsys
 ):
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("tune.plan.matrix_rate", lambda: 1e7)
-    monkeypatch.setattr("tune.print._MOST_ROWS", 3)
+    monkeypatch.setattr("tune.commands.plan.matrix_rate", lambda: 1e7)
+    monkeypatch.setattr("tune.commands.plan._MOST_ROWS", 3)
     manifest = DatasetManifest.read(synthetic_dataset)
     spec = small_spec(space={"weight_decay": [0.01 * n for n in range(1, 6)]})
     plan = plan_sweep(spec, manifest, cores=1)
@@ -131,8 +130,8 @@ def test_the_rate_of_matrix_products_is_measured_on_one_thread(monkeypatch):
         now += 0.25
         threads.append(torch.get_num_threads())
 
-    monkeypatch.setattr("tune.plan.torch.mm", product)
-    monkeypatch.setattr("tune.plan.time.perf_counter", lambda: now)
+    monkeypatch.setattr("tune.commands.plan.torch.mm", product)
+    monkeypatch.setattr("tune.commands.plan.time.perf_counter", lambda: now)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)

@@ -9,7 +9,7 @@ import yaml
 from models.rules import content_hash
 from tests.run_factory import SPLIT_SIZES, write_dataset
 from tune.__main__ import main
-from tune.spec import SpecError, load_spec, override_spec, parse_spec
+from tune.sweep.spec import SpecError, load_spec, override_spec, parse_spec
 
 SPEC = {
     "name": "small",

@@ -7,10 +7,12 @@ from rich.console import Console
 
 from tests.sweeps import play, small_spec
 from tests.test_tune_sweep import LOSS, TWO_EPOCHS, new_sweep, train
-from tune.bundle import Fusing
-from tune.print import _size, last_line, print_runs
-from tune.progress import Progress, clock, explain
-from tune.status import list_runs
+from tune.commands.list import print_runs
+from tune.commands.outcome import last_line
+from tune.commands.plan import _size
+from tune.session.progress import Progress, clock, explain
+from tune.session.status import list_runs
+from tune.sweep.bundle import Fusing
 
 
 def shown(sweep):
@@ -42,7 +44,7 @@ def test_the_headline_counts_trials_and_estimates_the_time_left(monkeypatch):
     sweep, _ = new_sweep(small_spec(**LOSS, **TWO_EPOCHS, scheduler={"name": "none"}))
     train(sweep, 0.1, 0.2)
     now = 50.0
-    monkeypatch.setattr("tune.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("tune.session.progress.time.monotonic", lambda: now)
     progress, _ = shown(sweep)
     best = train(sweep, 0.6, 0.5)
     train(sweep, 0.4, 0.3)
@@ -89,7 +91,7 @@ def test_a_terminal_shows_each_trial_that_runs_with_its_last_and_its_best_figure
 
 def test_a_quick_look_is_not_drawn(monkeypatch):
     now = 50.0
-    monkeypatch.setattr("tune.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("tune.session.progress.time.monotonic", lambda: now)
     sweep, _ = new_sweep(small_spec(**TWO_EPOCHS))
     progress, file = shown(sweep)
     progress.update()

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from tune import ray_session as module
-from tune.ray_session import connect, ray_session, require_token, token_file
+from tune.execution import ray_cluster as module
+from tune.execution.ray_cluster import connect, ray_session, require_token, token_file
 
 
 @pytest.fixture

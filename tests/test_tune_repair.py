@@ -4,8 +4,8 @@ import pytest
 
 from tests.sweeps import figures, small_spec
 from tests.test_tune_sweep import TWO_EPOCHS, new_sweep, train
-from tune.repair import repair
-from tune.schema import best_weights, predictions_file
+from tune.run.directory import best_weights, predictions_file
+from tune.session.repair import repair
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def made(monkeypatch):
     """The trials and splits whose predictions were made again."""
     made = []
     monkeypatch.setattr(
-        "tune.predictions.predict_from_best",
+        "tune.execution.predictions.predict_from_best",
         lambda _run, trial_id, _dataset, split: made.append((trial_id, split)),
     )
     return made

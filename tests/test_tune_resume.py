@@ -15,15 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
-from tune.run_directory import read_spec
-from tune.schema import (
-    LEDGER_FILE,
-    MEASUREMENTS_FILE,
-    TIMINGS,
-    TRIALS_FILE,
-    read_events,
-    read_predictions,
-)
+from tune.run.directory import LEDGER_FILE, MEASUREMENTS_FILE, TRIALS_FILE
+from tune.run.ledger import read_events
+from tune.run.tables import read_predictions
+from tune.run.trial import TIMINGS
+from tune.session.run_directory import read_spec
 
 SPEC = """
 name: small

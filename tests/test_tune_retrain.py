@@ -12,22 +12,23 @@ from data_prep.rejections import BadInputError
 from models.checkpoint import load
 from models.rules import content_hash
 from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
-from tune.kfold import kfold
-from tune.opening import open_test
-from tune.retrain import Request, comparison, retrain
-from tune.run_directory import RunError, find_dataset, read_provenance, read_spec
-from tune.schema import (
+from tune.commands.kfold import kfold
+from tune.commands.retrain import Request, comparison, retrain
+from tune.commands.test import open_test
+from tune.run.directory import (
     GROUPS_FILE,
     INITIAL_FILE,
     LEDGER_FILE,
     SPEC_FILE,
+    RunError,
     best_weights,
-    read_events,
-    read_predictions,
 )
-from tune.session import extend, start
-from tune.spec import SpecError, parse_spec
-from tune.sweep import Sweep
+from tune.run.ledger import read_events
+from tune.run.tables import read_predictions
+from tune.session.run_directory import find_dataset, read_provenance, read_spec
+from tune.session.session import extend, start
+from tune.sweep.spec import SpecError, parse_spec
+from tune.sweep.sweep import Sweep
 
 BORED = {"oversample": "label=bored:4"}
 

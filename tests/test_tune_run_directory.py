@@ -17,30 +17,24 @@ from data_prep.manifest import DatasetManifest
 from models.rules import content_hash
 from tests.slurm import wait_until
 from tests.sweeps import small_spec
-from tune import run_directory
-from tune.carried import Carried
-from tune.run_directory import (
-    RunError,
-    create_run,
-    find_dataset,
-    hold,
-    holder_of,
-    read_provenance,
-    read_spec,
-)
-from tune.schema import (
+from tune.run import lease as module
+from tune.run.directory import (
     GROUPS_FILE,
     INITIAL_FILE,
     LEASE_FILE,
     LEDGER_FILE,
     PROVENANCE_FILE,
     SPEC_FILE,
+    RunError,
 )
+from tune.run.lease import hold, holder_of
+from tune.session.carried import Carried
+from tune.session.run_directory import create_run, find_dataset, read_provenance, read_spec
 
 DRIVER = """
 import sys, time
 from pathlib import Path
-from tune.run_directory import hold
+from tune.run.lease import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -52,7 +46,7 @@ FOREIGN = json.dumps({"host": "elsewhere", "pid": 7, "started": 1.0})
 @pytest.fixture
 def lease(tmp_path, monkeypatch):
     """Where the lease of the run ``tmp_path`` lies; processes of this test beat fast."""
-    monkeypatch.setattr(run_directory, "_HEARTBEAT_SECONDS", BEAT_SECONDS)
+    monkeypatch.setattr(module, "_HEARTBEAT_SECONDS", BEAT_SECONDS)
     return tmp_path / LEASE_FILE
 
 
@@ -108,7 +102,7 @@ def test_a_lease_is_given_back_by_its_holder_alone(lease, monkeypatch):
     with hold(lease.parent):
         assert holder_of(lease.parent)["pid"] == os.getpid()
     assert lease.read_text() == ""
-    monkeypatch.setattr(run_directory, "_HEARTBEAT_SECONDS", 60.0)
+    monkeypatch.setattr(module, "_HEARTBEAT_SECONDS", 60.0)
     with hold(lease.parent):
         lease.write_text(FOREIGN)
     assert lease.read_text() == FOREIGN
@@ -150,9 +144,9 @@ def test_a_wrong_clock_there_voids_no_lease(lease):
 def test_a_lease_elsewhere_is_void_a_minute_after_its_last_heartbeat(lease, monkeypatch):
     lease.write_text(FOREIGN)
     now = lease.stat().st_mtime
-    monkeypatch.setattr(run_directory, "_clock_of", lambda _folder: now + 59.0)
+    monkeypatch.setattr(module, "_clock_of", lambda _folder: now + 59.0)
     assert holder_of(lease.parent)["pid"] == 7
-    monkeypatch.setattr(run_directory, "_clock_of", lambda _folder: now + 60.0)
+    monkeypatch.setattr(module, "_clock_of", lambda _folder: now + 60.0)
     assert holder_of(lease.parent) is None
 
 

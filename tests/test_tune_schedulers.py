@@ -6,8 +6,8 @@ import ray.tune.schedulers
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
 from tests.sweeps import small_spec
-from tune.schedulers import SCHEDULERS, Asha, MedianStopping, NoScheduler, make_scheduler
-from tune.spec import SchedulerSpec, SpecError
+from tune.sweep.schedulers import SCHEDULERS, Asha, MedianStopping, NoScheduler, make_scheduler
+from tune.sweep.spec import SchedulerSpec, SpecError
 
 
 def test_rungs_are_powers_of_the_reduction_factor_below_the_last_epoch():

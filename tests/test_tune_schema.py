@@ -7,17 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.sweeps import figures
-from tune.schema import (
-    FINISHED,
-    MEASURED,
-    METRICS,
-    TIMINGS,
+from tune.run.tables import (
     TRIAL_COLUMNS,
-    Figures,
-    Measurement,
-    Status,
     TableInfo,
-    Trial,
     measurements_table,
     predictions_table,
     read_predictions,
@@ -25,6 +17,7 @@ from tune.schema import (
     trials_table,
     write_table,
 )
+from tune.run.trial import FINISHED, MEASURED, METRICS, TIMINGS, Figures, Measurement, Status, Trial
 
 
 def trial_of(**changes):

@@ -9,13 +9,13 @@ from optuna.trial import TrialState
 from scipy.stats.qmc import Sobol
 
 from tests.sweeps import small_spec
-from tune.searchers import cma, sampled, study
-from tune.searchers.registry import SEARCHERS, make_searcher
-from tune.searchers.sampled import key_of, seed_of
-from tune.searchers.searcher import KnownTrial
-from tune.searchers.unit import share_of, value_at
-from tune.space import Choice, Range
-from tune.spec import SpecError
+from tune.sweep.searchers import cma, sampled, study
+from tune.sweep.searchers.registry import SEARCHERS, make_searcher
+from tune.sweep.searchers.sampled import key_of, seed_of
+from tune.sweep.searchers.searcher import KnownTrial
+from tune.sweep.searchers.unit import share_of, value_at
+from tune.sweep.space import Choice, Range
+from tune.sweep.spec import SpecError
 
 RANGES = {
     "blocks": {"low": 1, "high": 6},
@@ -278,7 +278,7 @@ def test_a_pair_that_does_not_go_together_is_refused_with_the_reason_and_a_way_o
 
 def test_reading_specs_needs_no_search_library():
     code = (
-        "import sys, tune.sweep; print([m for m in ('optuna', 'cmaes', 'scipy', 'torch') "
+        "import sys, tune.sweep.sweep; print([m for m in ('optuna', 'cmaes', 'scipy', 'torch') "
         "if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

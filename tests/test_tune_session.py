@@ -14,21 +14,17 @@ from data_prep.reader import read_dataset
 from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
 from tests.sweeps import SPEC, small_spec
 from tests.test_tune_sweep import new_sweep, train
-from tune import session
-from tune.carried import Carried
-from tune.loggers import Loggers
-from tune.run_directory import RunError, holder_of, read_provenance, read_spec
-from tune.schema import (
-    GROUPS_FILE,
-    LEDGER_FILE,
-    STOP_FILE,
-    TRIALS_FILE,
-    Status,
-    read_events,
-    read_table_info,
-)
-from tune.spec import SpecError
-from tune.store import STAGE
+from tune.run.directory import GROUPS_FILE, LEDGER_FILE, STOP_FILE, TRIALS_FILE, RunError
+from tune.run.lease import holder_of
+from tune.run.ledger import read_events
+from tune.run.tables import read_table_info
+from tune.run.trial import Status
+from tune.session import session
+from tune.session.carried import Carried
+from tune.session.loggers import Loggers
+from tune.session.run_directory import read_provenance, read_spec
+from tune.session.store import STAGE
+from tune.sweep.spec import SpecError
 
 
 def events(run):
@@ -99,7 +95,7 @@ def test_what_cannot_be_swept_is_refused_before_a_file_is_written(
 
 def test_a_disk_without_room_is_refused_before_a_run_is_made(tmp_path, few_pictures, monkeypatch):
     usage = SimpleNamespace(free=199_999_999)
-    monkeypatch.setattr("tune.disk.shutil.disk_usage", lambda _folder: usage)
+    monkeypatch.setattr("tune.session.disk.shutil.disk_usage", lambda _folder: usage)
     with pytest.raises(RunError, match="a sweep needs 200 MB"):
         session.start(tiny_spec(few_pictures), tmp_path / "runs")
     assert list((tmp_path / "runs").iterdir()) == []

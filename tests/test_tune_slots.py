@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.sweeps import small_spec
-from tune.slots import Slots, find_slots
+from tune.execution.slots import Slots, find_slots
 
 
 def node(cpus, gpus=0.0, *, alive=True):
@@ -24,7 +24,7 @@ def cluster(monkeypatch):
             nodes=lambda: list(nodes),
             cluster_resources=lambda: {key: value for key, value in totals.items() if value},
         )
-        monkeypatch.setattr("tune.slots.ray", ray)
+        monkeypatch.setattr("tune.execution.slots.ray", ray)
 
     return connect
 

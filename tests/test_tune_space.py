@@ -1,6 +1,6 @@
 import pytest
 
-from tune.space import Choice, Range, SearchSpace
+from tune.sweep.space import Choice, Range, SearchSpace
 
 STUDY = {
     "kernel_size": [3, 5, 7],

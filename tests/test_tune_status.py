@@ -11,22 +11,18 @@ from rich.console import Console
 from tests.sweeps import curve, figures, play, small_spec
 from tests.test_tune_sweep import Clock
 from tune.__main__ import main
-from tune.chores import Chores
-from tune.ledger import Ledger
-from tune.loggers import Loggers
-from tune.print import print_status, sparkline
-from tune.progress import Progress
-from tune.run_directory import PROVENANCE_FILE, RunError, hold, write_spec
-from tune.schema import (
-    LEDGER_FILE,
-    SPEC_FILE,
-    STOP_FILE,
-    TRIALS_FILE,
-    Status,
-    read_table_info,
-)
-from tune.status import RunWatch, epochs_left, request_stop, run_status
-from tune.sweep import Sweep
+from tune.commands.status import print_status, sparkline
+from tune.run.directory import LEDGER_FILE, SPEC_FILE, STOP_FILE, TRIALS_FILE, RunError
+from tune.run.lease import hold
+from tune.run.ledger import Ledger
+from tune.run.tables import read_table_info
+from tune.run.trial import Status
+from tune.session.chores import Chores
+from tune.session.loggers import Loggers
+from tune.session.progress import Progress
+from tune.session.run_directory import PROVENANCE_FILE, write_spec
+from tune.session.status import RunWatch, epochs_left, request_stop, run_status
+from tune.sweep.sweep import Sweep
 
 WORKER = {"host": "here", "device": "cpu", "parameters": 7}
 
@@ -116,7 +112,7 @@ def test_time_left_is_what_the_last_epochs_took_and_never_beyond_the_budget(
     begin, tmp_path, monkeypatch, budget, left
 ):
     clock = Clock()
-    monkeypatch.setattr("tune.sweep.time", clock)
+    monkeypatch.setattr("tune.sweep.sweep.time", clock)
     none = {"name": "none"}
     sweep = begin(searcher={"name": "random", "samples": 4}, scheduler=none, budget=budget)
     trial = start(sweep)
@@ -139,7 +135,7 @@ def test_time_left_is_what_the_last_epochs_took_and_never_beyond_the_budget(
 
 def test_the_speed_before_a_resume_does_not_count(begin, tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("tune.sweep.time", clock)
+    monkeypatch.setattr("tune.sweep.sweep.time", clock)
     sweep = begin(scheduler={"name": "none"})
     trial = start(sweep)
     for _ in range(3):
@@ -328,7 +324,7 @@ def test_a_request_to_stop_is_heard_and_one_for_a_trial_that_has_ended_is_droppe
 
 def test_chores_are_done_a_few_times_a_second_and_tables_seldom(begin, tmp_path, monkeypatch):
     now = 100.0
-    monkeypatch.setattr("tune.chores.time.monotonic", lambda: now)
+    monkeypatch.setattr("tune.session.chores.time.monotonic", lambda: now)
     sweep = begin(scheduler={"name": "none"})
     progress = Progress(sweep, Console(file=io.StringIO()))
     chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
@@ -394,7 +390,7 @@ def test_a_printed_status_shows_curve_speed_budget_and_running_trials(begin, tmp
 
 def test_the_speed_is_that_of_the_last_hundred_epochs(begin, tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("tune.sweep.time", clock)
+    monkeypatch.setattr("tune.sweep.sweep.time", clock)
     fixed = {**small_spec().fixed, "epochs": 200}
     sweep = begin(scheduler={"name": "none"}, fixed=fixed)
     trial = start(sweep)
@@ -407,7 +403,7 @@ def test_the_speed_is_that_of_the_last_hundred_epochs(begin, tmp_path, monkeypat
 
 
 def test_epochs_in_one_moment_have_a_speed_too(begin, tmp_path, monkeypatch):
-    monkeypatch.setattr("tune.sweep.time", Clock())
+    monkeypatch.setattr("tune.sweep.sweep.time", Clock())
     sweep = begin(scheduler={"name": "none"})
     report(sweep, start(sweep), 3)
     with hold(tmp_path):
@@ -450,7 +446,7 @@ def test_chores_log_tidy_and_heed_a_request_while_they_wait_for_space(begin, tmp
     sweep = begin(scheduler={"name": "none"})
     done = []
     monkeypatch.setattr(Loggers, "update", lambda _self: done.append("logs"))
-    monkeypatch.setattr("tune.chores.Keeper.tidy", lambda _self: done.append("tidy"))
+    monkeypatch.setattr("tune.session.chores.Keeper.tidy", lambda _self: done.append("tidy"))
 
     def wait(run, needed, *, tell, give_up):
         assert (run, needed) == (tmp_path, 200_000_000)
@@ -459,7 +455,7 @@ def test_chores_log_tidy_and_heed_a_request_while_they_wait_for_space(begin, tmp
         assert give_up()
         tell("waited")
 
-    monkeypatch.setattr("tune.chores.wait_for_space", wait)
+    monkeypatch.setattr("tune.session.chores.wait_for_space", wait)
     file = io.StringIO()
     progress = Progress(sweep, Console(file=file))
     Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep)).do()
@@ -475,8 +471,8 @@ def test_tables_that_take_long_are_written_so_much_the_seldomer(begin, tmp_path,
         written.append(now)
         now += 0.4
 
-    monkeypatch.setattr("tune.chores.time.monotonic", lambda: now)
-    monkeypatch.setattr("tune.chores.write_tables", write)
+    monkeypatch.setattr("tune.session.chores.time.monotonic", lambda: now)
+    monkeypatch.setattr("tune.session.chores.write_tables", write)
     sweep = begin(scheduler={"name": "none"})
     progress = Progress(sweep, Console(file=io.StringIO()))
     chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))

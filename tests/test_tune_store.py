@@ -13,13 +13,14 @@ from moto.server import ThreadedMotoServer
 
 from data_prep.reader import read_dataset
 from tests.sweeps import small_spec
-from tune import copying, store
 from tune.__main__ import main
-from tune.carried import Carried
-from tune.copying import copy_run
-from tune.run_directory import RunError, create_run, find_dataset, read_provenance
-from tune.schema import LEASE_FILE, LEDGER_FILE, RAY_DIR, STOP_FILE
-from tune.store import STAGE, is_staged, is_url, local_copy, open_dataset, read_manifest
+from tune.commands import copy as copying
+from tune.commands.copy import copy_run
+from tune.run.directory import LEASE_FILE, LEDGER_FILE, RAY_DIR, STOP_FILE, RunError
+from tune.session import store
+from tune.session.carried import Carried
+from tune.session.run_directory import create_run, find_dataset, read_provenance
+from tune.session.store import STAGE, is_staged, is_url, local_copy, open_dataset, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_only_a_run_is_copied_and_only_to_what_can_be_written(run, bucket, tmp_p
 def test_a_store_that_does_not_answer_is_told_in_one_line(monkeypatch):
     # An endpoint of one's own is not asked for a region, and the real one is not here.
     stores = SimpleNamespace(FileSystem=SimpleNamespace(from_uri=silent))
-    monkeypatch.setattr("tune.store.pafs", stores)
+    monkeypatch.setattr("tune.session.store.pafs", stores)
     with pytest.raises(ValueError, match=r"s3://nobody/faces cannot be reached \(no route") as told:
         read_manifest("s3://nobody/faces")
     assert "\n" not in str(told.value)

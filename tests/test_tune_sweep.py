@@ -1,4 +1,4 @@
-"""What a sweep decides (`tune.sweep`), and what follows from its ledger (`tune.state`)."""
+"""What a sweep decides, and what follows from its ledger."""
 
 import json
 import math
@@ -6,10 +6,10 @@ import math
 import pytest
 
 from tests.sweeps import figures, play, small_spec
-from tune.schema import FINISHED, Status
-from tune.searchers.sampled import SampledSearcher
-from tune.spec import SpecError
-from tune.sweep import Sweep
+from tune.run.trial import FINISHED, Status
+from tune.sweep.searchers.sampled import SampledSearcher
+from tune.sweep.spec import SpecError
+from tune.sweep.sweep import Sweep
 
 WORKER = {"host": "here", "device": "cpu", "parameters": 7}
 RANGES = {
@@ -252,7 +252,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("tune.sweep.time", clock)
+    monkeypatch.setattr("tune.sweep.sweep.time", clock)
     return clock
 
 

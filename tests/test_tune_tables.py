@@ -2,8 +2,9 @@ import pyarrow.parquet as pq
 
 from tests.sweeps import small_spec
 from tests.test_tune_sweep import LOSS, new_sweep, train
-from tune.schema import MEASUREMENTS_FILE, TRIALS_FILE, read_table_info
-from tune.tables import write_tables
+from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
+from tune.run.tables import read_table_info
+from tune.session.tables import write_tables
 
 CLASSES = ("neutral", "angry")
 

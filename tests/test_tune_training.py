@@ -14,11 +14,13 @@ from models.config import TrainConfig
 from models.probe import Probe
 from tests.picture_factory import make_dataset
 from tests.sweeps import figures
-from tune.bundle import Bundle
-from tune.factory import TrainingFactory
-from tune.memory import OutOfMemoryError
-from tune.schema import MEASURED, STOP_FILE, TIMINGS, Measurement, read_predictions
-from tune.spec import Objective
+from tune.execution.factory import TrainingFactory
+from tune.execution.memory import OutOfMemoryError
+from tune.run.directory import STOP_FILE
+from tune.run.tables import read_predictions
+from tune.run.trial import MEASURED, TIMINGS, Measurement
+from tune.sweep.bundle import Bundle
+from tune.sweep.spec import ObjectiveSpec
 
 CONFIG = {
     "family": "resnet", "channels": 4, "blocks": 1, "conv_depth": 1, "fc_width": 8, "pool_size": 2,
@@ -41,7 +43,7 @@ def factory(tmp_path):
     run = tmp_path / "my run"
     run.mkdir()
     return TrainingFactory(
-        run=run, fingerprint="narrow", objective=Objective(), threads=1,
+        run=run, fingerprint="narrow", objective=ObjectiveSpec(), threads=1,
         load_dataset=lambda: dataset,
     )  # fmt: skip
 
@@ -108,7 +110,7 @@ def test_predictions_are_those_of_the_best_epoch(factory):
 
 
 def test_a_trial_stopped_early_leaves_weights_and_predictions_but_no_state(factory, monkeypatch):
-    monkeypatch.setattr("tune.training.CHECKPOINT_SHARE", 0.0)
+    monkeypatch.setattr("tune.execution.training.CHECKPOINT_SHARE", 0.0)
     training, _ = train(factory, epochs=1)
     assert not (factory.run / "checkpoints" / "a").exists()
     training.close()
@@ -224,7 +226,7 @@ class Scripted:
         self.columns = columns
         self.asked = []
         self.pictures = int((narrow_pictures().splits == "val").sum())
-        monkeypatch.setattr("tune.training.fit_together", self.fit)
+        monkeypatch.setattr("tune.execution.training.fit_together", self.fit)
         self.factory = factory
 
     def fit(self, configs, _data, **options):
@@ -271,19 +273,19 @@ class Scripted:
 @pytest.mark.parametrize(
     ("objective", "column", "epoch"),
     [
-        (Objective(), [0.2, 0.6, 0.6, 0.5], 2),
-        (Objective(), [0.6, 0.6, 0.6, 0.6], 1),
-        (Objective(), [math.nan, 0.1, math.nan, 0.05], 2),
-        (Objective(mode="min"), [0.6, 0.2, 0.2, 0.3], 2),
-        (Objective(at="last"), [0.9, 0.6, 0.6, 0.5], 4),
-        (Objective(at="last", mode="min"), [0.1, 0.6, 0.6, math.nan], 3),
+        (ObjectiveSpec(), [0.2, 0.6, 0.6, 0.5], 2),
+        (ObjectiveSpec(), [0.6, 0.6, 0.6, 0.6], 1),
+        (ObjectiveSpec(), [math.nan, 0.1, math.nan, 0.05], 2),
+        (ObjectiveSpec(mode="min"), [0.6, 0.2, 0.2, 0.3], 2),
+        (ObjectiveSpec(at="last"), [0.9, 0.6, 0.6, 0.5], 4),
+        (ObjectiveSpec(at="last", mode="min"), [0.1, 0.6, 0.6, math.nan], 3),
     ],
 )
 @pytest.mark.parametrize("often", [True, False], ids=["each epoch", "at the end"])
 def test_of_equal_best_epochs_the_weights_of_the_earliest_are_kept(
     factory, monkeypatch, objective, column, epoch, often
 ):
-    monkeypatch.setattr("tune.training.CHECKPOINT_SHARE", math.inf if often else 0.0)
+    monkeypatch.setattr("tune.execution.training.CHECKPOINT_SHARE", math.inf if often else 0.0)
     scripted = Scripted(
         monkeypatch, factory, val_macro_f1=column, val_accuracy=[0.1, 0.2, 0.3, 0.4]
     )
@@ -293,7 +295,7 @@ def test_of_equal_best_epochs_the_weights_of_the_earliest_are_kept(
 
 @pytest.mark.parametrize("often", [True, False], ids=["each epoch", "at the end"])
 def test_a_trial_that_diverges_leaves_its_best_weights_and_no_state(factory, monkeypatch, often):
-    monkeypatch.setattr("tune.training.CHECKPOINT_SHARE", 0.0 if not often else 0.05)
+    monkeypatch.setattr("tune.execution.training.CHECKPOINT_SHARE", 0.0 if not often else 0.05)
     scripted = Scripted(monkeypatch, factory, val_accuracy=[0.5, 0.9], train_loss=[0.5, math.nan])
     training = scripted.train(epochs=2, close=False)
     assert scripted.kept() == 2
@@ -304,7 +306,7 @@ def test_a_trial_that_diverges_leaves_its_best_weights_and_no_state(factory, mon
 
 
 def test_a_state_on_disk_never_knows_of_weights_that_are_not_there(factory, monkeypatch):
-    from tune import training
+    from tune.execution import training
 
     written = []
 
@@ -334,7 +336,7 @@ def test_a_state_on_disk_never_knows_of_weights_that_are_not_there(factory, monk
 
 def test_checkpoints_take_no_more_than_a_twentieth_of_the_time(factory, monkeypatch):
     now = 100.0
-    monkeypatch.setattr("tune.training.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("tune.execution.training.time", SimpleNamespace(monotonic=lambda: now))
     scripted = Scripted(monkeypatch, factory, val_accuracy=[0.2, 0.5, 0.4, 0.3, 0.2])
     config = TrainConfig.create({**CONFIG, "epochs": 5})
     training = factory(one("a", config))
@@ -371,7 +373,7 @@ def test_a_lack_of_memory_is_told_in_one_line(factory, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory.\n  Tried 3 GiB")
         yield
 
-    monkeypatch.setattr("tune.training.fit_together", fit)
+    monkeypatch.setattr("tune.execution.training.fit_together", fit)
     training = factory(one("a", TrainConfig.create(CONFIG)))
     with pytest.raises(OutOfMemoryError, match=r"^CUDA out of memory\. Tried 3 GiB$"):
         training.advance()

@@ -11,10 +11,11 @@ import pytest
 from data_prep.manifest import DatasetManifest
 from tests.sweeps import figures, play, small_spec
 from tests.test_tune_sweep import new_sweep, train
-from tune.run_directory import RunError
-from tune.schema import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, Status, read_events
-from tune.spec import SearcherSpec, SpecError
-from tune.warm_start import read_warm_start
+from tune.run.directory import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, RunError
+from tune.run.ledger import read_events
+from tune.run.trial import Status
+from tune.session.warm_start import read_warm_start
+from tune.sweep.spec import SearcherSpec, SpecError
 
 NONE = {"name": "none"}
 TPE = {"name": "tpe", "samples": 5}

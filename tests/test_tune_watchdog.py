@@ -1,4 +1,4 @@
-from tune.watchdog import LEAST_SECONDS, PATIENCE, STALL_SECONDS, Watchdog
+from tune.execution.watchdog import LEAST_SECONDS, PATIENCE, STALL_SECONDS, Watchdog
 
 
 class Clock:

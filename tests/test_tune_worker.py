@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.sweeps import figures
-from tune.bundle import Bundle, Fusing
-from tune.memory import MemoryRequest, OutOfMemoryError
-from tune.worker import Worker
+from tune.execution.memory import MemoryRequest, OutOfMemoryError
+from tune.execution.worker import Worker
+from tune.sweep.bundle import Bundle, Fusing
 
 
 class Training:
@@ -64,7 +64,7 @@ def worker_of(make, gates=None, **changes):
 
 
 def test_a_step_tells_each_trial_of_the_bundle_and_where_it_runs(monkeypatch):
-    monkeypatch.setattr("tune.worker.socket.gethostname", lambda: "n7")
+    monkeypatch.setattr("tune.execution.worker.socket.gethostname", lambda: "n7")
     make = Make()
     worker = worker_of(make)
     assert make.notes == [], "nothing is opened before the first step"
@@ -145,7 +145,9 @@ class Gates:
 
 @pytest.fixture
 def gates(monkeypatch):
-    monkeypatch.setattr("tune.worker.ray", SimpleNamespace(get=lambda reference: reference))
+    monkeypatch.setattr(
+        "tune.execution.worker.ray", SimpleNamespace(get=lambda reference: reference)
+    )
     return Gates()
 
 

@@ -17,8 +17,8 @@ from tune.launch.errors import LaunchError
 from tune.launch.node import TEMPORARY
 from tune.launch.preflight import NodeFacts, complaints, look
 from tune.launch.slot import Slot
-from tune.run_directory import RUNS
-from tune.schema import LEDGER_FILE, read_events
+from tune.run.directory import LEDGER_FILE, RUNS
+from tune.run.ledger import read_events
 
 _PORTS = range(12_000, 32_000, 2)
 """Below those that Linux gives out by itself, from which Ray takes all but two of its own."""
@@ -124,9 +124,10 @@ def _judge(
 @contextmanager
 def _ray(slot: Slot, log: Path) -> Iterator[str]:
     """Start Ray on all nodes and stop exactly that; the value is its address."""
-    import ray  # Not before: it reads its token when it is imported.
+    # Not before: Ray reads its token when it is imported.
+    from tune.execution.ray_cluster import own_address
 
-    address = f"{ray.util.get_node_ip_address()}:{_free_port(int(slot.job))}"
+    address = f"{own_address()}:{_free_port(int(slot.job))}"
     command = [*_TUNE, "launch", "node", "--address", address, "--gpus", str(slot.gpus)]
     options = ("--no-kill", "--kill-on-bad-exit=0", "--wait=0", f"--output={log}-%n.log")
     # Slurm says of a step that is ended on purpose that it failed; that is for no one to read.
@@ -193,18 +194,14 @@ def _log_of(log: Path, place: int) -> Path:
 
 def _joined(address: str) -> set[str]:
     """Return the names of the nodes that Ray has."""
-    import ray
+    from tune.execution.ray_cluster import node_names
 
     host, port = address.split(":")
     try:
         socket.create_connection((host, int(port)), timeout=1).close()
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        return node_names(address)
     except OSError:  # Ray's own ConnectionError is one of these.
         return set()
-    try:
-        return {node["NodeName"] for node in ray.nodes() if node["Alive"]}
-    finally:
-        ray.shutdown()
 
 
 def _last_line(path: Path) -> str:

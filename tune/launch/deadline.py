@@ -6,8 +6,8 @@ from pathlib import Path
 
 from fairsweep.errors import UserError
 from tune.launch.slurm import margin_seconds
-from tune.schema import Status
-from tune.status import RunWatch
+from tune.run.trial import Status
+from tune.session.status import RunWatch
 
 _ASK_SECONDS = 60.0
 """How often the end is asked for anew; an administrator may have moved it."""

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from tune.launch.errors import LaunchError
-from tune.spec import SweepSpec
+from tune.sweep.spec import SweepSpec
 
 _WORK = "/work"
 """Where the volume with data and runs is mounted, and where commands run."""

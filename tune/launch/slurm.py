@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 
 from tune.launch.errors import LaunchError
-from tune.run_directory import RUNS
+from tune.run.directory import RUNS
 
 _TEMPLATE = Path(__file__).with_name("slurm.sh.j2")
 _MARGIN_SHARE = 0.05

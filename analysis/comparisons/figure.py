@@ -1,0 +1,96 @@
+"""The incumbent against the others: differences with their intervals and verdicts."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparisons.statistics import Comparisons, against_incumbent
+from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
+from analysis.drawing.drawing import Drawing, charted
+from analysis.drawing.style import BLUE, GREEN, MUTED, ORANGE, VERMILION
+from analysis.run.run_data import RunData
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.verdicts import Verdict
+
+SHOWN = 25
+"""Others that get a line at most, the best first."""
+LOOKS = {
+    Verdict.BETTER: (GREEN, "^"),
+    Verdict.WORSE: (VERMILION, "v"),
+    Verdict.EQUIVALENT: (BLUE, "s"),
+    Verdict.NOT_SHOWN: (ORANGE, "o"),
+}
+"""Verdict → colour and mark."""
+BASES = {
+    "configurations": "Configurations are compared by their replicates",
+    "folds": "Configurations are compared over the folds that they share",
+    "models": "Trained models are compared on the same pictures; other seeds may differ",
+}
+
+
+def comparisons(run: RunData) -> Iterator[Drawing]:
+    """Yield one figure, unless the run cannot tell what chance does."""
+    try:
+        compared = against_incumbent(run)
+    except NotKnownError:
+        return
+    yield charted(
+        name="differences_from_incumbent",
+        title="How far the others are from the incumbent",
+        caption=f"{BASES[compared.basis]}: accuracy of each less that of the incumbent "
+        f"{incumbent_name(run, compared)}, in percentage points, with 95 % intervals that hold for "
+        f"all together; the best {min(SHOWN, len(compared.frame))} of {len(compared.frame)} "
+        "others. Verdicts adjust for the number of comparisons (Holm).",
+        chart=differences_chart(run, compared),
+    )
+
+
+def differences_chart(run: RunData, compared: Comparisons) -> Chart:
+    """Draw a line with a point and an interval for each of the others, the best on top."""
+    shown = compared.frame.head(SHOWN).reset_index(drop=True)
+    names = row_names(run, compared).loc[shown["id"]]
+    layers = [
+        _layer(rows, names, verdict)
+        for verdict in LOOKS
+        if len(rows := shown[shown["verdict"] == verdict])
+    ]
+    zero = Layer(
+        kind="rules", label="the incumbent", x=np.zeros(1), y=np.zeros(1), colour=MUTED, marker=""
+    )
+    panel = Panel(
+        x=Axis(label="difference in accuracy, percentage points"),
+        y=Axis(label="", names=tuple(names), reversed=True),
+        layers=(zero, *layers),
+    )
+    return Chart(panels=(panel,), panel_size=(7.4, 1.1 + 0.26 * max(3, len(shown))))
+
+
+def row_names(run: RunData, compared: Comparisons) -> "pd.Series[str]":
+    """Return what each id of ``compared`` is called; equal names get the number of a trial."""
+    key = "trial_id" if compared.basis == "models" else "configuration_id"
+    trials = run.trials.drop_duplicates(key).set_index(key)
+    shared = trials["name"].duplicated(keep=False)
+    return trials["name"].where(~shared, trials["name"] + ", trial " + trials["number"].astype(str))
+
+
+def incumbent_name(run: RunData, compared: Comparisons) -> str:
+    """Return the name of the incumbent's configuration."""
+    rows = run.trials[run.trials["configuration_id"] == compared.incumbent_id]
+    return str(rows["name"].iloc[0])
+
+
+def _layer(rows: pd.DataFrame, names: "pd.Series[str]", verdict: Verdict) -> Layer:
+    colour, marker = LOOKS[verdict]
+    return Layer(
+        kind="intervals",
+        label=str(verdict),
+        x=100 * float_array(rows["difference"]),
+        y=rows.index.to_numpy(float),
+        low=100 * float_array(rows["difference_low"]),
+        high=100 * float_array(rows["difference_high"]),
+        texts=tuple(f"{names.iloc[row]}: {verdict}" for row in rows.index),
+        colour=colour,
+        marker=marker,
+        size=6.0,
+    )

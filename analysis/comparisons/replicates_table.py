@@ -1,0 +1,72 @@
+"""Configurations that were trained more than once: how far a seed moves the accuracy."""
+
+from analysis.comparisons.statistics import configuration_means
+from analysis.rendering.digits import supported
+from analysis.rendering.table import Column, Table, View
+from analysis.run.run_data import RunData
+from analysis.run.trainings import fair_trainings, has_folds
+from analysis.run.trials import fairly_trained, selected_finalists
+
+PICKED = "The trainings by which the finalists were picked were lucky ones and do not count."
+"""Note of every table that leaves them out."""
+
+
+def replicates(run: RunData) -> Table | None:
+    """Show each configuration with two or more trainings that count; None where there is none.
+
+    None over folds too, which differ in their pictures: the table of folds shows them.
+
+    Frame, a row per configuration, by mean, ties by number: ``name``, ``n`` (validation pictures),
+    ``replicates`` (`analysis.run.trials.fairly_trained`), ``accuracy`` (their mean at the epoch
+    that the objective picks) with its 95 % interval ``accuracy_low`` and ``accuracy_high``
+    (`analysis.statistics.bootstrap.mean_intervals`), ``lowest``, ``highest``, ``deviation``
+    (standard deviation between replicates, n-1 in its denominator), ``configuration_id``.
+    """
+    if has_folds(run):
+        return None
+    trials = fairly_trained(run)
+    frame = (
+        trials.groupby("configuration_id", sort=False)
+        .agg(
+            name=("name", "first"),
+            n=("n", "max"),
+            replicates=("trial_id", "count"),
+            accuracy=("accuracy", "mean"),
+            lowest=("accuracy", "min"),
+            highest=("accuracy", "max"),
+            deviation=("accuracy", "std"),
+        )
+        .reset_index()
+    )
+    frame = frame[frame["replicates"] > 1]
+    if frame.empty:
+        return None
+    intervals = configuration_means(run)[["accuracy_low", "accuracy_high"]]
+    frame = frame.join(intervals, on="configuration_id")
+    frame = frame.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+    frame["configuration_id"] = frame.pop("configuration_id")
+    text = supported(frame, "accuracy_low", "accuracy_high")
+    columns = (
+        Column(key="name", heading="name"),
+        Column(key="replicates", heading="replicates"),
+        Column(key="accuracy", heading="mean accuracy", text=text),
+        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=text),
+        Column(key="lowest", heading="lowest", text=text),
+        Column(key="highest", heading="highest", text=text),
+        Column(key="deviation", heading="standard deviation"),
+        Column(key="n", heading="n"),
+    )
+    known = fair_trainings(run).correct is not None
+    return Table(
+        name="replicates",
+        frame=frame,
+        views=(View(title="Configurations trained more than once", columns=columns),),
+        notes=(
+            "n: pictures in validation, the same for every replicate.",
+            "Replicates differ in the seed alone, so their standard deviation is what chance does "
+            "to one training.",
+            "95 % interval: of the mean, over other seeds"
+            + (" and other pictures." if known else ", for these pictures only."),
+            *([PICKED] if selected_finalists(run) else []),
+        ),
+    )

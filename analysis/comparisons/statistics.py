@@ -1,0 +1,160 @@
+"""The incumbent of a run against the other fully trained configurations."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import pandas as pd
+
+from analysis.comparisons.against import compare_configurations, compare_trained_models, judged
+from analysis.folds.statistics import by_fold, fold_average, fold_means, held_out_ratio
+from analysis.run.predictions import read_correct
+from analysis.run.run_data import RunData
+from analysis.run.trainings import fair_trainings, has_folds
+from analysis.run.trials import fairly_trained, incumbent, ranked
+from analysis.statistics.bootstrap import mean_intervals
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.intervals import wilson_interval
+from analysis.statistics.pairs import compare_over_folds
+from analysis.statistics.verdicts import all_pairs
+
+MOST_MODELS = 100
+"""Trained models compared with the incumbent: the best ones."""
+
+ADD_REPLICATES = "train replicates: `python -m tune extend RUN --set replicates=5`"
+"""What to do where a run has no error to judge by."""
+
+Basis = Literal["configurations", "folds", "models"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparisons:
+    """The incumbent against each other one."""
+
+    basis: Basis
+    """What is compared: configurations over their replicates, configurations over folds, or, with
+    one training each, two trained models at a time."""
+    incumbent_id: str
+    """Configuration id of the incumbent."""
+    reference: str
+    """Id of the incumbent in the terms of ``frame`` and ``means``."""
+    frame: pd.DataFrame
+    """A row per other one, the best first; columns: `analysis.comparisons.against.COLUMNS`. Ids are
+    those of configurations, or of trials where trained models are compared."""
+    means: pd.DataFrame
+    """A row per id, the index, the incumbent's among them: ``accuracy`` (the mean of its
+    trainings) with ``accuracy_low`` and ``accuracy_high`` (95 %), ``trainings`` (that count) and
+    ``trial_id`` (the first of them)."""
+    on_pictures: bool
+    """Whether all that holds for new pictures too, or for the ones in validation only."""
+    candidates: int
+    """How many there were to pick the incumbent from."""
+
+
+@lru_cache(maxsize=4)  # tables, figures and the summary ask for it
+def against_incumbent(run: RunData) -> Comparisons:
+    """Compare the incumbent with the others: over folds, over replicates, or as trained models.
+
+    Over folds the incumbent is the configuration with the best average, not that of the best trial.
+
+    Raises:
+        NotKnownError: The run has neither replicates nor predictions, or nothing to compare.
+    """
+    if has_folds(run):
+        return _over_folds(run)
+    trainings = fair_trainings(run)
+    known = str(incumbent(run)["configuration_id"]) in trainings.means.index
+    return _configurations(run) if trainings.replicated and known else _models(run)
+
+
+@lru_cache(maxsize=4)
+def configuration_means(run: RunData) -> pd.DataFrame:
+    """Return `analysis.statistics.bootstrap.mean_intervals` of the trainings that count."""
+    return mean_intervals(fair_trainings(run))
+
+
+def _configurations(run: RunData) -> Comparisons:
+    trainings, first = fair_trainings(run), str(incumbent(run)["configuration_id"])
+    _need_two(len(trainings.means))
+    means = configuration_means(run).assign(
+        trainings=trainings.replicates,
+        trial_id=trainings.configuration.reset_index()
+        .groupby("configuration_id")["trial_id"]
+        .first(),
+    )
+    return Comparisons(
+        basis="configurations",
+        incumbent_id=first,
+        reference=first,
+        frame=compare_configurations(trainings, first),
+        means=means,
+        on_pictures=trainings.correct is not None,
+        candidates=len(means),
+    )
+
+
+def _models(run: RunData) -> Comparisons:
+    """Compare the completed trials as trained models."""
+    trials = ranked(run).set_index("trial_id")
+    fair = fairly_trained(run).set_index("trial_id")
+    accuracy = fair["accuracy"].reindex(trials.index).dropna().astype(float)
+    _need_two(len(accuracy))
+    best = accuracy.head(MOST_MODELS)
+    correct = read_correct(run, best)
+    if correct is None:
+        raise NotKnownError(
+            "no difference can be judged: there are no replicates, and no predictions of the "
+            f"compared epoch for every trial; {ADD_REPLICATES}"
+        )
+    first = str(best.index[0])
+    interval = wilson_interval(best, fair.loc[best.index, "n"])
+    return Comparisons(
+        basis="models",
+        incumbent_id=str(fair.loc[first, "configuration_id"]),
+        reference=first,
+        frame=compare_trained_models(correct, first, all_pairs(len(accuracy))),
+        means=interval.assign(accuracy=best, trainings=1, trial_id=best.index),
+        on_pictures=True,
+        candidates=len(accuracy),
+    )
+
+
+def _over_folds(run: RunData) -> Comparisons:
+    """Compare configurations with the best average over the folds that both were trained on."""
+    trials, best = fairly_trained(run), fold_average(run)
+    if best is None:
+        raise NotKnownError(
+            "no configuration was trained on two folds; train the others: "
+            f"`python -m tune resume {run.shell_path}`"
+        )
+    first = best.configuration_id
+    table = by_fold(trials, "accuracy")
+    shared = table.notna() & table.loc[first].notna()
+    table = table[shared.sum(axis=1) > 1]
+    _need_two(len(table))
+    ratio = held_out_ratio(run)
+    others = table.drop(first).mean(axis=1).sort_values(ascending=False, kind="stable").index
+    estimates = {
+        str(name): compare_over_folds(
+            table.loc[name, shared.loc[name]].to_numpy(),
+            table.loc[first, shared.loc[name]].to_numpy(),
+            ratio,
+        )
+        for name in others
+    }
+    return Comparisons(
+        basis="folds",
+        incumbent_id=first,
+        reference=first,
+        frame=judged(estimates, all_pairs(len(table))),
+        means=fold_means(trials, ratio),
+        on_pictures=True,
+        candidates=len(table),
+    )
+
+
+def _need_two(count: int) -> None:
+    if count < 2:
+        raise NotKnownError(
+            "only one fully trained configuration can be judged: nothing to compare it with"
+        )

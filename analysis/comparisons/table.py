@@ -1,0 +1,97 @@
+"""The incumbent against the other fully trained configurations, with verdicts."""
+
+import pandas as pd
+
+from analysis.comparisons.replicates_table import PICKED
+from analysis.comparisons.statistics import ADD_REPLICATES, Comparisons, against_incumbent
+from analysis.rendering.digits import p_text, signed, supported
+from analysis.rendering.table import Column, Table, View
+from analysis.rendering.words import INCUMBENT
+from analysis.run.run_data import RunData
+from analysis.run.trials import selected_finalists
+
+
+def comparisons(run: RunData) -> Table:
+    """Compare the incumbent with each other one: a row each, the incumbent first, then the best.
+
+    Frame: ``name``; ``n`` (validation pictures); ``trainings`` that count; ``accuracy``, their
+    mean at the epoch that the objective picks, with its 95 % interval ``accuracy_low`` and
+    ``accuracy_high``; ``difference`` to the incumbent's, with ``difference_low`` and
+    ``difference_high`` (95 % for all rows together), ``p_value``, ``p_adjusted``, ``verdict`` (of
+    the row against the incumbent) and ``detectable``, as in `analysis.comparisons.against`;
+    ``basis``; ``trial_id``, ``configuration_id``.
+
+    Raises:
+        NotKnownError: The run holds nothing that could be compared.
+    """
+    found = against_incumbent(run)
+    frame = _frame(run, found)
+    what = "as trained models" if found.basis == "models" else "as configurations"
+    view = View(title=f"The others against the incumbent, {what}", columns=_columns(frame))
+    return Table(name="comparisons", frame=frame, views=(view,), notes=_notes(run, found))
+
+
+def _frame(run: RunData, found: Comparisons) -> pd.DataFrame:
+    order = [found.reference, *found.frame["id"]]
+    means = found.means.loc[order].rename_axis("id").reset_index()
+    trials = run.trials.set_index("trial_id")[["name", "n", "configuration_id"]]
+    joined = means.join(trials, on="trial_id").merge(found.frame, on="id", how="left")
+    joined["verdict"] = joined["verdict"].fillna(INCUMBENT)
+    keys = ["name", "n", "trainings", "accuracy", "accuracy_low", "accuracy_high", "difference"]
+    keys += ["difference_low", "difference_high", "p_value", "p_adjusted", "verdict", "detectable"]
+    return joined[keys].assign(
+        basis=found.basis, trial_id=joined["trial_id"], configuration_id=joined["configuration_id"]
+    )
+
+
+def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
+    accuracy = supported(frame, "accuracy_low", "accuracy_high")
+    difference = signed(supported(frame, "difference_low", "difference_high"))
+    return (
+        Column(key="name", heading="name"),
+        Column(key="trainings", heading="trainings"),
+        Column(key="accuracy", heading="accuracy", text=accuracy),
+        Column(
+            key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=accuracy
+        ),
+        Column(key="difference", heading="difference", text=difference),
+        Column(
+            key="difference_low",
+            upper_key="difference_high",
+            heading="95 % interval of all",
+            text=difference,
+        ),
+        Column(key="p_adjusted", heading="p (Holm)", text=p_text),
+        Column(key="verdict", heading="verdict"),
+        Column(key="detectable", heading="smallest shown", text=accuracy),
+        Column(key="n", heading="n"),
+    )
+
+
+def _notes(run: RunData, found: Comparisons) -> tuple[str, ...]:
+    pairs = f"{found.candidates} candidates"
+    told = [
+        "n: pictures in validation.",
+        {
+            "configurations": "Configurations are compared over their replicates"
+            + (
+                " and over the pictures: it holds for other seeds and other pictures."
+                if found.on_pictures
+                else ": it holds for other seeds, but for these pictures only, as predictions of "
+                "the compared epoch are missing."
+            ),
+            "folds": "Configurations are compared over folds by the corrected resampled t-test "
+            "(Nadeau and Bengio 2003).",
+            "models": "A statement about these trainings alone (McNemar's exact test, paired "
+            "bootstrap): another seed may turn it round. To judge configurations, "
+            f"{ADD_REPLICATES}.",
+        }[found.basis],
+        "Verdict: of the row against the incumbent. p and the intervals of differences allow for "
+        f"all pairs of the {pairs}, for the incumbent was picked on the same figures.",
+        "Smallest shown: the smallest true difference that would have been shown with 80 % "
+        "probability.",
+    ]
+    if selected_finalists(run):
+        told.append(PICKED)
+    left = found.candidates - len(found.means)
+    return (*told, f"The best {len(found.means)} are shown.") if left > 0 else tuple(told)

@@ -1,0 +1,92 @@
+"""Accuracy against what a model costs, with the Pareto front."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
+from analysis.drawing.drawing import Drawing, charted
+from analysis.drawing.style import VERMILION
+from analysis.effects.figure import trial_layers
+from analysis.run.run_data import RunData
+from tune.run.trial import Status
+
+COSTS = {"parameters": "trainable parameters", "seconds": "training time, seconds"}
+"""Column of the trials → its label."""
+
+
+def cost(run: RunData) -> Iterator[Drawing]:
+    """Yield one figure with a panel per cost that differs between trials."""
+    data = prepare(run)
+    shown = [name for name in COSTS if data[name].nunique() > 1]
+    if shown:
+        at = run.info.objective["at"]
+        n = data["n"].max()
+        pictures = "" if pd.isna(n) else f", n = {n:,} pictures"
+        yield charted(
+            name="accuracy_against_cost",
+            title="Accuracy against cost",
+            caption=f"Validation accuracy at the {at} epoch{pictures}; a point is a trial. Pareto "
+            "front: completed trials that no other completed trial beats at the same cost or less "
+            "(neighbours on it may differ by chance alone). Trials that were stopped early had "
+            "fewer epochs, so they show less time and less accuracy than a whole training.",
+            chart=cost_chart(data, shown),
+        )
+
+
+def prepare(run: RunData) -> pd.DataFrame:
+    """Return a row per completed or early-stopped trial.
+
+    Columns: ``number``, ``n``, ``completed``, ``accuracy`` (%, at the objective's epoch) and each
+    of ``COSTS``.
+    """
+    trials = run.comparable
+    return trials[["number", "n", *COSTS]].assign(
+        completed=trials["status"] == Status.COMPLETED,
+        accuracy=100 * trials[f"{run.info.objective['at']}_val_accuracy"],
+    )
+
+
+def pareto(costs: npt.NDArray[np.float64], gains: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return the places of the entries that none beats: no cheaper one gains as much.
+
+    Returns:
+        Indices in the order of their cost; of equals the first alone.
+    """
+    order = np.lexsort((-gains, costs))
+    best = np.maximum.accumulate(np.append(-np.inf, gains[order]))
+    return order[gains[order] > best[:-1]]
+
+
+def cost_chart(data: pd.DataFrame, costs: list[str]) -> Chart:
+    """Draw a panel per cost: the trials, and the front of the completed ones."""
+    y = Axis(label="validation accuracy, %")
+    panels = []
+    for name in costs:
+        known = data[data[name].notna() & data["accuracy"].notna()]
+        x = float_array(known[name])
+        axis = Axis(label=COSTS[name], log=bool((x > 0).all()) and x.max() / x.min() >= 4)
+        layers = trial_layers(known, x)
+        panels.append(Panel(x=axis, y=y, layers=(*_front(known, name), *layers)))
+    return Chart(panels=tuple(panels), panel_size=(4.4, 3.3))
+
+
+def _front(data: pd.DataFrame, name: str) -> tuple[Layer, ...]:
+    completed = data[data["completed"]]
+    if completed.empty:
+        return ()
+    x, y = float_array(completed[name]), float_array(completed["accuracy"])
+    front = pareto(x, y)
+    return (
+        Layer(
+            kind="steps",
+            label="Pareto front",
+            x=x[front],
+            y=y[front],
+            trials=completed["number"].to_numpy(int)[front],
+            colour=VERMILION,
+            marker="",
+        ),
+    )

@@ -1,0 +1,135 @@
+"""What figures need of the dataset that a run was trained on, where it can be read."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from analysis.run.run_data import RunData
+from fairsweep.errors import UserError
+
+IMAGES_FILE = "images.parquet"
+MANIFEST_FILE = "manifest.json"
+
+
+class DatasetLeftOutError(UserError):
+    """The dataset of a run cannot be shown; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A dataset directory and its manifest."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the labels."""
+        return list(self.manifest["classes"])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a picture, in pixels."""
+        height, width = self.manifest["image_shape"]
+        return height, width
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pictures:
+    """What one pass over the training pictures gives."""
+
+    samples: Mapping[str, npt.NDArray[np.uint8]]
+    """Class → (k, height, width) gray values of k training pictures."""
+    intensities: pd.DataFrame
+    """Pixels counted over all training pictures: a row per gray value (0 to 255), a column per
+    class."""
+
+
+def find_dataset(run: RunData) -> Dataset:
+    """Find the dataset that ``run`` was trained on, where it is said to be now.
+
+    Raises:
+        DatasetLeftOutError: It is not there, or no longer the same.
+    """
+    known = run.provenance.get("dataset") or {}
+    if "path" not in known:
+        raise DatasetLeftOutError("the run's provenance.json names no dataset")
+    path = run.data or Path(known["path"])
+    if not (path / MANIFEST_FILE).is_file() or not (path / IMAGES_FILE).is_file():
+        raise DatasetLeftOutError(f"the dataset is no longer at {path} (--data says where it is)")
+    manifest = json.loads((path / MANIFEST_FILE).read_text("utf-8"))
+    if manifest.get("fingerprint") != known.get("fingerprint"):
+        raise DatasetLeftOutError(f"{path} has changed since the run (its fingerprint is another)")
+    return Dataset(path=path, manifest=manifest)
+
+
+def class_counts(dataset: Dataset) -> pd.DataFrame:
+    """Return the number of pictures: a row per class, a column per split."""
+    counts = pd.DataFrame(dataset.manifest["counts"])
+    return counts.reindex(dataset.classes).fillna(0).astype(int)
+
+
+def read_pictures(dataset: Dataset, samples: int) -> Pictures:
+    """Read the training pictures once, in batches, and keep ``samples`` of each class.
+
+    Those with the smallest hashes are kept: a random choice, but always the same one.
+    """
+    chosen = _chosen(dataset, samples)
+    kept: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in dataset.classes}
+    counts = {name: np.zeros(256, np.int64) for name in dataset.classes}
+    for ids, labels, pixels in _batches(dataset):
+        for name in dataset.classes:
+            counts[name] += np.bincount(pixels[labels == name].reshape(-1), minlength=256)
+        for row in np.flatnonzero(np.isin(ids, chosen)):
+            kept[labels[row]].append(pixels[row])
+    shape = (-1, *dataset.shape)
+    stacked = {name: np.array(rows, np.uint8).reshape(shape) for name, rows in kept.items()}
+    return Pictures(samples=stacked, intensities=pd.DataFrame(counts))
+
+
+def read_rows(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:
+    """Read the rows of a few pictures; those that the dataset lacks are missing.
+
+    Returns:
+        A row per picture, its ``image_id`` as index: ``pixels`` (bytes) and all vote columns.
+    """
+    file = dataset.path / IMAGES_FILE
+    votes = [name for name in pq.read_schema(file).names if name.startswith("votes_")]
+    chosen = ds.field("image_id").isin(list(image_ids))
+    table = ds.dataset(file).to_table(columns=["image_id", "pixels", *votes], filter=chosen)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.set_index("image_id")
+
+
+def _chosen(dataset: Dataset, samples: int) -> list[str]:
+    """Return the ids of the pictures to keep; copies only once where the dataset has hashes."""
+    file = dataset.path / IMAGES_FILE
+    order = ["content_hash", "image_id"]
+    order = [name for name in order if name in pq.read_schema(file).names]
+    frame = pd.read_parquet(file, columns=list({"split", "label", "image_id", *order}))
+    train = frame[frame["split"] == "train"]
+    if "content_hash" not in order:  # any fixed order that has nothing to do with the pictures
+        train = train.assign(content_hash=pd.util.hash_array(train["image_id"].to_numpy(object)))
+    distinct = train.sort_values(["content_hash", "image_id"]).drop_duplicates("content_hash")
+    return distinct.groupby("label").head(samples)["image_id"].tolist()
+
+
+def _batches(
+    dataset: Dataset,
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.uint8]]]:
+    """Yield ids (n,), labels (n,) and pixels (n, height·width) of the training pictures."""
+    file = pq.ParquetFile(dataset.path / IMAGES_FILE)
+    for batch in file.iter_batches(4096, columns=["image_id", "split", "label", "pixels"]):
+        train = batch.filter(pa.compute.equal(batch["split"], "train"))
+        pixels = np.frombuffer(b"".join(train["pixels"].to_pylist()), np.uint8)
+        ids, labels = (np.array(train[name].to_pylist(), object) for name in ("image_id", "label"))
+        yield ids, labels, pixels.reshape(len(ids), -1)

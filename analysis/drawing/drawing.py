@@ -1,0 +1,77 @@
+"""A figure that can be drawn, and its files."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from analysis.drawing.chart import Chart, Parallel
+from analysis.drawing.plot import plot
+from analysis.drawing.style import RC
+
+PNG_DOTS_PER_INCH = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """One figure before it is drawn."""
+
+    name: str
+    """Stem of its files."""
+    title: str
+    caption: str
+    """What it shows, in words, with n."""
+    draw: Callable[[], Figure]
+    chart: Chart | Parallel | None = None
+    """What ``draw`` draws, where the page can draw it as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One figure as an SVG text and PNG bytes."""
+
+    drawing: Drawing
+    svg: str
+    png: bytes
+
+    def write(self, directory: Path) -> None:
+        """Write ``NAME.svg`` and ``NAME.png`` into ``directory``."""
+        (directory / f"{self.drawing.name}.svg").write_text(self.svg, encoding="utf-8")
+        (directory / f"{self.drawing.name}.png").write_bytes(self.png)
+
+
+def charted(*, name: str, title: str, caption: str, chart: Chart | Parallel) -> Drawing:
+    """Return the drawing of a chart."""
+    draw = partial(plot, chart)
+    return Drawing(name=name, title=title, caption=caption, draw=draw, chart=chart)
+
+
+def render(drawing: Drawing) -> Drawn:
+    """Draw a figure; the same data give the same bytes."""
+    settings: Any = {**RC, "svg.hashsalt": drawing.name}
+    with mpl.rc_context(settings):
+        figure = drawing.draw()
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once, for both files
+        svg, png = BytesIO(), BytesIO()
+        # The canvases at once: `savefig` would draw each file twice.
+        figure.set_dpi(PNG_DOTS_PER_INCH)
+        pixels: Any = FigureCanvasAgg(figure)
+        pixels.print_png(png)
+        figure.patch.set_visible(False)
+        lines: Any = FigureCanvasSVG(figure)
+        lines.print_svg(svg, metadata={"Date": None})
+    return Drawn(drawing=drawing, svg=svg.getvalue().decode(), png=png.getvalue())
+
+
+def file_stem(text: str) -> str:
+    """Make ``text`` fit for a file name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "figure"

@@ -1,0 +1,144 @@
+"""Accuracy by the levels of one hyperparameter."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparisons.statistics import ADD_REPLICATES
+from analysis.effects.statistics import level_means
+from analysis.rendering.digits import supported
+from analysis.rendering.table import Column, Table, View
+from analysis.run.hyperparameters import NOT_USED, checked, followers, levels, words
+from analysis.run.run_data import RunData
+from analysis.run.trials import accuracy_at_common_epoch, common_epoch
+from analysis.statistics.intervals import wilson_interval
+from tune.run.trial import Status
+
+
+def by_hyperparameter(run: RunData, name: str) -> Table:
+    """Compare the levels of hyperparameter ``name``: a row per level, in order.
+
+    Frame: ``name`` (the level); ``n`` (validation pictures); ``trials``, ``completed``,
+    ``early_stopped``, ``other``, and ``configurations`` (that completed); ``accuracy`` and
+    ``best``: mean and best over *completed* trials, at the epoch that the objective picks;
+    ``accuracy_at_epoch``: the same mean over completed and early-stopped trials alike, each
+    judged by its first ``epoch`` epochs only, which all of them were given, and
+    ``best_at_epoch``. Means are over configurations, the trainings of each averaged first.
+    Each with its 95 % interval, ``_low`` and ``_high``: of a best trial Wilson's, of a mean that of
+    `analysis.effects.statistics.level_means`. Missing for a mean of survivors of early stopping,
+    who are no sample, and where nothing tells what chance does, as between seeds.
+
+    Raises:
+        ValueError: The run has no such hyperparameter.
+    """
+    level = levels(run.trials[checked(run, name)])
+    frame = _counts(run, level)
+    completed = run.completed.assign(
+        accuracy=run.completed[f"{run.info.objective['at']}_val_accuracy"]
+    )
+    frame = frame.join(_mean_and_best(completed, "accuracy", "best", level))
+    frame["configurations"] = frame["configurations"].fillna(0).astype(int)
+    fair = accuracy_at_common_epoch(run)
+    means = _mean_and_best(fair, "accuracy_at_epoch", "best_at_epoch", level)
+    frame = frame.join(means.drop(columns="configurations"))
+    known = level_means(run, level.set_axis(run.trials["trial_id"])[fair["trial_id"]])
+    known = known.reindex(frame.index.astype(str)).set_axis(frame.index)
+    for mean in ("accuracy", "accuracy_at_epoch"):
+        same = np.isclose(frame[mean], known["mean"])  # else it is the interval of another mean
+        for end in ("low", "high"):
+            frame[f"{mean}_{end}"] = known[end].where(same)
+    frame["epoch"] = common_epoch(run)
+    frame = frame.rename_axis("name").reset_index().astype({"name": str})
+    view = View(title=f"Accuracy by {words(name)}", columns=_columns(run, name, frame))
+    return Table(name=f"by_{name}", frame=frame, views=(view,), notes=_notes(run, name, frame))
+
+
+def _counts(run: RunData, level: "pd.Series[str]") -> pd.DataFrame:
+    status = run.trials["status"]
+    groups = pd.DataFrame(
+        {
+            "n": run.trials["n"],
+            "trials": 1,
+            "completed": status == Status.COMPLETED,
+            "early_stopped": status == Status.EARLY_STOPPED,
+        }
+    ).groupby(level, observed=True)
+    counts = groups.sum(numeric_only=True).assign(n=groups["n"].max())
+    return counts.assign(other=counts["trials"] - counts["completed"] - counts["early_stopped"])
+
+
+def _mean_and_best(
+    trials: pd.DataFrame, mean: str, best: str, level: "pd.Series[str]"
+) -> pd.DataFrame:
+    """Return ``configurations``, ``mean`` and ``best`` per level, replicates averaged first."""
+    keys = [level[trials.index].rename("level"), trials["configuration_id"]]
+    means = trials.groupby(keys, observed=True)[mean].mean().groupby("level", observed=True)
+    ordered = trials.assign(level=keys[0]).sort_values(mean, ascending=False, kind="stable")
+    top = ordered.drop_duplicates("level").set_index("level")
+    interval = wilson_interval(top[mean], top["n"])
+    interval.columns = [f"{best}_low", f"{best}_high"]
+    told = {"configurations": means.count(), mean: means.mean(), best: top[mean]}
+    return pd.DataFrame(told).join(interval)
+
+
+def _columns(run: RunData, name: str, frame: pd.DataFrame) -> tuple[Column, ...]:
+    text = supported(frame, "accuracy_at_epoch_low", "accuracy_at_epoch_high")
+    best = supported(frame, "best_low", "best_high")
+    columns = [
+        Column(key="name", heading=words(name)),
+        Column(key="trials", heading="trials"),
+        Column(key="completed", heading="completed"),
+        Column(key="early_stopped", heading="stopped early"),
+        Column(key="other", heading="other"),
+        *_with_interval("accuracy", "mean, completed", text),
+        *_with_interval("best", "best, completed", best),
+    ]
+    if _stopped(run):
+        heading = f"mean at epoch {common_epoch(run)}"
+        columns += _with_interval("accuracy_at_epoch", heading, text)
+    return (*columns, Column(key="n", heading="n"))
+
+
+def _with_interval(key: str, heading: str, text: Callable[[Any], str]) -> tuple[Column, Column]:
+    interval = f"{heading}: 95 % interval"
+    return (
+        Column(key=key, heading=heading, text=text),
+        Column(key=f"{key}_low", upper_key=f"{key}_high", heading=interval, text=text),
+    )
+
+
+def _notes(run: RunData, name: str, frame: pd.DataFrame) -> tuple[str, ...]:
+    notes = ["n: pictures in validation."]
+    notes += ["Means are over configurations, the trainings of each averaged first."]
+    if _stopped(run):
+        epoch = common_epoch(run)
+        notes.append(
+            "The completed trials are survivors of early stopping and no fair sample: compare by "
+            f"the mean at epoch {epoch}, the last that all {len(run.comparable)} completed and "
+            "early-stopped trials reached; it looks at no later epoch. The survivors' own mean has "
+            "no interval, for they are a sample of nothing."
+        )
+    notes.append(
+        "95 % interval: of a best trial Wilson's, which does not cover that it was picked; of a "
+        "mean that of the table of levels"
+        + (
+            "."
+            if frame["accuracy_at_epoch_low"].notna().any()
+            else f", not known without replicates; {ADD_REPLICATES}."
+        )
+    )
+    notes.append("No difference is shown to be real here; the tables of effects and levels judge.")
+    leader = run.info.tied.get(name)
+    tied = [leader] if leader else followers(run, name)
+    if tied:
+        names = " and ".join(words(each) for each in (name, *tied))
+        notes.append(f"Tied: {names} change together, so the table shows their joint effect.")
+    if run.trials[name].isna().any():
+        notes.append(f"{NOT_USED}: trials in a part of the space without {words(name)}.")
+    return tuple(notes)
+
+
+def _stopped(run: RunData) -> bool:
+    return bool((run.trials["status"] == Status.EARLY_STOPPED).any())

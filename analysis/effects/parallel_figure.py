@@ -1,0 +1,75 @@
+"""Parallel coordinates: a line per trial through its hyperparameters to its accuracy."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from analysis.drawing.chart import Floats, Parallel, float_array
+from analysis.drawing.drawing import Drawing, charted
+from analysis.effects.figure import compared_words, prepare, title
+from analysis.effects.pairs_figure import colour_limits
+from analysis.run.hyperparameters import is_continuous, is_wide, level_text, levels, searched
+from analysis.run.run_data import RunData
+
+TICKS = 5
+"""Numbers told along an axis without named places."""
+Scale = tuple[Floats, tuple[tuple[float, str], ...]]
+
+
+def parallel(run: RunData) -> Iterator[Drawing]:
+    """Yield one figure where at least two hyperparameters were searched."""
+    names = searched(run)
+    data = prepare(run)
+    data = data[data["accuracy"].notna()]
+    if len(names) > 1:
+        yield charted(
+            name="parallel_coordinates",
+            title="All hyperparameters and the accuracy at once",
+            caption=f"{compared_words(run)} A line is a trial; its colour is its accuracy; it has "
+            "a gap where a hyperparameter does not belong to its part of the space.",
+            chart=parallel_chart(data, {name: title(run, name) for name in names}),
+        )
+
+
+def parallel_chart(data: pd.DataFrame, titles: dict[str, str]) -> Parallel:
+    """Make an axis for each hyperparameter in ``titles`` and one for the accuracy."""
+    scales = [_scale(data[name]) for name in titles] + [_number_scale(data["accuracy"])]
+    accuracy = float_array(data["accuracy"])
+    return Parallel(
+        labels=(*titles.values(), "validation accuracy, %"),
+        ticks=tuple(ticks for _, ticks in scales),
+        places=np.column_stack([places for places, _ in scales]),
+        values=accuracy,
+        value_label="validation accuracy, %",
+        value_limits=colour_limits(accuracy),
+        trials=data["number"].to_numpy(int),
+    )
+
+
+def _scale(values: "pd.Series[float]") -> Scale:
+    return _number_scale(values) if is_continuous(values) else _level_scale(values)
+
+
+def _level_scale(values: "pd.Series[float]") -> Scale:
+    """Spread the levels evenly; a missing value has no place."""
+    known = levels(values.dropna())
+    names = list(known.cat.categories)
+    at = np.linspace(0, 1, len(names)) if len(names) > 1 else np.array([0.5])
+    places = pd.Series(at[known.cat.codes], index=known.index).reindex(values.index)
+    return float_array(places), tuple(zip(at.tolist(), names, strict=True))
+
+
+def _number_scale(values: "pd.Series[float]") -> Scale:
+    """Spread numbers over their range, by their logarithms where it is wide."""
+    numbers = float_array(values)
+    log = is_wide(values)
+    scaled = np.log10(numbers) if log else numbers
+    low, high = float(np.nanmin(scaled)), float(np.nanmax(scaled))
+    at = np.linspace(0, 1, TICKS)
+    told = low + at * (high - low)
+    texts = [
+        level_text(float(f"{number:.2g}" if log else f"{number:.3g}"))
+        for number in (10**told if log else told)
+    ]
+    return (scaled - low) / ((high - low) or 1), tuple(zip(at.tolist(), texts, strict=True))

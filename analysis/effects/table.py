@@ -1,0 +1,205 @@
+"""What each hyperparameter does: what it explains, and the mean at each of its levels."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparisons.statistics import ADD_REPLICATES
+from analysis.effects.statistics import FAIR_SEARCHERS, effects, marginal_means
+from analysis.folds.statistics import CORRECTED
+from analysis.rendering.digits import fraction, p_text, share_text, signed, supported
+from analysis.rendering.table import Column, Table, View
+from analysis.rendering.words import status_words
+from analysis.run.hyperparameters import (
+    NOT_USED,
+    followers,
+    is_continuous,
+    level_text,
+    levels,
+    searched,
+    words,
+)
+from analysis.run.run_data import RunData
+from analysis.run.trainings import has_folds, trainings_at_common_epoch
+from analysis.run.trials import common_epoch
+from tune.run.trial import Status
+
+
+def effects_table(run: RunData) -> Table:
+    """Show the share of variance of each hyperparameter and pair: a row each, as modelled.
+
+    Frame: ``name`` (the term in words, tied hyperparameters with it); ``n`` (validation pictures);
+    ``trainings``; ``epoch`` (at which they are compared); then ``df``, ``share``, ``f``,
+    ``p_value``, ``p_adjusted``, ``verdict`` and ``detectable`` of
+    `analysis.effects.factorial.factorial`.
+
+    Raises:
+        NotKnownError: No hyperparameter has two values, or only one configuration finished.
+    """
+    frame = effects(run)
+    named = frame.assign(name=frame.pop("term").map(partial(_term_words, run)))
+    frame = named.assign(
+        n=run.comparable["n"].max(), trainings=len(run.comparable), epoch=common_epoch(run)
+    )
+    frame = frame[["name", "n", "trainings", "epoch", *named.columns.drop("name")]]
+    columns = [
+        Column(key="name", heading="effect of"),
+        Column(key="df", heading="degrees of freedom"),
+        Column(key="share", heading="variance explained", text=share_text),
+        Column(key="f", heading="F", text=fraction(1)),
+        Column(key="p_adjusted", heading="p (Holm)", text=p_text),
+        Column(key="verdict", heading="verdict"),
+    ]
+    if "detectable" in frame:
+        columns.append(Column(key="detectable", heading="smallest shown", text=fraction(3)))
+    columns.append(Column(key="n", heading="n"))
+    view = View(title="Effects of the hyperparameters", columns=tuple(columns))
+    return Table(name="effects", frame=frame, views=(view,), notes=_effects_notes(run, frame))
+
+
+def levels_table(run: RunData) -> Table:
+    """Show the mean accuracy at each level of each hyperparameter: a row each.
+
+    Frame: ``name`` (hyperparameter and level), ``n`` (validation pictures) and the columns of
+    `analysis.effects.statistics.marginal_means`, of which ``mean`` is called ``accuracy``; and
+    ``excluded``, how many trials of the level diverged, failed or did not fit.
+
+    Raises:
+        NotKnownError: No hyperparameter has two values, or only one configuration finished.
+    """
+    frame = marginal_means(run).rename(
+        columns={"mean": "accuracy", "low": "accuracy_low", "high": "accuracy_high"}
+    )
+    names = frame["hyperparameter"].map(partial(_term_words, run)) + " = " + frame["level"]
+    lost = {name: _excluded(run, name) for name in searched(run)}
+    excluded = [
+        lost[name].get(level, 0)
+        for name, level in frame[["hyperparameter", "level"]].itertuples(index=False)
+    ]
+    frame = frame.assign(name=names, n=run.comparable["n"].max(), excluded=excluded)
+    frame = frame[["name", "n", *frame.columns.drop(["name", "n"])]]
+    accuracy = supported(frame, "accuracy_low", "accuracy_high")
+    effect = signed(supported(frame, "effect_low", "effect_high"))
+    columns = (
+        Column(key="name", heading="level"),
+        Column(key="configurations", heading="configurations"),
+        Column(key="trainings", heading="trainings"),
+        *([Column(key="excluded", heading="excluded")] if len(run.excluded) else []),
+        Column(key="accuracy", heading="mean accuracy", text=accuracy),
+        Column(
+            key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=accuracy
+        ),
+        Column(key="effect", heading="effect", text=effect),
+        Column(
+            key="effect_low",
+            upper_key="effect_high",
+            heading="95 % interval of the effect",
+            text=effect,
+        ),
+        Column(key="n", heading="n"),
+    )
+    view = View(title="Mean accuracy at each level", columns=columns)
+    return Table(name="levels", frame=frame, views=(view,), notes=_levels_notes(run, lost))
+
+
+def _excluded(run: RunData, name: str) -> Mapping[str, int]:
+    """Count the trials that are in no mean by the level of a hyperparameter."""
+    values, kept = run.excluded[name], run.comparable[name]
+    if is_continuous(kept):
+        ends = kept.astype(float).groupby(levels(kept), observed=True).max().dropna()
+        edges = [-np.inf, *ends.iloc[:-1], np.inf]
+        texts = pd.cut(values.astype(float), edges, labels=list(ends.index)).astype(object)
+        texts = texts.where(values.notna(), NOT_USED)
+    else:
+        texts = values.map(level_text)
+    return Counter(texts)
+
+
+def _term_words(run: RunData, term: str) -> str:
+    names = term.split(" × ")
+    return " × ".join(_with_followers(run, name) for name in names)
+
+
+def _with_followers(run: RunData, name: str) -> str:
+    tied = [words(each) for each in followers(run, name)]
+    return words(name) + (f" (with {', '.join(tied)})" if tied else "")
+
+
+def _common_notes(run: RunData) -> list[str]:
+    told = ["n: pictures in validation.", _epoch_note(run)]
+    tied = [name for name in searched(run) if followers(run, name)]
+    if tied:
+        told.append(
+            "Tied hyperparameters (with …) change together: they are one effect, and nothing tells "
+            "which of them it comes from."
+        )
+    if run.info.searcher not in FAIR_SEARCHERS:
+        told.append(
+            f"The searcher {run.info.searcher} sampled where it hoped for more: means and shares "
+            "are of an uneven sample, not of the space."
+        )
+    if len(run.excluded):
+        counts = run.excluded["status"].map(status_words).value_counts().sort_index()
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+        told.append(
+            f"In no mean: {listed}. A level at which trials break looks as good as those that are "
+            "left; the table of levels counts the excluded."
+        )
+    return told
+
+
+def _epoch_note(run: RunData) -> str:
+    epoch, count = common_epoch(run), len(run.comparable)
+    stopped = (run.trials["status"] == Status.EARLY_STOPPED).any()
+    last = ", the last that all of them reached" if stopped else ""
+    return f"All {count} completed and early-stopped trials enter, after {epoch} epochs{last}."
+
+
+def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
+    told = _common_notes(run)
+    if has_folds(run):
+        told.append("Error: mixed-effects model with the fold as a random effect.")
+        told.append("Shares: variance of the model's fitted values, of all accuracies.")
+    elif not trainings_at_common_epoch(run).replicated:
+        told.append(
+            "One training per configuration: there is no error to judge an effect by, so no "
+            f"verdict. To get one, {ADD_REPLICATES}."
+        )
+    else:
+        pictures = trainings_at_common_epoch(run).correct is not None
+        told.append(
+            "Error: what replicates of the same configuration differ by"
+            + (", and the choice of pictures." if pictures else "; for these pictures only.")
+        )
+        told.append(
+            "Smallest shown: the smallest true difference between two levels that would have been "
+            "shown with 80 % probability."
+        )
+    if (frame["df"] == 0).any():
+        told.append("0 degrees of freedom: too few configurations to tell it from the others.")
+    if not has_folds(run):
+        told.append("Shares: sums of squares of type II about the mean (eta squared).")
+    return tuple(told)
+
+
+def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
+    gone = [
+        f"{words(name)} = {level}"
+        for name, counts in lost.items()
+        for level in sorted(counts.keys() - set(levels(run.comparable[name])))
+    ]
+    told = [
+        "Means are over configurations, the trainings of each averaged first.",
+        "Effect: the mean less that of all levels of the hyperparameter.",
+        *([f"Excluded to the last trial: {', '.join(gone)}."] if gone else []),
+    ]
+    if has_folds(run):
+        told.append(f"Intervals: over the folds, {CORRECTED}.")
+    elif run.info.searcher != "grid":
+        told.append("Intervals: from the spread of the configurations drawn within a level.")
+    elif not trainings_at_common_epoch(run).replicated:
+        told.append(f"Without replicates there is no interval; to get one, {ADD_REPLICATES}.")
+    return (*_common_notes(run), *told)

@@ -1,0 +1,67 @@
+"""Ranks of configurations across folds: does the same one win whichever pictures are held out?"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
+from analysis.drawing.drawing import Drawing, charted
+from analysis.drawing.style import series_style
+from analysis.run.run_data import RunData
+
+SHOWN = 12
+"""Configurations that get a line, the best mean ranks first."""
+
+
+def folds(run: RunData) -> Iterator[Drawing]:
+    """Yield one figure where at least two configurations completed on at least two folds."""
+    ranks = prepare(run)
+    if ranks.shape[0] > 1 and ranks.shape[1] > 1:
+        yield charted(
+            name="ranks_across_folds",
+            title="Ranks across folds",
+            caption=f"Rank of each configuration by its validation accuracy on each of "
+            f"{ranks.shape[1]} folds (1: most accurate; ties share their mean rank), replicates "
+            f"averaged first: {min(SHOWN, len(ranks))} of the {len(ranks)} configurations that "
+            "completed on all of them, the best mean rank first. Lines that cross: which one is "
+            "better depends on the pictures held out.",
+            chart=ranks_chart(ranks),
+        )
+
+
+def prepare(run: RunData) -> pd.DataFrame:
+    """Return ranks: a row per configuration (its name) that completed on all folds, best first.
+
+    Columns: the folds. Empty where trials have no fold.
+    """
+    if "fold" not in run.completed:
+        return pd.DataFrame()
+    trials = run.completed[run.completed["fold"].notna()]
+    column = f"{run.info.objective['at']}_val_accuracy"
+    means: pd.DataFrame = (
+        trials.groupby(["configuration_id", "fold"])[column].mean().unstack("fold").dropna()
+    )
+    ranks = means.rank(ascending=False)
+    names = trials.drop_duplicates("configuration_id").set_index("configuration_id")["name"]
+    ordered = ranks.loc[ranks.mean(axis=1).sort_values(kind="stable").index]
+    return ordered.rename(index=names.to_dict())
+
+
+def ranks_chart(ranks: pd.DataFrame) -> Chart:
+    """Draw a line per configuration over the folds, rank 1 on top."""
+    names = tuple(f"fold {fold}" for fold in ranks.columns)
+    layers = [
+        Layer(
+            kind="line",
+            label=str(name),
+            x=np.arange(len(names), dtype=float),
+            y=float_array(row),
+            texts=(str(name),) * len(names),
+            **series_style(place),
+        )
+        for place, (name, row) in enumerate(ranks.head(SHOWN).iterrows())
+    ]
+    rank = Axis(label="rank by validation accuracy", whole=True, reversed=True)
+    panel = Panel(x=Axis(label="", names=names), y=rank, layers=tuple(layers))
+    return Chart(panels=(panel,), panel_size=(max(5.0, 0.8 * len(names) + 1.5), 3.8))

@@ -1,0 +1,96 @@
+"""Configurations over folds: averages whose intervals allow for what folds have in common."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.run.run_data import RunData
+from analysis.run.trainings import folds_in_a_repeat, has_folds
+from analysis.run.trials import fairly_trained
+from analysis.statistics.pairs import over_folds
+
+CORRECTED = "corrected for training pictures that folds share (Nadeau and Bengio 2003)"
+"""What every interval over folds is."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FoldAverage:
+    """A configuration over its folds."""
+
+    configuration_id: str
+    name: str
+    accuracy: float
+    """Mean over the folds, with its 95 % interval ``low`` to ``high``."""
+    low: float
+    high: float
+    per_fold: "pd.Series[float]"
+    """Fold → accuracy, seeds averaged."""
+    pictures: int | None
+    """Pictures of all folds of a repeat; None where no predictions tell it."""
+
+
+def fold_average(run: RunData) -> FoldAverage | None:
+    """Average the configuration that is best on average, of those trained on the most folds.
+
+    Its best trial would be that of the fold with the easiest pictures. None where no configuration
+    was trained on two folds.
+    """
+    if not has_folds(run):
+        return None
+    trials = fairly_trained(run)
+    objective = by_fold(trials, "{at}_{metric}".format(**run.info.objective))
+    counts = objective.count(axis=1)
+    if counts.max() < 2:
+        return None
+    means = objective[counts == counts.max()].mean(axis=1)
+    first = str(means.idxmin() if run.info.objective["mode"] == "min" else means.idxmax())
+    own = trials[trials["configuration_id"] == first]
+    average = fold_means(own, held_out_ratio(run)).iloc[0]
+    return FoldAverage(
+        configuration_id=first,
+        name=str(own["name"].iloc[0]),
+        accuracy=float(average["accuracy"]),
+        low=float(average["accuracy_low"]),
+        high=float(average["accuracy_high"]),
+        per_fold=by_fold(own, "accuracy").iloc[0],
+        pictures=pictures_of_folds(run, own),
+    )
+
+
+def held_out_ratio(run: RunData) -> float:
+    """Return the pictures judged on in a fold over those trained on: 1 / (k - 1) in k folds."""
+    return 1 / (folds_in_a_repeat(run) - 1)
+
+
+def by_fold(trials: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return ``column`` as configurations × folds, the seeds of a fold averaged."""
+    table = trials.pivot_table(index="configuration_id", columns="fold", values=column)
+    return table.astype(float)
+
+
+def fold_means(trials: pd.DataFrame, ratio: float) -> pd.DataFrame:
+    """Average the accuracy of each configuration over its folds, seeds of a fold first.
+
+    Args:
+        trials: A row per training: ``configuration_id``, ``fold``, ``accuracy``, ``trial_id``.
+        ratio: See `held_out_ratio`.
+
+    Returns:
+        A row per configuration with two folds, the ``means`` of
+        `analysis.comparisons.statistics.Comparisons`.
+    """
+    rows = {}
+    for name, own in trials.groupby("configuration_id", sort=False):
+        per_fold = own.groupby("fold")["accuracy"].mean().to_numpy(float)
+        if len(per_fold) > 1:
+            found = over_folds(per_fold, ratio)
+            rows[name] = (found.value, *found.interval(), len(own), own["trial_id"].iloc[0])
+    columns = ["accuracy", "accuracy_low", "accuracy_high", "trainings", "trial_id"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def pictures_of_folds(run: RunData, trials: pd.DataFrame) -> int | None:
+    """Return how many pictures the folds of a repeat hold together; None where nothing tells it."""
+    per_fold = trials.groupby("fold")["n"].max()
+    repeats = per_fold.index.to_series() // folds_in_a_repeat(run)
+    return int(per_fold.groupby(repeats).sum().max()) or None

@@ -1,0 +1,175 @@
+"""How a trained model treats groups of pictures, and what a retraining changed for each."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.drawing.drawing import render
+from analysis.groups.annotations import Groups, read_groups
+from analysis.groups.figure import groups_figure
+from analysis.groups.table import group_tables
+from analysis.rendering.page import Page, Section, figures_of, tables_of, write_page
+from analysis.rendering.table import Table
+from analysis.run.run_data import RunData, read_probabilities, read_run
+from analysis.run.trials import incumbent
+from analysis.statistics.estimate import NotKnownError
+from analysis.trials.headline import percent
+from fairsweep.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bias:
+    """The predictions of a trained model and the groups of their pictures."""
+
+    run: RunData
+    trial: "pd.Series[Any]"
+    split: str
+    answers: pd.DataFrame
+    """A row per picture (its id as index): ``label`` and ``predicted``."""
+    before: pd.DataFrame | None
+    """The same of the model that it was retrained from."""
+    groups: Groups
+    notes: tuple[str, ...]
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """Every table that can be made."""
+        classes = self.run.info.classes
+        return group_tables(self.answers, self.before, self.groups.columns, classes, self.notes)
+
+
+def study_bias(
+    run: RunData,
+    *,
+    trial_id: str | None = None,
+    file: Path | None = None,
+    before: Path | None = None,
+    split: str = "val",
+) -> Bias:
+    """Read what a trial told of one split, the groups, and what was told before a retraining.
+
+    Args:
+        run: The run.
+        trial_id: Another trial than the incumbent.
+        file: A CSV with columns that the dataset does not have.
+        before: The run whose incumbent is compared with, if not the one that this run tells.
+        split: ``val`` or ``test``.
+
+    Raises:
+        DatasetLeftOutError: The groups need the dataset, and it is not there or has changed.
+        MissingFileError: A file or run is not there.
+        NoTrialSucceededError: The earlier run has none to compare with.
+        NotKnownError: The trial has no predictions of that split.
+        UserError: There is no such trial, the CSV breaks a rule, nothing makes groups, or the
+            two models told no picture in common.
+    """
+    trial = _trial(run, trial_id)
+    answers = _answers(run, trial, split)
+    groups = read_groups(run, answers.index.tolist(), file)
+    then, notes = _before(run, before, split)
+    if then is not None:
+        shared = answers.index.intersection(then.index)
+        if shared.empty:
+            raise UserError(f"{before or run.path} has no {split} pictures in common with before")
+        if not then.loc[shared, "label"].equals(answers.loc[shared, "label"]):
+            raise UserError(
+                f"{before or run.path} labels pictures in another way than before; give a run on "
+                "the same dataset"
+            )
+        if len(shared) < len(answers):
+            notes.append(f"Before and after are of the {len(shared):,} pictures that both told.")
+        then = then.loc[shared]
+    told = f"{trial['name']}, trial {trial['number']}; n: {split} pictures."
+    return Bias(
+        run=run,
+        trial=trial,
+        split=split,
+        answers=answers,
+        before=then,
+        groups=groups,
+        notes=(told, *notes, *groups.notes),
+    )
+
+
+def reported(run: RunData) -> Bias | None:
+    """Study the incumbent for the report, None where that cannot be done."""
+    try:
+        return study_bias(run)
+    except UserError:
+        return None
+
+
+def write_bias(bias: Bias, out: Path) -> Path:
+    """Write a page with tables and figures into ``out``; return the path of the page."""
+    figures = [render(drawing) for drawing in groups_figure(bias.tables)]
+    right = (bias.answers["label"] == bias.answers["predicted"]).mean()
+    return write_page(
+        Page(
+            title=f"{bias.run.name} by group",
+            subtitle="How a trained model does on groups of pictures",
+            tiles={"accuracy": percent(right), "pictures": f"{len(bias.answers):,}"},
+            found=bias.notes,
+            unknown=(),
+            sections=(
+                Section(
+                    id="groups",
+                    title="Groups",
+                    blocks=(*figures_of(figures), *tables_of(bias.tables)),
+                ),
+            ),
+            trials={},
+        ),
+        out,
+    )
+
+
+def _trial(run: RunData, trial_id: str | None) -> "pd.Series[Any]":
+    if trial_id is None:
+        return incumbent(run)
+    rows = run.trials[run.trials["trial_id"] == trial_id]
+    if rows.empty:
+        raise UserError(
+            f"{run.path} has no trial {trial_id}; `python -m analysis table {run.shell_path} "
+            "--format json` names them"
+        )
+    return rows.iloc[0]
+
+
+def _answers(run: RunData, trial: "pd.Series[Any]", split: str) -> pd.DataFrame:
+    answers = read_probabilities(run, str(trial["trial_id"]), split)
+    if answers is None:
+        way_out = (
+            f"open the test split with `python -m tune test {run.shell_path} "
+            f"--trial {trial['trial_id']}`"
+            if split == "test"
+            else "name another trial with --trial"
+        )
+        raise NotKnownError(
+            f"trial {trial['trial_id']} of {run.path} has no {split} predictions; {way_out}"
+        )
+    return answers.set_index("image_id")[["label", "predicted"]]
+
+
+def _before(run: RunData, before: Path | None, split: str) -> tuple[pd.DataFrame | None, list[str]]:
+    """Return what was told before, and notes; None where the run is no retraining."""
+    origin = {} if before is not None else (run.provenance.get("origin") or {})
+    place = before or (Path(origin["run"]) if "run" in origin else None)
+    if place is None:
+        return None, []
+    try:
+        earlier = read_run(place)
+        if earlier.info.classes != run.info.classes:
+            raise UserError(
+                f"{place} has the classes {', '.join(earlier.info.classes)}; these "
+                f"are {', '.join(run.info.classes)}; give a run on the same dataset"
+            )
+        trial = _trial(earlier, origin.get("trial_id"))
+        answers = _answers(earlier, trial, split)
+    except UserError as reason:
+        if before is not None:
+            raise
+        return None, [f"What it was before is not shown: {reason}."]
+    return answers, [f"Before: {trial['name']}, trial {trial['number']} of {earlier.name}."]

@@ -1,0 +1,143 @@
+"""Importance of hyperparameters in sweeps that no grid lays out: Optuna's fANOVA and PED-ANOVA."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import pandas as pd
+from sklearn.ensemble import RandomForestRegressor
+
+from analysis.effects.statistics import FAIR_SEARCHERS
+from analysis.run.distributions import distribution, plain
+from analysis.run.hyperparameters import searched
+from analysis.run.run_data import RunData
+from analysis.run.trainings import trainings_at_common_epoch
+from analysis.statistics.estimate import NotKnownError
+
+TRIALS_EACH = 10
+"""Fewer configurations than this for each hyperparameter are too few to believe it."""
+MOST_CONFIGURATIONS = 400
+"""Configurations that the forests learn from, drawn at random where there are more: the time that
+fANOVA takes grows with the square of their number, and its shares hardly change."""
+LEAST_FORESEEN = 0.3
+"""A forest that foresees less of the variance of configurations it has not seen knows little."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Importance:
+    """How much the hyperparameters of a run matter, each to the accuracy as a whole."""
+
+    frame: pd.DataFrame
+    """A row per hyperparameter, the most important first: ``hyperparameter``, ``fanova`` (share of
+    the forest's variance over the whole space), ``ped_anova`` (share of how the best tenth differ
+    from the rest). Each column adds up to 1."""
+    configurations: int
+    """Configurations that it was learned from."""
+    foreseen: float
+    """Share of the variance of configurations that a forest has not seen, which it foresees."""
+    left_out: tuple[str, ...]
+    """Hyperparameters that not every configuration has."""
+    warnings: tuple[str, ...]
+    """Why it should not be believed, in sentences."""
+
+
+def importance(run: RunData, seed: int = 0) -> Importance:
+    """Compute the importance of each searched hyperparameter with Optuna.
+
+    fANOVA: Hutter, Hoos and Leyton-Brown (2014), "An Efficient Approach for Assessing
+    Hyperparameter Importance", ICML. PED-ANOVA: Watanabe, Bansal and Hutter (2023), "PED-ANOVA:
+    Efficiently Quantifying Hyperparameter Importance in Arbitrary Subspaces", IJCAI. Accuracies
+    are those at the epoch that all trials reached, replicates averaged.
+
+    Raises:
+        NotKnownError: Fewer than four configurations, or no hyperparameter that all of them have.
+    """
+    means = trainings_at_common_epoch(run).means
+    trials = run.comparable.drop_duplicates("configuration_id").set_index("configuration_id")
+    table = trials.loc[means.index, searched(run)]
+    whole = [str(name) for name in table if table[name].notna().all() and table[name].nunique() > 1]
+    if len(table) < 4 or not whole:
+        raise NotKnownError(
+            f"importance takes at least 4 configurations that differ in a hyperparameter which all "
+            f"of them have, but {run.name} has {len(table)} configurations and {len(whole)} such "
+            "hyperparameters"
+        )
+    drawn = table[whole].sample(min(len(table), MOST_CONFIGURATIONS), random_state=seed)
+    foreseen = _foreseen(drawn, means[drawn.index], seed)
+    shares = {
+        "fanova": _evaluated(drawn, means, optuna.importance.FanovaImportanceEvaluator(seed=seed)),
+        "ped_anova": _evaluated(table[whole], means, _ped_anova()),
+    }
+    frame = pd.DataFrame(shares).sort_values("fanova", ascending=False, kind="stable")
+    return Importance(
+        frame=frame.rename_axis("hyperparameter").reset_index(),
+        configurations=len(table),
+        foreseen=foreseen,
+        left_out=tuple(str(name) for name in table if table[name].isna().any()),
+        warnings=tuple(_warnings(run, len(table), len(whole), foreseen)),
+    )
+
+
+def _study(table: pd.DataFrame, means: "pd.Series[float]") -> optuna.Study:
+    """Build an in-memory study of the configurations."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    optuna.logging.set_verbosity(verbosity)
+    distributions = {name: distribution(table[name]) for name in map(str, table)}
+    study.add_trials(
+        optuna.trial.create_trial(
+            params={name: plain(row[name]) for name in distributions},
+            distributions=distributions,
+            value=value,
+        )
+        for value, (_, row) in zip(means.loc[table.index].tolist(), table.iterrows(), strict=True)
+    )
+    return study
+
+
+def _ped_anova() -> optuna.importance.PedAnovaImportanceEvaluator:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.importance.PedAnovaImportanceEvaluator()
+
+
+def _evaluated(
+    table: pd.DataFrame, means: "pd.Series[float]", evaluator: Any
+) -> "pd.Series[float]":
+    names = list(map(str, table))
+    found = optuna.importance.get_param_importances(
+        _study(table, means), evaluator=evaluator, params=names
+    )
+    return pd.Series(found).reindex(names)
+
+
+def _foreseen(table: pd.DataFrame, means: "pd.Series[float]", seed: int) -> float:
+    """Return the out-of-bag R² of a random forest on the configurations."""
+    features = pd.get_dummies(table).astype(float)
+    forest = RandomForestRegressor(200, oob_score=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # few trials: some are in every bag
+        forest.fit(features.to_numpy(), means.to_numpy())
+    return float(forest.oob_score_)
+
+
+def _warnings(run: RunData, count: int, width: int, foreseen: float) -> list[str]:
+    told = []
+    if count < TRIALS_EACH * width:
+        told.append(
+            f"{count} configurations for {width} hyperparameters are too few to believe the order; "
+            f"have at least {TRIALS_EACH * width}."
+        )
+    if foreseen < LEAST_FORESEEN:
+        told.append(
+            f"A forest foresees only {100 * max(0.0, foreseen):.0f} % of the variance of "
+            "configurations that it has not seen, so the shares are mostly of chance."
+        )
+    if run.info.searcher not in FAIR_SEARCHERS:
+        told.append(
+            f"The searcher {run.info.searcher} sampled where it hoped for more, not evenly: what "
+            "it avoided early counts for too little here."
+        )
+    return told

@@ -1,0 +1,173 @@
+"""What a published table of accuracies supports that gives neither predictions nor replicates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, inf, sqrt
+
+import numpy as np
+import pandas as pd
+from scipy import integrate, stats
+
+from analysis.effects.design import design, terms_of
+from analysis.statistics.estimate import Estimate
+from analysis.statistics.verdicts import all_pairs, holm, verdict
+
+MOST_REPLICATES = 1_000
+MOST_PICTURES = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A conclusion: that one group of models is better than another."""
+
+    words: str
+    better: Mapping[str, object]
+    """Column of the table → the value that the better models have there."""
+    worse: Mapping[str, object]
+    family: int
+    """Comparisons among which this one was picked."""
+
+
+def claims_of(
+    table: pd.DataFrame, conclusions: Mapping[str, tuple[str, object, object]]
+) -> list[Claim]:
+    """Build the claims of a published grid: its conclusions, and that the best model is the best.
+
+    Args:
+        table: A row per model: ``name``, hyperparameters, ``accuracy``.
+        conclusions: Words → hyperparameter, the level said to be better, the one said to be worse.
+    """
+    claims = [
+        Claim(words=words, better={name: high}, worse={name: low}, family=len(conclusions))
+        for words, (name, high, low) in conclusions.items()
+    ]
+    order = table.sort_values("accuracy", ascending=False, kind="stable")["name"].tolist()
+    pairs = {
+        "the best model beats the second": order[1],
+        "the best model beats the last": order[-1],
+    }
+    return claims + [
+        Claim(
+            words=words,
+            better={"name": order[0]},
+            worse={"name": other},
+            family=all_pairs(len(order)),
+        )
+        for words, other in pairs.items()
+    ]
+
+
+def judge(
+    table: pd.DataFrame, hyperparameters: list[str], n: int, claims: list[Claim]
+) -> pd.DataFrame:
+    """Judge claims on single trainings by their accuracies on n pictures alone.
+
+    Accuracies are taken as independent binomial shares (unpaired). The models were judged on the
+    same pictures, so their differences vary less than that: conservative, as long as models of one
+    group resemble each other no more than those of two. Another seed is not in it, so what is
+    shown holds for these trainings. How much a seed matters is guessed from what main effects of
+    ``hyperparameters`` leave unexplained (`spread_of_one`).
+
+    Returns:
+        A row per claim: ``claim``, ``difference`` with ``difference_low`` and ``difference_high``
+        (95 % for all comparisons among which the claim was picked), ``p_adjusted`` (Holm, or
+        Bonferroni for a pair out of all), ``verdict``, ``detectable`` (the smallest difference
+        that n pictures would have shown with 80 % probability), ``pictures`` (that it would have
+        taken to show the difference found with 80 % probability; missing where it is next to 0)
+        and ``replicates`` (trainings of each model that it would have taken on the same pictures).
+    """
+    noise = spread_of_one(table, hyperparameters)
+    weights = [_weights(table, claim) for claim in claims]
+    estimates = [unpaired(table["accuracy"], each, n) for each in weights]
+    adjusted = _adjusted(claims, [estimate.p_value for estimate in estimates])
+    rows = []
+    for claim, weight, estimate, p in zip(claims, weights, estimates, adjusted, strict=True):
+        low, high = estimate.interval(claim.family)
+        rows.append(
+            {
+                "claim": claim.words,
+                "difference": estimate.value,
+                "difference_low": low,
+                "difference_high": high,
+                "p_adjusted": p,
+                "verdict": verdict(estimate.value, p, (low, high)),
+                "detectable": estimate.detectable(claim.family),
+                "pictures": pictures_needed(estimate, n, claim.family),
+                "replicates": replicates_needed(estimate.value, weight, noise, claim.family),
+            }
+        )
+    return pd.DataFrame(rows).astype({"pictures": "Int64", "replicates": "Int64"})
+
+
+def unpaired(accuracy: "pd.Series[float]", weights: "pd.Series[float]", n: int) -> Estimate:
+    """Estimate a contrast of accuracies, each an independent binomial share of n pictures."""
+    variance = float((weights**2 * accuracy * (1 - accuracy)).sum()) / n
+    return Estimate(value=float(np.dot(weights, accuracy)), standard_error=sqrt(variance))
+
+
+def spread_of_one(table: pd.DataFrame, hyperparameters: list[str]) -> float:
+    """Return the standard deviation that main effects leave between single trainings.
+
+    Without replicates it is the only guess at what a seed does; interactions are in it as well.
+    """
+    levels = table[hyperparameters]
+    blocks = design(levels, terms_of(levels, interactions=False))
+    columns = np.hstack([np.ones((len(table), 1)), *blocks])
+    y = table["accuracy"].to_numpy()
+    effects, _, rank, _ = np.linalg.lstsq(columns, y)
+    return sqrt(float(((y - columns @ effects) ** 2).sum()) / (len(y) - int(rank)))
+
+
+def pictures_needed(estimate: Estimate, n: int, family: int) -> int | None:
+    """Return how many pictures show a difference, found on n, with 80 % probability.
+
+    None where `MOST_PICTURES` do not.
+    """
+    needed = n * (estimate.detectable(family) / estimate.value) ** 2 if estimate.value else inf
+    return ceil(needed) if needed <= MOST_PICTURES else None
+
+
+def replicates_needed(
+    difference: float, weights: "pd.Series[float]", spread: float, family: int
+) -> int | None:
+    """Return how many trainings of each model show ``difference`` with 80 % probability.
+
+    None where `MOST_REPLICATES` do not.
+    """
+    for replicates in range(2, MOST_REPLICATES + 1):
+        error = spread * sqrt(np.dot(weights, weights) / replicates)
+        df = len(weights) * (replicates - 1)
+        shown = Estimate(value=difference, standard_error=error, df=df).detectable(family)
+        if shown <= abs(difference):
+            return replicates
+    return None
+
+
+def optimism_of_picking(accuracy: float, n: int, models: int) -> float:
+    """Return by how much the best of equal models on n pictures exceeds their accuracy on average.
+
+    The expected maximum of independent normal figures (David and Nagaraja 2003, Order Statistics,
+    section 3.2) times the binomial standard error: an upper bound for models that are judged on
+    the same pictures.
+    """
+
+    def weighted(z: float) -> float:
+        return float(z * models * stats.norm.pdf(z) * stats.norm.cdf(z) ** (models - 1))
+
+    return float(integrate.quad(weighted, -10, 10)[0]) * sqrt(accuracy * (1 - accuracy) / n)
+
+
+def _weights(table: pd.DataFrame, claim: Claim) -> "pd.Series[float]":
+    def mean_of(values: Mapping[str, object]) -> "pd.Series[float]":
+        chosen = (table[list(values)] == pd.Series(values)).all(axis=1)
+        return chosen / chosen.sum()
+
+    return mean_of(claim.better) - mean_of(claim.worse)
+
+
+def _adjusted(claims: list[Claim], p_values: list[float]) -> list[float]:
+    """Adjust each p-value within its family."""
+    families = pd.Series([claim.family for claim in claims])
+    p = pd.Series(p_values)
+    adjusted = p.groupby(families).transform(lambda each: holm(each, int(families[each.index[0]])))
+    return adjusted.tolist()

@@ -1,0 +1,33 @@
+"""The figures of a report, by section. A new one is a file beside this one and a line here."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from analysis.classes.figure import confusion
+from analysis.comparisons.figure import comparisons
+from analysis.cost.figure import cost
+from analysis.curves.figure import model_curves, overview
+from analysis.curves.progress_figure import progress
+from analysis.dataset.figure import dataset_figures
+from analysis.dataset.mistakes_figure import mistakes
+from analysis.drawing.drawing import Drawing
+from analysis.effects.figure import effects
+from analysis.effects.pairs_figure import pairs
+from analysis.effects.parallel_figure import parallel
+from analysis.folds.figure import folds
+from analysis.run.run_data import RunData
+
+FIGURES: Mapping[str, Callable[[RunData], Iterator[Drawing]]] = {
+    "comparisons": comparisons,
+    "cost": cost,
+    "folds": folds,
+    "effects": effects,
+    "parallel": parallel,
+    "pairs": pairs,
+    "overview": overview,
+    "progress": progress,
+    "curves": model_curves,
+    "confusion": confusion,
+    "mistakes": mistakes,
+    "dataset": dataset_figures,
+}
+"""Section of the report → its figures, none where the run has nothing for it."""

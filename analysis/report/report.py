@@ -1,0 +1,237 @@
+"""Puts together the report of a run: what stands on its page, and in which order."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.curves.figure import BEST_SHOWN, best_models
+from analysis.dataset.dataset import DatasetLeftOutError, find_dataset
+from analysis.drawing.drawing import Drawn, render
+from analysis.groups.figure import groups_figure
+from analysis.rendering.page import (
+    Block,
+    Page,
+    Section,
+    check_place,
+    figures_of,
+    tables_of,
+    write_page,
+)
+from analysis.rendering.table import Table
+from analysis.rendering.words import status_words
+from analysis.report.figures import FIGURES
+from analysis.report.summary import found, unknown
+from analysis.report.tables import TABLES
+from analysis.run.run_data import RunData
+from analysis.trials.headline import headline, percent, status_counts
+
+Progress = Callable[[str], None]
+Tables = Mapping[str, list[Table]]
+Figures = Mapping[str, list[Drawn]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What `write_report` left on disk."""
+
+    page: Path
+    tables: int
+    figures: int
+    left_out: str
+    """Why the dataset is not shown; empty where it is."""
+
+
+def write_report(run: RunData, out: Path, progress: Progress) -> Written:
+    """Write the report of ``run`` into ``out``; an earlier report there is replaced at the end.
+
+    Args:
+        run: The run.
+        out: Directory of the report; made if it is not there.
+        progress: Is told what is being made.
+
+    Raises:
+        ValueError: ``out`` holds something that is no report.
+    """
+    check_place(out)
+    tables = {section: list(_told(make(run), progress)) for section, make in TABLES.items()}
+    figures, left_out = _draw(run, progress)
+    figures["bias"] = [render(drawing) for drawing in groups_figure(tables["bias"])]
+    progress("report.html")
+    page = _page(run, tables, figures, left_out)
+    return Written(
+        page=write_page(page, out),
+        tables=len(list(page.tables)),
+        figures=len(list(page.figures)),
+        left_out=left_out,
+    )
+
+
+def _told(tables: Iterator[Table], progress: Progress) -> Iterator[Table]:
+    for table in tables:
+        progress(f"table {table.name}")
+        yield table
+
+
+def _draw(run: RunData, progress: Progress) -> tuple[dict[str, list[Drawn]], str]:
+    """Draw every figure; also return why the dataset is left out, if it is."""
+    sections: dict[str, list[Drawn]] = {section: [] for section in FIGURES}
+    left_out = ""
+    for section, make in FIGURES.items():
+        try:
+            for drawing in make(run):
+                progress(f"figure {drawing.name}")
+                sections[section].append(render(drawing))
+        except DatasetLeftOutError as reason:
+            left_out = str(reason)
+    return sections, left_out
+
+
+def _page(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Page:
+    counts = {status: f"{count:,}" for status, count in status_counts(run).items()}
+    return Page(
+        title=run.name,
+        subtitle="Report of a hyperparameter sweep",
+        tiles={**headline(run), "trials": f"{len(run.trials):,}", **counts},
+        found=tuple(found(run)),
+        unknown=tuple(unknown(run)),
+        sections=tuple(
+            section
+            for section in _sections(run, tables, figures, left_out)
+            if section.blocks or section.warning
+        ),
+        trials={
+            int(trial["number"]): f"{trial['name']}, trial {trial['number']} "
+            f"({status_words(trial['status'])})"
+            for trial in run.trials[["number", "name", "status"]].to_dict("records")
+        },
+    )
+
+
+SECTIONS = {
+    "hyperparameters": ("effects", "levels", "importance", "by"),
+    "best": ("selection", "classes"),
+    "bias": ("bias",),
+    "incomplete": ("incomplete",),
+}
+"""Section of the page → the tables of the registry that stand in it; the others: in models."""
+
+
+def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Iterator[Section]:
+    placed = {name for names in SECTIONS.values() for name in names}
+    first = [name for name in tables if name not in placed]
+    drawn = [*figures["comparisons"], *figures["cost"], *figures["folds"]]
+    models = (*_tables(tables, first), *figures_of(drawn))
+    yield Section(id="models", title="Models", blocks=models)
+    yield Section(
+        id="hyperparameters",
+        title="Hyperparameters",
+        blocks=(
+            *figures_of([*figures["effects"], *figures["parallel"]]),
+            *_tables(tables, SECTIONS["hyperparameters"]),
+            *([Block(kind="grid", figures=tuple(figures["pairs"]))] if figures["pairs"] else []),
+        ),
+    )
+    learning = figures_of([*figures["overview"], *figures["progress"]])
+    yield Section(id="learning", title="Learning", blocks=learning)
+    yield _best(run, tables, figures)
+    groups = (*figures_of(figures["bias"]), *_tables(tables, SECTIONS["bias"]))
+    yield Section(id="groups", title="Groups", blocks=groups)
+    yield Section(
+        id="dataset",
+        title="Dataset",
+        warning=f"Pictures and class counts are left out: {left_out}." if left_out else "",
+        blocks=(
+            *(
+                [Block(kind="grid", figures=tuple(figures["dataset"]))]
+                if figures["dataset"]
+                else []
+            ),
+            Block(kind="facts", facts=_dataset_facts(run)),
+        ),
+    )
+    incomplete = tuple(_tables(tables, SECTIONS["incomplete"]))
+    yield Section(id="incomplete", title="Incomplete trials", blocks=incomplete)
+    yield Section(id="provenance", title="Provenance", blocks=tuple(_provenance(run)))
+
+
+def _tables(tables: Tables, names: Any) -> Iterator[Block]:
+    for name in names:
+        yield from tables_of(tables.get(name, []))
+
+
+def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
+    """Show the best models, each with its curves and its confusion matrix."""
+    matrices = {d.drawing.name.removeprefix("confusion_"): d for d in figures["confusion"]}
+    at = run.info.objective["at"]
+    blocks = []
+    for trial, curves in zip(best_models(run), figures["curves"], strict=True):
+        matrix = matrices.get(curves.drawing.name.removeprefix("curves_"))
+        accuracy = percent(trial[f"{at}_val_accuracy"])
+        blocks.append(
+            Block(
+                kind="beside",
+                title=f"{trial['name']}, trial {trial['number']}: validation accuracy {accuracy}",
+                figures=(curves, *([matrix] if matrix else [])),
+                missing="" if matrix else "No predictions, so no confusion matrix.",
+            )
+        )
+    told = dict.fromkeys(d.drawing.caption for d in (*figures["curves"], *figures["confusion"]))
+    return Section(
+        id="best",
+        title="Best models",
+        words=(
+            f"Learning curves and confusion matrices of the best {len(blocks)} of "
+            f"{len(run.trials):,} trials, in the order of the first table (at most {BEST_SHOWN} "
+            "are shown).",
+        ),
+        blocks=(
+            *figures_of(figures["mistakes"]),
+            *_tables(tables, SECTIONS["best"]),
+            *(Block(kind="note", text=caption) for caption in told),
+            *blocks,
+        ),
+    )
+
+
+def _dataset_facts(run: RunData) -> dict[str, str]:
+    """Tell where the pictures come from and what was done to them, as far as is known."""
+    known = run.provenance.get("dataset") or {}
+    try:
+        manifest = find_dataset(run).manifest
+    except DatasetLeftOutError:
+        return _flat(known)
+    steps = {
+        f"step: {step['step']}": f"{step['removed']:,} removed, {step['left']:,} left"
+        for step in manifest.get("steps", ())
+    }
+    wanted = ("label_rule", "split_method", "split_seed", "duplicates", "image_shape", "versions")
+    return {**_flat(known), **steps, **_flat({k: manifest[k] for k in wanted if k in manifest})}
+
+
+def _provenance(run: RunData) -> Iterator[Block]:
+    rest = {
+        key: value for key, value in run.provenance.items() if key not in ("dataset", "command")
+    }
+    command = run.provenance.get("command")
+    if command:
+        text = command if isinstance(command, str) else " ".join(map(str, command))
+        yield Block(kind="code", title="The command that repeats the run", text=text)
+    if rest:
+        yield Block(kind="facts", facts=_flat(rest))
+    if run.spec:
+        yield Block(kind="code", title="The sweep's spec, spec.yaml", text=run.spec, folded=True)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flatten nested mappings to one level: ``dataset`` → ``path`` becomes ``dataset: path``."""
+    rows: dict[str, str] = {}
+    for key, value in values.items():
+        name = prefix + str(key).replace("_", " ")
+        if isinstance(value, Mapping):
+            rows |= _flat(value, f"{name}: ")
+        elif isinstance(value, list):
+            rows[name] = " ".join(map(str, value))
+        else:
+            rows[name] = str(value)
+    return rows

@@ -1,0 +1,243 @@
+"""What a run found, in plain sentences."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparisons.statistics import Comparisons, against_incumbent
+from analysis.effects.design import MATTERS
+from analysis.effects.statistics import FAIR_SEARCHERS, effects
+from analysis.folds.statistics import fold_average
+from analysis.run.hyperparameters import followers, is_continuous, level_text, searched, words
+from analysis.run.run_data import RunData
+from analysis.selection.statistics import selection
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.verdicts import Verdict
+from analysis.trials.headline import best_trial, fold_words, percent, status_counts
+
+SEARCHERS = {"grid": "grid search", "random": "random search", "tpe": "TPE (Bayesian) search"}
+VERDICTS = {
+    Verdict.BETTER: "shown to be better",
+    Verdict.WORSE: "shown to be worse",
+    Verdict.EQUIVALENT: "equivalent within one percentage point",
+    Verdict.NOT_SHOWN: "without a difference shown",
+}
+SCHEDULERS = {"none": "no early stopping", "asha": "early stopping by ASHA"}
+
+
+def found(run: RunData) -> list[str]:
+    """Say what was searched, what became of the trials, what won and what matters."""
+    told = [_searched(run), _trials(run), _best(run), _corrected(run), _against(run), _matters(run)]
+    return [sentence for sentence in told if sentence]
+
+
+def unknown(run: RunData) -> list[str]:
+    """Say what the run does not show, and what would show it."""
+    told = [_untold(run), _small(run), _effects_untold(run), _excluded(run), _searcher(run)]
+    told.append(_test(run))
+    return [sentence for sentence in told if sentence]
+
+
+def _searched(run: RunData) -> str:
+    parts = [_space(run, name) for name in searched(run)]
+    searcher = SEARCHERS.get(run.info.searcher, run.info.searcher)
+    scheduler = SCHEDULERS.get(run.info.scheduler, f"scheduler {run.info.scheduler}")
+    what = _listed(parts) if parts else "no hyperparameter with more than one value"
+    return f"The sweep searched {what}, by {searcher} with {scheduler}."
+
+
+def _space(run: RunData, name: str) -> str:
+    values = run.trials[name].dropna()
+    if is_continuous(values):
+        low, high = float(values.min()), float(values.max())
+        told = f"{level_text(low)} to {level_text(high)}"
+    else:
+        told = ", ".join(level_text(value) for value in sorted(values.unique()))
+    tied = followers(run, name)
+    return (
+        f"{words(name)} ({told}{'; tied to it: ' if tied else ''}{_listed(list(map(words, tied)))})"
+    )
+
+
+def _trials(run: RunData) -> str:
+    configurations = run.trials["configuration_id"].nunique()
+    counts = [f"{count} {status}" for status, count in status_counts(run).items()]
+    return (
+        f"It made {_number(len(run.trials), 'trial')} of "
+        f"{_number(configurations, 'configuration')}: {_listed(counts)}."
+    )
+
+
+def _best(run: RunData) -> str:
+    average = fold_average(run)
+    return _best_trial(run) if average is None else f"The best configuration {fold_words(average)}."
+
+
+def _best_trial(run: RunData) -> str:
+    best = best_trial(run)
+    completed = "completed trial" if len(run.completed) else "trial (none completed)"
+    n = "" if pd.isna(best["n"]) else f", on n = {best['n']:,} validation pictures"
+    interval = (
+        ""
+        if pd.isna(best["accuracy_low"])
+        else f" (95 % interval {percent(best['accuracy_low'])} to {percent(best['accuracy_high'])})"
+    )
+    return (
+        f"The best {completed} is {best['name']} (trial {best['number']}): validation accuracy "
+        f"{percent(best['best_val_accuracy'])} at its best epoch ({best['best_epoch']}) and "
+        f"{percent(best['last_val_accuracy'])} at its last ({best['epochs_trained']}){n}{interval}."
+    )
+
+
+def _corrected(run: RunData) -> str:
+    """Say what is left of the best accuracy when the picking is allowed for, and on test."""
+    rows = {row["estimate"]: row for row in _selection(run)}
+    told = ""
+    if row := rows.get("corrected"):
+        told = (
+            f"Corrected for having picked the best of {int(row['models']):,} on the pictures that "
+            f"judge it, its accuracy is about {_with_interval(row)}."
+        )
+    if row := rows.get("test"):
+        told += (
+            f" On {int(row['n']):,} test pictures it is {_with_interval(row)}; they were opened "
+            f"{_number(int(row['openings']), 'time')}."
+        )
+    return told.strip()
+
+
+def _against(run: RunData) -> str:
+    """Count the verdicts on the others, each against the incumbent."""
+    compared = _compared(run)
+    if compared is None:
+        return ""
+    counts = compared.frame["verdict"].value_counts()
+    parts = [f"{counts[one]} {told}" for one, told in VERDICTS.items() if one in counts]
+    what = "trained model" if compared.basis == "models" else "fully trained configuration"
+    return (
+        f"Against the incumbent stand {_number(len(compared.frame), f'other {what}')}: "
+        f"{_listed(parts)} (adjusted for the number of comparisons)."
+    )
+
+
+def _matters(run: RunData) -> str:
+    """Name the hyperparameters whose effect is shown, with the share of variance they explain."""
+    frame = _effects(run)
+    if frame is None:
+        return ""
+    shown = frame[frame["verdict"] == MATTERS].sort_values("share", ascending=False)
+    pairs = zip(shown["term"], shown["share"], strict=True)
+    names = [f"{_term(term)} ({share:.0%} of the variance)" for term, share in pairs]
+    if names:
+        return f"What is shown to matter: {_listed(names)}."
+    return "No hyperparameter is shown to matter." if frame["p_value"].notna().any() else ""
+
+
+def _untold(run: RunData) -> str:
+    """Say why configurations cannot be compared, where they cannot."""
+    try:
+        compared = against_incumbent(run)
+    except NotKnownError as reason:
+        return f"Which configuration is best: {reason}."
+    told = "Whether another seed would change the order: each configuration was trained once."
+    if compared.basis == "models":
+        extend = f"`python -m tune extend {run.shell_path} --set replicates=5`"
+        return f"{told} Add replicates with {extend}."
+    return "" if compared.on_pictures else "Whether it holds on other pictures: no predictions."
+
+
+def _small(run: RunData) -> str:
+    """Tell the smallest difference that the comparisons could have shown."""
+    compared = _compared(run)
+    if compared is None:
+        return ""
+    least = 100 * float(compared.frame["detectable"].median())
+    return (
+        f"Differences from the incumbent below about {least:.1f} percentage points: smaller ones "
+        "would mostly have gone unnoticed with so much data."
+    )
+
+
+def _effects_untold(run: RunData) -> str:
+    frame = _effects(run)
+    if frame is None or frame["p_value"].notna().any():
+        return ""
+    return (
+        "Whether any hyperparameter matters beyond chance: without replicates nothing tells what "
+        f"chance does. Add some with `python -m tune extend {run.shell_path} --set replicates=5`."
+    )
+
+
+def _excluded(run: RunData) -> str:
+    if run.excluded.empty:
+        return ""
+    return (
+        f"What {_number(len(run.excluded), 'trial')} would have reached that diverged, failed or "
+        "did not fit into memory: no mean holds them, so a level at which many broke looks as good "
+        "as those that were left."
+    )
+
+
+def _searcher(run: RunData) -> str:
+    if run.info.searcher in FAIR_SEARCHERS:
+        return ""
+    name = SEARCHERS.get(run.info.searcher, run.info.searcher)
+    return (
+        f"How the parts of the space that the searcher avoided would do: {name} samples where it "
+        "hopes for more, so means by a hyperparameter are no fair comparison."
+    )
+
+
+def _test(run: RunData) -> str:
+    if fold_average(run) is not None:
+        return ""  # What folds tell of is a configuration, and no trial of it is chosen.
+    if any(row["estimate"] == "test" for row in _selection(run)):
+        return ""
+    return (
+        "How well the incumbent does on pictures that had no part in choosing it: the test split "
+        f"was not opened for it (`python -m tune test {run.shell_path}` does)."
+    )
+
+
+@lru_cache(maxsize=4)  # several sentences ask
+def _compared(run: RunData) -> Comparisons | None:
+    try:
+        return against_incumbent(run)
+    except NotKnownError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _effects(run: RunData) -> pd.DataFrame | None:
+    try:
+        return effects(run)
+    except NotKnownError:
+        return None
+
+
+@lru_cache(maxsize=4)
+def _selection(run: RunData) -> list[dict[Any, Any]]:
+    return selection(run).to_dict("records")
+
+
+def _term(term: str) -> str:
+    return " × ".join(words(name) for name in term.split(" × "))
+
+
+def _with_interval(row: Mapping[Any, Any]) -> str:
+    low, high = percent(row["accuracy_low"]), percent(row["accuracy_high"])
+    return f"{percent(row['accuracy'])} (95 % interval {low} to {high})"
+
+
+def _listed(parts: list[str]) -> str:
+    return (
+        parts[0]
+        if len(parts) == 1
+        else ", ".join(parts[:-1]) + " and " * bool(parts) + "".join(parts[-1:])
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

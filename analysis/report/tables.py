@@ -1,0 +1,74 @@
+"""The tables of a report, by name. A new one is a file beside this one and a line here."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from analysis.classes.table import classes
+from analysis.comparisons.replicates_table import replicates
+from analysis.comparisons.table import comparisons
+from analysis.curves.incomplete_table import incomplete
+from analysis.effects.by_table import by_hyperparameter
+from analysis.effects.table import effects_table, levels_table
+from analysis.folds.table import folds
+from analysis.groups.annotations import has_annotated_groups
+from analysis.importance.table import importance_table
+from analysis.rendering.table import Table
+from analysis.run.hyperparameters import checked
+from analysis.run.run_data import RunData
+from analysis.selection.table import selection_table
+from analysis.statistics.estimate import NotKnownError
+from analysis.trials.table import models
+
+NAMED: Mapping[str, Callable[[RunData], Table]] = {
+    "models": models,
+    "comparisons": comparisons,
+    "selection": selection_table,
+    "effects": effects_table,
+    "levels": levels_table,
+    "importance": importance_table,
+    "folds": folds,
+    "classes": classes,
+}
+"""How `--what` names a table → what makes it, or raises `NotKnownError` with what is missing."""
+
+
+def _by_each(run: RunData) -> Iterator[Table]:
+    for name in run.info.searched:
+        yield by_hyperparameter(run, checked(run, name))
+
+
+def _one(make: Callable[[RunData], Table | None]) -> Callable[[RunData], Iterator[Table]]:
+    def tables(run: RunData) -> Iterator[Table]:
+        try:
+            table = make(run)
+        except NotKnownError:
+            return
+        if table is not None:
+            yield table
+
+    return tables
+
+
+def _bias(run: RunData) -> Iterator[Table]:
+    if not has_annotated_groups(run):
+        return
+    from analysis.groups.bias import reported  # heavy: fairlearn, for few runs only
+
+    bias = reported(run)
+    if bias is not None:
+        yield from bias.tables
+
+
+def _importance(run: RunData) -> Table | None:
+    # A grid is balanced: there the effects say all that importances do, and with verdicts.
+    return None if run.info.searcher == "grid" else importance_table(run)
+
+
+TABLES: Mapping[str, Callable[[RunData], Iterator[Table]]] = {
+    **{name: _one(make) for name, make in NAMED.items()},
+    "importance": _one(_importance),
+    "replicates": _one(replicates),
+    "by": _by_each,
+    "incomplete": _one(incomplete),
+    "bias": _bias,
+}
+"""Section of the report → its tables, none where the run has nothing for it."""

@@ -1,0 +1,32 @@
+"""The values of a hyperparameter as Optuna describes them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from analysis.run.hyperparameters import is_wide
+
+
+def distribution(values: "pd.Series[Any]") -> BaseDistribution:
+    """Return the range that the ``values`` of a hyperparameter span, or all of them if words."""
+    known = values.dropna()
+    numeric = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
+    if not numeric:
+        return CategoricalDistribution(sorted(map(plain, known.unique())))
+    if pd.api.types.is_integer_dtype(known):
+        return IntDistribution(int(known.min()), int(known.max()))
+    return FloatDistribution(float(known.min()), float(known.max()), log=is_wide(known))
+
+
+def plain(value: Any) -> Any:
+    """Return a value as Python's own type; numpy's and pandas' missing ones become None."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,106 @@
+"""Hyperparameters as tables and figures see them: the searched ones, their levels and names."""
+
+import difflib
+from typing import Any
+
+import pandas as pd
+
+from analysis.run.run_data import RunData
+from fairsweep.errors import UserError
+
+MOST_LEVELS = 8
+"""A number with more distinct values than this counts as continuous."""
+BINS = 4
+"""Groups of about equal size that a continuous hyperparameter is cut into for a table."""
+NOT_USED = "–"
+"""Level of a trial to whose part of the space a hyperparameter does not belong."""
+
+
+def checked(run: RunData, name: str) -> str:
+    """Return ``name`` if it is a hyperparameter of this run.
+
+    Raises:
+        UserError: It is not; the message gives the nearest one that is.
+    """
+    names = run.info.hyperparameters
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"
+    raise UserError(f"--by must be a hyperparameter of {run.name}, but got {name!r}; {hint}")
+
+
+def searched(run: RunData) -> list[str]:
+    """Return the searched hyperparameters that follow no other, with at least two values."""
+    return [
+        name
+        for name in run.info.searched
+        if name not in run.info.tied and run.trials[name].nunique() > 1
+    ]
+
+
+def followers(run: RunData, name: str) -> list[str]:
+    """Return the hyperparameters that are tied to ``name``."""
+    return [tied for tied, leader in run.info.tied.items() if leader == name]
+
+
+def words(name: str) -> str:
+    """Return the name of a hyperparameter in words."""
+    return {
+        "fc_layers": "FC layers",
+        "fc_width": "FC width",
+        "conv_depth": "convolution depth",
+    }.get(name, name.replace("_", " "))
+
+
+def metric_words(metric: str) -> tuple[str, str]:
+    """Return what a metric is called and its unit, which may be empty."""
+    split, _, what = metric.partition("_")
+    known = {"val": "validation", "train": "training", "test": "test"}
+    name = f"{known[split]} {what.replace('_', ' ')}" if split in known else words(metric)
+    return name, "" if metric_scale(metric) == 1 else "%"
+
+
+def metric_scale(metric: str) -> int:
+    """Return what a metric is multiplied by to be shown: shares are told in per cent."""
+    shares = ("accuracy", "precision", "recall", "f1")
+    return 100 if metric.endswith(shares) else 1
+
+
+def is_continuous(values: "pd.Series[Any]") -> bool:
+    """Tell whether ``values`` are numbers with too many levels to show each."""
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    return bool(numeric and values.nunique() > MOST_LEVELS)
+
+
+def is_wide(values: "pd.Series[Any]") -> bool:
+    """Tell whether positive ``values`` span so much that only a log scale shows them all."""
+    return bool(values.min() > 0 and values.max() / values.min() >= 50)
+
+
+def level_text(value: Any) -> str:
+    """Write one value of a hyperparameter."""
+    if pd.isna(value):
+        return NOT_USED
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def levels(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Sort trials into the levels of a hyperparameter, a continuous one into bins.
+
+    Returns:
+        An ordered categorical of level texts with the index of ``values``.
+    """
+    if is_continuous(values):
+        numbers = values.astype(float)
+        bins = pd.qcut(numbers, BINS, duplicates="drop", precision=12)
+        spans = numbers.groupby(bins, observed=True).agg(["min", "max"])
+        names = {key: f"{low:.3g} to {high:.3g}" for key, low, high in spans.itertuples()}
+        texts, order = bins.map(names), list(names.values())
+    else:
+        order = [level_text(value) for value in sorted(values.dropna().unique())]
+        texts = values.map(level_text)
+    full = texts.astype(object).where(values.notna(), NOT_USED)
+    if values.isna().any():
+        order = [*order, NOT_USED]
+    return pd.Series(pd.Categorical(full, order, ordered=True), index=values.index)

@@ -1,0 +1,185 @@
+"""One run directory as data frames: all that tables and figures of a sweep stand on."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fairsweep.command_line import NOTHING_SUCCEEDED
+from fairsweep.errors import MissingFileError, UserError
+from tune.run.directory import (
+    LEDGER_FILE,
+    MEASUREMENTS_FILE,
+    PROVENANCE_FILE,
+    SPEC_FILE,
+    TRIALS_FILE,
+)
+from tune.run.tables import TableInfo, read_predictions, read_table_info
+from tune.run.trial import FINISHED, Status
+
+COMPARABLE = (Status.COMPLETED, Status.EARLY_STOPPED)
+"""Statuses of trials whose accuracy says something about their configuration."""
+
+
+class NoTrialSucceededError(UserError):
+    """Every finished trial of the run diverged, failed or did not fit."""
+
+    exit_code = NOTHING_SUCCEEDED
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunData:
+    """A run's tables and what is written beside them."""
+
+    path: Path
+    """The run directory."""
+    info: TableInfo
+    """What the columns of ``trials`` mean."""
+    trials: pd.DataFrame
+    """A row per trial, ordered by number: the columns of ``trials.parquet``, and ``n``, the number
+    of validation pictures (missing where no predictions tell it)."""
+    measurements: pd.DataFrame
+    """A row per trial and epoch: the columns of ``measurements.parquet``."""
+    provenance: Mapping[str, Any]
+    """Content of ``provenance.json``; empty where it is missing."""
+    spec: str
+    """Text of ``spec.yaml``; empty where it is missing."""
+    data: Path | None = None
+    """Where the dataset is now, if not where ``provenance`` says."""
+
+    @property
+    def name(self) -> str:
+        """Name of the run, that of its directory."""
+        return self.path.resolve().name
+
+    @property
+    def shell_path(self) -> str:
+        """The run directory as a command line takes it, in quotes where it has spaces."""
+        return quote(str(self.path))
+
+    @property
+    def comparable(self) -> pd.DataFrame:
+        """The rows of ``trials`` that completed or were stopped early."""
+        return self.trials[self.trials["status"].isin(COMPARABLE)]
+
+    @property
+    def excluded(self) -> pd.DataFrame:
+        """The rows of ``trials`` that diverged, failed or did not fit, and so are in no mean."""
+        return self.trials[self.trials["status"].isin(FINISHED.difference(COMPARABLE))]
+
+    @property
+    def completed(self) -> pd.DataFrame:
+        """The rows of ``trials`` that were trained to the end."""
+        return self.trials[self.trials["status"] == Status.COMPLETED]
+
+
+def read_run(path: Path, data: Path | None = None) -> RunData:
+    """Read the run directory at ``path``, whose dataset is at ``data`` if it was moved.
+
+    Raises:
+        MissingFileError: ``path`` is no run directory.
+        UserError: No trial has finished yet.
+        NoTrialSucceededError: Trials have finished, but none of them completed or was stopped
+            early.
+    """
+    if not (path / LEDGER_FILE).is_file():
+        raise MissingFileError(f"{path} is not a run directory (no {LEDGER_FILE})")
+    if not (path / TRIALS_FILE).is_file():
+        raise UserError(
+            f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
+        )
+    table = pq.read_table(path / TRIALS_FILE)
+    trials = _frame(table).sort_values("number", ignore_index=True)
+    _check_success(path, trials)
+    provenance = path / PROVENANCE_FILE
+    spec = path / SPEC_FILE
+    return RunData(
+        path=path,
+        info=read_table_info(table),
+        trials=trials.assign(n=_picture_counts(path, trials)),
+        measurements=_frame(pq.read_table(path / MEASUREMENTS_FILE)),
+        provenance=json.loads(provenance.read_text("utf-8")) if provenance.is_file() else {},
+        spec=spec.read_text("utf-8") if spec.is_file() else "",
+        data=data,
+    )
+
+
+def read_probabilities(run: RunData, trial_id: str, split: str = "val") -> pd.DataFrame | None:
+    """Read a trial's predictions of one split.
+
+    Returns:
+        A row per picture: ``image_id``, ``label`` and ``predicted`` (indices of classes) and
+        ``probability`` (of the class predicted). None where the trial left none of that split.
+    """
+    table = read_predictions(run.path, trial_id)
+    if table is None:
+        return None
+    table = table.filter(pc.field("split") == split).combine_chunks()
+    if len(table) == 0:
+        return None
+    shares = table["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    return pd.DataFrame(
+        {
+            "image_id": table["image_id"].to_pylist(),
+            "label": table["label"].to_numpy().astype(np.int64),
+            "predicted": shares.argmax(axis=1),
+            "probability": shares.max(axis=1),
+        }
+    )
+
+
+def read_confusion(run: RunData, trial_id: str) -> npt.NDArray[np.int64] | None:
+    """Count a trial's validation predictions.
+
+    Returns:
+        (classes, classes) pictures by true class (rows) and predicted class (columns), or None
+        where the trial left no predictions.
+    """
+    predictions = read_probabilities(run, trial_id)
+    if predictions is None:
+        return None
+    classes = len(run.info.classes)
+    pairs = predictions["label"] * classes + predictions["predicted"]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """Convert ``table``, keeping whole numbers whole where some are missing."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return frame
+
+
+def _check_success(path: Path, trials: pd.DataFrame) -> None:
+    statuses = Counter(trials["status"])
+    if any(status in statuses for status in COMPARABLE):
+        return
+    finished = {status: count for status, count in statuses.items() if status in FINISHED}
+    if not finished:
+        raise UserError(
+            f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
+        )
+    told = ", ".join(f"{count} {status}" for status, count in sorted(finished.items()))
+    reason = next((r for r in trials["reason"] if r), "no reason was written")
+    raise NoTrialSucceededError(f"no trial of {path} succeeded ({told}); first: {reason}")
+
+
+def _picture_counts(path: Path, trials: pd.DataFrame) -> "pd.Series[Any]":
+    """Return the number of validation pictures of each trial, told once per fold."""
+    folds = trials["fold"] if "fold" in trials else pd.Series(pd.NA, index=trials.index)
+    counts = pd.Series(pd.NA, index=trials.index, dtype="Int64")
+    for _, rows in trials.groupby(folds.fillna(-1)):
+        tables = (read_predictions(path, trial_id) for trial_id in rows["trial_id"])
+        table = next((table for table in tables if table is not None), None)
+        if table is not None:
+            counts[rows.index] = pc.sum(pc.equal(table["split"], "val")).as_py() or 0
+    return counts

@@ -1,0 +1,48 @@
+"""The trainings of a run as statistics see them: which count, and with which accuracies."""
+
+from functools import lru_cache
+
+import pandas as pd
+
+from analysis.run.predictions import read_correct
+from analysis.run.run_data import RunData
+from analysis.run.trials import accuracy_at_common_epoch, fairly_trained
+from analysis.statistics.trainings import Trainings
+from tune.run.trial import DATASET_FOLDS
+
+
+def has_folds(run: RunData) -> bool:
+    """Tell whether trials of the run were judged on different folds."""
+    return "fold" in run.trials and run.completed["fold"].nunique() > 1
+
+
+def folds_in_a_repeat(run: RunData) -> int:
+    """Return into how many folds the pictures of a run were dealt, once or several times."""
+    told = run.trials.get("folds")
+    return DATASET_FOLDS if told is None or told.isna().all() else int(told.max())
+
+
+@lru_cache(maxsize=4)  # several tables and figures ask, and the predictions are many files
+def fair_trainings(run: RunData) -> Trainings:
+    """Return the fairly trained, completed trials (`analysis.run.trials.fairly_trained`)."""
+    return _trainings(run, fairly_trained(run).set_index("trial_id"))
+
+
+@lru_cache(maxsize=4)
+def trainings_at_common_epoch(run: RunData) -> Trainings:
+    """Return all completed and early-stopped trials after equally many epochs."""
+    trials = accuracy_at_common_epoch(run).set_index("trial_id")
+    fair = fair_trainings(run)
+    if trials["accuracy_at_epoch"].equals(fair.accuracy.rename("accuracy_at_epoch")):
+        return fair  # without early stopping they are the same: spare the reading
+    return _trainings(run, trials.assign(accuracy=trials["accuracy_at_epoch"]))
+
+
+def _trainings(run: RunData, trials: pd.DataFrame) -> Trainings:
+    accuracy = trials["accuracy"].astype(float)
+    replicated = trials["configuration_id"].duplicated().any()
+    # Without replicates there is no error to add the choice of pictures to: spare the reading.
+    correct = read_correct(run, accuracy) if replicated and not has_folds(run) else None
+    return Trainings(
+        configuration=trials["configuration_id"].astype(str), accuracy=accuracy, correct=correct
+    )

@@ -1,0 +1,80 @@
+"""Which trials are compared, at which epoch and in which order: the same for tables and figures."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.run.run_data import RunData
+from tune.run.trial import Status
+
+_STATUS_ORDER = [Status.COMPLETED, Status.EARLY_STOPPED]
+
+
+def common_epoch(run: RunData) -> int:
+    """Return the last epoch that every completed or early-stopped trial reached."""
+    return int(run.comparable["epochs_trained"].min())
+
+
+def accuracy_at_common_epoch(run: RunData) -> pd.DataFrame:
+    """Compare all trials after the same number of epochs, so that none is ahead by training longer.
+
+    Returns:
+        The completed and early-stopped rows of ``run.trials`` with ``accuracy_at_epoch``: the
+        validation accuracy at the epoch that the objective picks among the first
+        `common_epoch` ones (``at: best``), or at that epoch itself (``at: last``).
+    """
+    within = run.measurements[run.measurements["epoch"] <= common_epoch(run)]
+    if run.info.objective["at"] == "best":
+        ascending = run.info.objective["mode"] == "min"
+        by = [run.info.objective["metric"], "epoch"]
+        within = within.sort_values(by, ascending=[ascending, True], kind="stable")
+        picked = within.drop_duplicates("trial_id")
+    else:
+        picked = within.sort_values("epoch").drop_duplicates("trial_id", keep="last")
+    accuracy = picked.set_index("trial_id")["val_accuracy"]
+    trials = run.comparable
+    return trials.assign(accuracy_at_epoch=trials["trial_id"].map(accuracy))
+
+
+def ranked(run: RunData) -> pd.DataFrame:
+    """Order trials: completed, early-stopped, others; in each by objective, ties by number."""
+    metric, at = run.info.objective["metric"], run.info.objective["at"]
+    sign = 1 if run.info.objective["mode"] == "min" else -1
+    place = {status: rank for rank, status in enumerate(_STATUS_ORDER)}
+    keyed = run.trials.assign(
+        _group=run.trials["status"].map(lambda status: place.get(status, len(place))),
+        _objective=sign * run.trials[f"{at}_{metric}"],
+    )
+    ordered = keyed.sort_values(["_group", "_objective", "number"], na_position="last")
+    return ordered.drop(columns=["_group", "_objective"])
+
+
+def selected_finalists(run: RunData) -> bool:
+    """Tell whether finalists were picked, by their search training, from more configurations."""
+    finalists = run.trials.loc[run.trials["phase"] == "finalist", "configuration_id"].unique()
+    others = ~run.comparable["configuration_id"].isin(finalists)
+    return len(finalists) > 0 and bool(others.any())
+
+
+def fairly_trained(run: RunData) -> pd.DataFrame:
+    """Return the completed trials that are a fair sample of what their configuration does.
+
+    The trainings by which finalists were picked out of more configurations were lucky ones, so
+    they are left out; the finalists' other replicates are fair. Column ``accuracy``: validation
+    accuracy at the epoch that the objective picks.
+    """
+    column = f"{run.info.objective['at']}_val_accuracy"
+    trials = run.completed.assign(accuracy=run.completed[column])
+    return trials[trials["phase"] == "finalist"] if selected_finalists(run) else trials
+
+
+def incumbent(run: RunData) -> "pd.Series[Any]":
+    """Return the trial with the best objective among the completed ones, else among all.
+
+    The rule of `tune status`; ties by number.
+    """
+    if len(run.completed):
+        return ranked(run).iloc[0]
+    objective = f"{run.info.objective['at']}_{run.info.objective['metric']}"
+    ascending = [run.info.objective["mode"] == "min", True]
+    return run.trials.sort_values([objective, "number"], ascending=ascending).iloc[0]

@@ -1,0 +1,115 @@
+"""The page and the charts of a comparison of two runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from analysis.curves.progress_figure import best_layer, prepare
+from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
+from analysis.drawing.drawing import Drawing, charted, render
+from analysis.drawing.style import BLUE, VERMILION
+from analysis.rendering.page import Block, Page, Section, figures_of, tables_of, write_page
+from analysis.run.hyperparameters import metric_words
+from analysis.run.run_data import RunData
+from analysis.runs.compare import Comparison
+from analysis.trials.headline import headline
+
+LOOKS = ((BLUE, "-", "o"), (VERMILION, "--", "s"))
+"""Colour, dash and mark of the first and the second run."""
+
+
+def write_comparison(compared: Comparison, out: Path) -> Path:
+    """Write the page of a comparison into ``out`` and return its path.
+
+    Raises:
+        ValueError: ``out`` holds something that is no report.
+    """
+    figures = [render(drawing) for drawing in drawings(compared)]
+    facts = Block(kind="facts", facts=_facts(compared))
+    page = Page(
+        title=" and ".join(compared.names),
+        subtitle="Two hyperparameter sweeps on the same dataset",
+        tiles=_tiles(compared),
+        found=compared.found,
+        unknown=compared.unknown,
+        sections=(
+            Section(id="best", title="Best configurations", blocks=tables_of([compared.best])),
+            Section(id="cost", title="Cost", blocks=figures_of(figures)),
+            Section(id="provenance", title="Provenance", blocks=(facts,)),
+        ),
+        trials={},
+    )
+    return write_page(page, out)
+
+
+def drawings(compared: Comparison) -> Iterator[Drawing]:
+    """Yield the best so far of both over device-hours, and their trials over parameters."""
+    data = [prepare(run) for run in compared.runs]
+    objectives = [run.info.objective for run in compared.runs]
+    if objectives[0] == objectives[1] and all(one["best"].notna().any() for one in data):
+        yield charted(
+            name="best_so_far_of_both",
+            title="Best so far of both",
+            caption="The best of each sweep so far against the device-hours that it had spent "
+            "(hours of training times the GPUs or CPU cores held).",
+            chart=_chart(
+                Axis(label="device-hours spent"),
+                objectives[0]["metric"],
+                tuple(
+                    best_layer(one, name, colour, dash, named=False)
+                    for one, name, (colour, dash, _) in zip(
+                        data, compared.names, LOOKS, strict=True
+                    )
+                ),
+            ),
+        )
+    yield charted(
+        name="accuracy_against_parameters_of_both",
+        title="Accuracy against parameters",
+        caption="Validation accuracy of every completed trial, at the epoch that the run's "
+        "objective picks, against the trainable parameters of its network.",
+        chart=_chart(
+            Axis(label="trainable parameters", log=True),
+            "val_accuracy",
+            tuple(map(_points, compared.runs, compared.names, LOOKS)),
+        ),
+    )
+
+
+def _tiles(compared: Comparison) -> dict[str, str]:
+    return {
+        f"{what}, {name}": accuracy
+        for run, name in zip(compared.runs, compared.names, strict=True)
+        for what, accuracy in headline(run).items()
+    }
+
+
+def _facts(compared: Comparison) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for run, name in zip(compared.runs, compared.names, strict=True):
+        facts |= {
+            f"{name}: command": str(run.provenance.get("command", "unknown")),
+            f"{name}: searcher": run.info.searcher,
+            f"{name}: scheduler": run.info.scheduler,
+            f"{name}: trials": f"{len(run.trials):,}",
+        }
+    fingerprint = compared.runs[0].provenance["dataset"]["fingerprint"]
+    return {"fingerprint of the dataset": str(fingerprint), **facts}
+
+
+def _chart(x: Axis, metric: str, layers: tuple[Layer, ...]) -> Chart:
+    y = Axis(label=", ".join(filter(None, metric_words(metric))))
+    return Chart(panels=(Panel(x=x, y=y, layers=layers),), panel_size=(6.3, 3.3))
+
+
+def _points(run: RunData, name: str, look: tuple[str, str, str]) -> Layer:
+    trials = run.completed[run.completed["parameters"].notna()]
+    return Layer(
+        kind="points",
+        label=name,
+        x=float_array(trials["parameters"]),
+        y=100 * float_array(trials[f"{run.info.objective['at']}_val_accuracy"]),
+        texts=tuple(f"{name}: {trial}" for trial in trials["name"]),
+        colour=look[0],
+        marker=look[2],
+        alpha=0.8,
+    )

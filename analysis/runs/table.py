@@ -1,0 +1,104 @@
+"""The best configurations of two runs in one table."""
+
+import pandas as pd
+
+from analysis.folds.statistics import (
+    CORRECTED,
+    by_fold,
+    fold_average,
+    fold_means,
+    held_out_ratio,
+    pictures_of_folds,
+)
+from analysis.rendering.table import Column, Table, View
+from analysis.run.run_data import RunData
+from analysis.run.trials import fairly_trained, ranked
+from analysis.statistics.intervals import wilson_interval
+
+SHOWN = 10
+"""Configurations of each run that stand side by side."""
+
+
+def best_table(first: RunData, second: RunData, names: tuple[str, str]) -> Table:
+    """Show the best trial of the best configurations of both runs.
+
+    Frame, a row per configuration, the best first: ``run``, ``name``, ``accuracy`` of its best
+    trial (at the epoch that the run's objective picks) with ``accuracy_low`` and ``accuracy_high``
+    (95 %, Wilson), ``last_accuracy``, ``replicates`` (completed), ``parameters``,
+    ``device_seconds`` (of all its trials), ``n`` and ``configuration_id``. Of a run over folds all
+    that is averaged, with the interval of `analysis.statistics.pairs.over_folds`, and n is of all
+    folds.
+    """
+    averages = [fold_average(run) is not None for run in (first, second)]
+    frames = [_best_of(run, name) for run, name in zip((first, second), names, strict=True)]
+    frame = pd.concat(frames, ignore_index=True)
+    frame = frame.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+    columns = (
+        Column(key="run", heading="run"),
+        Column(key="name", heading="name"),
+        Column(key="accuracy", heading="accuracy"),
+        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval"),
+        Column(key="last_accuracy", heading="accuracy, last epoch"),
+        Column(key="replicates", heading="replicates"),
+        Column(key="parameters", heading="parameters"),
+        Column(key="n", heading="n"),
+    )
+    return Table(
+        name="best_of_both",
+        frame=frame,
+        views=(View(title="The best configurations of both runs", columns=columns),),
+        notes=(
+            "n: pictures in validation.",
+            f"The best trial of each of the best {SHOWN} configurations of a run at most.",
+            "95 % interval: Wilson, for one trained model; it does not cover another seed, nor "
+            "that the model was picked as the best of many.",
+            *([f"Over folds: averages; 95 % interval: {CORRECTED}."] if any(averages) else []),
+        ),
+    )
+
+
+def _best_of(run: RunData, name: str) -> pd.DataFrame:
+    if fold_average(run) is not None:
+        return _averages_of(run, name)
+    trials = ranked(run)
+    trials = trials[trials["status"].isin(run.comparable["status"].unique())]
+    best = trials.drop_duplicates("configuration_id").head(SHOWN)
+    replicates = run.completed.groupby("configuration_id").size()
+    spent = run.trials.groupby("configuration_id")["device_seconds"].sum()
+    accuracy = best[f"{run.info.objective['at']}_val_accuracy"]
+    return pd.DataFrame(
+        {
+            "run": name,
+            "name": best["name"],
+            "accuracy": accuracy,
+            **wilson_interval(accuracy, best["n"]),
+            "last_accuracy": best["last_val_accuracy"],
+            "replicates": best["configuration_id"].map(replicates).fillna(0).astype(int),
+            "parameters": best["parameters"],
+            "device_seconds": best["configuration_id"].map(spent),
+            "n": best["n"],
+            "configuration_id": best["configuration_id"],
+        }
+    )
+
+
+def _averages_of(run: RunData, name: str) -> pd.DataFrame:
+    """Return the columns of `_best_of` for configurations over folds, by their averages."""
+    trials = fairly_trained(run)
+    of = trials.groupby("configuration_id")
+    pictures = {str(name): pictures_of_folds(run, own) for name, own in of}
+    seeds = trials.value_counts(["configuration_id", "fold"])
+    facts = pd.DataFrame(
+        {
+            "run": name,
+            "name": of["name"].first(),
+            "last_accuracy": by_fold(trials, "last_val_accuracy").mean(axis="columns"),
+            "replicates": seeds.groupby("configuration_id").min(),
+            "parameters": of["parameters"].first(),
+            "device_seconds": run.trials.groupby("configuration_id")["device_seconds"].sum(),
+            "n": pd.Series(pictures, dtype="Int64"),
+        }
+    )
+    means = fold_means(trials, held_out_ratio(run)).drop(columns=["trainings", "trial_id"])
+    best = means.sort_values("accuracy", ascending=False, kind="stable").head(SHOWN)
+    return best.join(facts).rename_axis("configuration_id").reset_index()

@@ -1,0 +1,63 @@
+"""The incumbent's accuracy as picked, corrected for the picking, and on test."""
+
+from analysis.folds.statistics import CORRECTED, fold_average
+from analysis.rendering.digits import supported
+from analysis.rendering.table import Column, Table, View
+from analysis.run.run_data import RunData
+from analysis.run.trials import incumbent
+from analysis.selection.statistics import openings_of_test, selection
+
+WORDS = {
+    "best epoch": "validation, best epoch",
+    "last epoch": "validation, last epoch",
+    "corrected": "validation, corrected for picking the best model",
+    "test": "test",
+}
+
+
+def selection_table(run: RunData) -> Table:
+    """Show the estimates of the incumbent's accuracy: a row each, from the boldest on.
+
+    Frame: ``name`` (what it is measured on), ``n`` (pictures) and the other columns of
+    `analysis.selection.statistics.selection`.
+    """
+    frame = selection(run)
+    frame = frame.assign(name=frame["estimate"].map(WORDS))
+    frame = frame[["name", "n", *frame.columns.drop(["name", "n"])]]
+    accuracy = supported(frame, "accuracy_low", "accuracy_high")
+    columns = (
+        Column(key="name", heading="accuracy on"),
+        Column(key="accuracy", heading="accuracy", text=accuracy),
+        Column(
+            key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=accuracy
+        ),
+        Column(key="models", heading="picked from"),
+        Column(key="n", heading="n"),
+    )
+    average = fold_average(run)
+    name = incumbent(run)["name"] if average is None else average.name
+    view = View(title=f"What to expect of {name}", columns=columns)
+    return Table(name="selection", frame=frame, views=(view,), notes=_notes(run))
+
+
+def _notes(run: RunData) -> tuple[str, ...]:
+    if fold_average(run) is not None:
+        return (
+            "n: pictures of all folds.",
+            f"Averages over the folds; 95 % interval: {CORRECTED}.",
+            "Picked from: configurations among which it was the best on average.",
+            "The best epoch of each fold was picked on the pictures that judge it.",
+        )
+    openings = sum(openings_of_test(run).values())
+    told = [
+        "n: pictures of the split.",
+        "Picked from: trained models among which it was the best on the same pictures.",
+        "The corrected one repeats the picking on drawn pictures and judges on the others "
+        "(Tsamardinos et al. 2018); it does not undo the picking of the best epoch.",
+    ]
+    told.append(
+        f"The test split was opened {openings} time{'s' * (openings != 1)}."
+        if openings
+        else "The test split was not opened; `python -m tune test RUN` opens it for the incumbent."
+    )
+    return tuple(told)

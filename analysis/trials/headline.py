@@ -1,0 +1,52 @@
+"""What a page says first of a run: its best trial or average, and how many trials it has."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.folds.statistics import CORRECTED, FoldAverage, fold_average
+from analysis.rendering.words import status_words
+from analysis.run.run_data import RunData
+from analysis.run.trials import incumbent
+from analysis.statistics.intervals import wilson_interval
+
+
+def headline(run: RunData) -> dict[str, str]:
+    """Return the accuracy of a run that stands in large on a page, by what it is."""
+    average = fold_average(run)
+    if average is not None:
+        return {"best average over folds": percent(average.accuracy)}
+    return {"best validation accuracy": percent(float(best_trial(run)["accuracy"]))}
+
+
+def best_trial(run: RunData) -> "pd.Series[Any]":
+    """Return the incumbent with its ``accuracy`` and the Wilson interval of it."""
+    first = incumbent(run).to_frame().T
+    accuracy = first[f"{run.info.objective['at']}_val_accuracy"].astype(float)
+    interval = wilson_interval(accuracy, first["n"])
+    return pd.concat([first, interval], axis=1).assign(accuracy=accuracy).iloc[0]
+
+
+def fold_words(average: FoldAverage) -> str:
+    """Say what a configuration reached over its folds, to go on with after who it is."""
+    folds = average.per_fold
+    n = f", n = {average.pictures:,} pictures" if average.pictures else ""
+    return (
+        f"by its average over {len(folds)} folds is {average.name}: validation accuracy "
+        f"{percent(average.accuracy)} (95 % interval {percent(average.low)} to "
+        f"{percent(average.high)}, {CORRECTED}){n}; single folds reach from "
+        f"{percent(folds.min())} to {percent(folds.max())}"
+    )
+
+
+def status_counts(run: RunData) -> dict[str, int]:
+    """Return the number of trials by status in words, the most frequent first."""
+    counts = (
+        run.trials["status"].value_counts(sort=False).sort_values(ascending=False, kind="stable")
+    )
+    return {status_words(str(status)): int(count) for status, count in counts.items()}
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage with one digit after the point."""
+    return f"{100 * share:.1f} %"

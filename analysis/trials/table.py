@@ -1,0 +1,132 @@
+"""All trained models in the columns of the study's tables 2.2 (macro) and 2.3 (micro)."""
+
+import pandas as pd
+
+from analysis.comparisons.statistics import against_incumbent
+from analysis.rendering.digits import supported
+from analysis.rendering.table import Column, Table, View
+from analysis.rendering.words import INCUMBENT, SCORES, status_words
+from analysis.run.hyperparameters import level_text, words
+from analysis.run.run_data import RunData
+from analysis.run.trials import ranked
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.intervals import wilson_interval
+from tune.run.trial import Status
+
+STUDY_COLUMNS = {
+    "kernel_size": "kernel",
+    "blocks": "blocks",
+    "channels": "channels",
+    "fc_layers": "FCs",
+}
+"""Hyperparameters that the study's tables show → its headings."""
+
+
+def models(run: RunData) -> Table:
+    """Show every trial: a row each; completed first, then early-stopped, then the others.
+
+    Frame: ``name``; every hyperparameter that some trial has; ``n`` (validation pictures);
+    ``accuracy`` with its 95 % Wilson interval ``accuracy_low`` and ``accuracy_high``,
+    ``macro_*`` and ``micro_*`` recall, precision and f1, all at the epoch that the objective
+    picks; ``best_epoch``, ``best_accuracy``, ``last_accuracy``, ``epochs_trained``; ``status``,
+    ``reason``, ``phase``, ``replicate``, ``parameters``, ``seconds``, ``device_seconds``,
+    ``trial`` (its number), ``trial_id``, ``configuration_id``; ``verdict`` against the incumbent,
+    of the configuration where it was replicated, else of the trained model; empty where none.
+    """
+    frame = _frame(run)
+    views = tuple(
+        View(title=f"All models, {average} averages", columns=_columns(run, frame, average))
+        for average in ("macro", "micro")
+    )
+    return Table(name="models", frame=frame, views=views, notes=_notes(run))
+
+
+def _frame(run: RunData) -> pd.DataFrame:
+    trials, at = ranked(run), run.info.objective["at"]
+    used = [name for name in run.info.hyperparameters if trials[name].notna().any()]
+    accuracy = trials[f"{at}_val_accuracy"]
+    scores = {
+        f"{average}_{score}": trials[f"{at}_val_{average}_{score}"]
+        for average in ("macro", "micro")
+        for score in SCORES
+    }
+    figures = trials[["name", *used, "n"]].assign(
+        accuracy=accuracy,
+        **wilson_interval(accuracy, trials["n"]),
+        **scores,
+        best_epoch=trials["best_epoch"],
+        best_accuracy=trials["best_val_accuracy"],
+        last_accuracy=trials["last_val_accuracy"],
+    )
+    facts = ["epochs_trained", "status", "reason", "phase", "replicate", "parameters"]
+    facts += ["seconds", "device_seconds", "number", "trial_id", "configuration_id"]
+    joined = pd.concat([figures, trials[facts].rename(columns={"number": "trial"})], axis=1)
+    return joined.assign(verdict=_verdicts(run, trials)).reset_index(drop=True)
+
+
+def _verdicts(run: RunData, trials: pd.DataFrame) -> "pd.Series[str]":
+    """Return the verdict of each trial, or its configuration, against the incumbent."""
+    try:
+        found = against_incumbent(run)
+    except NotKnownError:
+        return pd.Series("", index=trials.index)
+    verdicts = {**found.frame.set_index("id")["verdict"], found.reference: INCUMBENT}
+    of = "trial_id" if found.basis == "models" else "configuration_id"
+    told = trials[of].map(verdicts).where(trials["status"] == Status.COMPLETED)
+    return told.fillna("")
+
+
+def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
+    shown = [name for name in STUDY_COLUMNS if name in frame]
+    apart = (*run.info.searched, "fold")  # What tells trials of one name apart.
+    shown += [name for name in apart if name in frame and name not in shown]
+    text = supported(frame, "accuracy_low", "accuracy_high")
+    other = "last" if run.info.objective["at"] == "best" else "best"
+    last = [Column(key="replicate", heading="replicate")] if frame["replicate"].any() else []
+    return (
+        Column(key="name", heading="name"),
+        *(
+            Column(key=name, heading=STUDY_COLUMNS.get(name, words(name)), text=level_text)
+            for name in shown
+        ),
+        Column(key="accuracy", heading="accuracy", text=text),
+        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=text),
+        *(
+            Column(key=f"{average}_{score}", heading=word, text=text)
+            for score, word in SCORES.items()
+        ),
+        Column(key="best_epoch", heading="best epoch"),
+        Column(key=f"{other}_accuracy", heading=f"accuracy, {other} epoch", text=text),
+        Column(key="verdict", heading="against the incumbent"),
+        Column(key="epochs_trained", heading="epochs"),
+        Column(key="status", heading="status", text=status_words),
+        *last,
+        Column(key="n", heading="n"),
+    )
+
+
+def _moved(run: RunData) -> tuple[str, ...]:
+    """Tell of trials that went on elsewhere; runs from before nodes were counted tell nothing."""
+    moved = int((run.trials["nodes_lost"] > 0).sum()) if "nodes_lost" in run.trials else 0
+    if not moved:
+        return ()
+    return (f"Trials whose node died, and that went on elsewhere from a checkpoint: {moved:,}.",)
+
+
+def _notes(run: RunData) -> tuple[str, ...]:
+    at = run.info.objective["at"]
+    picked = "the epoch with the best objective" if at == "best" else "the last epoch"
+    optimism = (
+        "That epoch was picked on the same pictures, so these accuracies are a little too high."
+    )
+    return (
+        "n: pictures in validation.",
+        f"Trials: {len(run.trials):,}, of which {len(run.completed):,} completed.",
+        *_moved(run),
+        f"Accuracy, recall, precision and F1 at {picked}.",
+        *([optimism] if at == "best" else []),
+        "95 % interval: Wilson, for one trained model on n pictures; it does not cover another "
+        "seed.",
+        "Against the incumbent: the verdict of the table of comparisons; empty where none is.",
+        "Trials that were stopped early had fewer epochs and stand below the completed ones.",
+    )

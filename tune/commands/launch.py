@@ -1,0 +1,196 @@
+"""`tune launch`: write what runs a sweep on a cluster, and the parts that this calls there."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tune.commands.options import QUICK, add_spec, spec_of, words_of
+
+Parsed = argparse.Namespace
+EXAMPLE = f"slurm {QUICK} --nodes 4 --time 4:00:00 --submit"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add one set of options for each kind of cluster."""
+    places = command.add_subparsers(required=True, metavar="slurm|kubernetes")
+
+    def add(name: str, handler: Any, words: str = "", example: str = "") -> argparse.ArgumentParser:
+        # Only what has words is listed by --help.
+        listed: dict[str, Any] = {"help": words, "description": words} if words else {}
+        epilog = f"example: python -m tune launch {example}" if example else None
+        place = places.add_parser(name, epilog=epilog, **listed)
+        place.set_defaults(launch=handler)
+        return place
+
+    slurm = add(
+        "slurm",
+        _slurm,
+        "Write a batch script that runs a sweep on Slurm, through as many slots as it takes.",
+        f"slurm {QUICK} --nodes 4 --gpus-per-node 4 --time 4:00:00 --submit",
+    )
+    _add_sweep(slurm)
+    slurm.add_argument("--time", required=True, help="longest time of one slot, such as 4:00:00")
+    slurm.add_argument("--partition", help="Slurm's --partition")
+    slurm.add_argument("--account", help="Slurm's --account")
+    slurm.add_argument(
+        "--stage-data", action="store_true", help="copy the dataset to each node's own disk, once"
+    )
+    slurm.add_argument("--submit", action="store_true", help="hand the script to Slurm")
+    slurm.add_argument("--out", type=Path, metavar="FILE", help="write to FILE instead of stdout")
+    kubernetes = add(
+        "kubernetes",
+        _kubernetes,
+        "Write a KubeRay manifest that runs a sweep on Kubernetes.",
+        f"kubernetes {QUICK} --image registry/sweeps:1 --nodes 4 --gpus-per-node 1",
+    )
+    _add_sweep(kubernetes)
+    kubernetes.add_argument("--image", default="sweeps:latest", help="made from the Dockerfile")
+    kubernetes.add_argument(
+        "--claim", default="sweeps", metavar="NAME", help="volume claim that holds data and runs"
+    )
+    kubernetes.add_argument("--memory", default="32Gi", help="memory of a node, such as 32Gi")
+    kubernetes.add_argument(
+        "--out", type=Path, metavar="FILE", help="write to FILE instead of stdout"
+    )
+    _add_inner_parts(add)
+
+
+def run(parsed: Parsed) -> int:
+    """Do what the kind of cluster asks for and return the exit code."""
+    code: int = parsed.launch(parsed)
+    return code
+
+
+def _add_inner_parts(add: Any) -> None:
+    """Add what the scripts call, and `--help` does not list."""
+    for name, handler in (("allocation", _allocation), ("sweep", _sweep)):
+        add_spec(add(name, handler))
+    node = add("node", _node)
+    node.add_argument("--address", required=True)
+    node.add_argument("--gpus", type=int, default=0)
+    check = add("check", _check)
+    check.add_argument("--mark", required=True)
+    check.add_argument("--gpus", action="store_true")
+
+
+def _add_sweep(place: argparse.ArgumentParser) -> None:
+    add_spec(place)
+    place.add_argument("--nodes", type=int, default=1, metavar="N", help="machines; default 1")
+    place.add_argument("--gpus-per-node", type=int, default=0, metavar="N", help="default none")
+    place.add_argument(
+        "--cpus-per-node", type=int, metavar="N", help="cores; by default all of a node"
+    )
+
+
+def _slurm(parsed: Parsed) -> int:
+    from tune.launch.slurm import SlurmRequest, submit
+
+    request = SlurmRequest(
+        name=_spec(parsed).name,
+        words=tuple(words_of(parsed)),
+        **_given(parsed, "nodes", "time", "gpus_per_node", "cpus_per_node"),
+        **_given(parsed, "partition", "account", "stage_data"),
+    )
+    if parsed.submit and parsed.out is None:
+        parsed.out = Path(f"{request.name}.sbatch")
+    _hand_over(request.script(), parsed.out)
+    if parsed.submit:
+        print(f"job {submit(parsed.out)} from {parsed.out}; its log is {request.name}-JOB.log")
+    return 0
+
+
+def _kubernetes(parsed: Parsed) -> int:
+    from tune.launch.kubernetes import KubernetesRequest
+
+    request = KubernetesRequest(
+        spec=_spec(parsed),
+        **_given(parsed, "image", "nodes", "gpus_per_node", "cpus_per_node", "claim", "memory"),
+    )
+    _hand_over(request.manifest(), parsed.out)
+    return 0
+
+
+def _allocation(parsed: Parsed) -> int:
+    from tune.launch.allocation import run_in_allocation
+
+    return run_in_allocation(spec_of(parsed).name, words_of(parsed))
+
+
+def _sweep(parsed: Parsed) -> int:
+    """Begin the sweep, or go on with it if it has begun."""
+    from tune.run.directory import LEDGER_FILE, RUNS
+
+    run = RUNS / spec_of(parsed).name
+    if (run / LEDGER_FILE).exists():
+        _wait_for_lease(run)
+        words = ["resume", str(run), *(["--data", parsed.data] if parsed.data else [])]
+    else:
+        words = ["run", *words_of(parsed)]
+    # In place of this process, so that signals reach it.
+    os.execv(sys.executable, [sys.executable, "-m", "tune", *words])
+
+
+def _wait_for_lease(run: Path) -> None:
+    """Wait until the lease is void of a driver whose node has died; or, at last, let it refuse."""
+    from tune.run.lease import LEASE_SECONDS, holder_of
+
+    until = time.monotonic() + 1.5 * LEASE_SECONDS
+    while holder_of(run) is not None and time.monotonic() < until:
+        time.sleep(1)
+
+
+def _node(parsed: Parsed) -> int:
+    from tune.launch.node import become_ray_node
+
+    become_ray_node(parsed.address, gpus=parsed.gpus)
+    return 0
+
+
+def _check(parsed: Parsed) -> int:
+    from tune.launch.preflight import look
+
+    mark = Path(f"{parsed.mark}{os.environ['SLURM_PROCID']}")
+    print(look(mark, gpus=parsed.gpus).to_json())
+    return 0
+
+
+def _hand_over(text: str, path: Path | None) -> None:
+    from tune.launch.errors import LaunchError
+
+    if path is None:
+        print(text, end="")
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LaunchError(
+            f"cannot write {path}: {error.strerror}; give --out a file in a folder that is there"
+        ) from error
+
+
+def _given(parsed: Parsed, *names: str) -> dict[str, Any]:
+    return {name: getattr(parsed, name) for name in names}
+
+
+def _spec(parsed: Parsed) -> Any:
+    """Load the spec, and refuse it if another sweep has its name."""
+    from tune.launch.errors import LaunchError
+    from tune.run.directory import LEDGER_FILE, RUNS
+    from tune.session.run_directory import read_spec
+
+    spec = spec_of(parsed)
+    run = RUNS / spec.name
+    if (run / LEDGER_FILE).exists() and _apart(spec) != _apart(read_spec(run)):
+        raise LaunchError(
+            f"{run} was made from another spec; give this one another --name, "
+            f"or go on with that one: launch {run}/spec.yaml"
+        )
+    return spec
+
+
+def _apart(spec: Any) -> Any:
+    """Return what makes one sweep another; its dataset may have moved."""
+    return spec.model_copy(update={"data": ""})

@@ -1,0 +1,30 @@
+"""`tune list`: show how every run below ``runs/`` stands."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tune.commands.status import status_table
+from tune.run.directory import RUNS
+from tune.session.status import list_runs
+
+EXAMPLE = ""
+
+
+def add_arguments(_command: argparse.ArgumentParser) -> None:
+    """Add nothing."""
+
+
+def run(_parsed: argparse.Namespace) -> int:
+    """Print the runs and return 0."""
+    print_runs(list_runs(RUNS))
+    return 0
+
+
+def print_runs(statuses: Sequence[dict[str, Any]]) -> None:
+    """Print one row per run, and below them why some cannot be read."""
+    damages = [Text(status["damage"]) for status in statuses if "damage" in status]
+    Console().print(status_table(statuses), *damages, sep="\n")

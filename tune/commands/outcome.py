@@ -1,0 +1,31 @@
+"""How commands that train end: their last line and their exit code."""
+
+from collections import Counter
+from pathlib import Path
+
+from fairsweep.command_line import INTERRUPTED, NOTHING_SUCCEEDED
+from tune.run.trial import Status
+from tune.sweep.sweep import Sweep
+
+
+def close(run: Path, sweep: Sweep) -> int:
+    """Print the last line of a driver session and return its exit code."""
+    print(last_line(run, sweep))
+    if not sweep.finished:
+        return INTERRUPTED
+    completed = any(trial.status is Status.COMPLETED for trial in sweep.trials.values())
+    return 0 if completed else NOTHING_SUCCEEDED
+
+
+def last_line(run: Path, sweep: Sweep) -> str:
+    """Say in one line how a driver session ended."""
+    counts = Counter(trial.status for trial in sweep.trials.values())
+    parts = ", ".join(f"{count} {status.lower()}" for status, count in sorted(counts.items()))
+    best = sweep.incumbent
+    figure = ""
+    if best is not None:
+        figure = f"; best {sweep.spec.objective.metric} {sweep.objective(best):.4f} by {best.name}"
+    line = f"{run}: {parts or 'no trials'}{figure}; {sweep.seconds:.0f} s"
+    if sweep.finished:
+        return line
+    return f"{line}; {sweep.stopping}; go on with `python -m tune resume {run}`"

@@ -1,0 +1,199 @@
+"""`tune plan`: what a sweep would take (configurations, parameters, memory, disk, time)."""
+
+import argparse
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+
+from data_prep.manifest import DatasetManifest
+from models.config import TrainConfig
+from models.cost import BACKWARD, TrainingCost, training_cost
+from tune.commands.options import QUICK, add_spec, spec_of
+from tune.commands.status import table_of
+from tune.session.keeping import BEST_TRIALS
+from tune.session.store import read_manifest
+from tune.sweep.schedulers import Scheduler
+from tune.sweep.searchers.registry import make_searcher
+from tune.sweep.spec import SweepSpec
+from tune.sweep.sweep import Sweep
+
+EXAMPLE = f"{QUICK} --data data/faces --set fixed.epochs=3"
+_MOST_ROWS = 40
+"""Most configurations that a plan prints."""
+SUSTAINED = 0.5
+"""Share of the matrix-product rate that a training sustains; measured 0.45 to 0.6 on CPUs."""
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the spec and its changes."""
+    add_spec(command)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print the plan and return 0."""
+    spec = spec_of(parsed)
+    manifest = read_manifest(spec.data)
+    print_plan(plan_sweep(spec, manifest, cores=os.cpu_count() or 1), spec, manifest)
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedConfiguration:
+    """One configuration and what it would take."""
+
+    config: TrainConfig
+    cost: TrainingCost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a sweep would take."""
+
+    configurations: tuple[PlannedConfiguration, ...]
+    """Those of a grid; of other searchers as many as they would propose, before any result."""
+    trials: int
+    epochs: float
+    """All epochs of all trials, as far as can be told; with ASHA, the expected share."""
+    disk_bytes: int
+    seconds: float
+    """Wall-clock on this machine, one trial a core."""
+
+
+def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Plan:
+    """Work out what ``spec`` would take on this machine."""
+    sweep = Sweep(spec, fingerprint=manifest.fingerprint)
+    classes, shape = len(manifest.classes), manifest.image_shape
+    planned = tuple(
+        PlannedConfiguration(
+            config=config, cost=training_cost(config, classes=classes, image_shape=shape)
+        )
+        for config in _configurations(spec)
+    )
+    trials = sweep.expected or len(planned)
+    shares = [_trained_share(sweep.scheduler, one.config.epochs) for one in planned]
+    flop = sum(
+        BACKWARD
+        * one.cost.flop_per_picture
+        * training_pictures(spec, manifest)
+        * one.config.epochs
+        * share
+        for one, share in zip(planned, shares, strict=True)
+    )
+    replicated = trials / max(1, len(planned))
+    rate = SUSTAINED * matrix_rate() * cores
+    return Plan(
+        configurations=planned,
+        trials=trials,
+        epochs=replicated
+        * sum(s * one.config.epochs for s, one in zip(shares, planned, strict=True)),
+        disk_bytes=_disk(spec, planned, trials, cores),
+        seconds=replicated * flop / rate,
+    )
+
+
+def training_pictures(spec: SweepSpec, manifest: DatasetManifest) -> int:
+    """Return how many pictures a trial is trained on, as far as they are not oversampled."""
+    train, val = (sum(manifest.counts[split].values()) for split in ("train", "val"))
+    return train if spec.folds is None else (train + val) * (spec.folds - 1) // spec.folds
+
+
+def _configurations(spec: SweepSpec) -> Iterator[TrainConfig]:
+    """Yield each configuration once, however many folds it is trained on."""
+    space = spec.search_space
+    known = set()
+    searcher = make_searcher(spec)
+    for number in itertools.count():
+        point = searcher.propose(number)
+        if point is None:
+            return
+        searcher.hear_proposed(str(number), point)
+        config = spec.config(space.at(point), seed=spec.seed)
+        if spec.folds is None or config.configuration_id not in known:
+            known.add(config.configuration_id)
+            yield config
+
+
+def _trained_share(scheduler: Scheduler, epochs: int) -> float:
+    """Share of its epochs that a trial is expected to train."""
+    trained, share, before = 0.0, 1.0, 0
+    for end in (*(rung for rung in scheduler.rungs if rung < epochs), epochs):
+        trained += share * (end - before)
+        share, before = share * scheduler.survivors, end
+    return trained / epochs
+
+
+def _disk(
+    spec: SweepSpec, planned: tuple[PlannedConfiguration, ...], trials: int, cores: int
+) -> int:
+    """Return what lies there at most: of trials that run, and what `Keeper` leaves of others."""
+    largest = max((one.cost.checkpoint_bytes for one in planned), default=0)
+    if spec.keep == "all":
+        return largest * trials
+    left = max((_left_bytes(one) for one in planned), default=0)
+    kept = trials
+    if spec.scheduler.name != "none":
+        kept = min(trials, BEST_TRIALS + spec.finalists * spec.replicates)
+    return largest * cores + left * kept
+
+
+def _left_bytes(one: PlannedConfiguration) -> int:
+    """Return what a trial that is kept leaves: where it cannot go on, its best weights alone."""
+    whole = one.cost.checkpoint_bytes
+    return whole // 4 if one.config.schedule_needs_epochs else whole
+
+
+def matrix_rate(seconds: float = 0.3) -> float:
+    """Measure the float32 matrix-product rate of one CPU thread, in operations a second."""
+    threads, size = torch.get_num_threads(), 768
+    torch.set_num_threads(1)
+    matrix = torch.rand(size, size)
+    torch.mm(matrix, matrix)
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        torch.mm(matrix, matrix)
+        count += 1
+    elapsed = time.perf_counter() - started
+    torch.set_num_threads(threads)
+    return count * 2 * size**3 / elapsed
+
+
+def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
+    """Print a plan: a table of configurations and the sums below it."""
+    table = table_of("configuration", "parameters", "MFLOP/picture", "memory", "checkpoint")
+    for one in plan.configurations[:_MOST_ROWS]:
+        table.add_row(
+            one.config.name,
+            f"{one.cost.parameters:,}",
+            f"{one.cost.flop_per_picture / 1e6:.0f}",
+            _size(one.cost.memory_bytes),
+            _size(one.cost.checkpoint_bytes),
+        )
+    console = Console()
+    console.print(table)
+    hidden = len(plan.configurations) - _MOST_ROWS
+    if hidden > 0:
+        console.print(f"and {hidden} more")
+    pictures = training_pictures(spec, manifest)
+    console.print(
+        f"{plan.trials} trials of {len(plan.configurations)} configurations, about "
+        f"{plan.epochs:.0f} epochs of {pictures:,} pictures in all"
+    )
+    if spec.scheduler.name != "none":
+        console.print(f"(expecting {spec.scheduler.name} to stop trials at each rung)")
+    console.print(
+        f"up to {_size(plan.disk_bytes)} of checkpoints at once, and about "
+        f"{plan.seconds / 60:.0f} minutes on this machine's CPU cores"
+    )
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

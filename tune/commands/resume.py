@@ -1,0 +1,20 @@
+"""`tune resume`: go on with a stopped or killed run."""
+
+import argparse
+
+from tune.commands.options import add_data, add_run
+from tune.commands.outcome import close
+from tune.session.session import resume
+
+EXAMPLE = "runs/quick"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the run and where its dataset is."""
+    add_run(command)
+    add_data(command)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Go on with the run and return its exit code."""
+    return close(parsed.run, resume(parsed.run, data=parsed.data))

@@ -1,0 +1,20 @@
+"""`tune run`: run a new sweep."""
+
+import argparse
+
+from tune.commands.options import QUICK, add_spec, spec_of
+from tune.commands.outcome import close
+from tune.run.directory import RUNS
+from tune.session.session import start
+
+EXAMPLE = f"{QUICK} --data data/faces --set fixed.epochs=3"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the spec and its changes."""
+    add_spec(command)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Run the sweep and return its exit code."""
+    return close(*start(spec_of(parsed), RUNS))

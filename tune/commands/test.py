@@ -1,0 +1,69 @@
+"""`tune test`: measure one trial on the test split; each opening is written to the ledger."""
+
+import argparse
+from pathlib import Path
+
+from tune.commands.options import add_data, add_run, add_trial
+from tune.execution.predictions import predict_from_best
+from tune.run.directory import RunError, best_weights
+from tune.run.lease import hold
+from tune.run.ledger import Ledger, read_events
+from tune.session.run_directory import find_dataset, read_spec
+from tune.sweep.sweep import Sweep
+
+EXAMPLE = "runs/quick"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the run, the trial and where the dataset is."""
+    add_run(command)
+    add_trial(command)
+    add_data(command)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Measure the trial, print what came out, and return 0."""
+    print(open_test(parsed.run, trial_id=parsed.trial, data=parsed.data))
+    return 0
+
+
+def open_test(run: Path, *, trial_id: str | None = None, data: str | Path | None = None) -> str:
+    """Measure a trial on the test split, note it in the ledger, and say what came out in a line.
+
+    Args:
+        run: The run directory.
+        trial_id: The trial; by default the incumbent.
+        data: Where the dataset is now, if not where it was.
+
+    Raises:
+        RunError: As `resume`; or the trial is unknown or its weights are not kept.
+    """
+    dataset = find_dataset(run, data)
+    with hold(run), Ledger(run) as ledger:
+        sweep = Sweep(
+            read_spec(run),
+            fingerprint=dataset.manifest.fingerprint,
+            commit=ledger.append,
+            events=read_events(run),
+        )
+        trial = sweep.trials.get(trial_id) if trial_id else sweep.incumbent
+        if trial is None:
+            raise RunError(
+                f"{run} has no trial {trial_id}; `python -m analysis table {run} --format json` "
+                "names them"
+                if trial_id
+                else f"{run} has no trained trial yet"
+            )
+        if not best_weights(run, trial.id).is_file():
+            raise RunError(
+                f"the best weights of trial {trial.id} are not kept; only those of the best trials "
+                "are, unless the spec says keep: all"
+            )
+        sweep.open_test(trial.id)
+        accuracy = predict_from_best(run, trial.id, dataset, "test")
+    pictures, openings = len(dataset.rows("test")), len(sweep.openings)
+    return (
+        f"{trial.name} (trial {trial.id}): test accuracy {accuracy:.4f} on {pictures} pictures; "
+        f"this run has opened the test split "
+        f"{'once' if openings == 1 else f'{openings} times'}"
+    )

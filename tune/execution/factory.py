@@ -1,0 +1,109 @@
+"""How a worker opens trainings: what the driver hands it, and the dataset that it keeps.
+
+Only the worker needs torch, whose import would hold up the driver by a second.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_prep.reader import ImageDataset
+from models.config import TrainConfig
+from tune.execution.memory import MemoryRequest
+from tune.run.objective import Objective
+from tune.sweep.bundle import Bundle, Fusing
+
+if TYPE_CHECKING:
+    from models.data import DeviceDataset
+    from tune.execution.training import BundleTraining
+
+_CONTEXT_BYTES = 800_000_000
+"""What CUDA and its libraries take of a card for each process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFactory:
+    """Opens the trainings of one sweep in a worker process; the dataset is put there once."""
+
+    run: Path
+    fingerprint: str
+    objective: Objective
+    threads: int
+    """CPU threads of one trial."""
+    load_dataset: Callable[[], ImageDataset]
+    always_fuse: bool = False
+    """Whether trials are trained as one wherever it can be done, though it be slower."""
+
+    def __call__(self, bundle: Bundle) -> "BundleTraining":
+        """Open the trials' training where their last checkpoint stands, or at its start."""
+        import torch
+
+        from tune.execution.training import BundleTraining
+
+        torch.set_num_threads(self.threads)
+        return BundleTraining(
+            run=self.run, bundle=bundle, objective=self.objective, data=self._data()
+        )
+
+    def probe(self, bundle: Bundle) -> Fusing:
+        """Take a few steps with the trials apart and as one, and say which is faster."""
+        import torch
+
+        from models.probe import probe
+
+        torch.set_num_threads(self.threads)
+        configs = [TrainConfig.create(one) for one in bundle.trials.values()]
+        found = probe(configs, self._data(), always=self.always_fuse)
+        return Fusing(
+            trials=tuple(bundle.trials),
+            fused=found.pays or (self.always_fuse and not found.reason),
+            gain=round(found.gain, 3),
+            channels_last=found.channels_last,
+            reason=found.reason,
+        )
+
+    def memory_request(self, bundle: Bundle) -> MemoryRequest | None:
+        """Ask for what the trials will take of their GPU; on CPU cores ask for nothing."""
+        import torch
+
+        from models.cost import training_cost
+
+        if not torch.cuda.is_available():
+            return None
+        known, members = TrainConfig.create(bundle.trials[bundle.key]), len(bundle.trials)
+        data = self._data()
+        cost = training_cost(known, classes=data.classes, image_shape=data.image_shape)
+        properties = torch.cuda.get_device_properties(data.device)
+        return MemoryRequest(
+            card=str(properties.uuid),
+            card_bytes=properties.total_memory,
+            kind=f"{known.configuration_id} × {members}",
+            estimate=members * cost.memory_bytes + _CONTEXT_BYTES,
+        )
+
+    def peak_bytes(self) -> int:
+        """Return the most GPU memory since the last call, and count anew."""
+        import torch
+
+        peak = torch.cuda.max_memory_reserved() + _CONTEXT_BYTES
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        return peak
+
+    def _data(self) -> "DeviceDataset":
+        if self.fingerprint not in _on_device:
+            import torch
+
+            from models.allocation import keep_freed_memory
+            from models.data import DeviceDataset
+
+            keep_freed_memory()
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            _on_device.clear()
+            _on_device[self.fingerprint] = DeviceDataset.create(self.load_dataset(), device)
+        return _on_device[self.fingerprint]
+
+
+_on_device: dict[str, "DeviceDataset"] = {}
+"""The dataset of this process by fingerprint; workers train for one sweep only."""

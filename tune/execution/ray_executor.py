@@ -1,0 +1,284 @@
+"""The Ray adapter: lets Ray Tune's `Tuner` drive a `Sweep`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.tune
+from ray.actor import ActorHandle
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher as RaySearcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from tune.execution.memory import Gates
+from tune.execution.nodes import Nodes, name
+from tune.execution.slots import Slots
+from tune.execution.watchdog import Watchdog
+from tune.execution.worker import MakeTraining, Worker
+from tune.run.directory import ERRORS_DIR, RAY_DIR
+from tune.sweep.bundle import Bundle, Fusing
+from tune.sweep.sweep import Sweep
+
+
+def drive(
+    sweep: Sweep,
+    *,
+    run: Path,
+    slots: Slots,
+    make_training: MakeTraining,
+    on_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a sweep on the connected Ray until it is finished or told to stop.
+
+    Args:
+        sweep: Decides what is trained.
+        run: The run directory; Ray's own files go below it.
+        slots: How many trials run at once, and with what; counted anew when nodes come or go.
+        make_training: Builds a trial's training in a worker.
+        on_step: Called many times a second, between events.
+    """
+    gates = _open_gates() if slots.gpus else None
+    bridge = _Bridge(sweep=sweep, slots=slots, run=run, on_step=on_step, gates=gates)
+    trainable = ray.tune.with_parameters(Worker, make_training=make_training, gates=gates)
+    tuner = ray.tune.Tuner(
+        ray.tune.with_resources(trainable, {"cpu": slots.cpus, "gpu": slots.gpus}),
+        tune_config=ray.tune.TuneConfig(
+            search_alg=_Proposals(bridge),
+            scheduler=_Decisions(bridge),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=_key,
+            trial_dirname_creator=_key,
+        ),
+        run_config=ray.tune.RunConfig(
+            name=time.strftime("%Y%m%d-%H%M%S"),
+            storage_path=str(run / RAY_DIR),
+            checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[_Events(bridge)],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+@dataclass(kw_only=True)
+class _Bridge:
+    """What searcher, scheduler and callback share."""
+
+    sweep: Sweep
+    slots: Slots
+    run: Path
+    on_step: Callable[[], None]
+    gates: ActorHandle | None
+    """Holds the `Gates` of a sweep on GPUs."""
+    live: dict[str, RayTrial | None] = field(default_factory=dict)
+    """What Ray holds at present, by the key of the bundle; None until it has started one."""
+    bundles: dict[str, Bundle] = field(default_factory=dict)
+    """The bundles of ``live``."""
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    nodes: Nodes = field(default_factory=Nodes)
+    actors: dict[str, str] = field(default_factory=dict)
+    """The worker that each live trial was last seen in."""
+
+    def end(self, key: str) -> Bundle:
+        """Give the bundle's slot to the next one; return it."""
+        self.live.pop(key, None)
+        self.actors.pop(key, None)
+        self.watchdog.end(key)
+        return self.bundles.pop(key)
+
+    def start(self, key: str, trial: RayTrial) -> None:
+        """Note that Ray has put a bundle into a worker."""
+        self.live[key] = trial
+        if (actor := trial.temporary_state.ray_actor) is not None:
+            self.actors[key] = self.nodes.note(actor)
+        trials = self.bundles[key].trials
+        for trial_id in trials:
+            self.sweep.start(trial_id, self.slots.devices / len(trials))
+
+    def look(self) -> None:
+        """Do what is to be done between events."""
+        self.look_at_nodes()
+        self.kill_stuck()
+        self.on_step()
+
+    def look_at_nodes(self) -> None:
+        """Let nodes that have joined have trials, and none those that are gone."""
+        joined, lost = self.nodes.look()
+        for node in lost:
+            self.sweep.lose_node(name(node))
+        for node in joined:
+            self.sweep.join_node(name(node))
+        if joined or lost:
+            self.slots = self.slots.on(self.nodes.there)
+
+    def kill_stuck(self) -> None:
+        """Kill the workers of trials that stand still; Ray starts them again elsewhere."""
+        for key in self.watchdog.stuck():
+            self.watchdog.end(key)
+            trial = self.live[key]
+            if trial is not None and trial.temporary_state.ray_actor is not None:
+                ray.kill(trial.temporary_state.ray_actor)
+
+    def __deepcopy__(self, _memo: Any) -> "_Bridge":
+        return self  # Ray copies searchers and callbacks, but there is only one sweep.
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()  # Ray pickles them for a restore of its own, which we never use.
+
+
+class _Proposals(RaySearcher):
+    """Hands the sweep's next trial to Ray whenever a slot is free, and never before.
+
+    A proposal made ahead would not know the results of the trials that still run.
+    """
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self._bridge = bridge
+
+    def suggest(self, _trial_id: str) -> Any:
+        sweep, live = self._bridge.sweep, self._bridge.live
+        if not live:
+            self._bridge.look()  # Ray takes no step while it waits for a first trial.
+        if len(live) >= self._bridge.slots.count and sweep.stopping is None:
+            return None
+        bundle = sweep.next_bundle(self._bridge.slots.places)
+        if bundle is None:
+            over = sweep.finished or sweep.stopping is not None
+            return RaySearcher.FINISHED if over else None
+        live[bundle.key] = None
+        self._bridge.bundles[bundle.key] = bundle
+        return {"key": bundle.key, "bundle": bundle.to_json()}
+
+    def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
+        pass  # The sweep has heard each measurement.
+
+    def save(self, checkpoint_path: str) -> None:
+        pass  # The ledger holds all there is to know.
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass
+
+
+class _Decisions(FIFOScheduler):
+    """Reports each epoch to the sweep and stops the trials that it wants stopped."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._warm = 0
+
+    def on_trial_add(self, controller: Any, trial: RayTrial) -> None:
+        """Let Ray keep a warm worker for each slot, also while there is nothing for it to do.
+
+        It would keep one alone, and each of the others would cost seconds when trials come again.
+        """
+        while self._warm < self._bridge.slots.count:
+            self._warm += 1
+            controller._actor_cache.increase_max(trial.placement_group_factory)
+        super().on_trial_add(controller, trial)
+
+    def on_trial_result(self, _controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
+        bridge, key = self._bridge, _key(trial)
+        if "out_of_memory" in result:
+            bridge.sweep.out_of_memory(key, result["out_of_memory"])
+            return _stop(trial)
+        if "fusing" in result:
+            return self._decide(trial, result["fusing"])
+        report, worker = result["report"]
+        # Others wait for the card's memory as they wait for its slots.
+        held = max(bridge.slots.devices, worker.pop("share"))
+        worker["devices"] = held / len(bridge.bundles[key].trials)
+        if result["trained"]:
+            bridge.watchdog.hear(key, report[0][2]["seconds"])
+        over = [
+            trial_id
+            for trial_id, epoch, values in report
+            if bridge.sweep.report(trial_id, epoch, values, worker)
+        ]
+        if len(over) == len(report):
+            return _stop(trial)
+        for trial_id in over:
+            # Before Ray asks for the next epoch: a worker takes calls in their order.
+            trial.temporary_state.ray_actor.end_trial.remote(trial_id)
+        return str(TrialScheduler.CONTINUE)
+
+    def _decide(self, trial: RayTrial, fusing: Fusing) -> str:
+        """Let a worker that has measured go on with all its trials, or give them back."""
+        bridge, key = self._bridge, _key(trial)
+        bridge.bundles[key] = replace(bridge.bundles[key], probe=False)
+        bridge.sweep.decide_fusing(fusing)
+        goes_on = fusing.fused and bridge.sweep.stopping is None
+        return str(TrialScheduler.CONTINUE) if goes_on else _stop(trial)
+
+
+class _Events(ray.tune.Callback):
+    """Tells the sweep when Ray starts, ends or loses a trial, and which nodes come and go."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        self._bridge = bridge
+
+    def on_step_end(self, **_: Any) -> None:
+        self._bridge.look()
+
+    def on_trial_start(self, *, trial: RayTrial, **_: Any) -> None:
+        self._bridge.start(_key(trial), trial)
+
+    def on_trial_complete(self, *, trial: RayTrial, **_: Any) -> None:
+        self._bridge.end(_key(trial))
+
+    def on_trial_error(self, *, trial: RayTrial, **_: Any) -> None:
+        """Leave it to the sweep whether the trials go on, as a new one of Ray's."""
+        key, bridge = _key(trial), self._bridge
+        lines = self._keep_error(trial)
+        # A traceback begins with a call and ends with what was raised; of a worker that has died
+        # Ray says so first.
+        raised = "ray::" in lines[0]
+        node = None if raised else bridge.nodes.lost_under(bridge.actors.get(key))
+        bridge.look_at_nodes()
+        bundle = bridge.end(key)
+        if bridge.gates is not None:
+            bridge.gates.leave.remote(key)  # Its worker may have died before it could.
+        gist = lines[-1] if raised else lines[0]
+        error = f"{gist} (all of it in {ERRORS_DIR}/{key}.txt)"
+        if bundle.probe and node is None:
+            # It broke on the attempt to be faster, which is no failure of the trials.
+            failed = Fusing(trials=tuple(bundle.trials), fused=False, gain=0.0, reason=error)
+            bridge.sweep.decide_fusing(failed)
+            return
+        for trial_id in reversed(list(bundle.trials)):
+            if node is None:
+                bridge.sweep.attempt_failed(trial_id, error)
+            else:
+                bridge.sweep.lose_attempt(trial_id, node)
+
+    def _keep_error(self, trial: RayTrial) -> list[str]:
+        """Add the traceback of an attempt to those in the run; return its lines."""
+        text = Path(trial.error_file).read_text(encoding="utf-8")
+        path = self._bridge.run / ERRORS_DIR / f"{_key(trial)}.txt"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+        attempt = text[text.rindex("Failure #") :].splitlines()[1:]
+        return [line.strip() for line in attempt if line.strip()]
+
+
+def _stop(trial: RayTrial) -> str:
+    """Let the worker close its bundle now; Ray would have it do so when it gets another one."""
+    trial.temporary_state.ray_actor.cleanup.remote()
+    return str(TrialScheduler.STOP)
+
+
+def _open_gates() -> ActorHandle:
+    """Start the gates to all cards on the driver's node, which outlives every other's."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(Gates).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def _key(trial: RayTrial) -> str:
+    return str(trial.config["key"])

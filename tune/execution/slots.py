@@ -1,0 +1,71 @@
+"""How many trials run at once, and what each of them holds."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import ray
+
+from fairsweep.errors import UserError
+from tune.sweep.spec import Resources, SweepSpec
+
+MOST_PER_GPU = 8
+"""Most workers on one GPU; each holds a core and its own context on the card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """What each worker asks of Ray, and how many there are."""
+
+    cpus: float
+    gpus: float
+    count: int
+    most: int | None = None
+    """Most trials that the spec lets run at once."""
+
+    @property
+    def devices(self) -> float:
+        """Share of a GPU, or CPU cores, that a trial holds."""
+        return self.gpus or self.cpus
+
+    @property
+    def places(self) -> int:
+        """Cores or GPUs that trials run on at once; several slots may share a GPU."""
+        share = self.gpus if 0 < self.gpus < 1 else 1.0
+        return max(1, round(self.count * share))
+
+    def on(self, nodes: Iterable[Mapping[str, Any]]) -> Self:
+        """Return as many of these slots as fit on ``nodes`` (of `ray.nodes`)."""
+        fit = sum(self._fit(node["Resources"]) for node in nodes)
+        return replace(self, count=fit if self.most is None else min(fit, self.most))
+
+    def _fit(self, have: Mapping[str, float]) -> int:
+        by_cores = int(have.get("CPU", 0.0) // self.cpus)
+        return min(by_cores, int(have.get("GPU", 0.0) / self.gpus)) if self.gpus else by_cores
+
+
+def find_slots(spec: SweepSpec) -> Slots:
+    """Return how many trials run at once on the connected Ray, and with what each.
+
+    By default a CPU core each: trials side by side on one thread train more pictures a second than
+    one after another on many. Where there are GPUs several share each; its memory decides how many
+    of them train at a time.
+    """
+    have = ray.cluster_resources()
+    cores, gpus = have.get("CPU", 1.0), have.get("GPU", 0.0)
+    asked = spec.resources
+    if isinstance(asked, str):
+        asked = Resources(gpus=1 / _per_gpu(cores / gpus)) if gpus else Resources(cpus=1)
+    slots = Slots(cpus=asked.cpus, gpus=asked.gpus, count=0, most=asked.trials_at_once).on(
+        node for node in ray.nodes() if node["Alive"]
+    )
+    if slots.count < 1:
+        raise UserError(
+            f"a trial asks for {asked.cpus} CPUs and {asked.gpus} GPUs, but Ray has {cores:.0f} "
+            f"and {gpus:.0f}; change resources in the spec"
+        )
+    return slots
+
+
+def _per_gpu(cores: float) -> int:
+    return max(1, min(MOST_PER_GPU, int(cores)))

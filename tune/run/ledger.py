@@ -1,0 +1,68 @@
+"""The ledger of a run: append-only, one JSON object a line, on disk before the sweep acts on it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fairsweep.errors import MissingFileError, UserError
+from tune.run.directory import LEDGER_FILE
+
+Event = Mapping[str, Any]
+
+
+class Ledger:
+    """Appends events to a run's ledger. One writer at a time.
+
+    A last line that a killed writer left half-written is cut off: nothing was done upon it.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._file = (run / LEDGER_FILE).open("a+b")
+        self._file.seek(0)
+        whole = self._file.read().rfind(b"\n") + 1
+        self._file.truncate(whole)
+
+    def append(self, event: Event) -> None:
+        """Write one event, and return when the disk has it."""
+        line = json.dumps(event, ensure_ascii=False)
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_events(run: Path) -> list[dict[str, Any]]:
+    """Read the ledger of a run; a half-written last line is left out.
+
+    Raises:
+        MissingFileError: ``run`` has no ledger.
+        UserError: A line before the last is no JSON.
+    """
+    path = run / LEDGER_FILE
+    if not path.is_file():
+        raise MissingFileError(f"{run} is not a run directory (no {LEDGER_FILE})")
+    *lines, _unfinished = path.read_bytes().split(b"\n")
+    events = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            events.append(json.loads(line))
+        except ValueError as error:
+            raise UserError(f"{path}, line {number} is damaged: {error}") from error
+    return events

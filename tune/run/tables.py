@@ -1,0 +1,149 @@
+"""The Parquet files of a run directory: their columns, how they are written and read."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tune.run.directory import SCHEMA_VERSION, predictions_file
+from tune.run.trial import MEASURED, METRICS, TIMINGS, Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableInfo:
+    """What the columns of ``trials.parquet`` mean; kept in its schema metadata."""
+
+    hyperparameters: tuple[str, ...]
+    """Columns that are hyperparameters."""
+    searched: tuple[str, ...]
+    """Hyperparameters that took part in the search, tied ones included."""
+    tied: Mapping[str, str]
+    """Hyperparameters tied to another: name → the one it follows."""
+    objective: Mapping[str, str]
+    """``metric``, ``mode`` (max or min) and ``at`` (best or last)."""
+    classes: tuple[str, ...]
+    """Class names in the order of the labels."""
+    searcher: str
+    scheduler: str
+    rungs: tuple[int, ...]
+    """Epochs at which the scheduler compared trials."""
+
+
+TRIAL_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
+    ("trial_id", pa.string()),
+    ("configuration_id", pa.string()),
+    ("number", pa.int64()),
+    ("name", pa.string()),
+    ("phase", pa.string()),
+    ("replicate", pa.int64()),
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("epochs_trained", pa.int64()),
+    ("best_epoch", pa.int64()),
+    *((f"best_{metric}", pa.float64()) for metric in METRICS),
+    *((f"last_{metric}", pa.float64()) for metric in METRICS),
+    ("parameters", pa.int64()),
+    ("seconds", pa.float64()),
+    ("device_seconds", pa.float64()),
+    ("host", pa.string()),
+    ("device", pa.string()),
+    ("nodes_lost", pa.int64()),
+)
+"""Columns of ``trials.parquet`` beside the hyperparameters, which stand after ``replicate``.
+``best_epoch`` and ``best_*`` are those of the epoch with the best objective metric."""
+
+_INFO_KEY = b"sweep"
+
+
+def trials_table(
+    rows: Iterable[Mapping[str, Any]],
+    info: TableInfo,
+    hyperparameter_types: Mapping[str, pa.DataType],
+) -> pa.Table:
+    """Build the trials table: ``TRIAL_COLUMNS`` with the hyperparameters in their midst."""
+    names = [name for name, _ in TRIAL_COLUMNS]
+    middle = names.index("replicate") + 1
+    columns = [*TRIAL_COLUMNS[:middle], *hyperparameter_types.items(), *TRIAL_COLUMNS[middle:]]
+    metadata = {_INFO_KEY: json.dumps({"schema_version": SCHEMA_VERSION, **vars(info)}).encode()}
+    return pa.Table.from_pylist(list(rows), pa.schema(columns, metadata=metadata))
+
+
+def measurements_table(trials: Iterable[Trial]) -> pa.Table:
+    """Build the measurements table: a row per trial and epoch."""
+    columns = [
+        ("trial_id", pa.string()),
+        ("epoch", pa.int64()),
+        *((name, pa.float64()) for name in (*MEASURED, *TIMINGS)),
+    ]
+    rows = [
+        {"trial_id": trial.id, "epoch": measurement.epoch, **measurement.values}
+        for trial in trials
+        for measurement in trial.measurements
+    ]
+    return pa.Table.from_pylist(rows, pa.schema(columns))
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, partial)
+    partial.replace(path)
+
+
+def read_table_info(table: pa.Table) -> TableInfo:
+    """Read back what `trials_table` wrote into the metadata of ``table``."""
+    values: dict[str, Any] = json.loads(table.schema.metadata[_INFO_KEY])
+    del values["schema_version"]
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return TableInfo(**{**values, **lists})
+
+
+def predictions_table(
+    *,
+    image_ids: Iterable[str],
+    labels: Iterable[int],
+    probabilities: Any,
+    split: str,
+    epoch: int,
+    classes: Iterable[str],
+) -> pa.Table:
+    """Build a trial's predictions: one row per picture.
+
+    Columns: ``image_id``, ``split`` (val or test), ``label`` (index of the true class),
+    ``probabilities`` (one per class; argmax is the predicted class). Metadata: ``classes``
+    and the ``epoch`` of the weights that predicted.
+
+    Args:
+        image_ids: Ids of the n pictures.
+        labels: Index of the true class of each.
+        probabilities: (n, classes) float32 array.
+        split: The split that the pictures belong to.
+        epoch: Epoch of the weights that predicted.
+        classes: Class names in the order of the labels.
+    """
+    count, width = probabilities.shape
+    values = pa.FixedSizeListArray.from_arrays(
+        pa.array(probabilities.reshape(-1), pa.float32()), width
+    )
+    table = pa.table(
+        {
+            "image_id": pa.array(image_ids, pa.string()),
+            "split": pa.array([split] * count, pa.string()),
+            "label": pa.array(labels, pa.int16()),
+            "probabilities": values,
+        }
+    )
+    metadata = {"classes": json.dumps(list(classes)), "epoch": str(epoch)}
+    return table.replace_schema_metadata(metadata)
+
+
+def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
+    """Read a trial's predictions, or None where it left none."""
+    path = predictions_file(run, trial_id)
+    return pq.read_table(path) if path.is_file() else None

@@ -1,0 +1,81 @@
+"""What is done beside the trials of a running sweep."""
+
+import time
+from pathlib import Path
+
+from tune.run.directory import STOP_FILE
+from tune.session.disk import needed_bytes, wait_for_space
+from tune.session.keeping import Keeper
+from tune.session.loggers import Loggers
+from tune.session.progress import Progress
+from tune.session.tables import write_tables
+from tune.sweep.sweep import Sweep
+
+_TABLES_SHARE = 0.02
+"""Most of a sitting's time that writing tables on the way may take."""
+_LOOK_SECONDS = 0.2
+"""How often stop requests are looked for and progress is shown."""
+
+
+class Chores:
+    """What is done beside the trials: progress, logs, tables, disk, budget, stop requests."""
+
+    def __init__(
+        self,
+        run: Path,
+        sweep: Sweep,
+        classes: tuple[str, ...],
+        progress: Progress,
+        loggers: Loggers,
+    ) -> None:
+        self._run = run
+        self._sweep = sweep
+        self._classes = classes
+        self._progress = progress
+        self._loggers = loggers
+        self._keeper = Keeper(run, sweep)
+        self._next_look = 0.0
+        self._next_tables = 0.0
+
+    def do(self) -> None:
+        """Do what is due; cheap enough to be called at any time."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._look_for_a_stop()
+        wait_for_space(
+            self._run,
+            needed_bytes(self._sweep),
+            tell=self._progress.tell,
+            give_up=self._asked_to_stop,
+        )
+        self._progress.update()
+        self._loggers.update()
+        self._keeper.tidy()
+        if now >= self._next_tables:
+            write_tables(self._run, self._sweep, self._classes)
+            took = time.monotonic() - now
+            self._next_tables = now + max(5.0, took / _TABLES_SHARE)
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+
+    def _asked_to_stop(self) -> bool:
+        self._look_for_a_stop()
+        return self._sweep.stopping is not None
+
+    def _look_for_a_stop(self) -> None:
+        for request in self._run.glob(f"{STOP_FILE}-*"):
+            self._stop_trial(request)
+        if self._sweep.stopping is not None:
+            return
+        if (self._run / STOP_FILE).exists():
+            self._sweep.stop("asked to by `tune stop`")
+        elif spent := self._sweep.budget_spent():
+            self._sweep.stop(spent)
+            (self._run / STOP_FILE).touch()
+
+    def _stop_trial(self, request: Path) -> None:
+        trial = self._sweep.trials.get(request.name.removeprefix(f"{STOP_FILE}-"))
+        if trial is None or trial.ended:
+            request.unlink()
+        else:
+            self._sweep.stop_trial(trial.id, "stopped by hand")

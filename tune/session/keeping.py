@@ -1,0 +1,45 @@
+"""Which checkpoints a run keeps: bounds its disk while the sweep goes on."""
+
+import shutil
+from pathlib import Path
+
+from tune.run.directory import CHECKPOINTS_DIR
+from tune.run.trial import FINISHED, Trial
+from tune.sweep.sweep import Sweep
+
+BEST_TRIALS = 10
+"""How many of the best trials keep their best weights."""
+
+
+class Keeper:
+    """Removes the checkpoints of ended trials that the spec does not ask to keep."""
+
+    def __init__(self, run: Path, sweep: Sweep) -> None:
+        self._folder = run / CHECKPOINTS_DIR
+        self._sweep = sweep
+        self._ended = 0
+
+    def tidy(self) -> None:
+        """Look once more if a trial has ended since the last time."""
+        ended = sum(trial.status in FINISHED for trial in self._sweep.trials.values())
+        if ended != self._ended:
+            self._ended = ended
+            self.sweep_up()
+
+    def sweep_up(self) -> None:
+        """Remove what need not stay: weights below the best, states that nothing goes on from."""
+        if self._sweep.spec.keep == "all" or not self._folder.is_dir():
+            return
+        kept = self._sweep.worth_keeping(BEST_TRIALS)
+        for folder in self._folder.iterdir():
+            trials = self._sweep.trials_in(folder.name)
+            if not trials or any(self._may_go_on(trial) for trial in trials):
+                continue
+            if kept.isdisjoint(trial.id for trial in trials):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif trials[0].config["lr_schedule"] != "constant":
+                # Only at a constant rate can a trial that was trained whole go on.
+                (folder / "last.pt").unlink(missing_ok=True)
+
+    def _may_go_on(self, trial: Trial) -> bool:
+        return trial.status not in FINISHED or trial.id in self._sweep.lost

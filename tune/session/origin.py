@@ -1,0 +1,92 @@
+"""The trial that a further run is made from, and the spec of that run."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_prep.reader import ImageDataset
+from tune.run.directory import RunError
+from tune.run.ledger import read_events
+from tune.run.trial import Trial
+from tune.session.run_directory import find_dataset, read_provenance, read_spec
+from tune.sweep.spec import SweepSpec, override_spec, parse_spec
+from tune.sweep.state import SweepState
+
+_KEPT = ("objective", "resources", "retries", "keep", "loggers")
+"""Parts of a run's spec that hold for the runs made from it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Origin:
+    """A trial of a run, and the dataset that it was trained on."""
+
+    run: Path
+    spec: SweepSpec
+    trial: Trial
+    data: str
+    """Where the dataset is."""
+    dataset: ImageDataset
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The hyperparameters of the trial, but for what a sweep sets itself."""
+        apart = ("seed", "fold", "folds")
+        return {name: value for name, value in self.trial.config.items() if name not in apart}
+
+    def further_spec(
+        self, name: str, changes: Mapping[str, Any], overrides: Iterable[str]
+    ) -> SweepSpec:
+        """Return the spec of a run that trains this one configuration in another way.
+
+        Raises:
+            SpecError: It breaks a rule.
+        """
+        before = self.spec.model_dump(mode="json")
+        values = {
+            "name": name,
+            "data": self.data,
+            "fixed": self.fixed,
+            "space": {},
+            "seed": self.trial.config["seed"],
+            **{key: before[key] for key in _KEPT},
+            **changes,
+        }
+        return override_spec(parse_spec(values, str(self.run)), overrides)
+
+
+def find_origin(run: Path, *, trial_id: str | None = None, data: str | None = None) -> Origin:
+    """Find a trial of a run, by default the incumbent.
+
+    Args:
+        run: The run directory.
+        trial_id: The trial; of a run that is not finished yet it must be named.
+        data: Where the dataset is now, if not where it was.
+
+    Raises:
+        FileNotFoundError: The dataset is not there.
+        RunError: ``run`` is no run directory, is not finished, or has no such trial; or the
+            dataset is another.
+    """
+    spec = read_spec(run)
+    sweep = SweepState(spec, events=read_events(run))
+    if trial_id is None and not sweep.finished:
+        raise RunError(
+            f"{run} is not finished, so that its incumbent may change; end it with "
+            f"`python -m tune resume {run}`, or name a trial with --trial"
+        )
+    trial = sweep.incumbent if trial_id is None else sweep.trials.get(trial_id)
+    if trial is None:
+        raise RunError(
+            f"{run} has no trained trial"
+            if trial_id is None
+            else f"{run} has no trial {trial_id}; `python -m analysis table {run} --format json` "
+            "names them"
+        )
+    return Origin(
+        run=run,
+        spec=sweep.spec,
+        trial=trial,
+        data=data or read_provenance(run)["dataset"]["path"],
+        dataset=find_dataset(run, data),
+    )

@@ -1,0 +1,60 @@
+"""Makes again what a killed sweep, or a careless hand, left missing in a run directory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.reader import ImageDataset
+from tune.run.directory import CHECKPOINTS_DIR, best_weights, predictions_file
+from tune.run.trial import Status, Trial
+from tune.sweep.sweep import Sweep
+
+
+def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
+    """Make lost predictions again and say so, a line for each kind of repair.
+
+    From the best weights where they are there. A trial that was stopped early and left nothing, as
+    when its worker was killed at that moment, is trained again up to where it was stopped.
+    """
+    lost = [trial for trial in sweep.trials.values() if _lacks_predictions(run, trial)]
+    kept = [trial for trial in lost if best_weights(run, trial.id).is_file()]
+    again = [t for t in lost if t not in kept and t.status is Status.EARLY_STOPPED]
+    gone = len(lost) - len(kept) - len(again)
+    for trial in kept:
+        # Repairs are rare, and torch takes seconds to import.
+        from tune.execution.predictions import predict_from_best
+
+        predict_from_best(run, trial.id, dataset, "val")
+    for trial in again:
+        sweep.train_again(trial.id)
+    if kept:
+        yield f"made the predictions of {len(kept)} trials again from their best weights"
+    if again:
+        yield f"{len(again)} trials that were stopped early left no files and are trained again"
+    if gone:
+        yield f"the predictions of {gone} trials are lost, and no checkpoint is left to make them"
+
+
+def _lacks_predictions(run: Path, trial: Trial) -> bool:
+    scored = trial.ended and trial.best() is not None
+    return scored and not predictions_file(run, trial.id).is_file()
+
+
+def what_counts(run: Path, before: dict[str, int], sweep: Sweep) -> str:
+    """Say in one line what an extension does with the trials that are there.
+
+    Args:
+        run: The run directory.
+        before: Epochs of each trial that had ended before the extension.
+        sweep: The extended sweep.
+    """
+    reopened = [one for one in before if sweep.trials[one].epochs > before[one]]
+    kept = [
+        one for one in reopened if (run / CHECKPOINTS_DIR / sweep.folder(one) / "last.pt").is_file()
+    ]
+    anew = len(reopened) - len(kept)
+    line = f"{len(before) - len(reopened)} trials count as they are"
+    if kept:
+        line += f", {len(kept)} go on from their checkpoints"
+    if anew:
+        line += f", {anew} are trained anew because their last.pt is gone"
+    return line

@@ -1,0 +1,222 @@
+"""One sitting of a sweep: opens the run, starts Ray, drives the sweep, leaves tables behind."""
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from data_prep.folds import check_folds
+from data_prep.manifest import DatasetManifest
+from data_prep.reader import ImageDataset
+from models.known_groups import check_groups
+from tune.execution.factory import TrainingFactory
+from tune.execution.ray_cluster import ray_session, share
+from tune.execution.ray_executor import drive
+from tune.execution.slots import find_slots
+from tune.run.directory import STOP_FILE
+from tune.run.lease import hold
+from tune.run.ledger import Ledger, read_events
+from tune.session.carried import Carried, carried_groups, with_groups
+from tune.session.chores import Chores
+from tune.session.disk import SPARE_BYTES, check_space
+from tune.session.keeping import Keeper
+from tune.session.loggers import Loggers, require_loggers
+from tune.session.progress import Progress
+from tune.session.repair import repair, what_counts
+from tune.session.run_directory import create_run, find_dataset, read_spec, write_spec
+from tune.session.store import is_staged, open_dataset
+from tune.session.tables import write_tables
+from tune.session.warm_start import read_warm_start
+from tune.sweep.extend import extended_spec
+from tune.sweep.spec import SpecError, SweepSpec
+from tune.sweep.sweep import Sweep
+
+
+def start(spec: SweepSpec, root: Path, carried: Carried | None = None) -> tuple[Path, Sweep]:
+    """Run a new sweep until it is finished or stopped; return its directory and its end.
+
+    Args:
+        spec: What to search.
+        root: Where its directory lies.
+        carried: Files that it takes from another run, if it is made from one.
+
+    Raises:
+        FileNotFoundError: There is no dataset at ``spec.data``.
+        RunError: A run of this name is there already.
+        SpecError: Searcher, scheduler, space and warm start do not go together.
+        ValueError: Pretrained weights cannot be had, or do not fit; or the dataset lacks a group
+            that is named, or pictures for so many folds.
+    """
+    carried = carried or Carried()
+    dataset = with_groups(open_dataset(spec.data), carried.groups)
+    Sweep(spec, fingerprint=dataset.manifest.fingerprint)  # Refuses a bad spec before a file is.
+    read_warm_start(spec, dataset.manifest.fingerprint)
+    require_loggers(spec)
+    _require_weights(spec, dataset.manifest)
+    _require_pictures(spec, dataset, carried)
+    root.mkdir(exist_ok=True)
+    check_space(root, SPARE_BYTES)
+    run = create_run(root, spec, dataset.manifest, carried)
+    return run, sit(run, spec, dataset)
+
+
+def resume(run: Path, *, data: str | Path | None = None) -> Sweep:
+    """Go on with a run that was stopped or killed; a finished one is left as it is.
+
+    Args:
+        run: The run directory.
+        data: Where the dataset is now, if not where it was.
+
+    Raises:
+        FileNotFoundError: The dataset is not there.
+        RunError: ``run`` is no run directory, in use, or of another dataset.
+    """
+    return sit(run, read_spec(run), find_dataset(run, data))
+
+
+def extend(
+    run: Path, *, samples: int = 0, overrides: Iterable[str] = (), data: str | Path | None = None
+) -> Sweep:
+    """Let a finished or stopped run grow; what was trained counts.
+
+    Args:
+        run: The run directory.
+        samples: How many more configurations its searcher may propose.
+        overrides: ``key=value`` changes of its spec.
+        data: Where the dataset is now, if not where it was.
+
+    Raises:
+        RunError: As `resume`; or a change would make it another sweep.
+        SpecError: The extended spec breaks a rule.
+    """
+    larger = functools.partial(extended_spec, samples=samples, overrides=tuple(overrides))
+    return sit(run, read_spec(run), find_dataset(run, data), larger=larger)
+
+
+def sit(
+    run: Path,
+    spec: SweepSpec,
+    dataset: ImageDataset,
+    larger: Callable[[SweepSpec], SweepSpec] | None = None,
+) -> Sweep:
+    """Drive a run from where its ledger stands; ``larger`` makes its spec a larger one."""
+    run = run.absolute()
+    with hold(run), Ledger(run) as ledger:
+        sweep = Sweep(
+            spec,
+            fingerprint=dataset.manifest.fingerprint,
+            commit=ledger.append,
+            events=read_events(run),
+        )
+        if larger is not None:
+            _extend(run, sweep, larger(sweep.spec))
+        for line in repair(run, sweep, dataset):
+            print(f"{run}: {line}", file=sys.stderr)
+        loggers = Loggers(run, sweep)
+        if not sweep.finished:
+            _drive(run, sweep, dataset, loggers)
+        loggers.close()
+        for request in run.glob(f"{STOP_FILE}*"):
+            request.unlink()
+        write_spec(run, sweep.spec)
+        write_tables(run, sweep, dataset.manifest.classes)
+        Keeper(run, sweep).sweep_up()
+    return sweep
+
+
+def _extend(run: Path, sweep: Sweep, larger: SweepSpec) -> None:
+    before = {trial.id: trial.epochs for trial in sweep.trials.values() if trial.ended}
+    sweep.extend(larger)
+    write_spec(run, larger)
+    print(f"{run}: {what_counts(run, before, sweep)}", file=sys.stderr)
+
+
+def _drive(run: Path, sweep: Sweep, dataset: ImageDataset, loggers: Loggers) -> None:
+    sweep.begin()
+    _warm_up(sweep, dataset.manifest.fingerprint)
+    (run / STOP_FILE).unlink(missing_ok=True)
+    store_bytes = max(200_000_000, 3 * dataset.pixels.nbytes)
+    with ray_session(object_store_bytes=store_bytes), Progress(sweep) as progress:
+        slots = find_slots(sweep.spec)
+        factory = TrainingFactory(
+            run=run,
+            fingerprint=dataset.manifest.fingerprint,
+            objective=sweep.spec.objective,
+            threads=max(1, int(slots.cpus)),
+            load_dataset=_loader(dataset, run),
+            always_fuse=sweep.spec.fuse == "always",
+        )
+        chores = Chores(run, sweep, dataset.manifest.classes, progress, loggers)
+        with _stop_on_signals(sweep, run):
+            drive(sweep, run=run, slots=slots, make_training=factory, on_step=chores.do)
+    sweep.close()
+
+
+def _loader(dataset: ImageDataset, run: Path) -> Callable[[], ImageDataset]:
+    """Return what gives a worker the dataset: from its node's copy, or else through Ray."""
+    if is_staged(dataset.place):
+        return functools.partial(_read_copy, dataset.place, run)
+    return share(dataset)
+
+
+def _read_copy(place: str, run: Path) -> ImageDataset:
+    return with_groups(open_dataset(place), carried_groups(run))
+
+
+def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
+    """Make sure that networks with pretrained weights can start; download what is not here yet."""
+    space = spec.search_space
+    points = [spec.config(space.at(p), seed=spec.seed) for p in space.samples_of_each()]
+    fresh = [one for one in points if one.initial is None]
+    pretrained = {one.name: one for one in fresh if one.pretrained is not None}
+    if not pretrained:
+        return  # And no need for torch, whose import would hold up the driver by a second.
+    from models.build import check_network
+
+    for config in pretrained.values():
+        check_network(config, classes=len(manifest.classes), image_shape=manifest.image_shape)
+
+
+def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) -> None:
+    """Make sure that the dataset has the groups and folds that the spec asks for."""
+    for point in spec.search_space.samples_of_each():
+        config = spec.config(spec.search_space.at(point), seed=spec.seed)
+        check_groups(config, dataset.columns)
+        for name in ("initial", "groups"):
+            if getattr(config, name) != carried.hashes.get(name):
+                raise SpecError(
+                    f"{name} stands for a file of a retrained run; leave it out and use "
+                    "`python -m tune retrain`"
+                )
+    if spec.folds is not None:
+        check_folds(dataset, spec.folds, spec.repeats)
+
+
+def _warm_up(sweep: Sweep, fingerprint: str) -> None:
+    """Enter another run's results into the ledger, unless they are there already."""
+    if sweep.known is None and (warm := read_warm_start(sweep.spec, fingerprint)) is not None:
+        sweep.warm_start(warm.run, warm.trials, unfit=warm.unfit)
+        print(warm, file=sys.stderr)
+
+
+@contextmanager
+def _stop_on_signals(sweep: Sweep, run: Path) -> Iterator[None]:
+    """On the first Ctrl-C or SIGTERM let trials write a checkpoint; on the second end at once."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if sweep.stopping is not None:
+            os._exit(130)
+        sweep.stop(f"stopped by {signal.Signals(number).name}")
+        (run / STOP_FILE).touch()
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, stop) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

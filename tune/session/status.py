@@ -1,0 +1,221 @@
+"""How a run stands, read from its ledger; works while it runs, after, and from any machine."""
+
+import json
+import math
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fairsweep.errors import UserError
+from tune.run.directory import LEDGER_FILE, RUNS, STOP_FILE, RunError
+from tune.run.lease import holder_of
+from tune.run.trial import Status, Trial
+from tune.session.run_directory import read_spec
+from tune.sweep.state import SweepState
+
+_RECENT_EPOCHS = 100
+"""How many of the last measurements tell how fast a sweep goes."""
+
+
+class RunWatch:
+    """A run seen from outside; each look reads only what its ledger has gained since the last."""
+
+    def __init__(self, run: Path) -> None:
+        """Read the ledger as it stands.
+
+        Raises:
+            RunError: ``run`` is no run directory.
+            UserError: A line of its ledger is damaged.
+        """
+        self._run = run
+        self.sweep = SweepState(read_spec(run))
+        self._bytes_read = 0
+        self._recent: deque[float] = deque(maxlen=_RECENT_EPOCHS)
+        self.sweep.hear(self._new_events())
+
+    def status(self) -> dict[str, Any]:
+        """Look once more; return the keys that `tune status --json` promises, and more.
+
+        ``curve`` is the incumbent's objective metric after each epoch, ``images_per_second`` that
+        of all running trials together, and ``seconds_left`` an estimate, None where there is
+        nothing yet to go by.
+        """
+        self.sweep.hear(self._new_events())
+        sweep, alive = self.sweep, holder_of(self._run) is not None
+        running = [t for t in sweep.trials.values() if t.status is Status.RUNNING and alive]
+        return {
+            "name": sweep.spec.name,
+            "finished": sweep.finished,
+            "running": alive,
+            "trials": _counts(sweep, alive),
+            "expected_trials": sweep.expected,
+            **_best(sweep),
+            "lost_nodes": list(sweep.lost_nodes),
+            "running_trials": [_running(sweep, trial) for trial in running],
+            "images_per_second": sum(
+                trial.last.values["images_per_second"] for trial in running if trial.last
+            ),
+            "epochs_per_hour": 3600 * self._epochs_per_second() if alive else 0.0,
+            "seconds": round(sweep.seconds, 3),
+            "seconds_left": self._seconds_left() if alive else None,
+            "device_seconds": round(sweep.device_seconds, 3),
+            "budget": _budget(sweep),
+        }
+
+    def _new_events(self) -> Iterator[dict[str, Any]]:
+        with (self._run / LEDGER_FILE).open("rb") as ledger:
+            ledger.seek(self._bytes_read)
+            for line in ledger:
+                if not line.endswith(b"\n"):
+                    return  # Its writer has not finished it.
+                self._bytes_read += len(line)
+                event = self._parse(line)
+                if event["event"] == "measurement":
+                    self._recent.append(event["time"])
+                elif event["event"] == "sweep_resumed":
+                    self._recent.clear()
+                yield event
+
+    def _parse(self, line: bytes) -> dict[str, Any]:
+        try:
+            event: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            place = f"{self._run / LEDGER_FILE}, the line that ends at byte {self._bytes_read:,}"
+            raise UserError(f"{place} is damaged: {error}") from error
+        return event
+
+    def _epochs_per_second(self) -> float:
+        """Return the rate of the last measurements, all slots together."""
+        if len(self._recent) < 2:
+            return 0.0
+        return (len(self._recent) - 1) / max(1e-3, self._recent[-1] - self._recent[0])
+
+    def _seconds_left(self) -> float | None:
+        rate, epochs = self._epochs_per_second(), epochs_left(self.sweep)
+        if epochs is None or not rate:
+            return None
+        left = epochs / rate
+        limit = self.sweep.spec.budget.hours
+        return left if limit is None else min(left, max(0.0, 3600 * limit - self.sweep.seconds))
+
+
+def epochs_left(sweep: SweepState) -> float | None:
+    """Estimate how many epochs a sweep has still to train, or None if its size is not known.
+
+    A trial that goes on is taken to train the same share of what it has left as those that ended
+    trained of what they were given, so that early stops are counted in.
+    """
+    if sweep.expected is None or not sweep.trials:
+        return None
+    trials = sweep.trials.values()
+    ended = [trial for trial in trials if trial.ended]
+    given = sum(trial.epochs for trial in ended)
+    share = sum(len(trial.measurements) for trial in ended) / given if given else 1.0
+    known = sum(trial.epochs - len(trial.measurements) for trial in trials if not trial.ended)
+    mean_epochs = sum(trial.epochs for trial in trials) / len(trials)
+    return share * (known + mean_epochs * max(0, sweep.expected - len(trials)))
+
+
+def read_sweep(run: Path) -> SweepState:
+    """Read a run's sweep back from its ledger; errors as in `RunWatch`."""
+    return RunWatch(run).sweep
+
+
+def run_status(run: Path) -> dict[str, Any]:
+    """Return the status of a run; see `RunWatch.status`."""
+    return RunWatch(run).status()
+
+
+def list_runs(root: Path = RUNS) -> list[dict[str, Any]]:
+    """Return the status of every run below ``root``, by name.
+
+    Of one that cannot be read its ``name``, and under ``damage`` why.
+    """
+    return [_status_or_damage(path.parent) for path in sorted(root.glob(f"*/{LEDGER_FILE}"))]
+
+
+def _status_or_damage(run: Path) -> dict[str, Any]:
+    try:
+        return run_status(run)
+    except (OSError, ValueError) as error:
+        return {"name": run.name, "damage": str(error)}
+
+
+def request_stop(run: Path, trial_id: str | None = None) -> None:
+    """Ask the process that works on a run to stop it, or to end one of its trials early.
+
+    Raises:
+        RunError: ``run`` is no run directory, or nobody works on it; or it has no such trial, or
+            the trial has ended.
+    """
+    sweep = read_sweep(run)
+    if holder_of(run) is None:
+        raise RunError(f"nothing works on {run}, so there is nothing to stop")
+    if trial_id is None:
+        (run / STOP_FILE).touch()
+        return
+    if trial_id not in sweep.trials:
+        raise RunError(
+            f"{run} has no trial {trial_id!r}; `python -m tune status {run}` shows those that run"
+        )
+    if sweep.trials[trial_id].ended:
+        raise RunError(f"trial {trial_id} has ended already: {sweep.trials[trial_id].status}")
+    (run / f"{STOP_FILE}-{trial_id}").touch()
+
+
+def _counts(sweep: SweepState, alive: bool) -> dict[str, int]:
+    # Without a living driver nothing runs, whatever the ledger's last line says.
+    dead = {} if alive else {Status.RUNNING: Status.INTERRUPTED}
+    counts = Counter(dead.get(trial.status, trial.status) for trial in sweep.trials.values())
+    return {str(status): count for status, count in sorted(counts.items())}
+
+
+def _best(sweep: SweepState) -> dict[str, Any]:
+    trial = sweep.incumbent
+    if trial is None:
+        return {"best": None, "curve": [], "front": []}
+    metric = sweep.spec.objective.metric
+    best = {
+        "id": trial.id,
+        "name": trial.name,
+        "metric": metric,
+        "value": sweep.objective(trial),
+        "config": dict(trial.config),
+    }
+    values = [measurement.values[metric] for measurement in trial.measurements]
+    return {
+        "best": best,
+        "curve": [value if math.isfinite(value) else None for value in values],
+        "front": _front(sweep),
+    }
+
+
+def _front(sweep: SweepState) -> list[dict[str, Any]]:
+    """Return the Pareto front where there are several objectives, else nothing."""
+    if len(sweep.spec.objectives) == 1:
+        return []
+    return [
+        {"id": trial.id, "name": trial.name, "values": sweep.values(trial)} for trial in sweep.front
+    ]
+
+
+def _running(sweep: SweepState, trial: Trial) -> dict[str, Any]:
+    return {
+        "id": trial.id,
+        "name": trial.name,
+        "seed": trial.config["seed"],
+        "draw": trial.draw,
+        "epoch": len(trial.measurements),
+        "epochs": trial.epochs,
+        "value": sweep.objective(trial),
+        "images_per_second": trial.last.values["images_per_second"] if trial.last else None,
+    }
+
+
+def _budget(sweep: SweepState) -> dict[str, dict[str, float | None]]:
+    spent = {"hours": sweep.seconds, "device_hours": sweep.device_seconds}
+    return {
+        unit: {"spent": round(seconds / 3600, 6), "limit": getattr(sweep.spec.budget, unit)}
+        for unit, seconds in spent.items()
+    }

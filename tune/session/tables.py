@@ -1,0 +1,86 @@
+"""Builds the Parquet tables of a run from its sweep; they can be made again at any time."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from models.config import TrainConfig
+from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
+from tune.run.tables import TableInfo, measurements_table, trials_table, write_table
+from tune.run.trial import METRICS, Trial
+from tune.sweep.sweep import Sweep
+
+
+def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
+    """Write ``trials.parquet`` and ``measurements.parquet``, whole or not at all."""
+    trials = sorted(sweep.trials.values(), key=lambda trial: trial.number)
+    rows = [_row(trial, sweep) for trial in trials]
+    table = trials_table(rows, table_info(sweep, classes), hyperparameter_types())
+    write_table(table, run / TRIALS_FILE)
+    write_table(measurements_table(trials), run / MEASUREMENTS_FILE)
+
+
+def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
+    """Say what the columns of the trials table mean."""
+    spec = sweep.spec
+    space = spec.search_space
+    return TableInfo(
+        hyperparameters=tuple(hyperparameter_types()),
+        # Folds are what configurations are judged on, not what is searched.
+        searched=tuple(name for name in space.names() if name != "fold"),
+        tied=space.all_ties(),
+        objective=spec.objective.model_dump(),
+        classes=tuple(classes),
+        searcher=spec.searcher.name,
+        scheduler=spec.scheduler.name,
+        rungs=sweep.scheduler.rungs,
+    )
+
+
+def hyperparameter_types() -> dict[str, pa.DataType]:
+    """Return the column type of every hyperparameter."""
+    hints = typing.get_type_hints(TrainConfig)
+    return {field.name: _type(hints[field.name]) for field in dataclasses.fields(TrainConfig)}
+
+
+def _type(hint: Any) -> pa.DataType:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for kind, column in ((bool, pa.bool_()), (int, pa.int64()), (float, pa.float64())):
+        if set(options) <= {kind, type(None)}:
+            return column
+    return pa.string()  # Words, or numbers and words mixed, as in fc_width.
+
+
+def _row(trial: Trial, sweep: Sweep) -> dict[str, Any]:
+    objective = sweep.spec.objective
+    best, last = trial.best(objective.metric, objective.mode), trial.last
+    strings = {name for name, kind in hyperparameter_types().items() if kind == pa.string()}
+    config = {
+        name: str(value) if name in strings else value for name, value in trial.config.items()
+    }
+    return {
+        **config,
+        "trial_id": trial.id,
+        "configuration_id": trial.configuration_id,
+        "number": trial.number,
+        "name": trial.name,
+        "phase": trial.phase,
+        "replicate": trial.replicate,
+        "status": trial.status,
+        "reason": trial.reason,
+        "epochs_trained": len(trial.measurements),
+        "best_epoch": best.epoch if best else None,
+        **{f"best_{metric}": best.values[metric] if best else None for metric in METRICS},
+        **{f"last_{metric}": last.values[metric] if last else None for metric in METRICS},
+        "parameters": trial.parameters,
+        "seconds": trial.seconds,
+        "device_seconds": trial.device_seconds,
+        "host": trial.host,
+        "device": trial.device,
+        "nodes_lost": trial.nodes_lost,
+    }

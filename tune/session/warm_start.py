@@ -1,0 +1,103 @@
+"""What a new sweep's searcher learns from another run: its finished trials that fit the space."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from models.config import TrainConfig
+from tune.run import objective as objectives
+from tune.run.ledger import read_events
+from tune.run.objective import Objective
+from tune.run.trial import Status, Trial
+from tune.session.run_directory import read_provenance, read_spec
+from tune.sweep.searchers.registry import SEARCHERS
+from tune.sweep.searchers.searcher import KnownTrial
+from tune.sweep.spec import SpecError, SweepSpec
+from tune.sweep.sweep import Sweep
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStart:
+    """Another run's trials, as a new sweep sees them."""
+
+    run: str
+    trials: tuple[KnownTrial, ...]
+    unfit: int
+    """Finished trials that are no point of the space, or from which the searcher cannot learn."""
+
+    def __str__(self) -> str:
+        """Say in one line how many trials fit."""
+        return (
+            f"warm start: {len(self.trials)} finished trials of {self.run} fit this space and are "
+            f"known to the searcher, {self.unfit} do not"
+        )
+
+
+def read_warm_start(spec: SweepSpec, fingerprint: str) -> WarmStart | None:
+    """Read what ``spec`` names under ``warm_start``, if anything.
+
+    Args:
+        spec: The new sweep's.
+        fingerprint: Of its dataset.
+
+    Raises:
+        RunError: It is no run directory.
+        SpecError: That run had another dataset or other objectives.
+    """
+    if spec.warm_start is None:
+        return None
+    run = Path(spec.warm_start)
+    other, theirs = read_spec(run), read_provenance(run)["dataset"]["fingerprint"]
+    if theirs != fingerprint:
+        raise SpecError(
+            f"warm_start: {run} was trained on a dataset with fingerprint {theirs}, but this one "
+            f"has {fingerprint}; name a run on the same dataset, or leave warm_start out"
+        )
+    if other.objectives != spec.objectives:
+        raise SpecError(
+            f"warm_start: {run} was after {_words(other.objectives)}, but this sweep is after "
+            f"{_words(spec.objectives)}; give both the same objective, or leave warm_start out"
+        )
+    trials = Sweep(other, fingerprint=theirs, events=read_events(run)).trials.values()
+    found = [_known(trial, spec) for trial in trials if trial.ended]
+    fit = tuple(one for one in found if one is not None)
+    return WarmStart(run=spec.warm_start, trials=fit, unfit=len(found) - len(fit))
+
+
+def _known(trial: Trial, spec: SweepSpec) -> KnownTrial | None:
+    point = spec.search_space.locate(trial.config)
+    if point is None:
+        return None
+    config = spec.config(spec.search_space.at(point), seed=spec.seed)
+    if not _same(trial.config, config):
+        return None
+    trial = _up_to(trial, config.epochs)
+    curve = [value for value in objectives.curve(spec.objective, trial) if math.isfinite(value)]
+    whole = trial.status is Status.COMPLETED and len(trial.measurements) == config.epochs
+    if trial.status is Status.FAILED or not curve or not (whole or _learns_from_parts(spec)):
+        return None
+    values = objectives.scores(spec.objectives, trial) if whole else None
+    return KnownTrial(point=point, curve=curve, values=values)
+
+
+def _up_to(trial: Trial, epochs: int) -> Trial:
+    """Return the trial as it stood after ``epochs``: a constant rate may have been trained on."""
+    measurements = trial.measurements[:epochs]
+    seconds = sum(one.values["seconds"] for one in measurements)
+    return replace(trial, measurements=measurements, seconds=seconds)
+
+
+def _learns_from_parts(spec: SweepSpec) -> bool:
+    refused = SEARCHERS[spec.searcher.name].refuses
+    return "early stopping" not in refused and len(spec.objectives) == 1
+
+
+def _same(theirs: Mapping[str, Any], config: TrainConfig) -> bool:
+    other = TrainConfig.create(theirs)
+    return (other.configuration_id, other.fold) == (config.configuration_id, config.fold)
+
+
+def _words(several: tuple[Objective, ...]) -> str:
+    return " and ".join(f"{one.mode} {one.metric} (at {one.at})" for one in several)

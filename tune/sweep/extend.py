@@ -1,0 +1,81 @@
+"""Which parts of a spec may grow when a sweep is extended, and what that means for its trials."""
+
+from collections.abc import Iterable
+
+from models.config import TrainConfig
+from tune.run.directory import RunError
+from tune.sweep.spec import SweepSpec, override_spec
+
+_MAY_CHANGE = (
+    "space",
+    "repeats",
+    "replicates",
+    "finalists",
+    "retries",
+    "resources",
+    "budget",
+    "fuse",
+    "keep",
+    "loggers",
+)
+
+
+def extended_spec(spec: SweepSpec, *, samples: int, overrides: Iterable[str]) -> SweepSpec:
+    """Return ``spec`` with so many more samples and the overrides applied.
+
+    Raises:
+        RunError: Something changes that would make it another sweep.
+        SpecError: The new spec breaks a rule.
+    """
+    larger = override_spec(spec, overrides)
+    if samples:
+        if larger.searcher.samples is None:
+            raise RunError(
+                f"searcher {spec.searcher.name!r} takes no samples; add values to the space, as in "
+                "--set 'space.kernel_size=[3, 5, 7]'"
+            )
+        total = larger.searcher.samples + samples
+        larger = override_spec(larger, [f"searcher.samples={total}"])
+    _check_growth(spec, larger)
+    return larger
+
+
+def _check_growth(old: SweepSpec, new: SweepSpec) -> None:
+    allowed = {*_MAY_CHANGE, "fixed", "searcher"}
+    before, after = old.model_dump(), new.model_dump()
+    for key in before:
+        if key not in allowed and before[key] != after[key]:
+            raise RunError(f"{key} decides what a sweep is and cannot change; begin a new sweep")
+    _check_samples(old, new)
+    _check_epochs(old, new)
+
+
+def _check_samples(old: SweepSpec, new: SweepSpec) -> None:
+    if new.searcher.name != old.searcher.name:
+        raise RunError("the searcher cannot change; begin a new sweep with warm_start instead")
+    if (new.searcher.samples or 0) < (old.searcher.samples or 0):
+        raise RunError(
+            f"samples can only grow, but {new.searcher.samples} is less than {old.searcher.samples}"
+        )
+
+
+def _check_epochs(old: SweepSpec, new: SweepSpec) -> None:
+    changed = {
+        name for name in {*old.fixed, *new.fixed} if old.fixed.get(name) != new.fixed.get(name)
+    }
+    if changed - {"epochs"}:
+        raise RunError(
+            f"fixed.{min(changed - {'epochs'})} is part of what every trial is and cannot change; "
+            "begin a new sweep"
+        )
+    if not changed:
+        return
+    space = new.search_space
+    config = new.config(space.at(next(space.samples_of_each())), seed=new.seed)
+    if config.schedule_needs_epochs or "lr_schedule" in space.names():
+        raise RunError(
+            f"epochs cannot grow under lr_schedule {config.lr_schedule!r}, which spreads over all "
+            "of them; only a constant learning rate can go on"
+        )
+    if config.epochs < TrainConfig.create({**old.fixed, "seed": 0}).epochs:
+        raise RunError("epochs can only grow; those trained cannot be taken back")

@@ -1,0 +1,35 @@
+"""Grid search: every point of the space once, in order."""
+
+from collections.abc import Sequence
+
+from tune.sweep.searchers.sampled import key_of
+from tune.sweep.searchers.searcher import KnownTrial
+from tune.sweep.space import Point, SearchSpace
+
+
+class GridSearcher:
+    """Every point of the space once; the last hyperparameter varies fastest."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._left = {key_of(point): point for point in space.grid()}
+        self.size = len(self._left)
+
+    def propose(self, _number: int) -> Point | None:
+        """Return the first point that was not proposed yet."""
+        return next(iter(self._left.values()), None)
+
+    def hear_known(self, trials: Sequence[KnownTrial]) -> None:
+        """Learn nothing: a grid does not depend on results."""
+
+    def hear_proposed(self, _trial_id: str, point: Point) -> None:
+        """Cross the point out."""
+        self._left.pop(key_of(point), None)
+
+    def hear_skipped(self, point: Point) -> None:
+        """Cross the point out."""
+        self._left.pop(key_of(point), None)
+
+    def hear_ended(
+        self, trial_id: str, curve: Sequence[float], values: Sequence[float] | None
+    ) -> None:
+        """Learn nothing: a grid does not depend on results."""

@@ -1,0 +1,221 @@
+"""Which searchers there are, and what each does not go with.
+
+To add one, write a function that makes it from a spec, and a line in `SEARCHERS`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fairsweep.errors import UserError
+from tune.sweep.searchers.searcher import Searcher
+from tune.sweep.space import Choice, Range, SearchSpace
+from tune.sweep.spec import SpecError, SweepSpec
+
+Feature = Literal[
+    "conditional space",
+    "list of values",
+    "continuous range",
+    "several objectives",
+    "early stopping",
+    "warm start",
+    "generations",
+]
+"""What a spec may ask for that not every searcher goes with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearcherKind:
+    """A searcher as the registry knows it."""
+
+    make: Callable[[SweepSpec], Searcher]
+    """Makes it; called for specs that ask for nothing in ``refuses``."""
+    refuses: Mapping[Feature, str] = field(default_factory=dict)
+    """What it does not go with, and why."""
+
+
+def make_searcher(spec: SweepSpec) -> Searcher:
+    """Make the searcher that a spec asks for.
+
+    Raises:
+        SpecError: It is unknown, or does not go with something else in the spec.
+    """
+    name = spec.searcher.name
+    if name not in SEARCHERS:
+        raise SpecError(f"searcher must be one of {', '.join(SEARCHERS)}, but got {name!r}")
+    for feature, where in _features(spec):
+        if reason := SEARCHERS[name].refuses.get(feature):
+            others = [other for other, kind in SEARCHERS.items() if feature not in kind.refuses]
+            raise SpecError(
+                f"searcher {name!r} does not go with {where}: {reason}; change that, or take one "
+                f"of {', '.join(others)}"
+            )
+    try:
+        return SEARCHERS[name].make(spec)
+    except UserError as error:
+        raise SpecError(str(error)) from error
+
+
+def _features(spec: SweepSpec) -> Iterator[tuple[Feature, str]]:
+    """Yield what ``spec`` asks for, and the words that name it."""
+    space = spec.search_space
+    if space.conditional:
+        yield "conditional space", "a space in which a choice opens hyperparameters of its own"
+    for name, entry in _leaves(space):
+        if isinstance(entry, Choice):
+            yield "list of values", f"the list of values under space.{name}"
+        elif entry.values is None:
+            yield "continuous range", f"the continuous range under space.{name}"
+    if len(spec.objectives) > 1:
+        yield "several objectives", "several objectives"
+    if spec.scheduler.name != "none":
+        yield "early stopping", f"scheduler {spec.scheduler.name!r}"
+    if spec.warm_start is not None:
+        yield "warm start", "warm_start"
+    if spec.searcher.population is not None:
+        yield "generations", "population"
+
+
+def _leaves(space: SearchSpace) -> Iterator[tuple[str, Choice | Range]]:
+    for point in space.samples_of_each():
+        yield from ((path, domain) for path, domain in space.domains(point).items())
+
+
+def _samples(spec: SweepSpec) -> int:
+    if spec.searcher.samples is None:
+        raise UserError(
+            f"searcher {spec.searcher.name!r} needs to know how many configurations to propose; "
+            "add samples: N to searcher"
+        )
+    return spec.searcher.samples
+
+
+# Each imports what it needs only when it is made, so that commands which need none start quickly.
+
+
+def _grid(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.grid import GridSearcher
+
+    if spec.searcher.samples is not None:
+        raise UserError(
+            f"searcher 'grid' proposes every configuration, so samples: {spec.searcher.samples} "
+            "does not go with it; leave samples out or take searcher random"
+        )
+    return GridSearcher(spec.search_space)
+
+
+def _random(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.sampled import SampledSearcher
+
+    return SampledSearcher(spec.search_space, samples=_samples(spec), seed=spec.seed)
+
+
+def _sobol(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.sobol import SobolSearcher
+
+    return SobolSearcher(spec.search_space, samples=_samples(spec), seed=spec.seed)
+
+
+def _tpe(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.study import StudySearcher, tpe
+
+    return StudySearcher(
+        spec.search_space,
+        tpe,
+        samples=_samples(spec),
+        seed=spec.seed,
+        objectives=len(spec.objectives),
+    )
+
+
+def _gp(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.study import StudySearcher, gp
+
+    return StudySearcher(
+        spec.search_space,
+        gp,
+        samples=_samples(spec),
+        seed=spec.seed,
+        objectives=len(spec.objectives),
+        tries=2,  # Asked again it finds the same maximum again, and each time takes a second.
+    )
+
+
+def _cmaes(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.cma import CmaEsSearcher
+
+    return CmaEsSearcher(
+        spec.search_space,
+        samples=_samples(spec),
+        seed=spec.seed,
+        population=spec.searcher.population,
+    )
+
+
+def _nsga2(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.study import StudySearcher, nsga2
+
+    return StudySearcher(
+        spec.search_space,
+        nsga2(spec.searcher.population or NSGA2_POPULATION),
+        samples=_samples(spec),
+        seed=spec.seed,
+        objectives=len(spec.objectives),
+        generations=True,
+    )
+
+
+NSGA2_POPULATION = 20
+"""Optuna's 50 would be a random search in most sweeps of networks."""
+
+_LEARNS_NOTHING = "it learns nothing from results"
+_NO_GENERATIONS = "it has no generations"
+_DRAWS_AT_RANDOM = (
+    "it models only hyperparameters that every configuration has, and would silently draw the "
+    "others at random"
+)
+_WHOLE_ONLY = "it learns only from trials that were trained whole"
+
+SEARCHERS: dict[str, SearcherKind] = {
+    "grid": SearcherKind(
+        make=_grid,
+        refuses={
+            "continuous range": "a grid needs values, so list them",
+            "warm start": _LEARNS_NOTHING,
+            "generations": _NO_GENERATIONS,
+        },
+    ),
+    "random": SearcherKind(
+        make=_random, refuses={"warm start": _LEARNS_NOTHING, "generations": _NO_GENERATIONS}
+    ),
+    "sobol": SearcherKind(
+        make=_sobol,
+        refuses={
+            "conditional space": "its sequence has a fixed number of dimensions",
+            "warm start": _LEARNS_NOTHING,
+            "generations": _NO_GENERATIONS,
+        },
+    ),
+    "tpe": SearcherKind(make=_tpe, refuses={"generations": _NO_GENERATIONS}),
+    "gp": SearcherKind(
+        make=_gp,
+        refuses={
+            "conditional space": _DRAWS_AT_RANDOM,
+            "early stopping": _WHOLE_ONLY,
+            "generations": _NO_GENERATIONS,
+        },
+    ),
+    "cmaes": SearcherKind(
+        make=_cmaes,
+        refuses={
+            "conditional space": _DRAWS_AT_RANDOM,
+            "list of values": "it moves through ranges of numbers, as in {low: 1, high: 8}",
+            "several objectives": "it ranks trials by one number",
+        },
+    ),
+    "nsga2": SearcherKind(
+        make=_nsga2,
+        refuses={"conditional space": _DRAWS_AT_RANDOM, "early stopping": _WHOLE_ONLY},
+    ),
+}
+"""Name in the spec → the searcher. A name that is no searcher's is refused, and any pair below."""

@@ -1,0 +1,385 @@
+"""The sweep spec: one YAML file that says what to search, checked before anything runs."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from data_prep.manifest import FOLDS
+from fairsweep.errors import UserError
+from models.config import RULES, TrainConfig
+from tune.run.trial import COSTS, METRICS
+from tune.sweep.space import SearchSpace
+
+
+class SpecError(UserError):
+    """A sweep spec that the user must change; the message is one line."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ObjectiveSpec(_Part):
+    """What makes one trial better than another."""
+
+    metric: str = "val_accuracy"
+    """One of the measured metrics; a second objective may be a cost, a column of the trials."""
+    mode: Literal["max", "min"] = "max"
+    at: Literal["best", "last"] = "best"
+    """The epoch that counts: the trial's best (the study's way) or its last."""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in (*METRICS, *COSTS):
+            raise UserError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _cheaper_is_better(self) -> Self:
+        if self.metric in COSTS and self.mode == "max":
+            raise UserError(f"{self.metric} is a cost, and better when smaller; add mode: min")
+        return self
+
+
+class SearcherSpec(_Part):
+    """Which algorithm proposes configurations, and how many it may propose."""
+
+    name: str = "grid"
+    samples: int | None = Field(default=None, ge=1)
+    population: int | None = Field(default=None, ge=2)
+    """Configurations in a generation, of searchers that have generations; None: their default."""
+
+
+class SchedulerSpec(_Part):
+    """Which algorithm stops trials early."""
+
+    name: str = "none"
+    grace_period: int = Field(default=1, ge=1)
+    """Epochs before the first comparison."""
+    reduction_factor: int = Field(default=3, ge=2)
+    """One of this many trials goes on at each rung (asha)."""
+    min_trials: int = Field(default=3, ge=1)
+    """Other trials that must have come to an epoch before one is stopped there (median)."""
+
+
+class Resources(_Part):
+    """What one trial gets, and how many run at once."""
+
+    cpus: float = Field(default=1, gt=0)
+    gpus: float = Field(default=0, ge=0)
+    trials_at_once: int | None = Field(default=None, ge=1)
+
+
+class Budget(_Part):
+    """What the sweep may spend before it ends cleanly."""
+
+    hours: float | None = Field(default=None, gt=0)
+    device_hours: float | None = Field(default=None, gt=0)
+
+
+class SweepSpec(_Part):
+    """Everything that decides a sweep; sound defaults for what is left out."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    data: str
+    """The dataset directory."""
+    objectives: tuple[ObjectiveSpec, ...] = Field(
+        default=(ObjectiveSpec(),), alias="objective", min_length=1
+    )
+    """One, or a list; the first decides which trial is the incumbent."""
+    fixed: dict[str, Any] = {}
+    """Hyperparameters with one value."""
+    space: dict[str, Any]
+    """Hyperparameters that are searched."""
+    searcher: SearcherSpec = SearcherSpec()
+    scheduler: SchedulerSpec = SchedulerSpec()
+    folds: int | None = Field(default=None, ge=2, le=1000)
+    """Folds, on each of which every configuration is trained; None: the dataset's own split."""
+    repeats: int = Field(default=1, ge=1, le=100)
+    """How often the pictures are dealt into folds."""
+    replicates: int = Field(default=1, ge=1)
+    """Seeds per configuration."""
+    finalists: int = Field(default=5, ge=1)
+    """How many configurations get their other replicates where a scheduler stops trials."""
+    seed: int = Field(default=0, ge=0)
+    resources: Literal["auto"] | Resources = "auto"
+    retries: int = Field(default=2, ge=0)
+    """How often a trial that failed is tried again."""
+    budget: Budget = Budget()
+    fuse: Literal["auto", "always", "never"] = "auto"
+    """Whether replicates and folds of a configuration are trained as one: where a probe says that
+    it pays, wherever it can be done, or never."""
+    keep: Literal["best", "all"] = "best"
+    """Checkpoints that stay: those of the best trials, or all."""
+    warm_start: str | None = None
+    """A run whose finished trials the searcher hears of before it proposes anything."""
+    loggers: list[Literal["tensorboard", "mlflow"]] = []
+    """Libraries beside the run's own files in whose format trials are logged."""
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _as_several(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else (value,)
+
+    @field_validator("fixed", "space")
+    @classmethod
+    def _files_pinned(cls, value: dict[str, Any]) -> dict[str, Any]:
+        pinned: dict[str, Any] = _pin_spaces(value)
+        return pinned
+
+    @field_validator("objectives")
+    @classmethod
+    def _led_by_a_metric(cls, value: tuple[ObjectiveSpec, ...]) -> tuple[ObjectiveSpec, ...]:
+        names = [one.metric for one in value]
+        if len(set(names)) < len(names):
+            raise UserError(f"must name each metric once, but got {', '.join(names)}")
+        if names[0] in COSTS:
+            raise UserError(f"must begin with a measured metric, but got {names[0]}")
+        return value
+
+    @field_validator("folds")
+    @classmethod
+    def _trained_whole(cls, value: int | None, info: ValidationInfo) -> int | None:
+        known = {
+            name: getattr(info.data.get(name), "name", "") for name in ("searcher", "scheduler")
+        }
+        if value is not None and known != {"searcher": "grid", "scheduler": "none"}:
+            raise UserError(
+                "each configuration is trained whole on each fold, so it goes with searcher grid "
+                "and scheduler none alone, but got "
+                f"{' and '.join(f'{kind} {name}' for kind, name in known.items())}; for a "
+                "configuration that a run has found, `python -m tune kfold RUN`"
+            )
+        if value is not None and "initial" in info.data.get("fixed", {}):
+            raise UserError(
+                "the weights under fixed.initial have seen pictures of every fold, so none would "
+                "be judged on new pictures; leave fixed.initial out"
+            )
+        return value
+
+    @field_serializer("objectives")
+    def _as_written(self, value: tuple[ObjectiveSpec, ...]) -> Any:
+        written = [one.model_dump() for one in value]
+        return written if len(written) > 1 else written[0]
+
+    @property
+    def objective(self) -> ObjectiveSpec:
+        """The first objective: it has a curve, and decides which trial is the incumbent."""
+        return self.objectives[0]
+
+    @property
+    def search_space(self) -> SearchSpace:
+        """The parsed ``space``, and the fold as its last dimension where there are folds."""
+        if self.folds is None:
+            return SearchSpace.parse(self.space)
+        return SearchSpace.parse({**self.space, "fold": list(range(self.folds * self.repeats))})
+
+    def to_yaml(self) -> str:
+        """Return the whole spec, defaults filled in, as `parse_spec` reads it back."""
+        # Not pydantic's JSON form, in which the number 4 as a key becomes the text '4'.
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, width=100)
+
+    def config(self, chosen: Mapping[str, Any], *, seed: int) -> TrainConfig:
+        """Return the training that ``chosen`` hyperparameters and a seed make of this spec."""
+        folds = {} if self.folds in (None, FOLDS) else {"folds": self.folds}
+        return TrainConfig.create({**self.fixed, **chosen, **folds, "seed": seed})
+
+
+def load_spec(path: Path, overrides: Iterable[str] = ()) -> SweepSpec:
+    """Read a spec file and apply ``key=value`` overrides (dotted keys, YAML values).
+
+    Raises:
+        SpecError: The file or an override breaks a rule; one line that names it and its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.load(text, Loader=_Loader)
+    except OSError as error:
+        raise SpecError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise SpecError(f"{path} must hold keys and values, as in tune/specs/quick.yaml")
+    for override in overrides:
+        _override(values, override)
+    return parse_spec(values, str(path), _lines(text))
+
+
+def override_spec(spec: SweepSpec, overrides: Iterable[str]) -> SweepSpec:
+    """Return ``spec`` with ``key=value`` overrides applied.
+
+    Raises:
+        SpecError: An override breaks a rule.
+    """
+    values = yaml.safe_load(spec.to_yaml())
+    for override in overrides:
+        _override(values, override)
+    return parse_spec(values, "--set")
+
+
+def parse_spec(
+    values: Mapping[str, Any],
+    source: str = "spec",
+    lines: Mapping[tuple[str, ...], int] | None = None,
+) -> SweepSpec:
+    """Check the values of a spec; ``lines`` tells where each key stands in ``source``.
+
+    Raises:
+        SpecError: A key is unknown or a value breaks its rule.
+    """
+    lines = lines or {}
+    try:
+        spec = SweepSpec.model_validate(values)
+    except ValidationError as error:
+        raise SpecError(_explain(error, source, lines)) from None
+    try:
+        _check_hyperparameters(spec, source, lines)
+        for point in spec.search_space.samples_of_each():
+            spec.config(spec.search_space.at(point), seed=spec.seed)
+    except SpecError:
+        raise
+    except ValueError as error:
+        raise SpecError(f"{error} ({source})") from error
+    return spec
+
+
+def _check_hyperparameters(
+    spec: SweepSpec, source: str, lines: Mapping[tuple[str, ...], int]
+) -> None:
+    known = [field.name for field in fields(TrainConfig)]
+    searched = SearchSpace.parse(spec.space).names()
+    for part, names in (("fixed", tuple(spec.fixed)), ("space", searched)):
+        for name in names:
+            if name not in known:
+                raise SpecError(_unknown(name, part, known, _place((part, name), source, lines)))
+    for name in ("seed", "fold", "folds"):
+        if name in spec.fixed or name in searched:
+            raise SpecError(
+                f"{name} is set by the sweep, not under fixed or space ({source}); "
+                "use the spec's own `seed` and `replicates`, or `tune kfold`"
+            )
+    for name in set(spec.fixed) & set(searched):
+        raise SpecError(
+            f"{name} stands under fixed and under space "
+            f"({_place(('fixed', name), source, lines)}); keep one"
+        )
+
+
+def _pin_files(name: str, entry: Any) -> Any:
+    """Return an entry of ``fixed`` or ``space`` with each weights file named by path and content.
+
+    So a run goes on from any folder, and notices a file that has changed.
+    """
+    match entry:
+        case list() if name == "pretrained":
+            return [_pin_files(name, value) for value in entry]
+        case {"from": source, "map": dict(mapping)} if name == "pretrained":
+            return {"from": source, "map": {k: _pin_files(name, v) for k, v in mapping.items()}}
+        case dict():
+            # A range, or a space for each value of a choice.
+            return {_pin_files(name, k): _pin_spaces(v) for k, v in entry.items()}
+        case str() if name == "pretrained":
+            return RULES[name].check(name, entry)
+    return entry
+
+
+def _pin_spaces(space: Any) -> Any:
+    if not isinstance(space, dict):
+        return space
+    return {name: _pin_files(name, entry) for name, entry in space.items()}
+
+
+def _explain(error: ValidationError, source: str, lines: Mapping[tuple[str, ...], int]) -> str:
+    first = error.errors()[0]
+    unsaid = ("Resources", "literal['auto']")
+    path = tuple(one for one in first["loc"] if isinstance(one, str) and one not in unsaid)
+    place = _place(path, source, lines)
+    if first["type"] == "extra_forbidden":
+        part: Any = SweepSpec
+        for key in path[:-1]:
+            part = _nested(part, key)
+        known = [field.alias or name for name, field in part.model_fields.items()]
+        return _unknown(path[-1], ".".join(path[:-1]) or "the spec", known, place)
+    if first["type"] == "missing":
+        return f"{'.'.join(path)} is missing; every spec needs it ({source})"
+    message = first["msg"].removeprefix("Value error, ")
+    got = "" if "got" in message else f", but got {first['input']!r}"
+    return f"{'.'.join(path)}: {message[0].lower()}{message[1:]}{got} ({place})"
+
+
+def _nested(part: Any, key: str) -> Any:
+    several: dict[str, Any] = {"resources": Resources, "objective": ObjectiveSpec}
+    return several.get(key) or part.model_fields[key].annotation
+
+
+def _unknown(name: str, part: str, known: Iterable[str], place: str) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
+    return f"{name!r} is not a key of {part}; the nearest one is {near[0]!r} ({place})"
+
+
+def _place(path: tuple[str, ...], source: str, lines: Mapping[tuple[str, ...], int]) -> str:
+    # A nested hyperparameter is known by its own name only, so look for the last part too.
+    for known, line in lines.items():
+        if known == path or (known[:1] == path[:1] and known[-1:] == path[-1:]):
+            return f"{source}, line {line}"
+    return source
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise SpecError(f"--set takes key=value, but got {override!r}, for example fixed.epochs=3")
+    *parents, last = key.split(".")
+    part: Any = values
+    for parent in parents:
+        part = part.setdefault(parent, {})
+        if not isinstance(part, dict):
+            raise SpecError(f"--set {override}: {parent} holds no keys of its own")
+    part[last] = yaml.load(text, Loader=_Loader)
+    if parents in (["fixed"], ["space"]):
+        # To search what was fixed, or to fix what was searched, one --set is enough.
+        (values.get("space" if parents == ["fixed"] else "fixed") or {}).pop(last, None)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML alone takes it for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)$"),
+    list("-+.0123456789"),
+)
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    found: dict[tuple[str, ...], int] = {}
+
+    def walk(node: yaml.Node, path: tuple[str, ...]) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                found[(*path, str(key.value))] = key.start_mark.line + 1
+                walk(value, (*path, str(key.value)))
+
+    root = yaml.compose(text, Loader=_Loader)
+    if root is not None:
+        walk(root, ())
+    return found
