@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Result, in_process, resident_bytes
-from tests.big_run import write_big_run
+from tests.support.big_run import write_big_run
 
 TRIALS, EPOCHS = 5000, 100
 

@@ -15,7 +15,7 @@ from analysis.groups.statistics import COMPARED, METRICS, changes, compared, con
 from analysis.run.run_data import read_probabilities, read_run
 from analysis.run.trials import incumbent
 from analysis.statistics.estimate import NotKnownError
-from tests.run_factory import Factory
+from tests.support.run_factory import Factory
 from tune.run.directory import predictions_file
 from tune.run.tables import read_predictions, write_table
 

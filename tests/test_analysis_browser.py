@@ -6,9 +6,9 @@ import pytest
 
 from analysis.report import report
 from analysis.run.run_data import read_run
-from tests.big_run import write_big_run
-from tests.browser import PROGRAM, Browser
-from tests.run_factory import Factory
+from tests.support.big_run import write_big_run
+from tests.support.browser import PROGRAM, Browser
+from tests.support.run_factory import Factory
 
 pytestmark = [
     pytest.mark.long,

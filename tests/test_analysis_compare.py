@@ -14,7 +14,7 @@ from analysis.run.run_data import read_probabilities, read_run
 from analysis.run.trials import incumbent
 from analysis.runs.compare import compare_runs
 from analysis.runs.page import drawings, write_comparison
-from tests.run_factory import Factory
+from tests.support.run_factory import Factory
 from tune.run.directory import predictions_file
 from tune.run.tables import read_predictions, write_table
 

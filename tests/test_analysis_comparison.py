@@ -13,7 +13,7 @@ from analysis.run.trials import (
     ranked,
     selected_finalists,
 )
-from tests.run_factory import INFO, RUNGS, Factory
+from tests.support.run_factory import INFO, RUNGS, Factory
 
 
 @pytest.fixture(scope="module")

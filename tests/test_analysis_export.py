@@ -14,7 +14,7 @@ from optuna.distributions import IntDistribution
 from analysis.__main__ import main
 from analysis.export import export
 from analysis.run.run_data import read_run
-from tests.run_factory import Factory
+from tests.support.run_factory import Factory
 
 SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
 

@@ -36,7 +36,7 @@ from analysis.groups import figure as groups
 from analysis.rendering.table import Table
 from analysis.report.figures import FIGURES
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
-from tests.run_factory import CLASSES, IMAGE_SHAPE, SPLIT_SIZES, Factory
+from tests.support.run_factory import CLASSES, IMAGE_SHAPE, SPLIT_SIZES, Factory
 
 
 @pytest.fixture(scope="module")

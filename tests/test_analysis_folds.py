@@ -25,7 +25,7 @@ from analysis.selection.statistics import selection
 from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
 from analysis.trials.headline import headline
-from tests.run_factory import SPLIT_SIZES, Factory
+from tests.support.run_factory import SPLIT_SIZES, Factory
 
 FOLDS = 10
 LUCKY = 0.69

@@ -12,7 +12,7 @@ import pytest
 from analysis.dataset.dataset import DatasetLeftOutError
 from analysis.groups.annotations import _terciles, has_annotated_groups, read_groups
 from analysis.run.run_data import RunData
-from tests.run_factory import INFO
+from tests.support.run_factory import INFO
 from tune.run.directory import GROUPS_FILE
 
 COUNT = 21

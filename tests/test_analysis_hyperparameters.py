@@ -19,7 +19,7 @@ from analysis.run.hyperparameters import (
     words,
 )
 from analysis.run.run_data import read_run
-from tests.run_factory import Factory
+from tests.support.run_factory import Factory
 
 
 @pytest.fixture(scope="module")

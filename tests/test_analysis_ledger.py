@@ -8,7 +8,7 @@ import pytest
 
 from analysis.run.ledger import progress, times
 from analysis.run.run_data import RunData
-from tests.run_factory import INFO
+from tests.support.run_factory import INFO
 from tune.run.directory import LEDGER_FILE
 
 

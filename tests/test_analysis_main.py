@@ -14,7 +14,7 @@ import pytest
 from analysis.__main__ import BY_GROUP, FORMATS, main
 from analysis.rendering import render
 from analysis.rendering.table import Table
-from tests.run_factory import Factory
+from tests.support.run_factory import Factory
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import main
-from tests.old_runs import EXPECTED, NAMES, unpack
+from tests.support.old_runs import EXPECTED, NAMES, unpack
 
 TABLES = [(run, path.stem) for run in NAMES for path in sorted((EXPECTED / run).glob("*.csv"))]
 

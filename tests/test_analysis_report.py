@@ -13,7 +13,7 @@ from analysis.report.summary import found, unknown
 from analysis.run.run_data import read_run
 from analysis.trials.headline import best_trial
 from analysis.trials.table import models
-from tests.run_factory import Factory
+from tests.support.run_factory import Factory
 
 SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
 

@@ -15,7 +15,7 @@ from analysis.run.run_data import (
     read_probabilities,
     read_run,
 )
-from tests.run_factory import CLASSES, INFO, SPLIT_SIZES, Factory, write_run_files
+from tests.support.run_factory import CLASSES, INFO, SPLIT_SIZES, Factory, write_run_files
 from tune.run.directory import (
     PREDICTIONS_DIR,
     PROVENANCE_FILE,

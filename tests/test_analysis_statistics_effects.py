@@ -18,7 +18,7 @@ from analysis.importance.statistics import _warnings as importance_warnings
 from analysis.run.run_data import read_run
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.trainings import Trainings
-from tests.run_factory import RUNGS, Factory
+from tests.support.run_factory import RUNGS, Factory
 
 
 def grid(replicates, seed=0, drop=()):

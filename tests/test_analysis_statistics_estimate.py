@@ -11,18 +11,9 @@ from statsmodels.stats.power import TTestIndPower, TTestPower
 from analysis.comparisons.against import compare_configurations
 from analysis.statistics.estimate import Estimate, combined
 from analysis.statistics.moderation import moderated
-from analysis.statistics.trainings import Trainings, contrast, difference
+from analysis.statistics.trainings import contrast, difference
 from analysis.statistics.verdicts import Verdict, all_pairs, holm, verdict
-
-
-def trainings_of(groups, correct=None):
-    names = np.repeat(list(groups), [len(values) for values in groups.values()])
-    index = [f"t{number}" for number in range(len(names))]
-    return Trainings(
-        configuration=pd.Series(names, index=index),
-        accuracy=pd.Series(np.concatenate(list(groups.values())), index=index),
-        correct=None if correct is None else pd.DataFrame(correct, index=index),
-    )
+from tests.support.trainings import trainings_of
 
 
 def test_two_parts_make_the_test_of_welch():

@@ -12,7 +12,7 @@ from analysis.classes.scores import per_class
 from analysis.statistics.bootstrap import mean_intervals, picture_counts, stretched
 from analysis.statistics.intervals import wilson, wilson_interval
 from analysis.statistics.trainings import contrast
-from tests.test_analysis_statistics_estimate import trainings_of
+from tests.support.trainings import trainings_of
 
 
 def test_wilson_interval_follows_the_formula():

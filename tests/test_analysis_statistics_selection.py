@@ -12,7 +12,7 @@ from scipy import stats
 from analysis.run.predictions import read_correct
 from analysis.run.run_data import read_probabilities, read_run
 from analysis.selection.statistics import corrected_for_selection, openings_of_test, selection
-from tests.run_factory import CLASSES, SPLIT_SIZES, Factory
+from tests.support.run_factory import CLASSES, SPLIT_SIZES, Factory
 from tune.run.directory import LEDGER_FILE, PREDICTIONS_DIR
 from tune.run.tables import predictions_table
 

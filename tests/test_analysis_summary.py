@@ -17,7 +17,7 @@ from analysis.report.summary import found, unknown
 from analysis.run.run_data import read_run
 from analysis.selection.statistics import selection
 from analysis.trials.headline import headline, percent, status_counts
-from tests.run_factory import CLASSES, Factory
+from tests.support.run_factory import CLASSES, Factory
 from tune.run.directory import LEDGER_FILE, predictions_file
 from tune.run.tables import predictions_table
 

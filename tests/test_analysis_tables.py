@@ -18,7 +18,7 @@ from analysis.run.hyperparameters import levels
 from analysis.run.run_data import read_run
 from analysis.statistics.intervals import wilson
 from analysis.trials.table import models
-from tests.run_factory import RUNGS, SPLIT_SIZES, Factory
+from tests.support.run_factory import RUNGS, SPLIT_SIZES, Factory
 
 
 @pytest.fixture(scope="module")

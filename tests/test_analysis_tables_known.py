@@ -30,7 +30,7 @@ from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
 from analysis.trials.table import models
-from tests.run_factory import CLASSES, SPLIT_SIZES, Factory
+from tests.support.run_factory import CLASSES, SPLIT_SIZES, Factory
 from tune.run.directory import PREDICTIONS_DIR
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.__main__ import main
-from tests.fer_factory import (
+from tests.support.fer_factory import (
     RAW_IMAGES,
     change_cell,
     huge_png,

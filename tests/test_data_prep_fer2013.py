@@ -19,7 +19,7 @@ from data_prep.reader import read_dataset
 from data_prep.rejections import Rejections
 from data_prep.splits import split_dataset
 from data_prep.votes import CLASSES, VOTE_NAMES, label, read_votes, soft_labels
-from tests.fer_factory import write_rows, write_small_csv, write_small_pngs
+from tests.support.fer_factory import write_rows, write_small_csv, write_small_pngs
 
 PUBLISHED = {"angry": 3954, "bored": 3960, "focused": 4553, "neutral": 3789}
 TABLE = {"angry": 3049, "bored": 3962, "focused": 4553, "neutral": 3818}

@@ -18,8 +18,8 @@ from data_prep.pictures import resize_gray
 from data_prep.reader import read_dataset
 from data_prep.sources_file import read_sources
 from data_prep.splits import split_dataset
-from tests.dataset_factory import CLASSES as DATASET_CLASSES
-from tests.dataset_factory import labelled_images, write_labelled
+from tests.support.dataset_factory import CLASSES as DATASET_CLASSES
+from tests.support.dataset_factory import labelled_images, write_labelled
 
 CLASSES = ["angry", "bored", "focused", "neutral"]
 MODES = {"png": "RGBA", "jpg": "CMYK", "bmp": "RGB", "webp": "L"}

@@ -5,7 +5,7 @@ import pytest
 
 from data_prep.folds import check_folds, folds_of
 from data_prep.splits import deal
-from tests.picture_factory import make_dataset
+from tests.support.picture_factory import make_dataset
 
 
 def dataset(method="grouped", groups=60):

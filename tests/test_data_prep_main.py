@@ -9,8 +9,8 @@ import pytest
 import data_prep.__main__ as program
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import read_dataset
-from tests.dataset_factory import CLASSES, labelled_images, write_labelled
-from tests.fer_factory import write_small_csv
+from tests.support.dataset_factory import CLASSES, labelled_images, write_labelled
+from tests.support.fer_factory import write_small_csv
 
 
 def test_inspect_prints_what_a_machine_needs(synthetic_dataset, capsys):

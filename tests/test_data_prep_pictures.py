@@ -6,7 +6,7 @@ from PIL import Image
 
 from data_prep import pictures
 from data_prep.pictures import PictureError, read_gray, resize_gray
-from tests.fer_factory import huge_png
+from tests.support.fer_factory import huge_png
 
 GRAY = np.random.default_rng(8).integers(0, 256, (5, 9), dtype=np.uint8)
 """Wider than high."""

@@ -11,7 +11,7 @@ from data_prep.prepared import read_prepared
 from data_prep.reader import read_dataset
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.sources_file import Source, SourcesFile
-from tests.dataset_factory import CLASSES, labelled_images, write_labelled
+from tests.support.dataset_factory import CLASSES, labelled_images, write_labelled
 
 OURS = ("upset", "busy", "calm")
 MAP = {"angry": "upset", "neutral": "calm"}

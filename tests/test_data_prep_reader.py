@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.folds import folds_of
 from data_prep.reader import read_dataset
-from tests.dataset_factory import CLASSES, SHAPE, labelled_images, write_labelled
+from tests.support.dataset_factory import CLASSES, SHAPE, labelled_images, write_labelled
 
 
 @pytest.fixture(scope="module")

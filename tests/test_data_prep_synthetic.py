@@ -10,7 +10,7 @@ from data_prep.reader import read_dataset
 from data_prep.splits import split_dataset
 from data_prep.synthetic import RawFaces, draw_raw, prepare_synthetic, write_raw
 from data_prep.votes import VOTE_NAMES, label
-from tests.fer_factory import read_rows
+from tests.support.fer_factory import read_rows
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from data_prep.manifest import DatasetManifest
 from data_prep.rejections import Rejection, Rejections
 from data_prep.splits import split_dataset
 from data_prep.writer import Recipe, enough_space, write_dataset
-from tests.dataset_factory import (
+from tests.support.dataset_factory import (
     CLASSES,
     SEED,
     SHAPE,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run_factory import Factory
+from tests.support.run_factory import Factory
 
 ROOT = Path(__file__).parent.parent
 OURS = {"fairsweep", "data_prep", "models", "tune", "analysis", "benchmarks"}
@@ -161,6 +161,13 @@ def test_a_run_directory_is_read_with_pyarrow_alone():
     for path in files("tune/run"):
         if path.name != "lease.py":  # Which only those who write to a run import.
             assert {module.split(".")[0] for module in imports(path)} <= allowed, path.name
+
+
+def test_no_test_module_imports_another():
+    for path in files("tests"):
+        wrong = [module for module in imports(path) if is_inside(module, "tests")]
+        wrong = [module for module in wrong if module.split(".")[1].startswith("test_")]
+        assert not wrong, f"{path.relative_to(ROOT)} must not import {wrong}"
 
 
 def test_ray_tune_is_imported_by_its_full_name():

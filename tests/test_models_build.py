@@ -10,7 +10,7 @@ from models.build import build_model, count_parameters
 from models.config import NETWORK_RULES, TrainConfig
 from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d, same_conv
 from models.registry import FAMILIES
-from tests.picture_factory import SHAPE
+from tests.support.picture_factory import SHAPE
 
 
 @pytest.mark.parametrize(

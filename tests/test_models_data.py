@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.data import DeviceDataset
-from tests.picture_factory import make_dataset
+from tests.support.picture_factory import make_dataset
 
 
 def test_read_only_pictures_are_shared_without_a_copy_or_a_warning():

@@ -12,7 +12,7 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fit import fit
 from models.predict import predict_probabilities
-from tests.picture_factory import make_dataset
+from tests.support.picture_factory import make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,7 +14,7 @@ from models.data import DeviceDataset
 from models.families.layers import AdaptiveAveragePool
 from models.fit import fit, fit_together
 from models.fused import FusedDropout, NotFusableError, fuse, join, side_by_side, split
-from tests.picture_factory import SHAPE, make_dataset
+from tests.support.picture_factory import SHAPE, make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

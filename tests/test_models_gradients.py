@@ -16,7 +16,7 @@ from models.families.layers import (
     replace_faulty_convolutions,
 )
 from models.fused import fuse
-from tests.gradients import wrong_networks
+from tests.support.gradients import wrong_networks
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -32,7 +32,7 @@ def test_gradients_are_right_with_avx2_alone(threads):
     """In a process of its own: oneDNN's faults end it, or keep it from ending."""
     one_instruction_set = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.gradients", str(threads)],
+        [sys.executable, "-m", "tests.support.gradients", str(threads)],
         env=os.environ | one_instruction_set | {"OMP_WAIT_POLICY": "PASSIVE"},
         capture_output=True,
         text=True,

@@ -16,7 +16,7 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import EpochPlan, seed_of
 from models.fit import fit, fit_together
-from tests.picture_factory import SHAPE, make_dataset
+from tests.support.picture_factory import SHAPE, make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

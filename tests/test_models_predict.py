@@ -16,7 +16,7 @@ from models.predict import (
     predict_logits,
     predict_probabilities,
 )
-from tests.picture_factory import make_dataset
+from tests.support.picture_factory import make_dataset
 
 
 @pytest.fixture

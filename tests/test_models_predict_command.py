@@ -25,8 +25,8 @@ from models.classifier import Classifier, classifier_state
 from models.config import TrainConfig
 from models.new_pictures import Answer, find_pictures
 from models.run_weights import RunError, find_weights
-from tests.picture_factory import CLASSES, SHAPE, make_dataset
-from tests.run_factory import INFO, Factory
+from tests.support.picture_factory import CLASSES, SHAPE, make_dataset
+from tests.support.run_factory import INFO, Factory
 from tune.execution.factory import TrainingFactory
 from tune.run.directory import best_weights
 from tune.run.tables import read_predictions

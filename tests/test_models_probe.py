@@ -16,7 +16,7 @@ from models.cost import training_cost
 from models.data import DeviceDataset
 from models.fit import fit
 from models.loop import Loop
-from tests.picture_factory import SHAPE, make_dataset
+from tests.support.picture_factory import SHAPE, make_dataset
 
 NARROW = {"family": "resnet", "blocks": 1, "channels": 2, "pool_size": 2, "fc_width": 4}
 

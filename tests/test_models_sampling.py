@@ -11,7 +11,7 @@ from models.data import DeviceDataset
 from models.epoch import EpochPlan
 from models.fit import fit
 from models.sampling import Sampling, balanced_order, weighted
-from tests.picture_factory import SHAPE, make_dataset
+from tests.support.picture_factory import SHAPE, make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -22,7 +22,7 @@ from models.fit import fit
 from models.loop import Loop
 from models.optim import make_optimizer, set_learning_rate
 from models.pretrained import PretrainedError
-from tests.picture_factory import make_dataset
+from tests.support.picture_factory import make_dataset
 
 SHAPE = (48, 48)
 RGB_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)

@@ -13,8 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.old_runs import IMAGES, unpack
-from tests.repository import copy_repository
+from tests.support.old_runs import IMAGES, unpack
+from tests.support.repository import copy_repository
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

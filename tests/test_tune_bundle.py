@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.sweeps import Factory, figures, play, small_spec
+from tests.support.bundles import WHOLE, decided, play_one, searched, told
+from tests.support.sweeps import WORKER, Factory, figures, play, small_spec
 from tune.execution.ray_cluster import ray_session
 from tune.execution.ray_executor import drive
 from tune.execution.slots import Slots
@@ -14,36 +15,6 @@ from tune.run.trial import Status
 from tune.session.progress import explain
 from tune.sweep.bundle import Bundle, Fusing
 from tune.sweep.sweep import Sweep
-
-WHOLE = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3, 5]}, "replicates": 4}
-WORKER = {"host": "here", "device": "cpu", "parameters": 7}
-
-
-def searched(**changes):
-    """A sweep whose search is over, and its ledger; the replicates are still to be trained."""
-    events = []
-    sweep = Sweep(small_spec(**{**WHOLE, **changes}), fingerprint="f", commit=events.append)
-    sweep.begin()
-    for _ in sweep.spec.space["kernel_size"]:
-        play_one(sweep, sweep.next_bundle(2))
-    return sweep, events
-
-
-def play_one(sweep, bundle):
-    for trial_id in bundle.trials:
-        sweep.start(trial_id, 1.0)
-        while not sweep.report(trial_id, *told(sweep, trial_id), WORKER):
-            pass
-
-
-def told(sweep, trial_id, **changes):
-    epoch = len(sweep.trials[trial_id].measurements) + 1
-    return epoch, figures(trial_id, epoch, **changes)
-
-
-def decided(bundle, **changes):
-    known = {"trials": tuple(bundle.trials), "fused": True, "gain": 1.5, "channels_last": False}
-    return Fusing(**{**known, **changes})
 
 
 def kinds(sweep, bundle):

@@ -13,7 +13,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from tests.sweeps import Factory, TrivialTraining, small_spec
+from tests.support.sweeps import Factory, TrivialTraining, small_spec
 from tune.execution.ray_cluster import connect, ray_session, require_token, token_file
 from tune.execution.ray_executor import drive
 from tune.execution.slots import find_slots

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.sweeps import small_spec
+from tests.support.sweeps import small_spec
 from tune.run.directory import RunError
 from tune.session.disk import SPARE_BYTES, check_space, needed_bytes, wait_for_space
 from tune.sweep.sweep import Sweep

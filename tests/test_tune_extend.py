@@ -1,7 +1,6 @@
 import pytest
 
-from tests.sweeps import play, small_spec
-from tests.test_tune_sweep import new_sweep
+from tests.support.sweeps import new_sweep, play, small_spec
 from tune.run.directory import CHECKPOINTS_DIR, RunError
 from tune.run.trial import Status
 from tune.session.repair import what_counts

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.sweeps import figures, small_spec
-from tests.test_tune_bundle import WORKER, decided, play_one, searched
-from tests.test_tune_sweep import ONE_EPOCH, new_sweep, train
+from tests.support.bundles import decided, play_one, searched
+from tests.support.sweeps import ONE_EPOCH, WORKER, figures, new_sweep, small_spec, train
 from tune.run.directory import CHECKPOINTS_DIR
 from tune.session.keeping import BEST_TRIALS, Keeper
 

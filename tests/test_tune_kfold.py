@@ -14,9 +14,8 @@ from analysis.run.run_data import read_run
 from data_prep.manifest import FOLDS, DatasetManifest
 from data_prep.reader import read_dataset
 from models.config import TrainConfig
-from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
-from tests.sweeps import play, small_spec
-from tests.test_tune_sweep import new_sweep, train
+from tests.support.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
+from tests.support.sweeps import new_sweep, play, small_spec, train
 from tune.commands.kfold import kfold, summary
 from tune.commands.plan import plan_sweep
 from tune.run.directory import LEDGER_FILE, TRIALS_FILE, RunError

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.sweeps import SPEC
+from tests.support.sweeps import SPEC
 from tune.__main__ import main
 from tune.launch.deadline import Deadline
 from tune.launch.preflight import NodeFacts, complaints, token_fingerprint

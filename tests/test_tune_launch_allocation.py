@@ -17,8 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.sweeps import figures, small_spec
-from tests.test_tune_sweep import new_sweep, train
+from tests.support.sweeps import figures, new_sweep, small_spec, train
 from tune.__main__ import main
 from tune.commands import launch as commands
 from tune.launch import allocation, deadline, node

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
-from tests.slurm import SmallSlurm, missing, wait_until
-from tests.test_tune_resume import assert_equal_end
+from tests.support.equal_runs import assert_equal_end
+from tests.support.slurm import SmallSlurm, missing, wait_until
 from tune.run.directory import LEDGER_FILE
 from tune.run.ledger import read_events
 

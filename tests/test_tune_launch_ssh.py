@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from data_prep.synthetic import prepare_synthetic
-from tests.machines import Machines, missing
+from tests.support.machines import Machines, missing
 from tune.run.directory import TRIALS_FILE
 
 ROOT = Path(__file__).parents[1]

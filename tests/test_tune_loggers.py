@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from tests.sweeps import figures, play, small_spec
+from tests.support.sweeps import figures, play, small_spec
 from tune.run.trial import Status
 from tune.session.loggers import Loggers, require_loggers
 from tune.sweep.spec import SpecError, parse_spec

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweeps import SPEC, play, small_spec
-from tests.test_tune_sweep import new_sweep, train
+from tests.support.sweeps import SPEC, new_sweep, play, small_spec, train
 from tune.__main__ import main
 from tune.commands.options import words_of
 from tune.run.directory import RUNS, RunError

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
-from tests.old_runs import EXPECTED, IMAGES, NAMES, unpack
+from tests.support.old_runs import EXPECTED, IMAGES, NAMES, unpack
 from tune.__main__ import main
 
 

@@ -9,9 +9,8 @@ import yaml
 
 from data_prep.reader import read_dataset
 from models.rules import content_hash
-from tests.alone import few_pictures_fixture  # noqa: F401
-from tests.sweeps import SPEC, small_spec
-from tests.test_tune_sweep import new_sweep, train
+from tests.support.alone import few_pictures_fixture  # noqa: F401
+from tests.support.sweeps import SPEC, new_sweep, small_spec, train
 from tune.commands.kfold import kfold, summary
 from tune.commands.retrain import Request, retrain
 from tune.run.directory import GROUPS_FILE, LEDGER_FILE, PROVENANCE_FILE, RunError, best_weights

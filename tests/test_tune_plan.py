@@ -5,7 +5,7 @@ import torch
 
 from data_prep.manifest import DatasetManifest
 from models.build import count_parameters
-from tests.sweeps import play, small_spec
+from tests.support.sweeps import play, small_spec
 from tune.commands.plan import matrix_rate, plan_sweep, print_plan, training_pictures
 from tune.run.directory import CHECKPOINTS_DIR
 from tune.session.keeping import Keeper

@@ -5,8 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.sweeps import play, small_spec
-from tests.test_tune_sweep import LOSS, TWO_EPOCHS, new_sweep, train
+from tests.support.sweeps import LOSS, TWO_EPOCHS, new_sweep, play, small_spec, train
 from tune.commands.list import print_runs
 from tune.commands.outcome import last_line
 from tune.commands.plan import _size

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.sweeps import figures, small_spec
-from tests.test_tune_sweep import TWO_EPOCHS, new_sweep, train
+from tests.support.sweeps import TWO_EPOCHS, figures, new_sweep, small_spec, train
 from tune.run.directory import best_weights, predictions_file
 from tune.session.repair import repair
 

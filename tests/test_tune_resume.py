@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
-from tune.run.directory import LEDGER_FILE, MEASUREMENTS_FILE, TRIALS_FILE
+from tests.support.equal_runs import assert_equal_end
+from tune.run.directory import LEDGER_FILE, TRIALS_FILE
 from tune.run.ledger import read_events
 from tune.run.tables import read_predictions
-from tune.run.trial import TIMINGS
 from tune.session.run_directory import read_spec
 
 SPEC = """
@@ -102,16 +102,6 @@ def wait_for_line(run, process, number):
         time.sleep(0.001)
 
 
-def tables(run):
-    """Both tables without times and hosts."""
-    trials = pq.read_table(run / TRIALS_FILE).to_pandas()
-    measurements = pq.read_table(run / MEASUREMENTS_FILE).to_pandas()
-    return (
-        trials.drop(columns=["seconds", "device_seconds", "host"]).to_dict("list"),
-        measurements.drop(columns=list(TIMINGS)).to_dict("list"),
-    )
-
-
 @pytest.fixture(scope="module")
 def sweeps(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps")
@@ -142,15 +132,6 @@ def kill_and_resume(sweeps, untouched, searcher, line):
     kill_everything(process)
     sweeps.finish("resume", run)
     assert_equal_end(run, untouched(searcher))
-
-
-def assert_equal_end(run, reference):
-    ours, theirs = tables(run), tables(reference)
-    for part, expected in zip(ours, theirs, strict=True):
-        for column in expected:
-            assert repr(part[column]) == repr(expected[column]), column
-    predictions = {path.name for path in (reference / "predictions").iterdir()}
-    assert {path.name for path in (run / "predictions").iterdir()} == predictions
 
 
 def moments(run, count):

@@ -11,7 +11,7 @@ from data_prep.reader import read_dataset
 from data_prep.rejections import BadInputError
 from models.checkpoint import load
 from models.rules import content_hash
-from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
+from tests.support.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
 from tune.commands.kfold import kfold
 from tune.commands.retrain import Request, comparison, retrain
 from tune.commands.test import open_test

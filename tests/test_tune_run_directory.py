@@ -15,8 +15,8 @@ import pytest
 
 from data_prep.manifest import DatasetManifest
 from models.rules import content_hash
-from tests.slurm import wait_until
-from tests.sweeps import small_spec
+from tests.support.slurm import wait_until
+from tests.support.sweeps import small_spec
 from tune.run import lease as module
 from tune.run.directory import (
     GROUPS_FILE,

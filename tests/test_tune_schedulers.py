@@ -5,7 +5,7 @@ import pytest
 import ray.tune.schedulers
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
-from tests.sweeps import small_spec
+from tests.support.sweeps import small_spec
 from tune.sweep.schedulers import SCHEDULERS, Asha, MedianStopping, NoScheduler, make_scheduler
 from tune.sweep.spec import SchedulerSpec, SpecError
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.sweeps import figures
+from tests.support.sweeps import figures
 from tune.run.tables import (
     TRIAL_COLUMNS,
     TableInfo,

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 from scipy.stats.qmc import Sobol
 
-from tests.sweeps import small_spec
+from tests.support.sweeps import small_spec
 from tune.sweep.searchers import cma, sampled, study
 from tune.sweep.searchers.registry import SEARCHERS, make_searcher
 from tune.sweep.searchers.sampled import key_of, seed_of

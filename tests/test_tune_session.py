@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.reader import read_dataset
-from tests.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
-from tests.sweeps import SPEC, small_spec
-from tests.test_tune_sweep import new_sweep, train
+from tests.support.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
+from tests.support.sweeps import SPEC, new_sweep, small_spec, train
 from tune.run.directory import GROUPS_FILE, LEDGER_FILE, STOP_FILE, TRIALS_FILE, RunError
 from tune.run.lease import holder_of
 from tune.run.ledger import read_events
@@ -125,7 +124,7 @@ def test_workers_get_the_dataset_through_ray_or_read_the_copy_of_their_node(
 ):
     puts = []
     ray = SimpleNamespace(put=lambda one: puts.append(one) or "reference", get=lambda one: (one,))
-    monkeypatch.setattr(session, "ray", ray)
+    monkeypatch.setattr("tune.execution.ray_cluster.ray", ray)
     dataset = session.open_dataset(few_pictures)
     assert session._loader(dataset, tmp_path)() == ("reference",)
     assert puts == [dataset]

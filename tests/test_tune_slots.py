@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.sweeps import small_spec
+from tests.support.sweeps import small_spec
 from tune.execution.slots import Slots, find_slots
 
 

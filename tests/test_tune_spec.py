@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.sweeps import SPEC, small_spec
+from tests.support.sweeps import SPEC, small_spec
 from tune.sweep.spec import SpecError, load_spec, override_spec, parse_spec
 
 SPECS = Path(__file__).parents[1] / "tune" / "specs"

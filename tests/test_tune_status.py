@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from tests.sweeps import curve, figures, play, small_spec
-from tests.test_tune_sweep import Clock
+from tests.support.sweeps import Clock, curve, figures, play, small_spec
 from tune.__main__ import main
 from tune.commands.status import print_status, sparkline
 from tune.run.directory import LEDGER_FILE, SPEC_FILE, STOP_FILE, TRIALS_FILE, RunError

@@ -12,7 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from data_prep.reader import read_dataset
-from tests.sweeps import small_spec
+from tests.support.sweeps import small_spec
 from tune.__main__ import main
 from tune.commands import copy as copying
 from tune.commands.copy import copy_run

@@ -5,13 +5,23 @@ import math
 
 import pytest
 
-from tests.sweeps import figures, play, small_spec
+from tests.support.sweeps import (
+    LOSS,
+    ONE_EPOCH,
+    TWO_EPOCHS,
+    WORKER,
+    Clock,
+    figures,
+    new_sweep,
+    play,
+    small_spec,
+    train,
+)
 from tune.run.trial import FINISHED, Status
 from tune.sweep.searchers.sampled import SampledSearcher
 from tune.sweep.spec import SpecError
 from tune.sweep.sweep import Sweep
 
-WORKER = {"host": "here", "device": "cpu", "parameters": 7}
 RANGES = {
     "space": {
         "blocks": {"low": 1, "high": 6},
@@ -38,13 +48,6 @@ SEARCHERS = {
         "scheduler": {"name": "median", "grace_period": 2},
     },
 }
-
-
-def new_sweep(spec, events=()):
-    ledger = list(events)
-    sweep = Sweep(spec, fingerprint="f", commit=ledger.append, events=list(events))
-    sweep.begin()
-    return sweep, ledger
 
 
 def without_times(ledger):
@@ -239,16 +242,6 @@ def test_a_smaller_loss_wins_where_the_objective_is_a_loss():
     assert sweep.incumbent is min(completed, key=lambda trial: sweep.objective(trial))
 
 
-class Clock:
-    """The time of day that a sweep writes into its ledger."""
-
-    def __init__(self, now=1000.0):
-        self.now = now
-
-    def time(self):
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
@@ -291,21 +284,6 @@ def test_the_time_between_two_driver_sessions_does_not_count(clock):
     clock.now += 50.0
     again.start(trial.id, 1.0)
     assert again.seconds == 150.0
-
-
-def train(sweep, *accuracies, **changes):
-    """Hand out the next trial, report an epoch for each accuracy, and return the trial."""
-    trial = sweep.next_trial()
-    sweep.start(trial.id, 1.0)
-    for epoch, accuracy in enumerate(accuracies, start=1):
-        values = figures(trial.id, epoch, val_accuracy=accuracy, val_loss=1 - accuracy, **changes)
-        sweep.report(trial.id, epoch, values, WORKER)
-    return trial
-
-
-ONE_EPOCH = {"fixed": {**small_spec().fixed, "epochs": 1}}
-TWO_EPOCHS = {"fixed": {**small_spec().fixed, "epochs": 2}}
-LOSS = {"objective": {"metric": "val_loss", "mode": "min"}}
 
 
 @pytest.mark.parametrize("objective", [{}, LOSS])

@@ -1,7 +1,6 @@
 import pyarrow.parquet as pq
 
-from tests.sweeps import small_spec
-from tests.test_tune_sweep import LOSS, new_sweep, train
+from tests.support.sweeps import LOSS, new_sweep, small_spec, train
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import read_table_info
 from tune.session.tables import write_tables

@@ -12,8 +12,8 @@ import torch
 from models.checkpoint import load
 from models.config import TrainConfig
 from models.probe import Probe
-from tests.picture_factory import make_dataset
-from tests.sweeps import figures
+from tests.support.picture_factory import make_dataset
+from tests.support.sweeps import figures
 from tune.execution.factory import TrainingFactory
 from tune.execution.memory import OutOfMemoryError
 from tune.run.directory import STOP_FILE

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.manifest import DatasetManifest
-from tests.sweeps import figures, play, small_spec
-from tests.test_tune_sweep import new_sweep, train
+from tests.support.sweeps import figures, new_sweep, play, small_spec, train
 from tune.run.directory import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, RunError
 from tune.run.ledger import read_events
 from tune.run.trial import Status

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.sweeps import figures
+from tests.support.sweeps import figures
 from tune.execution.memory import MemoryRequest, OutOfMemoryError
 from tune.execution.worker import Worker
 from tune.sweep.bundle import Bundle, Fusing

@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Lock
 
 from tests.mutants.catalogue import PARTS, ROOT, Mutant, read_mutants
-from tests.repository import copy_repository
+from tests.support.repository import copy_repository
 
 CACHE = ROOT / ".mutants_cache" / "noticed_by.json"
 """Identifier of a mutant → the test that noticed it last, which is run first the next time."""
@@ -136,7 +136,7 @@ def _summary(outcomes: Sequence[Outcome]) -> int:
 def _test_files(root: Path, mutant: Mutant) -> list[str]:
     """Return the part's test files, the likeliest to notice first."""
     module = mutant.file.removesuffix(".py").replace("/", ".")
-    mirrors = module.replace(".", "_")
+    mirrors = f"{mutant.part}_{module.rpartition('.')[2]}"
 
     def rank(path: Path) -> tuple[int, str]:
         name = path.stem.removeprefix("test_")

@@ -8,7 +8,7 @@ three folds and a retraining of the grid's best configuration.
 import tarfile
 from pathlib import Path
 
-FIXTURES = Path(__file__).parent / "fixtures" / "runs"
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "runs"
 EXPECTED = FIXTURES / "expected"
 NAMES = ("grid", "asha", "grid-kfold", "grid-retrain")
 IMAGES = 400

@@ -8,6 +8,7 @@ from pathlib import Path
 from tune.run.trial import MEASURED, TIMINGS
 from tune.sweep.bundle import Fusing
 from tune.sweep.spec import parse_spec
+from tune.sweep.sweep import Sweep
 
 SPEC = {
     "name": "small",
@@ -106,3 +107,36 @@ def play(sweep, *, slots=1, steps=10**9, on_step=lambda: None, parameters=lambda
                 live.remove(trial)
             steps -= 1
             on_step()
+
+
+WORKER = {"host": "here", "device": "cpu", "parameters": 7}
+ONE_EPOCH = {"fixed": {**small_spec().fixed, "epochs": 1}}
+TWO_EPOCHS = {"fixed": {**small_spec().fixed, "epochs": 2}}
+LOSS = {"objective": {"metric": "val_loss", "mode": "min"}}
+
+
+def new_sweep(spec, events=()):
+    ledger = list(events)
+    sweep = Sweep(spec, fingerprint="f", commit=ledger.append, events=list(events))
+    sweep.begin()
+    return sweep, ledger
+
+
+def train(sweep, *accuracies, **changes):
+    """Hand out the next trial, report an epoch for each accuracy, and return the trial."""
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 1.0)
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        values = figures(trial.id, epoch, val_accuracy=accuracy, val_loss=1 - accuracy, **changes)
+        sweep.report(trial.id, epoch, values, WORKER)
+    return trial
+
+
+class Clock:
+    """The time of day that a sweep writes into its ledger."""
+
+    def __init__(self, now=1000.0):
+        self.now = now
+
+    def time(self):
+        return self.now

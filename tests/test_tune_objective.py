@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from tests.sweeps import play, small_spec
-from tests.test_tune_sweep import new_sweep
-from tune.run.objective import curve, curve_point, scores, undominated, value
+from tests.support.sweeps import new_sweep, play, small_spec
+from tune.run.objective import curve, curve_point, scores, value
 from tune.run.trial import Measurement, Status, Trial
+from tune.sweep.pareto import undominated
 from tune.sweep.spec import ObjectiveSpec
 
 COST = [{"metric": "val_accuracy"}, {"metric": "parameters", "mode": "min"}]

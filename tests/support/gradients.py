@@ -1,7 +1,7 @@
 """Compares the gradients of each family's small networks with a reference in double precision.
 
 Run as a program it does so with the given numbers of threads, so that a test can give the process
-an instruction set of its own: `ONEDNN_MAX_CPU_ISA=AVX2 python -m tests.gradients 1 2`.
+an instruction set of its own: `ONEDNN_MAX_CPU_ISA=AVX2 python -m tests.support.gradients 1 2`.
 """
 
 import sys

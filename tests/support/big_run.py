@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.run_factory import CLASSES, INFO, TYPES
+from tests.support.run_factory import CLASSES, INFO, TYPES
 from tune.run.directory import (
     LEDGER_FILE,
     MEASUREMENTS_FILE,

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.slurm import wait_until
+from tests.support.slurm import wait_until
 
 PROGRAMS = ("ip", "unshare", "sshd", "ssh", "ssh-keygen", "rsync")
 BRIDGE, NETWORK = "sweeps0", "198.18.7"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.sweeps import Factory, TrivialTraining, small_spec
+from tests.support.sweeps import Factory, TrivialTraining, small_spec
 from tune.execution.memory import MemoryRequest, OutOfMemoryError
 from tune.execution.ray_cluster import ray_session
 from tune.execution.ray_executor import drive
