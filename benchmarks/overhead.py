@@ -6,7 +6,7 @@ report to the last, so that starting Ray and the first worker is left out on eve
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import ray
 import ray.tune
 
 from benchmarks.harness import Result, in_process, resident_bytes
+from tune.execution.executor import EpochReport
 from tune.execution.ray_cluster import ray_session
 from tune.execution.ray_executor import drive
 from tune.execution.slots import find_slots
@@ -40,10 +41,11 @@ class TrivialTraining:
         self._trial_id = bundle.key
         self._epoch = 0
 
-    def advance(self) -> list[tuple[str, int, Mapping[str, float]]]:
+    def advance(self) -> list[EpochReport]:
         """Report the same figures once more."""
         self._epoch += 1
-        return [(self._trial_id, self._epoch, dict.fromkeys((*MEASURED, *TIMINGS), 0.5))]
+        values = dict.fromkeys((*MEASURED, *TIMINGS), 0.5)
+        return [EpochReport(self._trial_id, self._epoch, values)]
 
     def end(self, _trial_id: str) -> None:
         """Go on: there is only one trial."""

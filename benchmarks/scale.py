@@ -16,6 +16,7 @@ from benchmarks import overhead
 from benchmarks.harness import Result, in_process, resident_bytes
 from data_prep.reader import read_dataset
 from data_prep.synthetic import prepare_synthetic
+from tune.execution.executor import EpochReport
 from tune.execution.ray_cluster import ray_session
 from tune.execution.ray_executor import drive
 from tune.execution.slots import find_slots
@@ -52,7 +53,7 @@ class Waits(overhead.TrivialTraining):
         super().__init__(bundle)
         self._workers = workers
 
-    def advance(self) -> list[tuple[str, int, Mapping[str, float]]]:
+    def advance(self) -> list[EpochReport]:
         """Wait for the time of an epoch, but before the first for the other workers."""
         self._workers.meet()
         time.sleep(EPOCH_SECONDS)

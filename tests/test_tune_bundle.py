@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.bundles import WHOLE, decided, play_one, searched, told
 from tests.support.sweeps import WORKER, Factory, figures, play, small_spec
+from tune.execution.executor import EpochReport
 from tune.execution.ray_cluster import ray_session
 from tune.execution.ray_executor import drive
 from tune.execution.slots import Slots
@@ -224,7 +225,7 @@ class Several:
         if self.epoch == 2 and len(self.left) == 3:
             # As `tune stop --trial` would, while the second epoch is trained.
             (self.run / f"{STOP_FILE}-{self.left[1]}").touch()
-        return [(one, self.epoch, figures(one, self.epoch)) for one in self.left]
+        return [EpochReport(one, self.epoch, figures(one, self.epoch)) for one in self.left]
 
     def end(self, trial_id):
         self._note(f"end {trial_id} at {self.epoch}")
@@ -301,7 +302,7 @@ class Raises(Several):
             mark.touch()
             raise RuntimeError("once")
         self.epoch += 1
-        return [(one, self.epoch, figures(one, self.epoch)) for one in self.left]
+        return [EpochReport(one, self.epoch, figures(one, self.epoch)) for one in self.left]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,16 +14,22 @@ from analysis.run.run_data import read_run
 from data_prep.manifest import FOLDS, DatasetManifest
 from data_prep.reader import read_dataset
 from models.config import TrainConfig
-from tests.support.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
+from tests.support.in_process import (  # noqa: F401
+    extend,
+    few_pictures_fixture,
+    finished_run_fixture,
+    kfold,
+    run_fixture,
+    tiny_spec,
+)
 from tests.support.sweeps import new_sweep, play, small_spec, train
-from tune.commands.kfold import kfold, summary
+from tune.commands.kfold import summary
 from tune.commands.plan import plan_sweep
 from tune.run.directory import LEDGER_FILE, TRIALS_FILE, RunError
 from tune.run.ledger import read_events
 from tune.run.tables import read_predictions
 from tune.run.trial import DATASET_FOLDS, Status
 from tune.session.run_directory import read_spec
-from tune.session.session import extend
 from tune.sweep.spec import SpecError, override_spec, parse_spec
 from tune.sweep.sweep import Sweep
 
@@ -185,7 +191,7 @@ def test_a_summary_tells_the_average_and_the_worst_and_best_fold_of_each_configu
 def test_a_k_fold_run_of_a_spec_has_the_name_of_the_spec_and_not_of_its_file(tmp_path, monkeypatch):
     started = []
     monkeypatch.setattr(
-        "tune.commands.kfold.start", lambda spec, root: started.append((spec, root))
+        "tune.commands.kfold.start", lambda spec, root, **_: started.append((spec, root))
     )
     path = tmp_path / "my file.yaml"
     path.write_text(small_spec(scheduler={"name": "none"}).to_yaml())

@@ -24,12 +24,9 @@ def cluster(monkeypatch):
     cluster.kill = lambda node_id: cluster.ports[node_id].close()
     # Ray says so seconds after the death.
     cluster.bury = lambda node_id: cluster.nodes[node_id].update(Alive=False)
-    state = SimpleNamespace(actors=lambda actor: cluster.actors[actor])
-    ray = SimpleNamespace(
-        nodes=lambda: list(cluster.nodes.values()),
-        _private=SimpleNamespace(state=state),
-    )
+    ray = SimpleNamespace(nodes=lambda: list(cluster.nodes.values()))
     monkeypatch.setattr("tune.execution.nodes.ray", ray)
+    monkeypatch.setattr("ray._private.state.actors", lambda actor: cluster.actors[actor])
     clock = SimpleNamespace(monotonic=lambda: cluster.now, sleep=lambda seconds: wait(seconds))
 
     def wait(seconds):

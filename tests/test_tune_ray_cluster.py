@@ -10,6 +10,7 @@ import ray
 
 from tune.execution import ray_cluster as module
 from tune.execution.ray_cluster import connect, ray_session, require_token, token_file
+from tune.execution.ray_private import read_environment_again
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def own(tmp_path):
     yield path
     os.environ.clear()
     os.environ.update(kept)
-    module._read_settings_anew()
+    read_environment_again()
 
 
 def test_a_token_is_made_once_for_its_owner_alone(own):
@@ -110,7 +111,7 @@ def test_a_ray_that_runs_is_joined_with_our_code(called, home):
     assert not home.exists(), "a token is made only for a Ray of our own"
     home.parent.mkdir()
     home.write_text("a secret of more than thirty-two characters")
-    module._read_settings_anew()
+    read_environment_again()
     connect("10.0.0.7:12010")
     assert os.environ["RAY_AUTH_MODE"] == "token"
 

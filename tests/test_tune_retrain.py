@@ -11,9 +11,16 @@ from data_prep.reader import read_dataset
 from data_prep.rejections import BadInputError
 from models.checkpoint import load
 from models.rules import content_hash
-from tests.support.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
-from tune.commands.kfold import kfold
-from tune.commands.retrain import Request, comparison, retrain
+from tests.support.in_process import (  # noqa: F401
+    extend,
+    few_pictures_fixture,
+    finished_run_fixture,
+    kfold,
+    retrain,
+    run_fixture,
+    start,
+)
+from tune.commands.retrain import Request, comparison
 from tune.commands.test import open_test
 from tune.run.directory import (
     GROUPS_FILE,
@@ -26,7 +33,6 @@ from tune.run.directory import (
 from tune.run.ledger import read_events
 from tune.run.tables import read_predictions
 from tune.session.run_directory import find_dataset, read_provenance, read_spec
-from tune.session.session import extend, start
 from tune.sweep.spec import SpecError, parse_spec
 from tune.sweep.sweep import Sweep
 

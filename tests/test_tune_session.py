@@ -4,6 +4,7 @@ import importlib.util
 import os
 import signal
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.reader import read_dataset
-from tests.support.alone import few_pictures_fixture, finished_run_fixture, run_fixture, tiny_spec  # noqa: F401
+from tests.support.in_process import (  # noqa: F401
+    extend,
+    few_pictures_fixture,
+    finished_run_fixture,
+    resume,
+    run_fixture,
+    start,
+    tiny_spec,
+)
 from tests.support.sweeps import SPEC, new_sweep, small_spec, train
+from tune.execution.executor import SweepData
+from tune.execution.ray_executor import RayExecutor
 from tune.run.directory import GROUPS_FILE, LEDGER_FILE, STOP_FILE, TRIALS_FILE, RunError
 from tune.run.lease import holder_of
 from tune.run.ledger import read_events
@@ -20,7 +31,6 @@ from tune.run.tables import read_table_info
 from tune.run.trial import Status
 from tune.session import session
 from tune.session.carried import Carried
-from tune.session.loggers import Loggers
 from tune.session.run_directory import read_provenance, read_spec
 from tune.session.store import STAGE
 from tune.sweep.spec import SpecError
@@ -46,7 +56,7 @@ def test_a_finished_run_is_left_as_it_is_but_for_its_tables(run):
     for name in (STOP_FILE, f"{STOP_FILE}-nobody"):
         (run / name).touch()
     before = events(run)
-    sweep = session.resume(run)
+    sweep = resume(run)
     assert sweep.finished
     assert events(run) == before
     assert (run / TRIALS_FILE).is_file()
@@ -56,14 +66,14 @@ def test_a_finished_run_is_left_as_it_is_but_for_its_tables(run):
 def test_an_extension_is_in_the_ledger_and_in_the_spec(run, few_pictures, tmp_path):
     moved = tmp_path / "moved here"
     moved.symlink_to(few_pictures)
-    sweep = session.extend(run, overrides=["replicates=2"], data=str(moved))
+    sweep = extend(run, overrides=["replicates=2"], data=str(moved))
     assert read_spec(run).replicates == 2
     assert len(sweep.trials) == 4
     assert events(run).count("sweep_extended") == 1
-    sampled = session.start(
+    sampled = start(
         tiny_spec(few_pictures, name="drawn", searcher={"name": "random", "samples": 1}), tmp_path
     )[0]
-    assert len(session.extend(sampled, samples=1).trials) == 2
+    assert len(extend(sampled, samples=1).trials) == 2
     assert read_spec(sampled).searcher.samples == 2
 
 
@@ -88,7 +98,7 @@ def test_what_cannot_be_swept_is_refused_before_a_file_is_written(
         values["space"] = {"blocks": [1, 2]}
     root = tmp_path / "runs"
     with pytest.raises(error, match=message):
-        session.start(small_spec(**{k: v for k, v in values.items() if k != "name"}), root)
+        start(small_spec(**{k: v for k, v in values.items() if k != "name"}), root)
     assert not root.exists()
 
 
@@ -96,7 +106,7 @@ def test_a_disk_without_room_is_refused_before_a_run_is_made(tmp_path, few_pictu
     usage = SimpleNamespace(free=199_999_999)
     monkeypatch.setattr("tune.session.disk.shutil.disk_usage", lambda _folder: usage)
     with pytest.raises(RunError, match="a sweep needs 200 MB"):
-        session.start(tiny_spec(few_pictures), tmp_path / "runs")
+        start(tiny_spec(few_pictures), tmp_path / "runs")
     assert list((tmp_path / "runs").iterdir()) == []
 
 
@@ -109,31 +119,41 @@ def test_a_carried_column_stays_with_the_run(run, tmp_path, few_pictures):
     carried = Carried(origin={"run": str(run), "trial_id": "t"}, groups=groups)
     spec = tiny_spec(few_pictures, name="aged")
     fixed = {**spec.fixed, **carried.hashes, "balance": "age"}
-    made, sweep = session.start(
-        tiny_spec(few_pictures, name="aged", fixed=fixed), tmp_path, carried
-    )
+    made, sweep = start(tiny_spec(few_pictures, name="aged", fixed=fixed), tmp_path, carried)
     groups.unlink()
     assert read_provenance(made)["origin"] == {"run": str(run), "trial_id": "t"}
     assert (made / GROUPS_FILE).is_file()
     assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
-    assert session.resume(made).finished
+    assert resume(made).finished
 
 
-def test_workers_get_the_dataset_through_ray_or_read_the_copy_of_their_node(
-    tmp_path, few_pictures, monkeypatch
-):
-    puts = []
-    ray = SimpleNamespace(put=lambda one: puts.append(one) or "reference", get=lambda one: (one,))
-    monkeypatch.setattr("tune.execution.ray_cluster.ray", ray)
-    dataset = session.open_dataset(few_pictures)
-    assert session._loader(dataset, tmp_path)() == ("reference",)
-    assert puts == [dataset]
+@dataclass
+class Notes:
+    """An executor that trains one trial and asks for a stop."""
+
+    asked: dict = field(default_factory=dict)
+
+    def execute(self, sweep, run, data, *, on_step):
+        self.asked.update(run=run, data=data)
+        assert not (run / STOP_FILE).exists(), "a request of before is forgotten"
+        train(sweep, 0.5)
+        (run / STOP_FILE).touch()
+        on_step()
+        assert sweep.stopping == "asked to by `tune stop`"
+
+
+def test_workers_read_the_copy_of_their_node_if_there_is_one(tmp_path, few_pictures, monkeypatch):
+    executor = Notes()
+    spec = tiny_spec(few_pictures)
+    session.start(spec, tmp_path / "plain", executor=executor)
+    assert executor.asked["data"].read_copy is None
+    assert executor.asked["data"].dataset.place == str(few_pictures)
     monkeypatch.setenv(STAGE, str(tmp_path / "disk"))
-    first, *_ = dataset.image_ids
-    (tmp_path / GROUPS_FILE).write_text(f"image_id,age\n{first},child\n")
-    loaded = session._loader(session.open_dataset(few_pictures), tmp_path)()
-    assert len(puts) == 1
-    np.testing.assert_array_equal(loaded.pixels, dataset.pixels)
+    run, _ = session.start(spec, tmp_path / "staged", executor=executor)
+    first, *_ = executor.asked["data"].dataset.image_ids
+    (run / GROUPS_FILE).write_text(f"image_id,age\n{first},child\n")
+    loaded = executor.asked["data"].read_copy()
+    np.testing.assert_array_equal(loaded.pixels, executor.asked["data"].dataset.pixels)
     assert (loaded.columns["age"] == "child").sum() == 1
 
 
@@ -170,40 +190,15 @@ def test_another_run_is_heard_of_once(monkeypatch):
     ] == [("other", [], 3)]
 
 
-def test_a_sweep_is_driven_with_what_its_spec_and_dataset_say(tmp_path, few_pictures, monkeypatch):
-    """`_drive` with stand-ins for Ray."""
-    asked = {}
-
-    @contextmanager
-    def ray_session(*, object_store_bytes):
-        asked["store"] = object_store_bytes
-        yield
-
-    def drive(sweep, *, run, slots, make_training, on_step):
-        asked.update(run=run, slots=slots, factory=make_training)
-        assert not (run / STOP_FILE).exists(), "a request of before is forgotten"
-        train(sweep, 0.5)
-        (run / STOP_FILE).touch()
-        on_step()
-        assert sweep.stopping == "asked to by `tune stop`"
-
-    slots = SimpleNamespace(cpus=2.5, gpus=0)
-    monkeypatch.setattr(session, "ray_session", ray_session)
-    monkeypatch.setattr(session, "find_slots", lambda _spec: slots)
-    monkeypatch.setattr(session, "drive", drive)
-    monkeypatch.setattr(session, "_loader", lambda dataset, run: (dataset, run))
-    loss = {"metric": "val_loss", "mode": "min"}
+def test_a_stop_of_before_is_forgotten_and_one_that_comes_is_obeyed(tmp_path, few_pictures):
+    spec = tiny_spec(few_pictures)
     dataset = session.open_dataset(few_pictures)
-    spec = tiny_spec(few_pictures, fuse="always", objective=loss)
     run = session.create_run(tmp_path / "my runs", spec, dataset.manifest, Carried())
     (run / LEDGER_FILE).touch()
     (run / STOP_FILE).touch()
-    session.resume(run)
-    factory = asked["factory"]
-    assert (asked["run"], asked["slots"], asked["store"]) == (run, slots, 200_000_000)
-    assert (factory.run, factory.threads, factory.always_fuse) == (run, 2, True)
-    assert factory.fingerprint == dataset.manifest.fingerprint
-    assert factory.objective == spec.objective
+    executor = Notes()
+    session.resume(run, executor=executor)
+    assert executor.asked["run"] == run
     kinds = events(run)
     assert (kinds[0], kinds[-1]) == ("sweep_started", "sweep_stopped")
     assert read_events(run)[-1]["reason"] == "asked to by `tune stop`"
@@ -211,30 +206,45 @@ def test_a_sweep_is_driven_with_what_its_spec_and_dataset_say(tmp_path, few_pict
     assert pq.read_table(run / TRIALS_FILE).num_rows >= 1
 
 
-@pytest.mark.parametrize(("cpus", "threads"), [(0.5, 1), (1.0, 1), (3.9, 3)])
+@pytest.mark.parametrize(("cpus", "threads"), [(0.5, 1), (1.0, 1), (2.5, 2), (3.9, 3)])
+@pytest.mark.parametrize("copied", [True, False])
 def test_a_worker_has_a_thread_for_each_whole_core_and_ray_has_room_for_the_pictures(
-    tmp_path, few_pictures, monkeypatch, cpus, threads
+    tmp_path, few_pictures, monkeypatch, cpus, threads, copied
 ):
-    asked = []
+    """The Ray executor with stand-ins for Ray."""
+    asked = {}
 
     @contextmanager
     def ray_session(*, object_store_bytes):
-        asked.append(object_store_bytes)
+        asked["store"] = object_store_bytes
         yield
 
-    monkeypatch.setattr(session, "ray_session", ray_session)
-    monkeypatch.setattr(session, "find_slots", lambda _spec: SimpleNamespace(cpus=cpus))
-    monkeypatch.setattr(session, "_loader", lambda *_words: None)
-    monkeypatch.setattr(
-        session, "drive", lambda *_words, **options: asked.append(options["make_training"].threads)
-    )
+    def drive(_sweep, *, run, slots, make_training, on_step):
+        asked.update(run=run, slots=slots, factory=make_training)
+        on_step()
+
+    slots = SimpleNamespace(cpus=cpus, gpus=0)
+    module = "tune.execution.ray_executor"
+    monkeypatch.setattr(f"{module}.ray_session", ray_session)
+    monkeypatch.setattr(f"{module}.find_slots", lambda _spec: slots)
+    monkeypatch.setattr(f"{module}.drive", drive)
+    monkeypatch.setattr(f"{module}.share", lambda dataset: ("through Ray", dataset))
+    loss = {"metric": "val_loss", "mode": "min"}
+    sweep, _ = new_sweep(tiny_spec(few_pictures, fuse="always", objective=loss))
     dataset = session.open_dataset(few_pictures)
     pictures = SimpleNamespace(
-        pixels=SimpleNamespace(nbytes=70_000_000), manifest=dataset.manifest, place=dataset.place
+        pixels=SimpleNamespace(nbytes=70_000_000 if copied else 7), manifest=dataset.manifest
     )
-    sweep, _ = new_sweep(tiny_spec(few_pictures))
-    session._drive(tmp_path, sweep, pictures, Loggers(tmp_path, sweep))
-    assert asked == [210_000_000, threads]
+    data = SweepData(dataset=pictures, read_copy="a copy" if copied else None)
+    steps = []
+    RayExecutor().execute(sweep, tmp_path, data, on_step=lambda: steps.append(1))
+    factory = asked["factory"]
+    assert (asked["run"], asked["slots"], steps) == (tmp_path, slots, [1])
+    assert asked["store"] == (210_000_000 if copied else 200_000_000)
+    assert (factory.run, factory.threads, factory.always_fuse) == (tmp_path, threads, True)
+    assert factory.load_dataset == ("a copy" if copied else ("through Ray", pictures))
+    assert factory.fingerprint == dataset.manifest.fingerprint
+    assert factory.objective == sweep.spec.objective
 
 
 def test_a_missing_logger_is_refused_before_a_file_is_written(tmp_path, few_pictures, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.reader import read_dataset
 from models.checkpoint import load, save
-from tests.support.alone import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
+from tests.support.in_process import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
 from tune.commands.test import open_test
 from tune.execution.predictions import predict_from_best
 from tune.run.directory import RunError, best_weights, predictions_file

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support.sweeps import figures
+from tune.execution.executor import EpochReport
 from tune.execution.memory import MemoryRequest, OutOfMemoryError
 from tune.execution.worker import Worker
 from tune.sweep.bundle import Bundle, Fusing
@@ -24,7 +25,8 @@ class Training:
         if self.fails is not None:
             raise self.fails
         self.epoch += 1
-        return [(one, self.epoch - 1, figures(one, self.epoch - 1)) for one in self.left]
+        epoch = self.epoch - 1
+        return [EpochReport(one, epoch, figures(one, epoch)) for one in self.left]
 
     def end(self, trial_id):
         self.notes.append(("end", trial_id))
@@ -70,12 +72,12 @@ def test_a_step_tells_each_trial_of_the_bundle_and_where_it_runs(monkeypatch):
     assert make.notes == [], "nothing is opened before the first step"
     result = worker.step()
     assert (result["epoch"], result["trained"]) == (1, True)
-    report, where = result["report"]
+    report, (where,) = result["reports"], result["worker"]
     assert [(trial, epoch) for trial, epoch, _ in report] == [("a", 1), ("b", 1)]
     assert report[1][2] == figures("b", 1)
     assert where == {"host": "n7", "device": "a card", "parameters": 7, "share": 0.0}
     worker.end_trial("a")
-    assert [trial for trial, _, _ in worker.step()["report"][0]] == ["b"]
+    assert [trial for trial, _, _ in worker.step()["reports"]] == ["b"]
     assert make.notes == [("open", "a", True, False), ("end", "a")]
 
 
@@ -93,7 +95,7 @@ def test_another_bundle_is_opened_after_the_first_is_closed():
     other = Bundle(trials={"c": {}}, folder="c")
     assert worker.reset_config({"bundle": other.to_json()})
     assert make.notes[-1] == "close"
-    assert worker.step()["report"][0][0][:2] == ("c", 1)
+    assert worker.step()["reports"][0][:2] == ("c", 1)
     worker.cleanup()
     worker.cleanup()
     assert make.notes.count("close") == 2
@@ -158,7 +160,7 @@ def test_a_bundle_enters_its_card_once_and_leaves_with_its_peak(gates):
     make = Make()
     make.request = REQUEST
     worker = worker_of(make, gates, alone=True)
-    assert worker.step()["report"][1]["share"] == 0.4
+    assert worker.step()["worker"][0]["share"] == 0.4
     worker.step()
     assert gates.notes == [("enter", "a", "k", True)]
     worker.cleanup()

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tune.execution.executor import EpochReport
 from tune.run.trial import MEASURED, TIMINGS
 from tune.sweep.bundle import Fusing
 from tune.sweep.spec import parse_spec
@@ -54,7 +55,7 @@ class TrivialTraining:
         with (self.run / "trained.txt").open("a") as log:
             log.write(f"{self.trial_id} {epoch}\n")
         self._file.write_text(str(epoch))
-        return [(self.trial_id, epoch, figures(self.trial_id, epoch))]
+        return [EpochReport(self.trial_id, epoch, figures(self.trial_id, epoch))]
 
     def end(self, _trial_id):
         pass

@@ -9,10 +9,11 @@ from typing import Any
 
 from tune.commands.options import add_derived
 from tune.commands.outcome import close
+from tune.execution.executor import Executor
 from tune.run.directory import RUNS, RunError
 from tune.session.carried import Carried, carried_groups
 from tune.session.origin import find_origin
-from tune.session.session import start
+from tune.session.session import ON_RAY, start
 from tune.sweep.spec import SweepSpec, load_spec
 from tune.sweep.sweep import Sweep
 
@@ -59,6 +60,7 @@ def kfold(
     name: str | None = None,
     data: str | None = None,
     overrides: Iterable[str] = (),
+    executor: Executor = ON_RAY,
 ) -> tuple[Path, Sweep]:
     """Train a configuration on each fold; return the new run's directory and its end.
 
@@ -71,6 +73,7 @@ def kfold(
         name: Of the new run; by default that of the run or spec with ``-kfold``.
         data: Where the dataset is, if not where the run or the spec says.
         overrides: ``key=value`` changes of the new run's spec.
+        executor: Who trains.
 
     Raises:
         FileNotFoundError: The dataset is not there.
@@ -80,7 +83,8 @@ def kfold(
     """
     changes = {"folds": folds, "repeats": repeats}
     if not what.is_dir():
-        return start(_spec(what, changes, trial_id, name, data, overrides), root)
+        spec = _spec(what, changes, trial_id, name, data, overrides)
+        return start(spec, root, executor=executor)
     origin = find_origin(what, trial_id=trial_id, data=data)
     if "initial" in origin.fixed:
         raise RunError(
@@ -88,7 +92,7 @@ def kfold(
             "take the run that it came from, or retrain with --from-scratch and take that one"
         )
     spec = origin.further_spec(name or f"{what.resolve().name}-kfold", changes, overrides)
-    return start(spec, root, Carried(groups=carried_groups(what)))
+    return start(spec, root, Carried(groups=carried_groups(what)), executor=executor)
 
 
 def _spec(

@@ -16,12 +16,13 @@ from models.groups import group_factors
 from models.known_groups import check_groups
 from tune.commands.options import add_derived, add_run
 from tune.commands.outcome import close
+from tune.execution.executor import Executor
 from tune.run.directory import CHECKPOINTS_DIR, RUNS, RunError, best_weights
 from tune.run.tables import read_predictions
 from tune.session.carried import Carried, carried_groups, read_groups
 from tune.session.origin import Origin, find_origin
 from tune.session.run_directory import find_dataset, read_provenance
-from tune.session.session import start
+from tune.session.session import ON_RAY, start
 from tune.sweep.sweep import Sweep
 
 EXAMPLE = "runs/quick --oversample age=child:4 --groups annotations.csv"
@@ -97,7 +98,7 @@ class Request:
     overrides: tuple[str, ...] = ()
 
 
-def retrain(request: Request, root: Path) -> tuple[Path, Sweep]:
+def retrain(request: Request, root: Path, *, executor: Executor = ON_RAY) -> tuple[Path, Sweep]:
     """Retrain a trial in a run of its own; return its directory and its end.
 
     Raises:
@@ -128,7 +129,7 @@ def retrain(request: Request, root: Path) -> tuple[Path, Sweep]:
         print(line, file=sys.stderr)
     name = request.name or f"{request.run.resolve().name}-retrain"
     spec = origin.further_spec(name, {"fixed": fixed}, request.overrides)
-    return start(spec, root, carried)
+    return start(spec, root, carried, executor=executor)
 
 
 def _carried(request: Request, origin: Origin) -> Carried:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
-import ray._private.state
+
+from tune.execution.ray_private import actor_id_of, node_id_of
 
 Node = Mapping[str, Any]
 """A node as `ray.nodes` describes it."""
@@ -50,10 +51,9 @@ class Nodes:
 
     def note(self, actor: Any) -> str:
         """Remember on which node an actor is; return the actor's id."""
-        actor_id: str = actor._actor_id.hex()
+        actor_id = actor_id_of(actor)
         if actor_id not in self._node_of:
-            found = ray._private.state.actors(actor_id)
-            self._node_of[actor_id] = found.get("Address", {}).get("NodeID", "")
+            self._node_of[actor_id] = node_id_of(actor_id)
         return actor_id
 
     def lost_under(self, actor_id: str | None) -> str | None:

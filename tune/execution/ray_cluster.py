@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import ray
-from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
 from fairsweep.errors import UserError
+from tune.execution.ray_private import read_environment_again, use_token_of_user
 
 T = TypeVar("T")
 _CODE = Path(__file__).parents[2]
@@ -81,11 +81,8 @@ def connect(address: str) -> None:
         UserError: Nothing answers there, or it refuses our token.
     """
     try:
-        # Ray looks for a token by itself only where the address is not given.
-        loader = AuthenticationTokenLoader.instance()
-        if loader.has_token(ignore_auth_mode=True):
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-        _read_settings_anew()
+        use_token_of_user()
+        read_environment_again()
         ray.init(
             address,
             log_to_driver=False,
@@ -143,7 +140,7 @@ def require_token() -> None:
                 f"Ray's token cannot be kept in {path} for you alone: {error.strerror}; name a "
                 "file of your own in RAY_AUTH_TOKEN_PATH"
             ) from error
-    _read_settings_anew()
+    read_environment_again()
 
 
 def token_file() -> Path:
@@ -163,9 +160,3 @@ def _keep_token(path: Path) -> None:
                 os.link(file.name, path)
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
-
-
-def _read_settings_anew() -> None:
-    """Let Ray see the environment as it is now, not as it was when it was imported."""
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()

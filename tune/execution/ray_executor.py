@@ -1,4 +1,4 @@
-"""The Ray adapter: lets Ray Tune's `Tuner` drive a `Sweep`."""
+"""The Ray executor: lets Ray Tune's `Tuner` drive a `Sweep`."""
 
 import time
 from collections.abc import Callable
@@ -14,14 +14,39 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from tune.execution.executor import MakeTraining, SweepData
+from tune.execution.factory import TrainingFactory
 from tune.execution.memory import Gates
 from tune.execution.nodes import Nodes, name
-from tune.execution.slots import Slots
+from tune.execution.ray_cluster import ray_session, share
+from tune.execution.ray_private import error_text, keep_one_more_worker_warm, worker_of
+from tune.execution.slots import Slots, find_slots
 from tune.execution.watchdog import Watchdog
-from tune.execution.worker import MakeTraining, Worker
+from tune.execution.worker import Worker
 from tune.run.directory import ERRORS_DIR, RAY_DIR
 from tune.sweep.bundle import Bundle, Fusing
 from tune.sweep.sweep import Sweep
+
+
+class RayExecutor:
+    """Trains in the workers of a Ray: the cluster at ``RAY_ADDRESS``, or one that it starts."""
+
+    def execute(
+        self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
+    ) -> None:
+        """See `Executor.execute`."""
+        store_bytes = max(200_000_000, 3 * data.dataset.pixels.nbytes)
+        with ray_session(object_store_bytes=store_bytes):
+            slots = find_slots(sweep.spec)
+            factory = TrainingFactory(
+                run=run,
+                fingerprint=data.dataset.manifest.fingerprint,
+                objective=sweep.spec.objective,
+                threads=max(1, int(slots.cpus)),
+                load_dataset=data.read_copy or share(data.dataset),
+                always_fuse=sweep.spec.fuse == "always",
+            )
+            drive(sweep, run=run, slots=slots, make_training=factory, on_step=on_step)
 
 
 def drive(
@@ -94,7 +119,7 @@ class _Bridge:
     def start(self, key: str, trial: RayTrial) -> None:
         """Note that Ray has put a bundle into a worker."""
         self.live[key] = trial
-        if (actor := trial.temporary_state.ray_actor) is not None:
+        if (actor := worker_of(trial)) is not None:
             self.actors[key] = self.nodes.note(actor)
         trials = self.bundles[key].trials
         for trial_id in trials:
@@ -121,8 +146,8 @@ class _Bridge:
         for key in self.watchdog.stuck():
             self.watchdog.end(key)
             trial = self.live[key]
-            if trial is not None and trial.temporary_state.ray_actor is not None:
-                ray.kill(trial.temporary_state.ray_actor)
+            if trial is not None and (actor := worker_of(trial)) is not None:
+                ray.kill(actor)
 
     def __deepcopy__(self, _memo: Any) -> "_Bridge":
         return self  # Ray copies searchers and callbacks, but there is only one sweep.
@@ -180,7 +205,7 @@ class _Decisions(FIFOScheduler):
         """
         while self._warm < self._bridge.slots.count:
             self._warm += 1
-            controller._actor_cache.increase_max(trial.placement_group_factory)
+            keep_one_more_worker_warm(controller, trial)
         super().on_trial_add(controller, trial)
 
     def on_trial_result(self, _controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
@@ -190,22 +215,23 @@ class _Decisions(FIFOScheduler):
             return _stop(trial)
         if "fusing" in result:
             return self._decide(trial, result["fusing"])
-        report, worker = result["report"]
+        reports, (worker,) = result["reports"], result["worker"]
         # Others wait for the card's memory as they wait for its slots.
         held = max(bridge.slots.devices, worker.pop("share"))
         worker["devices"] = held / len(bridge.bundles[key].trials)
         if result["trained"]:
-            bridge.watchdog.hear(key, report[0][2]["seconds"])
+            bridge.watchdog.hear(key, reports[0].values["seconds"])
         over = [
-            trial_id
-            for trial_id, epoch, values in report
-            if bridge.sweep.report(trial_id, epoch, values, worker)
+            report.trial_id
+            for report in reports
+            if bridge.sweep.report(report.trial_id, report.epoch, report.values, worker)
         ]
-        if len(over) == len(report):
+        if len(over) == len(reports):
             return _stop(trial)
         for trial_id in over:
-            # Before Ray asks for the next epoch: a worker takes calls in their order.
-            trial.temporary_state.ray_actor.end_trial.remote(trial_id)
+            # Before Ray asks for the next epoch: a worker handles calls in order.
+            if (actor := worker_of(trial)) is not None:
+                actor.end_trial.remote(trial_id)
         return str(TrialScheduler.CONTINUE)
 
     def _decide(self, trial: RayTrial, fusing: Fusing) -> str:
@@ -259,7 +285,7 @@ class _Events(ray.tune.Callback):
 
     def _keep_error(self, trial: RayTrial) -> list[str]:
         """Add the traceback of an attempt to those in the run; return its lines."""
-        text = Path(trial.error_file).read_text(encoding="utf-8")
+        text = error_text(trial)
         path = self._bridge.run / ERRORS_DIR / f"{_key(trial)}.txt"
         path.parent.mkdir(exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
@@ -269,8 +295,9 @@ class _Events(ray.tune.Callback):
 
 
 def _stop(trial: RayTrial) -> str:
-    """Let the worker close its bundle now; Ray would have it do so when it gets another one."""
-    trial.temporary_state.ray_actor.cleanup.remote()
+    """Let the worker close its bundle now; Ray would wait until it gives the worker another one."""
+    if (actor := worker_of(trial)) is not None:
+        actor.cleanup.remote()
     return str(TrialScheduler.STOP)
 
 

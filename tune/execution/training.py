@@ -17,6 +17,7 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fit import fit_together
 from models.loop import EpochResult
+from tune.execution.executor import EpochReport
 from tune.execution.initial import read_initial
 from tune.execution.memory import OutOfMemoryError
 from tune.execution.predictions import write_predictions
@@ -28,9 +29,6 @@ CHECKPOINT_SHARE = 0.05
 """Most that checkpoints may take of the time between two of them."""
 _DISK_BYTES_PER_SECOND = 200e6
 """What a disk is trusted to write before the first checkpoint was timed."""
-
-Told = tuple[str, int, Mapping[str, float]]
-"""A trial, its epoch counted from 1, and the figures of that epoch."""
 
 
 @dataclass(kw_only=True)
@@ -134,7 +132,7 @@ class BundleTraining:
         self._in_order = tuple(self._members.values())
         """All of them, also when some have ended."""
         self._alone = bundle.folder == bundle.key
-        self._restored: list[Told] = []
+        self._restored: list[EpochReport] = []
         self._saved_epoch = 0
         self._saved_at = time.monotonic()
         config = self._in_order[0].config
@@ -153,21 +151,27 @@ class BundleTraining:
             initial=None if states is not None else read_initial(run, config),
         )
 
-    def advance(self) -> list[Told]:
+    def advance(self) -> list[EpochReport]:
         """Train one epoch, keep the best so far, and write a checkpoint when it is due.
 
-        After a restart the checkpoint's own epoch is told once more, for its process may have died
-        before the ledger had it.
+        After a restart the checkpoint's own epoch is reported once more, because its process may
+        have died before the ledger had it.
         """
         if self._restored:
-            told, self._restored = self._restored, []
-            return told
+            reports, self._restored = self._restored, []
+            return reports
         for result in self._train_epoch():
             self._in_order[result.member].hear(result)
         members = self._members.values()
         if any(one.over for one in members) or self._stop_requested() or self._due():
             self._save(with_state=any(one.can_go_on for one in members))
-        return [(one.id, one.result.epoch, one.result.values) for one in members if one.result]
+        return [
+            EpochReport(
+                trial_id=member.id, epoch=member.result.epoch, values=dict(member.result.values)
+            )
+            for member in members
+            if member.result
+        ]
 
     def end(self, trial_id: str) -> None:
         """Leave the files of a trial that ends before the others."""
@@ -203,7 +207,10 @@ class BundleTraining:
             if state["best"] is not None:
                 member.best = _Best(**state["best"])
             self._saved_epoch = state["loop"]["epoch"]
-            self._restored.append((member.id, self._saved_epoch, state["values"]))
+            report = EpochReport(
+                trial_id=member.id, epoch=self._saved_epoch, values=state["values"]
+            )
+            self._restored.append(report)
         return [state["loop"] for state in states]
 
     def _stop_requested(self) -> bool:

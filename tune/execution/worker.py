@@ -1,58 +1,18 @@
 """The worker: one warm process per slot that trains one bundle after another for Ray Tune."""
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 import ray.tune
 from ray.actor import ActorHandle
 
-from tune.execution.memory import MemoryRequest, OutOfMemoryError
+from tune.execution.executor import MakeTraining, Training
+from tune.execution.memory import OutOfMemoryError
 from tune.sweep.bundle import Bundle, Fusing
-
-
-class Training(Protocol):
-    """The training of a bundle's trials, epoch by epoch."""
-
-    parameters: int
-    """Trainable parameters of one network."""
-    device: str
-    """Name of the device that it runs on."""
-
-    def advance(self) -> list[tuple[str, int, Mapping[str, float]]]:
-        """Train one epoch; return each trial's id, its epoch (from 1) and its figures."""
-        ...
-
-    def end(self, trial_id: str) -> None:
-        """Train one of several trials no longer, and leave its files."""
-        ...
-
-    def close(self) -> None:
-        """Leave on disk what trials that stop here must leave."""
-        ...
-
-
-class MakeTraining(Protocol):
-    """Opens trainings in the worker; goes there once, with the worker."""
-
-    def __call__(self, bundle: Bundle) -> Training:
-        """Open the training of these trials."""
-        ...
-
-    def probe(self, bundle: Bundle) -> Fusing:
-        """Measure whether these trials had better be trained as one."""
-        ...
-
-    def memory_request(self, bundle: Bundle) -> MemoryRequest | None:
-        """Say what memory they will take of their card; None where they need not ask."""
-        ...
-
-    def peak_bytes(self) -> int:
-        """Return the most card memory that the last trials have taken."""
-        ...
 
 
 class Worker(ray.tune.Trainable):
@@ -66,9 +26,9 @@ class Worker(ray.tune.Trainable):
     _leave: Callable[[], None] | None = None
     _share = 0.0
     """What the bundle takes of its card's memory."""
-    _told = _trained = False
-    """Whether a first epoch was told, and whether one was trained here: what a restored training
-    tells first was trained before, maybe on another machine."""
+    _reported = _trained = False
+    """Whether an epoch was reported, and whether one was trained here: the first report of a
+    restored training is of an epoch that was trained before, maybe on another machine."""
 
     def setup(
         self, config: dict[str, Any], make_training: MakeTraining, gates: ActorHandle | None
@@ -93,7 +53,7 @@ class Worker(ray.tune.Trainable):
         try:
             return self._step()
         except Exception:
-            # Before the driver hears of it and lets others onto the card.
+            # Free the GPU before the driver schedules another trial on it.
             with suppress(Exception):
                 self.cleanup()
             raise
@@ -106,21 +66,21 @@ class Worker(ray.tune.Trainable):
             self._training = self._make_training(self._bundle)
         training = self._training
         try:
-            told = training.advance()
+            reports = training.advance()
         except OutOfMemoryError as error:
             self._training = None
             return {"epoch": 0, "out_of_memory": str(error)}
-        self._trained = self._told or told[0][1] == 1
-        self._told = True
+        epoch = reports[0].epoch
+        self._trained = self._reported or epoch == 1
+        self._reported = True
         worker = {
             "host": socket.gethostname(),
             "device": training.device,
             "parameters": training.parameters,
             "share": self._share,
         }
-        report = [(trial_id, epoch, dict(values)) for trial_id, epoch, values in told]
         # Ray would keep statistics of each number in a result; a list it takes as it is.
-        return {"epoch": told[0][1], "report": [report, worker], "trained": self._trained}
+        return {"epoch": epoch, "reports": reports, "worker": [worker], "trained": self._trained}
 
     def end_trial(self, trial_id: str) -> None:
         """Train one trial of the bundle no longer; the others go on."""
@@ -137,7 +97,7 @@ class Worker(ray.tune.Trainable):
             if self._leave is not None:
                 self._leave()
                 self._leave = None
-            self._told = self._trained = False
+            self._reported = self._trained = False
 
     def _probe(self) -> Fusing:
         """Measure whether to train as one, and train so from now on if it pays."""

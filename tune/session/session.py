@@ -1,4 +1,4 @@
-"""One sitting of a sweep: opens the run, starts Ray, drives the sweep, leaves tables behind."""
+"""One driver session: opens the run, drives the sweep, writes tables."""
 
 import functools
 import os
@@ -13,10 +13,8 @@ from data_prep.folds import check_folds
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
 from models.known_groups import check_groups
-from tune.execution.factory import TrainingFactory
-from tune.execution.ray_cluster import ray_session, share
-from tune.execution.ray_executor import drive
-from tune.execution.slots import find_slots
+from tune.execution.executor import Executor, SweepData
+from tune.execution.ray_executor import RayExecutor
 from tune.run.directory import STOP_FILE
 from tune.run.lease import hold
 from tune.run.ledger import Ledger, read_events
@@ -35,14 +33,24 @@ from tune.sweep.extend import extended_spec
 from tune.sweep.spec import SpecError, SweepSpec
 from tune.sweep.sweep import Sweep
 
+ON_RAY: Executor = RayExecutor()
+"""Who trains unless a caller says otherwise."""
 
-def start(spec: SweepSpec, root: Path, carried: Carried | None = None) -> tuple[Path, Sweep]:
+
+def start(
+    spec: SweepSpec,
+    root: Path,
+    carried: Carried | None = None,
+    *,
+    executor: Executor = ON_RAY,
+) -> tuple[Path, Sweep]:
     """Run a new sweep until it is finished or stopped; return its directory and its end.
 
     Args:
         spec: What to search.
         root: Where its directory lies.
         carried: Files that it takes from another run, if it is made from one.
+        executor: Who trains.
 
     Raises:
         FileNotFoundError: There is no dataset at ``spec.data``.
@@ -61,51 +69,61 @@ def start(spec: SweepSpec, root: Path, carried: Carried | None = None) -> tuple[
     root.mkdir(exist_ok=True)
     check_space(root, SPARE_BYTES)
     run = create_run(root, spec, dataset.manifest, carried)
-    return run, sit(run, spec, dataset)
+    return run, _hold_and_drive(run, spec, dataset, executor)
 
 
-def resume(run: Path, *, data: str | Path | None = None) -> Sweep:
+def resume(run: Path, *, data: str | Path | None = None, executor: Executor = ON_RAY) -> Sweep:
     """Go on with a run that was stopped or killed; a finished one is left as it is.
 
     Args:
         run: The run directory.
         data: Where the dataset is now, if not where it was.
+        executor: Who trains.
 
     Raises:
         FileNotFoundError: The dataset is not there.
         RunError: ``run`` is no run directory, in use, or of another dataset.
     """
-    return sit(run, read_spec(run), find_dataset(run, data))
+    return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor)
 
 
 def extend(
-    run: Path, *, samples: int = 0, overrides: Iterable[str] = (), data: str | Path | None = None
+    run: Path,
+    *,
+    samples: int = 0,
+    overrides: Iterable[str] = (),
+    data: str | Path | None = None,
+    executor: Executor = ON_RAY,
 ) -> Sweep:
-    """Let a finished or stopped run grow; what was trained counts.
+    """Extend a finished or stopped run; trials that are already trained are kept.
 
     Args:
         run: The run directory.
         samples: How many more configurations its searcher may propose.
         overrides: ``key=value`` changes of its spec.
         data: Where the dataset is now, if not where it was.
+        executor: Who trains.
 
     Raises:
         RunError: As `resume`; or a change would make it another sweep.
         SpecError: The extended spec breaks a rule.
     """
     larger = functools.partial(extended_spec, samples=samples, overrides=tuple(overrides))
-    return sit(run, read_spec(run), find_dataset(run, data), larger=larger)
+    return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor, larger=larger)
 
 
-def sit(
+def _hold_and_drive(
     run: Path,
     spec: SweepSpec,
     dataset: ImageDataset,
+    executor: Executor,
     larger: Callable[[SweepSpec], SweepSpec] | None = None,
 ) -> Sweep:
-    """Drive a run from where its ledger stands; ``larger`` makes its spec a larger one."""
+    """Drive a run from where its ledger ends; ``larger`` returns the spec that extends it."""
     run = run.absolute()
     with hold(run), Ledger(run) as ledger:
+        # A request from now on is obeyed; one from before was for another session.
+        _forget_stop_requests(run)
         sweep = Sweep(
             spec,
             fingerprint=dataset.manifest.fingerprint,
@@ -118,14 +136,18 @@ def sit(
             print(f"{run}: {line}", file=sys.stderr)
         loggers = Loggers(run, sweep)
         if not sweep.finished:
-            _drive(run, sweep, dataset, loggers)
+            _drive(run, sweep, dataset, loggers, executor)
         loggers.close()
-        for request in run.glob(f"{STOP_FILE}*"):
-            request.unlink()
+        _forget_stop_requests(run)
         write_spec(run, sweep.spec)
         write_tables(run, sweep, dataset.manifest.classes)
         Keeper(run, sweep).sweep_up()
     return sweep
+
+
+def _forget_stop_requests(run: Path) -> None:
+    for request in run.glob(f"{STOP_FILE}*"):
+        request.unlink()
 
 
 def _extend(run: Path, sweep: Sweep, larger: SweepSpec) -> None:
@@ -135,32 +157,20 @@ def _extend(run: Path, sweep: Sweep, larger: SweepSpec) -> None:
     print(f"{run}: {what_counts(run, before, sweep)}", file=sys.stderr)
 
 
-def _drive(run: Path, sweep: Sweep, dataset: ImageDataset, loggers: Loggers) -> None:
+def _drive(
+    run: Path, sweep: Sweep, dataset: ImageDataset, loggers: Loggers, executor: Executor
+) -> None:
     sweep.begin()
     _warm_up(sweep, dataset.manifest.fingerprint)
-    (run / STOP_FILE).unlink(missing_ok=True)
-    store_bytes = max(200_000_000, 3 * dataset.pixels.nbytes)
-    with ray_session(object_store_bytes=store_bytes), Progress(sweep) as progress:
-        slots = find_slots(sweep.spec)
-        factory = TrainingFactory(
-            run=run,
-            fingerprint=dataset.manifest.fingerprint,
-            objective=sweep.spec.objective,
-            threads=max(1, int(slots.cpus)),
-            load_dataset=_loader(dataset, run),
-            always_fuse=sweep.spec.fuse == "always",
-        )
+    staged = is_staged(dataset.place)
+    data = SweepData(
+        dataset=dataset,
+        read_copy=functools.partial(_read_copy, dataset.place, run) if staged else None,
+    )
+    with Progress(sweep) as progress, _stop_on_signals(sweep, run):
         chores = Chores(run, sweep, dataset.manifest.classes, progress, loggers)
-        with _stop_on_signals(sweep, run):
-            drive(sweep, run=run, slots=slots, make_training=factory, on_step=chores.do)
+        executor.execute(sweep, run, data, on_step=chores.do)
     sweep.close()
-
-
-def _loader(dataset: ImageDataset, run: Path) -> Callable[[], ImageDataset]:
-    """Return what gives a worker the dataset: from its node's copy, or else through Ray."""
-    if is_staged(dataset.place):
-        return functools.partial(_read_copy, dataset.place, run)
-    return share(dataset)
 
 
 def _read_copy(place: str, run: Path) -> ImageDataset:

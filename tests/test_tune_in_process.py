@@ -1,0 +1,132 @@
+"""The in-process executor: what it trains, in which order, and what it makes of failures."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.sweeps import Factory, TrivialTraining, figures, small_spec
+from tune.execution.executor import EpochReport
+from tune.execution.in_process import InProcessExecutor, _advance, _Slot
+from tune.execution.memory import OutOfMemoryError
+from tune.run.trial import Status
+from tune.sweep.bundle import Bundle
+from tune.sweep.sweep import Sweep
+
+GRID = {"scheduler": {"name": "none"}}
+
+
+def execute(run, kind=TrivialTraining, *, workers=1, **changes):
+    events = []
+    sweep = Sweep(small_spec(**changes), fingerprint="f", commit=events.append)
+    sweep.begin()
+    steps = []
+    executor = InProcessExecutor(workers=workers, make_training=Factory(kind=kind, run=run))
+    executor.execute(sweep, run, None, on_step=lambda: steps.append(len(events)))
+    return sweep, events, steps
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_sweep_with_early_stopping_is_trained_to_its_end(tmp_path, workers):
+    sweep, events, steps = execute(tmp_path, workers=workers)
+    assert sweep.finished
+    statuses = {trial.status for trial in sweep.trials.values()}
+    assert statuses == {Status.COMPLETED, Status.EARLY_STOPPED}
+    measured = [event for event in events if event["event"] == "measurement"]
+    assert len(measured) == len(steps) == len((tmp_path / "trained.txt").read_text().split()) / 2
+
+
+@dataclass(kw_only=True)
+class Slow(TrivialTraining):
+    """An epoch takes longer the more channels its network has."""
+
+    channels: int = 0
+
+    def advance(self):
+        (report,) = super().advance()
+        seconds = 10.0 if report.trial_id in SLOW else 1.0
+        return [report._replace(values=figures(report.trial_id, report.epoch, seconds=seconds))]
+
+
+SLOW = set()
+
+
+def test_of_several_workers_the_one_that_is_behind_in_time_trains_next(tmp_path):
+    space = {"kernel_size": [3, 5, 7]}
+    first = next(iter(execute(tmp_path, space=space, **GRID)[0].trials))
+    SLOW.clear()
+    SLOW.add(first)
+    run = tmp_path / "two"
+    run.mkdir()
+    _, events, _ = execute(run, Slow, workers=2, space=space, **GRID)
+    ends = [event["trial"] for event in events if event["event"] == "trial_ended"]
+    assert ends[-1] == first, "two trials of 9 seconds each end before one of 90"
+    measured = [event["trial"] for event in events if event["event"] == "measurement"]
+    assert measured[:4] == [first, measured[1], measured[1], measured[1]]
+
+
+@dataclass(kw_only=True)
+class Breaks(TrivialTraining):
+    """Raises at its third epoch, once."""
+
+    def advance(self):
+        mark = self.run / f"{self.trial_id}.broken"
+        if self._read() == 2 and not mark.exists():
+            mark.touch()
+            raise RuntimeError("a bad moment")
+        return super().advance()
+
+
+def test_a_training_that_raises_goes_on_as_often_as_the_spec_allows(tmp_path):
+    sweep, events, _ = execute(tmp_path, Breaks, space={"kernel_size": [3]}, **GRID)
+    failed = [event["error"] for event in events if event["event"] == "attempt_failed"]
+    assert failed == ["RuntimeError: a bad moment"]
+    assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
+    run = tmp_path / "no retries"
+    run.mkdir()
+    sweep, _, _ = execute(run, Breaks, space={"kernel_size": [3]}, retries=0, **GRID)
+    (trial,) = sweep.trials.values()
+    assert (trial.status, trial.reason) == (Status.FAILED, "RuntimeError: a bad moment")
+
+
+@dataclass(kw_only=True)
+class Large(TrivialTraining):
+    """Does not fit into memory."""
+
+    def advance(self):
+        raise OutOfMemoryError("3 GiB too much")
+
+
+def test_a_training_that_does_not_fit_is_tried_once_more_and_given_up(tmp_path):
+    sweep, events, _ = execute(tmp_path, Large, space={"kernel_size": [3]}, **GRID)
+    (trial,) = sweep.trials.values()
+    assert (trial.status, trial.reason) == (Status.INFEASIBLE, "3 GiB too much")
+    assert sum(event["event"] == "out_of_memory" for event in events) == 1
+
+
+def test_the_members_of_a_bundle_that_end_are_closed_one_by_one(tmp_path):
+    notes = []
+
+    class Two(TrivialTraining):
+        def advance(self):
+            self.epochs += 1
+            return [EpochReport(one, self.epochs, figures(one, self.epochs)) for one in members]
+
+        def end(self, trial_id):
+            notes.append(("end", trial_id))
+            members.remove(trial_id)
+
+        def close(self):
+            notes.append("close")
+
+    sweep = Sweep(small_spec(space={"kernel_size": [3, 5]}, **GRID), fingerprint="f")
+    sweep.begin()
+    first, second = sweep.next_trial(), sweep.next_trial()
+    members = [first.id, second.id]
+    first.epochs = 1
+    bundle = Bundle(trials={one: {} for one in members}, folder="both")
+    slot = _Slot(bundle=bundle, training=Two(run=tmp_path, trial_id="", epochs=0), seconds=0.0)
+    assert _advance(sweep, slot)
+    assert notes == [("end", first.id)]
+    second.epochs = 2
+    assert not _advance(sweep, slot)
+    assert notes[-1] == "close"

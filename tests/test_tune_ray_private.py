@@ -1,0 +1,58 @@
+"""What we use of Ray's private names is there; see `tune.execution.ray_private`.
+
+A new Ray that changes one of them fails here, with its name, before any sweep does.
+"""
+
+import inspect
+import os
+
+import ray._private.state
+from ray._raylet import AuthenticationTokenLoader, Config
+from ray.actor import ActorHandle
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.utils.object_cache import _ObjectCache
+
+from tune.execution import ray_private
+
+CHANGED = "this Ray has changed it; mend tune/execution/ray_private.py"
+
+
+def test_a_trial_of_ray_tune_names_its_worker_and_the_file_of_its_errors():
+    trial = Trial("worker", stub=True)
+    assert hasattr(trial.temporary_state, "ray_actor"), CHANGED
+    assert ray_private.worker_of(trial) is None
+    trial.temporary_state.ray_actor = "an actor"
+    assert ray_private.worker_of(trial) == "an actor"
+    assert isinstance(inspect.getattr_static(Trial, "error_file"), property), CHANGED
+
+
+def test_ray_tune_keeps_idle_workers_in_a_cache_that_can_grow():
+    assert "self._actor_cache" in inspect.getsource(TuneController.__init__), CHANGED
+    assert list(inspect.signature(_ObjectCache.increase_max).parameters)[:2] == ["self", "key"], (
+        CHANGED
+    )
+
+
+def test_an_actor_has_an_id_and_ray_knows_the_node_of_an_actor():
+    assert isinstance(inspect.getattr_static(ActorHandle, "_actor_id"), property), CHANGED
+    assert "actor_id" in inspect.signature(ray._private.state.actors).parameters, CHANGED
+
+
+def test_ray_reads_its_token_and_settings_again_when_asked(monkeypatch, tmp_path):
+    assert callable(Config.initialize), CHANGED
+    for name in ("instance", "has_token", "reset_cache"):
+        assert hasattr(AuthenticationTokenLoader, name), CHANGED
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    ray_private.read_environment_again()
+    ray_private.use_token_of_user()
+    assert "RAY_AUTH_MODE" not in os.environ
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    ray_private.read_environment_again()
+    ray_private.use_token_of_user()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    monkeypatch.undo()
+    ray_private.read_environment_again()

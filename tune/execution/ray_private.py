@@ -1,0 +1,55 @@
+"""Everything that we use of Ray without Ray's promise to keep it: one function for each use.
+
+`tests/test_tune_ray_private.py` fails with the name when a new Ray no longer has it.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray._private.state
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+from ray.actor import ActorHandle
+from ray.tune.experiment import Trial
+
+
+def worker_of(trial: Trial) -> ActorHandle | None:
+    """Return the worker that Ray Tune has given a trial, if it has one now."""
+    return trial.temporary_state.ray_actor
+
+
+def error_text(trial: Trial) -> str:
+    """Return the tracebacks of a trial's attempts, as Ray Tune wrote them."""
+    return Path(trial.error_file).read_text(encoding="utf-8")
+
+
+def keep_one_more_worker_warm(controller: Any, trial: Trial) -> None:
+    """Let Ray Tune keep one more idle worker of the trial's size, for trials that come later."""
+    controller._actor_cache.increase_max(trial.placement_group_factory)
+
+
+def actor_id_of(actor: ActorHandle) -> str:
+    """Return the id of an actor."""
+    return str(actor._actor_id.hex())
+
+
+def node_id_of(actor_id: str) -> str:
+    """Return the id of the node that an actor is on; empty if Ray does not know."""
+    found = ray._private.state.actors(actor_id)
+    return str(found.get("Address", {}).get("NodeID", ""))
+
+
+def use_token_of_user() -> None:
+    """Turn token authentication on if the user has a token.
+
+    Ray looks for one by itself only where no address is given.
+    """
+    if AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def read_environment_again() -> None:
+    """Let Ray see the environment as it is now, not as it was when Ray was imported."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
