@@ -57,7 +57,7 @@ def asked(monkeypatch):
     """What the commands ask a session to start: spec, root and what is carried."""
     asked = []
 
-    def start(spec, root, carried=None):
+    def start(spec, root, carried=None, **_):
         asked.append((spec, root, carried))
         return root / spec.name, None
 
