@@ -151,7 +151,8 @@ def _test_files(root: Path, mutant: Mutant) -> list[str]:
 def _run_tests(root: Path, targets: Sequence[str], limit: float) -> str | None:
     """Return the first test that fails, or None if all pass."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *targets]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    # Programs that tests start elsewhere must import the copy too, not the installed project.
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(root)}
     environment.setdefault("FER_DATA", str((ROOT / "../shared/data").resolve()))
     try:
         done = subprocess.run(
