@@ -86,7 +86,7 @@ cluster = Cluster(initialize_head=True, head_node_args=args)
 connect(cluster.address)
 shutil.rmtree(sys.argv[1])  # As on a node that never had it.
 def where():
-    import models.build, tune.worker
+    import models.build, tune.execution.worker
     return tune.execution.worker.__file__
 print(ray.get(ray.remote(where).remote()))
 ray.shutdown()

@@ -16,7 +16,9 @@ import pytest
 
 from data_prep.synthetic import prepare_synthetic
 from tests.support.equal_runs import assert_equal_end
-from tune.run.directory import LEDGER_FILE, TRIALS_FILE
+from tests.support.in_process import extend, resume
+from tune.commands.test import open_test
+from tune.run.directory import LEDGER_FILE, TRIALS_FILE, RunError
 from tune.run.ledger import read_events
 from tune.run.tables import read_predictions
 from tune.session.run_directory import read_spec
@@ -213,7 +215,7 @@ def test_damage_is_repaired(sweeps, untouched):
     assert read_events(moved)[-1]["event"] == "sweep_finished"
 
 
-def test_lost_predictions_are_made_again(sweeps, untouched):
+def test_lost_predictions_are_made_again(sweeps, untouched, capsys):
     run = sweeps.run_dir("lost")
     shutil.copytree(untouched("grid"), run)
     lost = sorted((run / "predictions").iterdir())[:3]
@@ -221,8 +223,8 @@ def test_lost_predictions_are_made_again(sweeps, untouched):
     for path in lost:
         path.unlink()
     (run / TRIALS_FILE).unlink()
-    errors = sweeps.finish("resume", run)
-    assert "made the predictions of 3 trials again" in errors
+    resume(run)
+    assert "made the predictions of 3 trials again" in capsys.readouterr().err
     assert_equal_end(run, untouched("grid"))
     for path, table in zip(lost, before, strict=True):
         again = read_predictions(run, path.stem)
@@ -232,11 +234,12 @@ def test_lost_predictions_are_made_again(sweeps, untouched):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_a_finished_run_is_extended_and_trains_no_epoch_twice(sweeps, untouched):
+def test_a_finished_run_is_extended_and_trains_no_epoch_twice(sweeps, untouched, capsys):
     run = sweeps.run_dir("extended")
     shutil.copytree(untouched("grid"), run)
     before = len(read_events(run))
-    errors = sweeps.finish("extend", run, "--set", "fixed.epochs=6")
+    extend(run, overrides=["fixed.epochs=6"])
+    errors = capsys.readouterr().err
     assert "go on from their checkpoints" in errors
     assert "trained anew" not in errors
     measured = [e for e in read_events(run)[before:] if e["event"] == "measurement"]
@@ -260,8 +263,8 @@ def test_opening_the_test_split_is_noted_and_changes_nothing_else(sweeps, untouc
     run = sweeps.run_dir("opened")
     shutil.copytree(untouched("grid"), run)
     before = read_events(run)
-    sweeps.finish("test", run)
-    sweeps.finish("test", run)
+    open_test(run)
+    open_test(run)
     *rest, first, second = read_events(run)
     assert rest == before
     assert [first["event"], second["event"]] == ["test_opened", "test_opened"]
@@ -288,7 +291,5 @@ def test_another_dataset_is_refused(sweeps, untouched, tmp_path):
     shutil.copytree(sweeps.data, other)
     manifest = json.loads((other / "manifest.json").read_text())
     (other / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "another"}))
-    process = sweeps.start("resume", untouched("grid"), "--data", other)
-    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 2
-    assert "fingerprint another" in errors
+    with pytest.raises(RunError, match="fingerprint another"):
+        resume(untouched("grid"), data=other)
