@@ -1,14 +1,11 @@
 import json
 import math
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from data_prep.manifest import DatasetManifest
+from tests.support.in_process import start
 from tests.support.sweeps import figures, new_sweep, play, small_spec, train
 from tune.run.directory import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, RunError
 from tune.run.ledger import read_events
@@ -196,32 +193,18 @@ SMALL = {
 
 
 def test_a_run_says_what_it_knows_and_is_refused_without_a_trace(
-    tmp_path, synthetic_dataset, other
+    tmp_path, synthetic_dataset, other, monkeypatch, capsys
 ):
-    def tune(*words):
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-        return subprocess.run(
-            [sys.executable, "-m", "tune", *words],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
+    monkeypatch.chdir(tmp_path)
     fingerprint = DatasetManifest.read(synthetic_dataset).fingerprint
     run, _ = other(fingerprint=fingerprint, **SMALL)
     spec = warm_spec("other", data=str(synthetic_dataset), **SMALL)
     spec = spec.model_copy(update={"searcher": SearcherSpec(name="tpe", samples=1)})
-    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
-    done = tune("run", "spec.yaml")
-    assert done.returncode == 0, done.stderr
-    assert "warm start: 4 finished trials of other fit this space" in done.stderr
-    events = read_events(tmp_path / "runs" / spec.name)
-    kinds = [event["event"] for event in events[:3]]
+    made, _ = start(spec, Path("runs"))
+    assert "warm start: 4 finished trials of other fit this space" in capsys.readouterr().err
+    kinds = [event["event"] for event in read_events(made)[:3]]
     assert kinds == ["sweep_started", "warm_started", "trial_proposed"]
     run.rename(tmp_path / "gone")
-    refused = tune("run", "spec.yaml", "--name", "again")
-    assert refused.returncode == 2
-    assert re.fullmatch(r"error: other is not a run directory.*\n", refused.stderr)
+    with pytest.raises(RunError, match="^other is not a run directory"):
+        start(spec.model_copy(update={"name": "again"}), Path("runs"))
     assert not (tmp_path / "runs" / "again").exists()
