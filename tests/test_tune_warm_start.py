@@ -205,6 +205,6 @@ def test_a_run_says_what_it_knows_and_is_refused_without_a_trace(
     kinds = [event["event"] for event in read_events(made)[:3]]
     assert kinds == ["sweep_started", "warm_started", "trial_proposed"]
     run.rename(tmp_path / "gone")
-    with pytest.raises(RunError, match="^other is not a run directory"):
+    with pytest.raises(RunError, match=r"^other is not a run directory"):
         start(spec.model_copy(update={"name": "again"}), Path("runs"))
     assert not (tmp_path / "runs" / "again").exists()
