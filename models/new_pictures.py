@@ -12,27 +12,27 @@ from fairsweep.errors import MissingFileError, UserError
 from models.classifier import Classifier
 
 AT_ONCE = 256
-"""Pictures that are read before they are classified together; bounds the memory of a folder."""
+"""Pictures that are read and then classified together; this bounds the memory of a folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a network says of one picture."""
+class Prediction:
+    """What a network predicts for one picture."""
 
     picture: Path
     probabilities: dict[str, float]
-    """Of each class; empty where the picture cannot be read."""
+    """Probability of each class; empty if the picture cannot be read."""
     fault: str = ""
-    """Why it cannot be read."""
+    """Why the picture cannot be read."""
 
     @property
     def label(self) -> str:
-        """The most probable class."""
+        """The most probable class; the first of equals."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
 def find_pictures(path: Path) -> list[Path]:
-    """Return ``path`` itself, or the pictures of a folder and those below it, in order.
+    """Return ``path`` itself, or the pictures in a folder and its subfolders, sorted.
 
     Raises:
         MissingFileError: There is nothing at ``path``.
@@ -48,20 +48,20 @@ def find_pictures(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def classify(classifier: Classifier, pictures: Sequence[Path]) -> Iterator[Answer]:
-    """Yield an answer for each picture in order."""
+def classify(classifier: Classifier, pictures: Sequence[Path]) -> Iterator[Prediction]:
+    """Yield a prediction for each picture, in order."""
     for start in range(0, len(pictures), AT_ONCE):
         paths = pictures[start : start + AT_ONCE]
-        read = [_read(path, classifier.manifest.image_shape) for path in paths]
-        pixels = [one for one in read if not isinstance(one, PictureError)]
+        images = [_read(path, classifier.manifest.image_shape) for path in paths]
+        pixels = [image for image in images if not isinstance(image, PictureError)]
         rows = iter(classifier.probabilities(np.stack(pixels)) if pixels else ())
-        for path, one in zip(paths, read, strict=True):
-            if isinstance(one, PictureError):
-                yield Answer(picture=path, probabilities={}, fault=str(one))
+        for path, image in zip(paths, images, strict=True):
+            if isinstance(image, PictureError):
+                yield Prediction(picture=path, probabilities={}, fault=str(image))
             else:
                 values: list[float] = next(rows).tolist()
-                named = dict(zip(classifier.manifest.classes, values, strict=True))
-                yield Answer(picture=path, probabilities=named)
+                by_class = dict(zip(classifier.manifest.classes, values, strict=True))
+                yield Prediction(picture=path, probabilities=by_class)
 
 
 def _read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | PictureError:

@@ -17,6 +17,7 @@ COMMANDS = {
     "test": "Measure the incumbent on the test split.",
     "kfold": "Train the incumbent, or a spec's grid, on every fold of train and val.",
     "retrain": "Train the incumbent once more, with groups of pictures that count for more.",
+    "predict": "Classify new pictures with the incumbent; prints a CSV row for each.",
     "copy": "Copy a run, also one that is running.",
     "launch": "Write what runs a sweep on a cluster.",
 }

@@ -1,4 +1,4 @@
-"""`python -m models predict`: new pictures are answered as those of the dataset were."""
+"""`python -m tune predict`: new pictures get the predictions that validation pictures got."""
 
 import csv
 import io
@@ -13,27 +13,35 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.run.run_data import read_run
-from analysis.run.trials import ranked
 from data_prep.pictures import PictureError, read_gray, resize_gray
-from models import __main__ as command
 from models import new_pictures
-from models.__main__ import main
 from models.build import build_model
 from models.checkpoint import CheckpointError, load, save
 from models.classifier import Classifier, classifier_state
 from models.config import TrainConfig
-from models.new_pictures import Answer, find_pictures
-from models.run_weights import RunError, find_weights
+from models.new_pictures import Prediction, find_pictures
+from tests.support import alone
 from tests.support.picture_factory import CLASSES, SHAPE, make_dataset
-from tests.support.run_factory import INFO, Factory
-from tune.execution.factory import TrainingFactory
-from tune.run.directory import best_weights
+from tests.support.sweeps import LOSS, new_sweep, small_spec, train
+from tune.__main__ import main
+from tune.commands.predict import find_weights
+from tune.run.directory import RunError, best_weights
+from tune.run.ledger import Ledger
 from tune.run.tables import read_predictions
-from tune.sweep.bundle import Bundle
-from tune.sweep.spec import ObjectiveSpec
+from tune.session.run_directory import write_spec
+from tune.session.status import read_sweep
+from tune.sweep.spec import parse_spec
+from tune.sweep.sweep import Sweep
 
-CONFIG = TrainConfig(family="plain", channels=2, batch_size=16, epochs=2, test_time_flip=True)
+SPEC = {
+    "name": "small",
+    "data": "made",
+    "objective": {"metric": "val_accuracy", "at": "last"},
+    "fixed": {
+        "family": "plain", "channels": 2, "batch_size": 16, "epochs": 2, "test_time_flip": True,
+    },
+    "space": {"kernel_size": [1, 2, 3]},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +51,24 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def run(dataset, tmp_path_factory):
-    """A run whose incumbent was trained in earnest, the others not kept."""
-    run = Factory(configurations=6, replicates=1).write(
-        tmp_path_factory.mktemp("runs") / "small run, of mine"
-    )
-    factory = TrainingFactory(
-        run=run, fingerprint="made", objective=ObjectiveSpec(at="last"), threads=1,
-        load_dataset=lambda: dataset,
-    )  # fmt: skip
-    best = incumbent(run)
-    training = factory(Bundle(trials={best: CONFIG.to_dict()}, folder=best))
-    for _ in range(CONFIG.epochs):
-        training.advance()
+    """A run of three trained trials that keeps the weights of the incumbent alone."""
+    run = tmp_path_factory.mktemp("runs") / "small run, of mine"
+    run.mkdir()
+    spec = parse_spec(SPEC)
+    write_spec(run, spec)
+    with Ledger(run) as ledger:
+        alone.drive(run, Sweep(spec, fingerprint="made", commit=ledger.append), dataset, ())
+    for trial in others(run):
+        best_weights(run, trial).unlink()
     return run
 
 
 def incumbent(run):
-    return ranked(read_run(run)).iloc[0]["trial_id"]
+    return read_sweep(run).incumbent.id
+
+
+def others(run):
+    return [trial for trial in read_sweep(run).trials if trial != incumbent(run)]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +95,8 @@ def test_a_folder_gets_the_answers_that_validation_got(run, folder, dataset, cap
     told = json.loads(capsys.readouterr().out)
     expected = read_predictions(run, incumbent(run))["probabilities"].to_pylist()
     found = {one["picture"][-6:-4]: one for one in told["predictions"]}
-    assert (told["trial"], told["name"], told["epoch"]) == (incumbent(run), CONFIG.name, 2)
+    name = read_sweep(run).incumbent.name
+    assert (told["trial"], told["name"], told["epoch"]) == (incumbent(run), name, 2)
     assert len(found) == len(expected) == 12
     for number, probabilities in enumerate(expected):
         one = found[f"{number:02}"]
@@ -118,8 +128,7 @@ def test_one_picture_is_enough_and_the_trial_may_be_named(run, folder, capsys):
 def test_the_named_trial_is_the_one_that_answers(run, folder, capsys):
     """Another trial's weights stand beside those of the incumbent for as long as this test."""
     state = load(best_weights(run, incumbent(run)))
-    other = next(one for one in read_run(run).trials["trial_id"] if one != incumbent(run))
-    best_weights(run, other).parent.mkdir()
+    other = others(run)[0]
     save(best_weights(run, other), state | {"epoch": 7})
     try:
         arguments = ["predict", str(run), str(folder / "00.PNG"), "--trial", other, "--json"]
@@ -127,18 +136,7 @@ def test_the_named_trial_is_the_one_that_answers(run, folder, capsys):
         told = json.loads(capsys.readouterr().out)
         assert (told["trial"], told["epoch"]) == (other, 7)
     finally:
-        shutil.rmtree(best_weights(run, other).parent)
-
-
-@pytest.mark.parametrize("mode", ["max", "min"])
-@pytest.mark.parametrize("at", ["best", "last"])
-def test_the_incumbent_is_the_one_of_the_tables(tmp_path, mode, at):
-    info = replace(INFO, objective={"metric": "val_accuracy", "mode": mode, "at": at})
-    run = Factory(configurations=6, replicates=2, seed=1, info=info).write(tmp_path / "run")
-    weights = best_weights(run, incumbent(run))
-    weights.parent.mkdir(parents=True)
-    weights.touch()
-    assert find_weights(run) == weights
+        best_weights(run, other).unlink()
 
 
 def refusal(capsys, *arguments):
@@ -153,15 +151,67 @@ def test_what_is_no_run_or_no_trial_is_refused(run, folder, tmp_path, capsys):
     assert "is not a run directory" in refusal(capsys, tmp_path, folder)
     message = refusal(capsys, run, folder, "--trial", "nobody")
     assert f"has no trial nobody; --trial can be {incumbent(run)}" in message
-    others = [one for one in read_run(run).trials["trial_id"] if one != incumbent(run)]
-    message = refusal(capsys, run, folder, "--trial", others[0])
-    assert f"keeps no weights of trial {others[0]}; --trial can be {incumbent(run)}" in message
+    other = others(run)[0]
+    message = refusal(capsys, run, folder, "--trial", other)
+    assert f"keeps no weights of trial {other}; --trial can be {incumbent(run)}" in message
 
 
-def test_a_run_without_any_weights_says_so(tmp_path):
-    run = Factory(configurations=3, replicates=1, faults=False).write(tmp_path / "run")
-    with pytest.raises(RunError, match="--trial can be none, for no weights are kept"):
+def write_run(run, ledger, spec):
+    """Write the run directory of a sweep that keeps the weights of all its trials."""
+    run.mkdir()
+    write_spec(run, spec)
+    with Ledger(run) as file:
+        for event in ledger:
+            file.append(event)
+    for trial in read_sweep(run).trials:
+        best_weights(run, trial).parent.mkdir(parents=True)
+        best_weights(run, trial).touch()
+    return run
+
+
+GRID = {"searcher": {"name": "grid"}, "scheduler": {"name": "none"}}
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ({}, 0),
+        ({"objective": {"metric": "val_accuracy", "at": "last"}}, 1),
+        ({"objective": {"metric": "val_accuracy", "mode": "min"}}, 2),
+        (LOSS, 0),
+    ],
+)
+def test_the_incumbent_is_best_in_the_direction_of_the_objective(tmp_path, objective, expected):
+    fixed = {**small_spec().fixed, "epochs": 2}
+    spec = small_spec(fixed=fixed, space={"kernel_size": [3, 5, 7]}, **GRID, **objective)
+    sweep, ledger = new_sweep(spec)
+    trials = [train(sweep, *accuracies) for accuracies in ((0.8, 0.3), (0.5, 0.6), (0.2, 0.5))]
+    run = write_run(tmp_path / "my run", ledger, spec)
+    assert find_weights(run) == best_weights(run, trials[expected].id)
+    assert find_weights(run, trials[1].id) == best_weights(run, trials[1].id)
+
+
+def test_a_refusal_lists_the_trials_whose_weights_are_kept(tmp_path):
+    spec = small_spec(fixed={**small_spec().fixed, "epochs": 1}, **GRID)
+    sweep, ledger = new_sweep(spec)
+    ids = [train(sweep, 0.5).id for _ in range(3)]
+    run = write_run(tmp_path / "run", ledger, spec)
+    best_weights(run, ids[0]).rename(best_weights(run, ids[0]).with_name("last.pt"))
+    kept = ", ".join(sorted(ids[1:]))
+    with pytest.raises(RunError, match=f"run keeps no weights of trial {ids[0]}; .* be {kept}$"):
         find_weights(run)
+    with pytest.raises(RunError, match=f"run has no trial e; --trial can be {kept}$"):
+        find_weights(run, "e")
+    for trial in ids[1:]:
+        best_weights(run, trial).unlink()
+    with pytest.raises(RunError, match="--trial can be none, because no weights are kept"):
+        find_weights(run)
+
+
+def test_a_run_without_a_trained_trial_says_so(tmp_path):
+    _, ledger = new_sweep(small_spec())
+    with pytest.raises(RunError, match="run has no trained trial yet"):
+        find_weights(write_run(tmp_path / "run", ledger, small_spec()))
 
 
 def huge_png(path):
@@ -280,9 +330,9 @@ def test_many_pictures_are_classified_a_few_at_a_time(run, folder, capsys, monke
             assert float(one[name]) == pytest.approx(float(other[name]), abs=2e-4)
 
 
-def test_of_equal_probabilities_the_first_class_is_the_answer(tmp_path):
-    answer = Answer(picture=tmp_path, probabilities={"c": 0.2, "b": 0.4, "a": 0.4})
-    assert answer.label == "b"
+def test_of_equal_probabilities_the_first_class_is_predicted(tmp_path):
+    prediction = Prediction(picture=tmp_path, probabilities={"c": 0.2, "b": 0.4, "a": 0.4})
+    assert prediction.label == "b"
 
 
 def test_pictures_are_found_below_a_folder_in_the_order_of_their_paths(tmp_path):
@@ -315,33 +365,6 @@ def test_on_the_terminal_that_gets_the_table_no_progress_is_shown(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert main(["predict", str(run), str(folder), *["--json"] * as_json]) == 0
     assert ("classifying" in capsys.readouterr().err) is as_json
-
-
-def test_an_interruption_ends_with_130(run, folder, capsys, monkeypatch):
-    def interrupt(_parsed):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "_predict", interrupt)
-    assert main(["predict", str(run), str(folder)]) == 130
-    assert capsys.readouterr().out == ""
-
-
-def test_a_fault_of_ours_ends_with_1_and_names_the_file_with_the_traceback(
-    run, folder, tmp_path, capsys, monkeypatch
-):
-    def fault(_parsed):
-        raise ZeroDivisionError("a <fault>")
-
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(command, "_predict", fault)
-    assert main(["predict", str(run), str(folder)]) == 1
-    told = capsys.readouterr()
-    (log,) = tmp_path.iterdir()
-    assert told.err == f"error: a fault of this program; the traceback is in {log}\n"
-    assert told.out == ""
-    text = log.read_text()
-    assert text.startswith("Traceback")
-    assert text.endswith("ZeroDivisionError: a <fault>\n")
 
 
 def test_a_damaged_checkpoint_is_the_user_s_to_mend(run, folder, capsys):
@@ -405,12 +428,12 @@ def test_answers_that_are_read_by_a_program_come_without_progress(run, folder, c
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["classify"], ["predict", "runs/quick"]])
+@pytest.mark.parametrize("arguments", [["predict"], ["predict", "runs/quick"]])
 def test_a_command_that_is_not_whole_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert "usage: python -m models" in capsys.readouterr().err
+    assert "usage: python -m tune" in capsys.readouterr().err
 
 
 def test_a_trial_is_looked_for_before_the_pictures(tmp_path, capsys):
