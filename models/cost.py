@@ -7,12 +7,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.build import build_model
 from models.config import TrainConfig
+from models.state_size import state_bytes
 
 BACKWARD = 3
 """A step takes so many times the arithmetic, and the traffic of a layer's numbers, of its forward
 pass (each layer's gradient by its input and by its weights takes as much again)."""
-_NUMBERS_PER_PARAMETER = {"adam": 4, "adamw": 4, "sgd": 3}
-"""Weight, gradient and what the optimiser remembers of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ def training_cost(
             model(torch.empty(1, 1, *image_shape))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - parameters
-    state = 4 * parameters * _NUMBERS_PER_PARAMETER[config.optimizer]
+    state = state_bytes(parameters, config.optimizer)
     return TrainingCost(
         parameters=parameters,
         flop_per_picture=int(counter.get_total_flops()),

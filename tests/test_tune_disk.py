@@ -60,6 +60,13 @@ def test_larger_networks_need_more_room():
     assert needed_bytes(sweep) == SPARE_BYTES + 32_000_000
 
 
+def test_the_momentum_of_sgd_needs_less_room_than_the_moments_of_adam():
+    fixed = {**small_spec().fixed, "optimizer": "sgd"}
+    sweep = Sweep(small_spec(fixed=fixed), fingerprint="f")
+    sweep.next_trial().parameters = 1_000_000
+    assert needed_bytes(sweep) == SPARE_BYTES + 24_000_000
+
+
 def test_each_trial_that_runs_needs_room():
     sweep = Sweep(small_spec(), fingerprint="f")
     for _ in range(4):

@@ -20,11 +20,12 @@ from models.checkpoint import CheckpointError, load, save
 from models.classifier import Classifier, classifier_state
 from models.config import TrainConfig
 from models.new_pictures import Prediction, find_pictures
-from tests.support import alone
 from tests.support.picture_factory import CLASSES, SHAPE, make_dataset
 from tests.support.sweeps import LOSS, new_sweep, small_spec, train
 from tune.__main__ import main
 from tune.commands.predict import find_weights
+from tune.execution.executor import SweepData
+from tune.execution.in_process import InProcessExecutor
 from tune.run.directory import RunError, best_weights
 from tune.run.ledger import Ledger
 from tune.run.tables import read_predictions
@@ -51,13 +52,17 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def run(dataset, tmp_path_factory):
-    """A run of three trained trials that keeps the weights of the incumbent alone."""
+    """A run of three trained trials that keeps the weights of the incumbent in_process."""
     run = tmp_path_factory.mktemp("runs") / "small run, of mine"
     run.mkdir()
     spec = parse_spec(SPEC)
     write_spec(run, spec)
     with Ledger(run) as ledger:
-        alone.drive(run, Sweep(spec, fingerprint="made", commit=ledger.append), dataset, ())
+        sweep = Sweep(spec, fingerprint="made", commit=ledger.append)
+        sweep.begin()
+        data = SweepData(dataset=dataset)
+        InProcessExecutor().execute(sweep, run, data, on_step=lambda: None)
+        sweep.close()
     for trial in others(run):
         best_weights(run, trial).unlink()
     return run

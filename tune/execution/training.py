@@ -17,11 +17,12 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fit import fit_together
 from models.loop import EpochResult
+from models.state_size import state_bytes
 from tune.execution.executor import EpochReport
 from tune.execution.initial import read_initial
 from tune.execution.memory import OutOfMemoryError
 from tune.execution.predictions import write_predictions
-from tune.run.directory import CHECKPOINTS_DIR, STATE_BYTES, STOP_FILE, best_weights
+from tune.run.directory import CHECKPOINTS_DIR, STOP_FILE, best_weights
 from tune.run.objective import Objective
 from tune.sweep.bundle import Bundle
 
@@ -140,7 +141,7 @@ class BundleTraining:
             config, classes=data.classes, image_shape=data.image_shape
         )
         self.device = torch.cuda.get_device_name() if data.device.type == "cuda" else "cpu"
-        size = STATE_BYTES * self.parameters * len(self._members)
+        size = state_bytes(self.parameters, config.optimizer) * len(self._members)
         self._save_seconds = size / _DISK_BYTES_PER_SECOND
         states = self._restore()
         self._epochs = fit_together(

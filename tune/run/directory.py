@@ -30,9 +30,6 @@ STOP_FILE = "stop"
 With ``-`` and a trial's id after its name, it asks for that trial alone to end."""
 LEASE_FILE = "lease.json"
 
-STATE_BYTES = 16
-"""Bytes of a checkpoint per parameter: weights, Adam's two moments, the best weights."""
-
 RUNS = Path("runs")
 """Where runs are, below the folder that a command is called in."""
 

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tune.run.directory import STATE_BYTES, RunError
+from models.state_size import state_bytes
+from tune.run.directory import RunError
 from tune.run.trial import Status
 from tune.sweep.sweep import Sweep
 
@@ -21,9 +22,9 @@ def needed_bytes(sweep: Sweep) -> int:
     trial that comes next; each as large as the largest so far.
     """
     trials = sweep.trials.values()
-    largest = max((trial.parameters or 0 for trial in trials), default=0)
+    sizes = [state_bytes(t.parameters or 0, t.config["optimizer"]) for t in trials]
     running = sum(trial.status is Status.RUNNING for trial in trials)
-    return SPARE_BYTES + STATE_BYTES * largest * (max(1, running) + 1)
+    return SPARE_BYTES + max(sizes, default=0) * (max(1, running) + 1)
 
 
 def check_space(folder: Path, needed: int) -> None:
