@@ -52,7 +52,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def run(dataset, tmp_path_factory):
-    """A run of three trained trials that keeps the weights of the incumbent in_process."""
+    """A run of three trained trials that keeps the weights of the incumbent only."""
     run = tmp_path_factory.mktemp("runs") / "small run, of mine"
     run.mkdir()
     spec = parse_spec(SPEC)
