@@ -1,6 +1,7 @@
 """What a prepared dataset says of itself: the manifest beside its pictures."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +15,8 @@ REJECTED_FILE = "rejected.csv"
 LABELS_FILE = "labels.csv"
 """Id, source, split and label of every picture, for people with a spreadsheet."""
 SCHEMA_VERSION = 1
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+"""A SHA-256 hash. Copies of a dataset are kept in folders of this name."""
 FOLDS = 10
 """Folds that the file of every dataset holds."""
 
@@ -93,6 +96,11 @@ class DatasetManifest:
             raise UserError(
                 f"{path} is not a dataset manifest: {', '.join(sorted(odd))} missing or unknown; "
                 "prepare the dataset again"
+            )
+        if not _FINGERPRINT.fullmatch(str(values["fingerprint"])):
+            raise UserError(
+                f"{path} has the fingerprint {str(values['fingerprint'])[:80]!r}, but a hash "
+                "of 64 digits and letters from a to f is meant; prepare the dataset again"
             )
         for key in ("classes", "image_shape", "steps"):
             values[key] = tuple(values[key])

@@ -1,11 +1,11 @@
 """The sources file: which datasets and class folders `data_prep folders` merges, and how."""
 
 from collections import Counter
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from fairsweep.errors import MissingFileError, UserError
+from fairsweep.yaml_text import key_lines, load_yaml
 
 MAX_SIDE = 1024
 """Longest side of a dataset's pictures, in pixels."""
@@ -46,9 +47,13 @@ class Source(_Part):
 
     @field_validator("map", "limit", "expect", mode="before")
     @classmethod
-    def _names_are_text(cls, value: Any) -> Any:
-        """Take a class folder named 6 for the text that it is, though YAML reads a number."""
-        return {str(key): one for key, one in value.items()} if isinstance(value, dict) else value
+    def _keys_are_names(cls, value: Any) -> Any:
+        """Refuse ``true`` as a folder or class, which YAML takes for a truth value."""
+        for key in value if isinstance(value, dict) else ():
+            if isinstance(key, bool):
+                word = str(key).lower()
+                raise UserError(f'{word} is no name; write "{word}" in quotes if it is one')
+        return value
 
     @model_validator(mode="after")
     def _one_place(self) -> "Source":
@@ -81,7 +86,14 @@ class SourcesFile(_Part):
             name, count = Counter(names).most_common(1)[0]
             if count > 1:
                 raise UserError(f"{what} names {name!r} twice; give each a name of its own")
+        null = next((name for name in self.classes if name.lower() in ("null", "~")), None)
         for source in self.sources:
+            if null is not None and None in (source.map or {}).values():
+                raise UserError(
+                    f"the map of source {source.name!r} has null without quotes, which could be "
+                    f'the class {null!r}; write "{null}" in quotes for the class, and take what '
+                    "is left out off the map"
+                )
             for ours in (*(source.map or {}).values(), *source.limit):
                 if ours is not None and ours not in self.classes:
                     raise UserError(
@@ -101,20 +113,33 @@ def read_sources(path: Path) -> SourcesFile:
     if not path.is_file():
         raise MissingFileError(f"{path} does not exist; give --config a sources file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid YAML, which is UTF-8 text: {error}") from None
+    values = load_yaml(text, str(path), numbers_as_text=True)
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold name, classes and sources, but holds {values!r}")
     try:
         return SourcesFile.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error)}") from None
+        line = _line(error, key_lines(text))
+        raise UserError(f"{path}{line}: {_explain(error)}") from None
+
+
+def _line(error: ValidationError, lines: Mapping[tuple[str, ...], int]) -> str:
+    """Return where the first fault stands, as nearly as the keys of the file tell."""
+    path = tuple(map(str, error.errors()[0]["loc"]))
+    while path and path not in lines:
+        path = path[:-1]
+    return f", line {lines[path]}" if path else ""
 
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
+    if first["type"] == "string_type" and first["input"] in (None, True, False):
+        word = {None: "null", True: "true", False: "false"}[first["input"]]
+        return f'{place}: {word} is no name; write "{word}" in quotes if it is one'
     if first["type"] != "extra_forbidden":
         message = first["msg"].removeprefix("Value error, ")
         return f"{place}: {message}" if place else message

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from data_prep.manifest import DatasetManifest
+from fairsweep.errors import UserError
 
 MANIFEST = DatasetManifest(
     name="Gesichter für alle",
@@ -19,7 +20,7 @@ MANIFEST = DatasetManifest(
     duplicates={"groups": 1, "surplus": 2, "across_splits": 0},
     details={"note": 1},
     versions={"python": "3.11"},
-    fingerprint="abc",
+    fingerprint="0a" * 32,
 )
 
 
@@ -42,6 +43,16 @@ def test_classes_keep_their_order_in_the_file(tmp_path):
 
 def test_pictures_are_counted_over_splits_and_classes():
     assert MANIFEST.images == 15
+
+
+@pytest.mark.parametrize(
+    "fingerprint", ["", "../../" + 58 * "0", 64 * "A", 63 * "0", 64 * "0" + "\n", "/tmp", 7]
+)
+def test_a_fingerprint_that_is_no_hash_is_refused(tmp_path, fingerprint):
+    """It names a folder in the cache, so a path would lead out of it."""
+    replace(MANIFEST, fingerprint=fingerprint).write(tmp_path)
+    with pytest.raises(UserError, match="64 digits and letters from a to f is meant; prepare"):
+        DatasetManifest.read(tmp_path)
 
 
 def test_a_folder_without_a_manifest_is_no_dataset(tmp_path):

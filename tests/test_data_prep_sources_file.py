@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ def read(tmp_path, **changes):
 
 
 def refusal(tmp_path, **changes):
-    with pytest.raises(ValueError, match=r"^.*my sources.yaml: ") as refused:
+    with pytest.raises(ValueError, match=r"my sources.yaml") as refused:
         read(tmp_path, **changes)
-    return str(refused.value).split("my sources.yaml: ", 1)[1]
+    return re.sub(r"^.*my sources.yaml(, line \d+)?: ", "", str(refused.value))
 
 
 def test_what_is_left_out_has_a_sound_value(tmp_path):
@@ -112,8 +113,8 @@ def test_other_files_are_refused(tmp_path):
         read_sources(tmp_path)
     path = tmp_path / "my sources.yaml"
     for content, message in (
-        (b"a: [1,\nb: 2", "is not YAML: "),
-        (b"\xff\xfe", "is not YAML: "),
+        (b"a: [1,\nb: 2", "is not valid YAML: "),
+        (b"\xff\xfe", "is not valid YAML, which is UTF-8 text: "),
         (b"- a\n", "must hold name, classes and sources, but holds ['a']"),
         (b"", "must hold name, classes and sources, but holds None"),
     ):
@@ -122,3 +123,45 @@ def test_other_files_are_refused(tmp_path):
             read_sources(path)
         assert message in str(refused.value)
         assert "\n" not in str(refused.value)
+
+
+HEAD = "classes: [0, 1, null0]\nsources:\n- name: a\n  path: x\n"
+
+
+def written(tmp_path, text):
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    return read_sources(path)
+
+
+def test_whole_numbers_are_class_names_and_names_stay_as_they_are_written(tmp_path):
+    text = HEAD.replace("null0", "1.10")
+    file = written(tmp_path, f"{text}  map: {{007: 0, 1e3: 1, 0x1F: 1.10}}\n  limit: {{1: 20}}\n")
+    assert file.classes == ("0", "1", "1.10")
+    assert file.sources[0].map == {"007": "0", "1e3": "1", "0x1F": "1.10"}
+    assert file.sources[0].limit == {"1": 20}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{HEAD}  map: {{a: 0, b: 1, a: 1}}\n", "s.yaml, line 5: the key a is already in line 5"),
+        (f"{HEAD}  map: {{no: 0}}\n", "s.yaml, line 5: no could be a truth value or a name"),
+        (
+            f"{HEAD}  map: {{true: 0}}\n",
+            "s.yaml, line 5: sources.0.map: true is no name",
+        ),
+        (f"{HEAD}  map: {{a: true}}\n", "s.yaml, line 5: sources.0.map.a: true is no name"),
+        (HEAD.replace("null0", "null"), 's.yaml, line 1: classes.2: null is no name; write "null"'),
+        (HEAD.replace("null0", "on"), "s.yaml, line 1: on could be a truth value or a name"),
+        (
+            HEAD.replace("null0", "'Null'") + "  map: {a: 0, b: null}\n",
+            "has null without quotes, which could be the class 'Null'; write \"Null\" in quotes",
+        ),
+        (f"{HEAD}  expekt: {{}}\n", "s.yaml, line 5: sources.0.expekt is unknown"),
+    ],
+)
+def test_a_name_that_could_be_something_else_is_refused_with_its_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=r"s.yaml") as refused:
+        written(tmp_path, text)
+    assert message in str(refused.value)

@@ -107,7 +107,13 @@ def test_objectives_are_one_or_a_list_and_read_back_as_they_were(tmp_path):
     [
         ("{metric: accuracy}", "must be one of val_loss, val_accuracy"),
         ("{metric: val_accuracy, mod: max}", "the nearest one is 'mode'"),
-        ("[{metric: val_accuracy}, {metric: parameters}]", "parameters is a cost"),
+        (
+            "[{metric: val_accuracy}, {metric: parameters, mode: max}]",
+            "parameters is better when smaller; leave mode out, or write mode: min",
+        ),
+        ("{metric: val_loss, mode: max}", "val_loss is better when smaller; leave mode out"),
+        ("{metric: val_macro_f1, mode: min}", "val_macro_f1 is better when larger; leave mode"),
+        ("loss", "must be one of val_loss, val_accuracy"),
         ("{metric: parameters, mode: min}", "must begin with a measured metric"),
         ("[{metric: val_loss, mode: min}, {metric: val_loss, mode: min}]", "each metric once"),
         ("[]", "at least 1"),
@@ -117,6 +123,52 @@ def test_a_wrong_objective_is_refused_with_its_line(tmp_path, objective, message
     refused = refusal(tmp_path, f"{GOOD}objective: {objective}\n")
     assert message in refused
     assert "line 9" in refused
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [
+        ("val_loss", "min"),
+        ("val_accuracy", "max"),
+        ("val_macro_f1", "max"),
+        ("val_micro_recall", "max"),
+    ],
+)
+def test_the_direction_of_a_metric_is_known(tmp_path, metric, mode):
+    for written in (metric, f"{{metric: {metric}}}", f"{{metric: {metric}, mode: {mode}}}"):
+        assert load_spec(write(tmp_path, f"{GOOD}objective: {written}\n")).objective.mode == mode
+
+
+def test_a_recorded_run_keeps_a_direction_that_is_refused_now(tmp_path):
+    path = write(tmp_path, f"{GOOD}objective: {{metric: val_loss, mode: max}}\n")
+    assert load_spec(path, recorded=True).objective.mode == "max"
+
+
+def test_names_alone_are_taken_for_objectives_searcher_and_scheduler(tmp_path):
+    text = GOOD[: GOOD.index("searcher")]
+    short = "objective: [val_accuracy, parameters]\nsearcher: tpe\nscheduler: asha\n"
+    long = (
+        "objective: [{metric: val_accuracy, mode: max}, {metric: parameters, mode: min}]\n"
+        "searcher: {name: tpe}\nscheduler: {name: asha}\n"
+    )
+    spec = load_spec(write(tmp_path, text + short))
+    assert spec == load_spec(write(tmp_path, text + long))
+    assert load_spec(write(tmp_path, spec.to_yaml())) == spec
+
+
+def test_an_override_reaches_into_a_short_form(tmp_path):
+    text = GOOD[: GOOD.index("searcher")] + "searcher: tpe\nobjective: val_loss\n"
+    spec = load_spec(write(tmp_path, text), ["searcher.samples=7", "objective.at=last"])
+    assert (spec.searcher.name, spec.searcher.samples) == ("tpe", 7)
+    assert (spec.objective.metric, spec.objective.mode, spec.objective.at) == (
+        "val_loss", "min", "last",
+    )  # fmt: skip
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path):
+    assert "spec.yaml, line 9: the key name is already in line 1" in refusal(
+        tmp_path, f"{GOOD}name: other\n"
+    )
 
 
 @pytest.mark.parametrize("override", ["epochs", "=3", "name.x=3", "fixed.epoch=3"])
@@ -223,7 +275,9 @@ def test_each_number_has_its_bounds(tmp_path, least, too_small):
     [
         ("seed=3.5", "seed: "),
         ("keep=some", "'best' or 'all', but got 'some'"),
-        ("fuse=yes", "fuse: "),
+        ("fuse=true", "fuse: "),
+        ("fuse=yes", "--set fuse=yes: yes could be a truth value or a name"),
+        ("fixed.epochs=1:30", "1:30 would be read as a number in base 60"),
         ("fixed.seed=3", "seed is set by the sweep, not under fixed or space"),
         ("space.fold=[0, 1]", "fold is set by the sweep"),
         ("fixed.folds=3", "folds is set by the sweep"),

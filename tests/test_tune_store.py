@@ -12,6 +12,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from data_prep.reader import read_dataset
+from fairsweep.errors import UserError
 from tests.support.sweeps import small_spec
 from tune.__main__ import main
 from tune.commands import copy as copying
@@ -20,7 +21,7 @@ from tune.run.directory import LEASE_FILE, LEDGER_FILE, RAY_DIR, STOP_FILE, RunE
 from tune.session import store
 from tune.session.carried import Carried
 from tune.session.run_directory import create_run, find_dataset, read_provenance
-from tune.session.store import STAGE, is_staged, is_url, local_copy, open_dataset, read_manifest
+from tune.session.store import STAGE, is_staged, local_copy, open_dataset, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -227,10 +228,44 @@ def test_a_dataset_is_staged_where_it_is_asked_for_or_at_a_url(monkeypatch, tmp_
     monkeypatch.delenv(STAGE, raising=False)
     assert not is_staged("data/faces")
     assert is_staged("s3://b/faces")
-    assert is_url("file:///a")
-    assert not is_url("a//b:c")
     monkeypatch.setenv(STAGE, str(tmp_path))
     assert is_staged("data/faces")
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "open to all", "of somebody else"])
+def test_a_cache_that_others_could_change_is_refused(synthetic_dataset, disk, monkeypatch, kind):
+    cache = disk / f"tune-datasets-{os.getuid()}"
+    disk.mkdir()
+    if kind == "file":
+        cache.touch()
+    elif kind == "link":
+        (disk / "elsewhere").mkdir(mode=0o700)
+        cache.symlink_to("elsewhere")
+    else:
+        cache.mkdir()
+        cache.chmod(0o777 if kind == "open to all" else 0o755)
+    if kind == "of somebody else":
+        somebody = os.getuid() + 1
+        monkeypatch.setattr(store.os, "getuid", lambda: somebody)
+        cache.rename(disk / f"tune-datasets-{somebody}")
+    with pytest.raises(UserError, match=r"-\d+ must be a folder of your own .*; remove it"):
+        open_dataset(synthetic_dataset)
+
+
+@pytest.mark.parametrize("url", ["s3://HUSH:HUSH@sweeps/data", "s3://sweeps/data?secret_key=HUSH"])
+def test_keys_in_a_url_reach_neither_a_message_nor_a_run(tmp_path, monkeypatch, capsys, url):
+    monkeypatch.chdir(tmp_path)
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(f"name: small\ndata: '{url}'\nfixed: {{epochs: 1}}\nspace: {{blocks: [1]}}\n")
+    (tmp_path / "run").mkdir()
+    for words in (["run", str(spec)], ["plan", str(spec)], ["copy", "run", url]):
+        assert main(words) == 2
+    told = "".join(capsys.readouterr())
+    assert "HUSH" not in told
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(UserError) as refused:
+        open_dataset(url)
+    assert "HUSH" not in str(refused.value)
 
 
 def test_a_staged_dataset_keeps_the_place_that_it_comes_from(synthetic_dataset, disk, monkeypatch):

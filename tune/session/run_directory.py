@@ -16,6 +16,7 @@ import psutil
 
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
+from fairsweep.urls import is_url
 from tune.run.directory import (
     LEDGER_FILE,
     PROVENANCE_FILE,
@@ -25,7 +26,7 @@ from tune.run.directory import (
     RunError,
 )
 from tune.session.carried import Carried, carried_groups, with_groups
-from tune.session.store import is_url, open_dataset
+from tune.session.store import open_dataset
 from tune.sweep.spec import SpecError, SweepSpec, load_spec
 
 
@@ -63,7 +64,7 @@ def read_spec(run: Path) -> SweepSpec:
     """
     _check_run(run)
     try:
-        return load_spec(run / SPEC_FILE)
+        return load_spec(run / SPEC_FILE, recorded=True)
     except SpecError as error:
         raise RunError(f"{error}; put back the spec that the run was made with") from error
 

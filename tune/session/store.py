@@ -7,7 +7,9 @@ endpoints come from where the clouds' own tools look for them (``AWS_ENDPOINT_UR
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +19,11 @@ import pyarrow.fs as pafs
 from data_prep.manifest import MANIFEST_FILE, DatasetManifest
 from data_prep.reader import ImageDataset, read_dataset
 from fairsweep.errors import MissingFileError, UserError
+from fairsweep.urls import check_url, is_url
 
 STAGE = "TUNE_STAGE"
 """The variable that names a folder on each node's own disk; where it is set, datasets are copied
 there before they are read."""
-
-
-def is_url(place: str) -> bool:
-    """Return whether a dataset lies in an object store."""
-    return "://" in place
 
 
 def is_staged(place: str) -> bool:
@@ -61,7 +59,7 @@ def local_copy(place: str) -> Path:
     """Return a copy of a dataset on this node's own disk; the first to ask makes it."""
     fingerprint = read_manifest(place).fingerprint
     cache = Path(os.environ.get(STAGE, tempfile.gettempdir())) / f"tune-datasets-{os.getuid()}"
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(cache)
     copy = cache / fingerprint
     with (cache / f"{fingerprint}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -74,12 +72,30 @@ def local_copy(place: str) -> Path:
     return copy
 
 
+def _make_private(cache: Path) -> None:
+    """Make a folder that nobody else can write to.
+
+    Raises:
+        UserError: There is one that belongs to somebody else, or a link or file of that name.
+    """
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        cache.mkdir(mode=0o700)
+    found = cache.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise UserError(
+            f"{cache} must be a folder of your own that nobody else can write to, but is not, so "
+            f"the datasets in it cannot be trusted; remove it, or set {STAGE} to another folder"
+        )
+
+
 def open_store(url: str) -> tuple[pafs.FileSystem, str]:
     """Return the filesystem of a URL, and the path in it.
 
     Raises:
-        UserError: It is no such URL, or nothing answers there.
+        UserError: It is no such URL, holds keys, or nothing answers there.
     """
+    check_url(url)
     try:
         store, path = pafs.FileSystem.from_uri(url if is_url(url) else str(Path(url).absolute()))
     except pa.ArrowInvalid as error:

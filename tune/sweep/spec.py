@@ -1,13 +1,11 @@
 """The sweep spec: one YAML file that says what to search, checked before anything runs."""
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,6 +19,8 @@ from pydantic import (
 
 from data_prep.manifest import FOLDS
 from fairsweep.errors import UserError
+from fairsweep.urls import check_url
+from fairsweep.yaml_text import YamlError, dump_yaml, key_lines, load_yaml
 from models.config import RULES, TrainConfig
 from tune.run.trial import COSTS, METRICS
 from tune.sweep.space import SearchSpace
@@ -34,12 +34,26 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+DEFAULT_METRIC = "val_accuracy"
+
+
+def direction(metric: object) -> Literal["max", "min"]:
+    """Return whether larger or smaller values of a metric or cost are better."""
+    return "min" if metric in COSTS or str(metric).endswith("_loss") else "max"
+
+
+def _is_recorded(info: ValidationInfo) -> bool:
+    """Return whether the spec is that of a run which exists, made by rules that were laxer."""
+    return bool((info.context or {}).get("recorded"))
+
+
 class ObjectiveSpec(_Part):
     """What makes one trial better than another."""
 
-    metric: str = "val_accuracy"
+    metric: str = DEFAULT_METRIC
     """One of the measured metrics; a second objective may be a cost, a column of the trials."""
     mode: Literal["max", "min"] = "max"
+    """Follows from the metric: losses and costs are better when smaller, all others when larger."""
     at: Literal["best", "last"] = "best"
     """The epoch that counts: the trial's best (the study's way) or its last."""
 
@@ -50,10 +64,22 @@ class ObjectiveSpec(_Part):
             raise UserError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_mode(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "mode" not in value:
+            return {**value, "mode": direction(value.get("metric", DEFAULT_METRIC))}
+        return value
+
     @model_validator(mode="after")
-    def _cheaper_is_better(self) -> Self:
-        if self.metric in COSTS and self.mode == "max":
-            raise UserError(f"{self.metric} is a cost, and better when smaller; add mode: min")
+    def _better_as_the_metric_says(self, info: ValidationInfo) -> Self:
+        right = direction(self.metric)
+        if self.mode != right and not _is_recorded(info):
+            better = "smaller" if right == "min" else "larger"
+            raise UserError(
+                f"{self.metric} is better when {better}; leave mode out, or write mode: {right}, "
+                f"but got mode: {self.mode}"
+            )
         return self
 
 
@@ -104,13 +130,15 @@ class SweepSpec(_Part):
     objectives: tuple[ObjectiveSpec, ...] = Field(
         default=(ObjectiveSpec(),), alias="objective", min_length=1
     )
-    """One, or a list; the first decides which trial is the incumbent."""
+    """One, or a list; the first decides which trial is the incumbent. A metric's name is enough."""
     fixed: dict[str, Any] = {}
     """Hyperparameters with one value."""
     space: dict[str, Any]
     """Hyperparameters that are searched."""
     searcher: SearcherSpec = SearcherSpec()
+    """A searcher's name is enough where it needs nothing else."""
     scheduler: SchedulerSpec = SchedulerSpec()
+    """Likewise."""
     folds: int | None = Field(default=None, ge=2, le=1000)
     """Folds, on each of which every configuration is trained; None: the dataset's own split."""
     repeats: int = Field(default=1, ge=1, le=100)
@@ -134,10 +162,21 @@ class SweepSpec(_Part):
     loggers: list[Literal["tensorboard", "mlflow"]] = []
     """Libraries beside the run's own files in whose format trials are logged."""
 
+    @field_validator("data")
+    @classmethod
+    def _holds_no_keys(cls, value: str, info: ValidationInfo) -> str:
+        return value if _is_recorded(info) else check_url(value)
+
     @field_validator("objectives", mode="before")
     @classmethod
     def _as_several(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else (value,)
+        several = value if isinstance(value, list) else [value]
+        return tuple(_written_out("objective", one) for one in several)
+
+    @field_validator("searcher", "scheduler", mode="before")
+    @classmethod
+    def _from_a_name(cls, value: Any, info: ValidationInfo) -> Any:
+        return _written_out(str(info.field_name), value)
 
     @field_validator("fixed", "space")
     @classmethod
@@ -195,7 +234,7 @@ class SweepSpec(_Part):
     def to_yaml(self) -> str:
         """Return the whole spec, defaults filled in, as `parse_spec` reads it back."""
         # Not pydantic's JSON form, in which the number 4 as a key becomes the text '4'.
-        return yaml.safe_dump(self.model_dump(), sort_keys=False, width=100)
+        return dump_yaml(self.model_dump())
 
     def config(self, chosen: Mapping[str, Any], *, seed: int) -> TrainConfig:
         """Return the training that ``chosen`` hyperparameters and a seed make of this spec."""
@@ -203,24 +242,40 @@ class SweepSpec(_Part):
         return TrainConfig.create({**self.fixed, **chosen, **folds, "seed": seed})
 
 
-def load_spec(path: Path, overrides: Iterable[str] = ()) -> SweepSpec:
+def _written_out(key: str, value: Any) -> Any:
+    """Return the long form of a part that may be given as a name alone, as in ``searcher: tpe``."""
+    return {_SHORT[key]: value} if isinstance(value, str) and key in _SHORT else value
+
+
+_SHORT = {"objective": "metric", "searcher": "name", "scheduler": "name"}
+"""Part of a spec → the key that it stands for where it is a text."""
+
+
+def load_spec(path: Path, overrides: Iterable[str] = (), *, recorded: bool = False) -> SweepSpec:
     """Read a spec file and apply ``key=value`` overrides (dotted keys, YAML values).
+
+    Args:
+        path: The file.
+        overrides: Changes of it.
+        recorded: It is that of a run which exists; rules that are newer do not hold.
 
     Raises:
         SpecError: The file or an override breaks a rule; one line that names it and its line.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        values = yaml.load(text, Loader=_Loader)
+        values = load_yaml(text, str(path))
     except OSError as error:
         raise SpecError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except YamlError as error:
+        raise SpecError(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path} is not valid YAML, which is UTF-8 text: {error}") from error
     if not isinstance(values, dict):
         raise SpecError(f"{path} must hold keys and values, as in tune/specs/quick.yaml")
     for override in overrides:
         _override(values, override)
-    return parse_spec(values, str(path), _lines(text))
+    return parse_spec(values, str(path), key_lines(text), recorded=recorded)
 
 
 def override_spec(spec: SweepSpec, overrides: Iterable[str]) -> SweepSpec:
@@ -229,7 +284,7 @@ def override_spec(spec: SweepSpec, overrides: Iterable[str]) -> SweepSpec:
     Raises:
         SpecError: An override breaks a rule.
     """
-    values = yaml.safe_load(spec.to_yaml())
+    values = load_yaml(spec.to_yaml(), "the spec")
     for override in overrides:
         _override(values, override)
     return parse_spec(values, "--set")
@@ -239,15 +294,23 @@ def parse_spec(
     values: Mapping[str, Any],
     source: str = "spec",
     lines: Mapping[tuple[str, ...], int] | None = None,
+    *,
+    recorded: bool = False,
 ) -> SweepSpec:
     """Check the values of a spec; ``lines`` tells where each key stands in ``source``.
+
+    Args:
+        values: The spec.
+        source: What it is called in messages.
+        lines: Path of a key → its line in ``source``.
+        recorded: It is that of a run which exists; rules that are newer do not hold.
 
     Raises:
         SpecError: A key is unknown or a value breaks its rule.
     """
     lines = lines or {}
     try:
-        spec = SweepSpec.model_validate(values)
+        spec = SweepSpec.model_validate(values, context={"recorded": recorded})
     except ValidationError as error:
         raise SpecError(_explain(error, source, lines)) from None
     try:
@@ -340,7 +403,7 @@ def _place(path: tuple[str, ...], source: str, lines: Mapping[tuple[str, ...], i
     for known, line in lines.items():
         if known == path or (known[:1] == path[:1] and known[-1:] == path[-1:]):
             return f"{source}, line {line}"
-    return source
+    return _place(path[:-1], source, lines) if path else source
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -350,36 +413,14 @@ def _override(values: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     part: Any = values
     for parent in parents:
-        part = part.setdefault(parent, {})
+        part[parent] = _written_out(parent, part.get(parent, {}))
+        part = part[parent]
         if not isinstance(part, dict):
             raise SpecError(f"--set {override}: {parent} holds no keys of its own")
-    part[last] = yaml.load(text, Loader=_Loader)
+    try:
+        part[last] = load_yaml(text, f"--set {override}")
+    except YamlError as error:
+        raise SpecError(str(error)) from error
     if parents in (["fixed"], ["space"]):
         # To search what was fixed, or to fix what was searched, one --set is enough.
         (values.get("space" if parents == ["fixed"] else "fixed") or {}).pop(last, None)
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML alone takes it for text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)$"),
-    list("-+.0123456789"),
-)
-
-
-def _lines(text: str) -> dict[tuple[str, ...], int]:
-    found: dict[tuple[str, ...], int] = {}
-
-    def walk(node: yaml.Node, path: tuple[str, ...]) -> None:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                found[(*path, str(key.value))] = key.start_mark.line + 1
-                walk(value, (*path, str(key.value)))
-
-    root = yaml.compose(text, Loader=_Loader)
-    if root is not None:
-        walk(root, ())
-    return found

@@ -4,8 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-import yaml
-
+from fairsweep.yaml_text import load_yaml
 from tune.run import objective as objectives
 from tune.run.ledger import Event
 from tune.run.trial import FINISHED, Figures, Measurement, Status, Trial
@@ -378,4 +377,4 @@ _PROPOSED = ("configuration_id", "number", "name", "phase", "replicate", "config
 
 
 def _read_spec(event: Event) -> SweepSpec:
-    return parse_spec(yaml.safe_load(event["spec"]), "the ledger")
+    return parse_spec(load_yaml(event["spec"], "the ledger"), "the ledger", recorded=True)
