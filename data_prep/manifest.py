@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,11 @@ class DatasetManifest:
     """Class names; a label's index is its place here."""
     image_shape: tuple[int, int]
     """Height and width of every picture, in pixels."""
-    mean: float
-    """Mean of the training pictures' pixels, on a scale of 0 to 1."""
-    std: float
-    """Standard deviation of the training pictures' pixels, on a scale of 0 to 1."""
+    mean: float | tuple[float, ...]
+    """Mean of the training pictures' pixels, on a scale of 0 to 1; of colour one for each channel
+    (red, green, blue)."""
+    std: float | tuple[float, ...]
+    """Standard deviation of the training pictures' pixels; as ``mean``."""
     counts: Mapping[str, Mapping[str, int]]
     """Rows per split (train, val, test) and class."""
     steps: tuple[Mapping[str, Any], ...]
@@ -54,8 +55,15 @@ class DatasetManifest:
     """Versions of Python and of the libraries that shaped the content."""
     fingerprint: str
     """Hash of the content, the same on every machine."""
+    channels: int = 1
+    """1 for gray pictures, 3 for colour."""
     schema_version: int = SCHEMA_VERSION
     """Version of the layout of the dataset directory."""
+
+    @property
+    def pixel_shape(self) -> tuple[int, ...]:
+        """Shape of one picture's pixels: (height, width), or (height, width, 3) in colour."""
+        return self.image_shape if self.channels == 1 else (*self.image_shape, self.channels)
 
     @property
     def images(self) -> int:
@@ -91,7 +99,9 @@ class DatasetManifest:
                 f"{path} has schema version {version}, but this program reads {SCHEMA_VERSION}; "
                 "prepare the dataset again"
             )
-        odd = {field.name for field in fields(cls)} ^ values.keys()
+        # A field that came later has a default, and older manifests lack it.
+        required = {field.name for field in fields(cls) if field.default is MISSING}
+        odd = (required - values.keys()) | (values.keys() - {field.name for field in fields(cls)})
         if odd:
             raise UserError(
                 f"{path} is not a dataset manifest: {', '.join(sorted(odd))} missing or unknown; "
@@ -102,6 +112,10 @@ class DatasetManifest:
                 f"{path} has the fingerprint {str(values['fingerprint'])[:80]!r}, but a hash "
                 "of 64 digits and letters from a to f is meant; prepare the dataset again"
             )
-        for key in ("classes", "image_shape", "steps"):
-            values[key] = tuple(values[key])
-        return cls(**values)
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DatasetManifest":
+        """Make a manifest from the values of `asdict`, also after they were JSON."""
+        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})

@@ -27,7 +27,7 @@ class ImageDataset:
     image_ids: npt.NDArray[np.str_]
     """(n,) image ids, in the order of the file."""
     pixels: npt.NDArray[np.uint8]
-    """(n, height, width) gray values."""
+    """(n, height, width) gray values, or (n, height, width, 3) red, green and blue."""
     labels: npt.NDArray[np.int64]
     """(n,) places in ``manifest.classes``."""
     splits: npt.NDArray[np.str_]
@@ -97,7 +97,7 @@ def read_dataset(directory: Path) -> ImageDataset:
     return ImageDataset(
         manifest=manifest,
         image_ids=column("image_id").astype(str),
-        pixels=pixels.reshape(-1, *manifest.image_shape),
+        pixels=pixels.reshape(-1, *manifest.pixel_shape),
         labels=np.array([index_of[label] for label in table["label"].to_pylist()], dtype=np.int64),
         splits=column("split").astype(str),
         folds=table["fold"].fill_null(-1).to_numpy().astype(np.int64),

@@ -42,12 +42,12 @@ def transform_pictures(pictures: Tensor, transforms: Tensor) -> Tensor:
     """Move the points of pictures by linear interpolation; beyond the border, the border goes on.
 
     Args:
-        pictures: (n, 1, height, width) float.
+        pictures: (n, channels, height, width) float.
         transforms: (n, 2, 3) affine matrices from a place in the result to its place in the
             picture, in (x, y, 1) with x and y from -1 to 1.
 
     Returns:
-        (n, 1, height, width) float.
+        (n, channels, height, width) float.
     """
     count, _, height, width = pictures.shape
     places = _pixel_places(height, width, pictures.device)

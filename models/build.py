@@ -1,62 +1,84 @@
 """Builds the network that a configuration describes, and counts its parameters."""
 
+import inspect
 from importlib import import_module
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from fairsweep.errors import UserError
 from models.config import TrainConfig
 from models.families.layers import replace_faulty_convolutions
 from models.registry import FAMILIES
+
+Scale = float | tuple[float, ...]
+"""A mean or deviation of pictures on a scale of 0 to 1; of colour one for each channel."""
 
 
 @runtime_checkable
 class Pretrained(Protocol):
     """A network that may start from weights which others have trained."""
 
-    def load_pretrained(self, *, mean: float, std: float) -> None:
+    def load_pretrained(self, *, mean: Scale, std: Scale) -> None:
         """Take them over, for pictures that are normalised with this mean and deviation."""
         ...
 
-    def pretrained_weights(self, *, mean: float, std: float) -> dict[str, Tensor]:
+    def pretrained_weights(self, *, mean: Scale, std: Scale) -> dict[str, Tensor]:
         """Return them; raises ValueError where they cannot be had or do not fit."""
         ...
 
 
-def build_model(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) -> nn.Module:
+def build_model(
+    config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
+) -> nn.Module:
     """Build the network of ``config``, with first weights from torch's global generator.
 
     Args:
         config: Its family and network hyperparameters are used.
         classes: Width of the logits.
         image_shape: Height and width of a picture.
+        image_channels: 1 for gray pictures, 3 for colour.
 
     Returns:
-        A module from (n, 1, height, width) float pictures to (n, classes) logits.
+        A module from (n, image_channels, height, width) float pictures to (n, classes) logits.
 
     Raises:
-        ValueError: The network does not fit pictures of this size.
+        UserError: The network does not fit pictures of this size, or takes gray pictures only.
     """
     module, _, attribute = FAMILIES[config.family].builder.partition(":")
     builder = getattr(import_module(module), attribute)
-    model: nn.Module = builder(classes=classes, image_shape=image_shape, **config.network)
+    options = dict(config.network)
+    if "image_channels" in inspect.signature(builder).parameters:
+        options["image_channels"] = image_channels
+    elif image_channels != 1:
+        raise UserError(
+            f"family {config.family} takes gray pictures only, but these have {image_channels} "
+            "channels; let its builder take image_channels, or prepare the dataset without colour"
+        )
+    model: nn.Module = builder(classes=classes, image_shape=image_shape, **options)
     replace_faulty_convolutions(model)
     return model
 
 
-def count_parameters(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) -> int:
+def count_parameters(
+    config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
+) -> int:
     """Count the trainable parameters of a network, without memory for them.
 
     Raises:
         ValueError: The network does not fit pictures of this size.
     """
     with torch.device("meta"):
-        model = build_model(config, classes=classes, image_shape=image_shape)
+        model = build_model(
+            config, classes=classes, image_shape=image_shape, image_channels=image_channels
+        )
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def check_network(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) -> None:
+def check_network(
+    config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
+) -> None:
     """Make sure that a training of ``config`` can begin; downloads the weights that it needs.
 
     Raises:
@@ -64,6 +86,9 @@ def check_network(config: TrainConfig, *, classes: int, image_shape: tuple[int, 
             had or do not fit.
     """
     with torch.device("meta"):
-        model = build_model(config, classes=classes, image_shape=image_shape)
+        model = build_model(
+            config, classes=classes, image_shape=image_shape, image_channels=image_channels
+        )
     if isinstance(model, Pretrained):
-        model.pretrained_weights(mean=0.5, std=0.5)
+        scale = (0.5,) * image_channels if image_channels > 1 else 0.5
+        model.pretrained_weights(mean=scale, std=scale)

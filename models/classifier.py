@@ -54,8 +54,16 @@ class Classifier:
         state = load(path)
         if "dataset" not in state:
             raise CheckpointError(f"{path} does not say what it was trained on; train it again")
-        manifest, config = DatasetManifest(**state["dataset"]), TrainConfig.create(state["config"])
-        model = build_model(config, classes=len(manifest.classes), image_shape=manifest.image_shape)
+        manifest, config = (
+            DatasetManifest.from_dict(state["dataset"]),
+            TrainConfig.create(state["config"]),
+        )
+        model = build_model(
+            config,
+            classes=len(manifest.classes),
+            image_shape=manifest.image_shape,
+            image_channels=manifest.channels,
+        )
         model.load_state_dict(state["weights"])
         device = torch.device(device)
         return cls(
@@ -67,10 +75,11 @@ class Classifier:
         )
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return the (n, classes) class probabilities of gray pictures, as in validation.
+        """Return the (n, classes) class probabilities of new pictures, as in validation.
 
         Args:
-            pixels: (n, height, width) gray values, of the size that the network was trained on.
+            pixels: (n, height, width) gray values or (n, height, width, 3) colours, of the size
+                that the network was trained on.
         """
         count = len(pixels)
         pictures = ImageDataset(

@@ -30,7 +30,7 @@ class TrainingCost:
 
 
 def training_cost(
-    config: TrainConfig, *, classes: int, image_shape: tuple[int, int]
+    config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
 ) -> TrainingCost:
     """Count what ``config`` costs, without memory for its network.
 
@@ -46,12 +46,14 @@ def training_cost(
             kept += output.numel()
 
     with torch.device("meta"):
-        model = build_model(config, classes=classes, image_shape=image_shape).eval()
+        model = build_model(
+            config, classes=classes, image_shape=image_shape, image_channels=image_channels
+        ).eval()
         for module in model.modules():
             if not list(module.children()):
                 module.register_forward_hook(count)
         with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, 1, *image_shape))
+            model(torch.empty(1, image_channels, *image_shape))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - parameters
     state = state_bytes(parameters, config.optimizer)

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -19,7 +20,7 @@ class DeviceDataset:
     source: ImageDataset
     """The dataset in memory; says which rows belong to a split or fold."""
     pixels: Tensor
-    """(n, height, width) uint8."""
+    """(n, height, width) uint8, or (n, height, width, 3) in colour."""
     labels: Tensor
     """(n,) int64 class indices."""
     soft_labels: Tensor | None
@@ -58,6 +59,11 @@ class DeviceDataset:
         """Height and width of a picture, in pixels."""
         return self.source.manifest.image_shape
 
+    @property
+    def image_channels(self) -> int:
+        """Channels of a picture: 1 for gray, 3 for colour."""
+        return self.source.manifest.channels
+
     def rows(self, split: str, fold: int | None = None, folds: int | None = None) -> Tensor:
         """Return the (m,) row numbers of a split, on the device, as `ImageDataset.rows` does.
 
@@ -91,13 +97,28 @@ class DeviceDataset:
         return self.soft_labels
 
     def pictures(self, rows: Tensor) -> Tensor:
-        """Return (m, 1, height, width) float32 pictures of ``rows``, gray values 0 to 255."""
-        return self.pixels.index_select(0, rows).unsqueeze(1).float()
+        """Return (m, channels, height, width) float32 pictures of ``rows``, values 0 to 255."""
+        pixels = self.pixels.index_select(0, rows)
+        planes = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+        return planes.float()
 
     def normalise(self, pictures: Tensor) -> Tensor:
-        """Give ``pictures`` (gray values 0 to 255) the train split's mean 0 and deviation 1.
+        """Give ``pictures`` (values 0 to 255) mean 0 and deviation 1, as the train split has them.
 
-        Works in place.
+        Each channel has a mean and a deviation of its own. Works in place.
         """
+        mean, std = self.source.manifest.mean, self.source.manifest.std
+        if isinstance(mean, tuple) or isinstance(std, tuple):
+            means, deviations = self._scales
+            return pictures.sub_(means).div_(deviations)
+        return pictures.sub_(255 * mean).div_(255 * std)
+
+    @cached_property
+    def _scales(self) -> tuple[Tensor, Tensor]:
+        """(channels, 1, 1) means and deviations on a scale of 0 to 255."""
         manifest = self.source.manifest
-        return pictures.sub_(255 * manifest.mean).div_(255 * manifest.std)
+        means, deviations = (
+            255 * torch.tensor(values, device=self.device).view(-1, 1, 1)
+            for values in (manifest.mean, manifest.std)
+        )
+        return means, deviations

@@ -22,8 +22,8 @@ class NotFusableError(ValueError):
 def fuse(models: Sequence[nn.Module]) -> nn.Module:
     """Return one network that holds the weights of all ``models``.
 
-    It takes (n, members, height, width) pictures, one channel for each member, and returns
-    (members, n, classes) logits. Its parameters bear the names of a member's, and those of the
+    It takes (n, members·channels, height, width) pictures, those of the members side by side, and
+    returns (members, n, classes) logits. Its parameters have the names of a member's; those of the
     first member come first along their first dimension, then those of the second, and so on.
 
     Args:
@@ -73,10 +73,12 @@ def split_optimizer(state: Mapping[str, Any], member: int, members: int) -> dict
 
 
 def side_by_side(pictures: Tensor, members: int) -> Tensor:
-    """Make (n, members, height, width) of (members·n, 1, height, width) pictures."""
+    """Make (n, members·channels, h, w) of (members·n, channels, h, w) pictures."""
     if members == 1:
         return pictures
-    return pictures.view(members, -1, *pictures.shape[2:]).transpose(0, 1)
+    if pictures.shape[1] == 1:
+        return pictures.view(members, -1, *pictures.shape[2:]).transpose(0, 1)
+    return pictures.view(members, -1, *pictures.shape[1:]).transpose(0, 1).flatten(1, 2)
 
 
 def set_generators(model: nn.Module, generators: Sequence[torch.Generator]) -> None:

@@ -210,7 +210,12 @@ class Loop:
 
     def _build_one(self) -> nn.Module:
         data = self.data
-        return build_model(self.config, classes=data.classes, image_shape=data.image_shape)
+        return build_model(
+            self.config,
+            classes=data.classes,
+            image_shape=data.image_shape,
+            image_channels=data.image_channels,
+        )
 
     def _count_steps(self) -> int:
         counts = {steps(len(one.train_rows), self.config.batch_size) for one in self._each}
@@ -221,7 +226,7 @@ class Loop:
     def _sample(self) -> Tensor:
         """Return pictures of the shape that every step but the last of an epoch trains on."""
         size = min(self.config.batch_size, *(len(one.train_rows) for one in self._each))
-        shape = (self.members * size, 1, *self.data.image_shape)
+        shape = (self.members * size, self.data.image_channels, *self.data.image_shape)
         return side_by_side(torch.zeros(shape, device=self.data.device), self.members)
 
     def _train(self) -> list[dict[str, float]]:
@@ -257,7 +262,11 @@ class Loop:
         return torch.stack((each.detach().sum(dim=1), hits), dim=1), each.mean(dim=1)
 
     def _mixed(self, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the (members·b, 1, h, w) pictures and (members, b, classes) targets of a step."""
+        """Return the pictures and targets of a step.
+
+        Returns:
+            (members·b, channels, h, w) pictures and (members, b, classes) distributions.
+        """
         pictures = self.data.pictures(batch.rows.view(-1))
         if batch.transforms is not None:
             pictures = transform_pictures(pictures, batch.transforms)

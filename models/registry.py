@@ -13,8 +13,9 @@ class Family:
 
     builder: str
     """``module:callable``. The callable returns a ``torch.nn.Module`` from keyword arguments:
-    ``classes``, ``image_shape`` (height, width) and each name in ``defaults``. The network takes
-    (n, 1, height, width) float pictures and returns (n, classes) logits."""
+    ``classes``, ``image_shape`` (height, width), each name in ``defaults``, and, if it can take
+    colour, ``image_channels`` (1 or 3). The network takes (n, channels, height, width) float
+    pictures and returns (n, classes) logits."""
     defaults: Mapping[str, int | float | str]
     """The hyperparameters of `TrainConfig` that shape its networks, with their defaults."""
     name: str

@@ -35,7 +35,7 @@ def test_resnet_has_the_study_s_parameter_counts(
 def test_a_registry_entry_names_just_what_its_builder_takes(family):
     module, _, name = FAMILIES[family].builder.partition(":")
     takes = set(inspect.signature(getattr(import_module(module), name)).parameters)
-    assert takes - {"classes", "image_shape"} == set(FAMILIES[family].defaults)
+    assert takes - {"classes", "image_shape", "image_channels"} == set(FAMILIES[family].defaults)
     assert set(FAMILIES[family].defaults) <= set(NETWORK_RULES)
 
 

@@ -17,7 +17,7 @@ from models.checkpoint import load, save
 from models.config import TrainConfig
 from models.cost import training_cost
 from models.data import DeviceDataset
-from models.families.torchvision_models import _from_gray, _transforms, stages
+from models.families.torchvision_models import _to_imagenet, _transforms, stages
 from models.fit import fit
 from models.loop import Loop
 from models.optim import make_optimizer, set_learning_rate
@@ -305,14 +305,14 @@ def test_a_rate_of_the_head_needs_a_head():
 
 
 def test_inception_networks_know_gray_values_from_minus_one_to_one():
-    scale, shift = _from_gray("googlenet", mean=0.4, std=0.25)
+    scale, shift = _to_imagenet("googlenet", mean=0.4, std=0.25)
     for gray in (0.0, 0.3, 1.0):
         found = scale * (gray - 0.4) / 0.25 + shift
         assert torch.allclose(found, torch.full((3, 1, 1), 2 * gray - 1))
 
 
 def test_other_networks_know_gray_values_by_the_means_of_imagenet():
-    scale, shift = _from_gray("resnet18", mean=0.4, std=0.25)
+    scale, shift = _to_imagenet("resnet18", mean=0.4, std=0.25)
     found = scale * (0.3 - 0.4) / 0.25 + shift
     assert torch.allclose(found, (0.3 - RGB_MEAN) / RGB_STD)
 

@@ -17,6 +17,7 @@ class PlainNet(nn.Module):
         *,
         classes: int,
         image_shape: tuple[int, int],
+        image_channels: int = 1,
         kernel_size: int,
         channels: int,
         conv_depth: int,
@@ -32,7 +33,7 @@ class PlainNet(nn.Module):
                 f"but {conv_depth} stages halve it to nothing; give at most "
                 f"{min(image_shape).bit_length() - 1}"
             )
-        widths = [1, *(channels << stage for stage in range(conv_depth))]
+        widths = [image_channels, *(channels << stage for stage in range(conv_depth))]
         stages: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             stages += [
@@ -54,6 +55,6 @@ class PlainNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 1, height, width) pictures → (n, classes) logits."""
+        """(n, image_channels, height, width) pictures → (n, classes) logits."""
         logits: Tensor = self.head(self.stages(x))
         return logits

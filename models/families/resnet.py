@@ -12,7 +12,8 @@ from models.families.layers import AdaptiveAveragePool, make_activation, same_co
 class ResidualBlock(nn.Module):
     """``depth`` convolutions with batch norm and activation around a skip connection.
 
-    The input is added before the last activation, one input channel to every output channel.
+    The input is added before the last activation. A picture, which has other channels than the
+    output, is added to every output channel: its gray values, or the mean of its colours.
     """
 
     def __init__(
@@ -28,17 +29,24 @@ class ResidualBlock(nn.Module):
                 nn.BatchNorm2d(channels),
                 make_activation(activation),
             ]
+        self.inputs, self.channels = inputs, channels
         self.activation = layers.pop()
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, inputs, h, w) → (n, channels, h, w)."""
         inside = self.layers(x)
-        if 1 < x.shape[1] < inside.shape[1]:
-            # Several networks side by side (`models.fused`), each with one channel for its own.
-            x = x.repeat_interleave(inside.shape[1] // x.shape[1], dim=1)
+        if self.inputs != self.channels:
+            x = self._planes(x)
         y: Tensor = self.activation(inside.add_(x))
         return y
+
+    def _planes(self, x: Tensor) -> Tensor:
+        """Return what is added of a picture; of several networks side by side (`models.fused`)."""
+        if self.inputs > 1:
+            x = x.view(len(x), -1, self.inputs, *x.shape[2:]).mean(2)
+        # One plane is added to all channels as it is.
+        return x.repeat_interleave(self.channels, dim=1) if x.shape[1] > 1 else x
 
 
 class ResNet(nn.Module):
@@ -49,6 +57,7 @@ class ResNet(nn.Module):
         *,
         classes: int,
         image_shape: tuple[int, int],
+        image_channels: int = 1,
         kernel_size: int,
         blocks: int,
         channels: int,
@@ -67,8 +76,8 @@ class ResNet(nn.Module):
             )
         self.blocks = nn.Sequential(
             *(
-                ResidualBlock(channels if i else 1, channels, kernel_size, conv_depth, activation)
-                for i in range(blocks)
+                ResidualBlock(inputs, channels, kernel_size, conv_depth, activation)
+                for inputs in (image_channels, *[channels] * (blocks - 1))
             )
         )
         self.pool = AdaptiveAveragePool(pool_size, image_shape)
@@ -81,6 +90,6 @@ class ResNet(nn.Module):
         self.head = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(widths[-1], classes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 1, height, width) pictures → (n, classes) logits."""
+        """(n, image_channels, height, width) pictures → (n, classes) logits."""
         logits: Tensor = self.head(self.pool(self.blocks(x)))
         return logits

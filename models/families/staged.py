@@ -51,6 +51,7 @@ class StagedNet(nn.Module):
         *,
         classes: int,
         image_shape: tuple[int, int],  # noqa: ARG002 - any size will do
+        image_channels: int = 1,
         kernel_size: int,
         blocks: int,
         channels: int,
@@ -65,7 +66,7 @@ class StagedNet(nn.Module):
                 f"give {kernel_size - 1} or {kernel_size + 1}"
             )
         self.stem = nn.Sequential(
-            nn.Conv2d(1, channels, kernel_size, 2, kernel_size // 2, bias=False),
+            nn.Conv2d(image_channels, channels, kernel_size, 2, kernel_size // 2, bias=False),
             nn.BatchNorm2d(channels),
             make_activation(activation),
         )
@@ -83,6 +84,6 @@ class StagedNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 1, height, width) pictures → (n, classes) logits."""
+        """(n, image_channels, height, width) pictures → (n, classes) logits."""
         logits: Tensor = self.head(self.stages(self.stem(x)))
         return logits

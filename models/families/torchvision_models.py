@@ -1,4 +1,4 @@
-"""Torchvision's classification models on gray pictures, from ImageNet's weights or a file's."""
+"""Torchvision's classification models, with first weights from ImageNet or from a file."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -13,9 +13,14 @@ from fairsweep.errors import UserError
 from models.pretrained import PretrainedError, read_weights
 from models.rules import nearest
 
+Scale = float | tuple[float, ...]
+"""A mean or deviation of pictures on a scale of 0 to 1; of colour one for each channel."""
+
 
 class TorchvisionNet(nn.Module):
-    """A torchvision model with a one-channel stem and as many logits as there are classes.
+    """A torchvision model with as many logits as there are classes.
+
+    Colour goes through the model's own stem, gray through one of a single channel.
 
     Pictures are brought to the size that torchvision trained the model for: its filters look for
     edges and parts of that size, and some transformers take no other.
@@ -26,6 +31,7 @@ class TorchvisionNet(nn.Module):
         *,
         classes: int,
         image_shape: tuple[int, int],  # noqa: ARG002 - any size will do
+        image_channels: int = 1,
         architecture: str,
         pretrained: str,
         frozen_stages: int,
@@ -41,7 +47,8 @@ class TorchvisionNet(nn.Module):
         layers = dict(self.network.named_modules())
         self._stem, stem = next((n, m) for n, m in layers.items() if isinstance(m, nn.Conv2d))
         self._head = [n for n, m in layers.items() if isinstance(m, nn.Conv2d | nn.Linear)][-1]
-        self.network.set_submodule(self._stem, GrayStem(stem))
+        make_stem = GrayStem if image_channels == 1 else ColourStem
+        self.network.set_submodule(self._stem, make_stem(stem))
         self._side: int = _transforms(architecture).crop_size[0]
         self._frozen = self._freeze(frozen_stages)
 
@@ -51,7 +58,7 @@ class TorchvisionNet(nn.Module):
         return self.network.get_submodule(self._head)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, 1, height, width) pictures → (n, classes) logits."""
+        """(n, image_channels, height, width) pictures → (n, classes) logits."""
         size = (self._side, self._side)
         x = functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
         logits: Tensor = self.network(x)
@@ -64,19 +71,20 @@ class TorchvisionNet(nn.Module):
             layer.eval()
         return self
 
-    def load_pretrained(self, *, mean: float, std: float) -> None:
+    def load_pretrained(self, *, mean: Scale, std: Scale) -> None:
         """Take over the pretrained weights, if the network is to start from any.
 
         Args:
-            mean: Mean gray value that is subtracted from the pictures, on a scale of 0 to 1.
-            std: Standard deviation by which they are then divided.
+            mean: What is subtracted from the pictures, on a scale of 0 to 1; of colour one for each
+                channel.
+            std: What they are then divided by.
 
         Raises:
             PretrainedError: They cannot be had, or are those of another architecture.
         """
         self.network.load_state_dict(self.pretrained_weights(mean=mean, std=std))
 
-    def pretrained_weights(self, *, mean: float, std: float) -> dict[str, Tensor]:
+    def pretrained_weights(self, *, mean: Scale, std: Scale) -> dict[str, Tensor]:
         """Return the weights that the network is to start from; those of the head are its own.
 
         Raises:
@@ -90,9 +98,12 @@ class TorchvisionNet(nn.Module):
             del weights[name]
         rgb = weights.get(f"{self._stem}.weight", torch.empty(0))
         if rgb.ndim == 4 and rgb.shape[1] == 3:
-            scale, shift = _from_gray(self.architecture, mean=mean, std=std)
-            weights[f"{self._stem}.weight"] = (rgb * scale).sum(dim=1, keepdim=True)
-            weights[f"{self._stem}.offset"] = (rgb * shift).sum(dim=1, keepdim=True)
+            scale, shift = _to_imagenet(self.architecture, mean=mean, std=std)
+            if f"{self._stem}.offset" in own:
+                weights[f"{self._stem}.weight"] = (rgb * scale).sum(dim=1, keepdim=True)
+                weights[f"{self._stem}.offset"] = (rgb * shift).sum(dim=1, keepdim=True)
+            else:
+                weights |= {f"{self._stem}.scale": scale, f"{self._stem}.shift": shift}
         weights |= {name: own[name] for name in own if name.startswith(f"{self._head}.")}
         shapes, expected = ({n: t.shape for n, t in part.items()} for part in (weights, own))
         if wrong := [n for n in expected | shapes if shapes.get(n) != expected.get(n)]:
@@ -152,6 +163,33 @@ class GrayStem(nn.Conv2d):
         return super().forward(x) + added
 
 
+class ColourStem(nn.Conv2d):
+    """The first convolution of an RGB network, on pictures that are normalised in another way.
+
+    The pictures get the mean and deviation that the network was trained with before the
+    convolution pads them with zeros.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, rgb: nn.Conv2d) -> None:
+        super().__init__(
+            rgb.in_channels,
+            rgb.out_channels,
+            rgb.kernel_size,  # type: ignore[arg-type]
+            rgb.stride,  # type: ignore[arg-type]
+            rgb.padding,  # type: ignore[arg-type]
+            bias=rgb.bias is not None,
+        )
+        self.register_buffer("scale", torch.ones(rgb.in_channels, 1, 1))
+        self.register_buffer("shift", torch.zeros(rgb.in_channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3, h, w) → (n, channels, h', w')."""
+        return super().forward(x * self.scale + self.shift)
+
+
 def stages(network: nn.Module) -> list[list[nn.Module]]:
     """Return the layers of a torchvision model, stage by stage.
 
@@ -197,14 +235,15 @@ def _make_network(architecture: str, classes: int) -> nn.Module:
     return network
 
 
-def _from_gray(architecture: str, *, mean: float, std: float) -> tuple[Tensor, Tensor]:
-    """Return (3, 1, 1) factors and summands that make RGB channels of normalised gray values."""
+def _to_imagenet(architecture: str, *, mean: Scale, std: Scale) -> tuple[Tensor, Tensor]:
+    """Return (3, 1, 1) factors and summands that turn our normalised values into torchvision's."""
     if architecture in _INCEPTION:
         means = stds = torch.full((3,), 0.5)
     else:
         transforms = _transforms(architecture)
         means, stds = torch.tensor(transforms.mean), torch.tensor(transforms.std)
-    return (std / stds).view(3, 1, 1), ((mean - means) / stds).view(3, 1, 1)
+    ours, deviations = torch.tensor(mean), torch.tensor(std)
+    return (deviations / stds).view(3, 1, 1), ((ours - means) / stds).view(3, 1, 1)
 
 
 def _transforms(architecture: str) -> Any:

@@ -67,10 +67,15 @@ class Plan:
 def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Plan:
     """Work out what ``spec`` would take on this machine."""
     sweep = Sweep(spec, fingerprint=manifest.fingerprint)
-    classes, shape = len(manifest.classes), manifest.image_shape
     planned = tuple(
         PlannedConfiguration(
-            config=config, cost=training_cost(config, classes=classes, image_shape=shape)
+            config=config,
+            cost=training_cost(
+                config,
+                classes=len(manifest.classes),
+                image_shape=manifest.image_shape,
+                image_channels=manifest.channels,
+            ),
         )
         for config in _configurations(spec)
     )

@@ -73,7 +73,12 @@ class TrainingFactory:
             return None
         known, members = TrainConfig.create(bundle.trials[bundle.key]), len(bundle.trials)
         data = self._data()
-        cost = training_cost(known, classes=data.classes, image_shape=data.image_shape)
+        cost = training_cost(
+            known,
+            classes=data.classes,
+            image_shape=data.image_shape,
+            image_channels=data.image_channels,
+        )
         properties = torch.cuda.get_device_properties(data.device)
         return MemoryRequest(
             card=str(properties.uuid),

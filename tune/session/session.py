@@ -188,7 +188,12 @@ def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
     from models.build import check_network
 
     for config in pretrained.values():
-        check_network(config, classes=len(manifest.classes), image_shape=manifest.image_shape)
+        check_network(
+            config,
+            classes=len(manifest.classes),
+            image_shape=manifest.image_shape,
+            image_channels=manifest.channels,
+        )
 
 
 def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) -> None:
