@@ -168,7 +168,8 @@ def test_columns_that_a_run_carries_go_on_with_its_retraining(trained, asked, tm
 def test_an_origin_is_the_incumbent_or_the_trial_that_is_named(trained):
     run, trials = trained
     assert find_origin(run).trial.id == trials[2].id
-    assert find_origin(run, trial_id=trials[3].id).trial.id == trials[3].id
+    for asked in (trials[3].id, str(trials[3].number), f"{trials[3].name} {trials[3].draw}"):
+        assert find_origin(run, trial_id=asked).trial.id == trials[3].id
     with pytest.raises(RunError, match="has no trial nobody; `python -m analysis table"):
         find_origin(run, trial_id="nobody")
 

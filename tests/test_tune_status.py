@@ -348,7 +348,7 @@ def test_chores_are_done_a_few_times_a_second_and_tables_seldom(begin, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("trial", "message"), [("0ff", "has no trial '0ff'"), (None, "nothing works on")]
+    ("trial", "message"), [("0ff", "has no trial 0ff; "), (None, "nothing works on")]
 )
 def test_a_stop_that_cannot_be_is_refused_in_one_line(begin, tmp_path, capsys, trial, message):
     begin()

@@ -48,7 +48,8 @@ def test_the_line_tells_the_accuracy_on_the_test_pictures_and_how_often_they_wer
     (other,) = (one for one in sweep_of(run).trials if one != incumbent.id)
     assert re.search(rf"\(trial {other}\): .* has opened the test split 2 times$",
                      open_test(run, trial_id=other))  # fmt: skip
-    assert "opened the test split 3 times" in open_test(run)
+    number = str(sweep_of(run).trials[incumbent.id].number)
+    assert "opened the test split 3 times" in open_test(run, trial_id=number)
     opened = [e["trial"] for e in read_events(run) if e["event"] == "test_opened"]
     assert opened == [incumbent.id, other, incumbent.id]
     again = read_predictions(run, incumbent.id)

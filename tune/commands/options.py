@@ -32,7 +32,9 @@ def add_data(command: argparse.ArgumentParser) -> None:
 
 def add_trial(command: argparse.ArgumentParser) -> None:
     """Let a command take another trial than the incumbent."""
-    command.add_argument("--trial", metavar="ID", help="another trial than the incumbent")
+    command.add_argument(
+        "--trial", metavar="TRIAL", help="another trial than the incumbent: its id, number or name"
+    )
 
 
 def add_set(command: argparse.ArgumentParser) -> None:

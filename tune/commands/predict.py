@@ -16,6 +16,7 @@ from models.classifier import Classifier
 from models.new_pictures import Prediction, classify, find_pictures
 from tune.commands.options import add_run, add_trial
 from tune.run.directory import RunError, best_weights
+from tune.run.lookup import find_trial
 from tune.session.status import read_sweep
 
 EXAMPLE = "runs/quick holiday/ > classes.csv"
@@ -57,7 +58,9 @@ def find_weights(run: Path, trial_id: str | None = None) -> Path:
             weights of the trial are not kept.
     """
     sweep = read_sweep(run)
-    if trial_id is None:
+    if trial_id is not None:
+        trial_id = find_trial(run, sweep.trials.values(), trial_id).id
+    else:
         if sweep.incumbent is None:
             raise RunError(f"{run} has no trained trial yet; `python -m tune status {run}` tells")
         trial_id = sweep.incumbent.id
@@ -65,8 +68,8 @@ def find_weights(run: Path, trial_id: str | None = None) -> Path:
     if trial_id in kept:
         return best_weights(run, trial_id)
     raise RunError(
-        f"{run} {'keeps no weights of' if trial_id in sweep.trials else 'has no'} trial "
-        f"{trial_id}; --trial can be {', '.join(kept) or 'none, because no weights are kept'}"
+        f"{run} keeps no weights of trial {trial_id}; --trial can be "
+        f"{', '.join(kept) or 'none, because no weights are kept'}"
     )
 
 

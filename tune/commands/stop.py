@@ -11,7 +11,7 @@ EXAMPLE = "runs/quick"
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the run and the trial."""
     add_run(command)
-    command.add_argument("--trial", metavar="ID", help="end this one trial early instead")
+    command.add_argument("--trial", metavar="TRIAL", help="end this one early instead")
 
 
 def run(parsed: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from tune.execution.predictions import predict_from_best
 from tune.run.directory import RunError, best_weights
 from tune.run.lease import hold
 from tune.run.ledger import Ledger, read_events
+from tune.run.lookup import find_trial
 from tune.session.run_directory import find_dataset, read_spec
 from tune.sweep.sweep import Sweep
 
@@ -32,7 +33,7 @@ def open_test(run: Path, *, trial_id: str | None = None, data: str | Path | None
 
     Args:
         run: The run directory.
-        trial_id: The trial; by default the incumbent.
+        trial_id: The trial's id, number or name; by default the incumbent.
         data: Where the dataset is now, if not where it was.
 
     Raises:
@@ -46,14 +47,9 @@ def open_test(run: Path, *, trial_id: str | None = None, data: str | Path | None
             commit=ledger.append,
             events=read_events(run),
         )
-        trial = sweep.trials.get(trial_id) if trial_id else sweep.incumbent
+        trial = find_trial(run, sweep.trials.values(), trial_id) if trial_id else sweep.incumbent
         if trial is None:
-            raise RunError(
-                f"{run} has no trial {trial_id}; `python -m analysis table {run} --format json` "
-                "names them"
-                if trial_id
-                else f"{run} has no trained trial yet"
-            )
+            raise RunError(f"{run} has no trained trial yet")
         if not best_weights(run, trial.id).is_file():
             raise RunError(
                 f"the best weights of trial {trial.id} are not kept; only those of the best trials "

@@ -8,6 +8,7 @@ from typing import Any
 from data_prep.reader import ImageDataset
 from tune.run.directory import RunError
 from tune.run.ledger import read_events
+from tune.run.lookup import find_trial
 from tune.run.trial import Trial
 from tune.session.run_directory import find_dataset, read_provenance, read_spec
 from tune.sweep.spec import SweepSpec, override_spec, parse_spec
@@ -60,7 +61,7 @@ def find_origin(run: Path, *, trial_id: str | None = None, data: str | None = No
 
     Args:
         run: The run directory.
-        trial_id: The trial; of a run that is not finished yet it must be named.
+        trial_id: The trial's id, number or name; required if the run is not finished yet.
         data: Where the dataset is now, if not where it was.
 
     Raises:
@@ -75,14 +76,10 @@ def find_origin(run: Path, *, trial_id: str | None = None, data: str | None = No
             f"{run} is not finished, so that its incumbent may change; end it with "
             f"`python -m tune resume {run}`, or name a trial with --trial"
         )
-    trial = sweep.incumbent if trial_id is None else sweep.trials.get(trial_id)
+    trials = sweep.trials.values()
+    trial = sweep.incumbent if trial_id is None else find_trial(run, trials, trial_id)
     if trial is None:
-        raise RunError(
-            f"{run} has no trained trial"
-            if trial_id is None
-            else f"{run} has no trial {trial_id}; `python -m analysis table {run} --format json` "
-            "names them"
-        )
+        raise RunError(f"{run} has no trained trial")
     return Origin(
         run=run,
         spec=sweep.spec,

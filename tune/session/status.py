@@ -10,6 +10,7 @@ from typing import Any
 from fairsweep.errors import UserError
 from tune.run.directory import LEDGER_FILE, RUNS, STOP_FILE, RunError
 from tune.run.lease import holder_of
+from tune.run.lookup import find_trial
 from tune.run.trial import Status, Trial
 from tune.session.run_directory import read_spec
 from tune.sweep.state import SweepState
@@ -155,13 +156,10 @@ def request_stop(run: Path, trial_id: str | None = None) -> None:
     if trial_id is None:
         (run / STOP_FILE).touch()
         return
-    if trial_id not in sweep.trials:
-        raise RunError(
-            f"{run} has no trial {trial_id!r}; `python -m tune status {run}` shows those that run"
-        )
-    if sweep.trials[trial_id].ended:
-        raise RunError(f"trial {trial_id} has ended already: {sweep.trials[trial_id].status}")
-    (run / f"{STOP_FILE}-{trial_id}").touch()
+    trial = find_trial(run, sweep.trials.values(), trial_id)
+    if trial.ended:
+        raise RunError(f"trial {trial_id} has ended already: {trial.status}")
+    (run / f"{STOP_FILE}-{trial.id}").touch()
 
 
 def _counts(sweep: SweepState, alive: bool) -> dict[str, int]:

@@ -1,0 +1,49 @@
+"""Finds the trial of a run that a user names: by its id, its number or its name, as tables show."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tune.run.directory import RunError
+from tune.run.trial import Trial
+
+_MOST_SHOWN = 6
+"""Trials that a message lists."""
+
+
+def find_trial(run: Path, trials: Iterable[Trial], asked: str) -> Trial:
+    """Return the trial with an id, a number, or a name.
+
+    A name may end in the seed and the fold, as in ``B8_N1_FC1_K3_AP8 seed 1``, since replicates
+    share the name of their configuration.
+
+    Args:
+        run: The run directory, for messages.
+        trials: Those of the run.
+        asked: What the user calls the trial.
+
+    Raises:
+        RunError: No trial or more than one is called so.
+    """
+    known = list(trials)
+    for trial in known:
+        if trial.id == asked:
+            return trial
+    text = " ".join(asked.split())
+    found = [
+        trial
+        for trial in known
+        if text in (str(trial.number), trial.name, f"{trial.name} {trial.draw}")
+    ]
+    if not found:
+        raise RunError(
+            f"{run} has no trial {asked}; `python -m analysis table {run} --format json` names "
+            "them, by id, number or name"
+        )
+    if len(found) > 1:
+        shown = ", ".join(f"{trial.number} ({trial.draw})" for trial in found[:_MOST_SHOWN])
+        more = len(found) - _MOST_SHOWN
+        raise RunError(
+            f"{len(found)} trials of {run} are called {asked}: {shown}"
+            f"{f' and {more} more' if more > 0 else ''}; give the number of one"
+        )
+    return found[0]
