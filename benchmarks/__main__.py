@@ -16,10 +16,12 @@ NAMES = (
     "report",
     "resume",
     "scale",
+    "statistics",
     "sweep",
     "train",
 )
 ON_PICTURES = ("fused", "sweep", "train")
+SIMULATED = "statistics"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,7 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
         type=Path,
         help=f"a prepared dataset for {', '.join(ON_PICTURES)} (synthetic pictures without)",
     )
+    parser.add_argument(
+        "--sweeps", type=int, metavar="N", help=f"simulated sweeps of each kind, for {SIMULATED}"
+    )
     parsed = parser.parse_args(arguments)
+    if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):
+        parser.error(f"--sweeps takes a number above 0, for {SIMULATED} alone")
     if parsed.data is not None and parsed.name not in ON_PICTURES:
         parser.error(f"{parsed.name} takes no --data; leave it out")
     if parsed.data is not None:
@@ -44,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             DatasetManifest.read(parsed.data)
         except FileNotFoundError as error:
             parser.error(str(error))
-    options = {} if parsed.data is None else {"data": parsed.data}
+    options = {"data": parsed.data, "sweeps": parsed.sweeps}
+    options = {key: value for key, value in options.items() if value is not None}
     for result in import_module(f"benchmarks.{parsed.name}").run(**options):
         result.print()
         path = result.keep()

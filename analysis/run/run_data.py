@@ -56,6 +56,9 @@ class RunData:
     """Text of ``spec.yaml``; empty where it is missing."""
     data: Path | None = None
     """Where the dataset is now, if not where ``provenance`` says."""
+    answers: Mapping[str, pd.DataFrame] | None = None
+    """Trial id → its validation predictions, as `read_probabilities` returns them, where they are
+    in memory; None where they are files of the run directory."""
 
     @property
     def name(self) -> str:
@@ -121,6 +124,8 @@ def read_probabilities(run: RunData, trial_id: str, split: str = "val") -> pd.Da
         A row per picture: ``image_id``, ``label`` and ``predicted`` (indices of classes) and
         ``probability`` (of the class predicted). None where the trial left none of that split.
     """
+    if run.answers is not None:
+        return run.answers.get(trial_id) if split == "val" else None
     table = read_predictions(run.path, trial_id)
     if table is None:
         return None

@@ -1,0 +1,174 @@
+"""Runs in memory whose truth is known, with errors that no table assumes.
+
+On the logit scale a training's answer to a picture is the sum of its configuration's skill, an
+effect of its seed, the difficulty of the picture, and a taste in pictures of each level, of the
+configuration and of the training. Difficulties and seeds have heavy tails. Pictures come in groups
+of near-copies, as in FER2013's validation split, and copies mostly get the same answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from analysis.run.run_data import RunData
+from tune.run.tables import TableInfo
+from tune.run.trial import METRICS, Status
+
+Floats = npt.NDArray[np.float64]
+LARGEST_GROUP, SHARE_IN_GROUPS = 29, 0.177
+"""Of the near-copies in the validation split of FER2013 (grouped split)."""
+_DRAWS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Standard deviations on the logit scale; 0.05 is about one percentage point."""
+
+    pictures: int = 2_400
+    difficulty: float = 1.2
+    level_taste: float = 0.35
+    configuration_taste: float = 0.4
+    training_taste: float = 0.5
+    seed: float = 0.035
+    configuration: float = 0.0
+    """What drawn configurations differ by beyond their hyperparameters' effects."""
+    alike: float = 0.7
+    """Probability that a copy gets the answer that its group gets."""
+    duplicates: bool = True
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Picture → its duplicate group."""
+        sizes = [LARGEST_GROUP]
+        while self.duplicates and sum(sizes) < SHARE_IN_GROUPS * self.pictures:
+            sizes += [2, 3, 2, 5]
+        sizes = sizes if self.duplicates else []
+        alone = self.pictures - sum(sizes)
+        return np.repeat(np.arange(len(sizes) + alone), sizes + [1] * alone)
+
+    def accuracy(self, skill: Floats, hyperparameters: int) -> Floats:
+        """Return the accuracy over all pictures of trainings with these skills."""
+        at, values = _curve(self, hyperparameters)
+        return np.interp(skill, at, values)
+
+    def answers(
+        self, rng: np.random.Generator, skill: Floats, design: pd.DataFrame
+    ) -> npt.NDArray[np.bool_]:
+        """Draw what trainings tell right.
+
+        Args:
+            rng: Source of chance.
+            skill: (trainings,) skill of each, its seed's effect included.
+            design: A row per training: ``configuration`` and the level of each hyperparameter.
+
+        Returns:
+            (trainings, pictures) whether a training told a picture right.
+        """
+        count = int(self.groups[-1]) + 1
+        logit = skill[:, None] + self.difficulty * rng.standard_t(4, count)
+        for name in design:
+            codes, levels = pd.factorize(design[name])
+            own = name == "configuration"
+            sd = self.configuration_taste if own else self.level_taste
+            logit += rng.normal(0, sd, (len(levels), count))[codes]
+        logit += rng.normal(0, self.training_taste, logit.shape)
+        shared = rng.random(logit.shape)[:, self.groups]
+        own_draw = rng.random(shared.shape)
+        kept = rng.random(shared.shape) < self.alike
+        return np.where(kept, shared, own_draw) < expit(logit)[:, self.groups]
+
+
+@lru_cache(maxsize=16)
+def _curve(world: World, hyperparameters: int) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(0)
+    tastes = hyperparameters * world.level_taste**2 + world.configuration_taste**2
+    sd = np.sqrt(tastes + world.training_taste**2)
+    noise = world.difficulty * rng.standard_t(4, _DRAWS) + rng.normal(0, sd, _DRAWS)
+    noise = np.concatenate([noise, -noise])
+    at = np.linspace(-1.5, 2.5, 161)
+    return at, np.array([expit(skill + noise).mean() for skill in at])
+
+
+def seeds(rng: np.random.Generator, world: World, shape: int | Sequence[int]) -> Floats:
+    """Draw effects of seeds: heavy tails, with the standard deviation of ``world``."""
+    drawn: Floats = world.seed * rng.standard_t(5, shape) / np.sqrt(5 / 3)
+    return drawn
+
+
+def run_of(
+    trials: pd.DataFrame,
+    *,
+    searched: Sequence[str],
+    searcher: str,
+    answers: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    scheduler: str = "none",
+    early: "pd.Series[float] | None" = None,
+    name: str = "simulated",
+    data: Path | None = None,
+) -> RunData:
+    """Build a run in memory.
+
+    Args:
+        trials: A row per trial: ``trial_id``, ``configuration_id``, ``accuracy``, ``n``, the
+            hyperparameters, and what else shall not be as usual.
+        searched: The hyperparameters.
+        searcher: Name of the searcher.
+        answers: Trial id → (n,) whether a picture was told right.
+        scheduler: Name of the scheduler.
+        early: Trial id → accuracy after the first epoch; else there is one epoch.
+        name: Of the run.
+        data: Directory of the dataset.
+    """
+    usual: dict[str, Any] = {
+        "phase": "search",
+        "replicate": 0,
+        "status": str(Status.COMPLETED),
+        "reason": "",
+    }
+    usual |= {"epochs_trained": 1, "parameters": 1_000, "seconds": 1.0, "device_seconds": 1.0}
+    usual |= {"host": "node", "device": "cpu", "nodes_lost": 0}
+    added = {key: value for key, value in usual.items() if key not in trials}
+    rows = trials.assign(**added, number=range(len(trials)), name=trials["configuration_id"])
+    rows["best_epoch"] = rows["epochs_trained"]
+    at = {f"{when}_{metric}": rows["accuracy"] for when in ("best", "last") for metric in METRICS}
+    rows = rows.drop(columns="accuracy").assign(**at)
+    last = rows[["trial_id", "epochs_trained", "last_val_accuracy"]]
+    measured = last.set_axis(["trial_id", "epoch", "val_accuracy"], axis=1)
+    if early is not None:
+        later = measured[measured["epoch"] > 1]
+        first = pd.DataFrame({"trial_id": early.index, "epoch": 1, "val_accuracy": early.array})
+        measured = pd.concat([first, later], ignore_index=True)
+    info = TableInfo(
+        hyperparameters=tuple(searched),
+        searched=tuple(searched),
+        tied={},
+        objective={"metric": "val_accuracy", "mode": "max", "at": "best"},
+        classes=("wrong", "right"),
+        searcher=searcher,
+        scheduler=scheduler,
+        rungs=(),
+    )
+    return RunData(
+        path=Path("/nonexistent") / name,
+        info=info,
+        trials=rows.reset_index(drop=True),
+        measurements=measured,
+        provenance={"dataset": {"fingerprint": "f" * 64}},
+        spec="",
+        data=data,
+        answers=_answers(answers or {}),
+    )
+
+
+def _answers(right: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, pd.DataFrame]:
+    count = max((len(told) for told in right.values()), default=0)
+    ids = np.array([f"p{number:05d}" for number in range(count)], dtype=object)
+    empty = pd.DataFrame({"image_id": ids, "label": 1, "predicted": 0, "probability": 0.9})
+    return {trial: empty.assign(predicted=told.astype(int)) for trial, told in right.items()}

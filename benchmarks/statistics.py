@@ -1,0 +1,230 @@
+"""How often tables are wrong: false verdicts, intervals that miss, and differences not found.
+
+Sweeps are simulated (`benchmarks.simulated_sweeps`) and given to the functions that make the tables
+of a report.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as Printed
+
+from analysis.comparisons.table import comparisons
+from analysis.effects.design import MATTERS
+from analysis.effects.table import effects_table, levels_table
+from analysis.rendering.words import INCUMBENT
+from analysis.run.hyperparameters import words
+from analysis.runs.compare import compare_runs
+from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.verdicts import MARGIN, Verdict
+from benchmarks.harness import Result
+from benchmarks.simulated_sweeps import Simulated, drawn, finalists, folds, grid, two_runs
+
+SWEEPS = 400
+MOST_FALSE, LEAST_FOUND, COVERAGE = 0.06, 0.90, (0.93, 0.97)
+FIVE_POINTS = "grid, one configuration better by 5 points"
+
+
+Rows = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What the tables of one kind of sweep said."""
+
+    sweeps: int = 0
+    false: Counter[str] = field(default_factory=Counter)
+    """Table → sweeps in which it said something false; ``any``: in which some table did."""
+    intervals: dict[str, list[bool]] = field(default_factory=dict)
+    """Kind of interval → for each whether it held the truth."""
+    found: Counter[str] = field(default_factory=Counter)
+    """Table → sweeps in which it found a difference of five points."""
+
+    def judge(self, simulated: Simulated) -> None:
+        """Count what the tables of a run say that is false, and whose intervals hold the truth."""
+        wrong = {name for name, judge in JUDGES.items() if judge(self, simulated)}
+        self._note(wrong)
+
+    def judge_two(self, first: Simulated, second: Simulated) -> None:
+        """Count what the comparison of two runs says of two equally good best configurations."""
+        told = " ".join(compare_runs(first.run, second.run).found)
+        said = {f": {verdict}." for verdict in (Verdict.BETTER, Verdict.WORSE)}
+        self._note({"compare"} if any(each in told for each in said) else set())
+
+    @property
+    def tables(self) -> list[str]:
+        """Tables that were judged."""
+        return list(JUDGES) if self.intervals else ["compare"]
+
+    def _note(self, wrong: set[str]) -> None:
+        self.sweeps += 1
+        self.false.update([*wrong, *(["any"] if wrong else [])])
+
+    def covered(self, kind: str, low: object, high: object, truth: object) -> None:
+        """Note whether intervals hold the truth; those that are missing do not count."""
+        ends = np.array([low, high, truth], dtype=float)
+        known = ~np.isnan(ends).any(axis=0)
+        held = (ends[0] <= ends[2]) & (ends[2] <= ends[1])
+        self.intervals.setdefault(kind, []).extend(held[known].tolist())
+
+    def rate(self, table: str = "any") -> float:
+        """Return the share of sweeps in which this table, or any, said something false."""
+        return self.false[table] / self.sweeps
+
+
+def _effects(tally: Tally, simulated: Simulated) -> bool:
+    try:
+        frame = effects_table(simulated.run).frame
+    except NotKnownError:
+        return False
+    true = {" × ".join(map(words, term.split(" × "))) for term in simulated.matters}
+    shown = set(frame.loc[frame["verdict"] == MATTERS, "name"])
+    tally.found["effects"] += bool(shown & true)
+    return bool(shown - true)
+
+
+def _levels(tally: Tally, simulated: Simulated) -> bool:
+    frame = levels_table(simulated.run).frame
+    keys = list(zip(frame["hyperparameter"], frame["level"], strict=True))
+    frame = frame.assign(truth=[simulated.levels.get(key, np.nan) for key in keys])
+    overall = frame.groupby("hyperparameter")["truth"].transform("mean")
+    tally.covered("levels", frame["accuracy_low"], frame["accuracy_high"], frame["truth"])
+    effect = frame["truth"] - overall
+    tally.covered("effects of levels", frame["effect_low"], frame["effect_high"], effect)
+    return False
+
+
+def _comparisons(tally: Tally, simulated: Simulated) -> bool:
+    frame = comparisons(simulated.run).frame
+    models = frame["basis"].iloc[0] == "models"
+    key, truth = (
+        ("trial_id", simulated.models) if models else ("configuration_id", simulated.accuracy)
+    )
+    frame = frame.assign(truth=frame[key].map(truth))
+    tally.covered("accuracies", frame["accuracy_low"], frame["accuracy_high"], frame["truth"])
+    others = frame[frame["verdict"] != INCUMBENT]
+    gap = others["truth"] - frame.loc[frame["verdict"] == INCUMBENT, "truth"].iloc[0]
+    gap = gap.where(gap.abs() > 1e-9, 0.0)
+    error = others["difference"] - gap
+    reach = (others["difference_high"] - others["difference_low"]) / 2
+    tally.intervals.setdefault("differences, all together", []).append(
+        bool((error.abs() <= reach).all())
+    )
+    tally.found["comparisons"] += bool((others["verdict"] == Verdict.WORSE).all())
+    false = {
+        Verdict.BETTER: gap <= 0,
+        Verdict.WORSE: gap >= 0,
+        Verdict.EQUIVALENT: gap.abs() > MARGIN,
+    }
+    return any((others["verdict"].eq(verdict) & wrong).any() for verdict, wrong in false.items())
+
+
+JUDGES: Mapping[str, Callable[[Tally, Simulated], bool]] = {
+    "effects": _effects,
+    "levels": _levels,
+    "comparisons": _comparisons,
+}
+
+KINDS: Mapping[str, Callable[..., Simulated]] = {
+    "grid, nothing matters": grid,
+    "grid, one matters": partial(grid, effect=0.03),
+    "grid, one training each": partial(grid, effect=0.03, replicates=1),
+    "drawn, nothing matters": drawn,
+    "drawn, one matters": partial(drawn, effect=0.03),
+    "drawn, learning rate matters": partial(drawn, rate=0.3),
+    "drawn, one training each": partial(drawn, rate=0.3, replicates=1),
+    "folds with seeds, nothing matters": folds,
+    "ten folds with seeds, one matters": partial(folds, effect=0.03, count=10, replicates=3),
+    "ASHA with finalists": partial(finalists, effect=0.03),
+}
+"""Kind of sweep → what simulates one."""
+
+
+PAIRS: Mapping[str, Callable[..., tuple[Simulated, Simulated]]] = {
+    "two runs, 24 models against 1": two_runs,
+    "two runs, 12 configurations against 1": partial(two_runs, count=12, replicates=4),
+}
+"""Kind of comparison of two runs → what simulates one."""
+
+
+def simulate(sweeps: int = SWEEPS) -> dict[str, Tally]:
+    """Simulate and judge this many sweeps of each kind."""
+    tallies = {kind: Tally() for kind in (*KINDS, *PAIRS, FIVE_POINTS)}
+    for number in range(sweeps):
+        for place, (kind, tally) in enumerate(tallies.items()):
+            rng = np.random.default_rng([number, place])
+            if kind in PAIRS:
+                tally.judge_two(*PAIRS[kind](rng))
+            else:
+                tally.judge(KINDS[kind](rng) if kind in KINDS else grid(rng, best=0.05))
+    return tallies
+
+
+def run(sweeps: int = SWEEPS) -> Iterator[Result]:
+    """Simulate sweeps; print what their tables said, and give the worst rate of false verdicts."""
+    tallies = simulate(sweeps)
+    console = Console(width=150)
+    for table in (_false_table(tallies), _coverage_table(tallies), _found_table(tallies)):
+        console.print(table)
+    worst = max(tallies, key=lambda kind: tallies[kind].rate())
+    yield Result(
+        name="statistics",
+        unit=f"share of {sweeps} sweeps with a false verdict, worst kind",
+        ours=max(tallies[worst].rate(), 1 / sweeps),
+        others={"at most": MOST_FALSE},
+        smaller_is_better=True,
+        details={
+            "worst kind": worst,
+            "false verdicts": {
+                kind: {table: round(tally.rate(table), 4) for table in ("any", *tally.tables)}
+                for kind, tally in tallies.items()
+            },
+            "coverage": {kind: _coverage(tally) for kind, tally in tallies.items()},
+            "five points found": _found(tallies[FIVE_POINTS]),
+        },
+    )
+
+
+def _coverage(tally: Tally) -> dict[str, float]:
+    return {kind: round(float(np.mean(held)), 4) for kind, held in tally.intervals.items() if held}
+
+
+def _found(tally: Tally) -> dict[str, float]:
+    return {table: count / tally.sweeps for table, count in tally.found.items()}
+
+
+def _printed(
+    title: str, headings: Sequence[str], rows: Mapping[str, Mapping[str, float]]
+) -> Printed:
+    table = Printed(title=title, box=None, title_justify="left")
+    for heading in ("", *headings):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, row in rows.items():
+        table.add_row(name, *(f"{100 * row[h]:.1f} %" if h in row else "" for h in headings))
+    return table
+
+
+def _false_table(tallies: Mapping[str, Tally]) -> Printed:
+    rows = {
+        kind: {table: tally.rate(table) for table in ("any", *tally.tables)}
+        for kind, tally in tallies.items()
+    }
+    title = f"Sweeps with a false verdict (at most {MOST_FALSE:.0%})"
+    return _printed(title, ["any", *JUDGES, "compare"], rows)
+
+
+def _coverage_table(tallies: Mapping[str, Tally]) -> Printed:
+    rows = {kind: _coverage(tally) for kind, tally in tallies.items() if tally.intervals}
+    kinds = list(dict.fromkeys(kind for row in rows.values() for kind in row))
+    low, high = COVERAGE
+    return _printed(f"95 % intervals that hold the truth ({low:.0%} to {high:.0%})", kinds, rows)
+
+
+def _found_table(tallies: Mapping[str, Tally]) -> Printed:
+    rows = {FIVE_POINTS: _found(tallies[FIVE_POINTS])}
+    title = f"Sweeps in which a difference of five points was found (at least {LEAST_FOUND:.0%})"
+    return _printed(title, list(rows[FIVE_POINTS]), rows)
