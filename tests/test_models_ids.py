@@ -2,8 +2,8 @@
 
 `tests/fixtures/ids.json` was written by the version of 26 November 2026: for each family its
 defaults, each hyperparameter away from its default, and all of them together. Each line holds the
-values, the configuration id, the trial id on a dataset with the fingerprint "fingerprint", the short
-name, and, where the values shape the network, its parameters for 4 classes of 48×40 pictures.
+values, the configuration id, the trial id on a dataset with the fingerprint "fingerprint", the
+short name, and, where the values shape the network, its parameters for 4 classes of 48×40 pictures.
 """
 
 import json
