@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.build import build_model
-from models.config import Precision, TrainConfig
+from models.config import TrainConfig
 from models.cost import BACKWARD
+from models.hyperparameters import Precision
 from tune.commands.options import add_spec, spec_of
 from tune.commands.plan import matrix_rate, plan_sweep, training_pictures
 from tune.session.store import read_manifest

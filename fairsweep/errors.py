@@ -1,5 +1,7 @@
 """The root of all errors that the user can mend."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import ClassVar
 
 
@@ -14,3 +16,8 @@ class UserError(ValueError):
 
 class MissingFileError(UserError, FileNotFoundError):
     """A file or folder that a command needs is not there."""
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """Return the option that is spelt most like ``word``, for a message."""
+    return get_close_matches(word, list(options), n=1, cutoff=0.0)[0]

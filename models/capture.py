@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from models.config import Precision
+from models.hyperparameters import Precision
 
 
 def captured(model: nn.Module, sample: Tensor, precision: Precision) -> Callable[[Tensor], Tensor]:

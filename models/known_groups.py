@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fairsweep.errors import UserError
+from fairsweep.errors import UserError, nearest
 from models.config import TrainConfig
 from models.groups import group_factors
-from models.rules import nearest
 
 
 def check_groups(config: TrainConfig, columns: Mapping[str, Any]) -> None:

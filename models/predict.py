@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.config import Precision, TrainConfig
+from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fused import side_by_side
+from models.hyperparameters import Precision
 from models.metrics import classification_metrics, confusion_matrix
 
 CPU_BATCH_SIZE = 64

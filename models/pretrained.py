@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from fairsweep.errors import UserError
-from models.rules import content_hash, pinned_hash
+from models.file_hash import content_hash, pinned_hash
 
 _UNREADABLE = (
     OSError,

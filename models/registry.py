@@ -1,15 +1,18 @@
-"""The network families by name. To add one: write its file, then give it an entry here.
+"""The network families by name. To add one, write its file and give it an entry here.
 
-Nothing here imports torch: a family's network is imported when one is built.
+This module does not import torch: a family's module is imported when a network is built.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from fairsweep.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """What is known of a network family before one of its networks is built."""
+    """What must be known of a network family before a network is built."""
 
     builder: str
     """``module:callable``. The callable returns a ``torch.nn.Module`` from keyword arguments:
@@ -17,11 +20,33 @@ class Family:
     colour, ``image_channels`` (1 or 3). The network takes (n, channels, height, width) float
     pictures and returns (n, classes) logits."""
     defaults: Mapping[str, int | float | str]
-    """The hyperparameters of `TrainConfig` that shape its networks, with their defaults."""
+    """The hyperparameters that shape its networks (`models.hyperparameters`), with defaults."""
     name: str
     """Format string of a configuration's short name, over the names in ``defaults``."""
     marks: Mapping[str, str] = field(default_factory=dict)
     """Further parts of the short name, for values that are not the default: name → letters."""
+    earlier_names: Mapping[str, str] = field(default_factory=dict)
+    """Name of a hyperparameter in earlier versions → its name today. Earlier names are still read,
+    and ids are made with them, so that a trial keeps its id."""
+
+    def with_current_names(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``values`` with each earlier name replaced by today's.
+
+        Raises:
+            UserError: A hyperparameter has a value under both names.
+        """
+        renamed = dict(values)
+        for earlier, current in self.earlier_names.items():
+            value = renamed.get(earlier)
+            if value is None:
+                continue
+            if renamed.get(current) is not None:
+                raise UserError(
+                    f"{earlier} is the earlier name of {current}, but got both: {earlier} "
+                    f"{value!r} and {current} {renamed[current]!r}; give only {current}"
+                )
+            renamed |= {current: value, earlier: None}
+        return renamed
 
 
 FAMILIES: dict[str, Family] = {
@@ -46,13 +71,14 @@ FAMILIES: dict[str, Family] = {
         defaults={
             "kernel_size": 3,
             "channels": 32,
-            "conv_depth": 3,
+            "stages": 3,
             "fc_width": 128,
             "dropout": 0.5,
             "activation": "leaky_relu",
         },
-        name="plain_C{channels}_D{conv_depth}_K{kernel_size}",
+        name="plain_C{channels}_D{stages}_K{kernel_size}",
         marks={"fc_width": "W", "activation": ""},
+        earlier_names={"conv_depth": "stages"},
     ),
     "staged": Family(
         builder="models.families.staged:StagedNet",
@@ -60,12 +86,13 @@ FAMILIES: dict[str, Family] = {
             "kernel_size": 3,
             "blocks": 2,
             "channels": 32,
-            "conv_depth": 3,
+            "stages": 3,
             "dropout": 0.0,
             "activation": "relu",
         },
-        name="staged_C{channels}_N{blocks}_D{conv_depth}_K{kernel_size}",
+        name="staged_C{channels}_N{blocks}_D{stages}_K{kernel_size}",
         marks={"activation": ""},
+        earlier_names={"conv_depth": "stages"},
     ),
     "torchvision": Family(
         builder="models.families.torchvision_models:TorchvisionNet",

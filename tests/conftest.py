@@ -1,5 +1,6 @@
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def made_once(tmp_path_factory):
             fcntl.flock(lock, fcntl.LOCK_EX)
             done = root / f"{name}.done"
             if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # Of an attempt that failed.
                 folder.mkdir()
                 make(folder)
                 done.touch()

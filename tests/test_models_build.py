@@ -7,8 +7,9 @@ from torch import nn
 from torch.nn import functional
 
 from models.build import build_model, count_parameters
-from models.config import NETWORK_RULES, TrainConfig
+from models.config import FIELDS, TrainConfig
 from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d, same_conv
+from models.hyperparameters import NETWORK
 from models.registry import FAMILIES
 from tests.support.picture_factory import SHAPE
 
@@ -36,7 +37,7 @@ def test_a_registry_entry_names_just_what_its_builder_takes(family):
     module, _, name = FAMILIES[family].builder.partition(":")
     takes = set(inspect.signature(getattr(import_module(module), name)).parameters)
     assert takes - {"classes", "image_shape", "image_channels"} == set(FAMILIES[family].defaults)
-    assert set(FAMILIES[family].defaults) <= set(NETWORK_RULES)
+    assert set(FAMILIES[family].defaults) <= set(NETWORK) <= set(FIELDS)
 
 
 @pytest.mark.parametrize(
@@ -44,9 +45,9 @@ def test_a_registry_entry_names_just_what_its_builder_takes(family):
     [
         {"family": "resnet", "channels": 4, "fc_width": 8},
         {"family": "resnet", "channels": 4, "fc_layers": 0, "conv_depth": 3, "kernel_size": 4},
-        {"family": "plain", "channels": 4, "kernel_size": 4, "conv_depth": 4},
+        {"family": "plain", "channels": 4, "kernel_size": 4, "stages": 4},
         {"family": "plain", "channels": 4, "fc_width": "flat"},
-        {"family": "staged", "channels": 4, "conv_depth": 4},
+        {"family": "staged", "channels": 4, "stages": 4},
     ],
 )
 @pytest.mark.parametrize("shape", [(48, 48), (32, 40)])
@@ -105,13 +106,13 @@ def test_the_first_skip_adds_the_picture_to_every_channel():
 
 
 def test_plain_doubles_its_channels_and_halves_the_picture_from_stage_to_stage():
-    config = TrainConfig(family="plain", channels=4, conv_depth=3, kernel_size=4)
+    config = TrainConfig(family="plain", channels=4, stages=3, kernel_size=4)
     model = build_model(config, classes=4, image_shape=(48, 48))
     assert model.stages(torch.randn(2, 1, 48, 48)).shape == (2, 16, 6, 6)
 
 
 def test_staged_halves_in_the_stem_and_in_every_stage_after_the_first():
-    config = TrainConfig(family="staged", channels=4, conv_depth=3, blocks=2)
+    config = TrainConfig(family="staged", channels=4, stages=3, blocks=2)
     model = build_model(config, classes=4, image_shape=(48, 48))
     assert model.stages(model.stem(torch.randn(2, 1, 48, 48))).shape == (2, 16, 6, 6)
 
@@ -120,7 +121,7 @@ def test_staged_halves_in_the_stem_and_in_every_stage_after_the_first():
     ("values", "message"),
     [
         ({"pool_size": 50}, r"pool_size must be at most 48, .* but got 50"),
-        ({"family": "plain", "conv_depth": 6}, r"conv_depth .* 48×48.* give at most 5"),
+        ({"family": "plain", "stages": 6}, r"stages .* 48×48.* give at most 5"),
         ({"family": "staged", "kernel_size": 4}, r"kernel_size must be odd .* give 3 or 5"),
     ],
 )
@@ -139,12 +140,12 @@ def test_a_network_that_does_not_fit_the_pictures_is_refused(values, message):
         ({"blocks": 2, "channels": 3, "pool_size": 2, "conv_depth": 1}, 36 + 90 + 156 + 65),
         # Convolutions 32 + 128, norms 4 + 8; 4 channels of 3×4 pixels: 48 → 48 → 5.
         (
-            {"family": "plain", "channels": 2, "conv_depth": 2, "kernel_size": 4,
+            {"family": "plain", "channels": 2, "stages": 2, "kernel_size": 4,
              "fc_width": "flat"},
             172 + 2352 + 245,
         ),
         # Stem 22; blocks 80 + 80, 232 with a shortcut of 16, 304; 4 → 5.
-        ({"family": "staged", "channels": 2, "conv_depth": 2}, 22 + 160 + 248 + 304 + 25),
+        ({"family": "staged", "channels": 2, "stages": 2}, 22 + 160 + 248 + 304 + 25),
     ],
 )  # fmt: skip
 def test_small_networks_have_as_many_parameters_as_counted_by_hand(values, parameters):
@@ -176,7 +177,7 @@ def norm(x, weights):
 
 
 def test_a_plain_network_is_convolution_norm_activation_and_pooling():
-    model = with_own_weights({"family": "plain", "channels": 2, "conv_depth": 2, "kernel_size": 4})
+    model = with_own_weights({"family": "plain", "channels": 2, "stages": 2, "kernel_size": 4})
     weights = model.parameters()
     x = pictures = torch.randn(3, 1, *SHAPE)
     for _ in range(2):
@@ -209,7 +210,7 @@ def test_a_residual_network_adds_a_block_s_input_before_its_last_activation(acti
 
 def test_a_staged_network_has_a_stem_and_averages_over_the_whole_picture():
     model = with_own_weights(
-        {"family": "staged", "channels": 2, "conv_depth": 1, "blocks": 1, "kernel_size": 5,
+        {"family": "staged", "channels": 2, "stages": 1, "blocks": 1, "kernel_size": 5,
          "dropout": 0.5}
     )  # fmt: skip
     model.stages = nn.Identity()
@@ -253,7 +254,7 @@ def test_pooling_has_no_weights_of_its_own_in_a_checkpoint():
         ({"pool_size": 21}, (40, 20), r"pool_size must be at most 20, .* but got 21"),
         ({"pool_size": 21}, (20, 40), r"pool_size must be at most 20, .* but got 21"),
         (
-            {"family": "plain", "conv_depth": 5}, (40, 20),
+            {"family": "plain", "stages": 5}, (40, 20),
             r"of 40×20, but 5 stages halve it to nothing; give at most 4",
         ),
     ],

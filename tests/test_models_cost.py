@@ -13,7 +13,7 @@ SHAPE = (8, 6)
 @pytest.mark.parametrize(("optimizer", "numbers"), [("adam", 4), ("adamw", 4), ("sgd", 3)])
 def test_a_small_network_costs_what_is_counted_by_hand(optimizer, numbers):
     config = TrainConfig(
-        family="plain", channels=2, conv_depth=1, fc_width=4, batch_size=10, optimizer=optimizer
+        family="plain", channels=2, stages=1, fc_width=4, batch_size=10, optimizer=optimizer
     )
     cost = training_cost(config, classes=3, image_shape=SHAPE)
     # Convolution 2 · 9, batch norm 4, linear layers 24 → 4 → 3 with a bias each.
@@ -51,7 +51,7 @@ def test_counting_a_cost_leaves_torch_s_random_numbers_alone():
 
 def test_a_network_whose_last_pictures_have_one_pixel_has_a_cost():
     # Batch norm cannot train on one value per channel, and one picture stands for all.
-    config = TrainConfig(family="staged", channels=2, conv_depth=4)
+    config = TrainConfig(family="staged", channels=2, stages=4)
     assert training_cost(config, classes=3, image_shape=(8, 8)).flop_per_picture > 0
 
 
@@ -69,5 +69,5 @@ def test_a_step_takes_three_times_the_arithmetic_of_its_forward_pass():
 @pytest.mark.parametrize("size", [(12, 8), (8, 12)])
 def test_a_cost_is_that_of_the_picture_s_own_height_and_width(size):
     # Pooled to 6×4 or 4×6 pixels, and counted once for each of 3 classes.
-    config = TrainConfig(family="plain", channels=1, conv_depth=1, fc_width=1)
+    config = TrainConfig(family="plain", channels=1, stages=1, fc_width=1)
     assert training_cost(config, classes=3, image_shape=size).parameters == 9 + 2 + 24 + 1 + 6

@@ -118,7 +118,7 @@ def test_a_replaced_convolution_has_the_weights_and_the_mode_of_the_first_one(bi
 
 
 def test_every_network_is_built_without_faulty_convolutions():
-    config = TrainConfig(family="staged", channels=4, conv_depth=2, blocks=1)
+    config = TrainConfig(family="staged", channels=4, stages=2, blocks=1)
     network = build_model(config, classes=3, image_shape=(8, 8))
     strided = [
         type(layer)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from fairsweep.errors import UserError
 from models.build import count_parameters
-from models.config import TrainConfig
+from models.config import FIELDS, TrainConfig
+from models.hyperparameters import NETWORK
 from models.registry import FAMILIES
 
 PINNED = json.loads((Path(__file__).parent / "fixtures" / "ids.json").read_text())
@@ -21,7 +23,9 @@ PINNED = json.loads((Path(__file__).parent / "fixtures" / "ids.json").read_text(
 def test_every_hyperparameter_of_every_family_is_pinned():
     pinned = {(values["family"], name) for values, *_ in PINNED for name in values}
     for family, known in FAMILIES.items():
-        assert {(family, name) for name in (*known.defaults, "learning_rate", "fold")} <= pinned
+        earlier = {current: name for name, current in known.earlier_names.items()}
+        names = {earlier.get(name, name) for name in known.defaults} | {*FIELDS} - {*NETWORK}
+        assert {(family, name) for name in names} <= pinned
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -41,3 +45,22 @@ def test_networks_keep_their_parameter_counts(family):
         if values["family"] == family:
             config = TrainConfig.create(values)
             assert count_parameters(config, classes=4, image_shape=(48, 40)) == parameters, values
+
+
+@pytest.mark.parametrize("family", ["plain", "staged"])
+def test_stages_are_read_under_their_earlier_name_and_give_the_same_ids(family):
+    earlier = TrainConfig.create({"family": family, "conv_depth": 2})
+    assert earlier == TrainConfig.create({"family": family, "stages": 2})
+    assert (earlier.stages, earlier.conv_depth) == (2, None)
+    assert "conv_depth" not in earlier.to_dict()
+    assert earlier.by_every_name["conv_depth"] == earlier.by_every_name["stages"] == 2
+    with pytest.raises(UserError, match=r"conv_depth is the earlier name of stages.*give only sta"):
+        TrainConfig(family=family, conv_depth=2, stages=3)
+    with pytest.raises(UserError, match="stages must be a whole number from 1 to 8, but got 9"):
+        TrainConfig(family=family, conv_depth=9)
+
+
+def test_a_resnet_has_a_convolution_depth_and_no_stages():
+    with pytest.raises(UserError, match="family resnet does not use stages, but got 2"):
+        TrainConfig(stages=2)
+    assert TrainConfig(conv_depth=1).conv_depth == 1

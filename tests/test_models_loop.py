@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 # 96 pictures in steps of 28, 28, 28 and 12, so that a sum over steps is not one over pictures.
 BASE = {
-    "family": "plain", "channels": 2, "conv_depth": 1, "fc_width": 8, "dropout": 0.0,
+    "family": "plain", "channels": 2, "stages": 1, "fc_width": 8, "dropout": 0.0,
     "optimizer": "sgd", "lr_schedule": "cosine", "learning_rate": 0.02, "weight_decay": 0.01,
     "batch_size": 28, "epochs": 2, "augmentation": "flip", "seed": 5,
 }  # fmt: skip

@@ -9,8 +9,8 @@ from torchvision import models
 from models.build import check_network
 from models.config import TrainConfig
 from models.families.torchvision_models import TorchvisionNet
+from models.file_hash import content_hash
 from models.pretrained import PretrainedError, read_weights
-from models.rules import content_hash
 
 
 def saved(path, values):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 CHILD = np.where(np.arange(128) < 96, np.arange(128) % 8 == 0, np.arange(128) % 2 == 0)
 AGES = np.where(CHILD, "child", np.where(np.arange(128) % 2, "adult", ""))
 GENDERS = np.where(np.arange(128) % 3 == 0, "female", "male")
-TINY = {"family": "plain", "channels": 2, "conv_depth": 1, "batch_size": 16, "epochs": 1}
+TINY = {"family": "plain", "channels": 2, "stages": 1, "batch_size": 16, "epochs": 1}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from data_prep.reader import read_dataset
-from models.rules import content_hash
+from models.file_hash import content_hash
 from tests.support.in_process import few_pictures_fixture  # noqa: F401
 from tests.support.sweeps import SPEC, new_sweep, small_spec, train
 from tune.commands.kfold import kfold, summary

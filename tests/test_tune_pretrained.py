@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from models.rules import content_hash
+from models.file_hash import content_hash
 from tests.support.run_factory import SPLIT_SIZES, write_dataset
 from tune.__main__ import main
 from tune.sweep.spec import SpecError, load_spec, override_spec, parse_spec

@@ -41,7 +41,7 @@ SEARCHERS = {"grid": "grid", "random": "random, samples: 5", "tpe": "tpe, sample
 FUSED = """
 name: fused
 data: {data}
-fixed: {{family: staged, blocks: 1, conv_depth: 2, channels: 4, epochs: 4, batch_size: 64,
+fixed: {{family: staged, blocks: 1, stages: 2, channels: 4, epochs: 4, batch_size: 64,
          dropout: 0.2}}
 space: {{kernel_size: [3]}}
 replicates: 4

@@ -10,7 +10,7 @@ import yaml
 from data_prep.reader import read_dataset
 from data_prep.rejections import BadInputError
 from models.checkpoint import load
-from models.rules import content_hash
+from models.file_hash import content_hash
 from tests.support.in_process import (  # noqa: F401
     extend,
     few_pictures_fixture,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.manifest import DatasetManifest
-from models.rules import content_hash
+from models.file_hash import content_hash
 from tests.support.slurm import wait_until
 from tests.support.sweeps import small_spec
 from tune.run import lease as module

@@ -24,7 +24,7 @@ RANGES = {
 }
 LISTS = {"kernel_size": [3, 5, 7], **RANGES}
 CONDITIONAL = {
-    "family": {"resnet": {"kernel_size": [3, 5, 7]}, "plain": {"conv_depth": [2, 3, 4]}},
+    "family": {"resnet": {"kernel_size": [3, 5, 7]}, "plain": {"stages": [2, 3, 4]}},
     "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
 }
 FINITE = {"kernel_size": [3, 5, 7], "blocks": [1, 2], "channels": [4, 8]}

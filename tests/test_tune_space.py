@@ -11,7 +11,7 @@ STUDY = {
 BRANCHED = {
     "family": {
         "resnet": {"kernel_size": [3, 5], "blocks": [4, 8]},
-        "plain": {"kernel_size": [3, 4], "conv_depth": [3, 4, 5]},
+        "plain": {"kernel_size": [3, 4], "stages": [3, 4, 5]},
     },
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
 }
@@ -43,7 +43,7 @@ def test_a_branch_may_hang_on_a_number():
 def test_each_value_and_both_ends_of_each_range_are_sampled():
     space = SearchSpace.parse(BRANCHED)
     points = list(space.samples_of_each())
-    assert {point.get("family=plain.conv_depth") for point in points} >= {3, 4, 5}
+    assert {point.get("family=plain.stages") for point in points} >= {3, 4, 5}
     assert {point["learning_rate"] for point in points} == {1e-4, 1e-2}
     assert len(points) < 20
 
@@ -113,9 +113,9 @@ def test_true_and_one_are_told_apart():
 
 def test_a_point_is_located_by_the_values_of_its_free_choices():
     space = SearchSpace.parse(BRANCHED)
-    known = {"family": "plain", "kernel_size": 4, "conv_depth": 5, "learning_rate": 1e-3}
+    known = {"family": "plain", "kernel_size": 4, "stages": 5, "learning_rate": 1e-3}
     point = {
-        "family": "plain", "family=plain.kernel_size": 4, "family=plain.conv_depth": 5,
+        "family": "plain", "family=plain.kernel_size": 4, "family=plain.stages": 5,
         "learning_rate": 1e-3,
     }  # fmt: skip
     assert space.locate({**known, "blocks": 9}) == point

@@ -186,7 +186,7 @@ def test_plain_variants_are_study_bs_three_models():
     spec = load_spec(SPECS / "plain_variants.yaml")
     space = spec.search_space
     configs = [spec.config(space.at(point), seed=0) for point in space.grid()]
-    assert [(one.conv_depth, one.kernel_size) for one in configs] == [(3, 3), (3, 4), (4, 3)]
+    assert [(one.stages, one.kernel_size) for one in configs] == [(3, 3), (3, 4), (4, 3)]
     assert {(one.epochs, one.optimizer, one.learning_rate) for one in configs} == {
         (3, "adam", 0.001)
     }

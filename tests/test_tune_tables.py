@@ -63,3 +63,53 @@ def test_folds_are_not_among_what_was_searched(tmp_path):
     assert read_table_info(table).searched == ("kernel_size",)
     assert table["fold"].to_pylist() == [0, 1]
     assert table["folds"].to_pylist() == [2, 2]
+
+
+PLAIN = {"fixed": {"family": "plain", "epochs": 1}, "scheduler": {"name": "none"}}
+
+
+def written(run, sweep):
+    run.mkdir()
+    write_tables(run, sweep, ["a", "b"])
+    table = pq.read_table(run / TRIALS_FILE)
+    return table["stages"].to_pylist(), table["conv_depth"].to_pylist()
+
+
+def test_stages_have_a_column_of_their_own(tmp_path):
+    sweep, _ = new_sweep(small_spec(**PLAIN, space={"stages": [2, 3]}))
+    for _ in range(2):
+        train(sweep, 0.5)
+    assert written(tmp_path / "run", sweep) == ([2, 3], [None, None])
+
+
+def test_a_run_whose_spec_has_the_earlier_name_of_stages_has_its_column(tmp_path):
+    sweep, _ = new_sweep(small_spec(**PLAIN, space={"conv_depth": [2, 3]}))
+    for _ in range(2):
+        train(sweep, 0.5)
+    assert written(tmp_path / "run", sweep) == ([None, None], [2, 3])
+
+
+def test_a_run_that_an_earlier_version_began_keeps_its_column(tmp_path):
+    """Only its first trial is from then, when the ledger had conv_depth for the stages."""
+    spec = small_spec(**PLAIN, space={"kernel_size": [3, 5]})
+    sweep, ledger = new_sweep(spec)
+    train(sweep, 0.5)
+    for event in ledger:
+        if event["event"] == "trial_proposed":
+            event["config"] = dict(event["config"])
+            event["config"]["conv_depth"] = event["config"].pop("stages")
+    resumed, _ = new_sweep(spec, ledger)
+    train(resumed, 0.6)
+    assert [trial.config.get("stages") for trial in resumed.trials.values()] == [None, 3]
+    assert written(tmp_path / "run", resumed) == ([None, None], [3, 3])
+
+
+def test_a_convolution_depth_of_another_family_is_no_earlier_name(tmp_path):
+    families = {"resnet": {"conv_depth": [1]}, "plain": {"stages": [2]}}
+    fixed = {"epochs": 1}
+    sweep, _ = new_sweep(
+        small_spec(fixed=fixed, scheduler={"name": "none"}, space={"family": families})
+    )
+    for _ in range(2):
+        train(sweep, 0.5)
+    assert written(tmp_path / "run", sweep) == ([None, 2], [1, None])

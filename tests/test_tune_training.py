@@ -273,12 +273,12 @@ class Scripted:
 @pytest.mark.parametrize(
     ("objective", "column", "epoch"),
     [
-        (ObjectiveSpec(), [0.2, 0.6, 0.6, 0.5], 2),
-        (ObjectiveSpec(), [0.6, 0.6, 0.6, 0.6], 1),
-        (ObjectiveSpec(), [math.nan, 0.1, math.nan, 0.05], 2),
-        (ObjectiveSpec(mode="min"), [0.6, 0.2, 0.2, 0.3], 2),
-        (ObjectiveSpec(at="last"), [0.9, 0.6, 0.6, 0.5], 4),
-        (ObjectiveSpec(at="last", mode="min"), [0.1, 0.6, 0.6, math.nan], 3),
+        (ObjectiveSpec(metric="val_macro_f1"), [0.2, 0.6, 0.6, 0.5], 2),
+        (ObjectiveSpec(metric="val_macro_f1"), [0.6, 0.6, 0.6, 0.6], 1),
+        (ObjectiveSpec(metric="val_macro_f1"), [math.nan, 0.1, math.nan, 0.05], 2),
+        (ObjectiveSpec(metric="val_loss"), [0.6, 0.2, 0.2, 0.3], 2),
+        (ObjectiveSpec(metric="val_macro_f1", at="last"), [0.9, 0.6, 0.6, 0.5], 4),
+        (ObjectiveSpec(metric="val_loss", at="last"), [0.1, 0.6, 0.6, math.nan], 3),
     ],
 )
 @pytest.mark.parametrize("often", [True, False], ids=["each epoch", "at the end"])
@@ -286,10 +286,9 @@ def test_of_equal_best_epochs_the_weights_of_the_earliest_are_kept(
     factory, monkeypatch, objective, column, epoch, often
 ):
     monkeypatch.setattr("tune.execution.training.CHECKPOINT_SHARE", math.inf if often else 0.0)
-    scripted = Scripted(
-        monkeypatch, factory, val_macro_f1=column, val_accuracy=[0.1, 0.2, 0.3, 0.4]
-    )
-    scripted.train(objective=objective.model_copy(update={"metric": "val_macro_f1"}))
+    columns = {objective.metric: column, "val_accuracy": [0.1, 0.2, 0.3, 0.4]}
+    scripted = Scripted(monkeypatch, factory, **columns)
+    scripted.train(objective=objective)
     assert scripted.kept() == epoch
 
 

@@ -63,6 +63,14 @@ def test_only_points_of_the_new_space_are_known(other):
     assert (len(warm.trials), warm.unfit) == (4, 8)
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("conv_depth", "stages"), ("stages", "conv_depth")])
+def test_a_hyperparameter_is_known_under_its_earlier_and_its_current_name(other, theirs, ours):
+    fixed = {"family": "plain", "epochs": 2}
+    run, _ = other(fixed=fixed, space={theirs: [2, 3]}, scheduler=NONE)
+    known = read_warm_start(warm_spec(run, fixed=fixed, space={ours: [2, 3, 4]}), "f").trials
+    assert [trial.point for trial in known] == [{ours: 2}, {ours: 3}]
+
+
 def test_another_fixed_hyperparameter_makes_no_point_fit(other):
     run, _ = other(scheduler=NONE)
     fixed = {**small_spec().fixed, "learning_rate": 0.5}

@@ -1,4 +1,4 @@
-"""The plain convolutional networks of study B: stages that halve the picture, two linear layers."""
+"""Plain convolutional networks: stages that halve the picture, then two linear layers."""
 
 from itertools import pairwise
 from typing import Literal
@@ -10,7 +10,7 @@ from models.families.layers import make_activation, same_conv
 
 
 class PlainNet(nn.Module):
-    """``conv_depth`` stages, each with twice the channels of the one before; two linear layers."""
+    """Stages, each with twice the channels of the one before, and two linear layers."""
 
     def __init__(
         self,
@@ -20,29 +20,29 @@ class PlainNet(nn.Module):
         image_channels: int = 1,
         kernel_size: int,
         channels: int,
-        conv_depth: int,
+        stages: int,
         fc_width: int | Literal["flat"],
         dropout: float,
         activation: str,
     ) -> None:
         super().__init__()
-        height, width = (side >> conv_depth for side in image_shape)
+        height, width = (side >> stages for side in image_shape)
         if min(height, width) < 1:
             raise UserError(
-                f"conv_depth must leave a pixel of a picture of {image_shape[0]}×{image_shape[1]}, "
-                f"but {conv_depth} stages halve it to nothing; give at most "
+                f"stages must leave a pixel of a picture of {image_shape[0]}×{image_shape[1]}, "
+                f"but {stages} stages halve it to nothing; give at most "
                 f"{min(image_shape).bit_length() - 1}"
             )
-        widths = [image_channels, *(channels << stage for stage in range(conv_depth))]
-        stages: list[nn.Module] = []
+        widths = [image_channels, *(channels << stage for stage in range(stages))]
+        layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
-            stages += [
+            layers += [
                 same_conv(inputs, outputs, kernel_size),
                 nn.BatchNorm2d(outputs),
                 make_activation(activation),
                 nn.MaxPool2d(2),
             ]
-        self.stages = nn.Sequential(*stages)
+        self.stages = nn.Sequential(*layers)
         flat = widths[-1] * height * width
         hidden = flat if fc_width == "flat" else fc_width
         self.head = nn.Sequential(

@@ -1,4 +1,4 @@
-"""The residual networks of study A: one resolution throughout, then pooling and linear layers."""
+"""Residual networks with one resolution throughout, then pooling and linear layers."""
 
 from itertools import pairwise
 from typing import Literal

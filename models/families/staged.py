@@ -41,7 +41,7 @@ class BasicBlock(nn.Module):
 
 
 class StagedNet(nn.Module):
-    """A stem of stride 2, ``conv_depth`` stages of residual blocks, pooling, one linear layer.
+    """A stem of stride 2, stages of residual blocks, pooling, one linear layer.
 
     Each stage after the first halves the picture and doubles the channels.
     """
@@ -55,7 +55,7 @@ class StagedNet(nn.Module):
         kernel_size: int,
         blocks: int,
         channels: int,
-        conv_depth: int,
+        stages: int,
         dropout: float,
         activation: str,
     ) -> None:
@@ -70,15 +70,15 @@ class StagedNet(nn.Module):
             nn.BatchNorm2d(channels),
             make_activation(activation),
         )
-        stages: list[nn.Module] = []
+        layers: list[nn.Module] = []
         inputs = channels
-        for stage in range(conv_depth):
+        for stage in range(stages):
             width = channels << stage
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
-                stages.append(BasicBlock(inputs, width, kernel_size, stride, activation))
+                layers.append(BasicBlock(inputs, width, kernel_size, stride, activation))
                 inputs = width
-        self.stages = nn.Sequential(*stages)
+        self.stages = nn.Sequential(*layers)
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(inputs, classes)
         )

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
-from fairsweep.errors import UserError
+from fairsweep.errors import UserError, nearest
 from models.pretrained import PretrainedError, read_weights
-from models.rules import nearest
 
 Scale = float | tuple[float, ...]
 """A mean or deviation of pictures on a scale of 0 to 1; of colour one for each channel."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairsweep.errors import UserError
 from models.config import TrainConfig
-from models.rules import content_hash
+from models.file_hash import content_hash
 from tune.run.directory import INITIAL_FILE
 
 if TYPE_CHECKING:

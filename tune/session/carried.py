@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from data_prep.group_columns import GroupColumns, read_group_columns
 from data_prep.reader import ImageDataset
 from data_prep.rejections import Rejections
-from models.rules import content_hash
+from models.file_hash import content_hash
 from tune.run.directory import GROUPS_FILE, INITIAL_FILE
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.reader import ImageDataset
+from models.config import DRAW
 from tune.run.directory import RunError
 from tune.run.ledger import read_events
 from tune.run.lookup import find_trial
@@ -32,8 +33,7 @@ class Origin:
     @property
     def fixed(self) -> dict[str, Any]:
         """The hyperparameters of the trial, but for what a sweep sets itself."""
-        apart = ("seed", "fold", "folds")
-        return {name: value for name, value in self.trial.config.items() if name not in apart}
+        return {name: value for name, value in self.trial.config.items() if name not in DRAW}
 
     def further_spec(
         self, name: str, changes: Mapping[str, Any], overrides: Iterable[str]

@@ -3,13 +3,15 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from models.config import TrainConfig
+from models.registry import FAMILIES
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import TableInfo, measurements_table, trials_table, write_table
 from tune.run.trial import METRICS, Trial
@@ -19,7 +21,8 @@ from tune.sweep.sweep import Sweep
 def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
     """Write ``trials.parquet`` and ``measurements.parquet``, whole or not at all."""
     trials = sorted(sweep.trials.values(), key=lambda trial: trial.number)
-    rows = [_row(trial, sweep) for trial in trials]
+    earlier = _has_earlier_names(sweep)
+    rows = [_row(trial, sweep, earlier_names=earlier) for trial in trials]
     table = trials_table(rows, table_info(sweep, classes), hyperparameter_types())
     write_table(table, run / TRIALS_FILE)
     write_table(measurements_table(trials), run / MEASUREMENTS_FILE)
@@ -49,19 +52,49 @@ def hyperparameter_types() -> dict[str, pa.DataType]:
 
 
 def _type(hint: Any) -> pa.DataType:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    options = typing.get_args(hint) if is_union else (hint,)
     for kind, column in ((bool, pa.bool_()), (int, pa.int64()), (float, pa.float64())):
         if set(options) <= {kind, type(None)}:
             return column
     return pa.string()  # Words, or numbers and words mixed, as in fc_width.
 
 
-def _row(trial: Trial, sweep: Sweep) -> dict[str, Any]:
+def _has_earlier_names(sweep: Sweep) -> bool:
+    """Tell whether the spec or a trial gives a hyperparameter under its earlier name.
+
+    Every trial then has its value in the column of that name, so that the tables of a run that an
+    earlier version began keep their columns when it is resumed or extended.
+    """
+    spec, space = sweep.spec, sweep.spec.search_space
+    chosen = ({**spec.fixed, **space.at(point)} for point in space.samples_of_each())
+    configs = (trial.config for trial in sweep.trials.values())
+    return any(name in values for values in chain(chosen, configs) for name in _renamed(values))
+
+
+def _renamed(values: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the earlier names of the family's hyperparameters, with those of today."""
+    family = FAMILIES.get(values.get("family", TrainConfig.family))
+    return {} if family is None else family.earlier_names
+
+
+def _named(config: Mapping[str, Any], *, earlier_names: bool) -> dict[str, Any]:
+    """Return ``config`` with the renamed hyperparameters under their earlier or current names."""
+    named = dict(config)
+    for earlier, current in _renamed(config).items():
+        old, new = (earlier, current) if not earlier_names else (current, earlier)
+        if old in named:
+            named[new] = named.pop(old)
+    return named
+
+
+def _row(trial: Trial, sweep: Sweep, *, earlier_names: bool) -> dict[str, Any]:
     objective = sweep.spec.objective
     best, last = trial.best(objective.metric, objective.mode), trial.last
     strings = {name for name, kind in hyperparameter_types().items() if kind == pa.string()}
     config = {
-        name: str(value) if name in strings else value for name, value in trial.config.items()
+        name: str(value) if name in strings else value
+        for name, value in _named(trial.config, earlier_names=earlier_names).items()
     }
     return {
         **config,

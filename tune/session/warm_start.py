@@ -67,7 +67,7 @@ def read_warm_start(spec: SweepSpec, fingerprint: str) -> WarmStart | None:
 
 
 def _known(trial: Trial, spec: SweepSpec) -> KnownTrial | None:
-    point = spec.search_space.locate(trial.config)
+    point = spec.search_space.locate(TrainConfig.create(trial.config).by_every_name)
     if point is None:
         return None
     config = spec.config(spec.search_space.at(point), seed=spec.seed)

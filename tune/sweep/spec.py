@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,7 +20,8 @@ from data_prep.manifest import FOLDS
 from fairsweep.errors import UserError
 from fairsweep.urls import check_url
 from fairsweep.yaml_text import YamlError, dump_yaml, key_lines, load_yaml
-from models.config import RULES, TrainConfig
+from models.config import DRAW, FIELDS, TrainConfig
+from models.file_hash import pin_weights
 from tune.run.trial import COSTS, METRICS
 from tune.sweep.space import SearchSpace
 
@@ -327,13 +327,12 @@ def parse_spec(
 def _check_hyperparameters(
     spec: SweepSpec, source: str, lines: Mapping[tuple[str, ...], int]
 ) -> None:
-    known = [field.name for field in fields(TrainConfig)]
     searched = SearchSpace.parse(spec.space).names()
     for part, names in (("fixed", tuple(spec.fixed)), ("space", searched)):
         for name in names:
-            if name not in known:
-                raise SpecError(_unknown(name, part, known, _place((part, name), source, lines)))
-    for name in ("seed", "fold", "folds"):
+            if name not in FIELDS:
+                raise SpecError(_unknown(name, part, FIELDS, _place((part, name), source, lines)))
+    for name in DRAW:
         if name in spec.fixed or name in searched:
             raise SpecError(
                 f"{name} is set by the sweep, not under fixed or space ({source}); "
@@ -347,9 +346,10 @@ def _check_hyperparameters(
 
 
 def _pin_files(name: str, entry: Any) -> Any:
-    """Return an entry of ``fixed`` or ``space`` with each weights file named by path and content.
+    """Return an entry of ``fixed`` or ``space`` with the hash of its content at each weights file.
 
-    So a run goes on from any folder, and notices a file that has changed.
+    With the absolute path and the hash, a run can be resumed from any folder, and a file that has
+    changed is noticed.
     """
     match entry:
         case list() if name == "pretrained":
@@ -360,7 +360,10 @@ def _pin_files(name: str, entry: Any) -> Any:
             # A range, or a space for each value of a choice.
             return {_pin_files(name, k): _pin_spaces(v) for k, v in entry.items()}
         case str() if name == "pretrained":
-            return RULES[name].check(name, entry)
+            try:
+                return pin_weights(entry)
+            except UserError as error:
+                raise UserError(f"{name} {error}") from None
     return entry
 
 

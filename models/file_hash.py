@@ -1,0 +1,62 @@
+"""Hashes of files that a configuration names, so that its id depends on their content."""
+
+import hashlib
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fairsweep.errors import UserError
+
+WEIGHTS = ("none", "imagenet")
+"""What ``pretrained`` may be besides a file."""
+
+
+def pin_weights(value: Any) -> str:
+    """Return a word of ``WEIGHTS`` as it is, and a file as ``ABSOLUTE_PATH#HASH``.
+
+    A value that has a hash already is returned unread: the file need not exist on this machine.
+
+    Raises:
+        UserError: It is neither; the message lacks the hyperparameter's name before it.
+    """
+    if isinstance(value, str) and (value in WEIGHTS or pinned_hash(value) is not None):
+        return value
+    path = Path(str(value)).expanduser().absolute()
+    if not isinstance(value, str) or not path.is_file():
+        raise UserError(
+            f"must be {', '.join(WEIGHTS)} or the path of a file, but got {value!r}, and there is "
+            "no such file"
+        )
+    return f"{path}#{content_hash(path)}"
+
+
+def check_hash(value: Any) -> str:
+    """Return ``value`` if it is a hash as `content_hash` makes them.
+
+    Raises:
+        UserError: It is not; the message lacks the hyperparameter's name before it.
+    """
+    if not isinstance(value, str) or re.fullmatch("[0-9a-f]{16}", value) is None:
+        raise UserError(
+            f"must be the hash of a file, which `python -m tune retrain` writes, but got {value!r}"
+        )
+    return value
+
+
+def pinned_hash(value: str) -> str | None:
+    """Return the hash in ``PATH#HASH``, or None if there is none."""
+    found = re.search(r"#([0-9a-f]{16})$", value)
+    return found[1] if found else None
+
+
+def content_hash(path: Path) -> str:
+    """Return a hash of a file's content; an unchanged file is not read again."""
+    stat = path.stat()
+    return _content_hash(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _content_hash(path: Path, _changed: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

@@ -1,0 +1,92 @@
+"""Checks values against the types and bounds that a data class declares, with one-line errors.
+
+pydantic does the checking. Its messages name neither both bounds nor the way out, so ours are
+written from the JSON schema of the declaration.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from numbers import Integral, Real
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from fairsweep.errors import UserError, nearest
+
+
+def check_values(declaration: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` in the types that the fields of ``declaration`` have.
+
+    Whole numbers become floats where the type is float; NaN and infinity are refused. A field's own
+    validator raises `UserError` with a message to which the field's name is added.
+
+    Args:
+        declaration: A class whose annotations give each field's type and bounds.
+        values: A value for each field.
+
+    Raises:
+        UserError: A value breaks its rule; the message names it, the rule and the way out.
+    """
+    model = _model(declaration)
+    known = {name: _python_number(value) for name, value in values.items()}
+    try:
+        return dict(vars(model.model_validate(known)))
+    except ValidationError as error:
+        raise UserError(_explain(model, error)) from None
+
+
+def _python_number(value: Any) -> Any:
+    """Turn a number of another library, such as NumPy, into Python's own."""
+    if value is None or type(value) in (int, float, bool, str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
+@cache
+def _model(declaration: type) -> type[BaseModel]:
+    hints = get_type_hints(declaration, include_extras=True)
+    fields: dict[str, Any] = {name: (hint, ...) for name, hint in hints.items()}
+    # Strict: text, 3.0 and True are no whole numbers.
+    config = ConfigDict(strict=True, allow_inf_nan=False)
+    return create_model(declaration.__name__, __config__=config, **fields)
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    """Write the first error in one line."""
+    first = error.errors(include_url=False)[0]
+    name, value = str(first["loc"][0]), first["input"]
+    if first["type"] == "value_error":
+        return f"{name} {first['ctx']['error']}"
+    schema = model.model_json_schema()["properties"][name]
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    allowed = " or ".join(_words(option) for option in options)
+    return f"{name} must be {allowed}, but got {value!r}{_hint(options[0], value)}"
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    """Say in words what the JSON schema of one type allows."""
+    match schema:
+        case {"const": word}:
+            return repr(word)
+        case {"enum": words}:
+            return f"one of {', '.join(words)}"
+        case {"type": "integer", "minimum": low, "maximum": high}:
+            return f"a whole number from {low} to {high}"
+        case {"type": "number"}:
+            low = "of at least {minimum:g}" if "minimum" in schema else "above {exclusiveMinimum:g}"
+            high = "at most {maximum:g}" if "maximum" in schema else "below {exclusiveMaximum:g}"
+            return f"a number {low} and {high}".format(**schema)
+        case {"type": "boolean"}:
+            return "true or false"
+    raise NotImplementedError(f"no words for {schema}; give the field a validator that has some")
+
+
+def _hint(schema: Mapping[str, Any], value: Any) -> str:
+    """Say what the user may have meant."""
+    if "enum" in schema:
+        return f"; the nearest is {nearest(str(value), schema['enum'])!r}"
+    if schema.get("type") == "number" and isinstance(value, str):
+        return "; YAML reads 1e-3 as text, write 1.0e-3"
+    return ""
