@@ -1,6 +1,5 @@
 """Finds pictures that are the same, or nearly: other crop, other contrast, a stamp across it."""
 
-import hashlib
 from typing import cast
 
 import imagehash
@@ -12,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from data_prep.fingerprint import content_hashes
 from fairsweep.errors import UserError
 
 MAX_HASH_DISTANCE = 16
@@ -34,11 +34,6 @@ CHUNK = 256
 Pictures = npt.NDArray[np.uint8]
 Pairs = npt.NDArray[np.int64]
 Spectra = npt.NDArray[np.complex64]
-
-
-def content_hashes(pictures: Pictures) -> list[str]:
-    """Return the SHA-256 of each of the (n, height, width) pictures, as hexadecimal digits."""
-    return [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
 
 
 def duplicate_groups(pictures: Pictures, *, near: bool = True) -> npt.NDArray[np.int64]:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.manifest import FOLDS, IMAGES_FILE, DatasetManifest
-from fairsweep.errors import UserError
+from data_prep.manifest import FOLDS, IMAGES_FILE, MANIFEST_FILE, DatasetManifest
+from fairsweep.errors import MissingFileError, UserError
 
 SPLITS = ("train", "val", "test")
 NO_GROUPS = frozenset({"image_id", "split", "content_hash"})
@@ -80,10 +80,25 @@ def read_dataset(directory: Path) -> ImageDataset:
 
     Raises:
         MissingFileError: There is no dataset there.
-        UserError: Its manifest cannot be read.
+        UserError: One of its files is damaged, or the two do not belong together.
     """
     manifest = DatasetManifest.read(directory)
-    table = pq.read_table(directory / IMAGES_FILE).combine_chunks()
+    path = directory / IMAGES_FILE
+    try:
+        return _build(manifest, pq.read_table(path).combine_chunks())
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} is missing; {_WAY_OUT}") from error
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path} is damaged or belongs to another {MANIFEST_FILE} ({reason}); {_WAY_OUT}"
+        ) from error
+
+
+_WAY_OUT = f"put it and {MANIFEST_FILE} back from a copy, or prepare the dataset again as it was"
+
+
+def _build(manifest: DatasetManifest, table: pa.Table) -> ImageDataset:
 
     def column(name: str) -> Any:
         return table[name].to_numpy()

@@ -1,7 +1,6 @@
 """Turns labelled pictures of any source into a dataset directory: whole, or not at all."""
 
 import errno
-import hashlib
 import json
 import platform
 import shutil
@@ -20,11 +19,11 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from data_prep.duplicates import (
-    content_hashes,
     count_duplicates,
     duplicate_groups,
     number_by_first,
 )
+from data_prep.fingerprint import content_hashes, fingerprint
 from data_prep.manifest import (
     IMAGES_FILE,
     LABELS_FILE,
@@ -212,22 +211,20 @@ def _mean_and_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def _fingerprint(images: LabelledImages, placed: _Placed) -> str:
-    """Hash all that decides a training: ids, pixels, labels, duplicates, splits and folds."""
-    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, images.classes]).encode())
-    digest.update(repr(images.pixels.shape).encode())
-    for row in zip(
-        images.image_ids,
-        placed.hashes,
-        images.labels.tolist(),
-        placed.groups.tolist(),
-        placed.splits.tolist(),
-        placed.folds.tolist(),
-        strict=True,
-    ):
-        digest.update(repr(row).encode())
-    if images.soft_labels is not None:
-        digest.update(images.soft_labels.astype("<f4").tobytes())
-    return digest.hexdigest()
+    return fingerprint(
+        classes=images.classes,
+        shape=images.pixels.shape,
+        rows=zip(
+            images.image_ids,
+            placed.hashes,
+            images.labels.tolist(),
+            placed.groups.tolist(),
+            placed.splits.tolist(),
+            placed.folds.tolist(),
+            strict=True,
+        ),
+        soft_labels=images.soft_labels,
+    )
 
 
 def _table(images: LabelledImages, placed: _Placed) -> pa.Table:

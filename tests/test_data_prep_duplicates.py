@@ -7,13 +7,13 @@ from scipy.ndimage import gaussian_filter
 from data_prep.duplicates import (
     MAX_HASH_DISTANCE,
     MIN_CORRELATION,
-    content_hashes,
     count_duplicates,
     duplicate_groups,
     fine_correlation,
     near_pairs,
     number_by_first,
 )
+from data_prep.fingerprint import content_hashes
 from data_prep.synthetic import draw_raw
 
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from data_prep import writer
-from data_prep.duplicates import content_hashes
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.fer_png import picture_key, read_png
+from data_prep.fingerprint import content_hashes
 from data_prep.places import members
 from data_prep.reader import read_dataset
 from data_prep.rejections import Rejections

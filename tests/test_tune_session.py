@@ -2,16 +2,20 @@
 
 import importlib.util
 import os
+import shutil
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data_prep.manifest import IMAGES_FILE
 from data_prep.reader import read_dataset
+from fairsweep.errors import UserError
 from tests.support.in_process import (  # noqa: F401
     extend,
     few_pictures_fixture,
@@ -255,3 +259,16 @@ def test_a_missing_logger_is_refused_before_a_file_is_written(tmp_path, few_pict
     with pytest.raises(SpecError, match="mlflow needs the package mlflow-skinny"):
         session.start(tiny_spec(few_pictures, loggers=["mlflow"]), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dataset_that_changed_after_a_kill_is_refused_with_its_file(tmp_path, few_pictures, run):
+    changed = tmp_path / "changed"
+    shutil.copytree(few_pictures, changed)
+    table = pq.read_table(changed / IMAGES_FILE)
+    pq.write_table(pa.concat_tables([table[1:], table[:1]]), changed / IMAGES_FILE)
+    for call in (resume, extend):
+        with pytest.raises(UserError, match=f"{IMAGES_FILE} of the dataset {changed} does not"):
+            call(run, data=str(changed))
+    with pytest.raises(UserError, match="put both files back from a copy"):
+        start(tiny_spec(changed), tmp_path / "new")
+    assert not (tmp_path / "new").exists()

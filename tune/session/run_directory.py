@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from data_prep.fingerprint import check_content
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
 from fairsweep.urls import is_url
@@ -93,6 +94,7 @@ def find_dataset(run: Path, data: str | Path | None) -> ImageDataset:
     Raises:
         MissingFileError: It is not there.
         RunError: It is another dataset than the run was made with.
+        UserError: Its content is not what its fingerprint says.
     """
     provenance = read_provenance(run)
     dataset = open_dataset(data or provenance["dataset"]["path"])
@@ -102,6 +104,7 @@ def find_dataset(run: Path, data: str | Path | None) -> ImageDataset:
             f"the dataset has fingerprint {dataset.manifest.fingerprint}, but {run} was made with "
             f"{expected}; give --data the dataset that it was made with"
         )
+    check_content(dataset)
     return with_groups(dataset, carried_groups(run))
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from data_prep.fingerprint import check_content
 from data_prep.folds import check_folds
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
@@ -60,7 +61,9 @@ def start(
             that is named, or pictures for so many folds.
     """
     carried = carried or Carried()
-    dataset = with_groups(open_dataset(spec.data), carried.groups)
+    dataset = open_dataset(spec.data)
+    check_content(dataset)
+    dataset = with_groups(dataset, carried.groups)
     Sweep(spec, fingerprint=dataset.manifest.fingerprint)  # Refuses a bad spec before a file is.
     read_warm_start(spec, dataset.manifest.fingerprint)
     require_loggers(spec)
