@@ -12,6 +12,7 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from fairsweep.durable import sync_folder
 from fairsweep.errors import UserError
 
 
@@ -35,6 +36,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
     _remove_left_over(path)
 
 

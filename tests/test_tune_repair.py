@@ -1,9 +1,11 @@
 """What a resume makes again of files that are missing."""
 
+import pyarrow as pa
 import pytest
 
 from tests.support.sweeps import TWO_EPOCHS, figures, new_sweep, small_spec, train
 from tune.run.directory import best_weights, predictions_file
+from tune.run.tables import write_table
 from tune.session.repair import repair
 
 
@@ -19,8 +21,7 @@ def made(monkeypatch):
 
 
 def leave(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    write_table(pa.table({"a": [1]}), path)
 
 
 def test_lost_predictions_are_made_from_weights_or_by_training_again_or_are_gone(tmp_path, made):

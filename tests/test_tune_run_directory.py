@@ -192,7 +192,7 @@ def test_a_new_run_says_what_it_was_made_of(tmp_path, synthetic_dataset, monkeyp
     assert (run / INITIAL_FILE).read_text() == "weights"
     assert (run / GROUPS_FILE).read_text() == "image_id,age\n"
     assert {path.name for path in run.iterdir()} == {
-        SPEC_FILE, PROVENANCE_FILE, LEDGER_FILE, INITIAL_FILE, GROUPS_FILE,
+        SPEC_FILE, PROVENANCE_FILE, LEDGER_FILE, INITIAL_FILE, GROUPS_FILE, LEASE_FILE,
     }  # fmt: skip
 
 
@@ -201,9 +201,21 @@ def test_a_run_is_never_made_over_another_one(tmp_path, synthetic_dataset):
     (tmp_path / "small").mkdir()
     run = create_run(tmp_path, small_spec(), manifest, Carried())
     assert "origin" not in json.loads((run / PROVENANCE_FILE).read_text())
+    (run / LEDGER_FILE).write_text("an event")
     with pytest.raises(RunError, match=rf"{run} holds a run already; .* tune resume {run}`"):
         create_run(tmp_path, small_spec(seed=9), manifest, Carried())
-    (run / LEDGER_FILE).touch()
+    (run / LEDGER_FILE).write_text("")
+    assert read_spec(run).seed == 3
+    (run / "thesis.txt").touch()
+    with pytest.raises(RunError, match="holds a run already"):
+        create_run(tmp_path, small_spec(seed=9), manifest, Carried())
+
+
+def test_a_second_start_beside_the_first_is_told_that_it_runs(tmp_path, synthetic_dataset):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    run = create_run(tmp_path, small_spec(), manifest, Carried())
+    with hold(run), pytest.raises(RunError, match=f"in use by process {os.getpid()}"):
+        create_run(tmp_path, small_spec(seed=9), manifest, Carried())
     assert read_spec(run).seed == 3
 
 
@@ -214,8 +226,7 @@ def test_a_dataset_is_found_where_it_was_or_where_it_is_said_to_be(
     spec = small_spec(data=str(synthetic_dataset))
     run = create_run(tmp_path, spec, manifest, Carried())
     with pytest.raises(RunError, match="is not a run directory; `python -m tune list`"):
-        read_spec(run)
-    (run / LEDGER_FILE).touch()
+        read_spec(tmp_path)
     assert find_dataset(run, None).place == str(synthetic_dataset)
     moved = tmp_path / "moved"
     moved.symlink_to(synthetic_dataset)

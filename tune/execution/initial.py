@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairsweep.errors import UserError
+from fairsweep.errors import MissingFileError, UserError
 from models.config import TrainConfig
 from models.file_hash import content_hash
 from tune.run.directory import INITIAL_FILE
@@ -25,11 +25,15 @@ def read_initial(run: Path, config: TrainConfig) -> "Mapping[str, Tensor] | None
     from models.checkpoint import load
 
     path = run / INITIAL_FILE
-    state: dict[str, Any] = load(path)
+    if not path.is_file():
+        raise MissingFileError(
+            f"{path} is missing; put the checkpoint back that the run began with"
+        )
     if content_hash(path) != config.initial:
         raise UserError(
             f"{path} has the hash {content_hash(path)}, but this trial starts from "
             f"{config.initial}; put the checkpoint back that the run began with"
         )
+    state: dict[str, Any] = load(path)
     weights: Mapping[str, Tensor] = state["weights"]
     return weights

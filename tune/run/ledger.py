@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from fairsweep.durable import sync_folder
 from fairsweep.errors import MissingFileError, UserError
 from tune.run.directory import LEDGER_FILE
 
@@ -21,6 +22,7 @@ class Ledger:
 
     def __init__(self, run: Path) -> None:
         self._file = (run / LEDGER_FILE).open("a+b")
+        sync_folder(run)
         self._file.seek(0)
         whole = self._file.read().rfind(b"\n") + 1
         self._file.truncate(whole)

@@ -1,7 +1,6 @@
 """The Parquet files of a run directory: their columns, how they are written and read."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairsweep.durable import replaced
+from fairsweep.errors import UserError
 from tune.run.directory import SCHEMA_VERSION, predictions_file
 from tune.run.trial import MEASURED, METRICS, TIMINGS, Trial
 
@@ -91,9 +92,8 @@ def measurements_table(trials: Iterable[Trial]) -> pa.Table:
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a Parquet file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, partial)
-    partial.replace(path)
+    with replaced(path) as partial:
+        pq.write_table(table, partial)
 
 
 def read_table_info(table: pa.Table) -> TableInfo:
@@ -144,6 +144,26 @@ def predictions_table(
 
 
 def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
-    """Read a trial's predictions, or None where it left none."""
+    """Read a trial's predictions, or None where it left none.
+
+    Raises:
+        UserError: Their file is damaged.
+    """
     path = predictions_file(run, trial_id)
-    return pq.read_table(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(
+            f"{path} is damaged; `python -m tune resume {run}` makes it again"
+        ) from error
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a Parquet file is there from its first byte to its last."""
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True

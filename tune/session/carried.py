@@ -4,16 +4,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data_prep.group_columns import GroupColumns, read_group_columns
 from data_prep.reader import ImageDataset
 from data_prep.rejections import Rejections
+from fairsweep.durable import replaced
 from models.file_hash import content_hash
 from tune.run.directory import GROUPS_FILE, INITIAL_FILE
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +34,8 @@ class Carried:
         """Copy the files into a run directory."""
         for path, name in ((self.initial, INITIAL_FILE), (self.groups, GROUPS_FILE)):
             if path is not None:
-                shutil.copyfile(path, run / name)
+                with replaced(run / name) as partial:
+                    shutil.copyfile(path, partial)
 
 
 def read_groups(path: Path, dataset: ImageDataset) -> GroupColumns:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_prep.reader import ImageDataset
 from tune.run.directory import CHECKPOINTS_DIR, best_weights, predictions_file
+from tune.run.tables import is_whole
 from tune.run.trial import Status, Trial
 from tune.sweep.sweep import Sweep
 
@@ -16,14 +17,9 @@ def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
     when its worker was killed at that moment, is trained again up to where it was stopped.
     """
     lost = [trial for trial in sweep.trials.values() if _lacks_predictions(run, trial)]
-    kept = [trial for trial in lost if best_weights(run, trial.id).is_file()]
+    kept = [trial for trial in lost if _predicted_again(run, sweep, trial, dataset)]
     again = [t for t in lost if t not in kept and t.status is Status.EARLY_STOPPED]
     gone = len(lost) - len(kept) - len(again)
-    for trial in kept:
-        # Repairs are rare, and torch takes seconds to import.
-        from tune.execution.predictions import predict_from_best
-
-        predict_from_best(run, trial.id, dataset, "val")
     for trial in again:
         sweep.train_again(trial.id)
     if kept:
@@ -36,7 +32,23 @@ def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
 
 def _lacks_predictions(run: Path, trial: Trial) -> bool:
     scored = trial.ended and trial.best() is not None
-    return scored and not predictions_file(run, trial.id).is_file()
+    return scored and not is_whole(predictions_file(run, trial.id))
+
+
+def _predicted_again(run: Path, sweep: Sweep, trial: Trial, dataset: ImageDataset) -> bool:
+    """Make a trial's predictions again, of test too if it was opened; return whether it could."""
+    if not best_weights(run, trial.id).is_file():
+        return False
+    # Repairs are rare, and torch takes seconds to import.
+    from models.checkpoint import CheckpointError
+    from tune.execution.predictions import predict_from_best
+
+    try:
+        for split in ("val", "test") if trial.id in sweep.openings else ("val",):
+            predict_from_best(run, trial.id, dataset, split)
+    except CheckpointError:
+        return False
+    return True
 
 
 def what_counts(run: Path, before: dict[str, int], sweep: Sweep) -> str:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,74 +18,151 @@ import psutil
 from data_prep.fingerprint import check_content
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
+from fairsweep.durable import sync_folder, write_text
 from fairsweep.urls import is_url
+from fairsweep.yaml_text import load_yaml
 from tune.run.directory import (
+    CHECKPOINTS_DIR,
+    GROUPS_FILE,
+    INITIAL_FILE,
+    LEASE_FILE,
     LEDGER_FILE,
+    PREDICTIONS_DIR,
     PROVENANCE_FILE,
     RUNS,
     SCHEMA_VERSION,
     SPEC_FILE,
     RunError,
 )
+from tune.run.lease import hold, holder_of
+from tune.run.ledger import read_events
 from tune.session.carried import Carried, carried_groups, with_groups
 from tune.session.store import open_dataset
-from tune.sweep.spec import SpecError, SweepSpec, load_spec
+from tune.sweep.spec import SpecError, SweepSpec, load_spec, parse_spec
 
 
 def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest, carried: Carried) -> Path:
     """Make the run directory of a new sweep, with its spec, provenance and what it carries.
 
+    What a start leaves that was killed before its sweep began is written over.
+
     Raises:
-        RunError: There is a run of this name already.
+        RunError: There is a run of this name already, or another process makes one.
     """
     run = root / spec.name
-    if run.exists() and any(run.iterdir()):
+    if run.exists() and not (_only_prepared(run) or holder_of(run)):
         raise RunError(
             f"{run} holds a run already; go on with `python -m tune resume {run}`, "
             "or give this one another --name"
         )
     run.mkdir(parents=True, exist_ok=True)
-    carried.copy_into(run)
-    write_spec(run, spec)
-    origin = {} if carried.origin is None else {"origin": dict(carried.origin)}
-    provenance = _provenance(spec, manifest) | origin
-    _write(run / PROVENANCE_FILE, json.dumps(provenance, indent=2) + "\n")
+    sync_folder(root)
+    with hold(run):
+        carried.copy_into(run)
+        write_spec(run, spec)
+        write_provenance(run, spec, manifest, carried.origin)
     return run
+
+
+def _only_prepared(run: Path) -> bool:
+    """Return whether a directory holds no more than what is written before a sweep begins."""
+    prepared = {INITIAL_FILE, GROUPS_FILE, SPEC_FILE, PROVENANCE_FILE, LEASE_FILE}
+    left = [path for path in run.iterdir() if path.name.removeprefix(".") not in prepared]
+    # A partial file has the name of the whole one between a dot and a number.
+    left = [path for path in left if path.stem.removeprefix(".") not in prepared]
+    return all(path.name == LEDGER_FILE and path.stat().st_size == 0 for path in left)
 
 
 def write_spec(run: Path, spec: SweepSpec) -> None:
     """Write the spec of a run, whole or not at all."""
-    _write(run / SPEC_FILE, spec.to_yaml())
+    write_text(run / SPEC_FILE, spec.to_yaml())
+
+
+def write_provenance(
+    run: Path, spec: SweepSpec, manifest: DatasetManifest, origin: Mapping[str, str] | None = None
+) -> None:
+    """Write how a run came to be, whole or not at all."""
+    values = _provenance(spec, manifest) | ({} if origin is None else {"origin": dict(origin)})
+    write_text(run / PROVENANCE_FILE, json.dumps(values, indent=2) + "\n")
 
 
 def read_spec(run: Path) -> SweepSpec:
-    """Read back the spec of a run.
+    """Read back the spec of a run, from its ledger where ``spec.yaml`` is missing or damaged.
 
     Raises:
-        RunError: ``run`` is no run directory, or its spec is damaged.
+        RunError: ``run`` is no run directory, or neither of the two can be read.
     """
     _check_run(run)
     try:
         return load_spec(run / SPEC_FILE, recorded=True)
     except SpecError as error:
-        raise RunError(f"{error}; put back the spec that the run was made with") from error
+        if (found := _spec_in_ledger(run)) is not None:
+            return found
+        raise RunError(
+            f"{run} has no spec and no ledger that can be read ({error}), so nothing was trained; "
+            "begin again with `python -m tune run`"
+        ) from error
+
+
+def _spec_in_ledger(run: Path) -> SweepSpec | None:
+    events = read_events(run) if (run / LEDGER_FILE).is_file() else []
+    specs = [event["spec"] for event in events if "spec" in event]
+    return (
+        parse_spec(load_yaml(specs[-1], "the ledger"), "the ledger", recorded=True)
+        if specs
+        else None
+    )
+
+
+def has_spec(run: Path) -> bool:
+    """Return whether a run's ``spec.yaml`` is there and whole."""
+    try:
+        load_spec(run / SPEC_FILE, recorded=True)
+    except SpecError:
+        return False
+    return True
+
+
+def has_provenance(run: Path) -> bool:
+    """Return whether a run's ``provenance.json`` is there and whole."""
+    try:
+        json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _check_run(run: Path) -> None:
-    if not (run / LEDGER_FILE).is_file() or not (run / SPEC_FILE).is_file():
+    ledger = run / LEDGER_FILE
+    if not ledger.is_file() and not (run / SPEC_FILE).is_file():
         raise RunError(
             f"{run} is not a run directory; `python -m tune list` shows those below {RUNS}"
         )
+    begun = ledger.is_file() and ledger.stat().st_size > 0
+    if not begun and (lost := next((n for n in _TRAINED if (run / n).exists()), None)):
+        raise RunError(
+            f"{ledger} is empty or missing, but {run} was trained (it has {lost}); put the ledger "
+            "back from a copy, or begin a new run under another --name"
+        )
+
+
+_TRAINED = (CHECKPOINTS_DIR, PREDICTIONS_DIR)
+"""What a run holds from its first epochs on."""
 
 
 def read_provenance(run: Path) -> dict[str, Any]:
     """Read what is known of how a run came to be.
 
     Raises:
-        RunError: ``run`` is no run directory.
+        RunError: ``run`` is no run directory, or the file is damaged.
     """
     _check_run(run)
-    values: dict[str, Any] = json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8"))
+    path = run / PROVENANCE_FILE
+    if not has_provenance(run):
+        raise RunError(
+            f"{path} is missing or damaged; `python -m tune resume {run}` writes it again"
+        )
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return values
 
 
@@ -146,9 +224,3 @@ def _git() -> dict[str, Any] | None:
         return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -26,6 +26,7 @@ from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers, require_loggers
 from tune.session.progress import Progress
 from tune.session.repair import repair, what_counts
+from tune.session.restore import restore
 from tune.session.run_directory import create_run, find_dataset, read_spec, write_spec
 from tune.session.store import is_staged, open_dataset
 from tune.session.tables import write_tables
@@ -87,6 +88,7 @@ def resume(run: Path, *, data: str | Path | None = None, executor: Executor = ON
         FileNotFoundError: The dataset is not there.
         RunError: ``run`` is no run directory, in use, or of another dataset.
     """
+    _restore(run, data)
     return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor)
 
 
@@ -112,7 +114,13 @@ def extend(
         SpecError: The extended spec breaks a rule.
     """
     larger = functools.partial(extended_spec, samples=samples, overrides=tuple(overrides))
+    _restore(run, data)
     return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor, larger=larger)
+
+
+def _restore(run: Path, data: str | Path | None) -> None:
+    for line in restore(run, data):
+        print(f"{run}: {line}", file=sys.stderr)
 
 
 def _hold_and_drive(

@@ -65,7 +65,10 @@ class RunWatch:
         }
 
     def _new_events(self) -> Iterator[dict[str, Any]]:
-        with (self._run / LEDGER_FILE).open("rb") as ledger:
+        path = self._run / LEDGER_FILE
+        if not path.is_file():
+            return  # A start that was killed before its sweep began.
+        with path.open("rb") as ledger:
             ledger.seek(self._bytes_read)
             for line in ledger:
                 if not line.endswith(b"\n"):

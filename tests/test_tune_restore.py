@@ -1,0 +1,123 @@
+"""Runs whose start was killed, or whose files a power cut left empty."""
+
+import json
+import shutil
+
+import pytest
+
+from data_prep.synthetic import prepare_synthetic
+from fairsweep.errors import UserError
+from tests.support.in_process import (  # noqa: F401
+    extend,
+    few_pictures_fixture,
+    finished_run_fixture,
+    resume,
+    run_fixture,
+    start,
+    tiny_spec,
+)
+from tune.__main__ import main
+from tune.commands.test import open_test
+from tune.run.directory import (
+    LEDGER_FILE,
+    MEASUREMENTS_FILE,
+    PROVENANCE_FILE,
+    SPEC_FILE,
+    TRIALS_FILE,
+    RunError,
+    best_weights,
+    predictions_file,
+)
+from tune.run.ledger import read_events
+from tune.run.tables import read_predictions
+from tune.session.carried import Carried
+from tune.session.run_directory import create_run, read_provenance, read_spec
+from tune.session.status import run_status
+from tune.session.store import open_dataset
+
+PREPARED = (SPEC_FILE, PROVENANCE_FILE, LEDGER_FILE)
+
+
+def killed_start(tmp_path, few_pictures, files):
+    """A run directory as a kill leaves it after so many of its files."""
+    manifest = open_dataset(few_pictures).manifest
+    run = create_run(tmp_path / "runs", tiny_spec(few_pictures), manifest, Carried())
+    (run / LEDGER_FILE).touch()
+    for name in PREPARED[files:]:
+        (run / name).unlink()
+    return run
+
+
+@pytest.mark.parametrize("files", range(4))
+def test_a_start_that_was_killed_at_any_moment_is_started_again(tmp_path, few_pictures, files):
+    run = killed_start(tmp_path, few_pictures, files)
+    (run / f".{SPEC_FILE}.4711").write_text("name: ti")
+    made, sweep = start(tiny_spec(few_pictures), run.parent)
+    assert made == run
+    assert sweep.finished
+
+
+@pytest.mark.parametrize("files", [1, 2, 3])
+def test_a_start_that_was_killed_after_its_spec_is_resumed(tmp_path, few_pictures, files, capsys):
+    run = killed_start(tmp_path, few_pictures, files)
+    assert run_status(run)["trials"] == {}
+    assert resume(run).finished
+    assert (PROVENANCE_FILE in capsys.readouterr().err) == (files == 1)
+
+
+@pytest.mark.parametrize(
+    "name", [SPEC_FILE, PROVENANCE_FILE, TRIALS_FILE, MEASUREMENTS_FILE, "lease.json"]
+)
+@pytest.mark.parametrize("content", [b"", b"\0" * 100])
+def test_an_empty_file_is_made_again(run, name, content, capsys):
+    extend(run, overrides=["retries=5"])
+    before = (run / name).read_bytes()
+    (run / name).write_bytes(content)
+    capsys.readouterr()
+    assert run_status(run)["finished"]
+    resume(run)
+    errors = capsys.readouterr().err
+    if name == PROVENANCE_FILE:
+        assert "versions and the machine that the run began with are lost" in errors
+        assert read_provenance(run)["dataset"] == json.loads(before)["dataset"]
+    else:
+        assert (run / name).read_bytes() == before
+        assert (name in errors) == (name == SPEC_FILE)
+    assert read_spec(run).retries == 5
+
+
+def test_a_lost_provenance_comes_back_with_no_other_dataset(run, tmp_path, few_pictures):
+    other = tmp_path / "other"
+    prepare_synthetic(out=other, images=300, near_duplicates=False)
+    (run / PROVENANCE_FILE).write_text("")
+    with pytest.raises(RunError, match="trained on another dataset than 'other'; give --data"):
+        resume(run, data=str(other))
+    assert resume(run, data=str(few_pictures)).finished
+
+
+def test_a_lost_ledger_is_told_and_nothing_is_trained_over_it(run, capsys):
+    (run / LEDGER_FILE).write_bytes(b"")
+    shutil.rmtree(run / "checkpoints")
+    assert main(["resume", str(run)]) == 2
+    error = capsys.readouterr().err
+    assert "put the ledger back from a copy" in error
+    assert error.count("\n") == 1
+
+
+def test_empty_predictions_are_made_again_with_those_of_test(run):
+    open_test(run)
+    opened = read_events(run)[-1]["trial"]
+    before = read_predictions(run, opened)
+    predictions_file(run, opened).write_bytes(b"")
+    with pytest.raises(UserError, match="is damaged; `python -m tune resume"):
+        read_predictions(run, opened)
+    resume(run)
+    assert read_predictions(run, opened)["split"].to_pylist() == before["split"].to_pylist()
+
+
+def test_empty_weights_lose_the_predictions_and_no_more(run, capsys):
+    trial = next(event["trial"] for event in read_events(run) if event["event"] == "trial_ended")
+    for path in (predictions_file(run, trial), best_weights(run, trial)):
+        path.write_bytes(b"")
+    assert resume(run).finished
+    assert "the predictions of 1 trials are lost" in capsys.readouterr().err
