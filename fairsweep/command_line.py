@@ -1,4 +1,4 @@
-"""The shell around every command: turns exceptions into one line and an exit code."""
+"""Wraps every command: turns exceptions into one line on stderr and an exit code."""
 
 import errno
 import os
@@ -28,14 +28,14 @@ _EXTRA_OF = {
     "tensorboard": "loggers",
     "mlflow": "loggers",
 }
-"""Packages that only an extra installs."""
+"""Import name → the extra of the distribution that installs it."""
 
 
 def run_command(program: str, command: Callable[[], int]) -> int:
-    """Call ``command`` and return its exit code, or that of the exception which ended it.
+    """Call ``command`` and return its exit code, or the exit code of the exception it raised.
 
     Args:
-        program: Name of the folder, for the file with the traceback of a fault.
+        program: Name of the package, used in the name of the traceback file.
         command: Returns its own exit code.
     """
     try:
@@ -44,20 +44,20 @@ def run_command(program: str, command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+    except BrokenPipeError:  # the reader of our output, such as `head`, has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
-        words = _file_error(error)
-        return _fail(words, USER_ERROR) if words else _report_fault(program)
+        message = _file_error(error)
+        return _fail(message, USER_ERROR) if message else _report_fault(program)
     except ModuleNotFoundError as error:
         extra = _EXTRA_OF.get((error.name or "").split(".")[0])
         if extra is None:
             return _report_fault(program)
-        words = f"this command needs {error.name}, which is not installed; install it with"
-        return _fail(f"{words}: pip install 'fairsweep[{extra}]'", USER_ERROR)
+        message = f"this command needs {error.name}, which is not installed; install it with"
+        return _fail(f"{message}: pip install 'fairsweep[{extra}]'", USER_ERROR)
     except Exception:
         return _report_fault(program)
     return code
@@ -79,7 +79,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _report_fault(program: str) -> int:
-    """Write the traceback of the exception at hand to a file and name the file."""
+    """Write the traceback of the current exception to a file and print the file's name."""
     with tempfile.NamedTemporaryFile(
         "w", prefix=f"{program}-fault-", suffix=".log", delete=False, encoding="utf-8"
     ) as file:

@@ -1,4 +1,4 @@
-"""The root of all errors that the user can mend."""
+"""The base class of all errors that the user can fix."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,18 +6,18 @@ from typing import ClassVar
 
 
 class UserError(ValueError):
-    """An input breaks a rule. The message names the value, the rule and the way out in one line.
+    """An input breaks a rule. The message names the value, the rule and the fix in one line.
 
-    Commands print it and end with its exit code; every other exception is a fault of ours.
+    A command prints the message and ends with ``exit_code``. Any other exception is a bug of ours.
     """
 
     exit_code: ClassVar[int] = 2
 
 
 class MissingFileError(UserError, FileNotFoundError):
-    """A file or folder that a command needs is not there."""
+    """A file or folder that a command needs does not exist."""
 
 
 def nearest(word: str, options: Iterable[str]) -> str:
-    """Return the option that is spelt most like ``word``, for a message."""
+    """Return the option whose spelling is closest to ``word``, for a message."""
     return get_close_matches(word, list(options), n=1, cutoff=0.0)[0]

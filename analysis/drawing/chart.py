@@ -1,4 +1,8 @@
-"""What a chart shows, apart from how it is drawn (plot.py: on paper, templates/charts: a page)."""
+"""What a chart shows, independent of how it is drawn.
+
+`analysis.drawing.plot` draws it with matplotlib; the scripts in `rendering/templates/charts` draw
+it in the browser.
+"""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -12,7 +16,7 @@ from analysis.drawing.style import BLUE
 
 Floats = npt.NDArray[np.float64]
 NUMBERS = {"<f4": "f32", "<i2": "i16"}
-"""Numpy's name of a kind of number → that of the page."""
+"""NumPy type of an array → the key under which the page's scripts find it."""
 Kind = Literal["points", "line", "steps", "means", "intervals", "curves", "cells", "rules"]
 
 
@@ -21,46 +25,46 @@ class Axis:
     """One axis of a panel."""
 
     label: str
-    """In words, with the unit."""
+    """Quantity and unit."""
     names: tuple[str, ...] = ()
-    """Names of the places 0, 1, … where the axis has names for numbers."""
+    """Category names at the positions 0, 1, …; empty for a numeric axis."""
     log: bool = False
     whole: bool = False
-    """True if only whole numbers make sense."""
+    """Whether only whole numbers make sense as ticks."""
     limits: tuple[float, float] | None = None
     reversed: bool = False
-    """True if the first place stands on top."""
+    """Whether position 0 is at the top."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layer:
-    """Marks of one kind and look; arrays have an entry per mark, in the units of the axes.
+    """Marks of one kind and style. Arrays have one entry per mark, in the units of the axes.
 
-    Kinds: ``points``; ``line`` (points joined); ``steps`` (a value holds until the next);
-    ``means`` (a bar across a named place); ``intervals`` (points with whiskers along x);
-    ``curves`` (many lines, see ``starts``, a mark at the end of each); ``cells`` (a heat map on
-    named places); ``rules`` (dotted vertical lines).
+    Kinds: ``points``; ``line`` (points joined); ``steps`` (a value holds until the next one);
+    ``means`` (a bar across a category); ``intervals`` (points with whiskers along x); ``curves``
+    (many lines, see ``starts``, with a mark at the end of each); ``cells`` (a heat map over
+    categories); ``rules`` (dotted vertical lines).
     """
 
     kind: Kind
     x: Floats
     y: Floats
     label: str = ""
-    """What the legend calls it; empty keeps it out of the legend."""
+    """Legend entry; an empty label has none."""
     low: Floats | None = None
-    """Lower ends of whiskers, with ``high``: along x for ``intervals``, along y otherwise."""
+    """Lower ends of the whiskers, with ``high``: along x for ``intervals``, along y otherwise."""
     high: Floats | None = None
     values: Floats | None = None
-    """Where given, colours on the colour scale of the panel."""
+    """Values that the panel's colour scale turns into colours, if given."""
     starts: npt.NDArray[np.int64] | None = None
     """Index of the first point of each curve."""
     trials: npt.NDArray[np.int64] | None = None
-    """Number of the trial of each mark (of each curve), by which the page names it."""
+    """Trial number of each mark (of each curve); the page shows that trial's name on hover."""
     texts: tuple[str, ...] = ()
-    """Words for each mark: written into cells, told on pointing at others."""
+    """Text of each mark: written into ``cells``, shown on hover for other kinds."""
     colour: str = BLUE
     marker: str = "o"
-    """Of matplotlib: o s ^ D v P X |, or empty for none."""
+    """A matplotlib marker: o s ^ D v P X |, or empty for none."""
     dash: Any = "-"
     hollow: bool = False
     size: float = 5.0
@@ -76,7 +80,7 @@ class Panel:
     y: Axis
     layers: tuple[Layer, ...]
     value_label: str = ""
-    """What the colours mean where a layer has values."""
+    """Label of the colour scale, if a layer has ``values``."""
     value_limits: tuple[float, float] = (0.0, 1.0)
 
 
@@ -86,7 +90,7 @@ class Chart:
 
     panels: tuple[Panel, ...]
     columns: int = 2
-    """Most panels in a row."""
+    """Maximum number of panels in a row."""
     panel_size: tuple[float, float] = (4.6, 3.1)
     """Width and height of a panel in inches."""
     legend_title: str = ""
@@ -94,33 +98,33 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parallel:
-    """Parallel coordinates: a vertical axis per quantity, a line per trial."""
+    """Parallel coordinates: one vertical axis per quantity, one line per trial."""
 
     labels: tuple[str, ...]
     ticks: tuple[tuple[tuple[float, str], ...], ...]
-    """For each axis its places (0 bottom, 1 top) and their texts."""
+    """Ticks of each axis: position (0 bottom, 1 top) and text."""
     places: Floats
-    """(trials, axes) places from 0 to 1; NaN where a quantity does not belong to a trial."""
+    """(trials, axes) positions from 0 to 1; NaN where a trial does not have the quantity."""
     values: Floats
-    """(trials,) the figure that colours a line."""
+    """(trials,) value that sets the colour of each line."""
     value_label: str
     value_limits: tuple[float, float]
     trials: npt.NDArray[np.int64]
-    """(trials,) numbers of the trials."""
+    """(trials,) trial numbers."""
 
 
 def float_array(values: Any) -> Floats:
-    """Return ``values`` as floats, a missing one as NaN."""
+    """Return ``values`` as floats, with NaN for missing values."""
     if hasattr(values, "to_numpy"):
         return np.asarray(values.to_numpy(dtype=float, na_value=np.nan), float)
     return np.asarray(values, float)
 
 
 def to_plain(value: Any) -> Any:
-    """Turn a chart into what JSON can hold; arrays become base64 of little-endian numbers.
+    """Convert a chart to JSON types; arrays become base64 of little-endian numbers.
 
-    Those of 32 bits keep seven digits, more than a screen shows, in 5.4 characters; small whole
-    numbers, such as epochs, take half of that.
+    A 32-bit float keeps seven digits, more than a screen shows, in 5.4 characters. Small whole
+    numbers, such as epochs, are stored as 16-bit integers and take half of that.
     """
     if is_dataclass(value):
         plain = {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
@@ -142,5 +146,5 @@ def _is_small_whole(values: npt.NDArray[Any]) -> bool:
 
 
 def _is_default(part: Any) -> bool:
-    """Tell what need not be written: nothing, no text, no entries, not so."""
+    """Return whether ``part`` is None, False or empty, which the scripts assume by default."""
     return part is None or part is False or (isinstance(part, str | list) and not part)

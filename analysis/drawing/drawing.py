@@ -1,4 +1,4 @@
-"""A figure that can be drawn, and its files."""
+"""Figures: what to draw, and the SVG and PNG files of the result."""
 
 import re
 from collections.abc import Callable
@@ -22,21 +22,21 @@ PNG_DOTS_PER_INCH = 160
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """One figure before it is drawn."""
+    """One figure that has not been drawn yet."""
 
     name: str
-    """Stem of its files."""
+    """File name without suffix."""
     title: str
     caption: str
-    """What it shows, in words, with n."""
+    """What the figure shows, with n."""
     draw: Callable[[], Figure]
     chart: Chart | Parallel | None = None
-    """What ``draw`` draws, where the page can draw it as well."""
+    """The chart that ``draw`` draws, if the page can draw it interactively."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """One figure as an SVG text and PNG bytes."""
+    """One figure as SVG text and PNG bytes."""
 
     drawing: Drawing
     svg: str
@@ -49,20 +49,20 @@ class Drawn:
 
 
 def charted(*, name: str, title: str, caption: str, chart: Chart | Parallel) -> Drawing:
-    """Return the drawing of a chart."""
+    """Return a drawing that plots ``chart``."""
     draw = partial(plot, chart)
     return Drawing(name=name, title=title, caption=caption, draw=draw, chart=chart)
 
 
 def render(drawing: Drawing) -> Drawn:
-    """Draw a figure; the same data give the same bytes."""
+    """Draw a figure. The same data always give the same bytes."""
     settings: Any = {**RC, "svg.hashsalt": drawing.name}
     with mpl.rc_context(settings):
         figure = drawing.draw()
         figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, for both files
+        figure.set_layout_engine("none")  # keep this layout for both files
         svg, png = BytesIO(), BytesIO()
-        # The canvases at once: `savefig` would draw each file twice.
+        # Use the canvases directly: `savefig` would draw each file twice.
         figure.set_dpi(PNG_DOTS_PER_INCH)
         pixels: Any = FigureCanvasAgg(figure)
         pixels.print_png(png)
@@ -73,5 +73,5 @@ def render(drawing: Drawing) -> Drawn:
 
 
 def file_stem(text: str) -> str:
-    """Make ``text`` fit for a file name."""
+    """Replace the characters of ``text`` that a file name should not have."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "figure"

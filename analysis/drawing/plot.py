@@ -17,14 +17,14 @@ from analysis.drawing.chart import Axis, Chart, Layer, Panel, Parallel
 from analysis.drawing.style import COLOUR_MAP, MUTED, PAPER, RULE, ink_on, matrix_grid, new_figure
 
 MANY = 400
-"""More marks or curves than this in a layer are drawn as pixels, also in an SVG, which keeps the
-file small; curves are drawn fainter as well."""
+"""A layer with more marks or curves than this is rasterized, in the SVG too, to keep the file
+small. Its curves are also drawn fainter."""
 BAR_HALF = 0.33
-"""Half the width of the bar of a mean; named places are 1 apart."""
+"""Half the width of the bar of a mean; categories are 1 apart."""
 
 
 def plot(chart: Chart | Parallel) -> Figure:
-    """Draw every panel and one legend for all of them."""
+    """Draw every panel, and one legend for all panels."""
     if isinstance(chart, Parallel):
         return _plot_parallel(chart)
     count = len(chart.panels)
@@ -50,7 +50,7 @@ def plot(chart: Chart | Parallel) -> Figure:
 
 
 def plot_panel(figure: Figure, axes: Axes, panel: Panel) -> None:
-    """Draw the layers of a panel and its axes."""
+    """Draw the layers and the axes of a panel."""
     scale = Normalize(*panel.value_limits)
     for layer in panel.layers:
         _LAYERS[layer.kind](axes, layer, scale)
@@ -65,30 +65,30 @@ def plot_panel(figure: Figure, axes: Axes, panel: Panel) -> None:
 
 
 def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
-    one: Any = getattr(axes, f"{which}axis")
+    drawn: Any = getattr(axes, f"{which}axis")
     set_limits: Any = getattr(axes, f"set_{which}lim")
     getattr(axes, f"set_{which}label")(axis.label)
     if axis.log:
         getattr(axes, f"set_{which}scale")("log")
-        one.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        one.set_minor_formatter(NullFormatter())
+        drawn.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        drawn.set_minor_formatter(NullFormatter())
     if not axis.names:
-        one.set_major_formatter(FuncFormatter(number_text))
+        drawn.set_major_formatter(FuncFormatter(number_text))
     if axis.names:
         getattr(axes, f"set_{which}ticks")(range(len(axis.names)), axis.names)
         set_limits(-0.5, len(axis.names) - 0.5)
     if axis.whole:
-        one.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+        drawn.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     if axis.limits:
         set_limits(*axis.limits)
     if axis.reversed:
-        one.set_inverted(True)
+        drawn.set_inverted(True)
     if which == "x" and not axis.names:
         axes.grid(visible=True, axis="x")
 
 
 def number_text(value: float, _place: Any = None) -> str:
-    """Write the number at a tick: 0.0001, 60, 250,000 or 25 M."""
+    """Format a tick as in 0.0001, 60, 250,000 or 25 M."""
     size = abs(value)
     if size >= 1e6:
         return f"{value / 1e6:g} M"
@@ -140,7 +140,7 @@ def _curves(axes: Axes, layer: Layer, _scale: Normalize) -> None:
         for start, stop in zip(layer.starts, stops, strict=True)
     ]
     many = len(curves) > MANY
-    alpha = max(0.02, 80 / len(curves)) if many else layer.alpha  # so that density shows
+    alpha = max(0.02, 80 / len(curves)) if many else layer.alpha  # to show density
     lines = LineCollection(curves, colors=layer.colour, linewidths=1.2, alpha=alpha)
     lines.set_rasterized(many)
     axes.add_collection(lines)
@@ -199,7 +199,7 @@ def _plot_parallel(chart: Parallel) -> Figure:
     count = len(chart.labels)
     figure, grid = new_figure(max(5.2, 1.25 * count + 1.2), 3.6)
     axes, scale = grid[0, 0], Normalize(*chart.value_limits)
-    order = np.argsort(chart.values)  # the best on top
+    order = np.argsort(chart.values)  # draw the best last, on top
     many = len(order) > MANY
     colours = mpl.colormaps[COLOUR_MAP](scale(chart.values[order]))
     at = np.arange(count)

@@ -1,4 +1,4 @@
-"""How every figure looks: colours that the colour-blind and a grey printer keep apart, and type."""
+"""The style of all figures: fonts, and colours that colour-blind readers can tell apart."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK, MUTED, RULE, PAPER = "#1d232b", "#68717d", "#d7dbe0", "#fdfefe"
-"""Text, lesser text, lines and background. The report swaps these for its own, light or dark, so
-no data is drawn in them."""
+"""Text, secondary text, lines and background. The report page replaces these colours by those of
+its light or dark theme, so no data are drawn in them."""
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = (
     "#0072b2",
     "#e69f00",
@@ -25,9 +25,9 @@ BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = (
 PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, VERMILION)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
-"""Markers and dashes that tell series apart where colour does not."""
+"""Markers and dashes that distinguish series without colour."""
 COLOUR_MAP = "cividis"
-"""Even in lightness, so that a grey print keeps its order (Nuñez et al. 2018)."""
+"""Its lightness increases evenly, so a grey print keeps the order (Nuñez et al. 2018)."""
 
 RC: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -74,7 +74,7 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> 
 
 
 def series_style(place: int) -> dict[str, Any]:
-    """Return colour, marker and dash of the series at ``place`` (0, 1, …) as a layer has them."""
+    """Return the `Layer` fields colour, marker and dash of series number ``place`` (0, 1, …)."""
     return {
         "colour": PALETTE[place % len(PALETTE)],
         "marker": MARKERS[place % len(MARKERS)],
@@ -83,7 +83,7 @@ def series_style(place: int) -> dict[str, Any]:
 
 
 def matrix_grid(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None:
-    """Label the cells of a heat map and take its frame away."""
+    """Label the rows and columns of a heat map and remove its frame."""
     axes.set_xticks(np.arange(len(columns)), columns)
     axes.set_yticks(np.arange(len(rows)), rows)
     axes.tick_params(length=0)
@@ -92,6 +92,6 @@ def matrix_grid(axes: Axes, columns: Sequence[str], rows: Sequence[str]) -> None
 
 
 def ink_on(share: float) -> str:
-    """Return black or white, whichever is read better on the colour at ``share`` of the map."""
+    """Return black or white, whichever is easier to read at ``share`` (0 to 1) of the map."""
     red, green, blue = to_rgb(mpl.colormaps[COLOUR_MAP](float(np.clip(share, 0, 1))))
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#ffffff"

@@ -1,4 +1,4 @@
-"""How many digits an error supports, and cells written with them."""
+"""Formats numbers with as many digits as their error supports."""
 
 from collections.abc import Callable
 from math import floor, log10
@@ -9,18 +9,18 @@ import pandas as pd
 from analysis.rendering.table import MISSING
 
 DECIMALS = 3
-"""Digits after the point where no error is known."""
+"""Decimal places if no error is known."""
 MOST_DECIMALS = 6
 REACH = 1.96
-"""Standard errors from the middle of a 95 % interval to its end."""
+"""Half-width of a 95 % interval in standard errors."""
 
 
 def decimals(standard_error: float) -> int:
-    """Return how many digits after the point a figure with this error supports.
+    """Return how many decimal places a value with this standard error supports.
 
     The rule of the Particle Data Group (Review of Particle Physics, Introduction, section 5.3):
-    the error keeps two digits if its first three lie in 100 to 354, else one (from 950 on, 1.0 of
-    the next place, which is as many digits after the point).
+    keep two digits of the error if its first three digits are 100 to 354, otherwise one. From 950
+    on the rule rounds up to 1.0 of the next power, which has the same number of decimal places.
     """
     if pd.isna(standard_error) or standard_error <= 0:
         return DECIMALS
@@ -32,13 +32,19 @@ def decimals(standard_error: float) -> int:
 
 
 def supported(frame: pd.DataFrame, low: str, high: str) -> Callable[[Any], str]:
-    """Return what writes fractions with the digits that the widths of 95 % intervals support."""
+    """Return a formatter with the decimal places that the median 95 % interval supports.
+
+    Args:
+        frame: A row per interval.
+        low: Column of the lower ends.
+        high: Column of the upper ends.
+    """
     width = (frame[high] - frame[low]).astype(float).median()
     return fraction(decimals(width / 2 / REACH))
 
 
 def fraction(digits: int) -> Callable[[Any], str]:
-    """Return what writes a fraction with this many digits after the point."""
+    """Return a formatter of fractions with this many decimal places."""
 
     def write(value: Any) -> str:
         return MISSING if pd.isna(value) else f"{value:.{digits}f}"
@@ -47,7 +53,7 @@ def fraction(digits: int) -> Callable[[Any], str]:
 
 
 def signed(write: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Return what writes a difference with its sign."""
+    """Return a formatter that puts a plus sign before positive values."""
 
     def write_signed(value: Any) -> str:
         return f"+{write(value)}" if value > 0 else write(value)
@@ -56,12 +62,12 @@ def signed(write: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 def p_text(value: Any) -> str:
-    """Write a p-value."""
+    """Format a p-value."""
     if pd.isna(value):
         return MISSING
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def share_text(value: Any) -> str:
-    """Write a share of a whole in per cent."""
+    """Format a share of a whole as a percentage."""
     return MISSING if pd.isna(value) else f"{100 * value:.0f} %"

@@ -1,4 +1,4 @@
-"""Writes a page of sections: one HTML file that needs no network, with tables/ and figures/."""
+"""Writes a report page: one self-contained HTML file, with tables/ and figures/ beside it."""
 
 import base64
 import json
@@ -25,13 +25,13 @@ from fairsweep.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
 CHARTS_JS = [f"charts/{part}.js" for part in ("drawing", "view", "panel", "parallel", "page")]
-"""The scripts that draw the charts, each on top of those before it."""
+"""The scripts that draw the charts, in order: each uses those before it."""
 PAGE_FILE = "report.html"
 PARTS = (PAGE_FILE, "tables", "figures")
 LARGEST_SVG = 150_000
-"""Characters; a still figure with a larger SVG is embedded as a PNG."""
+"""Characters; a static figure with a larger SVG is embedded as a PNG."""
 ROWS_AT_ONCE = 100
-"""Rows of a table that stand in the page as such; the script shows the others on scrolling."""
+"""Rows of a table that are in the HTML; a script adds the others on scrolling."""
 COLOUR_STOPS = 17
 THEME = {
     INK: "var(--ink)",
@@ -40,24 +40,24 @@ THEME = {
     PAPER: "var(--paper)",
     BLUE: "var(--blue)",
 }
-"""Colours of figures → those of the page, light or dark."""
+"""Colour in a figure → CSS variable of the page's light or dark theme."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """One thing in a section; which fields count depends on ``kind``."""
+    """One element of a section; ``kind`` decides which fields are used."""
 
     kind: str
     """``table``, ``figure``, ``grid`` (several figures), ``beside`` (two figures under a title),
     ``note`` (a sentence), ``facts`` (names and values) or ``code``."""
     table: Table | None = None
-    told: tuple[str, ...] = ()
-    """Notes of the table that stand elsewhere."""
+    shared_notes: tuple[str, ...] = ()
+    """Notes of the table that are not repeated here, because a later block shows them."""
     figure: Drawn | None = None
     figures: tuple[Drawn, ...] = ()
     title: str = ""
     missing: str = ""
-    """What stands in the place of a second figure."""
+    """Text in place of a second figure that does not exist."""
     text: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
@@ -65,7 +65,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading of the page and what stands under it."""
+    """One section of the page, with its heading."""
 
     id: str
     title: str
@@ -76,19 +76,19 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All that a page says."""
+    """The content of a page."""
 
     title: str
     subtitle: str
     tiles: Mapping[str, str]
-    """Words → figure."""
+    """Label → key figure."""
     found: tuple[str, ...]
-    """What is known, in sentences."""
+    """Sentences about what is known."""
     unknown: tuple[str, ...]
-    """What is not known, in sentences."""
+    """Sentences about what is not known."""
     sections: tuple[Section, ...]
     trials: Mapping[int, str]
-    """Number of a trial → how charts name it."""
+    """Trial number → name of the trial in charts."""
 
     @property
     def tables(self) -> Iterator[Table]:
@@ -103,10 +103,10 @@ class Page:
 
 
 def tables_of(tables: list[Table]) -> tuple[Block, ...]:
-    """Return a block for each table; what all of them note stands once, below the last."""
+    """Return a block for each table; notes that all tables share appear once, after the last."""
     first = tables[0].notes if len(tables) > 1 else ()
     shared = tuple(note for note in first if all(note in table.notes for table in tables))
-    blocks = tuple(Block(kind="table", table=table, told=shared) for table in tables)
+    blocks = tuple(Block(kind="table", table=table, shared_notes=shared) for table in tables)
     return (*blocks, Block(kind="note", text=" ".join(shared))) if shared else blocks
 
 
@@ -116,10 +116,10 @@ def figures_of(figures: list[Drawn]) -> tuple[Block, ...]:
 
 
 def write_page(page: Page, out: Path) -> Path:
-    """Write ``page`` into ``out``, over an earlier one there, and return the path of the HTML.
+    """Write ``page`` into ``out``, replacing an earlier report; return the path of the HTML file.
 
     Raises:
-        UserError: ``out`` holds something that is no report.
+        UserError: ``out`` holds something other than a report.
     """
     check_place(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def write_page(page: Page, out: Path) -> Path:
 
 
 def check_place(out: Path) -> None:
-    """Raise ValueError if ``out`` holds something that is no report."""
+    """Raise UserError if ``out`` holds something other than a report."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out must be a directory, but {out} is a file")
     foreign = out.is_dir() and any(out.iterdir()) and not (out / PAGE_FILE).is_file()
@@ -148,7 +148,7 @@ def check_place(out: Path) -> None:
 
 
 def to_html(page: Page) -> str:
-    """Write the page as one HTML text."""
+    """Return the HTML of the page."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -170,16 +170,16 @@ def to_html(page: Page) -> str:
 
 
 def embed(drawn: Drawn) -> Markup:
-    """Return a figure as HTML: a chart that the page draws, its SVG, or its PNG if that is large.
+    """Return a figure as HTML: an interactive chart, its SVG, or its PNG if the SVG is large.
 
-    The SVG takes the colours of the page and goes without its ids of groups, which would stand on
-    the page more than once.
+    The SVG gets the colours of the page's theme. Its group ids are removed, as several figures have
+    the same ones.
     """
     title, name = drawn.drawing.title, drawn.drawing.name
     if drawn.drawing.chart is not None:
         return Markup(
-            '<div class="chart" data-title="{}"><noscript>Drawn by a script; the same stands in '
-            'figures/{}.svg</noscript><script type="application/json">{}</script></div>'
+            '<div class="chart" data-title="{}"><noscript>This chart needs JavaScript; a static '
+            'copy is figures/{}.svg</noscript><script type="application/json">{}</script></div>'
         ).format(title, name, _json(to_plain(drawn.drawing.chart)))
     if len(drawn.svg) > LARGEST_SVG:
         data = base64.b64encode(drawn.png).decode()
@@ -195,7 +195,7 @@ def embed(drawn: Drawn) -> Markup:
 
 
 def _words(text: str) -> Markup:
-    """Write a sentence in which commands stand between backticks."""
+    """Return a sentence as HTML, with the text between backticks as code."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
@@ -204,13 +204,13 @@ def _rows(shown: pd.DataFrame) -> list[list[str]]:
 
 
 def _json(value: Any) -> Markup:
-    """Write JSON that may stand in a script element: no text in it can end that element."""
+    """Return JSON that is safe inside a script element: no text in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))
 
 
 def _constants(page: Page) -> dict[str, Any]:
-    """Return what the scripts of the charts must know besides the charts."""
+    """Return the data that the chart scripts need besides the charts."""
     stops = mpl.colormaps[COLOUR_MAP](np.linspace(0, 1, COLOUR_STOPS))
     return {
         "theme": THEME,
@@ -225,7 +225,7 @@ def _constants(page: Page) -> dict[str, Any]:
 
 
 def _replace(place: Path, out: Path) -> None:
-    """Move the finished parts from ``place`` to ``out``, over those of an earlier report."""
+    """Move the finished parts from ``place`` to ``out``, replacing those of an earlier report."""
     out.mkdir(exist_ok=True)
     for part in PARTS:
         old = out / part

@@ -16,7 +16,7 @@ _LATEX = str.maketrans(
 
 
 def to_markdown(table: Table) -> str:
-    """Write every view with its title, and the note below."""
+    """Write every view with its title, then the notes."""
     parts = []
     for view in table.views:
         aligned = ["right" if number else "left" for number in view.is_number(table.frame)]
@@ -29,14 +29,14 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """Write every view as a booktabs table, the note as a comment above."""
+    """Write every view as a booktabs table, with the notes as comments at the top."""
     notes = "".join(f"% {note}\n" for note in table.notes)
     views = [_latex_view(table, view, number) for number, view in enumerate(table.views, start=1)]
     return "\n".join([notes, *views])
 
 
 def _latex_view(table: Table, view: View, number: int) -> str:
-    # By hand: pandas' styler takes seconds for the thousands of rows of a large sweep.
+    # Not pandas' styler, which takes seconds for the thousands of rows of a large sweep.
     shown = view.shown(table.frame).map(_latex_text)
     aligned = "".join("r" if right else "l" for right in view.is_number(table.frame))
     label = f"tab:{table.name}".replace("_", "-") + (f"-{number}" if number > 1 else "")
@@ -62,7 +62,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_json(table: Table) -> str:
-    """Write the frame as a list of rows with full precision; a missing figure is null."""
+    """Write the frame as a list of rows with full precision; missing values are null."""
     text = table.frame.to_json(orient="records", indent=2, double_precision=15, force_ascii=False)
     return text + "\n"
 
@@ -77,7 +77,7 @@ FORMATS: Mapping[str, Callable[[Table], str]] = {
     "latex": to_latex,
     "json": to_json,
 }
-"""How `--format` is named → how a table is written."""
+"""Value of `--format` → function that writes a table."""
 
 SUFFIXES: Mapping[str, str] = {"md": ".md", "csv": ".csv", "latex": ".tex", "json": ".json"}
-"""File suffix of each format."""
+"""Value of `--format` → file suffix."""

@@ -1,4 +1,4 @@
-"""A table: full figures for machines, and one or more views of them for people."""
+"""A table: a data frame with full precision, and one or more views of it for readers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import pandas as pd
 
 MISSING = "–"
 AVERAGE = "average"
-"""What stands in the place of a group in the row of the average."""
+"""Group name in the row that holds the average of all groups."""
 
 
 def number_text(value: Any) -> str:
-    """Write a cell: whole numbers whole, fractions with the three digits that n supports."""
+    """Format a cell: floats with three decimal places, everything else as it is."""
     if pd.isna(value):
         return MISSING
     return f"{value:.3f}" if isinstance(value, float) else str(value)
@@ -26,12 +26,12 @@ class Column:
     """Column of the frame."""
     heading: str
     text: Callable[[Any], str] = number_text
-    """Writes one cell."""
+    """Formats one cell."""
     upper_key: str = ""
-    """Where given, a cell reads from ``key`` to ``upper_key``."""
+    """If given, each cell is a range from column ``key`` to this column."""
 
     def cells(self, frame: pd.DataFrame) -> list[str]:
-        """Write the cells of this column."""
+        """Return the formatted cells of this column."""
         cells = [self.text(value) for value in frame[self.key]]
         if not self.upper_key:
             return cells
@@ -42,28 +42,28 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A choice of columns for people."""
+    """A selection of columns for readers."""
 
     title: str
     columns: tuple[Column, ...]
 
     def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return a frame of texts under headings."""
+        """Return the formatted cells of all columns, under their headings."""
         return pd.DataFrame({c.heading: c.cells(frame) for c in self.columns}, dtype=object)
 
     def is_number(self, frame: pd.DataFrame) -> list[bool]:
-        """Tell for each column whether its cells are numbers, which stand to the right."""
+        """Return for each column whether it holds numbers, which are aligned to the right."""
         return [pd.api.types.is_numeric_dtype(frame[column.key]) for column in self.columns]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
-    """One analysis, ready to be written in any format."""
+    """The result of one analysis, which can be written in any format."""
 
     name: str
-    """Stem of its files."""
+    """File name without suffix."""
     frame: pd.DataFrame
-    """All rows and columns with full precision; the analysis' docstring tells them."""
+    """All rows and columns with full precision; described in the docstring of its function."""
     views: tuple[View, ...]
     notes: tuple[str, ...]
-    """Sentences that say how to read it: what n is, what was left out."""
+    """How to read the table: what n counts, what was left out."""

@@ -1,13 +1,13 @@
-"""Words that several tables and sentences share."""
+"""Terms that several tables and sentences use."""
 
 from tune.run.trial import Status
 
 INCUMBENT = "incumbent"
-"""What stands in the place of a verdict for the incumbent itself."""
+"""Verdict cell of the incumbent, which is not compared with itself."""
 SCORES = {"recall": "recall", "precision": "precision", "f1": "F1"}
-"""Column of a score → its heading, in the study's order."""
+"""Column of a score → its heading, in the order of the FER2013 study's tables."""
 
 
 def status_words(status: str) -> str:
-    """Write a status as a word in a sentence: ``stopped early``."""
+    """Return a status as it reads in a sentence, such as ``stopped early``."""
     return {Status.EARLY_STOPPED: "stopped early"}.get(Status(status), status.lower())

@@ -1,5 +1,5 @@
-// Sorts a table by the column whose heading is pressed, and shows the rows that hold the words
-// asked for. A long table keeps its rows in a script and shows them as one scrolls.
+// Sorts a table by the column whose heading is clicked, and filters its rows by the search words.
+// A long table keeps its rows in a JSON script element and adds them to the page on scrolling.
 const STEP = 100;
 const number = text => parseFloat(text.replaceAll(",", "").replace("−", "-"));
 const missing = text => text === "–" || text === "";
@@ -29,8 +29,8 @@ for (const box of document.querySelectorAll(".table")) {
     const words = (field?.value ?? "").toLowerCase().split(/\s+/).filter(Boolean);
     const place = heads.findIndex(head => head.ariaSort);
     chosen = read().filter(texts => {
-      const told = texts.join(" ").toLowerCase();
-      return words.every(word => told.includes(word));
+      const content = texts.join(" ").toLowerCase();
+      return words.every(word => content.includes(word));
     });
     if (place >= 0) {
       const sign = heads[place].ariaSort === "ascending" ? 1 : -1;

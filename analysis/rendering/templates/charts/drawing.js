@@ -1,5 +1,5 @@
-// Draws the charts of the page: pointing at a mark names it, dragging zooms, a double click goes
-// back. What a chart shows comes as JSON from analysis/figures/chart.py; nothing is computed here.
+// Draws the charts of the page: hovering over a mark names it, dragging zooms, a double click
+// resets the zoom. Charts come as JSON from analysis/drawing/chart.py; no statistics happen here.
 const page = JSON.parse(document.getElementById("page").textContent);
 const root = document.documentElement;
 const charts = [];
@@ -17,7 +17,7 @@ const element = (tag, name, parent, text = "") => {
   return made;
 };
 
-// Colours: those that the page changes with its theme stand for variables of its style sheet.
+// Colours that follow the theme are looked up in the CSS variables of the page.
 const probe = element("i", "", document.body);
 probe.hidden = true;
 const themed = {};
@@ -29,7 +29,7 @@ const readTheme = () => {
   }
 };
 const colour = hex => themed[hex] ?? hex ?? themed[page.blue];
-// On a dark page the scale begins where its colours stand out.
+// On a dark page the colour scale skips its darkest colours, which would be hard to see.
 const isDark = () => {
   const scheme = getComputedStyle(root).colorScheme;
   return scheme === "dark" || (scheme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);

@@ -1,4 +1,4 @@
-// Legends, whole charts, and when they are drawn.
+// Legends, charts, and when charts are drawn.
 function swatch(button, layer) {
   const canvas = element("canvas", "", button), context = canvas.getContext("2d");
   const ratio = devicePixelRatio || 1;
@@ -77,7 +77,7 @@ class Chart {
   }
 }
 
-// A chart is made when it comes near the window, and again with other colours when they change.
+// A chart is drawn when it is scrolled near the window, and redrawn when the theme changes.
 const make = host => {
   if (host.made) return;
   host.made = true;

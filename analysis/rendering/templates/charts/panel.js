@@ -257,12 +257,12 @@ class Panel extends View {
     this.say(x, y, heading ?? layer.label, this.facts(layer, i));
   }
   facts(layer, i) {
-    const { panel } = this, told = which => panel[which].names
+    const { panel } = this, position = which => panel[which].names
       ? panel[which].names[Math.round(layer[which][i])]?.split("\n")[0] : tell(layer[which][i]);
     const span = layer.low && isFinite(layer.low[i]) ? ` (${tell(layer.low[i])} to ${tell(layer.high[i])})` : "";
     const along = layer.kind === "intervals";
-    const lines = ["x", "y"].filter(which => panel[which].label && told(which) !== undefined).map(which =>
-      `${panel[which].label}: ${told(which)}${(which === "x") === along ? span : ""}`);
+    const lines = ["x", "y"].filter(which => panel[which].label && position(which) !== undefined).map(which =>
+      `${panel[which].label}: ${position(which)}${(which === "x") === along ? span : ""}`);
     if (layer.values && layer.kind !== "cells") lines.push(`${panel.value_label}: ${tell(layer.values[i])}`);
     return lines;
   }

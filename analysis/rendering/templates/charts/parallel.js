@@ -1,4 +1,5 @@
-// Parallel coordinates: dragging along an axis keeps the trials inside, a double click all of them.
+// Parallel coordinates: dragging along an axis selects the trials in that range; a double click
+// selects all trials again.
 class Parallel extends View {
   constructor(host, chart, height, title) {
     super(host, height, `${title}: ${chart.labels.join(", ")}`);

@@ -1,4 +1,4 @@
-// One canvas to draw on, one above it for what the pointer does, and a tip.
+// A canvas for the chart, a second one above it for pointer feedback, and a tooltip.
 class View {
   constructor(host, height, label) {
     this.host = element("div", "panel", host);
