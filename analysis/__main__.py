@@ -21,9 +21,9 @@ WHAT = (
     "folds",
     "classes",
 )
-"""Tables that `--what` names; listed here, as importing what makes them is slow."""
+"""Values of `table --what`; listed here because importing the tables is slow."""
 BY_GROUP = ("groups", "groups_before", "change", "differences", "crossed", "classes")
-"""The same of `bias`."""
+"""Values of `bias --what`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def table(options: argparse.Namespace) -> None:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Write the report of each run and say where it is."""
+    """Write the report of each run and print its path."""
     from rich.console import Console
 
     from analysis.report.report import write_report
@@ -63,7 +63,7 @@ def report(options: argparse.Namespace) -> None:
     if several and count > 1:
         raise UserError(
             f"two of the runs are named {name!r}, so one report would replace the other in "
-            f"{options.out}; report each with an --out of its own"
+            f"{options.out}; report each with its own --out"
         )
     for path in options.runs:
         run = read_run(path, options.data)
@@ -76,7 +76,7 @@ def report(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Compare two runs: print what is known, and write a page."""
+    """Compare two runs: print the result and write a page."""
     from analysis.rendering.render import FORMATS as WRITERS
     from analysis.run.run_data import read_run
     from analysis.runs.compare import compare_runs
@@ -92,7 +92,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def bias(options: argparse.Namespace) -> None:
-    """Print how a trial does on groups of pictures, or write it all to a directory."""
+    """Print the scores of a trial by group of pictures, or write all results to a directory."""
     from analysis.groups.bias import study_bias, write_bias
     from analysis.rendering.render import FORMATS as WRITERS
     from analysis.run.run_data import read_run
@@ -116,7 +116,7 @@ def bias(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write a run as an Optuna study and say how to look at it."""
+    """Export a run as an Optuna study and print the command that opens it."""
     from rich.console import Console
 
     from analysis.export import export as write_study
@@ -126,7 +126,7 @@ def export(options: argparse.Namespace) -> None:
     with Console(stderr=True).status(f"study of {options.run.name}"):
         count = write_study(read_run(options.run), out)
     storage = shlex.quote(f"sqlite:///{out}")
-    print(f"wrote {out} ({count:,} trials); look at it with: optuna-dashboard {storage}")
+    print(f"wrote {out} ({count:,} trials); open it with: optuna-dashboard {storage}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     made.set_defaults(command=report)
     made = commands.add_parser(
         "table",
-        help="print all models, what is known of them, or accuracy by a hyperparameter",
+        help="print a table: all models, comparisons, effects, or accuracy by a hyperparameter",
         epilog="example: python -m analysis table runs/quick --what comparisons --format csv",
     )
     made.add_argument("run", metavar="RUN", type=Path, help="run directory")
@@ -160,21 +160,26 @@ def _parser() -> argparse.ArgumentParser:
     made.set_defaults(command=table)
     made = commands.add_parser(
         "compare",
-        help="two runs on the same dataset side by side",
+        help="compare two runs on the same dataset",
         epilog="example: python -m analysis compare runs/grid runs/search",
     )
     made.add_argument("first", metavar="RUN_A", type=Path, help="run directory")
-    made.add_argument("second", metavar="RUN_B", type=Path, help="another one, same dataset")
+    made.add_argument(
+        "second",
+        metavar="RUN_B",
+        type=Path,
+        help="another run on the same dataset",
+    )
     made.add_argument("--out", type=Path, metavar="DIR", help="default RUN_A/compare/NAME_OF_B")
-    made.add_argument("--format", choices=FORMATS, help="only print the best of both, in this form")
+    made.add_argument("--format", choices=FORMATS, help="only print the table, in this format")
     made.set_defaults(command=compare)
     made = commands.add_parser(
         "bias",
-        help="accuracy by group of pictures, and before and after a retraining",
+        help="accuracy by group of pictures, also before and after a retraining",
         epilog="example: python -m analysis bias runs/quick --groups groups.csv",
     )
     made.add_argument("run", metavar="RUN", type=Path, help="run directory")
-    made.add_argument("--trial", metavar="ID", help="another trial than the incumbent")
+    made.add_argument("--trial", metavar="ID", help="this trial instead of the incumbent")
     made.add_argument("--groups", type=Path, metavar="CSV", help="image_id and any columns")
     made.add_argument(
         "--before", type=Path, metavar="RUN", help="compare with the incumbent of this run"
@@ -189,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     made.set_defaults(command=bias)
     made = commands.add_parser(
         "export",
-        help="write a run as an Optuna study, for optuna-dashboard",
+        help="export a run as an Optuna study, for optuna-dashboard",
         epilog="example: python -m analysis export runs/quick --out study.db",
     )
     made.add_argument("run", metavar="RUN", type=Path, help="run directory")

@@ -1,4 +1,4 @@
-"""Writes a run as an Optuna study into a SQLite file, which optuna-dashboard opens."""
+"""Exports a run as an Optuna study in a SQLite file, for optuna-dashboard."""
 
 import math
 import os
@@ -30,32 +30,32 @@ STATES = {
     Status.INFEASIBLE: TrialState.FAIL,
     Status.FAILED: TrialState.FAIL,
 }
-"""Status of a trial → what Optuna calls it."""
+"""Status of a trial → state of an Optuna trial."""
 FACTS = (
     *("trial_id", "configuration_id", "name", "phase", "replicate", "seed", "fold", "status"),
     *("reason", "epochs_trained", "best_epoch", "parameters", "seconds", "device_seconds"),
     *("best_val_accuracy", "last_val_accuracy", "best_val_macro_f1", "last_val_macro_f1"),
 )
-"""Columns of the trials table that go along as user attributes."""
+"""Columns of the trials table that are exported as user attributes."""
 
 
 def export(run: RunData, out: Path) -> int:
-    """Write all trials of ``run``, with their curves, into a new SQLite file at ``out``.
+    """Write all trials of ``run`` with their learning curves to a new SQLite file at ``out``.
 
     Returns:
         The number of trials.
 
     Raises:
-        UserError: There is something at ``out`` already, or no space for it.
+        UserError: ``out`` exists already, or cannot be written.
     """
     if out.exists():
-        raise UserError(f"{out} is there already; choose another --out, or remove it")
+        raise UserError(f"{out} exists already; choose another --out, or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     minimize = run.info.objective["mode"] == "min"
     try:
-        # In memory first, for a transaction a trial on a disk takes minutes for thousands of them.
+        # Build it in memory: one transaction per trial on disk takes minutes for a large sweep.
         storage = optuna.storages.RDBStorage("sqlite://")
         study = optuna.create_study(
             storage=storage,
@@ -84,7 +84,7 @@ def _study_facts(run: RunData) -> dict[str, Any]:
 
 
 def _trials(run: RunData) -> list[FrozenTrial]:
-    """Build a trial of Optuna for each row, in the order of their numbers."""
+    """Build an Optuna trial for each trial, in the order of their numbers."""
     searched = [name for name in run.info.searched if run.trials[name].notna().any()]
     space = {name: distribution(run.trials[name]) for name in searched}
     metric = run.info.objective["metric"]
@@ -134,7 +134,7 @@ def _time(seconds: float) -> datetime:
 
 
 def _save(storage: optuna.storages.RDBStorage, out: Path) -> None:
-    """Write the database whole or not at all."""
+    """Write the complete database, or nothing if that fails."""
     partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         with storage.engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`: runs one benchmark, prints it and keeps its figures."""
+"""The command `python -m benchmarks`: runs one benchmark, prints and saves the result."""
 
 import argparse
 import json
@@ -28,15 +28,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the named benchmark; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure this system beside what a user would pick instead, in one go.",
+        description="Measure this system and its alternatives one after the other.",
         epilog="example: python -m benchmarks overhead --json",
     )
     parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--json", action="store_true", help="print one object as the last line")
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as a JSON object in the last line"
+    )
     parser.add_argument(
         "--data",
         type=Path,
-        help=f"a prepared dataset for {', '.join(ON_PICTURES)} (synthetic pictures without)",
+        help=f"a prepared dataset for {', '.join(ON_PICTURES)} (default: synthetic pictures)",
     )
     parser.add_argument(
         "--sweeps", type=int, metavar="N", help=f"simulated sweeps of each kind, for {SIMULATED}"

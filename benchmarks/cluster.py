@@ -1,4 +1,4 @@
-"""What a second node costs: one sweep on two nodes of a core each, and on one node of two cores."""
+"""The cost of a second node: a sweep on two nodes with one core each, and on one with two cores."""
 
 import os
 import tempfile
@@ -25,7 +25,7 @@ SPEC = {
 
 
 def sweep(data: str, cores: tuple[int, ...]) -> dict[str, Any]:
-    """Run the sweep on Ray nodes of so many cores each, all on this machine."""
+    """Run the sweep on Ray nodes with these numbers of cores, all on this machine."""
     require_token()
     head, *others = (
         {"num_cpus": count, "object_store_memory": STORE_BYTES, "include_dashboard": False}
@@ -43,24 +43,24 @@ def sweep(data: str, cores: tuple[int, ...]) -> dict[str, Any]:
             seconds = time.perf_counter() - begun
     finally:
         cluster.shutdown()
-    return {"seconds": seconds, "trained": sum(one.seconds for one in done.trials.values())}
+    return {"seconds": seconds, "trained": sum(trial.seconds for trial in done.trials.values())}
 
 
 def run() -> Iterator[Result]:
-    """Measure both, one after the other."""
+    """Measure both clusters, one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "faces"
         prepare_synthetic(out=data, images=IMAGES, near_duplicates=False)
-        two = in_process(sweep, str(data), (1, 1))
-        one = in_process(sweep, str(data), (2,))
+        two_nodes = in_process(sweep, str(data), (1, 1))
+        one_node = in_process(sweep, str(data), (2,))
     yield Result(
         name="cluster",
         unit="seconds a sweep on two nodes of a core each",
-        ours=two["seconds"],
-        others={"one node of two cores": one["seconds"]},
+        ours=two_nodes["seconds"],
+        others={"one node of two cores": one_node["seconds"]},
         smaller_is_better=True,
         details={
-            "seconds on workers, two nodes": round(two["trained"], 1),
-            "seconds on workers, one node": round(one["trained"], 1),
+            "seconds on workers, two nodes": round(two_nodes["trained"], 1),
+            "seconds on workers, one node": round(one_node["trained"], 1),
         },
     )

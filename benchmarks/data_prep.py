@@ -1,7 +1,8 @@
-"""A Kaggle-format CSV of full size made into a dataset: ours, and pandas row by row.
+"""Prepares a full-size Kaggle CSV: with `data_prep`, and with a pandas loop over the rows.
 
-Both read pixels and votes, clean, label by the study's rule, split by class, and write Parquet;
-ours also finds byte-identical pictures, checks every value, and keeps copies on one side.
+Both read pixels and votes, clean, label by the FER2013 study's rule, split by class and write
+Parquet. Only `data_prep` checks every value, finds byte-identical pictures and keeps them in one
+split.
 """
 
 import tempfile
@@ -25,7 +26,7 @@ OTHERS = ("happiness", "surprise", "sadness", "anger", "disgust", "fear", "neutr
 
 
 def ours(images: str, votes: str, out: str) -> dict[str, Any]:
-    """Prepare it with `data_prep`."""
+    """Prepare the dataset with `data_prep`."""
     begun = time.perf_counter()
     manifest = prepare_fer2013(
         images=Path(images), votes=Path(votes), out=Path(out), near_duplicates=False
@@ -34,11 +35,11 @@ def ours(images: str, votes: str, out: str) -> dict[str, Any]:
 
 
 def row_by_row(images: str, votes: str, out: str) -> dict[str, Any]:
-    """Prepare it with a loop over the rows of two data frames."""
+    """Prepare the dataset with a loop over the rows of two data frames."""
     begun = time.perf_counter()
-    pictures, told = pd.read_csv(images), pd.read_csv(votes)
+    pictures, tags = pd.read_csv(images), pd.read_csv(votes)
     pixels, labels = [], []
-    for (_, picture), (_, vote) in zip(pictures.iterrows(), told.iterrows(), strict=True):
+    for (_, picture), (_, vote) in zip(pictures.iterrows(), tags.iterrows(), strict=True):
         if vote["NF"] > 0 or vote["unknown"] > MAX_UNKNOWN_VOTES:
             continue
         label = _label(vote)
@@ -55,7 +56,7 @@ def row_by_row(images: str, votes: str, out: str) -> dict[str, Any]:
 
 def _label(vote: "pd.Series[Any]") -> str | None:
     others = {
-        name: max(vote[one] for one in OTHERS if one != name) for name in ("anger", "neutral")
+        name: max(vote[other] for other in OTHERS if other != name) for name in ("anger", "neutral")
     }
     if vote["anger"] > 2 or vote["anger"] > others["anger"]:
         return CLASSES[0]
@@ -65,8 +66,8 @@ def _label(vote: "pd.Series[Any]") -> str | None:
         if vote["neutral"] > 6:
             return CLASSES[3]
     mixed = vote["sadness"] != 0 and vote["neutral"] != 0
-    alone = vote["fear"] == 0 and vote["happiness"] == 0
-    return CLASSES[1] if mixed and alone and vote["anger"] + 2 < vote["sadness"] else None
+    unmixed = vote["fear"] == 0 and vote["happiness"] == 0
+    return CLASSES[1] if mixed and unmixed and vote["anger"] + 2 < vote["sadness"] else None
 
 
 def _figures(begun: float, pictures: int) -> dict[str, Any]:
@@ -76,14 +77,14 @@ def _figures(begun: float, pictures: int) -> dict[str, Any]:
 
 
 def run(rows: int = ROWS) -> Iterator[Result]:
-    """Measure both on drawn faces in FER2013's own format."""
+    """Measure both on synthetic faces in the format of FER2013."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         images, votes = map(str, write_raw(place, draw_raw(rows, seed=0)))
         mine = in_process(ours, images, votes, str(place / "ours"))
         other = in_process(row_by_row, images, votes, str(place / "pandas"))
     if mine["pictures"] != other["pictures"]:
-        raise RuntimeError(f"both sides should keep as many pictures: {mine}, {other}")
+        raise RuntimeError(f"both sides should keep the same number of pictures: {mine}, {other}")
     yield Result(
         name="data_prep",
         unit="seconds for the CSV",

@@ -1,7 +1,7 @@
-"""Replicates of one configuration: in turn, packed side by side, and trained as one.
+"""Replicates of a configuration: one after another, in parallel, and fused into one network.
 
-Pictures a second of the machine, from the end of the first epoch to the end of the last, through
-the engine on all three sides.
+The unit is pictures per second of the machine, from the end of the first epoch to the end of the
+last. All three sides use the sweep engine.
 """
 
 import tempfile
@@ -39,7 +39,7 @@ SIDES = {
 
 
 def replicates(data: str, channels: int, changes: dict[str, Any]) -> dict[str, Any]:
-    """Train the replicates as folds are, all known from the start; return the machine's rate."""
+    """Train the replicates, all known from the start, and return the pictures per second."""
     precision = "bf16" if GPU else "float32"
     spec = parse_spec(
         {
@@ -53,15 +53,15 @@ def replicates(data: str, channels: int, changes: dict[str, Any]) -> dict[str, A
     )
     with tempfile.TemporaryDirectory() as folder:
         run, sweep = start(spec, Path(folder))
-        first = next(one for one in sweep.trials.values() if one.phase == "search").id
+        first = next(trial for trial in sweep.trials.values() if trial.phase == "search").id
         ended = [
             (event["time"], event["epoch"])
             for event in read_events(run)
             if event["event"] == "measurement" and event["trial"] != first
         ]
-        gains = [one.gain for one in sweep.fusings]
+        gains = [fusing.gain for fusing in sweep.fusings]
     pictures = sum(DatasetManifest.read(Path(data)).counts["train"].values())
-    # The first epochs that end count for nothing, but for the time at which they do.
+    # The clock starts when the first epochs end, so these epochs are not counted.
     begun = min(time for time, _ in ended)
     counted = sum(time > begun + 0.1 for time, _ in ended)
     rate = pictures * counted / (max(time for time, _ in ended) - begun)
@@ -76,7 +76,7 @@ def _resources(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(data: Path | None = None) -> Iterator[Result]:
-    """Measure all three for each number of channels."""
+    """Measure all three sides for each number of channels."""
     with tempfile.TemporaryDirectory() as folder:
         faces = Path(folder) / "faces"
         write_pictures(faces, IMAGES, data)

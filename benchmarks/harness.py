@@ -1,4 +1,4 @@
-"""What every benchmark shares: sides that run in processes of their own, results, hardware."""
+"""Shared by all benchmarks: running each side in its own process, results, hardware."""
 
 import json
 import multiprocessing
@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What one benchmark measured: our side beside the others, in one go on one machine."""
+    """The result of one benchmark: all sides, measured in one session on one machine."""
 
     name: str
     unit: str
@@ -39,14 +39,14 @@ class Result:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """How many times better than each other side we are; below 1 where we are worse."""
+        """How many times better our side is than each other side; below 1 if it is worse."""
         return {
             name: round(figure / self.ours if self.smaller_is_better else self.ours / figure, 3)
             for name, figure in self.others.items()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints and what is kept below ``results``."""
+        """Return what ``--json`` prints and what is saved in ``benchmarks/results``."""
         return {
             **asdict(self),
             "ratios": self.ratios,
@@ -55,14 +55,14 @@ class Result:
         }
 
     def keep(self) -> Path:
-        """Write the result below ``benchmarks/results``."""
+        """Write the result to a file in ``benchmarks/results``; return its path."""
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{self.name}-{time.strftime('%Y%m%d')}-{_machine()}.json"
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
         return path
 
     def print(self) -> None:
-        """Print a table of ours beside the others, and the details."""
+        """Print a table of all sides, and the details."""
         table = Table(box=None, pad_edge=False)
         for heading in (self.name, self.unit, "ours is better by"):
             table.add_column(heading, justify="left" if heading == self.name else "right")
@@ -94,9 +94,9 @@ def _machine() -> str:
 
 
 def write_pictures(out: Path, count: int, data: Path | None = None) -> None:
-    """Write a dataset of ``count`` pictures drawn from those at ``data``, else synthetic ones."""
+    """Write a dataset of ``count`` pictures sampled from ``data``, or of synthetic pictures."""
     if data is None:
-        # Some are left out for their votes, so more are drawn than are kept.
+        # Preparation drops pictures by their votes, so generate more than needed.
         with tempfile.TemporaryDirectory() as folder:
             whole = Path(folder) / "whole"
             prepare_synthetic(out=whole, images=2 * count, near_duplicates=False)
@@ -119,21 +119,21 @@ def write_pictures(out: Path, count: int, data: Path | None = None) -> None:
 def in_process(
     side: Callable[..., dict[str, Any]], *arguments: Any, **options: Any
 ) -> dict[str, Any]:
-    """Run one side in a fresh process, so that no side warms or burdens another."""
+    """Run one side in a new process, so that the sides do not affect each other."""
     context = multiprocessing.get_context("spawn")
-    # Not a `Pool`, whose workers may have no processes of their own.
+    # Not a `Pool`, whose workers may not start processes.
     with ProcessPoolExecutor(1, mp_context=context, initializer=_start_as_usual) as pool:
         return pool.submit(side, *arguments, **options).result()
 
 
 def _start_as_usual() -> None:
-    """Let a side start its own processes as it would by itself, not as it was started.
+    """Reset the start method, so that a side starts its own processes in the default way.
 
-    Else the workers of a DataLoader would import torch anew in every epoch.
+    With `spawn`, the workers of a DataLoader would import torch again in every epoch.
     """
     multiprocessing.set_start_method(None, force=True)
 
 
 def resident_bytes() -> int:
-    """Return the memory that this process holds."""
+    """Return the resident memory of this process, in bytes."""
     return int(psutil.Process().memory_info().rss)

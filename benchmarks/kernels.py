@@ -1,4 +1,4 @@
-"""What a training step spends its time on."""
+"""Profiles a training step."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -20,14 +20,14 @@ MOST = 10
 
 
 def kernels(data: str, values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the operators of one CPU thread, or kernels of a GPU, that take most of a step.
+    """Return the operators (on one CPU thread) or GPU kernels that take most of a step.
 
     Args:
         data: A prepared dataset.
-        values: What `TrainConfig.create` takes.
+        values: Hyperparameters for `TrainConfig.create`.
 
     Returns:
-        The share of a step's time of each, the largest first.
+        Name → share of the time of a step, the largest first.
     """
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -46,8 +46,8 @@ def kernels(data: str, values: Mapping[str, Any]) -> dict[str, float]:
             if gpu:
                 torch.cuda.synchronize()
     taken = {
-        one.key: one.self_device_time_total if gpu else one.self_cpu_time_total
-        for one in found.key_averages()
+        event.key: event.self_device_time_total if gpu else event.self_cpu_time_total
+        for event in found.key_averages()
     }
     whole = sum(taken.values())
     largest = sorted(taken, key=lambda name: taken[name], reverse=True)[:MOST]

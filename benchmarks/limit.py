@@ -1,8 +1,7 @@
-"""What the hardware would allow: the arithmetic and the memory traffic of a step, layer by layer.
+"""The hardware limit of training: arithmetic and memory traffic of a step, layer by layer.
 
-Counted, not measured; set against the measured rates of matrix products and of copies.
-`python -m benchmarks.limit SPEC --rates FLOP BYTES` sets a sweep against those of hardware that is
-not at hand.
+Both are counted, not measured, and divided by the measured rates of matrix products and copies.
+`python -m benchmarks.limit SPEC --rates FLOP BYTES` takes the rates of other hardware instead.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from tune.session.store import read_manifest
 from tune.sweep.spec import SpecError
 
 OPTIMIZER_BYTES = 28
-"""Traffic of Adam for each parameter: reads weight, gradient and two moments, writes three back."""
+"""Traffic of Adam per parameter: it reads weight, gradient and two moments, and writes three."""
 MATRIX_SIDE = 8192
 COPY_BYTES = 2**30
 SECONDS = 3.0
@@ -38,28 +37,28 @@ SECONDS = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """What one layer takes of a step."""
+    """The arithmetic and memory traffic of one layer in a training step."""
 
     name: str
     flop: int
-    """Of one picture."""
+    """Floating-point operations per picture."""
     numbers: int
-    """Numbers that it reads and writes for one picture."""
+    """Numbers that it reads and writes per picture."""
     parameters: int
 
     def bytes(self, *, batch: int, size: int) -> int:
-        """Return the traffic of a step over ``batch`` pictures, in numbers of ``size`` bytes."""
+        """Return the bytes of a step over ``batch`` pictures, with ``size`` bytes per number."""
         weights = self.parameters * (BACKWARD * size + OPTIMIZER_BYTES)
         return self.numbers * size * batch + weights
 
 
 def count(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) -> list[Layer]:
-    """Count what each layer of the network of ``config`` takes of a training step."""
+    """Count the operations and the traffic of each layer of the network of ``config``."""
     moved: dict[str, int] = {}
 
     def note(name: str) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            moved[name] = BACKWARD * (sum(one.numel() for one in inputs) + output.numel())
+            moved[name] = BACKWARD * (sum(tensor.numel() for tensor in inputs) + output.numel())
 
         return hook
 
@@ -76,7 +75,7 @@ def count(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) ->
             name=f"{name} {type(leaves[name]).__name__}",
             flop=BACKWARD * sum(flops.get(f"{type(model).__name__}.{name}", {}).values()),
             numbers=numbers,
-            parameters=sum(one.numel() for one in leaves[name].parameters()),
+            parameters=sum(weights.numel() for weights in leaves[name].parameters()),
         )
         for name, numbers in moved.items()
     ]
@@ -84,15 +83,15 @@ def count(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What the hardware does in a second."""
+    """What the hardware does per second."""
 
     flop: float
     bytes: float = math.inf
-    """No limit for a CPU, whose caches a count of traffic knows nothing of."""
+    """Infinite for a CPU, because the count of traffic ignores its caches."""
 
     @classmethod
     def measure(cls, precision: Precision) -> Self:
-        """Measure the matrix products of all cores, or of a GPU with its copies."""
+        """Measure the matrix products of all CPU cores, or matrix products and copies of a GPU."""
         if torch.cuda.is_available():
             return cls(flop=_gpu_matrix_rate(precision), bytes=_gpu_copy_rate())
         cores = os.cpu_count() or 1
@@ -102,12 +101,12 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What hardware of these rates would allow one configuration."""
+    """The limit of one configuration on hardware with these rates."""
 
     layers: list[Layer]
     batch: int
     size: int
-    """Bytes of a number."""
+    """Bytes per number."""
     rates: Rates
 
     @classmethod
@@ -124,17 +123,17 @@ class Limit:
 
     @property
     def flop(self) -> int:
-        """Operations for a picture."""
+        """Floating-point operations per picture."""
         return sum(layer.flop for layer in self.layers)
 
     @property
     def traffic(self) -> float:
-        """Bytes read and written for a picture."""
+        """Bytes read and written per picture."""
         return sum(self._bytes(layer) for layer in self.layers)
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What a picture would take of the arithmetic, and of the memory, if it had it alone."""
+        """Seconds per picture if only the arithmetic, or only the memory, were the limit."""
         return {
             "arithmetic": self.flop / self.rates.flop,
             "memory": self.traffic / self.rates.bytes,
@@ -142,11 +141,11 @@ class Limit:
 
     @property
     def pictures_per_second(self) -> float:
-        """As many as the slower of both allows."""
+        """Rate that the slower of both allows."""
         return 1 / max(self.seconds.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the limit and the count behind it, for people."""
+        """Return the limit and the counts behind it as text for readers."""
         found = {f"matrix products, {8 * self.size} bits": f"{self.rates.flop / 1e9:.0f} GFLOP/s"}
         if math.isfinite(self.rates.bytes):
             found["copies"] = f"{self.rates.bytes / 1e9:.0f} GB/s"
@@ -164,14 +163,14 @@ class Limit:
 
 
 def _gpu_matrix_rate(precision: Precision) -> float:
-    """Return the operations a second of a GPU in matrix products."""
+    """Return the floating-point operations per second of a GPU in matrix products."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    one, other = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE, device="cuda", dtype=kind)
-    return 2 * MATRIX_SIDE**3 * _times_a_second(lambda: torch.mm(one, other))
+    left, right = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE, device="cuda", dtype=kind)
+    return 2 * MATRIX_SIDE**3 * _times_a_second(lambda: torch.mm(left, right))
 
 
 def _gpu_copy_rate() -> float:
-    """Return the bytes a second that a GPU reads and writes when it copies."""
+    """Return the bytes per second that a GPU reads and writes in a copy."""
     source = torch.empty(COPY_BYTES, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     return 2 * COPY_BYTES * _times_a_second(lambda: target.copy_(source))
@@ -190,7 +189,7 @@ def _times_a_second(work: Callable[[], Tensor]) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print what each configuration of a sweep takes, and how long all their epochs would."""
+    """Print the hardware limit of each configuration of a sweep, and of the sweep as a whole."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.limit", description=main.__doc__)
     add_spec(parser)
     parser.add_argument(
@@ -198,7 +197,7 @@ def main(arguments: list[str] | None = None) -> None:
         type=float,
         nargs=2,
         metavar=("FLOP", "BYTES"),
-        help="what other hardware does in a second, instead of what this does",
+        help="operations and bytes per second of other hardware (default: measure this machine)",
     )
     parsed = parser.parse_args(arguments)
     try:
@@ -207,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (SpecError, FileNotFoundError) as error:
         parser.error(str(error))
     pictures = training_pictures(spec, manifest)
-    configs = [one.config for one in plan_sweep(spec, manifest, cores=1).configurations]
+    configs = [planned.config for planned in plan_sweep(spec, manifest, cores=1).configurations]
     if parsed.rates:
         rates = Rates(flop=parsed.rates[0], bytes=parsed.rates[1])
     else:
@@ -231,7 +230,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"{seconds:.1f}",
         )
     Console().print(table)
-    print(f"training of all, {pictures:,} pictures an epoch: {whole:.0f} s")
+    print(f"all trainings, {pictures:,} pictures per epoch: {whole:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""What a trial costs beside its training: trivial trials through our engine and through bare Ray.
+"""The overhead of a trial: trials that train nothing, in our engine and in Ray Tune.
 
-Each trial reports five times and does nothing else. Seconds a trial are counted from the first
-report to the last, so that starting Ray and the first worker is left out on every side.
+Each trial reports five times and does nothing else. The time per trial is measured from the first
+report to the last, so that it does not include the start of Ray and the first worker.
 """
 
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 import ray.tune
@@ -42,39 +42,39 @@ class TrivialTraining:
         self._epoch = 0
 
     def advance(self) -> list[EpochReport]:
-        """Report the same figures once more."""
+        """Report the same metrics for the next epoch."""
         self._epoch += 1
         values = dict.fromkeys((*MEASURED, *TIMINGS), 0.5)
         return [EpochReport(self._trial_id, self._epoch, values)]
 
     def end(self, _trial_id: str) -> None:
-        """Go on: there is only one trial."""
+        """Do nothing: there is only one trial."""
 
     def close(self) -> None:
-        """Leave nothing."""
+        """Do nothing: there is nothing to close."""
 
 
 class TrivialTrainings:
     """Opens trivial trainings."""
 
     def __call__(self, bundle: Bundle) -> TrivialTraining:
-        """Open one."""
+        """Open a trivial training."""
         return TrivialTraining(bundle)
 
     def probe(self, bundle: Bundle) -> Fusing:
-        """Have nothing to gain."""
+        """Decide that fusing gains nothing."""
         return Fusing(trials=tuple(bundle.trials), fused=False, gain=0.0)
 
     def memory_request(self, _bundle: Bundle) -> None:
-        """Ask for no memory."""
+        """Request no memory."""
 
     def peak_bytes(self) -> int:
-        """Have taken no memory."""
+        """Report that no memory was used."""
         return 0
 
 
 def ours(trials: int) -> dict[str, Any]:
-    """Run the engine with ledger, tables and progress on."""
+    """Run our engine with ledger, tables and progress display."""
     spec = parse_spec(
         {
             "name": "overhead",
@@ -102,47 +102,56 @@ def ours(trials: int) -> dict[str, Any]:
     return watch.figures()
 
 
+class _Mark(NamedTuple):
+    """Time and memory when a trial had ended."""
+
+    ended: int
+    """Trials that had ended."""
+    seconds: float
+    bytes: int
+
+
 class _Watch:
-    """Notes time and memory each time that a trial has ended."""
+    """Records a mark each time that a trial has ended."""
 
     def __init__(self, sweep: Sweep, chores: Chores) -> None:
         self._sweep = sweep
         self._chores = chores
-        self._marks: list[tuple[int, float, int]] = []
+        self._marks: list[_Mark] = []
 
     def step(self) -> None:
-        """Do the engine's chores; note a mark if another trial has ended."""
+        """Do the engine's chores, and record a mark if another trial has ended."""
         self._chores.do()
         ended = len(self._sweep.trials)
-        if ended and (not self._marks or ended > self._marks[-1][0]):
-            self._marks.append((ended, time.perf_counter(), resident_bytes()))
+        if ended and (not self._marks or ended > self._marks[-1].ended):
+            self._marks.append(_Mark(ended, time.perf_counter(), resident_bytes()))
 
     def figures(self) -> dict[str, Any]:
-        """Seconds a trial in all, at the start and at the end; bytes a trial."""
+        """Return seconds per trial overall, at the start and at the end, and bytes per trial."""
         marks = self._marks
         tenth = max(1, len(marks) // 10)
-        # Memory settles in the first tenth, while caches and workers come up.
+        # Memory is not stable in the first tenth, while caches and workers start.
         first, last = marks[tenth], marks[-1]
         return {
-            "seconds": _slope(marks[0], last, 1),
-            "seconds_at_start": _slope(first, marks[2 * tenth], 1),
-            "seconds_at_end": _slope(marks[-1 - tenth], last, 1),
-            "bytes": _slope(first, last, 2),
+            "seconds": _seconds_per_trial(marks[0], last),
+            "seconds_at_start": _seconds_per_trial(first, marks[2 * tenth]),
+            "seconds_at_end": _seconds_per_trial(marks[-1 - tenth], last),
+            "bytes": (last.bytes - first.bytes) / max(1, last.ended - first.ended),
         }
 
 
-def _slope(first: tuple[int, float, int], last: tuple[int, float, int], column: int) -> float:
-    return float(last[column] - first[column]) / max(1, last[0] - first[0])
+def _seconds_per_trial(first: _Mark, last: _Mark) -> float:
+    return (last.seconds - first.seconds) / max(1, last.ended - first.ended)
 
 
 def bare(trials: int) -> dict[str, Any]:
-    """Run Ray Tune with reused actors and without its loggers: the floor below any engine."""
+    """Run Ray Tune with reused actors and without its loggers: a lower bound for any engine."""
     with ray_session(object_store_bytes=STORE_BYTES), tempfile.TemporaryDirectory() as folder:
         return _fit(_Trivial, trials, folder, reuse_actors=True)
 
 
 def stock(trials: int) -> dict[str, Any]:
-    """Run Ray Tune as its documentation shows it: a function that reports."""
+    """Run Ray Tune as in its documentation, with a function that reports."""
     ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -195,7 +204,7 @@ def _fit(trainable: Any, trials: int, folder: str, *, reuse_actors: bool | None)
 
 
 def run(trials: int = 200, many: int = 5000) -> Iterator[Result]:
-    """Measure all sides on ``trials`` trials, and our growth over ``many``."""
+    """Measure all sides on ``trials`` trials, and how our cost grows over ``many`` trials."""
     sides = {"bare Ray, reused actors": bare, "stock ray.tune.Tuner": stock}
     mine = in_process(ours, trials)
     others = {name: in_process(side, trials)["seconds"] for name, side in sides.items()}

@@ -1,7 +1,7 @@
-"""What a report of many trials takes, beside a script of pandas and matplotlib on the same tables.
+"""The time of a report of many trials, and of a pandas and matplotlib script on the same tables.
 
-The script does what a student would: the table of all models, means by each hyperparameter, every
-learning curve in one picture, and accuracy against each hyperparameter.
+The script makes what a student would make: a table of all models, means by each hyperparameter, one
+figure with all learning curves, and accuracy against each hyperparameter.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ TRIALS, EPOCHS = 5000, 100
 
 
 def ours(run: str, out: str) -> dict[str, Any]:
-    """Make the report: page, tables and figures."""
+    """Write the report: page, tables and figures."""
     from analysis.__main__ import main
 
     begun = time.perf_counter()
@@ -26,7 +26,7 @@ def ours(run: str, out: str) -> dict[str, Any]:
 
 
 def script(run: str, out: str) -> dict[str, Any]:
-    """Make a table, five means and six pictures."""
+    """Write a table, means by five hyperparameters, and six figures."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
     import pandas as pd

@@ -1,7 +1,7 @@
-"""How soon a killed sweep trains again, beside one that starts fresh: whole processes on faces.
+"""How soon a killed sweep trains again after `tune resume`, compared with a new sweep.
 
-Seconds are counted from the start of the command to the start of the first new epoch: the time in
-the ledger of its first new measurement, less the seconds that this epoch took.
+The time runs from the start of the command to the start of the first new epoch: the time of its
+first new measurement in the ledger, minus the seconds that this epoch took.
 """
 
 import json
@@ -33,10 +33,10 @@ CODE = Path(__file__).parents[1]
 
 
 def seconds_to_first_epoch(folder: Path, run: Path, *words: str) -> float:
-    """Run a `tune` command until it has trained some epochs, then kill it and all it started.
+    """Run a `tune` command until it has trained some epochs, then kill it and its children.
 
     Raises:
-        RuntimeError: It ended by itself, or trained nothing in time.
+        RuntimeError: The command ended by itself, or trained nothing in time.
     """
     ledger = run / LEDGER_FILE
     known = ledger.stat().st_size if ledger.exists() else 0
@@ -54,7 +54,7 @@ def seconds_to_first_epoch(folder: Path, run: Path, *words: str) -> float:
                 raise RuntimeError(f"`tune {' '.join(words)}` trained nothing")
             time.sleep(0.1)
     finally:
-        _kill_family(process)
+        _kill_with_children(process)
     first = measured[0]
     return float(first["time"] - first["values"]["seconds"] - started)
 
@@ -67,18 +67,18 @@ def _new_measurements(ledger: Path, known_bytes: int) -> list[dict[str, Any]]:
     return [event for event in events if event["event"] == "measurement"]
 
 
-def _kill_family(process: subprocess.Popen[bytes]) -> None:
+def _kill_with_children(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         parent = psutil.Process(process.pid)
-        family = [parent, *parent.children(recursive=True)]
-        for member in family:
-            member.kill()
-        psutil.wait_procs(family, timeout=10)
+        processes = [parent, *parent.children(recursive=True)]
+        for each in processes:
+            each.kill()
+        psutil.wait_procs(processes, timeout=10)
     process.wait()
 
 
 def run(repetitions: int = 7) -> Iterator[Result]:
-    """Start and resume in turn; the medians of all turns but the first, which warms the disk."""
+    """Alternate start and resume; report medians without the first turn, which warms the disk."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare_synthetic(out=folder / "data", images=1500, near_duplicates=False)

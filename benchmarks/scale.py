@@ -1,7 +1,7 @@
-"""How things grow: with trials, with trials at once, and with pictures.
+"""How costs grow with the number of trials, of concurrent trials, and of pictures.
 
-The ratios compare the largest size with the smaller ones: near 1 where a trial, a slot or a picture
-costs the same at any size.
+The ratios compare the largest size with the smaller ones. They are near 1 if a trial, a slot or a
+picture costs the same at every size.
 """
 
 import os
@@ -34,27 +34,27 @@ STORE_BYTES = 200_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """So many processes that know of each other by files in a folder."""
+    """Worker processes that find each other through files in a folder."""
 
     folder: Path
     count: int
 
     def meet(self) -> None:
-        """Return when all are there."""
+        """Wait until all workers have called this."""
         (self.folder / str(os.getpid())).touch()
         while len(list(self.folder.iterdir())) < self.count:
             time.sleep(0.05)
 
 
 class Waits(overhead.TrivialTraining):
-    """A training that leaves the CPU alone, as one on a GPU does."""
+    """A training that does not use the CPU, like one on a GPU."""
 
     def __init__(self, bundle: Bundle, workers: Workers) -> None:
         super().__init__(bundle)
         self._workers = workers
 
     def advance(self) -> list[EpochReport]:
-        """Wait for the time of an epoch, but before the first for the other workers."""
+        """Wait for the other workers, then for the time of an epoch."""
         self._workers.meet()
         time.sleep(EPOCH_SECONDS)
         return super().advance()
@@ -62,17 +62,17 @@ class Waits(overhead.TrivialTraining):
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting(overhead.TrivialTrainings):
-    """Opens trainings that wait."""
+    """Opens `Waits` trainings."""
 
     workers: Workers
 
     def __call__(self, bundle: Bundle) -> Waits:
-        """Open one."""
+        """Open a training that waits."""
         return Waits(bundle, self.workers)
 
 
 def at_once(count: int) -> dict[str, Any]:
-    """Run trials on so many slots; return the share of the time in which they trained."""
+    """Run trials on ``count`` slots; return the share of the time in which the slots trained."""
     spec = parse_spec(
         {
             "name": "scale",
@@ -101,13 +101,13 @@ def at_once(count: int) -> dict[str, Any]:
             make_training=Waiting(workers=workers),
             on_step=watch,
         )
-    # From the end of the first trials, before which the workers were started.
+    # The clock starts at the end of the first trials, because workers start before that.
     trained = (len(ended) - count) * EPOCHS * EPOCH_SECONDS
     return {"share": trained / count / (ended[-1] - ended[count - 1])}
 
 
 def pictures(count: int) -> dict[str, Any]:
-    """Draw, write and read a dataset; return the seconds for 1,000 pictures of each."""
+    """Generate, write and read a dataset; return the seconds per 1,000 pictures of both steps."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         prepare_synthetic(out=Path(folder) / "faces", images=count, near_duplicates=False)
@@ -122,7 +122,7 @@ def pictures(count: int) -> dict[str, Any]:
 
 
 def run() -> Iterator[Result]:
-    """Measure every size of each, from the smallest to the largest."""
+    """Measure each quantity at every size, from the smallest to the largest."""
     trials = {size: in_process(overhead.ours, size)["seconds"] for size in TRIALS}
     yield _result("trials", "seconds a trial", trials, smaller_is_better=True)
     shares = {size: in_process(at_once, size)["share"] for size in AT_ONCE}

@@ -1,4 +1,4 @@
-"""The training loops that a student writes: over picture files, and over a tensor in memory."""
+"""Training loops as in tutorials: over picture files, and over a tensor in memory."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ class PictureFiles(Dataset[tuple[Tensor, int]]):
 
 
 class PictureTensor(Dataset[tuple[Tensor, Tensor]]):
-    """Returns whole batches out of a tensor in memory, transformed as one."""
+    """Returns whole batches from a tensor in memory, transformed together."""
 
     def __init__(self, data: Path, split: str, *, augment: bool) -> None:
         dataset = read_dataset(data)
@@ -68,7 +68,7 @@ class PictureTensor(Dataset[tuple[Tensor, Tensor]]):
 
 
 def file_loaders(folder: Path, batch_size: int) -> list[DataLoader[Any]]:
-    """Return loaders of training and validation pictures over files."""
+    """Return loaders of training and validation pictures that read files."""
     return [
         DataLoader(
             PictureFiles(folder / split, augment=split == "train"),
@@ -81,7 +81,7 @@ def file_loaders(folder: Path, batch_size: int) -> list[DataLoader[Any]]:
 
 
 def tensor_loaders(data: Path, batch_size: int) -> list[DataLoader[Any]]:
-    """Return loaders of training and validation pictures over a tensor in memory."""
+    """Return loaders of training and validation pictures that read a tensor in memory."""
     made = []
     for split in ("train", "val"):
         pictures = PictureTensor(data, split, augment=split == "train")
@@ -106,7 +106,7 @@ def train(
     threads: int,
     channels_last: bool,
 ) -> Iterator[float]:
-    """Train as tutorials show it; yield the validation accuracy after each epoch."""
+    """Train as in tutorials; yield the validation accuracy after each epoch."""
     torch.set_num_threads(threads)
     config = TrainConfig.create(values)
     torch.manual_seed(config.seed)
@@ -131,7 +131,7 @@ def train(
 
 
 def published(model: nn.Module) -> nn.Module:
-    """Return the network in the layers that the study wrote it in, without what makes ours fast."""
+    """Replace our optimized layers in ``model`` by the PyTorch layers of the FER2013 study."""
     for module in list(model.modules()):
         for name, layer in module.named_children():
             if isinstance(layer, AdaptiveAveragePool):
@@ -155,7 +155,7 @@ def _validate(model: nn.Module, loader: DataLoader[Any], device: torch.device) -
     for pictures, labels in loader:
         predicted.append(model(pictures.to(device)).argmax(dim=1).cpu().numpy())
         truth.append(labels.numpy())
-    said, right = np.concatenate(predicted), np.concatenate(truth)
+    given, right = np.concatenate(predicted), np.concatenate(truth)
     for average in ("macro", "micro"):
-        precision_recall_fscore_support(right, said, average=average, zero_division=0)
-    return float(accuracy_score(right, said))
+        precision_recall_fscore_support(right, given, average=average, zero_division=0)
+    return float(accuracy_score(right, given))

@@ -1,11 +1,11 @@
-"""The same eight trials by each tool: wall-clock to their end, and to one accuracy.
+"""The same eight trials with each tool: wall-clock time to the end, and to a given accuracy.
 
-The student's loop reads picture files, as in `benchmarks.train`. Every other tool trains by the
-faster loop, over a tensor in memory, so that what differs is how the tool runs trials. Seconds
-count from before a tool starts to the end of its last trial, libraries imported already.
+The student's loop reads picture files, as in `benchmarks.train`. Every other tool uses the faster
+loop over a tensor in memory, so that only the way in which the tool runs trials differs. The time
+runs from before the tool starts to the end of its last trial, with libraries already imported.
 
-With early stopping, each tool by its own, seconds count to the first epoch as accurate as the best
-that every side has reached; the student has none, and his loop counts as it is.
+The second result uses the early stopping of each tool. Its time runs to the first epoch that
+reaches the highest accuracy which all sides reach. The student's loop has no early stopping.
 """
 
 import itertools
@@ -42,7 +42,7 @@ IMAGES = 4000
 ROOT = Path(__file__).parent.parent
 
 Marks = list[tuple[float, float]]
-"""Validation accuracy of each epoch, after the time at which it was known."""
+"""For each epoch, the time of its report and its validation accuracy."""
 
 
 def loop(_data: str, folder: str, *, early: bool) -> dict[str, Any]:
@@ -65,12 +65,12 @@ def trial(data: str, chosen: dict[str, Any], threads: int) -> Iterator[float]:
 
 
 def ray_one(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
-    """Run Ray Tune as its documentation shows it, with a core for each trial."""
+    """Run Ray Tune as in its documentation, with one core per trial."""
     return _ray(data, 1, early=early)
 
 
 def ray_two(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
-    """Run Ray Tune as its documentation shows it, with two cores for each trial."""
+    """Run Ray Tune as in its documentation, with two cores per trial."""
     return _ray(data, 2, early=early)
 
 
@@ -86,7 +86,7 @@ def _ray(data: str, cores: int, *, early: bool) -> dict[str, Any]:
             marks.append((result["timestamp"], result["accuracy"]))
 
         def __deepcopy__(self, _memo: Any) -> "Clock":
-            return self  # Ray copies callbacks, but there is only one list of marks.
+            return self  # Ray copies callbacks, but all copies must share the list of marks.
 
     scheduler = ray.tune.schedulers.ASHAScheduler(max_t=EPOCHS, grace_period=1, reduction_factor=2)
     begun = time.time()
@@ -140,7 +140,7 @@ def optuna_loop(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
 
 
 def syne_tune(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
-    """Run Syne Tune's local backend, two trials at once with a thread each."""
+    """Run Syne Tune's local backend: two concurrent trials with one thread each."""
     from syne_tune import StoppingCriterion, Tuner
     from syne_tune.backend import LocalBackend
     from syne_tune.config_space import choice
@@ -171,7 +171,7 @@ def syne_tune(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
         ),
         stop_criterion=StoppingCriterion(max_num_trials_started=len(points)),
         n_workers=2,
-        sleep_time=0.5,  # By default it looks every five seconds whether a trial has ended.
+        sleep_time=0.5,  # By default it checks only every five seconds whether a trial has ended.
         wait_trial_completion_when_stopping=True,
         callbacks=[Clock()],
     )
@@ -180,7 +180,7 @@ def syne_tune(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
 
 
 def ours(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
-    """Run a sweep; with early stopping, only the best configuration gets its other seeds."""
+    """Run a sweep; with early stopping, only the best configuration is trained with all seeds."""
     spec: dict[str, Any] = {
         "name": "sweep",
         "data": data,
@@ -204,7 +204,7 @@ def ours(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
 
 
 def _figures(begun: float, marks: Marks) -> dict[str, Any]:
-    """Return the seconds to the end, and those to each epoch's accuracy."""
+    """Return the seconds to the end, and the seconds and accuracy of each epoch."""
     return {
         "seconds": time.time() - begun,
         "epochs": [(at - begun, accuracy) for at, accuracy in marks],
@@ -216,7 +216,7 @@ def _seconds_to(accuracy: float, side: dict[str, Any]) -> float:
 
 
 def run(data: Path | None = None) -> Iterator[Result]:
-    """Measure all sides to the end of all trials, then again with early stopping."""
+    """Measure all sides without early stopping, then again with it."""
     student_name, ours_name = "a student's loop, one after another", "ours"
     sides = {
         ours_name: ours,

@@ -1,7 +1,7 @@
-"""Pictures that this machine trains in a second, with one configuration.
+"""Pictures per second that this machine trains, with one configuration.
 
-Ours runs as the engine runs it: a trial on each core, side by side. Each side is counted from the
-end of its first epoch to the end of its last, validation and metrics included.
+Our side is a sweep with one trial per core, all in parallel. Each side is measured from the end of
+its first epoch to the end of its last, including validation and metrics.
 """
 
 import os
@@ -40,23 +40,23 @@ CONFIG: dict[str, Any] = {
 IMAGES = 12_000 if GPU else 2000
 EPOCHS = 4
 TRIALS = min(os.cpu_count() or 1, MOST_PER_GPU) if GPU else os.cpu_count() or 1
-"""As many as the engine trains at once."""
+"""Number of trials that the engine trains in parallel."""
 
 
 def files(data: str, folder: str) -> dict[str, Any]:
-    """Train over picture files, transformed one by one, on two threads."""
+    """Train on picture files, transformed one at a time, on two threads."""
     loaders = student.file_loaders(Path(folder), CONFIG["batch_size"])
     return _students_rate(data, loaders, channels_last=False)
 
 
 def tensor(data: str) -> dict[str, Any]:
-    """Train over a tensor in memory, transformed in batches, on two threads."""
+    """Train on a tensor in memory, transformed in batches, on two threads."""
     loaders = student.tensor_loaders(Path(data), CONFIG["batch_size"])
     return _students_rate(data, loaders, channels_last=True)
 
 
 def ours(data: str) -> dict[str, Any]:
-    """Run a sweep with a trial for each slot."""
+    """Run a sweep with one trial per slot."""
     decays = [1e-4 * (1 + 1e-3 * number) for number in range(TRIALS)]
     spec = {
         "name": "train",
@@ -87,7 +87,7 @@ def _rate(data: str, ended: list[float]) -> dict[str, Any]:
 
 
 def run(data: Path | None = None) -> Iterator[Result]:
-    """Measure all sides, one after the other, and what a step of ours spends its time on."""
+    """Measure all sides, one after the other, and profile a training step of ours."""
     with tempfile.TemporaryDirectory() as folder:
         faces, pictures = Path(folder) / "faces", Path(folder) / "pictures"
         write_pictures(faces, IMAGES, data)

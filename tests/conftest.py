@@ -9,15 +9,15 @@ from data_prep.synthetic import prepare_synthetic
 
 REPOSITORY = Path(__file__).parents[1]
 
-# Ray runs its workers at niceness 15, so tests beside them that compute would leave them no time.
+# Ray runs its workers at niceness 15. Next to tests that compute, they would get no CPU time.
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory):
-    """Make a folder by its name once, in whichever test process asks first; return its path.
+    """Return a function that makes a named folder once per test session and returns its path.
 
-    Tests only read what is in it.
+    All test processes share the folder, so tests must not change it.
     """
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -40,7 +40,7 @@ def made_once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def synthetic_dataset(made_once) -> Path:
-    """A prepared dataset of drawn faces: about 1,200 labelled pictures."""
+    """A prepared dataset of synthetic faces: about 1,200 labelled pictures."""
 
     def make(folder):
         prepare_synthetic(out=folder / "synthetic", images=1500, near_duplicates=False)
@@ -59,7 +59,7 @@ def fer_data() -> Path:
 
 @pytest.fixture
 def one_thread():
-    """Results are equal to the last digit on one CPU thread only."""
+    """Run torch on one CPU thread, where results are equal to the last digit."""
     import torch
 
     before = torch.get_num_threads()

@@ -266,7 +266,7 @@ def test_a_bad_csv_is_one_line(place, capsys, tmp_path, text, told):
 def test_without_its_dataset_a_run_has_no_groups(place, capsys, tmp_path):
     assert main(["bias", str(place / "first"), "--data", str(tmp_path / "moved")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: the dataset is no longer at {tmp_path / 'moved'} (--data says")
+    assert error.startswith(f"error: the dataset is no longer at {tmp_path / 'moved'} (give its")
     assert error.count("\n") == 1
 
 

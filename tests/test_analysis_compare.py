@@ -48,7 +48,7 @@ def test_the_same_pictures_are_compared_by_mcnemar(runs):
         rights.append((answers["label"] == answers["predicted"]).sort_index())
     only = [int((rights[i] & ~rights[1 - i]).sum()) for i in (0, 1)]
     sentence = next(s for s in compare_runs(*runs).found if "McNemar" in s)
-    assert f"alone is right on {only[0]} and that of second alone on {only[1]}" in sentence
+    assert f"is right on {only[0]} and only that of second on {only[1]}" in sentence
     assert f"p = {binomtest(only[0], sum(only)).pvalue:.2g}" in sentence
     assert "these two trainings" in sentence
 
@@ -56,7 +56,7 @@ def test_the_same_pictures_are_compared_by_mcnemar(runs):
 def test_the_same_training_in_both_is_told(runs, tmp_path):
     again = read_run(shutil.copytree(runs[0].path, tmp_path / "again"))
     compared = compare_runs(runs[0], again)
-    assert any("same training in both" in sentence for sentence in compared.found)
+    assert any("is the same training" in sentence for sentence in compared.found)
     assert not any("McNemar" in sentence for sentence in compared.found)
 
 
@@ -66,7 +66,7 @@ def test_without_predictions_it_says_what_is_not_known(runs, tmp_path):
         file.unlink()
     compared = compare_runs(runs[0], read_run(bare))
     assert not any("McNemar" in sentence for sentence in compared.found)
-    assert any("left no predictions" in sentence for sentence in compared.unknown)
+    assert any("has no predictions" in sentence for sentence in compared.unknown)
 
 
 def test_different_datasets_are_refused_with_the_reason(runs):
@@ -74,7 +74,7 @@ def test_different_datasets_are_refused_with_the_reason(runs):
     other = replace(runs[1], provenance={"dataset": dataset})
     with pytest.raises(ValueError, match=r"different datasets \(fingerprint ffffffffffff in"):
         compare_runs(runs[0], other)
-    with pytest.raises(ValueError, match="does not tell the fingerprint"):
+    with pytest.raises(ValueError, match="does not hold the fingerprint"):
         compare_runs(runs[0], replace(runs[1], provenance={}))
     with pytest.raises(ValueError, match="are the same run"):
         compare_runs(runs[0], runs[0])
@@ -149,7 +149,7 @@ def test_other_pictures_are_not_compared(runs, tmp_path):
     write_table(table.set_column(0, "image_id", names), predictions_file(other, trial_id))
     compared = compare_runs(runs[0], read_run(other))
     assert not any("McNemar" in each for each in compared.found)
-    assert any("theirs are of other pictures" in each for each in compared.unknown)
+    assert any("predictions are for different pictures" in each for each in compared.unknown)
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path):
@@ -262,7 +262,7 @@ def test_the_difference_of_the_two_best_models_is_the_first_less_the_second(runs
     assert value == pytest.approx(100 * (first - second), abs=0.051)
     assert value != 0
     assert low < value < high
-    assert "On the same 400 pictures the best model of first alone" in told
+    assert "On the same 400 pictures, only the best model of first" in told
 
 
 def test_headings_of_the_best_of_both_stand_over_their_own_columns(runs):

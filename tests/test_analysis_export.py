@@ -68,7 +68,7 @@ def test_optuna_can_work_on_with_it(study):
 def test_nothing_is_overwritten_and_nothing_half_written_stays(run, tmp_path, monkeypatch):
     out = tmp_path / "study.db"
     out.write_text("mine")
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="exists already"):
         export(run, out)
     assert out.read_text() == "mine"
 
@@ -100,7 +100,7 @@ def test_the_command_names_the_file_as_a_shell_takes_it(run, tmp_path, capsys):
     out = tmp_path / "a study.db"
     assert main(["export", str(run.path), "--out", str(out)]) == 0
     told = capsys.readouterr().out
-    assert told.startswith(f"wrote {out} (16 trials); look at it with: ")
+    assert told.startswith(f"wrote {out} (16 trials); open it with: ")
     assert shlex.split(told)[-2:] == ["optuna-dashboard", f"sqlite:///{out}"]
     with sqlite3.connect(out) as database:
         assert database.execute("select count(*) from trials").fetchone() == (len(run.trials),)

@@ -220,7 +220,7 @@ def test_mistakes_are_the_surest_wrong_answers_of_the_incumbent(run):
         surest = wrong["probability"].nlargest(mistakes.SHOWN)
         assert rows["probability"].tolist() == surest.tolist()
     count = len(predicted) - np.trace(read_confusion(run, best["trial_id"]))
-    assert f"gives {count} of 400" in next(mistakes.mistakes(run)).caption
+    assert f"misclassifies {count} of 400" in next(mistakes.mistakes(run)).caption
 
 
 def test_a_run_of_a_few_models_shows_the_mistakes_of_each(run):
@@ -319,7 +319,7 @@ def test_a_dataset_that_is_gone_or_changed_is_left_out_with_the_reason(run):
     known = {**run.provenance["dataset"], "fingerprint": "0" * 64}
     with pytest.raises(DatasetLeftOutError, match="has changed since the run"):
         next(dataset_figures(replace(run, provenance={"dataset": known})))
-    with pytest.raises(DatasetLeftOutError, match="names no dataset"):
+    with pytest.raises(DatasetLeftOutError, match="does not name a dataset"):
         next(dataset_figures(replace(run, provenance={})))
 
 
@@ -739,8 +739,8 @@ def test_progress_draws_the_end_of_each_trial_and_the_best_where_it_changes(run)
     assert np.all(np.diff(best.y)[:-1] > 0)
     assert best.x[-1] == data["device_hours"].iloc[-1]
     assert best.y[-1] == 100 * run.measurements["val_accuracy"].max()
-    assert f"({data['device_hours'].iloc[-1]:.3g} in all;" in drawing.caption
-    assert "every epoch of every trial counts" in drawing.caption
+    assert f"({data['device_hours'].iloc[-1]:.3g} in total;" in drawing.caption
+    assert "Every epoch of every trial counts" in drawing.caption
     assert drawing.title == "Best validation accuracy so far"
 
 
@@ -749,7 +749,7 @@ def test_a_loss_is_told_as_it_is(run):
     drawing = next(progress.progress(replace(run, info=replace(run.info, objective=objective))))
     assert drawing.title == "Best validation loss so far"
     assert drawing.chart.panels[0].y.label == "validation loss"
-    assert "only the last epoch of each trial counts" in drawing.caption
+    assert "Only the last epoch of each trial counts" in drawing.caption
     finite = run.trials[run.trials["status"].isin(["COMPLETED", "EARLY_STOPPED"])]
     assert layer_of(drawing, "best so far").y[-1] == finite["last_val_loss"].min()
 
@@ -914,7 +914,7 @@ def test_captions_of_the_dataset_count_its_training_pictures(run):
     assert "740 pictures" in counts
     assert counts.endswith("split grouped.")
     assert intensity.startswith("All pixels of 280 training pictures, in bins of 8 gray values")
-    assert samples == "Drawn at random from the 280 training pictures, 10 a class at most."
+    assert samples == "Drawn at random from the 280 training pictures, at most 10 per class."
 
 
 def test_small_points_stand_beside_the_mean_of_their_series():

@@ -64,7 +64,7 @@ def test_what_all_tables_of_a_section_note_stands_once_below_the_last():
     blocks = tables_of([first, second])
     assert [block.kind for block in blocks] == ["table", "table", "note"]
     assert [block.table for block in blocks[:2]] == [first, second]
-    assert all(block.told == ("n: x.", "B.") for block in blocks[:2])
+    assert all(block.shared_notes == ("n: x.", "B.") for block in blocks[:2])
     assert blocks[2].text == "n: x. B."
     html = to_html(page_of(Section(id="s", title="S", blocks=blocks)))
     notes = re.findall(r'<p class="note">(.*?)</p>', html)
@@ -73,7 +73,7 @@ def test_what_all_tables_of_a_section_note_stands_once_below_the_last():
 
 def test_a_single_table_keeps_its_notes():
     (block,) = tables_of([table("one", "n: x.")])
-    assert block.told == ()
+    assert block.shared_notes == ()
     assert tables_of([]) == ()
     assert [one.kind for one in tables_of([table("one", "A."), table("two", "B.")])] == [
         "table"

@@ -270,7 +270,7 @@ def test_the_best_models_stand_in_order_each_with_its_accuracy(run, written):
     assert re.findall('aria-label="Confusion matrix of (.*?)"', page) == names
     assert re.findall('data-title="Learning of (.*?)"', page) == names
     assert "confusion matrices of the best 12 of 16 trials" in page
-    assert "No predictions, so no confusion matrix." not in page
+    assert "No confusion matrix: this trial has no predictions." not in page
 
 
 def test_tiles_count_the_trials(run, written):
@@ -331,5 +331,5 @@ def test_a_model_without_predictions_has_no_matrix_and_says_so(tmp_path):
         path.unlink()
     result = report.write_report(read_run(part.path), tmp_path / "out", lambda _: None)
     page = result.page.read_text("utf-8")
-    assert "No predictions, so no confusion matrix." in page
+    assert "No confusion matrix: this trial has no predictions." in page
     assert result.figures == 3

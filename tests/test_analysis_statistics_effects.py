@@ -244,13 +244,13 @@ def test_importance_finds_what_matters(run):
     assert found.frame["fanova"].iloc[0] > 0.8
     assert found.frame[["fanova", "ped_anova"]].sum().tolist() == pytest.approx([1, 1])
     assert found.warnings == ()
-    assert found.foreseen > 0.8
+    assert found.explained > 0.8
 
 
 def test_importance_of_noise_warns(run):
     found = importance(with_values(run, 20, lambda trials: 0.6 + 0 * trials["learning_rate"]))
-    assert any("too few to believe" in warning for warning in found.warnings)
-    assert any("foresees only" in warning for warning in found.warnings)
+    assert any("too few for a reliable order" in warning for warning in found.warnings)
+    assert any("predicts only" in warning for warning in found.warnings)
 
 
 def test_importance_of_an_adaptive_search_warns(run):
@@ -295,16 +295,16 @@ def test_a_spread_of_three_degrees_of_freedom_is_an_error(run, count, known):
 
 @pytest.mark.parametrize(("count", "warned"), [(29, True), (30, False)])
 def test_ten_configurations_for_each_hyperparameter_are_enough(run, count, warned):
-    told = importance_warnings(run, count, 3, 0.9)
-    assert bool(told) == warned
-    assert all(f"{count} configurations for 3 hyperparameters" in one for one in told)
-    assert all("have at least 30." in one for one in told)
+    sentences = importance_warnings(run, count, 3, 0.9)
+    assert bool(sentences) == warned
+    assert all(f"{count} configurations are too few" in sentence for sentence in sentences)
+    assert all("train at least 30." in sentence for sentence in sentences)
 
 
 def test_a_forest_that_foresees_less_than_a_third_or_so_is_warned_of(run):
     assert importance_warnings(run, 100, 2, 0.3) == []
-    assert "foresees only 29 % of the variance" in importance_warnings(run, 100, 2, 0.29)[0]
-    assert "foresees only 0 % of the variance" in importance_warnings(run, 100, 2, -0.5)[0]
+    assert "predicts only 29 % of the variance" in importance_warnings(run, 100, 2, 0.29)[0]
+    assert "predicts only 0 % of the variance" in importance_warnings(run, 100, 2, -0.5)[0]
 
 
 def test_importance_is_learned_from_the_accuracies_of_the_common_epoch(run):

@@ -15,11 +15,12 @@ from statsmodels.stats.power import NormalIndPower
 
 from analysis.published.__main__ import main, published
 from analysis.published.statistics import (
+    Conclusion,
     claims_of,
     judge,
     optimism_of_picking,
     replicates_needed,
-    spread_of_one,
+    residual_spread,
     unpaired,
 )
 from analysis.statistics.pairs import over_folds
@@ -29,10 +30,10 @@ FIXTURES = Path(__file__).parent / "fixtures"
 PICTURES = 2_225
 HYPERPARAMETERS = ["kernel", "blocks", "channels"]
 CONCLUSIONS = {
-    "kernel 5 beats 3": ("kernel", 5, 3),
-    "kernel 5 beats 7": ("kernel", 5, 7),
-    "8 blocks with 2 FC layers beat 4 with 1": ("blocks", 8, 4),
-    "32 channels beat 16": ("channels", 32, 16),
+    "kernel 5 beats 3": Conclusion("kernel", 5, 3),
+    "kernel 5 beats 7": Conclusion("kernel", 5, 7),
+    "8 blocks with 2 FC layers beat 4 with 1": Conclusion("blocks", 8, 4),
+    "32 channels beat 16": Conclusion("channels", 32, 16),
 }
 
 
@@ -93,12 +94,12 @@ def test_the_command_prints_what_a_table_supports(judged, capsys):
     ("text", "claim", "told"),
     [
         (None, "kernel=5:3", "cannot read"),
-        ("", "kernel=5:3", "is no CSV file"),
+        ("", "kernel=5:3", "is not a CSV file"),
         ("kernel,accuracy\n", "kernel=5:3", "has no column name"),
         ("name,kernel,accuracy\na,3,62\n", "kernel=5:3", "line 2: accuracy must be from 0 to 1"),
         ("name,kernel,accuracy\na,3,0.6\n", "kernel=5:3", "two levels of kernel (3)"),
-        ("name,kernel,accuracy\na,3,0.6\n", "kernels=5:3", "of a column (name, kernel, acc"),
-        ("name,kernel,accuracy\na,3,0.6\nb,5,0.7\n", "kernel=5:3", "give more than 2"),
+        ("name,kernel,accuracy\na,3,0.6\n", "kernels=5:3", "one of the columns name, kernel, acc"),
+        ("name,kernel,accuracy\na,3,0.6\nb,5,0.7\n", "kernel=5:3", "give more than 2 models"),
     ],
 )
 def test_the_command_refuses_a_bad_table_in_a_line(tmp_path, capsys, text, claim, told):
@@ -142,9 +143,9 @@ def test_the_pictures_needed_have_the_power_that_is_promised(table, judged):
     assert power == pytest.approx(0.8, abs=0.02)
 
 
-def test_the_spread_of_one_training_is_the_residual_of_the_main_effects(table):
+def test_the_residual_spread_training_is_the_residual_of_the_main_effects(table):
     fit = ols("accuracy ~ C(kernel) + C(blocks) + C(channels)", table).fit()
-    assert spread_of_one(table, HYPERPARAMETERS) == pytest.approx(sqrt(fit.mse_resid))
+    assert residual_spread(table, HYPERPARAMETERS) == pytest.approx(sqrt(fit.mse_resid))
 
 
 def test_a_difference_of_nothing_takes_more_replicates_than_anyone_has():
@@ -199,7 +200,7 @@ def test_a_claim_is_adjusted_within_its_own_family(table, judged):
 
 
 def test_a_claim_the_other_way_round_has_the_opposite_difference(table, judged):
-    turned = {"kernel 3 beats 5": ("kernel", 3, 5)}
+    turned = {"kernel 3 beats 5": Conclusion("kernel", 3, 5)}
     found = judge(table, HYPERPARAMETERS, PICTURES, claims_of(table, turned)).set_index("claim")
     assert found.loc["kernel 3 beats 5", "difference"] == pytest.approx(
         -judged.loc["kernel 5 beats 3", "difference"]

@@ -253,7 +253,7 @@ def test_importance_is_for_sweeps_that_are_no_grid(picked):
     assert list(TABLES["importance"](picked)) == []
     drawn = replace(picked, info=replace(picked.info, searcher="random"))
     assert [table.name for table in TABLES["importance"](drawn)] == ["importance"]
-    assert any("too few to believe" in note for note in importance_table(drawn).notes)
+    assert any("too few for a reliable order" in note for note in importance_table(drawn).notes)
 
 
 def test_selection_says_how_often_test_was_opened(picked):
@@ -475,7 +475,7 @@ def test_classes_stand_for_each_model_in_the_order_of_the_models(picked, monkeyp
 
 
 def test_classes_need_predictions(picked):
-    with pytest.raises(NotKnownError, match="no trial of run left predictions"):
+    with pytest.raises(NotKnownError, match="no trial of run has predictions"):
         classes(replace(picked, trials=picked.trials.iloc[1:3]))
 
 
@@ -516,7 +516,7 @@ def test_importance_shows_its_columns_and_what_is_left_out(single):
         assert table.frame[column].tolist() == own[column].tolist()
         assert own[column].sum() == pytest.approx(1)
     assert (table.frame["configurations"] == 12).all()
-    assert table.notes[-1] == "Left out, as not every configuration has them: channels."
+    assert table.notes[-1] == "Left out, because some configurations do not have them: channels."
     keys = {column.heading: column.key for column in table.views[0].columns}
     assert keys["fANOVA"] == "fanova"
     assert keys["PED-ANOVA, best tenth"] == "ped_anova"
@@ -673,9 +673,9 @@ def test_that_forests_learned_from_a_part_is_told_of_more_than_400(
 ):
     frame = pd.DataFrame({"hyperparameter": ["channels"], "fanova": [1.0], "ped_anova": [1.0]})
     known = Importance(
-        frame=frame, configurations=count, foreseen=0.9, left_out=(), warnings=("A warning.",)
+        frame=frame, configurations=count, explained=0.9, left_out=(), warnings=("A warning.",)
     )
     monkeypatch.setattr("analysis.importance.table.importance", lambda _: known)
     notes = importance_table(picked).notes
-    assert ("fANOVA learned from 400 of them, drawn at random." in notes) == drawn
+    assert ("fANOVA was computed from 400 configurations, drawn at random." in notes) == drawn
     assert "A warning." in notes

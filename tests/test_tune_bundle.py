@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.support.bundles import WHOLE, decided, play_one, searched, told
+from tests.support.bundles import WHOLE, decided, next_report, play_one, searched
 from tests.support.sweeps import WORKER, Factory, figures, play, small_spec
 from tune.execution.executor import EpochReport
 from tune.execution.ray_cluster import ray_session
@@ -63,7 +63,7 @@ def test_the_longest_trials_that_wait_are_handed_out_first():
     first, second = sweep.next_bundle(2), sweep.next_bundle(2)
     sweep.start(second.key, 1.0)
     for trial_id, seconds in ((first.key, 1.0), (second.key, 7.0)):
-        while not sweep.report(trial_id, *told(sweep, trial_id, seconds=seconds), WORKER):
+        while not sweep.report(trial_id, *next_report(sweep, trial_id, seconds=seconds), WORKER):
             pass
     kernel = kinds(sweep, second)[0][0]
     assert [kinds(sweep, sweep.next_bundle(2))[0][0] for _ in range(3)] == [kernel] * 3
@@ -133,7 +133,7 @@ def test_after_a_resume_trials_go_on_as_they_were_bound():
         sweep.start(trial_id, 1 / 3)
     sweep.decide_fusing(decided(bundle))
     for trial_id in bundle.trials:
-        sweep.report(trial_id, *told(sweep, trial_id), WORKER)
+        sweep.report(trial_id, *next_report(sweep, trial_id), WORKER)
     again = Sweep(small_spec(**WHOLE), fingerprint="f", events=events)
     again.begin()
     first, second = again.next_bundle(2), again.next_bundle(2)
@@ -175,7 +175,7 @@ def test_a_trial_that_has_trained_an_epoch_joins_no_others():
     bundle = sweep.next_bundle(1)
     begun, *fresh = bundle.trials
     sweep.start(begun, 1 / 3)
-    sweep.report(begun, *told(sweep, begun), WORKER)
+    sweep.report(begun, *next_report(sweep, begun), WORKER)
     for trial_id in bundle.trials:
         sweep.attempt_failed(trial_id, "broke")
     handed_out = [list(sweep.next_bundle(1).trials) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Confusion matrices of the best models on validation: counts and rates in one."""
+"""Confusion matrices of the best models on validation, with counts and rates."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,28 +15,29 @@ from analysis.run.run_data import RunData, read_confusion
 
 
 def confusion(run: RunData) -> Iterator[Drawing]:
-    """Yield a confusion matrix for each of the best models that left predictions."""
+    """Yield a confusion matrix for each of the best models that has predictions."""
     for trial in best_models(run):
         counts = read_confusion(run, trial["trial_id"])
         if counts is not None:
             yield Drawing(
                 name=file_stem(f"confusion_{trial['name']}_trial{trial['number']}"),
                 title=f"Confusion matrix of {trial['name']}, trial {trial['number']}",
-                caption=f"Confusion matrix on validation, n = {counts.sum():,} pictures: share of "
-                "each true class (a row adds up to 100 %), number of pictures below.",
+                caption=f"Confusion matrix on validation, n = {counts.sum():,} pictures. Each cell "
+                "shows the share of the true class (each row adds up to 100 %) above the number "
+                "of pictures.",
                 draw=partial(draw, counts, run.info.classes),
             )
 
 
 def rates(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the share of each true class (row) that was given each class; 0 for an empty row."""
+    """Return the share of each true class (row) predicted as each class; 0 in an empty row."""
     totals = counts.sum(axis=1, keepdims=True)
     shares: npt.NDArray[np.float64] = counts / np.maximum(totals, 1)
     return shares
 
 
 def draw(counts: npt.NDArray[Any], classes: Sequence[str]) -> Figure:
-    """Draw a confusion matrix, true classes in rows."""
+    """Draw a confusion matrix with the true classes as rows."""
     side = 1.0 + 0.575 * len(classes)
     figure, grid = new_figure(side + 0.7, side)
     axes = grid[0, 0]

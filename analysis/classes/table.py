@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of each class for the best models, as in study B's tables."""
+"""Precision, recall and F1 of each class for the best models."""
 
 import pandas as pd
 
@@ -13,15 +13,15 @@ MOST_MODELS = 12
 
 
 def classes(run: RunData) -> Table:
-    """Show what the best models do with each class: a row per model and class.
+    """Show the scores of the best models on each class: a row per model and class.
 
     Frame: ``name`` (of the model), ``class``, ``precision``, ``recall``, ``f1``, ``n``
-    (validation pictures of the class), ``predicted`` (pictures told to be of it), the 95 % Wilson
-    intervals ``precision_low``, ``precision_high``, ``recall_low``, ``recall_high``, ``trial``
-    (its number), ``trial_id``.
+    (validation pictures of the class), ``predicted`` (pictures predicted to be of the class), the
+    95 % Wilson intervals ``precision_low``, ``precision_high``, ``recall_low``, ``recall_high``,
+    ``trial`` (number of the trial), ``trial_id``.
 
     Raises:
-        NotKnownError: No trial left predictions.
+        NotKnownError: No trial has predictions.
     """
     parts: list[pd.DataFrame] = []
     for _, trial in ranked(run).iterrows():
@@ -30,7 +30,7 @@ def classes(run: RunData) -> Table:
             facts = {"trial": trial["number"], "trial_id": trial["trial_id"]}
             parts.append(per_class(confusion, run.info.classes).assign(name=trial["name"], **facts))
     if not parts:
-        raise NotKnownError(f"no trial of {run.name} left predictions to count classes by")
+        raise NotKnownError(f"no trial of {run.name} has predictions, which scores by class need")
     frame = pd.concat(parts, ignore_index=True)
     frame = frame[["name", *frame.columns.drop("name")]]
     view = View(title="Each class, at the best epoch", columns=_columns(frame))
@@ -60,7 +60,8 @@ def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
 
 def _notes(models: int) -> tuple[str, ...]:
     return (
-        "n: pictures of the class in validation; predicted: pictures told to be of it.",
-        "95 % intervals: Wilson, for one trained model; recall of n, precision of those predicted.",
+        "n: pictures of the class in validation; predicted: pictures predicted to be of the class.",
+        "95 % intervals: Wilson, for one trained model; recall is a share of n, precision a share "
+        "of predicted.",
         f"The {models} best trials with predictions, in the order of the table of all models.",
     )

@@ -1,4 +1,4 @@
-"""Accuracy against what a model costs, with the Pareto front."""
+"""Accuracy against the cost of a model, with the Pareto front."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from analysis.run.run_data import RunData
 from tune.run.trial import Status
 
 COSTS = {"parameters": "trainable parameters", "seconds": "training time, seconds"}
-"""Column of the trials → its label."""
+"""Column of the trials table → axis label."""
 
 
 def cost(run: RunData) -> Iterator[Drawing]:
@@ -28,10 +28,11 @@ def cost(run: RunData) -> Iterator[Drawing]:
         yield charted(
             name="accuracy_against_cost",
             title="Accuracy against cost",
-            caption=f"Validation accuracy at the {at} epoch{pictures}; a point is a trial. Pareto "
-            "front: completed trials that no other completed trial beats at the same cost or less "
-            "(neighbours on it may differ by chance alone). Trials that were stopped early had "
-            "fewer epochs, so they show less time and less accuracy than a whole training.",
+            caption=f"Validation accuracy at the {at} epoch{pictures}; each point is a trial. "
+            "Pareto front: completed trials that no other completed trial beats at the same or "
+            "lower cost (neighbours on the front may differ only by chance). Trials that were "
+            "stopped early had fewer epochs, so they show less time and a lower accuracy than a "
+            "complete training.",
             chart=cost_chart(data, shown),
         )
 
@@ -50,10 +51,10 @@ def prepare(run: RunData) -> pd.DataFrame:
 
 
 def pareto(costs: npt.NDArray[np.float64], gains: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return the places of the entries that none beats: no cheaper one gains as much.
+    """Return the Pareto front: entries for which no cheaper entry gains as much.
 
     Returns:
-        Indices in the order of their cost; of equals the first alone.
+        Indices by increasing cost; only the first of equal entries.
     """
     order = np.lexsort((-gains, costs))
     best = np.maximum.accumulate(np.append(-np.inf, gains[order]))
@@ -61,7 +62,7 @@ def pareto(costs: npt.NDArray[np.float64], gains: npt.NDArray[np.float64]) -> np
 
 
 def cost_chart(data: pd.DataFrame, costs: list[str]) -> Chart:
-    """Draw a panel per cost: the trials, and the front of the completed ones."""
+    """Draw a panel per cost with all trials and the Pareto front of the completed trials."""
     y = Axis(label="validation accuracy, %")
     panels = []
     for name in costs:

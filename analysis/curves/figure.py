@@ -1,7 +1,7 @@
-"""Learning curves: all trials in one figure with early stops marked, and each of the best alone."""
+"""Learning curves: one figure with all trials, and one figure for each of the best models."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,27 @@ from analysis.run.trials import ranked
 from tune.run.trial import Status
 
 BEST_SHOWN = 12
-"""Models that get curves and a confusion matrix of their own."""
-ENDS: dict[Status, tuple[str, Any, str, str]] = {
-    Status.COMPLETED: (BLUE, "-", "", "completed"),
-    Status.EARLY_STOPPED: (ORANGE, "--", "o", "stopped early"),
-    Status.DIVERGED: (VERMILION, "-.", "X", "diverged"),
+"""Number of best models that get their own learning curves and confusion matrix."""
+
+
+class StatusStyle(NamedTuple):
+    """How the curves of trials with one status are drawn."""
+
+    colour: str
+    dash: Any
+    marker: str
+    """Marks the last epoch."""
+    words: str
+    """Name of the status in the legend."""
+
+
+STYLES = {
+    Status.COMPLETED: StatusStyle(BLUE, "-", "", "completed"),
+    Status.EARLY_STOPPED: StatusStyle(ORANGE, "--", "o", "stopped early"),
+    Status.DIVERGED: StatusStyle(VERMILION, "-.", "X", "diverged"),
 }
-"""Status → colour, dash, mark of the last epoch, words; others are drawn as unfinished."""
-UNFINISHED = (MUTED, ":", "|", "not finished")
+UNFINISHED = StatusStyle(MUTED, ":", "|", "not finished")
+"""The style of every other status."""
 
 
 def overview(run: RunData) -> Iterator[Drawing]:
@@ -34,7 +47,8 @@ def overview(run: RunData) -> Iterator[Drawing]:
         name="learning_curves",
         title="Learning curves of all trials",
         caption=f"Validation loss and accuracy of {drawn:,} trials after each epoch, "
-        f"{n_words(run.trials['n'].max())}.{where} A mark at its end shows why a curve ends early.",
+        f"{n_words(run.trials['n'].max())}.{where} The mark at the end of a curve shows why it "
+        "ends early.",
         chart=overview_chart(data, rungs),
     )
 
@@ -54,7 +68,8 @@ def model_curves(run: RunData) -> Iterator[Drawing]:
             name=file_stem(f"curves_{trial['name']}_trial{trial['number']}"),
             title=f"Learning of {trial['name']}, trial {trial['number']}",
             caption="Loss and accuracy after each epoch; the dot marks the best epoch. Validation: "
-            f"{n_words(trial['n'])}. Training figures are measured while the weights still change.",
+            f"{n_words(trial['n'])}. Training loss and accuracy are measured during the epoch, "
+            "while the weights change.",
             chart=model_chart(data, trial["best_epoch"]),
         )
 
@@ -72,19 +87,19 @@ def prepare(run: RunData) -> pd.DataFrame:
 
 
 def overview_chart(data: pd.DataFrame, rungs: tuple[int, ...]) -> Chart:
-    """Draw the curves of all trials, a colour per status, every curve of every trial."""
-    status = data["status"].map(lambda status: Status(status))
-    families = [
-        (data[status == one], ENDS.get(one, UNFINISHED))
-        for one in (*ENDS, *sorted(set(status) - set(ENDS)))
-        if (status == one).any()
+    """Draw the curves of all trials, in one style per status."""
+    status_of = data["status"].map(lambda status: Status(status))
+    groups = [
+        (data[status_of == status], STYLES.get(status, UNFINISHED))
+        for status in (*STYLES, *sorted(set(status_of) - set(STYLES)))
+        if (status_of == status).any()
     ]
     marks = [rungs_layer(rungs)] if rungs else []
     panels = [
         Panel(
             x=Axis(label="epoch", whole=True),
             y=Axis(label=label),
-            layers=(*marks, *(_family(rows, column, *end) for rows, end in families)),
+            layers=(*marks, *(_curves(rows, column, style) for rows, style in groups)),
         )
         for column, label in (
             ("val_loss", "validation loss (cross-entropy)"),
@@ -101,7 +116,7 @@ def rungs_layer(rungs: tuple[int, ...]) -> Layer:
 
 
 def model_chart(data: pd.DataFrame, best_epoch: int) -> Chart:
-    """Draw loss and accuracy of one trial on train and validation."""
+    """Draw the training and validation loss and accuracy of one trial."""
     panels = []
     for what, label, scale in (
         ("loss", "loss (cross-entropy)", 1),
@@ -125,25 +140,23 @@ def _series(data: pd.DataFrame, column: str, scale: int, look: dict[str, Any]) -
 
 
 def n_words(n: Any) -> str:
-    """Write n, a number of pictures, or that it is not known."""
+    """Return ``n = … pictures``, or that n is unknown."""
     return "n unknown" if pd.isna(n) else f"n = {n:,} pictures"
 
 
-def _family(
-    rows: pd.DataFrame, column: str, colour: str, dash: Any, mark: str, words: str
-) -> Layer:
-    """Return the curves of one status; an epoch without a finite figure is left out."""
+def _curves(rows: pd.DataFrame, column: str, style: StatusStyle) -> Layer:
+    """Return the curves of one status, without the epochs whose value is not finite."""
     known = rows[np.isfinite(float_array(rows[column]))]
     first = ~known["number"].duplicated()
     return Layer(
         kind="curves",
-        label=f"{words} ({rows['number'].nunique():,})",
+        label=f"{style.words} ({rows['number'].nunique():,})",
         x=float_array(known["epoch"]),
         y=float_array(known[column]),
         starts=np.flatnonzero(first),
         trials=known.loc[first, "number"].to_numpy(int),
-        colour=colour,
-        dash=dash,
-        marker=mark,
+        colour=style.colour,
+        dash=style.dash,
+        marker=style.marker,
         alpha=0.85,
     )

@@ -10,12 +10,12 @@ from tune.run.trial import Status
 
 
 def incomplete(run: RunData) -> Table | None:
-    """Show each trial that did not complete; None where all did.
+    """List the trials that did not complete; return None if all did.
 
-    Frame, a row per trial, early-stopped first, by objective, ties by number: ``name``, ``status``,
-    ``reason``, ``epochs_trained``, ``accuracy`` (at the epoch that the objective picks) with its
-    95 % Wilson interval ``accuracy_low`` and ``accuracy_high``, ``n`` (validation pictures),
-    ``trial`` (its number), ``trial_id``.
+    Frame, a row per trial, early-stopped trials first, then by objective, then by number:
+    ``name``, ``status``, ``reason``, ``epochs_trained``, ``accuracy`` (at the epoch that the
+    objective selects) with its 95 % Wilson interval ``accuracy_low`` and ``accuracy_high``, ``n``
+    (validation pictures), ``trial`` (number of the trial), ``trial_id``.
     """
     trials = ranked(run)
     trials = trials[trials["status"] != Status.COMPLETED].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""The best objective so far against the device-hours that it had taken."""
+"""The best objective value so far against the device-hours spent."""
 
 from collections.abc import Iterator
 
@@ -13,28 +13,28 @@ from analysis.run.run_data import RunData
 
 
 def progress(run: RunData) -> Iterator[Drawing]:
-    """Yield one figure, if the ledger has measurements."""
+    """Yield one figure if the ledger has measurements."""
     data = prepare(run)
     if data["best"].notna().any():
         hours = data["device_hours"].max()
         counted = (
-            "every epoch of every trial counts"
+            "Every epoch of every trial counts"
             if run.info.objective["at"] == "best"
-            else "only the last epoch of each trial counts"
+            else "Only the last epoch of each trial counts"
         )
         yield charted(
             name="best_so_far",
             title=f"Best {metric_words(run.info.objective['metric'])[0]} so far",
-            caption=f"The best of the sweep so far against the device-hours spent until then "
-            f"({hours:.3g} in all; device-hours: hours of training times the GPUs or CPU cores "
-            f"held); {counted}. A point is the end of a trial. The best of many is a little too "
-            "high.",
+            caption="The best value of the sweep so far against the device-hours spent "
+            f"({hours:.3g} in total; device-hours are hours of training times the GPUs or CPU "
+            f"cores in use). {counted}. Each point is the end of a trial. The best of many values "
+            "is slightly too high, because it was selected.",
             chart=progress_chart(run, data),
         )
 
 
 def prepare(run: RunData) -> pd.DataFrame:
-    """Return `analysis.run.ledger.progress` with figures as the chart shows them, and two columns.
+    """Return `analysis.run.ledger.progress` in the units of the chart, with two more columns.
 
     ``number`` (of the trial) and ``ends`` (True at the last epoch of a trial).
     """
@@ -50,7 +50,7 @@ def prepare(run: RunData) -> pd.DataFrame:
 
 
 def progress_chart(run: RunData, data: pd.DataFrame) -> Chart:
-    """Draw the best so far as steps, and each trial's last figure as a point."""
+    """Draw the best value so far as steps, and each trial's last value as a point."""
     ends = data[data["ends"] & data["value"].notna()]
     panel = Panel(
         x=Axis(label="device-hours spent"),
@@ -76,14 +76,14 @@ def progress_chart(run: RunData, data: pd.DataFrame) -> Chart:
 def best_layer(
     data: pd.DataFrame, label: str, colour: str, dash: str = "-", *, named: bool = True
 ) -> Layer:
-    """Draw ``best`` over ``device_hours`` where it changes, and to the end.
+    """Return ``best`` over ``device_hours``: a point at each change and one at the end.
 
     Args:
-        data: What `prepare` returns.
-        label: What the legend calls it.
-        colour: Of the line.
-        dash: Of the line.
-        named: Whether the page knows the trials by their numbers.
+        data: The result of `prepare`.
+        label: Legend entry.
+        colour: Colour of the line.
+        dash: Dash style of the line.
+        named: Whether the page has the names of these trials, to show on hover.
     """
     known = data[data["best"].notna()]
     changes = known["best"].diff().ne(0) | (known.index == known.index[-1])

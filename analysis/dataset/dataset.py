@@ -1,4 +1,4 @@
-"""What figures need of the dataset that a run was trained on, where it can be read."""
+"""Reads the dataset that a run was trained on, for the figures that show pictures."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ MANIFEST_FILE = "manifest.json"
 
 
 class DatasetLeftOutError(UserError):
-    """The dataset of a run cannot be shown; the message says why."""
+    """The dataset of a run cannot be shown. The message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,30 +45,30 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pictures:
-    """What one pass over the training pictures gives."""
+    """The result of one pass over the training pictures."""
 
     samples: Mapping[str, npt.NDArray[np.uint8]]
     """Class → (k, height, width) gray values of k training pictures."""
     intensities: pd.DataFrame
-    """Pixels counted over all training pictures: a row per gray value (0 to 255), a column per
+    """Number of pixels in all training pictures: a row per gray value (0 to 255), a column per
     class."""
 
 
 def find_dataset(run: RunData) -> Dataset:
-    """Find the dataset that ``run`` was trained on, where it is said to be now.
+    """Find the dataset that ``run`` was trained on, in ``run.data`` if that is given.
 
     Raises:
-        DatasetLeftOutError: It is not there, or no longer the same.
+        DatasetLeftOutError: The dataset is missing or has changed since the run.
     """
     known = run.provenance.get("dataset") or {}
     if "path" not in known:
-        raise DatasetLeftOutError("the run's provenance.json names no dataset")
+        raise DatasetLeftOutError("the run's provenance.json does not name a dataset")
     path = run.data or Path(known["path"])
     if not (path / MANIFEST_FILE).is_file() or not (path / IMAGES_FILE).is_file():
-        raise DatasetLeftOutError(f"the dataset is no longer at {path} (--data says where it is)")
+        raise DatasetLeftOutError(f"the dataset is no longer at {path} (give its path with --data)")
     manifest = json.loads((path / MANIFEST_FILE).read_text("utf-8"))
     if manifest.get("fingerprint") != known.get("fingerprint"):
-        raise DatasetLeftOutError(f"{path} has changed since the run (its fingerprint is another)")
+        raise DatasetLeftOutError(f"{path} has changed since the run (its fingerprint differs)")
     return Dataset(path=path, manifest=manifest)
 
 
@@ -81,7 +81,7 @@ def class_counts(dataset: Dataset) -> pd.DataFrame:
 def read_pictures(dataset: Dataset, samples: int) -> Pictures:
     """Read the training pictures once, in batches, and keep ``samples`` of each class.
 
-    Those with the smallest hashes are kept: a random choice, but always the same one.
+    The pictures with the smallest hashes are kept, which is a random but reproducible choice.
     """
     chosen = _chosen(dataset, samples)
     kept: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in dataset.classes}
@@ -97,7 +97,7 @@ def read_pictures(dataset: Dataset, samples: int) -> Pictures:
 
 
 def read_rows(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:
-    """Read the rows of a few pictures; those that the dataset lacks are missing.
+    """Read the rows of a few pictures; ids that the dataset does not have are left out.
 
     Returns:
         A row per picture, its ``image_id`` as index: ``pixels`` (bytes) and all vote columns.
@@ -111,13 +111,13 @@ def read_rows(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:
 
 
 def _chosen(dataset: Dataset, samples: int) -> list[str]:
-    """Return the ids of the pictures to keep; copies only once where the dataset has hashes."""
+    """Return the ids of the pictures to keep, without copies if the dataset has hashes."""
     file = dataset.path / IMAGES_FILE
     order = ["content_hash", "image_id"]
     order = [name for name in order if name in pq.read_schema(file).names]
     frame = pd.read_parquet(file, columns=list({"split", "label", "image_id", *order}))
     train = frame[frame["split"] == "train"]
-    if "content_hash" not in order:  # any fixed order that has nothing to do with the pictures
+    if "content_hash" not in order:  # a fixed order that is unrelated to the content
         train = train.assign(content_hash=pd.util.hash_array(train["image_id"].to_numpy(object)))
     distinct = train.sort_values(["content_hash", "image_id"]).drop_duplicates("content_hash")
     return distinct.groupby("label").head(samples)["image_id"].tolist()

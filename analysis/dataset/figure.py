@@ -1,4 +1,4 @@
-"""The dataset in pictures: class counts, samples of each class, pixel intensities."""
+"""Figures of the dataset: class counts, samples of each class, pixel intensities."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,11 +14,11 @@ from analysis.drawing.style import LINES, PALETTE, matrix_grid, new_figure
 from analysis.run.run_data import RunData
 
 SAMPLES = 10
-"""Pictures of each class."""
+"""Sample pictures per class."""
 GAP = 1
-"""Pixels between two of them."""
+"""Pixels between two sample pictures."""
 BIN = 8
-"""Gray values in one bin of the histogram."""
+"""Gray values per bin of the histogram."""
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -26,11 +26,11 @@ def dataset_figures(run: RunData) -> Iterator[Drawing]:
     """Yield class counts, sample pictures and pixel-intensity histograms.
 
     Raises:
-        DatasetLeftOutError: The dataset is not there or no longer the same.
+        DatasetLeftOutError: The dataset is missing or has changed since the run.
     """
     dataset = find_dataset(run)
     counts = class_counts(dataset)
-    found = read_pictures(dataset, SAMPLES)
+    pictures = read_pictures(dataset, SAMPLES)
     train = f"{counts['train'].sum():,} training pictures"
     yield Drawing(
         name="class_counts",
@@ -43,25 +43,26 @@ def dataset_figures(run: RunData) -> Iterator[Drawing]:
     yield Drawing(
         name="pixel_intensity",
         title="Pixel intensity per class",
-        caption=f"All pixels of {train}, in bins of {BIN} gray values; a curve adds up to 100 %.",
-        draw=lambda: draw_intensities(intensity_shares(found.intensities)),
+        caption=f"All pixels of {train}, in bins of {BIN} gray values; each curve adds up to "
+        "100 %.",
+        draw=lambda: draw_intensities(intensity_shares(pictures.intensities)),
     )
     yield Drawing(
         name="samples",
         title="Sample pictures of each class",
-        caption=f"Drawn at random from the {train}, {SAMPLES} a class at most.",
-        draw=lambda: draw_samples(found.samples, dataset),
+        caption=f"Drawn at random from the {train}, at most {SAMPLES} per class.",
+        draw=lambda: draw_samples(pictures.samples, dataset),
     )
 
 
 def intensity_shares(intensities: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of pixels, % of a class (columns), in each bin of gray values (rows)."""
+    """Return the % of pixels of each class (columns) in each bin of gray values (rows)."""
     binned = intensities.groupby(intensities.index // BIN * BIN).sum()
     return 100 * binned / binned.sum().clip(lower=1)
 
 
 def draw_counts(counts: pd.DataFrame) -> Figure:
-    """Draw a group of bars per class, a bar per split."""
+    """Draw a group of bars per class, with one bar per split."""
     figure, grid = new_figure(max(5.2, 1.5 * len(counts)), 3.1)
     axes = grid[0, 0]
     width = 0.8 / len(counts.columns)
@@ -79,7 +80,7 @@ def draw_counts(counts: pd.DataFrame) -> Figure:
 
 
 def draw_intensities(shares: pd.DataFrame) -> Figure:
-    """Draw a stepped curve per class."""
+    """Draw one stepped curve per class."""
     figure, grid = new_figure(5.8, 3.1)
     axes = grid[0, 0]
     edges = [*shares.index, 256]
@@ -96,7 +97,7 @@ def draw_intensities(shares: pd.DataFrame) -> Figure:
 
 
 def draw_samples(samples: Mapping[str, npt.NDArray[np.uint8]], dataset: Dataset) -> Figure:
-    """Draw a row of pictures per class."""
+    """Draw one row of pictures per class."""
     height, width = (side + GAP for side in dataset.shape)
     wall = np.full((height * len(samples) - GAP, width * SAMPLES - GAP), np.nan)
     for row, pictures in enumerate(samples.values()):

@@ -1,4 +1,4 @@
-"""What models get wrong: the validation pictures that they are surest of, with their votes."""
+"""The misclassified validation pictures with the highest confidence, and their votes."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -17,24 +17,25 @@ from analysis.run.run_data import RunData, read_probabilities
 from analysis.run.trials import incumbent, ranked
 
 SHOWN = 8
-"""Pictures of each true class at most."""
+"""Maximum number of pictures per true class."""
 VOTES = "votes_"
-"""Columns of the dataset with the taggers' votes begin with this."""
+"""Prefix of the dataset columns that hold the taggers' votes."""
 FEW_MODELS = 4
-"""A run of at most this many trials, such as study B's three, shows the mistakes of each."""
+"""A run of at most this many trials (`tune/specs/plain_variants.yaml` has three) shows the mistakes
+of every trial."""
 MOST_VOTES = 2
-"""Kinds of votes told below a picture, the most frequent first."""
+"""Maximum number of vote categories below a picture, the most frequent first."""
 LINE = 0.19
-"""Height of a line of text as a share of a picture's."""
+"""Height of a line of text as a share of the height of a picture."""
 
 
 def mistakes(run: RunData) -> Iterator[Drawing]:
-    """Yield a figure for the incumbent, or for each model where a run compares only a few.
+    """Yield a figure for the incumbent, or for every model of a run with only a few.
 
-    Those without predictions or mistakes are left out.
+    Models without predictions or without mistakes are left out.
 
     Raises:
-        DatasetLeftOutError: The dataset is not there or no longer the same.
+        DatasetLeftOutError: The dataset is missing or has changed since the run.
     """
     best = incumbent(run)
     few = len(run.trials) <= FEW_MODELS
@@ -50,10 +51,10 @@ def mistakes(run: RunData) -> Iterator[Drawing]:
         yield Drawing(
             name="mistakes" if is_best else file_stem(f"mistakes_{model.replace(', ', '_')}"),
             title=f"What the incumbent gets wrong: {model}" if is_best else f"{model}: mistakes",
-            caption=f"It gives {wrong:,} of {len(predicted):,} validation pictures another class "
-            f"than their label; shown are those it is surest of, at most {SHOWN} of each true "
-            "class (a row each), in their order. Below each: the class it predicts, with its "
-            f"probability{votes}.",
+            caption=f"The model misclassifies {wrong:,} of {len(predicted):,} validation pictures. "
+            f"Shown are the mistakes with the highest predicted probability, at most {SHOWN} per "
+            "true class (one row per class), in decreasing order. Below each picture: the "
+            f"predicted class with its probability{votes}.",
             draw=partial(draw, data, find_dataset(run).shape),
         )
 
@@ -61,13 +62,13 @@ def mistakes(run: RunData) -> Iterator[Drawing]:
 def prepare(run: RunData, predicted: pd.DataFrame) -> pd.DataFrame:
     """Return a row per shown picture.
 
-    Columns: ``true`` and ``given`` (names of classes), ``probability`` (of the class given),
-    ``pixels`` (bytes) and ``votes`` (in words, empty where there are none); by true class, the
-    surest first.
+    Columns: ``true`` and ``given`` (class names; given is the predicted class), ``probability``
+    (of the predicted class), ``pixels`` (bytes) and ``votes`` (as text, empty without votes).
+    Sorted by true class, then by decreasing probability.
 
     Args:
         run: The run.
-        predicted: What `read_probabilities` returns.
+        predicted: The result of `read_probabilities`.
     """
     classes = np.array(run.info.classes)
     wrong = predicted[predicted["predicted"] != predicted["label"]]
@@ -91,7 +92,7 @@ def prepare(run: RunData, predicted: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, shape: tuple[int, int]) -> Figure:
-    """Draw a row of pictures per true class, each with two lines of text below it."""
+    """Draw a row of pictures per true class, with two lines of text below each picture."""
     classes = list(dict.fromkeys(data["true"]))
     ratio = shape[0] / shape[1]
     row_height = ratio + (3 if any(data["votes"]) else 2) * LINE
@@ -122,7 +123,6 @@ def _tile(axes: Axes, x: float, y: float, row: Any, shape: tuple[int, int]) -> N
 
 
 def _votes(row: dict[Any, int]) -> str:
-    """Write the most frequent votes: ``neutral 5, sadness 3``."""
+    """Return the most frequent votes, one per line, such as ``neutral 5``."""
     counted = sorted(((count, name) for name, count in row.items() if count), reverse=True)
-    told = [f"{name.removeprefix(VOTES)} {count}" for count, name in counted[:MOST_VOTES]]
-    return "\n".join(told)
+    return "\n".join(f"{name.removeprefix(VOTES)} {count}" for count, name in counted[:MOST_VOTES])

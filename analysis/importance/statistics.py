@@ -1,4 +1,4 @@
-"""Importance of hyperparameters in sweeps that no grid lays out: Optuna's fANOVA and PED-ANOVA."""
+"""Importance of hyperparameters in sweeps other than grids: Optuna's fANOVA and PED-ANOVA."""
 
 import warnings
 from dataclasses import dataclass
@@ -16,30 +16,31 @@ from analysis.run.trainings import trainings_at_common_epoch
 from analysis.statistics.estimate import NotKnownError
 
 TRIALS_EACH = 10
-"""Fewer configurations than this for each hyperparameter are too few to believe it."""
+"""With fewer configurations than this per hyperparameter the result is not reliable."""
 MOST_CONFIGURATIONS = 400
-"""Configurations that the forests learn from, drawn at random where there are more: the time that
-fANOVA takes grows with the square of their number, and its shares hardly change."""
-LEAST_FORESEEN = 0.3
-"""A forest that foresees less of the variance of configurations it has not seen knows little."""
+"""Maximum number of configurations that the forests are trained on; a larger sweep is sampled at
+random. The time of fANOVA grows with the square of their number, while its shares hardly change."""
+LEAST_EXPLAINED = 0.3
+"""With a lower out-of-bag R² of the forest the result is not reliable."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Importance:
-    """How much the hyperparameters of a run matter, each to the accuracy as a whole."""
+    """How much each hyperparameter of a run matters for the accuracy."""
 
     frame: pd.DataFrame
     """A row per hyperparameter, the most important first: ``hyperparameter``, ``fanova`` (share of
-    the forest's variance over the whole space), ``ped_anova`` (share of how the best tenth differ
-    from the rest). Each column adds up to 1."""
+    the forest's variance over the whole space), ``ped_anova`` (share of the difference between the
+    best tenth and the rest). Each column adds up to 1."""
     configurations: int
-    """Configurations that it was learned from."""
-    foreseen: float
-    """Share of the variance of configurations that a forest has not seen, which it foresees."""
+    """Number of configurations of the run."""
+    explained: float
+    """Out-of-bag R² of a forest: the share of the variance of unseen configurations that it
+    predicts."""
     left_out: tuple[str, ...]
-    """Hyperparameters that not every configuration has."""
+    """Hyperparameters that some configurations do not have."""
     warnings: tuple[str, ...]
-    """Why it should not be believed, in sentences."""
+    """Sentences that say why the result is not reliable."""
 
 
 def importance(run: RunData, seed: int = 0) -> Importance:
@@ -48,10 +49,11 @@ def importance(run: RunData, seed: int = 0) -> Importance:
     fANOVA: Hutter, Hoos and Leyton-Brown (2014), "An Efficient Approach for Assessing
     Hyperparameter Importance", ICML. PED-ANOVA: Watanabe, Bansal and Hutter (2023), "PED-ANOVA:
     Efficiently Quantifying Hyperparameter Importance in Arbitrary Subspaces", IJCAI. Accuracies
-    are those at the epoch that all trials reached, replicates averaged.
+    are those at the last epoch that all trials reached, averaged over replicates.
 
     Raises:
-        NotKnownError: Fewer than four configurations, or no hyperparameter that all of them have.
+        NotKnownError: There are fewer than four configurations, or no hyperparameter that all of
+            them have.
     """
     means = trainings_at_common_epoch(run).means
     trials = run.comparable.drop_duplicates("configuration_id").set_index("configuration_id")
@@ -59,12 +61,12 @@ def importance(run: RunData, seed: int = 0) -> Importance:
     whole = [str(name) for name in table if table[name].notna().all() and table[name].nunique() > 1]
     if len(table) < 4 or not whole:
         raise NotKnownError(
-            f"importance takes at least 4 configurations that differ in a hyperparameter which all "
+            "importance needs at least 4 configurations that differ in a hyperparameter which all "
             f"of them have, but {run.name} has {len(table)} configurations and {len(whole)} such "
             "hyperparameters"
         )
     drawn = table[whole].sample(min(len(table), MOST_CONFIGURATIONS), random_state=seed)
-    foreseen = _foreseen(drawn, means[drawn.index], seed)
+    explained = _explained(drawn, means[drawn.index], seed)
     shares = {
         "fanova": _evaluated(drawn, means, optuna.importance.FanovaImportanceEvaluator(seed=seed)),
         "ped_anova": _evaluated(table[whole], means, _ped_anova()),
@@ -73,14 +75,14 @@ def importance(run: RunData, seed: int = 0) -> Importance:
     return Importance(
         frame=frame.rename_axis("hyperparameter").reset_index(),
         configurations=len(table),
-        foreseen=foreseen,
+        explained=explained,
         left_out=tuple(str(name) for name in table if table[name].isna().any()),
-        warnings=tuple(_warnings(run, len(table), len(whole), foreseen)),
+        warnings=tuple(_warnings(run, len(table), len(whole), explained)),
     )
 
 
 def _study(table: pd.DataFrame, means: "pd.Series[float]") -> optuna.Study:
-    """Build an in-memory study of the configurations."""
+    """Build an in-memory Optuna study of the configurations."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
@@ -113,31 +115,31 @@ def _evaluated(
     return pd.Series(found).reindex(names)
 
 
-def _foreseen(table: pd.DataFrame, means: "pd.Series[float]", seed: int) -> float:
+def _explained(table: pd.DataFrame, means: "pd.Series[float]", seed: int) -> float:
     """Return the out-of-bag R² of a random forest on the configurations."""
     features = pd.get_dummies(table).astype(float)
     forest = RandomForestRegressor(200, oob_score=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # few trials: some are in every bag
+        warnings.simplefilter("ignore", UserWarning)  # with few trials some are in every bag
         forest.fit(features.to_numpy(), means.to_numpy())
     return float(forest.oob_score_)
 
 
-def _warnings(run: RunData, count: int, width: int, foreseen: float) -> list[str]:
-    told = []
+def _warnings(run: RunData, count: int, width: int, explained: float) -> list[str]:
+    sentences = []
     if count < TRIALS_EACH * width:
-        told.append(
-            f"{count} configurations for {width} hyperparameters are too few to believe the order; "
-            f"have at least {TRIALS_EACH * width}."
+        sentences.append(
+            f"{count} configurations are too few for a reliable order of {width} hyperparameters; "
+            f"train at least {TRIALS_EACH * width}."
         )
-    if foreseen < LEAST_FORESEEN:
-        told.append(
-            f"A forest foresees only {100 * max(0.0, foreseen):.0f} % of the variance of "
-            "configurations that it has not seen, so the shares are mostly of chance."
+    if explained < LEAST_EXPLAINED:
+        sentences.append(
+            f"A forest predicts only {100 * max(0.0, explained):.0f} % of the variance of "
+            "configurations that it has not seen, so the shares are mostly chance."
         )
     if run.info.searcher not in FAIR_SEARCHERS:
-        told.append(
-            f"The searcher {run.info.searcher} sampled where it hoped for more, not evenly: what "
-            "it avoided early counts for too little here."
+        sentences.append(
+            f"The searcher {run.info.searcher} sampled adaptively, so values that it avoided early "
+            "count for too little here."
         )
-    return told
+    return sentences

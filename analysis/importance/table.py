@@ -1,4 +1,4 @@
-"""Importance of the hyperparameters of a sweep that no grid lays out."""
+"""The table of hyperparameter importances."""
 
 from analysis.importance.statistics import MOST_CONFIGURATIONS, importance
 from analysis.rendering.digits import share_text
@@ -14,7 +14,7 @@ def importance_table(run: RunData) -> Table:
     ``ped_anova`` of `analysis.importance.statistics.Importance`, ``hyperparameter``.
 
     Raises:
-        NotKnownError: Too few configurations, or no hyperparameter that all of them have.
+        NotKnownError: There are too few configurations, or no hyperparameter that all of them have.
     """
     found = importance(run)
     frame = found.frame.assign(
@@ -33,13 +33,15 @@ def importance_table(run: RunData) -> Table:
     notes = [
         "n: pictures in validation.",
         *found.warnings,
-        "fANOVA: share of the variance over the whole space; PED-ANOVA: of what sets the best "
-        "tenth apart. Neither says which value is better.",
+        "fANOVA: share of the variance over the whole space; PED-ANOVA: share of the difference "
+        "between the best tenth and the rest. Neither says which value is better.",
     ]
     if found.configurations > MOST_CONFIGURATIONS:
-        notes.append(f"fANOVA learned from {MOST_CONFIGURATIONS} of them, drawn at random.")
+        notes.append(
+            f"fANOVA was computed from {MOST_CONFIGURATIONS} configurations, drawn at random."
+        )
     if found.left_out:
-        told = ", ".join(map(words, found.left_out))
-        notes.append(f"Left out, as not every configuration has them: {told}.")
+        names = ", ".join(map(words, found.left_out))
+        notes.append(f"Left out, because some configurations do not have them: {names}.")
     view = View(title="Importance of the hyperparameters", columns=columns)
     return Table(name="importance", frame=frame, views=(view,), notes=tuple(notes))

@@ -1,4 +1,4 @@
-"""`python -m analysis.published`: what a published table of accuracies supports."""
+"""The command `python -m analysis.published`: which claims a published table supports."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.published.statistics import claims_of, judge
+from analysis.published.statistics import Conclusion, claims_of, judge
 from analysis.rendering.digits import p_text, signed, supported
 from analysis.rendering.render import FORMATS
 from analysis.rendering.table import Column, Table, View
@@ -17,54 +17,56 @@ from fairsweep.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Judge the claims that the command line names; return the exit code."""
+    """Judge the claims on the command line; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.published",
-        description="What a published grid of single trainings supports, by its accuracies alone.",
+        description="Judge the claims of a published grid of single trainings by its accuracies.",
         epilog="example: python -m analysis.published tests/fixtures/study_a_table_2_2.csv "
         "--pictures 2225 --claim kernel=5:3 --claim blocks=8:4 --claim channels=32:16",
     )
     parser.add_argument(
         "csv", type=Path, metavar="CSV", help="a row per model: name, hyperparameters, accuracy"
     )
-    parser.add_argument("--pictures", type=int, required=True, help="on which all were judged")
+    parser.add_argument("--pictures", type=int, required=True, help="size of the test set")
     parser.add_argument(
         "--claim",
         action="append",
         required=True,
         metavar="HYPERPARAMETER=BETTER:WORSE",
-        help="a conclusion; name every hyperparameter that varies, in one or more of them",
+        help="a claim; repeat it so that every hyperparameter that varies is named",
     )
     parser.add_argument("--format", choices=FORMATS, default="md", help="default md (Markdown)")
     options = parser.parse_args(argv)
 
     def command() -> int:
-        made = published(options.csv, options.pictures, options.claim)
-        print(FORMATS[options.format](made), end="")
+        table = published(options.csv, options.pictures, options.claim)
+        print(FORMATS[options.format](table), end="")
         return 0
 
     return run_command("analysis", command)
 
 
 def published(csv: Path, pictures: int, claims: Sequence[str]) -> Table:
-    """Judge ``claims`` (``kernel=5:3``), and that the best model is the best: a row each.
+    """Judge ``claims`` (such as ``kernel=5:3``), and that the best model is the best.
 
-    Frame: that of `analysis.published.statistics.judge`, with ``n`` (``pictures``).
+    Frame: a row per claim, as `analysis.published.statistics.judge` returns it, with ``n``
+    (``pictures``).
 
     Raises:
-        UserError: The file cannot be read, lacks a column or a level that is claimed, or holds too
+        UserError: The file cannot be read, lacks a column or a level that is claimed, or has too
             few models.
     """
     if pictures < 1:
         raise UserError(f"--pictures must be at least 1, but got {pictures}")
     table = _read(csv)
     conclusions = dict(map(partial(_conclusion, table), claims))
-    names = list(dict.fromkeys(name for name, _, _ in conclusions.values()))
+    names = list(dict.fromkeys(claimed.hyperparameter for claimed in conclusions.values()))
     effects = 1 + int((table[names].nunique() - 1).sum())
     if len(table) <= effects:
         raise UserError(
-            f"{csv} has {len(table)} models, and the claimed hyperparameters alone explain so many "
-            f"of any accuracy; give more than {effects}, or claim of fewer hyperparameters"
+            f"{csv} has {len(table)} models, too few to estimate the {effects} effects of the "
+            f"claimed hyperparameters; give more than {effects} models or claim fewer "
+            "hyperparameters"
         )
     frame = judge(table, names, pictures, claims_of(table, conclusions)).assign(n=pictures)
     text = signed(supported(frame, "difference_low", "difference_high"))
@@ -82,11 +84,12 @@ def published(csv: Path, pictures: int, claims: Sequence[str]) -> Table:
         Column(key="n", heading="n"),
     )
     notes = (
-        "n: pictures on which all models were judged.",
-        "A statement about these trainings: accuracies as independent shares of n pictures, which "
-        "is conservative, and adjusted for the claims made, or for all pairs of models.",
-        "To show it: with 80 % probability; replicates by what the claimed hyperparameters leave "
-        "unexplained between trainings, the only guess at what a seed does.",
+        "n: pictures on which all models were tested.",
+        "The verdicts hold for these trainings, not for other seeds. They treat the accuracies as "
+        "independent shares of n pictures, which is conservative, and are adjusted for the number "
+        "of claims, or of all pairs of models.",
+        "To show it: with 80 % probability. The number of replicates assumes that seeds cause all "
+        "differences that the claimed hyperparameters do not explain.",
     )
     view = View(title=f"What {csv.name} supports", columns=columns)
     return Table(name="published", frame=frame, views=(view,), notes=notes)
@@ -98,7 +101,7 @@ def _read(csv: Path) -> pd.DataFrame:
     except OSError as error:
         raise UserError(f"cannot read {csv}: {error.strerror}") from error
     except ValueError as error:
-        raise UserError(f"{csv} is no CSV file: {error}") from error
+        raise UserError(f"{csv} is not a CSV file: {error}") from error
     missing = [name for name in ("name", "accuracy") if name not in table]
     if missing:
         raise UserError(
@@ -115,19 +118,19 @@ def _read(csv: Path) -> pd.DataFrame:
     return table
 
 
-def _conclusion(table: pd.DataFrame, claim: str) -> tuple[str, tuple[str, object, object]]:
-    """Read ``kernel=5:3``: its words → hyperparameter, the level said to be better, the other."""
+def _conclusion(table: pd.DataFrame, claim: str) -> tuple[str, Conclusion]:
+    """Parse a claim such as ``kernel=5:3``; return its wording and its conclusion."""
     name, _, both = claim.partition("=")
     if name not in table or both.count(":") != 1:
         raise UserError(
-            f"--claim must be like kernel=5:3, of a column ({', '.join(map(str, table))}), "
-            f"but got {claim!r}"
+            f"--claim must be COLUMN=BETTER:WORSE, such as kernel=5:3, with one of the columns "
+            f"{', '.join(map(str, table))}, but got {claim!r}"
         )
     levels = {str(value): value for value in table[name].unique()}
     better, worse = both.split(":")
     if better == worse or not {better, worse} <= levels.keys():
         raise UserError(f"--claim {claim} must name two levels of {name} ({', '.join(levels)})")
-    return f"{name} {better} beats {worse}", (name, levels[better], levels[worse])
+    return f"{name} {better} beats {worse}", Conclusion(name, levels[better], levels[worse])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""What a published table of accuracies supports that gives neither predictions nor replicates."""
+"""Which claims a published table of accuracies supports, without predictions or replicates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, inf, sqrt
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,30 +17,41 @@ MOST_REPLICATES = 1_000
 MOST_PICTURES = 1_000_000_000
 
 
+class Conclusion(NamedTuple):
+    """That models with one level of a hyperparameter are better than models with another."""
+
+    hyperparameter: str
+    better: object
+    worse: object
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A conclusion: that one group of models is better than another."""
+    """That one group of models is better than another."""
 
     words: str
     better: Mapping[str, object]
-    """Column of the table → the value that the better models have there."""
+    """Column of the table → value that selects the better models."""
     worse: Mapping[str, object]
     family: int
-    """Comparisons among which this one was picked."""
+    """Number of comparisons from which this one was selected."""
 
 
-def claims_of(
-    table: pd.DataFrame, conclusions: Mapping[str, tuple[str, object, object]]
-) -> list[Claim]:
+def claims_of(table: pd.DataFrame, conclusions: Mapping[str, Conclusion]) -> list[Claim]:
     """Build the claims of a published grid: its conclusions, and that the best model is the best.
 
     Args:
         table: A row per model: ``name``, hyperparameters, ``accuracy``.
-        conclusions: Words → hyperparameter, the level said to be better, the one said to be worse.
+        conclusions: Wording → conclusion.
     """
     claims = [
-        Claim(words=words, better={name: high}, worse={name: low}, family=len(conclusions))
-        for words, (name, high, low) in conclusions.items()
+        Claim(
+            words=words,
+            better={claimed.hyperparameter: claimed.better},
+            worse={claimed.hyperparameter: claimed.worse},
+            family=len(conclusions),
+        )
+        for words, claimed in conclusions.items()
     ]
     order = table.sort_values("accuracy", ascending=False, kind="stable")["name"].tolist()
     pairs = {
@@ -60,23 +72,23 @@ def claims_of(
 def judge(
     table: pd.DataFrame, hyperparameters: list[str], n: int, claims: list[Claim]
 ) -> pd.DataFrame:
-    """Judge claims on single trainings by their accuracies on n pictures alone.
+    """Judge claims about single trainings from their accuracies on n pictures.
 
-    Accuracies are taken as independent binomial shares (unpaired). The models were judged on the
-    same pictures, so their differences vary less than that: conservative, as long as models of one
-    group resemble each other no more than those of two. Another seed is not in it, so what is
-    shown holds for these trainings. How much a seed matters is guessed from what main effects of
-    ``hyperparameters`` leave unexplained (`spread_of_one`).
+    The accuracies are treated as independent binomial shares (unpaired). The models were tested on
+    the same pictures, so their differences vary less: the result is conservative, as long as models
+    within a group are no more alike than models of two groups. The variation between seeds is not
+    included, so a verdict holds for these trainings only. The effect of a seed is estimated by the
+    variation that the main effects of ``hyperparameters`` do not explain (`residual_spread`).
 
     Returns:
         A row per claim: ``claim``, ``difference`` with ``difference_low`` and ``difference_high``
-        (95 % for all comparisons among which the claim was picked), ``p_adjusted`` (Holm, or
-        Bonferroni for a pair out of all), ``verdict``, ``detectable`` (the smallest difference
-        that n pictures would have shown with 80 % probability), ``pictures`` (that it would have
-        taken to show the difference found with 80 % probability; missing where it is next to 0)
-        and ``replicates`` (trainings of each model that it would have taken on the same pictures).
+        (95 % for all comparisons from which the claim was selected), ``p_adjusted`` (Holm, or
+        Bonferroni for one of all pairs), ``verdict``, ``detectable`` (the smallest difference that
+        n pictures show with 80 % probability), ``pictures`` (number needed to show the observed
+        difference with 80 % probability; missing if the difference is nearly 0) and ``replicates``
+        (trainings of each model needed to show it on the same pictures).
     """
-    noise = spread_of_one(table, hyperparameters)
+    noise = residual_spread(table, hyperparameters)
     weights = [_weights(table, claim) for claim in claims]
     estimates = [unpaired(table["accuracy"], each, n) for each in weights]
     adjusted = _adjusted(claims, [estimate.p_value for estimate in estimates])
@@ -105,10 +117,11 @@ def unpaired(accuracy: "pd.Series[float]", weights: "pd.Series[float]", n: int) 
     return Estimate(value=float(np.dot(weights, accuracy)), standard_error=sqrt(variance))
 
 
-def spread_of_one(table: pd.DataFrame, hyperparameters: list[str]) -> float:
-    """Return the standard deviation that main effects leave between single trainings.
+def residual_spread(table: pd.DataFrame, hyperparameters: list[str]) -> float:
+    """Return the residual standard deviation of single trainings after removing main effects.
 
-    Without replicates it is the only guess at what a seed does; interactions are in it as well.
+    Without replicates this is the only available estimate of the effect of a seed. It includes
+    interactions.
     """
     levels = table[hyperparameters]
     blocks = design(levels, terms_of(levels, interactions=False))
@@ -119,9 +132,9 @@ def spread_of_one(table: pd.DataFrame, hyperparameters: list[str]) -> float:
 
 
 def pictures_needed(estimate: Estimate, n: int, family: int) -> int | None:
-    """Return how many pictures show a difference, found on n, with 80 % probability.
+    """Return how many pictures show a difference, estimated on n, with 80 % probability.
 
-    None where `MOST_PICTURES` do not.
+    None if `MOST_PICTURES` are not enough.
     """
     needed = n * (estimate.detectable(family) / estimate.value) ** 2 if estimate.value else inf
     return ceil(needed) if needed <= MOST_PICTURES else None
@@ -132,7 +145,7 @@ def replicates_needed(
 ) -> int | None:
     """Return how many trainings of each model show ``difference`` with 80 % probability.
 
-    None where `MOST_REPLICATES` do not.
+    None if `MOST_REPLICATES` are not enough.
     """
     for replicates in range(2, MOST_REPLICATES + 1):
         error = spread * sqrt(np.dot(weights, weights) / replicates)
@@ -144,11 +157,11 @@ def replicates_needed(
 
 
 def optimism_of_picking(accuracy: float, n: int, models: int) -> float:
-    """Return by how much the best of equal models on n pictures exceeds their accuracy on average.
+    """Return the expected excess of the best of equally good models over their true accuracy.
 
-    The expected maximum of independent normal figures (David and Nagaraja 2003, Order Statistics,
-    section 3.2) times the binomial standard error: an upper bound for models that are judged on
-    the same pictures.
+    It is the expected maximum of independent normal variables (David and Nagaraja 2003, Order
+    Statistics, section 3.2) times the binomial standard error on n pictures. It is an upper bound
+    for models that are tested on the same pictures.
     """
 
     def weighted(z: float) -> float:
@@ -166,7 +179,7 @@ def _weights(table: pd.DataFrame, claim: Claim) -> "pd.Series[float]":
 
 
 def _adjusted(claims: list[Claim], p_values: list[float]) -> list[float]:
-    """Adjust each p-value within its family."""
+    """Adjust each p-value for the size of its family."""
     families = pd.Series([claim.family for claim in claims])
     p = pd.Series(p_values)
     adjusted = p.groupby(families).transform(lambda each: holm(each, int(families[each.index[0]])))

@@ -1,4 +1,4 @@
-"""The figures of a report, by section. A new one is a file beside this one and a line here."""
+"""The figures of a report, by section. To add one, write it in its topic and add a line here."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -30,4 +30,4 @@ FIGURES: Mapping[str, Callable[[RunData], Iterator[Drawing]]] = {
     "mistakes": mistakes,
     "dataset": dataset_figures,
 }
-"""Section of the report → its figures, none where the run has nothing for it."""
+"""Section of the report → function that yields its figures, or none if they do not apply."""

@@ -1,4 +1,4 @@
-"""Puts together the report of a run: what stands on its page, and in which order."""
+"""Builds the report of a run: which tables and figures are on its page, and in which order."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ Figures = Mapping[str, list[Drawn]]
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What `write_report` left on disk."""
+    """What `write_report` wrote."""
 
     page: Path
     tables: int
     figures: int
     left_out: str
-    """Why the dataset is not shown; empty where it is."""
+    """Why the dataset is not shown; empty if it is."""
 
 
 def write_report(run: RunData, out: Path, progress: Progress) -> Written:
@@ -47,14 +47,14 @@ def write_report(run: RunData, out: Path, progress: Progress) -> Written:
 
     Args:
         run: The run.
-        out: Directory of the report; made if it is not there.
-        progress: Is told what is being made.
+        out: Directory of the report; created if it does not exist.
+        progress: Called with the name of each table and figure as it is made.
 
     Raises:
-        ValueError: ``out`` holds something that is no report.
+        UserError: ``out`` holds something other than a report.
     """
     check_place(out)
-    tables = {section: list(_told(make(run), progress)) for section, make in TABLES.items()}
+    tables = {section: list(_announced(make(run), progress)) for section, make in TABLES.items()}
     figures, left_out = _draw(run, progress)
     figures["bias"] = [render(drawing) for drawing in groups_figure(tables["bias"])]
     progress("report.html")
@@ -67,14 +67,14 @@ def write_report(run: RunData, out: Path, progress: Progress) -> Written:
     )
 
 
-def _told(tables: Iterator[Table], progress: Progress) -> Iterator[Table]:
+def _announced(tables: Iterator[Table], progress: Progress) -> Iterator[Table]:
     for table in tables:
         progress(f"table {table.name}")
         yield table
 
 
 def _draw(run: RunData, progress: Progress) -> tuple[dict[str, list[Drawn]], str]:
-    """Draw every figure; also return why the dataset is left out, if it is."""
+    """Draw all figures; also return why the dataset is left out, or an empty text."""
     sections: dict[str, list[Drawn]] = {section: [] for section in FIGURES}
     left_out = ""
     for section, make in FIGURES.items():
@@ -114,7 +114,7 @@ SECTIONS = {
     "bias": ("bias",),
     "incomplete": ("incomplete",),
 }
-"""Section of the page → the tables of the registry that stand in it; the others: in models."""
+"""Section of the page → its tables from `TABLES`; tables not listed here go to Models."""
 
 
 def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Iterator[Section]:
@@ -161,7 +161,7 @@ def _tables(tables: Tables, names: Any) -> Iterator[Block]:
 
 
 def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
-    """Show the best models, each with its curves and its confusion matrix."""
+    """Show each of the best models with its learning curves and its confusion matrix."""
     matrices = {d.drawing.name.removeprefix("confusion_"): d for d in figures["confusion"]}
     at = run.info.objective["at"]
     blocks = []
@@ -173,10 +173,11 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
                 kind="beside",
                 title=f"{trial['name']}, trial {trial['number']}: validation accuracy {accuracy}",
                 figures=(curves, *([matrix] if matrix else [])),
-                missing="" if matrix else "No predictions, so no confusion matrix.",
+                missing="" if matrix else "No confusion matrix: this trial has no predictions.",
             )
         )
-    told = dict.fromkeys(d.drawing.caption for d in (*figures["curves"], *figures["confusion"]))
+    drawn = (*figures["curves"], *figures["confusion"])
+    captions = dict.fromkeys(figure.drawing.caption for figure in drawn)
     return Section(
         id="best",
         title="Best models",
@@ -188,14 +189,14 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
         blocks=(
             *figures_of(figures["mistakes"]),
             *_tables(tables, SECTIONS["best"]),
-            *(Block(kind="note", text=caption) for caption in told),
+            *(Block(kind="note", text=caption) for caption in captions),
             *blocks,
         ),
     )
 
 
 def _dataset_facts(run: RunData) -> dict[str, str]:
-    """Tell where the pictures come from and what was done to them, as far as is known."""
+    """Return the source of the pictures and each preparation step, as far as they are known."""
     known = run.provenance.get("dataset") or {}
     try:
         manifest = find_dataset(run).manifest

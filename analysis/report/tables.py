@@ -1,4 +1,4 @@
-"""The tables of a report, by name. A new one is a file beside this one and a line here."""
+"""The tables of a report, by name. To add one, write it in its topic and add a line here."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -28,7 +28,7 @@ NAMED: Mapping[str, Callable[[RunData], Table]] = {
     "folds": folds,
     "classes": classes,
 }
-"""How `--what` names a table → what makes it, or raises `NotKnownError` with what is missing."""
+"""Value of `--what` → function that makes the table, or raises `NotKnownError` with the reason."""
 
 
 def _by_each(run: RunData) -> Iterator[Table]:
@@ -36,7 +36,9 @@ def _by_each(run: RunData) -> Iterator[Table]:
         yield by_hyperparameter(run, checked(run, name))
 
 
-def _one(make: Callable[[RunData], Table | None]) -> Callable[[RunData], Iterator[Table]]:
+def _if_known(make: Callable[[RunData], Table | None]) -> Callable[[RunData], Iterator[Table]]:
+    """Return a function that yields the table of ``make``, or nothing if it does not apply."""
+
     def tables(run: RunData) -> Iterator[Table]:
         try:
             table = make(run)
@@ -51,7 +53,7 @@ def _one(make: Callable[[RunData], Table | None]) -> Callable[[RunData], Iterato
 def _bias(run: RunData) -> Iterator[Table]:
     if not has_annotated_groups(run):
         return
-    from analysis.groups.bias import reported  # heavy: fairlearn, for few runs only
+    from analysis.groups.bias import reported  # imports fairlearn, which few runs need
 
     bias = reported(run)
     if bias is not None:
@@ -59,16 +61,16 @@ def _bias(run: RunData) -> Iterator[Table]:
 
 
 def _importance(run: RunData) -> Table | None:
-    # A grid is balanced: there the effects say all that importances do, and with verdicts.
+    # A grid is balanced, so its table of effects says the same and gives verdicts.
     return None if run.info.searcher == "grid" else importance_table(run)
 
 
 TABLES: Mapping[str, Callable[[RunData], Iterator[Table]]] = {
-    **{name: _one(make) for name, make in NAMED.items()},
-    "importance": _one(_importance),
-    "replicates": _one(replicates),
+    **{name: _if_known(make) for name, make in NAMED.items()},
+    "importance": _if_known(_importance),
+    "replicates": _if_known(replicates),
     "by": _by_each,
-    "incomplete": _one(incomplete),
+    "incomplete": _if_known(incomplete),
     "bias": _bias,
 }
-"""Section of the report → its tables, none where the run has nothing for it."""
+"""Section of the report → function that yields its tables, or none if they do not apply."""

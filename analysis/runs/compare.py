@@ -1,6 +1,7 @@
-"""Two runs on the same dataset side by side: what tells their best models apart, in sentences."""
+"""Compares two runs on the same dataset and describes the differences in sentences."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,41 +24,47 @@ from fairsweep.errors import UserError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """What two runs show beside each other."""
+    """The comparison of two runs."""
 
     runs: tuple[RunData, RunData]
     names: tuple[str, str]
     best: Table
-    """The best configurations of both."""
+    """The best configurations of both runs."""
     found: tuple[str, ...]
-    """What is known, in sentences."""
+    """Sentences about what is known."""
     unknown: tuple[str, ...]
-    """What is not known, in sentences."""
+    """Sentences about what is not known."""
+
+
+class Replicates(NamedTuple):
+    """The fair replicates of a run's incumbent, indexed by trial."""
+
+    accuracy: "pd.Series[float]"
+    configuration: "pd.Series[str]"
 
 
 def compare_runs(first: RunData, second: RunData) -> Comparison:
     """Compare two runs.
 
     Raises:
-        UserError: They are one and the same, or were trained on different datasets, or it is not
-            known on which.
+        UserError: Both are the same run, or their datasets are different or unknown.
     """
     _check_same_dataset(first, second)
     names = _names(first, second)
     folds = has_folds(first) or has_folds(second)
-    told = [_best_words(run, name) for run, name in zip((first, second), names, strict=True)]
+    sentences = [_best_words(run, name) for run, name in zip((first, second), names, strict=True)]
     pair = None
     if folds:
         replicated = _fold_words(first, second, names)
     else:
         pair = _pair(first, second)
-        told.append(_pair_words(first, second, pair, names))
+        sentences.append(_pair_words(first, second, pair, names))
         replicated = _replicated_words(first, second, names)
     return Comparison(
         runs=(first, second),
         names=names,
         best=best_table(first, second, names),
-        found=tuple(sentence for sentence in (*told, replicated) if sentence),
+        found=tuple(sentence for sentence in (*sentences, replicated) if sentence),
         unknown=tuple(_unknown(pair, replicated, folds=folds)),
     )
 
@@ -71,14 +78,15 @@ def _check_same_dataset(first: RunData, second: RunData) -> None:
     for run, fingerprint in zip((first, second), prints, strict=True):
         if not fingerprint:
             raise UserError(
-                f"{run.path} does not tell the fingerprint of its dataset (provenance.json), so "
-                "nothing says that the two runs saw the same pictures"
+                f"the provenance.json of {run.path} does not hold the fingerprint of its dataset, "
+                "so it is not known whether the two runs used the same pictures; compare runs that "
+                "have one"
             )
     if prints[0] != prints[1]:
         raise UserError(
             f"the runs were made with different datasets (fingerprint {prints[0][:12]} in "
-            f"{first.path}, {prints[1][:12]} in {second.path}), so their accuracies are not of the "
-            "same pictures; run both sweeps on one dataset"
+            f"{first.path}, {prints[1][:12]} in {second.path}), so their accuracies cannot be "
+            "compared; run both sweeps on one dataset"
         )
 
 
@@ -89,11 +97,11 @@ def _names(first: RunData, second: RunData) -> tuple[str, str]:
 
 
 def _pair(first: RunData, second: RunData) -> ModelPair | None:
-    """Compare the two incumbents where both left predictions of the same pictures."""
-    one, other = (read_right(run, str(incumbent(run)["trial_id"])) for run in (first, second))
-    if one is None or other is None or not one.index.equals(other.index):
+    """Compare the two incumbents if both have predictions of the same pictures."""
+    left, right = (read_right(run, str(incumbent(run)["trial_id"])) for run in (first, second))
+    if left is None or right is None or not left.index.equals(right.index):
         return None
-    return compare_models(one.to_numpy(), other.to_numpy())
+    return compare_models(left.to_numpy(), right.to_numpy())
 
 
 def _best_words(run: RunData, name: str) -> str:
@@ -116,45 +124,45 @@ def _best_words(run: RunData, name: str) -> str:
 def _pair_words(
     first: RunData, second: RunData, pair: ModelPair | None, names: tuple[str, str]
 ) -> str:
-    """Compare the two best models on the same pictures, where there are predictions."""
+    """Describe how the two best models differ on the same pictures, if there are predictions."""
     if incumbent(first)["trial_id"] == incumbent(second)["trial_id"]:
-        return "It is the same training in both: same configuration, same seed."
+        return "The best model of both is the same training: same configuration, same seed."
     if pair is None:
         return ""
     low, high = pair.interval()
-    said = verdict(pair.difference, pair.p_value, (low, high))
+    judged = verdict(pair.difference, pair.p_value, (low, high))
     return (
-        f"On the same {pair.n:,} pictures the best model of {names[0]} alone is right on "
-        f"{pair.only_first:,} and that of {names[1]} alone on {pair.only_second:,}: a difference "
-        f"of {_points(pair.difference, low, high)}, McNemar's p = {pair.p_value:.2g}: {said}. "
-        "That is a statement about these two trainings, not about their configurations."
+        f"On the same {pair.n:,} pictures, only the best model of {names[0]} is right on "
+        f"{pair.only_first:,} and only that of {names[1]} on {pair.only_second:,}: a difference "
+        f"of {_points(pair.difference, low, high)}, McNemar's p = {pair.p_value:.2g}: {judged}. "
+        "This holds for these two trainings, not for their configurations in general."
     )
 
 
 def _replicated_words(first: RunData, second: RunData, names: tuple[str, str]) -> str:
-    """Compare the two best configurations over their replicates, where both have some."""
-    parts = [_replicates(run, side) for run, side in ((first, "first"), (second, "second"))]
-    if any(len(accuracy) < 2 for accuracy, _ in parts):
+    """Describe how the two best configurations differ over their replicates, if both have some."""
+    sides = [_replicates(run, side) for run, side in ((first, "first"), (second, "second"))]
+    if any(len(side.accuracy) < 2 for side in sides):
         return ""
-    accuracy = pd.concat([accuracy for accuracy, _ in parts])
-    configuration = pd.concat([configuration for _, configuration in parts])
+    accuracy = pd.concat([side.accuracy for side in sides])
+    configuration = pd.concat([side.configuration for side in sides])
     trainings = Trainings(configuration=configuration, accuracy=accuracy)
     estimate = difference(trainings, "first", "second")
-    counts = " and ".join(str(len(accuracy)) for accuracy, _ in parts)
+    counts = " and ".join(str(len(side.accuracy)) for side in sides)
     return _estimate_words(estimate, names, f"{counts} replicates", ", on these pictures (t test")
 
 
 def _fold_words(first: RunData, second: RunData, names: tuple[str, str]) -> str:
-    """Compare the configurations that are best on average, where both have the same folds."""
-    one, other = fold_average(first), fold_average(second)
-    if one is None or other is None or folds_in_a_repeat(first) != folds_in_a_repeat(second):
+    """Describe how the configurations with the best averages differ, if the folds are the same."""
+    left, right = fold_average(first), fold_average(second)
+    if left is None or right is None or folds_in_a_repeat(first) != folds_in_a_repeat(second):
         return ""
-    shared = one.per_fold.index.intersection(other.per_fold.index)
+    shared = left.per_fold.index.intersection(right.per_fold.index)
     if len(shared) < 2:
         return ""
     estimate = compare_over_folds(
-        np.asarray(one.per_fold[shared], np.float64),
-        np.asarray(other.per_fold[shared], np.float64),
+        np.asarray(left.per_fold[shared], np.float64),
+        np.asarray(right.per_fold[shared], np.float64),
         held_out_ratio(first),
     )
     return _estimate_words(
@@ -166,23 +174,22 @@ def _fold_words(first: RunData, second: RunData, names: tuple[str, str]) -> str:
 
 
 def _estimate_words(estimate: Estimate, names: tuple[str, str], over: str, test: str) -> str:
-    """Say how far the two best configurations are apart, over what, by which test."""
+    """Describe the difference of the two best configurations, its basis and its test."""
     low, high = estimate.interval()
-    said = verdict(estimate.value, estimate.p_value, (low, high))
+    judged = verdict(estimate.value, estimate.p_value, (low, high))
     return (
         f"Over {over}, the best configuration of {names[0]} is "
         f"{_points(estimate.value, low, high)} from that of {names[1]}{test}, "
-        f"p = {estimate.p_value:.2g}): {said}."
+        f"p = {estimate.p_value:.2g}): {judged}."
     )
 
 
-def _replicates(run: RunData, side: str) -> tuple["pd.Series[float]", "pd.Series[str]"]:
-    """Return accuracy and configuration of the fair replicates of a run's incumbent."""
+def _replicates(run: RunData, side: str) -> Replicates:
     trials = fairly_trained(run)
     trials = trials[trials["configuration_id"] == incumbent(run)["configuration_id"]]
     ids = side + " " + trials["trial_id"].astype(str)
     accuracy = pd.Series(trials["accuracy"].to_numpy(float), index=ids)
-    return accuracy, pd.Series(side, index=ids)
+    return Replicates(accuracy, pd.Series(side, index=ids))
 
 
 def _points(value: float, low: float, high: float) -> str:
@@ -191,24 +198,24 @@ def _points(value: float, low: float, high: float) -> str:
 
 
 def _unknown(pair: ModelPair | None, replicated: str, *, folds: bool) -> list[str]:
-    told = []
+    sentences = []
     if folds and not replicated:
-        told.append(
-            "Whether the two best configurations differ: they were not trained on the same folds, "
-            "as `python -m tune kfold` of both with equal --folds would do."
+        sentences.append(
+            "Whether the two best configurations differ: they were not trained on the same folds. "
+            "`python -m tune kfold` of both with the same --folds does that."
         )
     if pair is None and not folds:
-        told.append(
-            "Whether the two best models differ on the same pictures: one of them left no "
-            "predictions, or theirs are of other pictures."
+        sentences.append(
+            "Whether the two best models differ on the same pictures: one of them has no "
+            "predictions, or their predictions are for different pictures."
         )
     if not replicated and not folds:
-        told.append(
-            "Whether the two best configurations differ beyond the chance of a seed: at least two "
-            "fair replicates of each would be needed."
+        sentences.append(
+            "Whether the two best configurations differ by more than the effect of the seed: this "
+            "needs at least two fair replicates of each."
         )
-    told.append(
-        "How much of each best accuracy is luck of the choice: both were picked on the pictures "
-        "that judge them, and the run with more trials had more luck to pick from."
+    sentences.append(
+        "How much of each best accuracy is selection bias: each model was selected on the same "
+        "pictures that it is evaluated on, and the bias grows with the number of trials."
     )
-    return told
+    return sentences

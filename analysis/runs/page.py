@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from analysis.curves.progress_figure import best_layer, prepare
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
@@ -13,15 +14,24 @@ from analysis.run.run_data import RunData
 from analysis.runs.compare import Comparison
 from analysis.trials.headline import headline
 
-LOOKS = ((BLUE, "-", "o"), (VERMILION, "--", "s"))
-"""Colour, dash and mark of the first and the second run."""
+
+class RunStyle(NamedTuple):
+    """How a run is drawn."""
+
+    colour: str
+    dash: str
+    marker: str
+
+
+STYLES = (RunStyle(BLUE, "-", "o"), RunStyle(VERMILION, "--", "s"))
+"""Styles of the first and the second run."""
 
 
 def write_comparison(compared: Comparison, out: Path) -> Path:
     """Write the page of a comparison into ``out`` and return its path.
 
     Raises:
-        ValueError: ``out`` holds something that is no report.
+        UserError: ``out`` holds something other than a report.
     """
     figures = [render(drawing) for drawing in drawings(compared)]
     facts = Block(kind="facts", facts=_facts(compared))
@@ -42,23 +52,21 @@ def write_comparison(compared: Comparison, out: Path) -> Path:
 
 
 def drawings(compared: Comparison) -> Iterator[Drawing]:
-    """Yield the best so far of both over device-hours, and their trials over parameters."""
-    data = [prepare(run) for run in compared.runs]
+    """Yield the best value so far over device-hours, and accuracy over parameters, of both runs."""
+    frames = [prepare(run) for run in compared.runs]
     objectives = [run.info.objective for run in compared.runs]
-    if objectives[0] == objectives[1] and all(one["best"].notna().any() for one in data):
+    if objectives[0] == objectives[1] and all(frame["best"].notna().any() for frame in frames):
         yield charted(
             name="best_so_far_of_both",
             title="Best so far of both",
-            caption="The best of each sweep so far against the device-hours that it had spent "
-            "(hours of training times the GPUs or CPU cores held).",
+            caption="The best value of each sweep so far against the device-hours spent (hours of "
+            "training times the GPUs or CPU cores in use).",
             chart=_chart(
                 Axis(label="device-hours spent"),
                 objectives[0]["metric"],
                 tuple(
-                    best_layer(one, name, colour, dash, named=False)
-                    for one, name, (colour, dash, _) in zip(
-                        data, compared.names, LOOKS, strict=True
-                    )
+                    best_layer(frame, name, style.colour, style.dash, named=False)
+                    for frame, name, style in zip(frames, compared.names, STYLES, strict=True)
                 ),
             ),
         )
@@ -66,11 +74,11 @@ def drawings(compared: Comparison) -> Iterator[Drawing]:
         name="accuracy_against_parameters_of_both",
         title="Accuracy against parameters",
         caption="Validation accuracy of every completed trial, at the epoch that the run's "
-        "objective picks, against the trainable parameters of its network.",
+        "objective selects, against the trainable parameters of its network.",
         chart=_chart(
             Axis(label="trainable parameters", log=True),
             "val_accuracy",
-            tuple(map(_points, compared.runs, compared.names, LOOKS)),
+            tuple(map(_points, compared.runs, compared.names, STYLES)),
         ),
     )
 
@@ -101,7 +109,7 @@ def _chart(x: Axis, metric: str, layers: tuple[Layer, ...]) -> Chart:
     return Chart(panels=(Panel(x=x, y=y, layers=layers),), panel_size=(6.3, 3.3))
 
 
-def _points(run: RunData, name: str, look: tuple[str, str, str]) -> Layer:
+def _points(run: RunData, name: str, style: RunStyle) -> Layer:
     trials = run.completed[run.completed["parameters"].notna()]
     return Layer(
         kind="points",
@@ -109,7 +117,7 @@ def _points(run: RunData, name: str, look: tuple[str, str, str]) -> Layer:
         x=float_array(trials["parameters"]),
         y=100 * float_array(trials[f"{run.info.objective['at']}_val_accuracy"]),
         texts=tuple(f"{name}: {trial}" for trial in trials["name"]),
-        colour=look[0],
-        marker=look[2],
+        colour=style.colour,
+        marker=style.marker,
         alpha=0.8,
     )

@@ -16,18 +16,18 @@ from analysis.run.trials import fairly_trained, ranked
 from analysis.statistics.intervals import wilson_interval
 
 SHOWN = 10
-"""Configurations of each run that stand side by side."""
+"""Maximum number of configurations of each run in the table."""
 
 
 def best_table(first: RunData, second: RunData, names: tuple[str, str]) -> Table:
-    """Show the best trial of the best configurations of both runs.
+    """Show the best trial of each of the best configurations of both runs.
 
     Frame, a row per configuration, the best first: ``run``, ``name``, ``accuracy`` of its best
-    trial (at the epoch that the run's objective picks) with ``accuracy_low`` and ``accuracy_high``
-    (95 %, Wilson), ``last_accuracy``, ``replicates`` (completed), ``parameters``,
-    ``device_seconds`` (of all its trials), ``n`` and ``configuration_id``. Of a run over folds all
-    that is averaged, with the interval of `analysis.statistics.pairs.over_folds`, and n is of all
-    folds.
+    trial (at the epoch that the run's objective selects) with ``accuracy_low`` and
+    ``accuracy_high`` (95 %, Wilson), ``last_accuracy``, ``replicates`` (completed), ``parameters``,
+    ``device_seconds`` (of all its trials), ``n`` and ``configuration_id``. For a k-fold run the
+    accuracies are averages over folds with the interval of `analysis.statistics.pairs.over_folds`,
+    and n counts the pictures of all folds.
     """
     averages = [fold_average(run) is not None for run in (first, second)]
     frames = [_best_of(run, name) for run, name in zip((first, second), names, strict=True)]
@@ -49,9 +49,9 @@ def best_table(first: RunData, second: RunData, names: tuple[str, str]) -> Table
         views=(View(title="The best configurations of both runs", columns=columns),),
         notes=(
             "n: pictures in validation.",
-            f"The best trial of each of the best {SHOWN} configurations of a run at most.",
-            "95 % interval: Wilson, for one trained model; it does not cover another seed, nor "
-            "that the model was picked as the best of many.",
+            f"The best trial of each of the best configurations of a run, at most {SHOWN}.",
+            "95 % interval: Wilson, for one trained model; it does not cover the effect of another "
+            "seed, nor the bias of selecting the best of many models.",
             *([f"Over folds: averages; 95 % interval: {CORRECTED}."] if any(averages) else []),
         ),
     )
@@ -83,7 +83,7 @@ def _best_of(run: RunData, name: str) -> pd.DataFrame:
 
 
 def _averages_of(run: RunData, name: str) -> pd.DataFrame:
-    """Return the columns of `_best_of` for configurations over folds, by their averages."""
+    """Return the columns of `_best_of` for a k-fold run, with averages over folds."""
     trials = fairly_trained(run)
     of = trials.groupby("configuration_id")
     pictures = {str(name): pictures_of_folds(run, own) for name, own in of}

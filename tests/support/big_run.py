@@ -1,4 +1,4 @@
-"""Writes a run directory of thousands of trials in seconds, for what only size shows."""
+"""Writes a run directory with thousands of trials in seconds, for tests of large runs."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ BIG_INFO = replace(
 def write_big_run(
     run: Path, *, trials: int, epochs: int, pictures: int = 2400, stops: bool = True, seed: int = 0
 ) -> Path:
-    """Write tables, ledger and predictions of a random search, with early stops unless told not."""
+    """Write tables, ledger and predictions of a random search, with early stops if ``stops``."""
     rng = np.random.default_rng(seed)
     configs = {
         "family": ["resnet"] * trials,

@@ -1,6 +1,6 @@
-"""A headless Chromium that tests can look through, by the DevTools protocol over a pipe.
+"""Controls a headless Chromium through the DevTools protocol over a pipe.
 
-Standard library only: https://chromedevtools.github.io/devtools-protocol/
+It uses only the standard library; see https://chromedevtools.github.io/devtools-protocol/
 """
 
 import base64
@@ -21,14 +21,14 @@ PATIENCE_SECONDS = 60.0
 
 
 class Browser:
-    """One page in one Chromium; use it in a ``with``."""
+    """One page in one Chromium process; a context manager."""
 
     def __init__(self, profile: Path) -> None:
         to_browser, self._from_us = os.pipe()
         self._to_us, from_browser = os.pipe()
         command = [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        # Chromium reads commands from descriptor 3 and answers on 4; a plain shell cannot name
-        # descriptors above 9 except by their files.
+        # Chromium reads commands from descriptor 3 and answers on 4. `sh` can redirect descriptors
+        # above 9 only through their files in /proc.
         ends = f"3</proc/self/fd/{to_browser} 4>/proc/self/fd/{from_browser}"
         self._process = subprocess.Popen(
             ["sh", "-c", f'exec "$@" {ends}', "sh", *command],
@@ -41,9 +41,9 @@ class Browser:
         self._buffer = b""
         self._session: str | None = None
         self.complaints: list[str] = []
-        """Errors and warnings on the console, and exceptions that nobody caught."""
+        """Errors and warnings on the console, and uncaught exceptions."""
         self.requests: list[str] = []
-        """Addresses that the page asked for."""
+        """URLs that the page requested."""
 
     def __enter__(self) -> "Browser":
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
@@ -61,12 +61,12 @@ class Browser:
         os.close(self._to_us)
 
     def open(self, page: Path) -> None:
-        """Load a page and wait until it says that it is loaded."""
+        """Load a page and wait until it is complete."""
         self.send("Page.navigate", url=page.absolute().as_uri())
         self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
 
     def look(self, *, width: int = 1400, height: int = 900, scheme: str = "light") -> None:
-        """Set the size of the window and the colour scheme."""
+        """Set the window size and the preferred colour scheme."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.send("Emulation.setDeviceMetricsOverride", **size)
         wanted = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -84,11 +84,11 @@ class Browser:
         """Wait until an expression is true."""
         end = time.monotonic() + PATIENCE_SECONDS
         while not self.run(condition):
-            assert time.monotonic() < end, f"still not so: {condition}; {self.complaints}"
+            assert time.monotonic() < end, f"timed out waiting for {condition}; {self.complaints}"
             time.sleep(0.05)
 
     def mouse(self, kind: str, x: float, y: float, buttons: int = 0, clicks: int = 1) -> None:
-        """Send ``mouseMoved``, ``mousePressed`` or ``mouseReleased`` at a place of the window."""
+        """Send ``mouseMoved``, ``mousePressed`` or ``mouseReleased`` at a point of the window."""
         button = "left" if buttons or kind == "mouseReleased" else "none"
         press = {"button": button, "buttons": buttons, "clickCount": clicks}
         self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **press)
@@ -105,7 +105,7 @@ class Browser:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command and return its result; take in what is told meanwhile."""
+        """Send a command and return its result; record events that arrive in the meantime."""
         number = next(self._numbers)
         message: dict[str, Any] = {"id": number, "method": method, "params": params}
         if self._session:
@@ -116,19 +116,19 @@ class Browser:
             if answer.get("id") == number:
                 assert "error" not in answer, (method, answer)
                 return dict(answer["result"])
-            self._hear(answer)
+            self._record(answer)
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._to_us], [], [], PATIENCE_SECONDS)
-            assert ready, "Chromium says nothing"
-            told = os.read(self._to_us, 1 << 20)
-            assert told, "Chromium has ended"
-            self._buffer += told
+            assert ready, "Chromium does not answer"
+            received = os.read(self._to_us, 1 << 20)
+            assert received, "Chromium has exited"
+            self._buffer += received
         text, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(text))
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _record(self, message: dict[str, Any]) -> None:
         params = message.get("params", {})
         match message.get("method"):
             case "Runtime.exceptionThrown":

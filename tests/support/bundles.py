@@ -1,4 +1,4 @@
-"""Sweeps whose trials may be trained as one, played without a worker."""
+"""Sweeps whose trials may be fused, simulated without a worker."""
 
 from tests.support.sweeps import WORKER, figures, small_spec
 from tune.sweep.bundle import Fusing
@@ -8,7 +8,7 @@ WHOLE = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3, 5]}, "repli
 
 
 def searched(**changes):
-    """A sweep whose search is over, and its ledger; the replicates are still to be trained."""
+    """A sweep whose search is finished but whose replicates are not trained, and its ledger."""
     events = []
     sweep = Sweep(small_spec(**{**WHOLE, **changes}), fingerprint="f", commit=events.append)
     sweep.begin()
@@ -20,11 +20,11 @@ def searched(**changes):
 def play_one(sweep, bundle):
     for trial_id in bundle.trials:
         sweep.start(trial_id, 1.0)
-        while not sweep.report(trial_id, *told(sweep, trial_id), WORKER):
+        while not sweep.report(trial_id, *next_report(sweep, trial_id), WORKER):
             pass
 
 
-def told(sweep, trial_id, **changes):
+def next_report(sweep, trial_id, **changes):
     epoch = len(sweep.trials[trial_id].measurements) + 1
     return epoch, figures(trial_id, epoch, **changes)
 

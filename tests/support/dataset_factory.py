@@ -1,4 +1,4 @@
-"""A small labelled set in which no two conventions agree, so that a mix-up of any two shows."""
+"""A small labelled dataset in which every order and size differs, so that mix-ups are visible."""
 
 import hashlib
 
@@ -9,10 +9,10 @@ from data_prep.rejections import Rejections
 from data_prep.writer import LabelledImages, Recipe, write_dataset
 
 CLASSES = ("neutral", "angry", "focused")
-"""Neither sorted nor in the order of their counts."""
+"""Not sorted by name or by count."""
 COUNTS = (24, 40, 31)
 SHAPE = (6, 9)
-"""Height and width differ."""
+"""Height and width, which differ."""
 SEED = 3
 
 
@@ -49,7 +49,7 @@ def duplicate_groups_of_pairs() -> np.ndarray:
 
 
 def write_labelled(out, images=None, *, recipe=None, groups=None, rejections=None, details=None):
-    """Write the set as a dataset directory; its pairs are duplicates unless told otherwise."""
+    """Write the dataset directory; ``groups`` defaults to `duplicate_groups_of_pairs`."""
     return write_dataset(
         out,
         labelled_images() if images is None else images,

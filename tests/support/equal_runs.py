@@ -1,4 +1,4 @@
-"""Whether two runs ended alike."""
+"""Asserts that two runs have the same results."""
 
 import pyarrow.parquet as pq
 

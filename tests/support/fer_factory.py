@@ -1,4 +1,4 @@
-"""Small FER2013 sets on disk in each of its layouts, and pieces to spoil them with."""
+"""Writes small FER2013 sets in each of its layouts, and helpers to corrupt them."""
 
 import csv
 import struct
@@ -53,7 +53,7 @@ def change_cell(path: Path, row: int, column: int, change: Callable[[str], str])
 
 
 def huge_png(width: int, height: int) -> bytes:
-    """A sound PNG header that promises more pixels than any memory holds."""
+    """A valid PNG header that declares more pixels than fit into memory."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (

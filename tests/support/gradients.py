@@ -1,7 +1,7 @@
-"""Compares the gradients of each family's small networks with a reference in double precision.
+"""Compares the gradients of small networks of each family with a reference in double precision.
 
-Run as a program it does so with the given numbers of threads, so that a test can give the process
-an instruction set of its own: `ONEDNN_MAX_CPU_ISA=AVX2 python -m tests.support.gradients 1 2`.
+It can run as a program with numbers of threads as arguments, so that a test can choose the
+instruction set of the process: `ONEDNN_MAX_CPU_ISA=AVX2 python -m tests.support.gradients 1 2`.
 """
 
 import sys
@@ -32,11 +32,11 @@ NETWORKS: dict[str, Mapping[str, Any]] = {
 
 
 def wrong_gradients(values: Mapping[str, Any], *, members: int) -> list[str]:
-    """Return the parameters whose gradients are not those of the reference, with the errors.
+    """Return the parameters whose gradients differ from the reference, with the errors.
 
-    The networks are trained for one step as `models.loop` does it, channels last and with
-    oneDNN; the reference is each member alone, channels first, in double precision, which oneDNN
-    does not compute.
+    The networks are trained for one step as in `models.loop`: channels last, with oneDNN. The
+    reference trains each member separately, channels first, in double precision, which oneDNN does
+    not support.
     """
     pictures, labels = _batch(members)
     models = [_network(values, seed) for seed in range(members)]
@@ -50,7 +50,7 @@ def wrong_gradients(values: Mapping[str, Any], *, members: int) -> list[str]:
     trained = models[0] if members == 1 else fuse(models)
     trained = trained.to(memory_format=torch.channels_last)
     together = side_by_side(pictures.flatten(0, 1), members)
-    # Twice, as a write beyond a buffer may show the second time only.
+    # Twice, because a write beyond a buffer may show only the second time.
     for _ in range(2):
         trained.zero_grad()
         logits = trained(together).flatten(0, -2)
@@ -63,8 +63,8 @@ def wrong_gradients(values: Mapping[str, Any], *, members: int) -> list[str]:
     scale = max(float(gradient.norm()) for gradient in expected.values())
     found = dict(trained.named_parameters())
     errors = {name: _error(found[name].grad, grad, scale) for name, grad in expected.items()}
-    # Rounding may turn the sign of an activation that is nearly 0, which makes an error of up to
-    # 1 %. The faults of oneDNN that have been seen make errors of 16 % and more.
+    # Rounding may flip the sign of an activation near 0, which causes an error of up to 1 %. The
+    # known bugs of oneDNN cause errors of 16 % and more.
     return [f"{name} off by {error:.0%}" for name, error in errors.items() if not error < 0.03]
 
 
@@ -81,7 +81,7 @@ def _network(values: Mapping[str, Any], seed: int) -> nn.Module:
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.weight, 0.5, 1.5)
         if isinstance(layer, nn.Dropout):
-            layer.p = 0.0  # members draw in another order than each alone
+            layer.p = 0.0  # fused members draw random numbers in another order
     return model
 
 
@@ -90,12 +90,12 @@ def _error(gradient: Tensor, expected: Tensor, scale: float) -> float:
 
 
 def wrong_networks(threads: int) -> Iterator[str]:
-    """Yield a line for each network, alone and fused, whose gradients are wrong."""
+    """Yield a line for each wrong gradient of each network, trained separately and fused."""
     torch.set_num_threads(threads)
     for name, values in NETWORKS.items():
         for members in (1, MEMBERS):
             for wrong in wrong_gradients(values, members=members):
-                yield f"{name}, {threads} threads, {members} as one: {wrong}"
+                yield f"{name}, {threads} threads, {members} fused: {wrong}"
 
 
 if __name__ == "__main__":

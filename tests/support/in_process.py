@@ -1,4 +1,4 @@
-"""Sweeps in this process: real trainings and real files, but no Ray and no second process."""
+"""Runs sweeps in the test process: real trainings and files, without Ray or other processes."""
 
 import shutil
 from functools import partial

@@ -1,6 +1,6 @@
-"""Machines on this one, reached by SSH: each has a network, processes and a home of its own.
+"""Simulated machines reached by SSH: each has its own network, processes and home folder.
 
-Network namespaces on a bridge, with addresses of a test network (RFC 2544); needs root.
+They are network namespaces on a bridge, with addresses of a test network (RFC 2544). Needs root.
 """
 
 import os
@@ -24,7 +24,7 @@ Subsystem sftp internal-sftp
 
 
 def missing():
-    """Say why there can be no such machines here, or nothing."""
+    """Return why such machines cannot run here, or an empty text."""
     if os.geteuid() != 0:
         return "namespaces need root"
     lacking = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -35,7 +35,7 @@ def missing():
 
 
 class Machines:
-    """Machines by name, in the order of their addresses; use it in a ``with``."""
+    """Machines by name, in the order of their addresses; a context manager."""
 
     def __init__(self, folder: Path, *names: str):
         self.folder = folder
@@ -65,14 +65,14 @@ class Machines:
 
     def __exit__(self, *_):
         for daemon in self._daemons:
-            daemon.kill()  # And with it all processes of the machine.
+            daemon.kill()  # This also kills all processes of the machine.
             daemon.wait()
         for name in self.addresses:
             ip(f"netns del {name}", check=False)
         ip(f"link del {BRIDGE}", check=False)
 
     def home(self, name):
-        """Return where the home folder of a machine lies."""
+        """Return the path of the home folder of a machine."""
         return self.folder / f"home-{name}"
 
     def ssh(self, name, command):

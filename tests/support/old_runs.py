@@ -1,8 +1,8 @@
-"""Runs that earlier versions left, packed in `tests/fixtures/runs`, and what those printed of them.
+"""Runs of earlier versions, packed in `tests/fixtures/runs`, and the output of those versions.
 
-They were made on drawn faces (`prepare_synthetic(images=400)`): a finished grid with replicates
-whose test split was opened once, a TPE search with ASHA that was killed while two trials ran, and
-three folds and a retraining of the grid's best configuration.
+They were made on synthetic faces (`prepare_synthetic(images=400)`): a finished grid with replicates
+whose test split was evaluated once, a TPE search with ASHA that was killed while two trials ran,
+and three folds and a retraining of the grid's best configuration.
 """
 
 import tarfile
@@ -12,7 +12,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures" / "runs"
 EXPECTED = FIXTURES / "expected"
 NAMES = ("grid", "asha", "grid-kfold", "grid-retrain")
 IMAGES = 400
-"""Pictures drawn for their dataset."""
+"""Pictures generated for their dataset."""
 
 
 def unpack(name: str, folder: Path) -> Path:

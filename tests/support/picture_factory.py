@@ -1,4 +1,4 @@
-"""Makes small datasets in memory whose classes a network can learn within a few epochs."""
+"""Makes small in-memory datasets whose classes a network learns within a few epochs."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
 
 CLASSES = ("focused", "angry", "bored")
-"""Not in the order of their names, as a user may list them."""
+"""Not sorted by name, because a user may list them in any order."""
 SHAPE = (12, 16)
-"""Height and width differ, so that no code may mistake one for the other."""
+"""Height and width, which differ so that tests notice when code confuses them."""
 
 
 def make_dataset(
     *, train=96, val=32, shape=SHAPE, seed=0, soft_labels=None, classes=CLASSES
 ) -> ImageDataset:
-    """Noise with a bright stripe; how far down the stripe is, is the class.
+    """Noise with a bright stripe whose vertical position encodes the class.
 
-    Fold 1 holds one picture of three, fold 0 the others.
+    Fold 1 holds every third picture, fold 0 the others.
     """
     rng = np.random.default_rng(seed)
     count = train + val

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def copy_repository(to: Path) -> Path:
-    """Copy what git tracks, and new files that it does not ignore, as they are now."""
+    """Copy the current state of all files that git tracks or does not ignore."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,

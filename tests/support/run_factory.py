@@ -1,8 +1,8 @@
-"""Writes a small, complete run directory and its dataset, the same from the same seed.
+"""Writes a small, complete run directory and its dataset, determined by a seed.
 
-Nothing in it is in an order that a reader may rely on: class names are not sorted, pictures are not
-square, seeds do not start at 0, trials hold more or less than one device, the trials table stands
-backwards, and every second trial lists its predicted pictures backwards.
+Nothing has an order or size that code may rely on by accident: class names are not sorted, pictures
+are not square, seeds do not start at 0, trials use more or less than one device, the trials table
+is reversed, and every second trial lists its predicted pictures in reverse.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ SPLIT_SIZES = {"train": 280, "val": 400, "test": 60}
 EPOCHS = 12
 RUNGS = (3, 6)
 FIRST_SEED = 7
-"""Seed of the search; further replicates count on from it."""
+"""Seed of the search; further replicates have the next seeds."""
 TYPES: Mapping[str, pa.DataType] = {
     "family": pa.string(),
     "kernel_size": pa.int64(),
@@ -65,22 +65,22 @@ INFO = TableInfo(
 
 @dataclass(frozen=True, kw_only=True)
 class Factory:
-    """What the run shall be; `write` writes it."""
+    """Settings of the run that `write` writes."""
 
     seed: int = 6
-    """With it, the incumbent was better before its last epoch and is none of the first trials."""
+    """With this seed the incumbent is not an early trial, and its best epoch is not its last."""
     info: TableInfo = INFO
     configurations: int = 12
     replicates: int = 3
     """Trainings of each of the two finalists."""
     learning_rate: float = 0.001
-    """Of every trial; another one makes other configurations."""
+    """Learning rate of every trial; a different one gives different configurations."""
     faults: bool = True
-    """One trial diverges and one fails."""
+    """Whether one trial diverges and one fails."""
     early_stopping: bool = True
 
     def write(self, run: Path, dataset: Path | None = None) -> Path:
-        """Write the run directory, and the dataset where a place for it is given."""
+        """Write the run directory, and the dataset if its path is given."""
         rng = np.random.default_rng(self.seed)
         labels = rng.choice(len(CLASSES), SPLIT_SIZES["val"], p=(0.24, 0.24, 0.29, 0.23))
         if dataset is not None:
@@ -133,14 +133,14 @@ def train(
     run: Path,
     info: TableInfo,
 ) -> None:
-    """Give ``trial`` a learning curve up to epoch ``last`` and the predictions of its best one."""
-    told = {}
+    """Give ``trial`` a learning curve up to epoch ``last`` and predictions of its best epoch."""
+    probabilities_at = {}
     for epoch in range(1, last + 1):
         reach = 0.27 + (skill - 0.27) * (1 - np.exp(-epoch / 2.5)) + rng.normal(0, 0.006)
         probabilities = _probabilities(labels, reach, rng)
         values = _metrics(labels, probabilities, reach, skill, epoch)
         trial.measurements.append(Measurement(epoch=epoch, values=values))
-        told[epoch] = probabilities
+        probabilities_at[epoch] = probabilities
     stopped = last < trial.epochs
     trial.status = Status.EARLY_STOPPED if stopped else Status.COMPLETED
     trial.reason = f"below the best third at rung {last}" if stopped else ""
@@ -149,7 +149,7 @@ def train(
     trial.seconds = sum(m.values["seconds"] for m in trial.measurements)
     best = trial.best(info.objective["metric"], info.objective["mode"])
     assert best is not None
-    _write_predictions(run, trial, labels, told[best.epoch], best.epoch)
+    _write_predictions(run, trial, labels, probabilities_at[best.epoch], best.epoch)
 
 
 def write_run_files(
@@ -174,7 +174,7 @@ def write_run_files(
 
 
 def _events(trials: list[Trial]) -> Iterator[dict[str, Any]]:
-    """Tell the ledger of a sweep that trained one trial after the other."""
+    """Yield the events of a sweep that trained one trial after another."""
     proposed = now = 1_790_000_000.0
     yield {"event": "sweep_started", "time": now}
     for trial in trials:
@@ -187,10 +187,10 @@ def _events(trials: list[Trial]) -> Iterator[dict[str, Any]]:
             "time": proposed,
         }
         yield {"event": "trial_started", "trial": trial.id, "devices": trial.devices, "time": now}
-        for one in trial.measurements:
-            now += one.values["seconds"]
-            values = {k: v if np.isfinite(v) else None for k, v in one.values.items()}
-            known = {"event": "measurement", "trial": trial.id, "epoch": one.epoch}
+        for measured in trial.measurements:
+            now += measured.values["seconds"]
+            values = {k: v if np.isfinite(v) else None for k, v in measured.values.items()}
+            known = {"event": "measurement", "trial": trial.id, "epoch": measured.epoch}
             yield {**known, "values": values, "time": now}
         end = {"status": str(trial.status), "reason": trial.reason, "time": now}
         yield {"event": "trial_ended", "trial": trial.id, **end}
@@ -198,7 +198,7 @@ def _events(trials: list[Trial]) -> Iterator[dict[str, Any]]:
 
 
 def write_dataset(directory: Path, val_labels: np.ndarray, seed: int) -> None:
-    """Write a dataset of drawn discs whose size and brightness depend on the class."""
+    """Write a dataset of discs whose size and brightness depend on the class."""
     rng = np.random.default_rng(seed)
     splits = np.repeat(list(SPLIT_SIZES), list(SPLIT_SIZES.values()))
     labels = rng.integers(0, len(CLASSES), len(splits))
@@ -295,7 +295,7 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 
 def _skill(config: Mapping[str, Any]) -> float:
-    """Accuracy that a configuration tends to: deeper and wider is a little better."""
+    """Expected final accuracy of a configuration; deeper and wider is slightly better."""
     return (
         0.5
         + 0.02 * (config["kernel_size"] == 5)
@@ -306,7 +306,7 @@ def _skill(config: Mapping[str, Any]) -> float:
 
 
 def _probabilities(labels: np.ndarray, reach: float, rng: np.random.Generator) -> np.ndarray:
-    """Return (n, classes) class probabilities with ``reach`` of the pictures told right."""
+    """Return (n, classes) probabilities that classify a share ``reach`` of the pictures right."""
     confused = np.array([1, 0, 3, 2])
     wrong = np.where(
         rng.random(len(labels)) < 0.6, confused[labels], rng.integers(0, len(CLASSES), len(labels))
@@ -320,10 +320,10 @@ def _probabilities(labels: np.ndarray, reach: float, rng: np.random.Generator) -
 def _metrics(
     labels: np.ndarray, probabilities: np.ndarray, reach: float, skill: float, epoch: int
 ) -> dict[str, float]:
-    told = probabilities.argmax(axis=1)
-    right = np.bincount(labels[told == labels], minlength=len(CLASSES))
-    given, truth = (np.bincount(each, minlength=len(CLASSES)) for each in (told, labels))
-    accuracy = float((told == labels).mean())
+    predicted = probabilities.argmax(axis=1)
+    right = np.bincount(labels[predicted == labels], minlength=len(CLASSES))
+    given, truth = (np.bincount(each, minlength=len(CLASSES)) for each in (predicted, labels))
+    accuracy = float((predicted == labels).mean())
     macro = {
         "precision": float((right / np.maximum(given, 1)).mean()),
         "recall": float((right / truth).mean()),

@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine; needs root, and Debian's slurmctld, slurmd, munge."""
+"""A real two-node Slurm on this machine. Needs root and Debian's slurmctld, slurmd and munge."""
 
 import os
 import secrets
@@ -19,7 +19,7 @@ ClusterName=small
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={control_port}
 AuthType=auth/munge
-# A job that is queued again may start after so many seconds; less than five count as 120.
+# A requeued job may start after cred_expire seconds; Slurm treats less than five as 120.
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 SlurmUser=root
 StateSaveLocation={folder}/state
@@ -49,7 +49,7 @@ cat {folder}/environment-$SLURMD_NODENAME
 
 
 def missing():
-    """Say why there can be no Slurm here, or nothing."""
+    """Return why Slurm cannot run here, or an empty text."""
     if os.geteuid() != 0:
         return "Slurm's daemons need root"
     lacking = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -60,12 +60,12 @@ def missing():
 
 
 class SmallSlurm:
-    """Two nodes, ``left`` and ``right``, of two cores each; use it in a ``with``."""
+    """Two nodes, ``left`` and ``right``, with two cores each; a context manager."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self.read_only = folder / "read-only-on-the-right"
-        """A folder that all can write but the right node."""
+        """A folder that the right node cannot write to."""
         self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
         self._daemons = []
 
@@ -98,8 +98,9 @@ class SmallSlurm:
         key.chmod(0o600)
         files = {"socket": "munge.socket", "key-file": key.name, "log-file": "munge.log"}
         files |= {"pid-file": "munge.pid", "seed-file": "munge.seed"}
-        # By force, because a test's folder is closed to other users.
-        self._start("munged", "-F", "-f", *(f"--{one}={self.folder / files[one]}" for one in files))
+        # With -f (force), because a test's folder is closed to other users.
+        options = (f"--{option}={self.folder / file}" for option, file in files.items())
+        self._start("munged", "-F", "-f", *options)
         wait_until((self.folder / "munge.socket").exists)
         self._start("slurmctld", "-D")
         wait_until(lambda: "is UP" in self.ask("scontrol", "ping"))
@@ -114,34 +115,36 @@ class SmallSlurm:
             daemon.wait(PATIENCE_SECONDS)
 
     def export(self, node, **variables):
-        """Let all tasks on a node start with these variables, as a site's start-up files would."""
+        """Set environment variables of all tasks on a node, as a site's start-up files would."""
         lines = [f"export {name}={value}\n" for name, value in variables.items()]
         (self.folder / f"environment-{node}").write_text("".join(lines))
 
     def kill_left(self, job):
-        """Let the left node die with all that a job has there, and Slurm notice it."""
+        """Kill the left node with all processes of a job there, and mark the node as down."""
         spool = f"{self.folder}/left/"
-        steps = [one.pid for one in psutil.net_connections("unix") if one.laddr.startswith(spool)]
+        sockets = psutil.net_connections("unix")
+        steps = [socket.pid for socket in sockets if socket.laddr.startswith(spool)]
         processes = [psutil.Process(pid) for pid in (self._left.pid, *steps)]
-        processes += [one for one in psutil.process_iter(["environ"]) if _is_on_left(one, job)]
+        running = psutil.process_iter(["environ"])
+        processes += [process for process in running if _is_on_left(process, job)]
         for process in processes:
-            process.suspend()  # So that none sees another die.
+            process.suspend()  # no process should notice that another one dies
         for process in processes:
             process.kill()
         self._left.wait()
         self.ask("scontrol", "update", "NodeName=left", "State=DOWN", "Reason=killed")
 
     def start_left(self):
-        """Start the left node, or start it again."""
+        """Start or restart the left node."""
         self._left = self._start("slurmd", "-D", "-N", "left")
 
     def ask(self, *words):
-        """Run a command of Slurm's; return what it prints."""
+        """Run a Slurm command; return its output."""
         done = subprocess.run(words, env=self.environment, capture_output=True, text=True)
         return done.stdout
 
     def wait(self, job, seconds):
-        """Wait until a job is over; return its state and how often it was queued again."""
+        """Wait until a job is over; return its state and how often it was requeued."""
         over = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
 
         def look():
@@ -176,5 +179,5 @@ def free_ports(count):
 def wait_until(condition, seconds=PATIENCE_SECONDS):
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "it takes too long"
+        assert time.monotonic() < until, f"timed out after {seconds} s"
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Small sweeps for tests: a spec, and trainings that cost nothing but behave like real ones."""
+"""Small sweeps for tests: a spec, and trainings that do no work but behave like real ones."""
 
 import hashlib
 import time
@@ -27,7 +27,7 @@ def small_spec(**changes):
 
 
 def curve(trial_id, epoch):
-    """A trial's accuracy after an epoch: rises towards a height that its id decides."""
+    """A trial's accuracy after an epoch; it rises towards a limit that depends on the id."""
     height = int(hashlib.sha256(trial_id.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
     return 0.25 + 0.5 * height * (1 - 0.7**epoch)
 
@@ -40,7 +40,7 @@ def figures(trial_id, epoch, **changes):
 
 @dataclass(kw_only=True)
 class TrivialTraining:
-    """Counts epochs in a file, so that it goes on where it was, and logs each that it trains."""
+    """Keeps its epoch in a file, so that it can resume, and logs each epoch that it trains."""
 
     run: Path
     trial_id: str
@@ -73,7 +73,7 @@ class TrivialTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Factory:
-    """Opens trivial trainings of one kind; asks for no memory."""
+    """Opens trivial trainings of one class; requests no memory."""
 
     kind: type
     run: Path
@@ -93,7 +93,7 @@ class Factory:
 
 
 def play(sweep, *, slots=1, steps=10**9, on_step=lambda: None, parameters=lambda _trial: 7):
-    """Drive a sweep without Ray: slots report in turn, one epoch each; stop after ``steps``."""
+    """Drive a sweep without Ray; slots report an epoch in turn, until ``steps`` epochs are done."""
     live = []
     while steps > 0:
         while len(live) < slots and (trial := sweep.next_trial()) is not None:
@@ -134,7 +134,7 @@ def train(sweep, *accuracies, **changes):
 
 
 class Clock:
-    """The time of day that a sweep writes into its ledger."""
+    """Stands in for the `time` module, so that a test sets the times in the ledger."""
 
     def __init__(self, now=1000.0):
         self.now = now
