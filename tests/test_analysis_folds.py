@@ -369,4 +369,4 @@ def test_of_runs_that_share_folds_it_is_not_said_that_they_do_not(plain):
         over_folds(plain, {3: own[3]}, "first"), over_folds(plain, {5: own[5]}, "second")
     )
     (only,) = compared.unknown
-    assert only.startswith("How much of each best accuracy is luck")
+    assert only.startswith("How much of each best accuracy is selection bias")
