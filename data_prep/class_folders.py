@@ -8,16 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_gray
+from data_prep.layout import Layout, same_text
+from data_prep.pictures import SUFFIXES, Picture, PictureError, read_picture, resize_gray
 from data_prep.places import READ_ERRORS, Member, members
 from data_prep.rejections import BadInputError, Rejection, Rejections
 from data_prep.sources_file import Source, SourcesFile
 
-SUBSETS = {
-    "train": "train", "training": "train", "test": "test", "testing": "test",
-    "val": "val", "valid": "val", "validation": "val",
-}  # fmt: skip
-"""Folders that divide a source, above or below its class folders."""
 MARGIN_TOLERANCE = 8
 """Gray levels by which a margin's pixels may differ, as lossy compression makes them."""
 MARGIN_SLACK = 2
@@ -45,29 +41,12 @@ class SourceImages:
     """Pictures left out because they cannot be read."""
     with_margin: int = 0
     """Pictures that have a margin of one colour on all four sides."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where a picture lies among the folders."""
-
-    theirs: str
-    subset: str
-    root: PurePosixPath
-    """The folder that holds the class folders, or the subsets of them."""
-
-    @classmethod
-    def of(cls, path: PurePosixPath) -> "_Place":
-        """Read class and subset off a path; the class is ``.`` where no folder names it."""
-        folders = list(path.parent.parts)
-        subset = ""
-        for depth in (-1, -2):  # class/train/x.png, or train/class/x.png
-            if len(folders) >= -depth and folders[depth].lower() in SUBSETS:
-                subset = SUBSETS[folders.pop(depth).lower()]
-                break
-        return cls(
-            theirs=folders[-1] if folders else ".", subset=subset, root=PurePosixPath(*folders[:-1])
-        )
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """Ending of a name → files that are not read as pictures."""
+    of_bits: Counter[int] = field(default_factory=Counter)
+    """Bits → gray pictures of fewer than 16 that lie in files of 16 bits."""
+    with_frames: int = 0
+    """Pictures that have several frames, of which the first is read."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +71,9 @@ class _Found:
     roots: set[PurePosixPath] = field(default_factory=set)
     bad: int = 0
     with_margin: int = 0
+    passed_over: list[Member] = field(default_factory=list)
+    of_bits: Counter[int] = field(default_factory=Counter)
+    with_frames: int = 0
 
 
 def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections) -> SourceImages:
@@ -104,8 +86,15 @@ def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections
     """
     assert source.path is not None
     found = _Found()
+    # An archive is gone through twice, since its pictures cannot be kept until all are known.
+    unheard = Rejections(skip_bad=True)
+    folders = {one.path.parent for one in members(source.path, unheard) if _is_picture(one)}
+    layout = Layout(folders, file.classes if source.map is None else source.map)
     for member in members(source.path, rejections):
-        _take(member, source, file, rejections, found)
+        if _is_picture(member):
+            _take(member, layout, source, file, rejections, found)
+        else:
+            found.passed_over.append(member)
     check_found(source, file, found.counts)
     top = _common(found.roots)
 
@@ -117,6 +106,10 @@ def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections
             image_id(member.path), member.shown, None, f"{theirs!r} is mapped to no class of ours"
         )
         for member, theirs in found.left_out
+    )
+    rejections.leave_out(
+        Rejection("", member.shown, None, "its name is not that of a picture of a known kind")
+        for member in found.passed_over
     )
     taken = sorted(found.taken, key=lambda one: one.path)
     heights, widths = (pa.array([one.shape[axis] for one in taken], pa.int32()) for axis in (0, 1))
@@ -130,17 +123,23 @@ def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections
         found=found.counts,
         bad=found.bad,
         with_margin=found.with_margin,
+        passed_over=Counter(member.path.suffix.lower() for member in found.passed_over),
+        of_bits=found.of_bits,
+        with_frames=found.with_frames,
     )
 
 
+def _is_picture(member: Member) -> bool:
+    return member.path.suffix.lower() in SUFFIXES
+
+
 def _take(
-    member: Member, source: Source, file: SourcesFile, rejections: Rejections, found: _Found
-) -> None:
-    """Count a member that is a picture, and read it if its class is wanted."""
+    member: Member, layout: Layout, source: Source, file: SourcesFile,
+    rejections: Rejections, found: _Found,
+) -> None:  # fmt: skip
+    """Count a picture, and read it if its class is wanted."""
     path = member.path
-    if path.suffix.lower() not in SUFFIXES or _is_hidden(path):
-        return
-    place = _Place.of(path)
+    place = layout.place(path)
     found.counts[place.theirs, place.subset] += 1
     found.roots.add(place.root)
     ours = source.class_of(place.theirs, file.classes)
@@ -149,11 +148,13 @@ def _take(
         return
     try:
         with member.open() as stream:
-            gray = read_gray(stream)
+            picture = read_picture(stream)
     except (PictureError, *READ_ERRORS) as error:
         rejections.refuse(str(error), file=member.shown, way_out="mend or remove it")
         found.bad += 1
         return
+    _note(picture, found)
+    gray = picture.gray
     inner = without_margin(gray)
     found.with_margin += inner.shape != gray.shape
     kept = inner if source.trim_margin else gray
@@ -168,9 +169,11 @@ def _take(
     )
 
 
-def _is_hidden(path: PurePosixPath) -> bool:
-    """Return True for what operating systems leave in folders and archives, as in `__MACOSX`."""
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+def _note(picture: Picture, found: _Found) -> None:
+    """Count what the user should know of how pictures were read."""
+    if picture.is_deep and picture.bits < 16:
+        found.of_bits[picture.bits] += 1
+    found.with_frames += picture.frames > 1
 
 
 def _common(roots: set[PurePosixPath]) -> PurePosixPath:
@@ -209,15 +212,15 @@ def check_found(source: Source, file: SourcesFile, found: Counter[tuple[str, str
     shown = source.path or source.dataset
     pictures = Counter[str]()
     for (theirs, subset), count in found.items():
-        pictures[theirs] += count
+        pictures[same_text(theirs)] += count
         if subset:
-            pictures[f"{subset}/{theirs}"] += count
+            pictures[same_text(f"{subset}/{theirs}")] += count
     if not pictures:
         raise BadInputError(
             f"{shown} has no pictures in class folders ({', '.join(SUFFIXES)}); check the path"
         )
     there = sorted({theirs for theirs, _ in found})
-    for name in set(source.map or ()) - set(there):
+    for name in {same_text(name) for name in source.map or ()} - set(map(same_text, there)):
         raise BadInputError(
             f"source {source.name!r} maps {name!r}, but {shown} has {', '.join(there)}; "
             "mend its map"
@@ -228,8 +231,8 @@ def check_found(source: Source, file: SourcesFile, found: Counter[tuple[str, str
             "mapped to a class of ours; give it a map"
         )
     for name, count in source.expect.items():
-        if pictures[name] != count:
+        if pictures[same_text(name)] != count:
             raise BadInputError(
                 f"source {source.name!r} should hold {count:,} pictures of {name!r}, but {shown} "
-                f"holds {pictures[name]:,}; complete the copy, or change expect"
+                f"holds {pictures[same_text(name)]:,}; complete the copy, or change expect"
             )

@@ -16,6 +16,7 @@ from data_prep.prepared import read_prepared
 from data_prep.rejections import Rejection, Rejections
 from data_prep.sources_file import SourcesFile, read_sources
 from data_prep.splits import SplitMethod
+from data_prep.walking import not_read
 from data_prep.writer import Recipe, check_output, write_dataset
 
 RULE = "class folders"
@@ -89,7 +90,7 @@ def prepare_folders(
         "found": list(_found(file, parts)),
         "repeated": len(originals),
         "repeated_with_another_label": int(differ),
-        "warnings": list(_margins(file, parts)),
+        "warnings": [*_margins(file, parts), *_how_read(file, parts)],
         "group_columns": notes.notes,
     }
     return write_dataset(
@@ -131,6 +132,24 @@ def _found(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[dict[st
                 "class": source.class_of(theirs, file.classes),
                 "pictures": count,
             }
+
+
+def _how_read(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
+    """Warn of files that are not read, and of pictures that could be read in another way."""
+    for source, part in zip(file.sources, parts, strict=True):
+        if part.passed_over:
+            yield f"{source.name!r}: {not_read(part.passed_over)}; rejected.csv names each"
+        for bits, count in sorted(part.of_bits.items()):
+            yield (
+                f"{count:,} of the {len(part.ids):,} pictures of {source.name!r} use {bits} bits "
+                f"of their files' 16 and are read as {bits} bits; if they are only dark, save all "
+                "pictures as 8 bits"
+            )
+        if part.with_frames:
+            yield (
+                f"{part.with_frames:,} pictures of {source.name!r} have several frames, of which "
+                "the first is read"
+            )
 
 
 def _margins(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -12,8 +13,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fairsweep.errors import UserError
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+FORMATS = (
+    "PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "TGA", "PCX", "SGI",
+)  # fmt: skip
+"""Kinds of pictures, as Pillow names them: those that it reads without another program."""
+SUFFIXES = (
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
+    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".tga", ".pcx",
+    ".sgi", ".rgb", ".bw",
+)  # fmt: skip
 """How the names of picture files end, in small letters."""
 MAX_PIXELS = 100_000_000
 """Largest picture that is decoded; it takes 400 MB at most, and no camera makes larger ones."""
@@ -40,15 +48,37 @@ class PictureError(UserError):
 def read_gray(source: Path | IO[bytes]) -> npt.NDArray[np.uint8]:
     """Read a picture as gray values, turned upright as its EXIF data say.
 
-    Gray is 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601); 16 bits become 8; what is
-    transparent becomes white. The size is judged before any pixel is decoded.
+    Gray is 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601); what is transparent becomes white;
+    of several frames the first is read. The size is judged before any pixel is decoded.
+
+    Gray files of 16 bits become 8 bits by `used_bits`.
 
     Returns:
         (height, width) gray values.
 
     Raises:
-        PictureError: It is damaged, too large, or no picture of a known kind.
+        PictureError: It is damaged, too large, or no picture of a known kind; or its values have
+            no known range.
     """
+    return read_picture(source).gray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """A picture file, read."""
+
+    gray: npt.NDArray[np.uint8]
+    """(height, width) gray values."""
+    is_deep: bool
+    """True for a gray file of 16 bits."""
+    bits: int
+    """Bits that its values use: 8, 12 or 16."""
+    frames: int
+    """Frames of the file; the first is read."""
+
+
+def read_picture(source: Path | IO[bytes]) -> Picture:
+    """Read a picture as `read_gray` does, with what a user should know of it."""
     try:
         with warnings.catch_warnings():
             # Pillow's own limit lies above ours; its warnings below that are of no concern here.
@@ -56,7 +86,15 @@ def read_gray(source: Path | IO[bytes]) -> npt.NDArray[np.uint8]:
             with Image.open(source, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                return np.asarray(_to_gray(ImageOps.exif_transpose(image)), dtype=np.uint8)
+                frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+                tile = str(image.tile)
+                upright = ImageOps.exif_transpose(image)
+                is_deep = upright.mode.startswith("I")
+                bits = used_bits(np.asarray(upright)) if is_deep else 8
+                gray = np.asarray(_to_gray(upright, bits, tile), dtype=np.uint8)
+                return Picture(gray=gray, is_deep=is_deep, bits=bits, frames=frames)
+    except PictureError:
+        raise
     except Image.DecompressionBombError:
         raise PictureError(f"more than {MAX_PIXELS // 10**6} megapixels") from None
     except UnidentifiedImageError:
@@ -79,9 +117,30 @@ def resize_gray(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.ND
     return np.asarray(Image.fromarray(pixels).resize(shape[::-1], method), dtype=np.uint8)
 
 
-def _to_gray(image: Image.Image) -> Image.Image:
+def used_bits(values: npt.NDArray[np.integer]) -> int:
+    """Return 8, 12 or 16: the least of them that holds all values of a gray file of 16 bits.
+
+    Cameras and scanners of 12 bits often store their values as they are, in files of 16 bits;
+    taken for a sixteenth of the full range they would come out black.
+
+    Raises:
+        PictureError: A value is outside 16 bits.
+    """
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if low < 0 or high >= 1 << 16:
+        raise PictureError(f"has values from {low:,} to {high:,}, which is outside 8 and 16 bits")
+    return next(bits for bits in (8, 12, 16) if high < 1 << bits)
+
+
+def _to_gray(image: Image.Image, bits: int, tile: str) -> Image.Image:
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8))
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray((values >> (bits - 8)).astype(np.uint8))
+    if image.mode == "F":
+        raise PictureError("has floating-point values, whose range nobody knows; save it as 8 bits")
+    if ";16" in tile and 0 < np.asarray(image.convert("RGB")).max() < 1 << 4:
+        # Pillow keeps the upper 8 bits of each colour.
+        raise PictureError("has 16-bit colours that use 12 bits or fewer; save it as 8 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from data_prep.rejections import BadInputError, Rejections
+from data_prep.walking import is_hidden, printable, walk
 from fairsweep.errors import MissingFileError
 
 READ_ERRORS = (
@@ -50,17 +51,18 @@ def is_archive(path: Path) -> bool:
 
 
 def members(path: Path, rejections: Rejections) -> Iterator[Member]:
-    """Go through all files below a folder or inside an archive, links to outside refused.
+    """Go through all files below a folder or inside an archive, but for hidden ones.
 
     Raises:
         MissingFileError: ``path`` does not exist.
-        BadInputError: A member's path or link leaves the archive, or the archive breaks off, and
-            bad input is not to be skipped; or it cannot be opened at all.
+        BadInputError: Bad input is not to be skipped, and a link leads nowhere or in a circle, a
+            member's path or link leaves the archive, a zip has a link, a name is not UTF-8, or the
+            archive breaks off; or it cannot be opened at all.
     """
     if not path.exists():
         raise MissingFileError(f"{path} does not exist; check the path")
     if path.is_dir():
-        yield from _folder_members(path)
+        yield from _folder_members(path, rejections)
         return
     walk = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     try:
@@ -72,30 +74,38 @@ def members(path: Path, rejections: Rejections) -> Iterator[Member]:
         rejections.refuse(reason, file=path.name, way_out="fetch it again")
 
 
-def _folder_members(path: Path) -> Iterator[Member]:
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            inner = PurePosixPath(file.relative_to(path).as_posix())
-            yield Member(
-                path=inner,
-                shown=f"{path.name}/{inner}",
-                size_bytes=file.stat().st_size,
-                open=partial(_open_file, file),
-            )
+def _folder_members(path: Path, rejections: Rejections) -> Iterator[Member]:
+    for found in walk(path):
+        inner = PurePosixPath(found.path.relative_to(path).as_posix())
+        shown = f"{path.name}/{printable(inner)}"
+        if found.fault:
+            rejections.refuse(found.fault, file=shown, way_out="mend or remove it")
+            continue
+        yield Member(
+            path=inner,
+            shown=shown,
+            size_bytes=found.path.stat().st_size,
+            open=partial(_open_file, found.path),
+        )
 
 
 def _zip_members(path: Path, rejections: Rejections) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            paths = [info.filename]
-            is_link = stat.S_ISLNK(info.external_attr >> 16)
-            if is_link:
-                target = archive.read(info).decode(errors="replace")
-                paths.append(posixpath.join(posixpath.dirname(info.filename), target))
-            if _stay_inside(path, paths, rejections) and not is_link and not info.is_dir():
+            # Some programs for Windows write backslashes between folders.
+            name = info.filename.replace("\\", "/")
+            shown = f"{path.name}:{printable(name)}"
+            if stat.S_ISLNK(info.external_attr >> 16):
+                # Its target would have to be unpacked, and can be of any size.
+                if not is_hidden(PurePosixPath(name)):
+                    way_out = "pack the files themselves"
+                    rejections.refuse(
+                        "a link in a zip is not followed", file=shown, way_out=way_out
+                    )
+            elif _may_be_read(path, [name], rejections) and not name.endswith("/"):
                 yield Member(
-                    path=PurePosixPath(info.filename),
-                    shown=f"{path.name}:{info.filename}",
+                    path=PurePosixPath(posixpath.normpath(name)),
+                    shown=shown,
                     size_bytes=info.file_size,
                     open=partial(archive.open, info),
                 )
@@ -109,9 +119,9 @@ def _tar_members(path: Path, rejections: Rejections) -> Iterator[Member]:
                 paths.append(posixpath.join(posixpath.dirname(info.name), info.linkname))
             elif info.islnk():
                 paths.append(info.linkname)
-            if _stay_inside(path, paths, rejections) and (info.isreg() or len(paths) > 1):
+            if _may_be_read(path, paths, rejections) and (info.isreg() or len(paths) > 1):
                 yield Member(
-                    path=PurePosixPath(info.name),
+                    path=PurePosixPath(posixpath.normpath(info.name)),
                     shown=f"{path.name}:{info.name}",
                     size_bytes=info.size,
                     open=partial(_open_in_tar, archive, info),
@@ -129,13 +139,25 @@ def _open_in_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     return stream
 
 
-def _stay_inside(archive: Path, paths: list[str], rejections: Rejections) -> bool:
+def _may_be_read(archive: Path, paths: list[str], rejections: Rejections) -> bool:
+    """Return whether a member is to be read: not hidden, its name a text, no path leading out.
+
+    Args:
+        archive: The archive.
+        paths: The member's own path, and that of a link's target.
+        rejections: Hears of what is refused.
+    """
+    shown = f"{archive.name}:{printable(paths[0])}"
     for inner in paths:
         plain = posixpath.normpath(inner.replace("\\", "/"))
         if plain.startswith("/") or plain.split("/")[0] == ".." or plain[1:2] == ":":
             reason = f"{inner!r} leads out of the archive"
-            rejections.refuse(
-                reason, file=f"{archive.name}:{paths[0]}", way_out="fetch a sound copy"
-            )
+            rejections.refuse(reason, file=shown, way_out="fetch a sound copy")
             return False
+    if is_hidden(PurePosixPath(posixpath.normpath(paths[0]))):
+        return False
+    if printable(paths[0]) != paths[0]:
+        reason = "its name is not UTF-8"
+        rejections.refuse(reason, file=shown, way_out="rename it and pack again")
+        return False
     return True

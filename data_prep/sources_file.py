@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from data_prep.layout import same_text
 from fairsweep.errors import MissingFileError, UserError
 from fairsweep.yaml_text import key_lines, load_yaml
 
@@ -65,9 +66,10 @@ class Source(_Part):
 
     def class_of(self, theirs: str, classes: tuple[str, ...]) -> str | None:
         """Return our class for one of theirs, or None where it is left out."""
+        theirs = same_text(theirs)
         if self.map is None:
-            return theirs if theirs in classes else None
-        return self.map.get(theirs)
+            return next((name for name in classes if same_text(name) == theirs), None)
+        return next((ours for name, ours in self.map.items() if same_text(name) == theirs), None)
 
 
 class SourcesFile(_Part):
@@ -83,7 +85,7 @@ class SourcesFile(_Part):
     @model_validator(mode="after")
     def _names_fit(self) -> "SourcesFile":
         for what, names in (("classes", self.classes), ("sources", [s.name for s in self.sources])):
-            name, count = Counter(names).most_common(1)[0]
+            name, count = Counter(map(same_text, names)).most_common(1)[0]
             if count > 1:
                 raise UserError(f"{what} names {name!r} twice; give each a name of its own")
         null = next((name for name in self.classes if name.lower() in ("null", "~")), None)

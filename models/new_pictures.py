@@ -1,5 +1,7 @@
 """Classifies picture files that are in no dataset, made gray and resized as a dataset's are."""
 
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_gray
+from data_prep.walking import not_read, printable, walk
 from fairsweep.errors import MissingFileError, UserError
 from models.classifier import Classifier
 
@@ -34,6 +37,9 @@ class Prediction:
 def find_pictures(path: Path) -> list[Path]:
     """Return ``path`` itself, or the pictures in a folder and its subfolders, sorted.
 
+    The folder is walked as when a dataset is prepared. Places that cannot be read are among the
+    paths, so that classifying them tells why; other files are counted on stderr.
+
     Raises:
         MissingFileError: There is nothing at ``path``.
         UserError: The folder holds no picture.
@@ -42,10 +48,17 @@ def find_pictures(path: Path) -> list[Path]:
         raise MissingFileError(f"{path} does not exist; give a picture or a folder of pictures")
     if not path.is_dir():
         return [path]
-    found = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file()]
+    found, passed_over = [], Counter[str]()
+    for file in walk(path):
+        if file.fault or file.path.suffix.lower() in SUFFIXES:
+            found.append(file.path)
+        else:
+            passed_over[file.path.suffix.lower()] += 1
     if not found:
         raise UserError(f"{path} holds no picture ({', '.join(SUFFIXES)}); give another folder")
-    return sorted(found)
+    if passed_over:
+        print(f"warning: {not_read(passed_over)}", file=sys.stderr)
+    return found
 
 
 def classify(classifier: Classifier, pictures: Sequence[Path]) -> Iterator[Prediction]:
@@ -65,6 +78,8 @@ def classify(classifier: Classifier, pictures: Sequence[Path]) -> Iterator[Predi
 
 
 def _read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | PictureError:
+    if printable(path) != str(path):
+        return PictureError("its name is not UTF-8; rename it")
     try:
         return resize_gray(read_gray(path), shape)
     except PictureError as error:

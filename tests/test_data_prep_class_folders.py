@@ -93,7 +93,11 @@ def test_what_is_mapped_to_nothing_is_left_out_by_name(folders):
         (
             "my-source/Train/froh/a.png", "my copies/deep/Train/froh/a.png", None,
             "'froh' is mapped to no class of ours",
-        )
+        ),
+        (
+            "", "my copies/deep/Train/wut/notes.txt", None,
+            "its name is not that of a picture of a known kind",
+        ),
     ]  # fmt: skip
 
 
@@ -228,8 +232,57 @@ def test_a_source_that_is_as_the_file_says_is_taken(folders):
 
 def test_a_place_without_pictures_is_refused(tmp_path):
     (tmp_path / "angry").mkdir()
-    (tmp_path / "angry" / "x.gif").write_bytes(b"none of ours")
+    (tmp_path / "angry" / "x.heic").write_bytes(b"none of ours")
     with pytest.raises(BadInputError, match=r"has no pictures in class folders \(.png, .jpg, .jp"):
         read(tmp_path)
     with pytest.raises(FileNotFoundError):
         read(Path("nowhere"))
+
+
+def test_classes_named_as_subsets_are_not_dropped(tmp_path):
+    """As in CIFAR-100, whose 91st class is called train."""
+    for number, name in enumerate(("train/train", "train/angry", "test/train", "test/angry")):
+        put(tmp_path / name / "1.png", seed=number)
+    source = Source(name="s", path=tmp_path)
+    file = SourcesFile(classes=("angry", "train"), image_size=SIDE, sources=(source,))
+    images = read_class_folders(source, file, Rejections())
+    assert images.labels.tolist() == [0, 1, 0, 1]
+    assert images.columns["subset"].to_pylist() == ["test", "test", "train", "train"]
+    assert images.ids[1] == "s/test/train/1.png"
+
+
+def test_folders_written_by_a_mac_are_those_of_the_map_and_the_classes(tmp_path):
+    put(tmp_path / "m" / "cafe\u0301" / "1.png")
+    images = read(tmp_path, map={"caf\u00e9": "angry"}, expect={"caf\u00e9": 1})
+    assert [CLASSES[label] for label in images.labels] == ["angry"]
+    source = Source(name="s", path=tmp_path)
+    assert source.class_of("cafe\u0301", ("x", "caf\u00e9")) == "caf\u00e9"
+
+
+def test_what_pillow_reads_is_read_and_the_rest_is_counted_and_listed(tmp_path):
+    put(tmp_path / "angry" / "a.png")
+    for kind in ("tif", "TIFF", "gif", "pgm", "ppm", "jp2"):
+        put(tmp_path / "angry" / f"b.{kind}")
+    for name in ("c.heic", "d.HEIC", "README"):
+        (tmp_path / "angry" / name).touch()
+    rejections = Rejections()
+    images = read(tmp_path, rejections)
+    assert len(images.ids) == 7
+    assert images.passed_over == Counter({".heic": 2, "": 1})
+    assert [Path(file).name for _, file, _, _ in noted(rejections)] == [
+        "README",
+        "c.heic",
+        "d.HEIC",
+    ]
+
+
+def test_pictures_of_12_bits_and_of_several_frames_are_counted(tmp_path):
+    put(tmp_path / "angry" / "a.png", noise(1).astype(np.uint16) * 16)
+    put(tmp_path / "angry" / "b.png", noise(2).astype(np.uint16) * 256)
+    first, second = (Image.fromarray(noise(seed)) for seed in (3, 4))
+    first.save(tmp_path / "angry" / "c.gif", save_all=True, append_images=[second])
+    images = read(tmp_path)
+    assert images.of_bits == Counter({12: 1})
+    assert images.with_frames == 1
+    wanted = [resize_gray(noise(seed), (SIDE, SIDE)) for seed in (1, 2, 3)]
+    np.testing.assert_array_equal(images.pixels, wanted)

@@ -88,7 +88,7 @@ def test_pictures_that_an_earlier_source_has_are_left_out_and_told(
     assert manifest.details["repeated_with_another_label"] == 1
     assert manifest.images == len(faces.pixels)
     assert manifest.duplicates["across_splits"] == 0
-    rows = rejected(out)
+    rows = [row for row in rejected(out) if row["image_id"]]
     originals = {row["image_id"]: row["reason"].split()[3].rstrip(",") for row in rows}
     right = [
         original == faces.image_ids[int(Path(copy).stem)]
@@ -160,7 +160,11 @@ def test_classes_are_mapped_and_votes_come_along(tmp_path, synthetic_dataset, fa
     focused = int((faces.labels == 2).sum())
     step = {"step": "mapped to no class", "removed": focused + 3 * PER_CLASS}
     assert step.items() <= manifest.steps[1].items()
-    assert len(rejected(out)) == step["removed"]
+    assert len(rejected(out)) == step["removed"] + 1  # and a LICENSE
+    assert manifest.details["warnings"] == [
+        "'study': 1 file is not a picture of a known kind and not read: 1 without an ending; "
+        "rejected.csv names each"
+    ]
     of = dict(zip(merged.image_ids.tolist(), merged.soft_labels, strict=True))
     row = int(np.flatnonzero(faces.labels == 0)[0])
     angry, bored, focused, neutral = faces.soft_labels[row]

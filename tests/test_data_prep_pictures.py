@@ -1,4 +1,6 @@
 import io
+import struct
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -86,8 +88,8 @@ def test_a_huge_picture_is_refused_by_its_header():
 
 
 def test_other_kinds_are_refused():
-    message = r"^no picture of a known kind \(PNG, JPEG, BMP, WEBP\)$"
-    for stream in (encoded(Image.fromarray(GRAY), "GIF"), io.BytesIO(b"text"), io.BytesIO()):
+    message = r"^no picture of a known kind \(PNG, JPEG, .*\)$"
+    for stream in (encoded(Image.fromarray(GRAY), "ICO"), io.BytesIO(b"text"), io.BytesIO()):
         with pytest.raises(PictureError, match=message):
             read_gray(stream)
 
@@ -121,3 +123,52 @@ def test_what_gets_larger_on_any_side_is_interpolated():
 def test_one_side_that_stays_does_not_make_a_picture_larger():
     picture = np.array([[0, 100, 50, 51]], dtype=np.uint8)
     assert resize_gray(picture, (1, 2)).tolist() == [[50, 51]]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize(
+    ("values", "gray"),
+    [
+        ([0, 128, 255], [0, 128, 255]),  # 8 bits
+        ([0, 2048, 4095], [0, 128, 255]),  # 12 bits, as cameras and scanners store them
+        ([0, 256, 4096], [0, 1, 16]),  # 16 bits
+        ([0, 32768, 65535], [0, 128, 255]),
+        ([0, 0, 0], [0, 0, 0]),
+    ],
+)
+def test_gray_of_8_or_12_bits_in_a_file_of_16_is_not_black(values, gray, kind):
+    image = Image.fromarray(np.array([values], dtype=np.uint16))
+    assert read_gray(encoded(image, kind)).tolist() == [gray]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[0.0, 0.5]], dtype=np.float32), "floating-point values"),
+        (np.array([[0, 65536]], dtype=np.int32), "values from 0 to 65,536"),
+        (np.array([[-1, 9]], dtype=np.int32), "values from -1 to 9"),
+    ],
+)
+def test_values_whose_range_is_not_known_are_refused(values, message):
+    with pytest.raises(PictureError, match=message):
+        read_gray(encoded(Image.fromarray(values), "TIFF"))
+
+
+def colour_of_16_bits(values):
+    """A PNG of 16 bits a colour, which Pillow does not write."""
+    height, width, _ = values.shape
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", compress(rows)) + chunk(b"IEND", b"")
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+def test_colours_of_12_bits_in_a_file_of_16_are_refused():
+    values = np.full((2, 2, 3), 65535)
+    assert read_gray(colour_of_16_bits(values)).tolist() == [[255, 255]] * 2
+    with pytest.raises(PictureError, match="has 16-bit colours that use 12 bits or fewer"):
+        read_gray(colour_of_16_bits(values // 16))

@@ -13,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from data_prep.pictures import PictureError, read_gray, resize_gray
+from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_gray
+from data_prep.places import members
+from data_prep.rejections import Rejections
 from models import new_pictures
 from models.build import build_model
 from models.checkpoint import CheckpointError, load, save
@@ -454,3 +456,22 @@ def test_a_classifier_is_put_on_the_device_that_is_asked_for(dataset, tmp_path):
     classifier = Classifier.read(tmp_path / "best.pt", "meta")
     assert {p.device.type for p in classifier.model.parameters()} == {"meta"}
     assert classifier.device == torch.device("meta")
+
+
+def test_a_folder_is_walked_as_when_a_dataset_is_prepared(tmp_path, capsys):
+    for name in ("a/1.TIF", "a/2.gif", "a/._2.gif", "__MACOSX/3.png", "a/note.txt", "a/4.heic"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    (tmp_path / "aside").mkdir()
+    (tmp_path / "aside" / "5.pgm").touch()
+    (tmp_path / "set" / "b").symlink_to(tmp_path / "aside")
+    (tmp_path / "set" / "a" / "loop").symlink_to("..")
+    (tmp_path / "set" / "gone").symlink_to("nowhere")
+    found = [str(path.relative_to(tmp_path / "set")) for path in find_pictures(tmp_path / "set")]
+    assert found == ["a/1.TIF", "a/2.gif", "b/5.pgm", "gone"]
+    members_of = members(tmp_path / "set", Rejections(skip_bad=True))
+    prepared = [str(member.path) for member in members_of if member.path.suffix.lower() in SUFFIXES]
+    assert prepared == found[:3]
+    assert capsys.readouterr().err == (
+        "warning: 2 files are not pictures of a known kind and not read: 1 .heic, 1 .txt\n"
+    )

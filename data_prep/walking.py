@@ -1,0 +1,75 @@
+"""Walks through a folder: by the same rules for preparing a dataset and for predicting."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A file of a folder, or a place that cannot be walked into."""
+
+    path: Path
+    fault: str = ""
+    """Why nothing can be read there; empty for a file."""
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Return True for what operating systems leave in folders and archives, as in `__MACOSX`."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+
+
+def walk(root: Path) -> Iterator[Found]:
+    """Go through all files below a folder in the order of their paths.
+
+    Hidden files are passed over. Links are followed, to folders too; one that leads back to a
+    folder which it is in adds nothing.
+    """
+    yield from sorted(_walk(root, root, {_identity(root)}), key=lambda found: found.path)
+
+
+def _walk(root: Path, folder: Path, above: set[tuple[int, int]]) -> Iterator[Found]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        yield Found(path=folder, fault=f"this folder cannot be read ({error.strerror})")
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if is_hidden(path.relative_to(root)):
+            continue
+        if not path.exists():
+            yield Found(path=path, fault="this link leads nowhere")
+        elif not _is_text(entry.name):
+            yield Found(path=path, fault="its name is not UTF-8; rename it")
+        elif not entry.is_dir():
+            yield Found(path=path, fault="" if entry.is_file() else "is no regular file")
+        elif _identity(path) not in above:
+            yield from _walk(root, path, above | {_identity(path)})
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def _is_text(name: str) -> bool:
+    return printable(name) == name
+
+
+def printable(path: object) -> str:
+    """Return a path for messages and files, with each byte that is no text as an escape."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def not_read(suffixes: Mapping[str, int]) -> str:
+    """Say how many files are not read because they are no pictures of a known kind.
+
+    Args:
+        suffixes: Ending of a name → how many files have it.
+    """
+    each = ", ".join(f"{n:,} {name or 'without an ending'}" for name, n in sorted(suffixes.items()))
+    total = sum(suffixes.values())
+    files = "file is not a picture" if total == 1 else "files are not pictures"
+    return f"{total:,} {files} of a known kind and not read: {each}"

@@ -1,0 +1,45 @@
+from pathlib import PurePosixPath
+
+import pytest
+
+from data_prep.layout import Layout, same_text
+
+CIFAR = ("train/apple", "train/train", "test/apple", "test/train")
+VEHICLES = ("train", "car")
+NESTED = ("car/train", "car/test", "train/train", "train/test")
+EMOTIONS = ("happy/train", "happy/valid", "sad/train")
+FORMS = ("train/valid", "train/invalid", "val/valid", "val/invalid")
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "folder", "theirs", "subset"),
+    [
+        (CIFAR, ("apple", "train"), "train/train", "train", "train"),
+        (CIFAR, ("apple", "train"), "test/train", "train", "test"),
+        (CIFAR, ("apple",), "test/train", "train", "test"),
+        (CIFAR, ("apple",), "test/apple", "apple", "test"),
+        (VEHICLES, (), "train", "train", ""),
+        (VEHICLES, ("train", "car"), "train", "train", ""),
+        (("train",), ("train", "car"), "train", "train", ""),
+        (NESTED, ("train", "car"), "car/train", "car", "train"),
+        (NESTED, ("train", "car"), "train/train", "train", "train"),
+        (NESTED, ("train", "car"), "train/test", "train", "test"),
+        (EMOTIONS, ("happy", "sad"), "happy/valid", "happy", "val"),
+        (EMOTIONS, ("other",), "sad/train", "sad", "train"),
+        ((*EMOTIONS, "happy/more"), ("happy", "sad"), "happy/train", "happy", "train"),
+        (FORMS, ("valid", "invalid"), "val/valid", "valid", "val"),
+        (FORMS, (), "train/valid", "valid", "train"),
+        (("train", "test"), (), "train", ".", "train"),
+        (("x/Validation/cafe\u0301",), ("caf\u00e9",), "x/Validation/cafe\u0301", "cafe\u0301", "val"),
+    ],
+)  # fmt: skip
+def test_a_name_that_could_be_a_subset_or_a_class_is_decided_by_the_whole_layout(
+    folders, classes, folder, theirs, subset
+):
+    layout = Layout(map(PurePosixPath, folders), classes)
+    place = layout.place(PurePosixPath(folder) / "1.png")
+    assert (place.theirs, place.subset) == (theirs, subset)
+
+
+def test_composed_and_decomposed_names_are_one():
+    assert same_text("cafe\u0301") == same_text("caf\u00e9") == "caf\u00e9"
