@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps(summary(manifest), indent=2))
         else:
-            print_summary(manifest, Console())
+            print_summary(manifest, Console(markup=False, emoji=False))
         return 0
     if not 0 <= options.seed < SEEDS:
         raise UserError(f"--seed must be from 0 to {SEEDS - 1:,}, but got {options.seed}")
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
                 )
     for warning in manifest.details.get("warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
-    print_summary(manifest, Console())
+    print_summary(manifest, Console(markup=False, emoji=False))
     print(f"{manifest.images:,} pictures are in {options.out}")
     return 0
 

@@ -1,5 +1,6 @@
 """Reads CSV files in blocks of rows, all cells as text, and tells of every malformed row."""
 
+import codecs
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from data_prep.rejections import BadInputError, Rejections
 BLOCK_BYTES = 1 << 22
 """Bytes read at once; no row may be longer."""
 MAX_HEADER_BYTES = 1 << 16
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+"""Separators other than the comma → how they are named to a person."""
+AS_UTF_8 = "save it as CSV in UTF-8 (in a spreadsheet program: 'CSV UTF-8')"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,8 @@ def read_blocks(
                 first = int(rows[-1]) + 1
                 yield Block(rows=rows, cells=cells)
     except (*READ_ERRORS, pa.ArrowInvalid) as error:
+        if "UTF8" in str(error):
+            raise BadInputError(f"{file}: is in another encoding than UTF-8; {AS_UTF_8}") from error
         reason = f"cannot be read to its end ({' '.join(str(error).split())[:200]})"
         rejections.refuse(reason, file=file, row=first, way_out="fetch it again")
     for row in malformed:
@@ -82,13 +88,33 @@ def read_blocks(
 
 def _header(stream: IO[bytes], file: str) -> list[str]:
     try:
-        line = stream.readline(MAX_HEADER_BYTES).decode("utf-8-sig")
-    except (*READ_ERRORS, UnicodeDecodeError) as error:
+        content = stream.readline(MAX_HEADER_BYTES)
+    except READ_ERRORS as error:
         raise BadInputError(f"{file}: is not a CSV file ({error}); give another") from error
+    try:
+        line = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInputError(f"{file}: {_encoding(content)}; {AS_UTF_8}") from None
+    if "\0" in line:
+        raise BadInputError(f"{file}: is not a CSV file, or not in UTF-8; {AS_UTF_8}")
+    if "\r" in line.removesuffix("\n").removesuffix("\r"):
+        raise BadInputError(
+            f"{file}: its lines end in carriage returns alone, as on old Macs; {AS_UTF_8}"
+        )
     header = [name.strip() for name in next(csv.reader([line]), [])]
     if not any(header):
         raise BadInputError(f"{file}: is empty; give a file with a header and rows")
+    for separator, name in SEPARATORS.items():
+        if len(header) == 1 and separator in header[0]:
+            raise BadInputError(
+                f"{file}: its columns are separated by {name}; save it again with commas"
+            )
     return header
+
+
+def _encoding(content: bytes) -> str:
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return f"is in {'UTF-16' if is_utf_16 else 'another encoding than UTF-8'}"
 
 
 def _reader(

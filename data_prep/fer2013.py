@@ -75,7 +75,10 @@ def prepare_fer2013(
         seed=seed,
         near_duplicates=near_duplicates,
     )
-    return write_dataset(out, labelled, recipe, steps=steps, details=details, rejections=rejections)
+    return write_dataset(
+        out, labelled, recipe, steps=steps, details=details, rejections=rejections,
+        named=group_columns.named if groups else None,
+    )  # fmt: skip
 
 
 def _clean(

@@ -95,7 +95,7 @@ def prepare_folders(
     }
     return write_dataset(
         out, images, recipe, groups=of_group, steps=steps.rows, details=details,
-        rejections=rejections,
+        rejections=rejections, named=None if groups is None else notes.named,
     )  # fmt: skip
 
 

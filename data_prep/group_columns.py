@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from data_prep.csv_rows import read_blocks
+from data_prep.layout import same_text
 from data_prep.rejections import BadInputError, Rejections
 
 OWN_COLUMNS = frozenset(
@@ -20,12 +23,14 @@ OWN_COLUMNS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class GroupColumns:
     """The user's columns, one cell for each picture."""
 
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     """Text columns; null where the file says nothing of a picture."""
+    named: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """(n,) True for a picture that the file names."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """``unknown_ids`` (ids of no picture in the dataset), ``pictures_without`` (pictures that the
     file does not name) and ``empty_cells`` {column: count}."""
@@ -40,7 +45,7 @@ def read_group_columns(
         FileNotFoundError: The file does not exist.
         BadInputError: It has no ``image_id`` or nothing else, a column with a name of ours, one
             without a name, or two with one name; or an id stands twice and bad rows are not to be
-            skipped (else the first one counts).
+            skipped (else the first one counts); or no id is that of a picture.
     """
     cells: dict[str, dict[str, str]] = {}
     names: list[str] = []
@@ -55,25 +60,57 @@ def read_group_columns(
         for block in blocks:
             names = [name for name in block.cells.schema.names if name != "image_id"]
             for row, record in zip(block.rows.tolist(), block.cells.to_pylist(), strict=True):
-                name = record.pop("image_id").strip()
+                name = _same_id(record.pop("image_id").strip())
                 if name in cells:
                     rejections.refuse(
                         f"{name!r} stands here again", file=path.name, row=row, image_id=name,
                         way_out="keep one row of each picture",
                     )  # fmt: skip
-                cells.setdefault(name, {key: value.strip() for key, value in record.items()})
-    known = [cells.get(name, {}) for name in image_ids]
+                texts = {key: same_text(value.strip()) for key, value in record.items()}
+                cells.setdefault(name, texts)
+    ids = [_same_id(name) for name in image_ids]
+    if cells and not cells.keys() & set(ids):
+        raise BadInputError(
+            f"{path}: none of its {len(cells):,} ids is that of a picture here; its first is "
+            f"{next(iter(cells))!r}, and the dataset's first is {next(iter(ids), '')!r}"
+        )
+    known = [cells.get(name, {}) for name in ids]
     empty = Counter(key for record in known for key, value in record.items() if not value)
     return GroupColumns(
         columns={
             name: pa.array([record.get(name) or None for record in known], pa.string())
             for name in names
         },
+        named=np.array([bool(record) for record in known], dtype=bool),
         notes={
-            "unknown_ids": len(cells.keys() - set(image_ids)),
+            "unknown_ids": len(cells.keys() - set(ids)),
             "pictures_without": sum(not record for record in known),
             "empty_cells": dict(empty),
         },
+    )
+
+
+def _same_id(image_id: str) -> str:
+    """Return an id as it is compared: with slashes, and with letters in composed form."""
+    return same_text(image_id.replace("\\", "/"))
+
+
+def count_by_split(named: npt.NDArray[np.bool_], splits: npt.NDArray[np.str_]) -> str:
+    """Say how many of the pictures that a CSV names are in which split.
+
+    Args:
+        named: (n,) True for a picture that the CSV names.
+        splits: (n,) ``train``, ``val`` or ``test``.
+    """
+    counts = {split: int((splits[named] == split).sum()) for split in ("train", "val", "test")}
+    return split_words(counts)
+
+
+def split_words(counts: Mapping[str, int]) -> str:
+    """Say how many annotated pictures are in which split, from their number in each."""
+    return (
+        f"of your {sum(counts.values()):,} annotated pictures {counts['val']:,} are in validation, "
+        f"{counts['train']:,} in train, {counts['test']:,} in test"
     )
 
 

@@ -98,10 +98,8 @@ def _zip_members(path: Path, rejections: Rejections) -> Iterator[Member]:
             if stat.S_ISLNK(info.external_attr >> 16):
                 # Its target would have to be unpacked, and can be of any size.
                 if not is_hidden(PurePosixPath(name)):
-                    way_out = "pack the files themselves"
-                    rejections.refuse(
-                        "a link in a zip is not followed", file=shown, way_out=way_out
-                    )
+                    reason, way_out = "a link in a zip is not followed", "pack the files themselves"
+                    rejections.refuse(reason, file=shown, way_out=way_out)
             elif _may_be_read(path, [name], rejections) and not name.endswith("/"):
                 yield Member(
                     path=PurePosixPath(posixpath.normpath(name)),

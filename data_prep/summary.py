@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from data_prep.group_columns import split_words
 from data_prep.manifest import DatasetManifest
 from data_prep.splits import SHARES
 
@@ -75,6 +76,8 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
             f"group columns: {notes['unknown_ids']:,} ids are of no picture here, "
             f"{notes['pictures_without']:,} pictures have no row, empty cells: {empty or 'none'}"
         )
+    if "annotated" in manifest.details:
+        console.print(split_words(manifest.details["annotated"]))
     console.print(f"fingerprint {manifest.fingerprint}")
 
 
@@ -88,12 +91,14 @@ def _steps(manifest: DatasetManifest) -> Table:
 
 
 def _classes(manifest: DatasetManifest) -> Table:
-    table = Table("split", title="Pictures", title_justify="left")
-    for column in (*manifest.classes, "all"):
+    """Pictures of each class and split; a row for each class, since there can be many."""
+    table = Table("class", title="Pictures", title_justify="left")
+    for column in (*manifest.counts, "all"):
         table.add_column(column, justify="right")
-    for split, counts in manifest.counts.items():
-        table.add_row(split, *(f"{n:,}" for n in counts.values()), f"{sum(counts.values()):,}")
-    totals = [sum(counts[name] for counts in manifest.counts.values()) for name in manifest.classes]
+    for name in manifest.classes:
+        of_split = [counts[name] for counts in manifest.counts.values()]
+        table.add_row(name, *(f"{n:,}" for n in of_split), f"{sum(of_split):,}")
+    totals = [sum(counts.values()) for counts in manifest.counts.values()]
     table.add_row("all", *(f"{total:,}" for total in totals), f"{manifest.images:,}")
     return table
 

@@ -117,6 +117,7 @@ def write_dataset(
     details: Mapping[str, Any],
     rejections: Rejections,
     groups: npt.NDArray[np.int64] | None = None,
+    named: npt.NDArray[np.bool_] | None = None,
 ) -> DatasetManifest:
     """Find duplicates, split, and write the dataset directory.
 
@@ -128,6 +129,7 @@ def write_dataset(
         details: What only this kind of source has, for the manifest.
         rejections: What was left out.
         groups: (n,) duplicate group of each picture; None to look for duplicates here.
+        named: (n,) True for a picture that the user's CSV of groups names; None without one.
 
     Raises:
         UserError: ``out`` holds something, a class has too few pictures, or the disk is full.
@@ -159,6 +161,7 @@ def write_dataset(
             "near_duplicates": recipe.near_duplicates,
             "sources": _counts_of_sources(images, splits),
             **details,
+            **_annotated(named, splits),
         },
         versions={"python": platform.python_version(), **{lib: version(lib) for lib in LIBRARIES}},
         fingerprint=_fingerprint(images, placed),
@@ -170,6 +173,14 @@ def write_dataset(
         manifest.write(directory)
         rejections.write(directory / REJECTED_FILE)
     return manifest
+
+
+def _annotated(
+    named: npt.NDArray[np.bool_] | None, splits: npt.NDArray[np.str_]
+) -> dict[str, dict[str, int]]:
+    if named is None:
+        return {}
+    return {"annotated": {split: int((splits[named] == split).sum()) for split in SHARES}}
 
 
 def _counts(images: LabelledImages, splits: npt.NDArray[np.str_]) -> dict[str, dict[str, int]]:

@@ -233,7 +233,7 @@ def test_a_source_that_is_as_the_file_says_is_taken(folders):
 def test_a_place_without_pictures_is_refused(tmp_path):
     (tmp_path / "angry").mkdir()
     (tmp_path / "angry" / "x.heic").write_bytes(b"none of ours")
-    with pytest.raises(BadInputError, match=r"has no pictures in class folders \(.png, .jpg, .jp"):
+    with pytest.raises(BadInputError, match=r"has no pictures in class folders \(.png, .apng"):
         read(tmp_path)
     with pytest.raises(FileNotFoundError):
         read(Path("nowhere"))

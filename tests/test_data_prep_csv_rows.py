@@ -81,7 +81,29 @@ def test_a_file_without_a_header_is_empty(text):
 
 def test_a_file_that_is_no_text_is_no_csv():
     with pytest.raises(BadInputError, match=r"^my rows.csv: is not a CSV file"):
-        read(b"\xff\xfe\x00\x01\n")
+        read(b"a\x00b\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image_id,age\na,1\n".encode("utf-16"), "is in UTF-16; save it as CSV in UTF-8"),
+        ("image_id,\xe4ge\na,1\n".encode("latin-1"), "is in another encoding than UTF-8; save it"),
+        ("image_id,age\na,\xe4\n".encode("latin-1"), "is in another encoding than UTF-8; save it"),
+        (b"image_id,age\ra,1\r", "its lines end in carriage returns alone, as on old Macs; save"),
+        (b"image_id;age\na;1\n", "its columns are separated by semicolons; save it again with"),
+        (b"image_id\tage\na\t1\n", "its columns are separated by tabs; save it again with commas"),
+    ],
+)
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_csv_of_another_kind_is_refused_by_its_kind(content, message, skip_bad):
+    with pytest.raises(BadInputError, match=rf"^my.csv: {message}"):
+        list(
+            read_blocks(
+                io.BytesIO(content), file="my.csv", columns=None,
+                rejections=Rejections(skip_bad=skip_bad),
+            )
+        )  # fmt: skip
 
 
 class BreaksOff(io.BytesIO):

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from data_prep.group_columns import read_group_columns
+from data_prep.group_columns import count_by_split, read_group_columns
 from data_prep.rejections import BadInputError, Rejections
 
 IDS = ["fer2013/00000", "fer2013/00003", "fer2013/00004"]
@@ -56,7 +57,7 @@ def test_only_pictures_of_the_dataset_are_counted(tmp_path):
 def test_a_row_that_stands_twice_is_listed_by_its_picture(tmp_path):
     rejections = Rejections(skip_bad=True)
     (tmp_path / "my groups.csv").write_text("image_id,age\na,1\nb,2\na,3\nb,4,5\n")
-    read_group_columns(tmp_path / "my groups.csv", IDS, rejections)
+    read_group_columns(tmp_path / "my groups.csv", ["a"], rejections)
     assert [(one.image_id, one.file, one.row) for one in rejections._rows] == [
         ("a", "my groups.csv", 2),
         ("", "my groups.csv", 3),
@@ -82,3 +83,24 @@ def test_columns_that_cannot_be_joined_are_refused(tmp_path, header, rows, messa
     row = ",".join("x" for _ in header.split(",")) + "\n"
     with pytest.raises(BadInputError, match=message):
         read(tmp_path, f"{header}\n{rows * row}")
+
+
+def test_a_file_of_another_dataset_is_refused(tmp_path):
+    message = r"none of its 2 ids is that of a picture here; its first is '1.png', and the dataset"
+    with pytest.raises(BadInputError, match=message):
+        read(tmp_path, "image_id,age\n1.png,old\n2.png,young\n", skip_bad=True)
+
+
+def test_ids_and_groups_that_look_equal_are_equal(tmp_path):
+    path = tmp_path / "g.csv"
+    path.write_text(
+        "image_id,mood\ns\\cafe\u0301\\1.png,blase\u0301\ns/caf\u00e9/2.png,blas\u00e9\n"
+    )
+    ids = ["s/caf\u00e9/1.png", "s/cafe\u0301/2.png", "s/x/3.png"]
+    found = read_group_columns(path, ids, Rejections())
+    assert found.columns["mood"].to_pylist() == ["blas\u00e9", "blas\u00e9", None]
+    assert found.named.tolist() == [True, True, False]
+    splits = np.array(["val", "train", "test"])
+    assert count_by_split(found.named, splits) == (
+        "of your 2 annotated pictures 1 are in validation, 1 in train, 0 in test"
+    )

@@ -30,7 +30,7 @@ FORMS = ("train/valid", "train/invalid", "val/valid", "val/invalid")
         (FORMS, ("valid", "invalid"), "val/valid", "valid", "val"),
         (FORMS, (), "train/valid", "valid", "train"),
         (("train", "test"), (), "train", ".", "train"),
-        (("x/Validation/cafe\u0301",), ("caf\u00e9",), "x/Validation/cafe\u0301", "cafe\u0301", "val"),
+        (("cafe\u0301/val",), ("caf\u00e9", "val"), "cafe\u0301/val", "cafe\u0301", "val"),
     ],
 )  # fmt: skip
 def test_a_name_that_could_be_a_subset_or_a_class_is_decided_by_the_whole_layout(

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +26,15 @@ def test_inspect_prints_what_a_machine_needs(synthetic_dataset, capsys):
     assert found["steps"][-1]["left"] == found["images"]
     for split, counts in found["splits"].items():
         assert sum(counts.values()) == len(dataset.rows(split))
+
+
+def test_inspect_keeps_brackets_in_names(synthetic_dataset, tmp_path, capsys):
+    found = DatasetManifest.read(synthetic_dataset)
+    classes = ("[bold] face", *found.classes[1:])
+    counts = {split: dict.fromkeys(classes, 3) for split in found.counts}
+    replace(found, classes=classes, counts=counts).write(tmp_path)
+    assert program.main(["inspect", str(tmp_path)]) == 0
+    assert "[bold] face" in capsys.readouterr().out
 
 
 def test_inspect_tells_a_person(synthetic_dataset, capsys):
@@ -98,7 +108,7 @@ def small_csv(tmp_path_factory):
 def test_the_options_of_fer2013_reach_the_dataset(tmp_path, small_csv, capsys):
     pictures, votes = map(str, small_csv)
     groups = tmp_path / "my groups.csv"
-    groups.write_text("image_id,age\nnobody,old\nnobody,young\n")
+    groups.write_text("image_id,age\nnobody,old\nnobody,young\nfer2013/00000,old\n")
     out = tmp_path / "new folder" / "out"
     options = ["--rule", "table", "--split", "random", "--seed", "4294967295", "--name", "other"]
     options += ["--groups", str(groups), "--skip-bad", "--no-near-duplicates"]
@@ -141,7 +151,7 @@ def test_the_options_of_folders_reach_the_dataset(tmp_path, capsys):
     source = f"{{name: a, dataset: '{tmp_path}/my set'}}"
     config.write_text(f"classes: [{', '.join(CLASSES)}]\nimage_size: 8\nsources: [{source}]\n")
     groups = tmp_path / "my groups.csv"
-    groups.write_text("image_id,age\nnobody,old\nnobody,young\n")
+    groups.write_text("image_id,age\nnobody,old\nnobody,young\nfirst/900,old\n")
     out = tmp_path / "out"
     options = ["--split", "random", "--seed", "6", "--name", "other", "--skip-bad"]
     options += ["--groups", str(groups), "--no-near-duplicates"]

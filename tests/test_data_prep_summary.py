@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -89,11 +90,10 @@ def test_a_person_gets_the_same_in_words_and_tables():
         ["cleaning step", "removed", "left"],
         ["look", "2,001", "4,000"],
         ["smell", "2,191", "1,809"],
-        ["split", "neutral", "angry", "all"],
-        ["train", "1,200", "34", "1,234"],
-        ["val", "500", "7", "507"],
-        ["test", "60", "8", "68"],
-        ["all", "1,760", "49", "1,809"],
+        ["class", "train", "val", "test", "all"],
+        ["neutral", "1,200", "500", "60", "1,760"],
+        ["angry", "34", "7", "8", "49"],
+        ["all", "1,234", "507", "68", "1,809"],
     ]
     assert (
         "1,111 groups of duplicates hold 2,222 surplus copies; 3,333 validation and test pictures "
@@ -101,6 +101,25 @@ def test_a_person_gets_the_same_in_words_and_tables():
     ) in lines
     assert lines[-1] == "fingerprint abc123"
     assert not any(line.startswith(("group columns", "rows by")) for line in lines)
+
+
+def test_a_hundred_classes_fit_a_terminal_and_keep_their_brackets():
+    classes = tuple(f"class [{number}] :smile:" for number in range(100))
+    counts = {split: dict.fromkeys(classes, 1000) for split in ("train", "val", "test")}
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, markup=False, emoji=False)
+    print_summary(replace(MANIFEST, classes=classes, counts=counts), console)
+    for name in classes:
+        assert re.search(
+            rf"{re.escape(name)} +│ +1,000 │ +1,000 │ +1,000 │ +3,000 │", stream.getvalue()
+        )
+
+
+def test_annotated_pictures_are_counted_by_split():
+    details = {"annotated": {"train": 326, "val": 88, "test": 86}}
+    assert (
+        "of your 500 annotated pictures 88 are in validation, 326 in train, 86 in test"
+    ) in printed(replace(MANIFEST, details=details))[0]
 
 
 def test_a_merge_is_told_as_it_was_found_and_as_it_is_now():

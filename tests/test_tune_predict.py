@@ -84,7 +84,6 @@ def folder(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures") / "new pictures, mine"
     (folder / "below").mkdir(parents=True)
     (folder / "album.png").mkdir()
-    (folder / "notes.txt").write_text("no picture")
     for number, row in enumerate(dataset.rows("val")):
         picture = Image.fromarray(dataset.pixels[row])
         if number % 2:
@@ -235,7 +234,7 @@ def huge_png(path):
 def test_what_is_no_picture_is_refused(run, folder, tmp_path, capsys):
     assert "does not exist; give a picture" in refusal(capsys, run, tmp_path / "nothing.png")
     assert "holds no picture (.png," in refusal(capsys, run, tmp_path)
-    assert "no picture of a known kind" in refusal(capsys, run, folder / "notes.txt")
+    assert "no picture of a known kind" in refusal(capsys, run, __file__)
     damaged = tmp_path / "cut.png"
     damaged.write_bytes((folder / "00.PNG").read_bytes()[:90])
     assert "cut.png cannot be read: damaged (" in refusal(capsys, run, damaged)
@@ -342,7 +341,7 @@ def test_of_equal_probabilities_the_first_class_is_predicted(tmp_path):
 
 
 def test_pictures_are_found_below_a_folder_in_the_order_of_their_paths(tmp_path):
-    names = ["b/2.jpg", "a.PNG", "b/10.webp", "c d.JPEG", "B.bmp", "e.gif", "f.png.txt"]
+    names = ["b/2.jpg", "a.PNG", "b/10.webp", "c d.JPEG", "B.bmp", "e.svg", "f.png.txt"]
     (tmp_path / "b").mkdir()
     for name in names:
         (tmp_path / name).touch()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.group_columns import count_by_split
 from data_prep.reader import ImageDataset
 from models.config import TrainConfig
 from models.groups import group_factors
@@ -120,6 +121,7 @@ def retrain(request: Request, root: Path, *, executor: Executor = ON_RAY) -> tup
     if request.groups is not None:
         found = read_groups(request.groups, dataset)
         print(f"{request.groups}: {_told(found.notes)}", file=sys.stderr)
+        print(count_by_split(found.named, dataset.splits), file=sys.stderr)
         dataset = dataset.joined(found.columns)
     fixed = {name: value for name, value in origin.fixed.items() if name != "initial"}
     fixed |= {**request.sampling, **carried.hashes}
