@@ -26,7 +26,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the run, the pictures, the trial and the format."""
     add_run(command)
     command.add_argument(
-        "pictures", type=Path, metavar="PICTURE|FOLDER", help="png, jpg, bmp or webp; any size"
+        "pictures", type=Path, metavar="PICTURE|FOLDER", help="png, jpg, tif, gif, …; any size"
     )
     add_trial(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
