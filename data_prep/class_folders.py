@@ -9,17 +9,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_prep.layout import Layout, same_text
-from data_prep.pictures import SUFFIXES, Picture, PictureError, read_picture, resize_gray
+from data_prep.pictures import SUFFIXES, Picture, PictureError, read_picture, resize_pixels
 from data_prep.places import READ_ERRORS, Member, members
 from data_prep.rejections import BadInputError, Rejection, Rejections
 from data_prep.sources_file import Source, SourcesFile
 
 MARGIN_TOLERANCE = 8
-"""Gray levels by which a margin's pixels may differ, as lossy compression makes them."""
+"""Values by which the pixels of a margin may differ, as lossy compression makes them."""
 MARGIN_SLACK = 2
 """Pixels by which the sides of a margin may differ; what is wider belongs to the picture."""
 
-Gray = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,8 +27,8 @@ class SourceImages:
     """What one source gives: n labelled pictures, and what was found there."""
 
     ids: list[str]
-    pixels: Gray
-    """(n, height, width) gray values."""
+    pixels: Pixels
+    """(n, height, width) gray values, or (n, height, width, 3) colours."""
     labels: npt.NDArray[np.int64]
     """(n,) places in our classes."""
     columns: pa.Table
@@ -56,7 +56,7 @@ class _Picture:
     path: PurePosixPath
     subset: str
     label: int
-    pixels: Gray
+    pixels: Pixels
     shape: tuple[int, ...]
     """Height and width of the file."""
 
@@ -114,7 +114,7 @@ def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections
     taken = sorted(found.taken, key=lambda one: one.path)
     heights, widths = (pa.array([one.shape[axis] for one in taken], pa.int32()) for axis in (0, 1))
     subsets = pa.array([one.subset or None for one in taken], pa.string())
-    shape = (len(taken), file.image_size, file.image_size)
+    shape = (len(taken), *file.pixel_shape)
     return SourceImages(
         ids=[image_id(one.path) for one in taken],
         pixels=np.array([one.pixels for one in taken], dtype=np.uint8).reshape(shape),
@@ -148,23 +148,23 @@ def _take(
         return
     try:
         with member.open() as stream:
-            picture = read_picture(stream)
+            picture = read_picture(stream, colour=file.colour)
     except (PictureError, *READ_ERRORS) as error:
         rejections.refuse(str(error), file=member.shown, way_out="mend or remove it")
         found.bad += 1
         return
     _note(picture, found)
-    gray = picture.gray
-    inner = without_margin(gray)
-    found.with_margin += inner.shape != gray.shape
-    kept = inner if source.trim_margin else gray
+    whole = picture.pixels
+    inner = without_margin(whole)
+    found.with_margin += inner.shape != whole.shape
+    kept = inner if source.trim_margin else whole
     found.taken.append(
         _Picture(
             path=path,
             subset=place.subset,
             label=file.classes.index(ours),
-            pixels=resize_gray(kept, (file.image_size, file.image_size)),
-            shape=gray.shape,
+            pixels=resize_pixels(kept, (file.image_size, file.image_size)),
+            shape=whole.shape,
         )
     )
 
@@ -185,22 +185,23 @@ def _common(roots: set[PurePosixPath]) -> PurePosixPath:
     return PurePosixPath()
 
 
-def without_margin(gray: Gray) -> Gray:
-    """Return (height, width) gray values without the margin of one colour around them.
+def without_margin(pixels: Pixels) -> Pixels:
+    """Return (height, width) or (height, width, 3) pixels without the margin of one colour.
 
     A margin is on all four sides and about as wide on each: a picture whose own edge has the
     margin's colour loses nothing of it. Without a margin the picture comes back whole.
     """
-    inside = np.abs(gray.astype(np.int16) - gray[0, 0]) > MARGIN_TOLERANCE
+    differ = np.abs(pixels.astype(np.int16) - pixels[0, 0]) > MARGIN_TOLERANCE
+    inside = differ.any(axis=2) if differ.ndim == 3 else differ
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not rows.size:
-        return gray
-    height, width = gray.shape
+        return pixels
+    height, width = inside.shape
     sides = np.array([rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1]])
     if not sides.min():
-        return gray
+        return pixels
     top, bottom, left, right = np.minimum(sides, sides.min() + MARGIN_SLACK)
-    return gray[top : height - bottom, left : width - right]
+    return pixels[top : height - bottom, left : width - right]
 
 
 def check_found(source: Source, file: SourcesFile, found: Counter[tuple[str, str]]) -> None:

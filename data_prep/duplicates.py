@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from data_prep.fingerprint import content_hashes
+from data_prep.pictures import to_gray
 from fairsweep.errors import UserError
 
 MAX_HASH_DISTANCE = 16
@@ -43,7 +44,8 @@ def duplicate_groups(pictures: Pictures, *, near: bool = True) -> npt.NDArray[np
     is one group.
 
     Args:
-        pictures: (n, height, width) gray values.
+        pictures: (n, height, width) gray values or (n, height, width, 3) colours. Pictures are
+            byte-identical in all colours, and near-identical by their gray values.
         near: Look for near-identical pictures too.
 
     Returns:
@@ -59,7 +61,7 @@ def duplicate_groups(pictures: Pictures, *, near: bool = True) -> npt.NDArray[np
     _, firsts, same = np.unique(
         np.array(content_hashes(flat)), return_index=True, return_inverse=True
     )
-    pairs = near_pairs(pictures[firsts]) if near else np.empty((0, 2), dtype=np.int64)
+    pairs = near_pairs(as_gray(pictures[firsts])) if near else np.empty((0, 2), dtype=np.int64)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(firsts),) * 2)
     _, components = connected_components(links, directed=False)
     return number_by_first(components[same])
@@ -81,6 +83,11 @@ def near_pairs(pictures: Pictures) -> Pairs:
         first, second = spectra[candidates[rows, 0]], spectra[candidates[rows, 1]]
         confirmed[rows] = _correlation(first, second, pictures.shape[1:]) >= MIN_CORRELATION
     return candidates[confirmed]
+
+
+def as_gray(pictures: Pictures) -> Pictures:
+    """Return the (n, height, width) gray values of pictures that may be in colour."""
+    return to_gray(pictures) if pictures.ndim == 4 else pictures
 
 
 def fine_correlation(first: Pictures, second: Pictures) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_prep.class_folders import SourceImages
-from data_prep.duplicates import fine_correlation
+from data_prep.duplicates import as_gray, fine_correlation
 from data_prep.rejections import BadInputError, Rejection
 from data_prep.sources_file import SourcesFile
 from data_prep.writer import LabelledImages
@@ -61,8 +61,9 @@ def repeated(images: LabelledImages, groups: Rows) -> dict[int, int]:
         own = np.array([row for row in rows if images.sources[row] == first])
         for row in rows:
             if images.sources[row] != first:
-                again = np.broadcast_to(images.pixels[row], images.pixels[own].shape)
-                found[int(row)] = int(own[fine_correlation(images.pixels[own], again).argmax()])
+                kept = as_gray(images.pixels[own])
+                again = np.broadcast_to(as_gray(images.pixels[[row]]), kept.shape)
+                found[int(row)] = int(own[fine_correlation(kept, again).argmax()])
     return found
 
 

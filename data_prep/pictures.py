@@ -1,4 +1,4 @@
-"""Reads picture files of any common kind as gray pixels of one size, the same way everywhere."""
+"""Reads picture files of any common kind, gray or in colour, the same way everywhere."""
 
 import struct
 import warnings
@@ -60,15 +60,15 @@ def read_gray(source: Path | IO[bytes]) -> npt.NDArray[np.uint8]:
         PictureError: It is damaged, too large, or no picture of a known kind; or its values have
             no known range.
     """
-    return read_picture(source).gray
+    return read_picture(source).pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
     """A picture file, read."""
 
-    gray: npt.NDArray[np.uint8]
-    """(height, width) gray values."""
+    pixels: npt.NDArray[np.uint8]
+    """(height, width) gray values, or (height, width, 3) red, green and blue."""
     is_deep: bool
     """True for a gray file of 16 bits."""
     bits: int
@@ -77,8 +77,11 @@ class Picture:
     """Frames of the file; the first is read."""
 
 
-def read_picture(source: Path | IO[bytes]) -> Picture:
-    """Read a picture as `read_gray` does, with what a user should know of it."""
+def read_picture(source: Path | IO[bytes], *, colour: bool = False) -> Picture:
+    """Read a picture as `read_gray` does, or in colour, with what a user should know of it.
+
+    In colour, a gray file has three equal channels.
+    """
     try:
         with warnings.catch_warnings():
             # Pillow's own limit lies above ours; its warnings below that are of no concern here.
@@ -91,8 +94,9 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
                 upright = ImageOps.exif_transpose(image)
                 is_deep = upright.mode.startswith("I")
                 bits = used_bits(np.asarray(upright)) if is_deep else 8
-                gray = np.asarray(_to_gray(upright, bits, tile), dtype=np.uint8)
-                return Picture(gray=gray, is_deep=is_deep, bits=bits, frames=frames)
+                mode = "RGB" if colour else "L"
+                pixels = np.asarray(_to_mode(upright, mode, bits, tile), dtype=np.uint8)
+                return Picture(pixels=pixels, is_deep=is_deep, bits=bits, frames=frames)
     except PictureError:
         raise
     except Image.DecompressionBombError:
@@ -104,13 +108,13 @@ def read_picture(source: Path | IO[bytes]) -> Picture:
         raise PictureError(f"damaged ({reason})") from error
 
 
-def resize_gray(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Bring gray values to ``shape`` (height, width), whatever it does to the proportions.
+def resize_pixels(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Bring a picture to ``shape`` (height, width), whatever that does to its proportions.
 
     What gets smaller is averaged over all pixels that fall together, so that nothing aliases;
     what gets larger is interpolated linearly.
     """
-    if pixels.shape == shape:
+    if pixels.shape[:2] == shape:
         return pixels
     smaller = pixels.shape[0] >= shape[0] and pixels.shape[1] >= shape[1]
     method = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
@@ -132,10 +136,19 @@ def used_bits(values: npt.NDArray[np.integer]) -> int:
     return next(bits for bits in (8, 12, 16) if high < 1 << bits)
 
 
-def _to_gray(image: Image.Image, bits: int, tile: str) -> Image.Image:
+def to_gray(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the (…) gray values of (…, 3) colours, by the formula of `read_gray`.
+
+    Rounded as Pillow rounds, so that a colour file comes out as if it was read in gray.
+    """
+    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)
+
+
+def _to_mode(image: Image.Image, mode: str, bits: int, tile: str) -> Image.Image:
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray((values >> (bits - 8)).astype(np.uint8))
+        return Image.fromarray((values >> (bits - 8)).astype(np.uint8)).convert(mode)
     if image.mode == "F":
         raise PictureError("has floating-point values, whose range nobody knows; save it as 8 bits")
     if ";16" in tile and 0 < np.asarray(image.convert("RGB")).max() < 1 << 4:
@@ -145,4 +158,4 @@ def _to_gray(image: Image.Image, bits: int, tile: str) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("L")
+    return image.convert(mode)

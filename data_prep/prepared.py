@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from data_prep.class_folders import SourceImages, check_found
 from data_prep.group_columns import OWN_COLUMNS
 from data_prep.manifest import IMAGES_FILE
-from data_prep.pictures import resize_gray
+from data_prep.pictures import resize_pixels, to_gray
 from data_prep.reader import read_dataset
 from data_prep.rejections import Rejection, Rejections
 from data_prep.sources_file import Source, SourcesFile
@@ -42,15 +42,24 @@ def read_prepared(source: Source, file: SourcesFile, rejections: Rejections) -> 
     soft = None
     if dataset.soft_labels is not None:
         soft = _mapped(dataset.soft_labels[rows], mapping, labels)
-    side = file.image_size
     return SourceImages(
         ids=dataset.image_ids[rows].tolist(),
-        pixels=np.array([resize_gray(one, (side, side)) for one in dataset.pixels[rows]]),
+        pixels=_pixels(dataset.pixels[rows], file),
         labels=labels,
         columns=_columns(source, dataset.manifest.image_shape).take(pa.array(rows)),
         found=found,
         soft_labels=soft,
     )
+
+
+def _pixels(pixels: npt.NDArray[np.uint8], file: SourcesFile) -> npt.NDArray[np.uint8]:
+    """Bring the pictures of a dataset to the size, and to the gray or colour, of the new one."""
+    if file.colour and pixels.ndim == 3:
+        pixels = np.repeat(pixels[..., None], 3, axis=-1)
+    elif not file.colour and pixels.ndim == 4:
+        pixels = to_gray(pixels)
+    size = file.pixel_shape[:2]
+    return np.array([resize_pixels(picture, (size[0], size[1])) for picture in pixels])
 
 
 def _mapping(source: Source, file: SourcesFile, theirs: tuple[str, ...]) -> npt.NDArray[np.float32]:

@@ -80,7 +80,15 @@ class SourcesFile(_Part):
     """Ours, in order."""
     image_size: int = Field(default=48, ge=8, le=MAX_SIDE)
     """Height and width of every picture, in pixels."""
+    colour: bool = False
+    """Keep red, green and blue; by default pictures become gray."""
     sources: tuple[Source, ...] = Field(min_length=1)
+
+    @property
+    def pixel_shape(self) -> tuple[int, ...]:
+        """Shape of a picture's pixels: (height, width), or (height, width, 3) in colour."""
+        size = (self.image_size, self.image_size)
+        return (*size, 3) if self.colour else size
 
     @model_validator(mode="after")
     def _names_fit(self) -> "SourcesFile":

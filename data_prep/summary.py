@@ -26,6 +26,7 @@ def summary(manifest: DatasetManifest) -> dict[str, Any]:
         "name": manifest.name,
         "images": manifest.images,
         "image_shape": list(manifest.image_shape),
+        "channels": manifest.channels,
         "classes": classes,
         "splits": {split: dict(counts) for split, counts in manifest.counts.items()},
         "duplicates": dict(manifest.duplicates),
@@ -45,7 +46,8 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
     """Print the facts about a dataset as tables and sentences."""
     height, width = manifest.image_shape
     console.print(
-        f"{manifest.name}: {manifest.images:,} pictures of {height}×{width} pixels, "
+        f"{manifest.name}: {manifest.images:,} {'gray' if manifest.channels == 1 else 'colour'} "
+        f"pictures of {height}×{width} pixels, "
         f"labelled by the rule {manifest.label_rule!r}"
     )
     if "found" in manifest.details:

@@ -38,6 +38,7 @@ from fairsweep.errors import UserError
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
 LABEL_COLUMNS = ("image_id", "source", "split", "label")
+Scale = float | tuple[float, ...]
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -50,13 +51,18 @@ class LabelledImages:
     sources: Sequence[str]
     """(n,) name of the source that each picture came from."""
     pixels: npt.NDArray[np.uint8]
-    """(n, height, width) gray values."""
+    """(n, height, width) gray values, or (n, height, width, 3) red, green and blue."""
     labels: npt.NDArray[np.integer]
     """(n,) places in ``classes``."""
     soft_labels: npt.NDArray[np.float32] | None = None
     """(n, classes) label distribution; each row adds up to 1."""
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     """Further columns of n cells: votes, and the user's groups."""
+
+    @property
+    def channels(self) -> int:
+        """1 for gray pictures, 3 for colour."""
+        return 1 if self.pixels.ndim == 3 else self.pixels.shape[3]
 
     def take(self, rows: npt.NDArray[np.int64]) -> "LabelledImages":
         """Return these rows."""
@@ -144,11 +150,12 @@ def write_dataset(
     placed = _Placed(
         hashes=content_hashes(images.pixels), groups=groups, splits=splits, folds=folds
     )
-    mean, std = _mean_and_std(images.pixels[splits == "train"])
+    mean, std = _means_and_stds(images.pixels[splits == "train"])
     manifest = DatasetManifest(
         name=recipe.name,
         classes=images.classes,
-        image_shape=images.pixels.shape[1:],
+        image_shape=images.pixels.shape[1:3],
+        channels=images.channels,
         mean=mean,
         std=std,
         counts=_counts(images, splits),
@@ -210,6 +217,14 @@ def _counts_of_sources(
     }
 
 
+def _means_and_stds(pixels: npt.NDArray[np.uint8]) -> tuple[Scale, Scale]:
+    """Return mean and standard deviation of gray values, or a tuple of those of each colour."""
+    if pixels.ndim == 3:
+        return _mean_and_std(pixels)
+    means, stds = zip(*(_mean_and_std(pixels[..., c]) for c in range(3)), strict=True)
+    return means, stds
+
+
 def _mean_and_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
     """Return mean and standard deviation on a scale of 0 to 1, from whole-number sums."""
     # In parts, because it counts in numbers of eight bytes.
@@ -239,9 +254,9 @@ def _fingerprint(images: LabelledImages, placed: _Placed) -> str:
 
 
 def _table(images: LabelledImages, placed: _Placed) -> pa.Table:
-    count, height, width = images.pixels.shape
+    count, height, width = images.pixels.shape[:3]
     pixel_buffer = pa.py_buffer(np.ascontiguousarray(images.pixels))
-    pixel_type = pa.binary(height * width)
+    pixel_type = pa.binary(height * width * images.channels)
     columns = {
         "image_id": pa.array(images.image_ids),
         "source": pa.array(images.sources),
@@ -257,6 +272,8 @@ def _table(images: LabelledImages, placed: _Placed) -> pa.Table:
         flat = pa.array(images.soft_labels.reshape(-1))
         columns["soft_label"] = pa.FixedSizeListArray.from_arrays(flat, len(images.classes))
     about = {"schema_version": SCHEMA_VERSION, "image_shape": [height, width]}
+    if images.channels > 1:
+        about["channels"] = images.channels
     return pa.table(columns, metadata={"dataset": json.dumps(about)})
 
 

@@ -1,4 +1,4 @@
-"""Classifies picture files that are in no dataset, made gray and resized as a dataset's are."""
+"""Classifies picture files that are in no dataset, read and resized as a dataset's are."""
 
 import sys
 from collections import Counter
@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_gray
+from data_prep.manifest import DatasetManifest
+from data_prep.pictures import SUFFIXES, PictureError, read_picture, resize_pixels
 from data_prep.walking import not_read, printable, walk
 from fairsweep.errors import MissingFileError, UserError
 from models.classifier import Classifier
@@ -65,7 +66,7 @@ def classify(classifier: Classifier, pictures: Sequence[Path]) -> Iterator[Predi
     """Yield a prediction for each picture, in order."""
     for start in range(0, len(pictures), AT_ONCE):
         paths = pictures[start : start + AT_ONCE]
-        images = [_read(path, classifier.manifest.image_shape) for path in paths]
+        images = [_read(path, classifier.manifest) for path in paths]
         pixels = [image for image in images if not isinstance(image, PictureError)]
         rows = iter(classifier.probabilities(np.stack(pixels)) if pixels else ())
         for path, image in zip(paths, images, strict=True):
@@ -77,10 +78,11 @@ def classify(classifier: Classifier, pictures: Sequence[Path]) -> Iterator[Predi
                 yield Prediction(picture=path, probabilities=by_class)
 
 
-def _read(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | PictureError:
+def _read(path: Path, manifest: DatasetManifest) -> npt.NDArray[np.uint8] | PictureError:
     if printable(path) != str(path):
         return PictureError("its name is not UTF-8; rename it")
     try:
-        return resize_gray(read_gray(path), shape)
+        picture = read_picture(path, colour=manifest.channels > 1)
+        return resize_pixels(picture.pixels, manifest.image_shape)
     except PictureError as error:
         return error

@@ -287,9 +287,11 @@ def test_class_counts_come_from_the_manifest(run):
 def test_intensities_count_every_training_pixel_once(run):
     found = read_pictures(find_dataset(run), samples=3)
     pixels = SPLIT_SIZES["train"] * IMAGE_SHAPE[0] * IMAGE_SHAPE[1]
-    assert found.intensities.to_numpy().sum() == pixels
-    assert intensity_shares(found.intensities).sum().to_numpy() == pytest.approx(100)
-    mean = (np.arange(256) @ found.intensities / found.intensities.sum()).tolist()
+    ((channel, intensities),) = found.intensities.items()
+    assert channel == "gray"
+    assert intensities.to_numpy().sum() == pixels
+    assert intensity_shares(intensities).sum().to_numpy() == pytest.approx(100)
+    mean = (np.arange(256) @ intensities / intensities.sum()).tolist()
     assert mean == sorted(mean)  # the factory draws each class brighter than the one before
 
 
@@ -780,7 +782,7 @@ def test_samples_stand_in_a_wall_of_rows_by_class(run):
             top, left = row * (height + 1), column * (width + 1)
             part = wall[top : top + height, left : left + width]
             assert (part == samples[name][column]).all()
-    assert wall.mask[:, 2 * (width + 1) :].all()
+    assert (wall[:, 2 * (width + 1) :] == 255).all()
     assert [text.get_text() for text in axes.get_yticklabels()] == list(CLASSES)
 
 
@@ -810,11 +812,40 @@ def test_intensities_are_drawn_in_bins_of_eight_gray_values():
     assert shares.index.tolist() == list(range(0, 256, 8))
     assert shares["b"].tolist()[:3] == [75, 25, 0]
     assert shares["a"].sum() == 0
-    axes = draw_intensities(shares).axes[0]
+    axes = draw_intensities({"gray": shares}).axes[0]
     assert [patch.get_label() for patch in axes.patches] == ["b", "a"]
     values, edges, _ = axes.patches[0].get_data()
     assert values.tolist() == shares["b"].tolist()
     assert edges[-1] == 256
+
+
+def test_a_dataset_in_colour_is_drawn_in_colour(run, tmp_path):
+    """The gray pictures of the run as red, their negatives as green, and no blue."""
+    found = find_dataset(run)
+    table = pq.read_table(found.path / "images.parquet").to_pandas()
+    gray = [np.frombuffer(pixels, np.uint8) for pixels in table["pixels"]]
+    planes = [np.stack([row, 255 - row, 0 * row], axis=-1) for row in gray]
+    table["pixels"] = [pixels.tobytes() for pixels in planes]
+    table.to_parquet(tmp_path / "images.parquet")
+    manifest = {**found.manifest, "channels": 3}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    colour = find_dataset(replace(run, data=tmp_path))
+    pictures = read_pictures(colour, 2)
+    intensities = pictures.intensities
+    assert list(intensities) == ["red", "green", "blue"]
+    ours = read_pictures(found, 2)
+    pd.testing.assert_frame_equal(intensities["red"], ours.intensities["gray"])
+    assert (intensities["green"].to_numpy() == intensities["red"].to_numpy()[::-1]).all()
+    assert intensities["blue"].iloc[1:].to_numpy().sum() == 0
+    assert pictures.samples[CLASSES[0]].shape == (2, *IMAGE_SHAPE, 3)
+    _, histogram, samples = dataset_figures(replace(run, data=tmp_path))
+    labels = [axes.get_xlabel() for axes in histogram.draw().axes]
+    assert [label.split()[0] for label in labels] == ["red", "green", "blue"]
+    wall = samples.draw().axes[0].images[0].get_array()
+    shown = wall[: IMAGE_SHAPE[0], : IMAGE_SHAPE[1]]
+    assert (shown == read_pictures(colour, 10).samples[CLASSES[0]][0]).all()
+    wrong = next(mistakes.mistakes(replace(run, data=tmp_path))).draw()
+    assert wrong.axes[0].images[0].get_array().shape == (*IMAGE_SHAPE, 3)
 
 
 def test_a_figure_is_written_under_its_name(run, tmp_path):
@@ -913,7 +944,7 @@ def test_captions_of_the_dataset_count_its_training_pictures(run):
     counts, intensity, samples = (one.caption for one in dataset_figures(run))
     assert "740 pictures" in counts
     assert counts.endswith("split grouped.")
-    assert intensity.startswith("All pixels of 280 training pictures, in bins of 8 gray values")
+    assert intensity.startswith("All pixels of 280 training pictures, in bins of 8 values")
     assert samples == "Drawn at random from the 280 training pictures, at most 10 per class."
 
 

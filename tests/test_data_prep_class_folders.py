@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_prep.class_folders import read_class_folders, without_margin
-from data_prep.pictures import resize_gray
+from data_prep.pictures import resize_pixels
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.sources_file import Source, SourcesFile
 
@@ -63,7 +63,7 @@ def test_pictures_come_in_the_order_of_their_paths_with_all_that_belongs_to_them
         "my-source/testing/wut/z.png",
     ]
     seeds = (2, 1, 0, 3, 4)
-    wanted = [resize_gray(noise(seed), (SIDE, SIDE)) for seed in seeds]
+    wanted = [resize_pixels(noise(seed), (SIDE, SIDE)) for seed in seeds]
     np.testing.assert_array_equal(images.pixels, wanted)
     assert [CLASSES[label] for label in images.labels] == [
         "neutral", "angry", "angry", "neutral", "angry",
@@ -167,7 +167,7 @@ def test_a_margin_is_counted_and_trimmed_only_where_asked(tmp_path):
         assert images.with_margin == 1
         assert images.columns["width"].to_pylist() == [26, 20]  # as in the file
         assert images.columns["height"].to_pylist() == [16, 10]
-        wanted = [resize_gray(one, (SIDE, SIDE)) for one in (first, inner)]
+        wanted = [resize_pixels(one, (SIDE, SIDE)) for one in (first, inner)]
         np.testing.assert_array_equal(images.pixels, wanted)
 
 
@@ -284,5 +284,5 @@ def test_pictures_of_12_bits_and_of_several_frames_are_counted(tmp_path):
     images = read(tmp_path)
     assert images.of_bits == Counter({12: 1})
     assert images.with_frames == 1
-    wanted = [resize_gray(noise(seed), (SIDE, SIDE)) for seed in (1, 2, 3)]
+    wanted = [resize_pixels(noise(seed), (SIDE, SIDE)) for seed in (1, 2, 3)]
     np.testing.assert_array_equal(images.pixels, wanted)

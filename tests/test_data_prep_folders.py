@@ -14,7 +14,7 @@ from PIL import Image
 from data_prep.__main__ import main
 from data_prep.class_folders import without_margin
 from data_prep.folders import prepare_folders
-from data_prep.pictures import resize_gray
+from data_prep.pictures import resize_pixels
 from data_prep.reader import read_dataset
 from data_prep.sources_file import read_sources
 from data_prep.splits import split_dataset
@@ -306,7 +306,7 @@ def two_sources(tmp_path_factory):
     theirs = labelled_images()
     pixels = np.random.default_rng(7).integers(0, 256, (94, 8, 8), dtype=np.uint8)
     for row in (0, 1, 2):
-        pixels[row] = resize_gray(theirs.pixels[row], (8, 8))
+        pixels[row] = resize_pixels(theirs.pixels[row], (8, 8))
     pixels[40] = pixels[41]
     names = ["angry"] * 30 + ["neutral"] * 30 + ["focused"] * 30 + ["extra"] * 4
     for row in (0, 1):

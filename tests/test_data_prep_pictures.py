@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_prep import pictures
-from data_prep.pictures import PictureError, read_gray, resize_gray
+from data_prep.pictures import PictureError, read_gray, resize_pixels
 from tests.support.fer_factory import huge_png
 
 GRAY = np.random.default_rng(8).integers(0, 256, (5, 9), dtype=np.uint8)
@@ -103,26 +103,26 @@ def test_a_damaged_picture_is_refused_with_the_reason_in_a_line():
 
 def test_what_gets_smaller_is_averaged_over_its_pixels():
     picture = np.array([[0, 100, 10, 10], [100, 200, 10, 14]], dtype=np.uint8)
-    assert resize_gray(picture, (1, 2)).tolist() == [[100, 11]]
+    assert resize_pixels(picture, (1, 2)).tolist() == [[100, 11]]
 
 
 def test_the_shape_is_height_and_width():
-    assert resize_gray(GRAY, (3, 7)).shape == (3, 7)
-    assert resize_gray(GRAY, (20, 30)).shape == (20, 30)
-    assert resize_gray(GRAY, (5, 9)) is GRAY
+    assert resize_pixels(GRAY, (3, 7)).shape == (3, 7)
+    assert resize_pixels(GRAY, (20, 30)).shape == (20, 30)
+    assert resize_pixels(GRAY, (5, 9)) is GRAY
 
 
 def test_what_gets_larger_on_any_side_is_interpolated():
     step = np.array([[0, 200]], dtype=np.uint8)
     # Centres of the four new pixels lie at 0.25, 0.75, 1.25 and 1.75 of the two old ones.
-    assert resize_gray(step, (1, 4)).tolist() == [[0, 50, 150, 200]]
+    assert resize_pixels(step, (1, 4)).tolist() == [[0, 50, 150, 200]]
     tall = np.repeat(step, 4, axis=0)
-    assert resize_gray(tall, (2, 4)).tolist() == [[0, 50, 150, 200]] * 2
+    assert resize_pixels(tall, (2, 4)).tolist() == [[0, 50, 150, 200]] * 2
 
 
 def test_one_side_that_stays_does_not_make_a_picture_larger():
     picture = np.array([[0, 100, 50, 51]], dtype=np.uint8)
-    assert resize_gray(picture, (1, 2)).tolist() == [[50, 51]]
+    assert resize_pixels(picture, (1, 2)).tolist() == [[50, 51]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

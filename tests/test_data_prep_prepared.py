@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_prep.pictures import resize_gray
+from data_prep.pictures import resize_pixels
 from data_prep.prepared import read_prepared
 from data_prep.reader import read_dataset
 from data_prep.rejections import BadInputError, Rejections
@@ -39,7 +39,7 @@ def test_pictures_of_mapped_classes_come_with_all_that_belongs_to_them(directory
     theirs, rows, found = labelled_images(), kept_rows(), read(directory)
     assert 0 < len(rows) < len(theirs.labels)
     assert found.ids == [theirs.image_ids[row] for row in rows]
-    wanted = [resize_gray(picture, (8, 8)) for picture in theirs.pixels[rows]]
+    wanted = [resize_pixels(picture, (8, 8)) for picture in theirs.pixels[rows]]
     np.testing.assert_array_equal(found.pixels, wanted)
     names = [MAP[CLASSES[label]] for label in theirs.labels[rows]]
     assert [OURS[label] for label in found.labels] == names

@@ -67,6 +67,7 @@ def test_a_machine_gets_the_facts_of_the_manifest():
         "name": "my set",
         "images": 1809,
         "image_shape": [6, 9],
+        "channels": 1,
         "classes": {"neutral": 1760, "angry": 49},
         "splits": MANIFEST.counts,
         "duplicates": MANIFEST.duplicates,
@@ -85,7 +86,7 @@ def test_a_machine_gets_the_facts_of_the_manifest():
 
 def test_a_person_gets_the_same_in_words_and_tables():
     lines, rows = printed(MANIFEST)
-    assert lines[0] == "my set: 1,809 pictures of 6×9 pixels, labelled by the rule 'by hand'"
+    assert lines[0] == "my set: 1,809 gray pictures of 6×9 pixels, labelled by the rule 'by hand'"
     assert rows == [
         ["cleaning step", "removed", "left"],
         ["look", "2,001", "4,000"],

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_gray
+from data_prep.pictures import SUFFIXES, PictureError, read_gray, resize_pixels
 from data_prep.places import members
 from data_prep.rejections import Rejections
 from models import new_pictures
@@ -305,10 +305,10 @@ def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
 
 def test_a_picture_is_averaged_where_it_gets_smaller():
     checks = np.indices((64, 64)).sum(axis=0) % 2 * 255
-    small = resize_gray(checks.astype(np.uint8), (16, 16))
+    small = resize_pixels(checks.astype(np.uint8), (16, 16))
     assert small.min() >= 127
     assert small.max() <= 128
-    assert resize_gray(small, (40, 24)).shape == (40, 24)
+    assert resize_pixels(small, (40, 24)).shape == (40, 24)
 
 
 def test_a_file_that_is_gone_is_a_picture_error(tmp_path):

@@ -37,6 +37,17 @@ class Dataset:
         return list(self.manifest["classes"])
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels of a pixel."""
+        gray = self.manifest.get("channels", 1) == 1
+        return ("gray",) if gray else ("red", "green", "blue")
+
+    @property
+    def pixel_shape(self) -> tuple[int, ...]:
+        """Shape of one picture's pixels: (height, width), or (height, width, 3) in colour."""
+        return self.shape if len(self.channels) == 1 else (*self.shape, len(self.channels))
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Height and width of a picture, in pixels."""
         height, width = self.manifest["image_shape"]
@@ -48,10 +59,11 @@ class Pictures:
     """The result of one pass over the training pictures."""
 
     samples: Mapping[str, npt.NDArray[np.uint8]]
-    """Class → (k, height, width) gray values of k training pictures."""
-    intensities: pd.DataFrame
-    """Number of pixels in all training pictures: a row per gray value (0 to 255), a column per
-    class."""
+    """Class → (k, height, width) gray values or (k, height, width, 3) colours of k training
+    pictures."""
+    intensities: Mapping[str, pd.DataFrame]
+    """Channel (gray; or red, green, blue) → number of pixels in all training pictures: a row per
+    value (0 to 255), a column per class."""
 
 
 def find_dataset(run: RunData) -> Dataset:
@@ -85,15 +97,21 @@ def read_pictures(dataset: Dataset, samples: int) -> Pictures:
     """
     chosen = _chosen(dataset, samples)
     kept: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in dataset.classes}
-    counts = {name: np.zeros(256, np.int64) for name in dataset.classes}
+    channels = dataset.channels
+    counts = {
+        channel: {name: np.zeros(256, np.int64) for name in dataset.classes} for channel in channels
+    }
     for ids, labels, pixels in _batches(dataset):
         for name in dataset.classes:
-            counts[name] += np.bincount(pixels[labels == name].reshape(-1), minlength=256)
+            of_class = pixels[labels == name].reshape(-1, len(channels))
+            for place, channel in enumerate(channels):
+                counts[channel][name] += np.bincount(of_class[:, place], minlength=256)
         for row in np.flatnonzero(np.isin(ids, chosen)):
             kept[labels[row]].append(pixels[row])
-    shape = (-1, *dataset.shape)
+    shape = (-1, *dataset.pixel_shape)
     stacked = {name: np.array(rows, np.uint8).reshape(shape) for name, rows in kept.items()}
-    return Pictures(samples=stacked, intensities=pd.DataFrame(counts))
+    intensities = {channel: pd.DataFrame(of_class) for channel, of_class in counts.items()}
+    return Pictures(samples=stacked, intensities=intensities)
 
 
 def read_rows(dataset: Dataset, image_ids: Sequence[str]) -> pd.DataFrame:
@@ -126,7 +144,7 @@ def _chosen(dataset: Dataset, samples: int) -> list[str]:
 def _batches(
     dataset: Dataset,
 ) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.uint8]]]:
-    """Yield ids (n,), labels (n,) and pixels (n, height·width) of the training pictures."""
+    """Yield ids (n,), labels (n,) and pixels (n, …) of the training pictures, in batches."""
     file = pq.ParquetFile(dataset.path / IMAGES_FILE)
     for batch in file.iter_batches(4096, columns=["image_id", "split", "label", "pixels"]):
         train = batch.filter(pa.compute.equal(batch["split"], "train"))

@@ -43,9 +43,10 @@ def dataset_figures(run: RunData) -> Iterator[Drawing]:
     yield Drawing(
         name="pixel_intensity",
         title="Pixel intensity per class",
-        caption=f"All pixels of {train}, in bins of {BIN} gray values; each curve adds up to "
-        "100 %.",
-        draw=lambda: draw_intensities(intensity_shares(pictures.intensities)),
+        caption=f"All pixels of {train}, in bins of {BIN} values; each curve adds up to 100 %.",
+        draw=lambda: draw_intensities(
+            {name: intensity_shares(counts) for name, counts in pictures.intensities.items()}
+        ),
     )
     yield Drawing(
         name="samples",
@@ -79,33 +80,37 @@ def draw_counts(counts: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_intensities(shares: pd.DataFrame) -> Figure:
-    """Draw one stepped curve per class."""
-    figure, grid = new_figure(5.8, 3.1)
-    axes = grid[0, 0]
-    edges = [*shares.index, 256]
-    for place, name in enumerate(shares.columns):
-        style: dict[str, Any] = {
-            "color": PALETTE[place % len(PALETTE)],
-            "linestyle": LINES[place % len(LINES)],
-        }
-        axes.stairs(shares[name], edges, label=name, linewidth=1.5, **style)
-    axes.set(xlabel="gray value (0 black, 255 white)", ylabel="share of pixels, %", xlim=(0, 256))
-    axes.set_xticks([0, 64, 128, 192, 255])
-    figure.legend(loc="outside upper left", ncols=min(4, len(shares.columns)))
+def draw_intensities(shares: Mapping[str, pd.DataFrame]) -> Figure:
+    """Draw a panel per channel with one stepped curve per class."""
+    figure, grid = new_figure(5.8 if len(shares) == 1 else 9.3, 3.1, columns=len(shares))
+    for axes, (channel, of_class) in zip(grid[0], shares.items(), strict=True):
+        edges = [*of_class.index, 256]
+        for place, name in enumerate(of_class.columns):
+            style: dict[str, Any] = {
+                "color": PALETTE[place % len(PALETTE)],
+                "linestyle": LINES[place % len(LINES)],
+            }
+            axes.stairs(of_class[name], edges, label=name, linewidth=1.5, **style)
+        ends = "black, 255 white" if channel == "gray" else f"none, 255 full {channel}"
+        axes.set(xlabel=f"{channel} value (0 {ends})", xlim=(0, 256))
+        axes.set_xticks([0, 64, 128, 192, 255])
+    grid[0, 0].set_ylabel("share of pixels, %")
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=min(4, len(names)))
     return figure
 
 
 def draw_samples(samples: Mapping[str, npt.NDArray[np.uint8]], dataset: Dataset) -> Figure:
     """Draw one row of pictures per class."""
     height, width = (side + GAP for side in dataset.shape)
-    wall = np.full((height * len(samples) - GAP, width * SAMPLES - GAP), np.nan)
+    size = (height * len(samples) - GAP, width * SAMPLES - GAP)
+    wall = np.full((*size, *dataset.pixel_shape[2:]), 255, np.uint8)
     for row, pictures in enumerate(samples.values()):
         for column, picture in enumerate(pictures):
             wall[row * height :, column * width :][: height - GAP, : width - GAP] = picture
     figure, grid = new_figure(8.2, 0.74 * len(samples) * height / width + 0.1)
     axes = grid[0, 0]
-    axes.imshow(np.ma.masked_invalid(wall), cmap="gray", vmin=0, vmax=255, interpolation="none")
+    axes.imshow(wall, cmap="gray", vmin=0, vmax=255, interpolation="none")
     matrix_grid(axes, [], [])
     axes.set_yticks(np.arange(len(samples)) * height + height / 2, list(samples))
     return figure

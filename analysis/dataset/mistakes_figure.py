@@ -55,7 +55,7 @@ def mistakes(run: RunData) -> Iterator[Drawing]:
             f"Shown are the mistakes with the highest predicted probability, at most {SHOWN} per "
             "true class (one row per class), in decreasing order. Below each picture: the "
             f"predicted class with its probability{votes}.",
-            draw=partial(draw, data, find_dataset(run).shape),
+            draw=partial(draw, data, find_dataset(run).pixel_shape),
         )
 
 
@@ -91,7 +91,7 @@ def prepare(run: RunData, predicted: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(data: pd.DataFrame, shape: tuple[int, int]) -> Figure:
+def draw(data: pd.DataFrame, shape: tuple[int, ...]) -> Figure:
     """Draw a row of pictures per true class, with two lines of text below each picture."""
     classes = list(dict.fromkeys(data["true"]))
     ratio = shape[0] / shape[1]
@@ -109,7 +109,7 @@ def draw(data: pd.DataFrame, shape: tuple[int, int]) -> Figure:
     return figure
 
 
-def _tile(axes: Axes, x: float, y: float, row: Any, shape: tuple[int, int]) -> None:
+def _tile(axes: Axes, x: float, y: float, row: Any, shape: tuple[int, ...]) -> None:
     """Draw one picture with its upper left corner at (x, y), 0.92 wide."""
     width, height = 0.92, 0.92 * shape[0] / shape[1]
     picture = np.frombuffer(row.pixels, np.uint8).reshape(shape)
