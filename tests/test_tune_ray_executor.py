@@ -118,7 +118,75 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path):
     assert set(trained(tmp_path).values()) == {1}
     deaths = [e["error"] for e in read_events(tmp_path) if e["event"] == "attempt_failed"]
     assert len(deaths) == 2
-    assert all("died" in error for error in deaths)
+    assert all("died without a word, as of SIGKILL" in error for error in deaths)
+    for trial in sweep.trials:
+        assert "Worker exit detail" in (tmp_path / "errors" / f"{trial}.txt").read_text()
+
+
+@dataclass(kw_only=True)
+class Crashes(TrivialTraining):
+    """A library of its fails in the second epoch, in every attempt."""
+
+    def advance(self):
+        if self._read() == 1:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return super().advance()
+
+
+def test_a_crash_is_told_by_its_signal_and_not_tried_a_third_time(tmp_path, capfd):
+    sweep = run_sweep(tmp_path, kind=Crashes, scheduler={"name": "none"}, retries=5,
+                      space={"kernel_size": [3]})  # fmt: skip
+    (trial,) = sweep.trials.values()
+    assert trial.status is Status.FAILED
+    assert trial.reason.startswith("SIGSEGV ended its worker: commonly a fault in a library")
+    assert trial.reason.endswith("twice in the same epoch, so it is not tried again")
+    assert Counter(e["event"] for e in read_events(tmp_path))["attempt_failed"] == 1
+    text = (tmp_path / "errors" / f"{trial.id}.txt").read_text()
+    assert text.count("Worker exit detail") == text.count("Segmentation fault") == 2
+    assert "in advance" in text
+    assert "raylet" not in "".join(capfd.readouterr())
+    assert not list((tmp_path / "errors").glob(".worker*"))
+
+
+@dataclass(kw_only=True)
+class Freezes(TrivialTraining):
+    """Its process is stopped in its first epoch, once."""
+
+    def advance(self):
+        mark = self.run / "frozen"
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().advance()
+
+
+@pytest.mark.long
+def test_a_worker_that_freezes_in_its_first_epoch_is_killed_and_its_trial_goes_on(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tune.execution.watchdog.FIRST_SECONDS", 5.0)
+    sweep = run_sweep(tmp_path, kind=Freezes, scheduler={"name": "none"},
+                      space={"kernel_size": [3]})  # fmt: skip
+    assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
+    (error,) = [e["error"] for e in read_events(tmp_path) if e["event"] == "attempt_failed"]
+    assert error.startswith("its worker stood still for 5 s and was killed")
+
+
+@pytest.mark.long
+def test_a_stop_ends_a_sweep_whose_worker_is_frozen(tmp_path, monkeypatch):
+    monkeypatch.setattr("tune.execution.watchdog.STOP_SECONDS", 2.0)
+    with Ledger(tmp_path) as ledger:
+        sweep = Sweep(small_spec(), fingerprint="f", commit=ledger.append)
+        sweep.begin()
+        drive(
+            sweep, run=tmp_path, slots=Slots(cpus=1, gpus=0, count=1),
+            make_training=Factory(kind=Freezes, run=tmp_path),
+            on_step=lambda: (tmp_path / "frozen").exists() and sweep.stop("enough"),
+        )  # fmt: skip
+        sweep.close()
+    (trial,) = sweep.trials.values()
+    assert (trial.status, trial.reason) == (Status.INTERRUPTED, "enough")
+    assert "attempt_failed" not in {e["event"] for e in read_events(tmp_path)}
 
 
 def test_a_trial_whose_node_is_lost_goes_on_though_it_may_not_fail(tmp_path, monkeypatch):

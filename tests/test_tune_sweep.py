@@ -680,3 +680,17 @@ def test_the_budget_of_device_hours_counts_all_trials_and_all_sessions():
         train(sweep, 0.5, 0.5, seconds=seconds)
     again, _ = new_sweep(small_spec(), ledger)
     assert again.device_seconds == 2 * 3.0 + 2 * 4.0
+
+
+def test_a_fault_in_the_same_epoch_is_not_tried_a_third_time():
+    sweep, _ = new_sweep(small_spec(retries=5, scheduler={"name": "none"}))
+    trial = train(sweep, 0.5)
+    sweep.attempt_failed(trial.id, "SIGSEGV", fault="SIGSEGV")
+    sweep.attempt_failed(trial.id, "SIGABRT", fault="SIGABRT")
+    sweep.report(trial.id, 2, figures(trial.id, 2), WORKER)
+    sweep.attempt_failed(trial.id, "SIGABRT", fault="SIGABRT")
+    for _ in range(2):
+        sweep.attempt_failed(trial.id, "killed")
+    assert not trial.ended
+    sweep.attempt_failed(trial.id, "SIGABRT", fault="SIGABRT")
+    assert trial.status is Status.FAILED

@@ -1,4 +1,12 @@
-from tune.execution.watchdog import LEAST_SECONDS, PATIENCE, STALL_SECONDS, Watchdog
+from tune.execution.watchdog import (
+    FIRST_SECONDS,
+    LEAST_SECONDS,
+    PATIENCE,
+    STALL_SECONDS,
+    STOP_EPOCHS,
+    STOP_SECONDS,
+    Watchdog,
+)
 
 
 class Clock:
@@ -69,3 +77,43 @@ def test_a_driver_that_looks_often_enough_gives_no_time_away():
     clock.now += STALL_SECONDS
     assert watchdog.stuck() == ["a"]
     assert (PATIENCE, LEAST_SECONDS, STALL_SECONDS) == (20, 120.0, 10.0)
+
+
+def test_a_first_epoch_has_an_hour_and_each_further_attempt_four_times_as_long():
+    clock = Clock()
+    watchdog = Watchdog(clock)
+    begun = 0.0
+    for limit in (FIRST_SECONDS, 4 * FIRST_SECONDS, 16 * FIRST_SECONDS):
+        watchdog.begin("a")
+        assert clock.look(watchdog, begun + limit) == []
+        assert clock.look(watchdog, begun + limit + 1) == ["a"]
+        assert watchdog.killed("a") == limit + 1
+        assert watchdog.stuck() == []
+        begun = clock.now
+    assert FIRST_SECONDS == 3600.0
+
+
+def test_a_first_epoch_has_as_long_as_the_longest_of_the_others_suggests():
+    clock = Clock()
+    watchdog = Watchdog(clock)
+    watchdog.begin("a")
+    watchdog.hear("b", 1000.0)
+    assert clock.look(watchdog, PATIENCE * 1000.0) == []
+    watchdog.begin("a")  # It waited for memory until now.
+    assert clock.look(watchdog, PATIENCE * 1000.0 + 1) == ["b"]
+    watchdog.hear("a", 1.0)
+    clock.now += 1
+    assert watchdog.stuck() == ["b"], "its first epoch has ended"
+
+
+def test_workers_that_are_told_to_stop_have_time_for_their_epochs():
+    watchdog = Watchdog(Clock())
+    watchdog.begin("new")
+    watchdog.hear("quick", 1.0)
+    assert watchdog.late_to_stop(STOP_SECONDS) == []
+    assert set(watchdog.late_to_stop(STOP_SECONDS + 1)) == {"new", "quick"}
+    watchdog.hear("slow", 100.0)
+    assert watchdog.late_to_stop(STOP_EPOCHS * 100.0) == ["quick"]
+    assert set(watchdog.late_to_stop(STOP_EPOCHS * 100.0 + 1)) == {"new", "quick", "slow"}
+    watchdog.end("slow")
+    assert "slow" not in watchdog.late_to_stop(10_000.0)

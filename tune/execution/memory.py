@@ -65,6 +65,10 @@ class Gate:
                 self._changed.notify_all()
         return need / self._capacity
 
+    def waits(self, trial_id: str) -> bool:
+        """Return whether the trial waits to be admitted."""
+        return any(ticket.trial_id == trial_id for ticket in self._queue)
+
     def _next_or_gone(self, ticket: _Ticket) -> bool:
         fits = sum(one.need for one in self._inside) + ticket.need <= self._capacity
         return ticket not in self._queue or (self._queue[0] is ticket and fits)
@@ -89,6 +93,10 @@ class Gates:
         """Return what share of the card it has, when the trial may use the one that it asks for."""
         gate = self._gates.setdefault(request.card, Gate(request.card_bytes))
         return await gate.enter(trial_id, request.kind, ALONE if alone else request.estimate)
+
+    async def waits(self, trial_id: str) -> bool:
+        """Return whether the trial waits for a card's memory."""
+        return any(gate.waits(trial_id) for gate in self._gates.values())
 
     async def leave(self, trial_id: str, kind: str = "", peak: int = 0) -> None:
         """Give back what the trial holds of any card; see `Gate.leave`."""

@@ -14,18 +14,27 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from tune.execution.crashes import Crash, forget_crashes, read_crash
 from tune.execution.executor import MakeTraining, SweepData
 from tune.execution.factory import TrainingFactory
 from tune.execution.memory import Gates
 from tune.execution.nodes import Nodes, name
 from tune.execution.ray_cluster import ray_session, share
-from tune.execution.ray_private import error_text, keep_one_more_worker_warm, worker_of
+from tune.execution.ray_private import (
+    error_text,
+    keep_one_more_worker_warm,
+    messages_kept_in,
+    worker_of,
+)
 from tune.execution.slots import Slots, find_slots
 from tune.execution.watchdog import Watchdog
 from tune.execution.worker import Worker
 from tune.run.directory import ERRORS_DIR, RAY_DIR
 from tune.sweep.bundle import Bundle, Fusing
 from tune.sweep.sweep import Sweep
+
+_ANSWER_SECONDS = 10.0
+"""How long the gates may take to answer."""
 
 
 class RayExecutor:
@@ -68,7 +77,10 @@ def drive(
     """
     gates = _open_gates() if slots.gpus else None
     bridge = _Bridge(sweep=sweep, slots=slots, run=run, on_step=on_step, gates=gates)
-    trainable = ray.tune.with_parameters(Worker, make_training=make_training, gates=gates)
+    errors = run / ERRORS_DIR
+    trainable = ray.tune.with_parameters(
+        Worker, make_training=make_training, gates=gates, errors=errors
+    )
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(trainable, {"cpu": slots.cpus, "gpu": slots.gpus}),
         tune_config=ray.tune.TuneConfig(
@@ -87,7 +99,11 @@ def drive(
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        with messages_kept_in(errors / "ray.txt"):
+            tuner.fit()
+    finally:
+        forget_crashes(errors)
 
 
 @dataclass(kw_only=True)
@@ -108,17 +124,23 @@ class _Bridge:
     nodes: Nodes = field(default_factory=Nodes)
     actors: dict[str, str] = field(default_factory=dict)
     """The worker that each live trial was last seen in."""
+    killed: dict[str, str] = field(default_factory=dict)
+    """Why workers were killed that are not yet known to be dead."""
+    stopped_at: float | None = None
+    """When the workers were told to stop."""
 
     def end(self, key: str) -> Bundle:
         """Give the bundle's slot to the next one; return it."""
         self.live.pop(key, None)
         self.actors.pop(key, None)
+        self.killed.pop(key, None)
         self.watchdog.end(key)
         return self.bundles.pop(key)
 
     def start(self, key: str, trial: RayTrial) -> None:
         """Note that Ray has put a bundle into a worker."""
         self.live[key] = trial
+        self.watchdog.begin(key)
         if (actor := worker_of(trial)) is not None:
             self.actors[key] = self.nodes.note(actor)
         trials = self.bundles[key].trials
@@ -142,12 +164,31 @@ class _Bridge:
             self.slots = self.slots.on(self.nodes.there)
 
     def kill_stuck(self) -> None:
-        """Kill the workers of trials that stand still; Ray starts them again elsewhere."""
+        """Kill the workers of trials that stand still, or that do not stop when told to."""
         for key in self.watchdog.stuck():
-            self.watchdog.end(key)
-            trial = self.live[key]
-            if trial is not None and (actor := worker_of(trial)) is not None:
-                ray.kill(actor)
+            if self._waits_for_memory(key):
+                self.watchdog.begin(key)
+            else:
+                self._kill(key, "its worker stood still for {:.0f} s and was killed")
+        if self.sweep.stopping is None:
+            return
+        self.stopped_at = self.stopped_at or time.monotonic()
+        for key in self.watchdog.late_to_stop(time.monotonic() - self.stopped_at):
+            self._kill(key, "its worker did not stop when told to and was killed")
+
+    def _kill(self, key: str, reason: str) -> None:
+        self.killed[key] = reason.format(self.watchdog.killed(key))
+        trial = self.live[key]
+        if trial is not None and (actor := worker_of(trial)) is not None:
+            ray.kill(actor)
+
+    def _waits_for_memory(self, key: str) -> bool:
+        if self.gates is None:
+            return False
+        try:
+            return bool(ray.get(self.gates.waits.remote(key), timeout=_ANSWER_SECONDS))
+        except ray.exceptions.GetTimeoutError:
+            return False
 
     def __deepcopy__(self, _memo: Any) -> "_Bridge":
         return self  # Ray copies searchers and callbacks, but there is only one sweep.
@@ -261,16 +302,20 @@ class _Events(ray.tune.Callback):
     def on_trial_error(self, *, trial: RayTrial, **_: Any) -> None:
         """Leave it to the sweep whether the trials go on, as a new one of Ray's."""
         key, bridge = _key(trial), self._bridge
+        killed, actor = bridge.killed.get(key), bridge.actors.get(key)
         lines = self._keep_error(trial)
         # A traceback begins with a call and ends with what was raised; of a worker that has died
         # Ray says so first.
         raised = "ray::" in lines[0]
-        node = None if raised else bridge.nodes.lost_under(bridge.actors.get(key))
+        node = None if raised or killed else bridge.nodes.lost_under(actor)
         bridge.look_at_nodes()
         bundle = bridge.end(key)
         if bridge.gates is not None:
             bridge.gates.leave.remote(key)  # Its worker may have died before it could.
-        gist = lines[-1] if raised else lines[0]
+        if killed and bridge.sweep.stopping is not None:
+            return  # It is interrupted, which is no failure of the trials.
+        crash = None if raised or killed else self._read_crash(key, actor, lines[0])
+        gist = lines[-1] if raised else killed or (crash.reason if crash else lines[0])
         error = f"{gist} (all of it in {ERRORS_DIR}/{key}.txt)"
         if bundle.probe and node is None:
             # It broke on the attempt to be faster, which is no failure of the trials.
@@ -279,7 +324,7 @@ class _Events(ray.tune.Callback):
             return
         for trial_id in reversed(list(bundle.trials)):
             if node is None:
-                bridge.sweep.attempt_failed(trial_id, error)
+                bridge.sweep.attempt_failed(trial_id, error, fault=crash.signal if crash else None)
             else:
                 bridge.sweep.lose_attempt(trial_id, node)
 
@@ -292,6 +337,15 @@ class _Events(ray.tune.Callback):
             file.write(text)
         attempt = text[text.rindex("Failure #") :].splitlines()[1:]
         return [line.strip() for line in attempt if line.strip()]
+
+    def _read_crash(self, key: str, actor_id: str | None, first: str) -> Crash | None:
+        """Say how a worker died of which Ray knows no more than that; keep its stack."""
+        if actor_id is None or not first.startswith("The actor died"):
+            return None
+        crash = read_crash(self._bridge.run / ERRORS_DIR, actor_id)
+        with (self._bridge.run / ERRORS_DIR / f"{key}.txt").open("a", encoding="utf-8") as file:
+            file.write(crash.stack)
+        return crash
 
 
 def _stop(trial: RayTrial) -> str:

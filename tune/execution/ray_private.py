@@ -4,11 +4,14 @@
 """
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray._private.state
+import ray._private.worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.actor import ActorHandle
 from ray.tune.experiment import Trial
@@ -47,6 +50,23 @@ def use_token_of_user() -> None:
     """
     if AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+@contextmanager
+def messages_kept_in(path: Path) -> Iterator[None]:
+    """Write what Ray would print of workers that died to a file instead of the terminal."""
+    before = ray._private.worker.print_to_stdstream
+
+    def keep(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in data["lines"])
+
+    ray._private.worker.print_to_stdstream = keep
+    try:
+        yield
+    finally:
+        ray._private.worker.print_to_stdstream = before
 
 
 def read_environment_again() -> None:

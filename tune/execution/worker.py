@@ -4,12 +4,14 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
 import ray.tune
 from ray.actor import ActorHandle
 
+from tune.execution.crashes import note_crashes
 from tune.execution.executor import MakeTraining, Training
 from tune.execution.memory import OutOfMemoryError
 from tune.sweep.bundle import Bundle, Fusing
@@ -31,9 +33,22 @@ class Worker(ray.tune.Trainable):
     restored training is of an epoch that was trained before, maybe on another machine."""
 
     def setup(
-        self, config: dict[str, Any], make_training: MakeTraining, gates: ActorHandle | None
+        self,
+        config: dict[str, Any],
+        make_training: MakeTraining,
+        gates: ActorHandle | None,
+        errors: Path | None = None,
     ) -> None:
-        """Take the first bundle of this process; with ``gates`` ask for a card's memory."""
+        """Take the first bundle of this process.
+
+        Args:
+            config: Holds the bundle.
+            make_training: Opens its training.
+            gates: Is asked for a card's memory, where there are GPUs.
+            errors: Folder for what a fatal signal leaves.
+        """
+        if errors is not None:
+            note_crashes(errors, ray.get_runtime_context().get_actor_id())
         self._make_training = make_training
         self._gates = gates
         self._bundle = Bundle.from_json(config["bundle"])

@@ -47,6 +47,7 @@ class Sweep(SweepState):
         self._fingerprint = fingerprint
         self._write = commit
         self._asked_to_stop: dict[str, str] = {}
+        self._faults: dict[str, tuple[str | None, int]] = {}
         for trial_id in sorted(self._unfinished, key=lambda one: self.trials[one].number):
             self._settle(self.trials[trial_id])
 
@@ -161,9 +162,21 @@ class Sweep(SweepState):
         """Note that the test split is opened for a trial, before anybody looks."""
         self._commit({"event": "test_opened", "trial": trial_id})
 
-    def attempt_failed(self, trial_id: str, error: str) -> None:
-        """Let a trial whose attempt failed go on from its checkpoint, if it may; else end it."""
-        if self._failures[trial_id] < self.spec.retries:
+    def attempt_failed(self, trial_id: str, error: str, *, fault: str | None = None) -> None:
+        """Let a trial whose attempt failed go on from its checkpoint, if it may; else end it.
+
+        Args:
+            trial_id: The trial.
+            error: What happened, in one line.
+            fault: Name of the signal of a fault that ended its worker; the same one after the same
+                epoch is not tried a third time.
+        """
+        moment = (fault, len(self.trials[trial_id].measurements))
+        again = fault is not None and self._faults.get(trial_id) == moment
+        self._faults[trial_id] = moment
+        if again:
+            self.fail(trial_id, f"{error}; twice in the same epoch, so it is not tried again")
+        elif self._failures[trial_id] < self.spec.retries:
             self._commit({"event": "attempt_failed", "trial": trial_id, "error": error})
         else:
             self.fail(trial_id, error)

@@ -1,0 +1,81 @@
+"""Why a worker process died: what it leaves of a fatal signal, and what that commonly means."""
+
+import faulthandler
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO
+
+_SIGNALS = {
+    "Segmentation fault": "SIGSEGV",
+    "Aborted": "SIGABRT",
+    "Illegal instruction": "SIGILL",
+    "Bus error": "SIGBUS",
+    "Floating-point exception": "SIGFPE",
+}
+"""What Python calls the signals of a fault."""
+_KILLED = (
+    "its worker died without a word, as of SIGKILL: most often the machine had no memory left, "
+    "or somebody killed it"
+)
+_files: list[IO[str]] = []
+"""Keeps the file of this process open, which a signal handler writes to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crash:
+    """The end of a worker process that raised nothing."""
+
+    reason: str
+    """One line for the user."""
+    signal: str | None = None
+    """Name of the signal of a fault; None where nothing was left to tell."""
+    stack: str = ""
+    """Where in Python it happened."""
+
+
+def note_crashes(folder: Path, actor_id: str) -> None:
+    """Let this worker process leave its stack in ``folder`` when a fault ends it."""
+    folder.mkdir(exist_ok=True)
+    file = _file(folder, actor_id).open("w", encoding="utf-8")
+    file.write(f"torch {version('torch')}, numpy {version('numpy')}, {_processor()}\n")
+    file.flush()
+    faulthandler.enable(file)
+    _files.append(file)
+
+
+def read_crash(folder: Path, actor_id: str) -> Crash:
+    """Say how a worker process died, from what it left in ``folder``."""
+    path = _file(folder, actor_id)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    where, _, stack = text.partition("\n")
+    name = next((one for one in _SIGNALS if f"Fatal Python error: {one}" in stack), None)
+    if name is None:
+        return Crash(reason=_KILLED)
+    signal = _SIGNALS[name]
+    reason = f"{signal} ended its worker: commonly a fault in a library on this processor ({where})"
+    return Crash(reason=reason, signal=signal, stack=stack)
+
+
+def forget_crashes(folder: Path) -> None:
+    """Remove the files of workers that are no longer needed."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        path.unlink(missing_ok=True)
+
+
+_PREFIX = ".worker-"
+
+
+def _file(folder: Path, actor_id: str) -> Path:
+    return folder / f"{_PREFIX}{actor_id}"
+
+
+def _processor() -> str:
+    """Return the name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
