@@ -5,6 +5,7 @@ import pytest
 from tests.support.bundles import decided, play_one, searched
 from tests.support.sweeps import ONE_EPOCH, WORKER, figures, new_sweep, small_spec, train
 from tune.run.directory import CHECKPOINTS_DIR
+from tune.run.trial import Status
 from tune.session.keeping import BEST_TRIALS, Keeper
 
 
@@ -95,10 +96,20 @@ def test_the_state_of_trials_trained_as_one_stays_until_all_have_ended(tmp_path)
     first, *others = bundle.trials
     for trial_id in bundle.trials:
         sweep.start(trial_id, 1.0)
-    sweep.fail(first, "broke")
+    sweep._give_up(first, Status.INFEASIBLE, "too large")
     keeper = Keeper(tmp_path, sweep)
     keeper.sweep_up()
     assert left(tmp_path) == {folder: BOTH}
     play_one(sweep, type(bundle)(trials={one: {} for one in others}, folder=folder))
     keeper.sweep_up()
     assert left(tmp_path) == {folder: ["best.pt"]}
+
+
+def test_a_failed_trial_keeps_what_it_may_go_on_from(tmp_path):
+    sweep, _ = searched(finalists=1)
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 1.0)
+    leave_files(tmp_path, trial.id)
+    sweep.fail(trial.id, "no disk")
+    Keeper(tmp_path, sweep).sweep_up()
+    assert left(tmp_path)[trial.id] == BOTH

@@ -61,7 +61,7 @@ def interrupted():
 def test_the_exit_code_says_how_a_sweep_ended(asked, capsys, make, code):
     calls = asked("tune.commands.resume.resume", make())
     assert main(["resume", "runs/a b", "--data", "moved"]) == code
-    assert calls == [(Path("runs/a b"), {"data": "moved"})]
+    assert calls == [(Path("runs/a b"), {"data": "moved", "retry_failed": False})]
     assert capsys.readouterr().out.startswith("runs/a b: ")
 
 

@@ -26,7 +26,9 @@ from tests.support.in_process import (  # noqa: F401
     tiny_spec,
 )
 from tests.support.sweeps import SPEC, new_sweep, small_spec, train
+from tune.commands.outcome import last_line
 from tune.execution.executor import SweepData
+from tune.execution.in_process import InProcessExecutor
 from tune.execution.ray_executor import RayExecutor
 from tune.run.directory import GROUPS_FILE, LEDGER_FILE, STOP_FILE, TRIALS_FILE, RunError
 from tune.run.lease import holder_of
@@ -272,3 +274,25 @@ def test_a_dataset_that_changed_after_a_kill_is_refused_with_its_file(tmp_path, 
     with pytest.raises(UserError, match="put both files back from a copy"):
         start(tiny_spec(changed), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_failed_trials_are_trained_once_more_when_they_are_asked_for(
+    tmp_path, few_pictures, capsys
+):
+    class Broken(InProcessExecutor):
+        """Trains on a machine without a disk."""
+
+        def execute(self, sweep, *_, **__):
+            while (trial := sweep.next_trial()) is not None:
+                sweep.start(trial.id, 1.0)
+                sweep.attempt_failed(trial.id, "no disk")
+
+    run, sweep = session.start(tiny_spec(few_pictures), tmp_path, executor=Broken())
+    assert {trial.status for trial in sweep.trials.values()} == {Status.FAILED}
+    assert f"`python -m tune resume {run} --retry-failed`" in last_line(run, sweep)
+    assert {trial.status for trial in resume(run).trials.values()} == {Status.FAILED}
+    again = resume(run, retry_failed=True)
+    assert "2 failed trials are trained once more" in capsys.readouterr().err
+    assert {trial.status for trial in again.trials.values()} == {Status.COMPLETED}
+    assert "retry" not in last_line(run, again)
+    assert pq.read_table(run / TRIALS_FILE)["status"].to_pylist() == ["COMPLETED"] * 2

@@ -20,7 +20,7 @@ from tests.support.sweeps import (
 from tune.run.trial import FINISHED, Status
 from tune.sweep.searchers.sampled import SampledSearcher
 from tune.sweep.spec import SpecError
-from tune.sweep.sweep import Sweep
+from tune.sweep.sweep import ALIKE, Sweep
 
 RANGES = {
     "space": {
@@ -495,7 +495,7 @@ def test_replicates_wait_for_the_end_of_a_search_that_a_scheduler_cuts():
         assert trial.phase == "search"
         running.append(trial)
     for trial in running:
-        sweep.fail(trial.id, "no")
+        sweep.fail(trial.id, f"no {trial.id}")
     replicate = sweep.next_trial()
     assert (replicate.phase, replicate.configuration_id) == ("finalist", first.configuration_id)
 
@@ -694,3 +694,74 @@ def test_a_fault_in_the_same_epoch_is_not_tried_a_third_time():
     assert not trial.ended
     sweep.attempt_failed(trial.id, "SIGABRT", fault="SIGABRT")
     assert trial.status is Status.FAILED
+
+
+ONE_SIZE = {"scheduler": {"name": "none"}, "retries": 0}
+
+
+@pytest.mark.parametrize("searcher", ["grid", "random", "tpe", "cmaes", "nsga2"])
+def test_failed_trials_are_trained_once_more_and_so_they_are_after_a_resume(searcher):
+    spec = small_spec(
+        **RANGES if searcher == "cmaes" else {}, **TWO_EPOCHS, **ONE_SIZE,
+        searcher={"name": searcher, **({} if searcher == "grid" else {"samples": 4})},
+    )  # fmt: skip
+    sweep, ledger = new_sweep(spec)
+    broken = [train(sweep, 0.5), train(sweep)]
+    for trial in broken:
+        sweep.attempt_failed(trial.id, "no disk")
+    play(sweep)
+    assert sweep.finished
+    assert sweep.retry_failed() == 2
+    assert sweep.retry_failed() == 0
+    again, more = new_sweep(spec, ledger)
+    play(again, steps=1)
+    last, _ = new_sweep(spec, more)
+    play(last)
+    assert last.finished
+    assert len(last.trials) == len(sweep.trials)
+    assert {trial.status for trial in last.trials.values()} == {Status.COMPLETED}
+    for trial in broken:
+        assert [one.epoch for one in last.trials[trial.id].measurements] == [1, 2]
+
+
+def fail(sweep, error):
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 1.0)
+    sweep.attempt_failed(trial.id, f"{error} (all of it in errors/{trial.id}.txt)")
+
+
+def test_a_sweep_whose_trials_fail_alike_stops_and_keeps_them():
+    space = {"kernel_size": [3, 5, 7], "blocks": [1, 2, 3], "channels": [4, 8, 16]}
+    spec = small_spec(**TWO_EPOCHS, **ONE_SIZE, space=space)
+    sweep, ledger = new_sweep(spec)
+    for _ in range(ALIKE - 1):
+        fail(sweep, "no disk")
+    fail(sweep, "another thing")
+    for _ in range(ALIKE - 1):
+        fail(sweep, "no disk")
+    assert sweep.stopping is None
+    fail(sweep, "no disk")
+    assert sweep.stopping == (
+        "the last 5 trials failed alike (no disk); mend the cause and give --retry-failed to train "
+        "them once more"
+    )
+    assert sweep.next_trial() is None
+    sweep.close()
+    assert ledger[-1]["reason"] == sweep.stopping
+    accepted, _ = new_sweep(spec, ledger)
+    for _ in range(ALIKE):
+        fail(accepted, "no disk")
+    assert accepted.stopping is None, "the user knows, and goes on without them"
+    retried, _ = new_sweep(spec, ledger)
+    retried.retry_failed()
+    for _ in range(ALIKE):
+        fail(retried, "no disk")
+    assert retried.stopping is not None
+
+
+def test_trials_that_end_well_between_failures_keep_a_sweep_going():
+    sweep, _ = new_sweep(small_spec(**ONE_EPOCH, **ONE_SIZE))
+    for _ in range(ALIKE):
+        fail(sweep, "no disk")
+        train(sweep, 0.5)
+    assert sweep.stopping is None

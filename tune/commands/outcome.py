@@ -26,6 +26,8 @@ def last_line(run: Path, sweep: Sweep) -> str:
     if best is not None:
         figure = f"; best {sweep.spec.objective.metric} {sweep.objective(best):.4f} by {best.name}"
     line = f"{run}: {parts or 'no trials'}{figure}; {sweep.seconds:.0f} s"
+    if sweep.finished and Status.FAILED in counts:
+        line += f"; `python -m tune resume {run} --retry-failed` trains the failed ones once more"
     if sweep.finished:
         return line
     return f"{line}; {sweep.stopping}; go on with `python -m tune resume {run}`"

@@ -66,6 +66,7 @@ class Chores:
         for request in self._run.glob(f"{STOP_FILE}-*"):
             self._stop_trial(request)
         if self._sweep.stopping is not None:
+            (self._run / STOP_FILE).touch()  # Lets the workers write a checkpoint.
             return
         if (self._run / STOP_FILE).exists():
             self._sweep.stop("asked to by `tune stop`")

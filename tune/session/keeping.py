@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from tune.run.directory import CHECKPOINTS_DIR
-from tune.run.trial import FINISHED, Trial
+from tune.run.trial import FINISHED, Status, Trial
 from tune.sweep.sweep import Sweep
 
 BEST_TRIALS = 10
@@ -42,4 +42,6 @@ class Keeper:
                 (folder / "last.pt").unlink(missing_ok=True)
 
     def _may_go_on(self, trial: Trial) -> bool:
-        return trial.status not in FINISHED or trial.id in self._sweep.lost
+        # A trial that failed may be tried once more.
+        gone = FINISHED - {Status.FAILED}
+        return trial.status not in gone or trial.id in self._sweep.lost

@@ -76,12 +76,19 @@ def start(
     return run, _hold_and_drive(run, spec, dataset, executor)
 
 
-def resume(run: Path, *, data: str | Path | None = None, executor: Executor = ON_RAY) -> Sweep:
+def resume(
+    run: Path,
+    *,
+    data: str | Path | None = None,
+    retry_failed: bool = False,
+    executor: Executor = ON_RAY,
+) -> Sweep:
     """Go on with a run that was stopped or killed; a finished one is left as it is.
 
     Args:
         run: The run directory.
         data: Where the dataset is now, if not where it was.
+        retry_failed: Train trials that have failed once more.
         executor: Who trains.
 
     Raises:
@@ -89,7 +96,8 @@ def resume(run: Path, *, data: str | Path | None = None, executor: Executor = ON
         RunError: ``run`` is no run directory, in use, or of another dataset.
     """
     _restore(run, data)
-    return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor)
+    change = _retry if retry_failed else None
+    return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor, change=change)
 
 
 def extend(
@@ -115,7 +123,8 @@ def extend(
     """
     larger = functools.partial(extended_spec, samples=samples, overrides=tuple(overrides))
     _restore(run, data)
-    return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor, larger=larger)
+    change = functools.partial(_extend, larger=larger)
+    return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor, change=change)
 
 
 def _restore(run: Path, data: str | Path | None) -> None:
@@ -128,9 +137,9 @@ def _hold_and_drive(
     spec: SweepSpec,
     dataset: ImageDataset,
     executor: Executor,
-    larger: Callable[[SweepSpec], SweepSpec] | None = None,
+    change: Callable[[Path, Sweep], None] | None = None,
 ) -> Sweep:
-    """Drive a run from where its ledger ends; ``larger`` returns the spec that extends it."""
+    """Drive a run from where its ledger ends; ``change`` is done to it first."""
     run = run.absolute()
     with hold(run), Ledger(run) as ledger:
         # A request from now on is obeyed; one from before was for another session.
@@ -141,8 +150,8 @@ def _hold_and_drive(
             commit=ledger.append,
             events=read_events(run),
         )
-        if larger is not None:
-            _extend(run, sweep, larger(sweep.spec))
+        if change is not None:
+            change(run, sweep)
         for line in repair(run, sweep, dataset):
             print(f"{run}: {line}", file=sys.stderr)
         loggers = Loggers(run, sweep)
@@ -161,10 +170,15 @@ def _forget_stop_requests(run: Path) -> None:
         request.unlink()
 
 
-def _extend(run: Path, sweep: Sweep, larger: SweepSpec) -> None:
+def _retry(run: Path, sweep: Sweep) -> None:
+    print(f"{run}: {sweep.retry_failed()} failed trials are trained once more", file=sys.stderr)
+
+
+def _extend(run: Path, sweep: Sweep, larger: Callable[[SweepSpec], SweepSpec]) -> None:
+    spec = larger(sweep.spec)
     before = {trial.id: trial.epochs for trial in sweep.trials.values() if trial.ended}
-    sweep.extend(larger)
-    write_spec(run, larger)
+    sweep.extend(spec)
+    write_spec(run, spec)
     print(f"{run}: {what_counts(run, before, sweep)}", file=sys.stderr)
 
 

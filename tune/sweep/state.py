@@ -243,6 +243,15 @@ class SweepState:
         self._failures[event["trial"]] += 1
         self._wait_again(self.trials[event["trial"]])
 
+    def _on_failed_retried(self, event: Event) -> None:
+        """Let trials that had failed be trained on; the searcher hears of their end once more."""
+        for trial in (self.trials[one] for one in event["trials"]):
+            trial.status, trial.reason = Status.PENDING, ""
+            self._unfinished.add(trial.id)
+            if trial.phase == "search":
+                self._searcher.hear_proposed(trial.id, self._points[trial.id])
+        self._queue_unfinished()
+
     def _on_attempt_lost(self, event: Event) -> None:
         """Let the trial go on elsewhere; what its node did is no failure of its own."""
         self.trials[event["trial"]].nodes_lost += 1

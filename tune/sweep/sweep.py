@@ -18,6 +18,14 @@ from tune.sweep.searchers.searcher import KnownTrial
 from tune.sweep.spec import SweepSpec
 from tune.sweep.state import SweepState
 
+ALIKE = 5
+"""So many trials in a row that fail with the same error stop their sweep."""
+
+
+def _gist(error: str) -> str:
+    """Return an error without the file that holds all of it, which each trial has its own of."""
+    return error.partition(" (all of it in ")[0]
+
 
 class Sweep(SweepState):
     """A sweep in progress: its state, and the decisions that change it."""
@@ -48,6 +56,9 @@ class Sweep(SweepState):
         self._write = commit
         self._asked_to_stop: dict[str, str] = {}
         self._faults: dict[str, tuple[str | None, int]] = {}
+        self._failed_alike: list[str] = []
+        failed = (trial for trial in self.trials.values() if trial.status is Status.FAILED)
+        self._accepted = {_gist(trial.reason) for trial in failed}
         for trial_id in sorted(self._unfinished, key=lambda one: self.trials[one].number):
             self._settle(self.trials[trial_id])
 
@@ -181,6 +192,14 @@ class Sweep(SweepState):
         else:
             self.fail(trial_id, error)
 
+    def retry_failed(self) -> int:
+        """Let every failed trial be trained once more; return how many there are."""
+        failed = [t.id for t in self.trials.values() if t.status is Status.FAILED]
+        if failed:
+            self._commit({"event": "failed_retried", "trials": failed})
+        self._accepted.clear()
+        return len(failed)
+
     def lose_attempt(self, trial_id: str, node: str) -> None:
         """Let a trial whose node died go on elsewhere from its checkpoint, as often as it takes."""
         self._commit({"event": "attempt_lost", "trial": trial_id, "node": node})
@@ -204,8 +223,21 @@ class Sweep(SweepState):
             self._commit({"event": "out_of_memory", "trial": trial_id, "error": figures})
 
     def fail(self, trial_id: str, error: str) -> None:
-        """End a trial whose last attempt failed, unless it had reached its end before."""
+        """End a trial whose last attempt failed, unless it had reached its end before.
+
+        When `ALIKE` trials in a row have failed with the same error, the sweep stops: the others
+        would fail too. An error that it had when this session began does not stop it again.
+        """
         self._give_up(trial_id, Status.FAILED, error)
+        gist = _gist(error)
+        if self._failed_alike[:1] != [gist]:
+            self._failed_alike.clear()
+        self._failed_alike.append(gist)
+        if len(self._failed_alike) >= ALIKE and gist not in self._accepted:
+            self.stop(
+                f"the last {len(self._failed_alike)} trials failed alike ({gist}); mend the cause "
+                "and give --retry-failed to train them once more"
+            )
 
     def stop(self, reason: str) -> None:
         """Propose nothing more and tell every worker at its next report to stop."""
@@ -255,6 +287,8 @@ class Sweep(SweepState):
             self._end(trial, Status.EARLY_STOPPED, self._asked_to_stop[trial.id])
 
     def _end(self, trial: Trial, status: Status, reason: str) -> None:
+        if status is not Status.FAILED:
+            self._failed_alike.clear()
         self._commit(
             {"event": "trial_ended", "trial": trial.id, "status": status, "reason": reason}
         )
