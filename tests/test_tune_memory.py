@@ -170,3 +170,21 @@ def test_each_card_has_a_gate_of_its_own(play):
         assert await late == 0.8
 
     play(story())
+
+
+def test_the_watchdog_can_ask_who_waits_for_memory(play):
+    async def story():
+        gates = Gates()
+
+        async def come(trial_id, need):
+            request = MemoryRequest(card="c", card_bytes=10, kind=trial_id, estimate=need)
+            await gates.enter(trial_id, request, alone=False)
+
+        tasks = [asyncio.ensure_future(come(trial_id, 9)) for trial_id in ("in", "out")]
+        await _settle()
+        assert [await gates.waits(one) for one in ("in", "out", "unknown")] == [False, True, False]
+        await gates.leave("in")
+        await asyncio.gather(*tasks)
+        assert not await gates.waits("out")
+
+    play(story())

@@ -7,6 +7,7 @@ import inspect
 import os
 
 import ray._private.state
+import ray._private.worker
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.actor import ActorHandle
 from ray.tune.execution.tune_controller import TuneController
@@ -56,3 +57,14 @@ def test_ray_reads_its_token_and_settings_again_when_asked(monkeypatch, tmp_path
     assert os.environ["RAY_AUTH_MODE"] == "token"
     monkeypatch.undo()
     ray_private.read_environment_again()
+
+
+def test_what_ray_would_print_of_dead_workers_goes_to_a_file(tmp_path, capfd):
+    listener = inspect.getsource(ray._private.worker.listen_error_messages)
+    assert "print_to_stdstream(" in listener, CHANGED
+    real = ray._private.worker.print_to_stdstream
+    with ray_private.messages_kept_in(tmp_path / "errors" / "ray.txt"):
+        ray._private.worker.print_to_stdstream({"lines": ["a worker died"], "is_err": True})
+    assert (tmp_path / "errors" / "ray.txt").read_text() == "a worker died\n"
+    assert capfd.readouterr() == ("", "")
+    assert ray._private.worker.print_to_stdstream is real
