@@ -14,6 +14,7 @@ import ray
 
 from fairsweep.errors import UserError
 from tune.execution.ray_private import read_environment_again, use_token_of_user
+from tune.execution.ray_server import local_ray
 
 T = TypeVar("T")
 _CODE = Path(__file__).parents[2]
@@ -39,7 +40,8 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
     """Connect to the cluster at ``RAY_ADDRESS``, or start a Ray of our own and stop it after.
 
     Raises:
-        UserError: No cluster answers there, or it refuses our token; or the token cannot be kept.
+        UserError: No cluster answers there, or it refuses our token; or the token cannot be kept,
+            or Ray does not start here.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -47,28 +49,18 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     if address and address != "local":
         connect(address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
     else:
-        start_local(object_store_bytes=object_store_bytes)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def start_local(*, object_store_bytes: int) -> None:
-    """Start a Ray on this machine that wants a token and has no dashboard.
-
-    Raises:
-        UserError: The token cannot be kept.
-    """
-    require_token()
-    ray.init(
-        "local",
-        include_dashboard=False,
-        object_store_memory=object_store_bytes,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+        require_token()
+        with local_ray(object_store_bytes=object_store_bytes) as own:
+            ray.init(own, log_to_driver=False, logging_level=logging.ERROR)
+            try:
+                yield
+            finally:
+                ray.shutdown()
 
 
 def connect(address: str) -> None:

@@ -1,0 +1,87 @@
+"""Where Ray keeps its sockets and logs on this machine: a folder that only its user can enter."""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fairsweep.errors import UserError
+
+_LOCK = "lock"
+_SOCKET_BYTES = 107
+"""Longest path of a socket: 108 bytes with the zero at its end on Linux (``unix(7)``), fewer on
+macOS, whose own folder for temporary files is too long for Ray anyway."""
+_BELOW = len("/session_2026-11-26_19-46-48_123456_1234567/sockets/plasma_store_1234567")
+"""What Ray appends to its temporary folder."""
+
+
+@contextmanager
+def ray_folder() -> Iterator[Path]:
+    """Make a folder for one local Ray, held by a lock, and remove it at the end.
+
+    Folders of sessions that were killed are removed first. The folder is below ``RAY_TMPDIR``, else
+    ``TMPDIR``, else ``/tmp``.
+
+    Raises:
+        UserError: The folder belongs to another user, or its path is too long for a socket.
+    """
+    own = private_folder(_parent() / f"fairsweep-{os.getuid()}")
+    _remove_old(own)
+    folder = Path(tempfile.mkdtemp(dir=own, prefix=""))
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only this user can enter; return it.
+
+    Raises:
+        UserError: Something of another user is there, or a link.
+    """
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UserError(
+            f"{path} must be a folder of your own, because Ray's sockets lie there; remove it, or "
+            "name another place in RAY_TMPDIR"
+        )
+    path.chmod(0o700)
+    return path
+
+
+def _parent() -> Path:
+    named = os.environ.get("RAY_TMPDIR")
+    if named:
+        path = Path(named).absolute()
+        if not _is_short(path):
+            raise UserError(
+                f"RAY_TMPDIR is {path}, too long for the sockets that Ray puts below it; name a "
+                f"folder whose path has fewer than {_most_bytes() + 1} characters"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+    temporary = Path(os.environ.get("TMPDIR") or "/tmp").absolute()
+    return temporary if temporary.is_dir() and _is_short(temporary) else Path("/tmp")
+
+
+def _is_short(parent: Path) -> bool:
+    return len(os.fsencode(parent)) <= _most_bytes()
+
+
+def _most_bytes() -> int:
+    return _SOCKET_BYTES - _BELOW - len(f"/fairsweep-{os.getuid()}/12345678")
+
+
+def _remove_old(own: Path) -> None:
+    """Remove the folders whose sessions no longer hold their lock."""
+    for lock in own.glob(f"*/{_LOCK}"):
+        with suppress(OSError), lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
