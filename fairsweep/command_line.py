@@ -4,8 +4,10 @@ import errno
 import os
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from fairsweep.errors import UserError
 
@@ -29,6 +31,23 @@ _EXTRA_OF = {
     "mlflow": "loggers",
 }
 """Import name → the extra of the distribution that installs it."""
+
+
+_end_at_once = threading.Event()
+
+
+def end_at_once_after_command() -> None:
+    """Let `end` skip the clean-up of libraries, one of which has lost what it would wait for."""
+    _end_at_once.set()
+
+
+def end(code: int) -> NoReturn:
+    """End the process with an exit code."""
+    if _end_at_once.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run_command(program: str, command: Callable[[], int]) -> int:

@@ -1,7 +1,7 @@
 """The token and the settings of a Ray, before one is started or joined."""
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,15 +60,29 @@ def test_the_token_lies_at_home_unless_another_place_is_named(own):
     assert token_file() == Path.home() / ".ray" / "auth_token"
 
 
+class Called(list):
+    """What Ray was asked; ``servers`` are those that it is looked for."""
+
+
 @pytest.fixture
 def called(own, monkeypatch):  # noqa: ARG001
     """What Ray was asked, in order."""
-    called = []
+    called = Called()
     stand_in = SimpleNamespace(
         init=lambda *words, **options: called.append(("init", *words, options)),
         shutdown=lambda: called.append("shutdown"),
         exceptions=ray.exceptions,
     )
+
+    @contextmanager
+    def local_ray(*, object_store_bytes):
+        called.append(("start", object_store_bytes))
+        yield "10.0.0.1:99"
+        called.append("stop")
+
+    monkeypatch.setattr(module, "local_ray", local_ray)
+    monkeypatch.setattr(module, "connected_servers", lambda: servers)
+    servers = called.servers = []
     monkeypatch.setattr(module, "ray", stand_in)
     return called
 
@@ -79,14 +93,23 @@ def test_a_ray_of_our_own_is_started_and_stopped_also_after_a_fault(called, addr
         os.environ["RAY_ADDRESS"] = address
     os.environ["RAY_AIR_NEW_OUTPUT"] = "7"
     with suppress(KeyError), ray_session(object_store_bytes=12):
-        assert called[0][:2] == ("init", "local")
+        assert called[0] == ("start", 12)
+        assert called[1][:2] == ("init", "10.0.0.1:99")
         raise KeyError("a fault")
-    options = called[0][2]
-    assert (options["object_store_memory"], options["include_dashboard"]) == (12, False)
-    assert called[1:] == ["shutdown"]
+    assert called[2:] == ["shutdown"]
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     assert os.environ["RAY_AIR_NEW_OUTPUT"] == "7", "what the user has set stays"
+
+
+def test_a_ray_that_is_gone_is_not_waited_for(called, monkeypatch):
+    ended = []
+    monkeypatch.setattr(module, "end_at_once_after_command", lambda: ended.append(1))
+    monkeypatch.setattr(module, "forget_shutdown_at_exit", lambda: ended.append(2))
+    with ray_session(object_store_bytes=12):
+        called.servers.append(SimpleNamespace(is_gone=lambda: True))
+    assert "shutdown" not in called
+    assert sorted(ended) == [1, 2]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-from fairsweep.command_line import run_command
+from fairsweep.command_line import end, run_command
 
 COMMANDS = {
     "plan": "Show what a sweep would take; train nothing.",
@@ -47,4 +47,4 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

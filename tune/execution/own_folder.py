@@ -15,7 +15,7 @@ _LOCK = "lock"
 _SOCKET_BYTES = 107
 """Longest path of a socket: 108 bytes with the zero at its end on Linux (``unix(7)``), fewer on
 macOS, whose own folder for temporary files is too long for Ray anyway."""
-_BELOW = len("/session_2026-11-26_19-46-48_123456_1234567/sockets/plasma_store_1234567")
+_BELOW = len("/session_2026-11-26_19-46-48_123456_1234567/sockets/plasma_store")
 """What Ray appends to its temporary folder."""
 
 
@@ -27,11 +27,11 @@ def ray_folder() -> Iterator[Path]:
     ``TMPDIR``, else ``/tmp``.
 
     Raises:
-        UserError: The folder belongs to another user, or its path is too long for a socket.
+        UserError: The path that ``RAY_TMPDIR`` names is too long for a socket.
     """
-    own = private_folder(_parent() / f"fairsweep-{os.getuid()}")
-    _remove_old(own)
-    folder = Path(tempfile.mkdtemp(dir=own, prefix=""))
+    parent = _parent()
+    _remove_old(parent)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=_prefix()))  # With mode 0700.
     with (folder / _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
@@ -76,12 +76,22 @@ def _is_short(parent: Path) -> bool:
 
 
 def _most_bytes() -> int:
-    return _SOCKET_BYTES - _BELOW - len(f"/fairsweep-{os.getuid()}/12345678")
+    return _SOCKET_BYTES - _BELOW - len(f"/{_prefix()}12345678")
 
 
-def _remove_old(own: Path) -> None:
-    """Remove the folders whose sessions no longer hold their lock."""
-    for lock in own.glob(f"*/{_LOCK}"):
-        with suppress(OSError), lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
+def _prefix() -> str:
+    return f"sweep-{os.getuid()}-"
+
+
+def _remove_old(parent: Path) -> None:
+    """Remove our folders whose sessions no longer hold their lock."""
+    for folder in parent.glob(f"{_prefix()}*"):
+        with suppress(OSError):
+            if folder.lstat().st_uid == os.getuid() and not folder.is_symlink():
+                _remove_unless_locked(folder)
+
+
+def _remove_unless_locked(folder: Path) -> None:
+    with (folder / _LOCK).open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)

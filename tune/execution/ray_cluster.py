@@ -12,9 +12,17 @@ from typing import TypeVar
 
 import ray
 
+from fairsweep.command_line import end_at_once_after_command
 from fairsweep.errors import UserError
-from tune.execution.ray_private import read_environment_again, use_token_of_user
+from tune.execution.ray_private import (
+    forget_shutdown_at_exit,
+    keep_signal_handlers,
+    read_environment_again,
+    silence_error_messages,
+    use_token_of_user,
+)
 from tune.execution.ray_server import local_ray
+from tune.execution.ray_watch import connected_servers
 
 T = TypeVar("T")
 _CODE = Path(__file__).parents[2]
@@ -49,18 +57,30 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     if address and address != "local":
         connect(address)
-        try:
+        with _connected():
             yield
-        finally:
-            ray.shutdown()
     else:
         require_token()
         with local_ray(object_store_bytes=object_store_bytes) as own:
-            ray.init(own, log_to_driver=False, logging_level=logging.ERROR)
-            try:
+            with keep_signal_handlers():
+                ray.init(own, log_to_driver=False, logging_level=logging.ERROR)
+            with _connected():
                 yield
-            finally:
-                ray.shutdown()
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Disconnect at the end; a Ray that is gone would make that wait for a minute."""
+    silence_error_messages()
+    servers = connected_servers()
+    try:
+        yield
+    finally:
+        if any(server.is_gone() for server in servers):
+            forget_shutdown_at_exit()
+            end_at_once_after_command()
+        else:
+            ray.shutdown()
 
 
 def connect(address: str) -> None:
@@ -75,13 +95,14 @@ def connect(address: str) -> None:
     try:
         use_token_of_user()
         read_environment_again()
-        ray.init(
-            address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            # For nodes that lack our code.
-            runtime_env={"py_modules": [str(_CODE / name) for name in _PACKAGES]},
-        )
+        with keep_signal_handlers():
+            ray.init(
+                address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                # For nodes that lack our code.
+                runtime_env={"py_modules": [str(_CODE / name) for name in _PACKAGES]},
+            )
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
@@ -102,7 +123,8 @@ def node_names(address: str) -> set[str]:
     Raises:
         ConnectionError: No Ray answers there.
     """
-    ray.init(address, log_to_driver=False, logging_level="ERROR")
+    with keep_signal_handlers():
+        ray.init(address, log_to_driver=False, logging_level="ERROR")
     try:
         return {node["NodeName"] for node in ray.nodes() if node["Alive"]}
     finally:

@@ -1,5 +1,6 @@
 """The Ray executor: lets Ray Tune's `Tuner` drive a `Sweep`."""
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from tune.execution.ray_private import (
     messages_kept_in,
     worker_of,
 )
+from tune.execution.ray_watch import run_while_ray_lives
 from tune.execution.slots import Slots, find_slots
 from tune.execution.watchdog import Watchdog
 from tune.execution.worker import Worker
@@ -55,7 +57,13 @@ class RayExecutor:
                 load_dataset=data.read_copy or share(data.dataset),
                 always_fuse=sweep.spec.fuse == "always",
             )
-            drive(sweep, run=run, slots=slots, make_training=factory, on_step=on_step)
+            lost = run_while_ray_lives(
+                functools.partial(
+                    drive, sweep, run=run, slots=slots, make_training=factory, on_step=on_step
+                )
+            )
+            if lost:
+                sweep.stop(lost)
 
 
 def drive(

@@ -3,7 +3,10 @@
 `tests/test_tune_ray_private.py` fails with the name when a new Ray no longer has it.
 """
 
+import atexit
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +14,9 @@ from typing import Any
 
 import ray
 import ray._private.state
+import ray._private.utils
 import ray._private.worker
+import ray.tune.registry
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.actor import ActorHandle
 from ray.tune.experiment import Trial
@@ -73,3 +78,28 @@ def read_environment_again() -> None:
     """Let Ray see the environment as it is now, not as it was when Ray was imported."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def keep_signal_handlers() -> Iterator[None]:
+    """Call `ray.init` in this; it would end the process on SIGTERM, and print a page first."""
+    own = signal.getsignal(signal.SIGTERM)
+    rays = ray._private.utils.set_sigterm_handler
+    ray._private.utils.set_sigterm_handler = lambda _handler: None
+    try:
+        yield
+    finally:
+        ray._private.utils.set_sigterm_handler = rays
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, own)
+
+
+def silence_error_messages() -> None:
+    """Keep Ray from printing pages about its servers; our own lines say what matters."""
+    ray._private.worker.print_to_stdstream = lambda *_words, **_options: None
+
+
+def forget_shutdown_at_exit() -> None:
+    """Keep Ray from disconnecting when the process ends, which waits for servers that are gone."""
+    atexit.unregister(ray._private.worker.shutdown)
+    atexit.unregister(ray.tune.registry._unregister_all)

@@ -22,8 +22,9 @@ import ray
 
 from fairsweep.errors import UserError
 from tune.execution.own_folder import ray_folder
+from tune.execution.ray_private import keep_signal_handlers
 
-_SHUTDOWN_SECONDS = 5.0
+_SHUTDOWN_SECONDS = 2.0
 _LOG = "server.log"
 
 
@@ -70,14 +71,15 @@ def serve(folder: Path, object_store_bytes: int) -> None:
         # A function rather than SIG_IGN, which Ray's processes would inherit.
         signal.signal(number, lambda _number, _frame: None)
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    context = ray.init(
-        "local",
-        include_dashboard=False,
-        object_store_memory=object_store_bytes,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(folder),
-    )
+    with keep_signal_handlers():
+        context = ray.init(
+            "local",
+            include_dashboard=False,
+            object_store_memory=object_store_bytes,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+        )
     print(json.dumps({"address": context.address_info["gcs_address"]}), flush=True)
     while True:
         signal.pause()

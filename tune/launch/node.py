@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+from tune.execution.own_folder import private_folder
 from tune.launch.errors import LaunchError
 from tune.launch.slot import Slot
 
@@ -60,7 +61,7 @@ def become_ray_node(address: str, *, gpus: int) -> None:
         *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
     ]
     temporary = TEMPORARY.format(job=environment["SLURM_JOB_ID"])
-    Path(temporary).mkdir(mode=0o700, exist_ok=True)
+    private_folder(Path(temporary))
     hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
     ours = {**environment, **_SETTINGS, **hidden, "RAY_TMPDIR": temporary}
     if first:

@@ -4,6 +4,7 @@ import functools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ from tune.sweep.sweep import Sweep
 
 ON_RAY: Executor = RayExecutor()
 """Who trains unless a caller says otherwise."""
+_ECHO_SECONDS = 1.0
+"""Signals within so short a time are one request."""
 
 
 def start(
@@ -245,9 +248,18 @@ def _warm_up(sweep: Sweep, fingerprint: str) -> None:
 
 @contextmanager
 def _stop_on_signals(sweep: Sweep, run: Path) -> Iterator[None]:
-    """On the first Ctrl-C or SIGTERM let trials write a checkpoint; on the second end at once."""
+    """On the first Ctrl-C or SIGTERM let trials write a checkpoint; on a later one end at once.
+
+    `timeout` and schedulers send one request twice: to the process and to its group.
+    """
+    heard: float | None = None
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal heard
+        now = time.monotonic()
+        if heard is not None and now - heard < _ECHO_SECONDS:
+            return
+        heard = now
         if sweep.stopping is not None:
             os._exit(130)
         sweep.stop(f"stopped by {signal.Signals(number).name}")

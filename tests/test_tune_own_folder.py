@@ -1,0 +1,69 @@
+"""The folder of a local Ray: its user's own, short enough for sockets, and removed after."""
+
+import fcntl
+import os
+
+import pytest
+
+from tune.execution.own_folder import private_folder, ray_folder
+
+
+@pytest.fixture
+def place(tmp_path_factory, monkeypatch):
+    """A short folder that ``RAY_TMPDIR`` names."""
+    folder = tmp_path_factory.getbasetemp().parent / f"r{os.getpid()}"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    return folder
+
+
+def test_only_its_user_can_enter_the_folder_and_nothing_of_it_stays(place):
+    with ray_folder() as folder:
+        assert folder.parent == place
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+
+
+def test_folders_of_killed_sessions_are_removed_and_those_in_use_are_kept(place):
+    killed, used, link = (place / f"sweep-{os.getuid()}-{name}" for name in ("old", "used", "link"))
+    elsewhere = place / "elsewhere"
+    for folder in (killed, used, elsewhere):
+        (folder / "session").mkdir(parents=True)
+        (folder / "lock").touch()
+    link.symlink_to(elsewhere)
+    with (used / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with ray_folder():
+            assert not killed.exists()
+            assert (used / "session").is_dir()
+            assert (elsewhere / "session").is_dir()
+
+
+def test_a_folder_that_others_can_enter_is_closed_and_a_link_is_refused(tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    assert private_folder(tmp_path / "open").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(tmp_path / "open")
+    (tmp_path / "file").touch()
+    for name in ("link", "file"):
+        with pytest.raises(ValueError, match=f"{name} must be a folder of your own.*RAY_TMPDIR"):
+            private_folder(tmp_path / name)
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    with pytest.raises(ValueError, match="must be a folder of your own"):
+        private_folder(tmp_path)
+
+
+def test_a_place_that_is_too_long_for_sockets_is_refused_if_the_user_named_it(monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + 30 * "x")
+    with pytest.raises(ValueError, match="too long for the sockets"), ray_folder():
+        pass
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setenv("TMPDIR", "/tmp/" + 30 * "x")
+    with ray_folder() as folder:
+        assert str(folder).startswith("/tmp/sweep-")
+        assert (
+            len(f"{folder}/session_2026-11-26_19-46-48_123456_1234567/sockets/plasma_store") < 108
+        )

@@ -1,0 +1,66 @@
+"""A driver notices that Ray's servers are gone, though a call to Ray would block."""
+
+import socket
+import threading
+
+import pytest
+
+from tune.execution import ray_watch
+from tune.execution.ray_watch import Server, run_while_ray_lives
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server that listens, in place of Ray's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        known = Server(name="the GCS", host="127.0.0.1", port=port)
+        monkeypatch.setattr(ray_watch, "connected_servers", lambda: [known])
+        monkeypatch.setattr(ray_watch, "_LEAVE_SECONDS", 0.1)
+        yield listener
+
+
+@pytest.mark.usefixtures("server")
+def test_work_that_ends_is_not_abandoned_and_what_it_raises_is_raised():
+    done = []
+    assert run_while_ray_lives(lambda: done.append(1)) == ""
+    assert done == [1]
+
+    def fail():
+        raise KeyError("a fault")
+
+    with pytest.raises(KeyError, match="a fault"):
+        run_while_ray_lives(fail)
+
+
+def test_work_that_waits_for_a_server_that_is_gone_is_abandoned(server):
+    never = threading.Event()
+
+    def wait():
+        server.close()
+        never.wait()
+
+    assert "the GCS no longer answers" in run_while_ray_lives(wait, look_seconds=0.05)
+    never.set()
+
+
+def test_an_error_because_the_server_is_gone_is_no_fault(server):
+    def fail():
+        server.close()
+        raise ConnectionError("no GCS")
+
+    assert "ended from outside" in run_while_ray_lives(fail)
+
+
+def test_a_server_that_is_only_silent_has_half_a_minute(monkeypatch):
+    def silent(*_words, **_options):
+        raise TimeoutError
+
+    monkeypatch.setattr(ray_watch.socket, "create_connection", silent)
+    now = 100.0
+    monkeypatch.setattr(ray_watch.time, "monotonic", lambda: now)
+    known = Server(name="the GCS", host="127.0.0.1", port=1, _answered=100.0)
+    now = 129.0
+    assert not known.is_gone()
+    now = 131.0
+    assert known.is_gone()

@@ -1,0 +1,80 @@
+"""Notices that Ray's servers were ended from outside, while the driver would wait for them."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import ray
+
+_LOOK_SECONDS = 0.5
+_PATIENCE_SECONDS = 30.0
+"""How long a server that refuses nobody may be silent; after 60 Ray aborts the driver."""
+_LEAVE_SECONDS = 2.0
+"""How long work may go on without Ray, so that it can end by itself."""
+
+
+def run_while_ray_lives(work: Callable[[], None], *, look_seconds: float = _LOOK_SECONDS) -> str:
+    """Call ``work`` in a thread; return why it was abandoned, or nothing if it has ended.
+
+    A call to a Ray that is gone blocks for a minute, after which Ray aborts the process. So this
+    thread, which never calls Ray, looks whether its servers still answer.
+
+    Raises:
+        Exception: What ``work`` raised while Ray was there.
+    """
+    raised: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            work()
+        except BaseException as error:  # It is raised again in the caller's thread.
+            raised.append(error)
+
+    servers = connected_servers()
+    thread = threading.Thread(target=call, name="sweep", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(look_seconds)
+        if gone := [server.name for server in servers if server.is_gone()]:
+            thread.join(_LEAVE_SECONDS)
+            return f"Ray was ended from outside ({' and '.join(gone)} no longer answers)"
+    if not raised:
+        return ""
+    if gone := [server.name for server in servers if server.is_gone()]:
+        return f"Ray was ended from outside ({' and '.join(gone)} no longer answers)"
+    raise raised[0]
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A server of Ray's that the driver cannot do without."""
+
+    name: str
+    host: str
+    port: int
+    _answered: float = field(default_factory=time.monotonic)
+
+    def is_gone(self) -> bool:
+        """Return whether nothing listens there any more, or has answered for too long."""
+        try:
+            socket.create_connection((self.host, self.port), timeout=1.0).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:  # The network may have a bad moment.
+            return time.monotonic() - self._answered > _PATIENCE_SECONDS
+        self._answered = time.monotonic()
+        return False
+
+
+def connected_servers() -> list[Server]:
+    """Return the head's server and that of this node, of the connected Ray."""
+    context = ray.get_runtime_context()
+    host, _, port = context.gcs_address.rpartition(":")
+    servers = [Server(name="the GCS", host=host.strip("[]"), port=int(port))]
+    for node in ray.nodes():
+        if node["NodeID"] == context.get_node_id():
+            place = {"host": node["NodeManagerAddress"], "port": node["NodeManagerPort"]}
+            servers.append(Server(name="the raylet", **place))
+    return servers
