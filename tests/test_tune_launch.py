@@ -3,6 +3,8 @@
 import importlib.metadata
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -342,3 +344,16 @@ def test_a_manifest_that_kubernetes_would_refuse_is_not_written(folder, capsys, 
     assert kubernetes(*words, "--out", "job.yaml") == 2
     assert cause in capsys.readouterr().err
     assert not (folder / "job.yaml").exists()
+
+
+def test_the_commands_for_kubernetes_that_we_print_are_taken_as_printed(folder, capsys):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (printed,) = re.findall(r"`python -m tune (launch kubernetes SPEC.yaml .*?) \|", readme)
+    with pytest.raises(SystemExit):
+        main(["launch", "kubernetes", "--help"])
+    (helped,) = re.findall(
+        r"example: python -m tune (.*)", " ".join(capsys.readouterr().out.split())
+    )
+    for command in (printed, helped):
+        words = ["small.yaml" if word.endswith(".yaml") else word for word in shlex.split(command)]
+        assert main(words) == 0, capsys.readouterr().err

@@ -46,6 +46,7 @@ def program(tmp_path, monkeypatch):
     write.asked = lambda: (tmp_path / "asked").read_text().splitlines()
     for name in (
         "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_GPUS_PER_NODE", "SLURM_CPUS_PER_TASK",
+        "SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES",
         "RAY_AUTH_TOKEN", "RAY_AUTH_MODE",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
@@ -70,6 +71,27 @@ def test_a_slot_is_read_from_what_slurm_says(program, monkeypatch, given, gpus):
     assert program.asked() == ["scontrol show hostnames n[7,3]"]
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "16")
     assert Slot.here().cpus == "16"
+
+
+@pytest.mark.parametrize(
+    ("variables", "gpus"),
+    [
+        ({"SLURM_GPUS_ON_NODE": "2"}, 2),
+        ({"SLURM_GPUS_ON_NODE": "a100:3", "CUDA_VISIBLE_DEVICES": "0"}, 3),
+        ({"SLURM_JOB_GPUS": "0-2,5"}, 4),
+        ({"CUDA_VISIBLE_DEVICES": "1,3"}, 2),
+        ({"CUDA_VISIBLE_DEVICES": ""}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, 0),
+        ({"SLURM_GPUS_PER_NODE": "1", "SLURM_GPUS_ON_NODE": "4"}, 1),
+    ],
+)
+def test_gpus_are_seen_however_they_were_asked_for(program, monkeypatch, variables, gpus):
+    program("scontrol", "echo n7; echo n3")
+    monkeypatch.setenv("SLURM_JOB_ID", JOB)
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "n[7,3]")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Slot.here().gpus == gpus
 
 
 def test_the_end_of_a_slot_is_in_local_time_and_unknown_where_slurm_does_not_say(program):

@@ -450,3 +450,11 @@ def test_a_bundle_asks_for_the_memory_of_all_its_members(factory, monkeypatch):
     assert (request.card, request.card_bytes) == ("GPU-7", 80 * 10**9)
     assert request.kind == f"{config.configuration_id} × 2"
     assert request.estimate == 2 * cost.memory_bytes + 800_000_000
+
+
+def test_a_trial_for_which_a_gpu_is_booked_does_not_train_on_cores(factory, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("tune.execution.factory._on_device", {})
+    with pytest.raises(ValueError, match=r"has given this trial 0\.5 GPUs, .* sees none"):
+        replace(factory, gpus=0.5)._data()
+    assert replace(factory, gpus=0)._data().device.type == "cpu"

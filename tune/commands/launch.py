@@ -44,7 +44,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "kubernetes",
         _kubernetes,
         "Write a KubeRay manifest that runs a sweep on Kubernetes.",
-        f"kubernetes {QUICK} --image registry/sweeps:1 --nodes 4 --gpus-per-node 1",
+        f"kubernetes {QUICK} --image sweeps:1 --nodes 4 --cpus-per-node 8",
     )
     _add_sweep(kubernetes)
     kubernetes.add_argument("--image", default="sweeps:latest", help="made from the Dockerfile")
@@ -81,7 +81,7 @@ def _add_sweep(place: argparse.ArgumentParser) -> None:
     place.add_argument("--nodes", type=int, default=1, metavar="N", help="machines; default 1")
     place.add_argument("--gpus-per-node", type=int, default=0, metavar="N", help="default none")
     place.add_argument(
-        "--cpus-per-node", type=int, metavar="N", help="cores; by default all of a node"
+        "--cpus-per-node", type=int, metavar="N", help="cores; on Slurm by default all"
     )
 
 

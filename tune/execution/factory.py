@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.reader import ImageDataset
+from fairsweep.errors import UserError
 from models.config import TrainConfig
 from tune.execution.memory import MemoryRequest
 from tune.run.objective import Objective
@@ -32,6 +33,8 @@ class TrainingFactory:
     threads: int
     """CPU threads of one trial."""
     load_dataset: Callable[[], ImageDataset]
+    gpus: float = 0
+    """GPUs that Ray has booked for a trial."""
     always_fuse: bool = False
     """Whether trials are trained as one wherever it can be done, though it be slower."""
 
@@ -103,6 +106,12 @@ class TrainingFactory:
             from models.allocation import keep_freed_memory
             from models.data import DeviceDataset
 
+            if self.gpus and not torch.cuda.is_available():
+                raise UserError(
+                    f"Ray has given this trial {self.gpus:g} GPUs, but torch {torch.__version__} "
+                    "sees none, and would train on CPU cores; install a torch for this GPU and its "
+                    "driver, or set resources to {cpus: 1}"
+                )
             keep_freed_memory()
             device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
             _on_device.clear()

@@ -54,6 +54,7 @@ class RayExecutor:
                 fingerprint=data.dataset.manifest.fingerprint,
                 objective=sweep.spec.objective,
                 threads=max(1, int(slots.cpus)),
+                gpus=slots.gpus,
                 load_dataset=data.read_copy or share(data.dataset),
                 always_fuse=sweep.spec.fuse == "always",
             )

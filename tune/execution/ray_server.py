@@ -12,9 +12,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -22,9 +21,7 @@ import ray
 
 from fairsweep.errors import UserError
 from tune.execution.own_folder import ray_folder
-from tune.execution.ray_private import keep_signal_handlers
 
-_SHUTDOWN_SECONDS = 2.0
 _LOG = "server.log"
 
 
@@ -67,36 +64,32 @@ def _address(line: str, log: Path) -> str:
 
 def serve(folder: Path, object_store_bytes: int) -> None:
     """Start Ray, print its address, and end it when standard input ends."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A function rather than SIG_IGN, which Ray's processes would inherit.
-        signal.signal(number, lambda _number, _frame: None)
+    # Ray's processes inherit this, so that a stop of a whole container or service lets workers end
+    # their epoch, and Ray does not abort the driver.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     threading.Thread(target=_end_with_driver, daemon=True).start()
-    with keep_signal_handlers():
-        context = ray.init(
-            "local",
-            include_dashboard=False,
-            object_store_memory=object_store_bytes,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=str(folder),
-        )
+    context = ray.init(
+        "local",
+        # Ray books Apple's GPU, which we do not train on.
+        num_gpus=0 if sys.platform == "darwin" else None,
+        include_dashboard=False,
+        object_store_memory=object_store_bytes,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=str(folder),
+    )
     print(json.dumps({"address": context.address_info["gcs_address"]}), flush=True)
-    while True:
-        signal.pause()
+    threading.Event().wait()
 
 
 def _end_with_driver() -> None:
     """Wait for the end of standard input, then end every process of this session."""
     sys.stdin.read()
-    threading.Thread(target=ray.shutdown, daemon=True).start()
-    until = time.monotonic() + _SHUTDOWN_SECONDS
-    while (left := _others_of_session()) and time.monotonic() < until:
-        time.sleep(0.05)
-    while left:
+    while left := _others_of_session():  # The driver has disconnected, or is dead.
         for process in left:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(left, timeout=1)
-        left = _others_of_session()
     os._exit(0)
 
 

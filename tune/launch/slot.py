@@ -18,7 +18,7 @@ class Slot:
     nodes: tuple[str, ...]
     """Names of the nodes; the batch script is on the first."""
     gpus: int
-    """GPUs that were asked for on each node."""
+    """GPUs that the job has on each node, however they were asked for."""
     cpus: str | None
     """Cores that were asked for on each node; None where the nodes are ours as a whole."""
 
@@ -35,11 +35,10 @@ class Slot:
                 "this is not inside a Slurm job; write one with `python -m tune launch slurm`"
             )
         hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
-        gpus = os.environ.get("SLURM_GPUS_PER_NODE", "0")
         return cls(
             job=job,
             nodes=tuple(_output(hosts).split()),
-            gpus=int(gpus.rpartition(":")[2]),  # Slurm may name the kind too, as in a100:4.
+            gpus=_gpus_per_node(),
             cpus=os.environ.get("SLURM_CPUS_PER_TASK"),
         )
 
@@ -82,6 +81,29 @@ class Slot:
                 f"Slurm does not queue job {self.job} again: {' '.join(done.stderr.split())}; "
                 "submit its script once more, and the sweep goes on"
             )
+
+
+def _gpus_per_node() -> int:
+    """Return the GPUs that the job has on the batch script's node, as Slurm tells of them.
+
+    ``--gpus-per-node`` sets the first variable, which may name a kind, as in ``a100:4``. ``--gres``
+    and ``--gpus`` set only the others: a number, and the cards' places (sbatch, OUTPUT ENVIRONMENT
+    VARIABLES).
+    """
+    if asked := os.environ.get("SLURM_GPUS_PER_NODE"):
+        return int(asked.rpartition(":")[2])
+    if on_node := os.environ.get("SLURM_GPUS_ON_NODE"):
+        return int(on_node.rpartition(":")[2])
+    if "SLURM_JOB_GPUS" in os.environ:
+        return sum(map(_cards, filter(None, os.environ["SLURM_JOB_GPUS"].split(","))))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return len([card for card in visible.split(",") if card and not card.startswith("-")])
+
+
+def _cards(places: str) -> int:
+    """Count the cards of ``3`` or of ``0-3``."""
+    first, _, last = places.partition("-")
+    return int(last or first) - int(first) + 1
 
 
 def _output(command: Sequence[str]) -> str:
