@@ -125,7 +125,7 @@ def test_paths_with_spaces_stand_in_quotes(folder, capsys, monkeypatch):
         "exec '/opt/my python/bin/python' -m tune launch allocation 'my small.yaml' --name s.1 "
         "--set 'data=a b'"
     )
-    assert f"cd '{folder}'" in lines
+    assert f"cd '{folder}' || exit" in lines
     asked = options("\n".join(lines))
     assert (asked["job-name"], asked["output"], asked["nodes"]) == ("s.1", "s.1-%j.log", "1")
     assert asked["ntasks-per-node"] == "1"
@@ -346,7 +346,8 @@ def test_a_manifest_that_kubernetes_would_refuse_is_not_written(folder, capsys, 
     assert not (folder / "job.yaml").exists()
 
 
-def test_the_commands_for_kubernetes_that_we_print_are_taken_as_printed(folder, capsys):
+@pytest.mark.usefixtures("folder")
+def test_the_commands_for_kubernetes_that_we_print_are_taken_as_printed(capsys):
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     (printed,) = re.findall(r"`python -m tune (launch kubernetes SPEC.yaml .*?) \|", readme)
     with pytest.raises(SystemExit):

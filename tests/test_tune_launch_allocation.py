@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from datetime import datetime
@@ -43,6 +44,7 @@ def program(tmp_path, monkeypatch):
         path.write_text(f'#!/bin/sh\necho "{name} $*" >> "{tmp_path}/asked"\n{body}\n')
         path.chmod(0o755)
 
+    monkeypatch.setattr(allocation, "_cancelled", threading.Event())
     write.asked = lambda: (tmp_path / "asked").read_text().splitlines()
     for name in (
         "SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_GPUS_PER_NODE", "SLURM_CPUS_PER_TASK",
@@ -381,6 +383,28 @@ def test_a_job_is_queued_again_where_time_was_up_and_an_epoch_was_trained(
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     assert RUNS.is_dir()
+
+
+@pytest.mark.usefixtures("program")
+def test_a_job_that_is_cancelled_while_it_leaves_is_not_queued_again(monkeypatch):
+    @contextmanager
+    def ray(_slot, _log):
+        yield "n7:12000"
+        allocation._cancelled.set()
+
+    slot = SimpleNamespace(job=JOB, queue_again=lambda: pytest.fail("it was queued again"))
+    counts = iter((0, 5))
+    for name, stand_in in {
+        "_preflight": lambda _slot: None,
+        "_ray": ray,
+        "_epochs_trained": lambda _run: next(counts),
+        "_drive": lambda *_words: (130, True),
+    }.items():
+        monkeypatch.setattr(allocation, name, stand_in)
+    monkeypatch.setattr(Slot, "here", lambda: slot)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, "before")
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
 
 
 def write_run(events):

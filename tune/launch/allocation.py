@@ -6,11 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from tune.launch.deadline import Deadline
 from tune.launch.errors import LaunchError
@@ -25,6 +25,8 @@ _PORTS = range(12_000, 32_000, 2)
 _LOOK_SECONDS = 120.0
 _JOIN_SECONDS = 300.0
 _STOP_SECONDS = 30.0
+_cancelled = threading.Event()
+"""Whether Slurm has told this job to end, while it trains or while it leaves."""
 _TUNE = (sys.executable, "-m", "tune")
 
 
@@ -50,7 +52,7 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
     before = _epochs_trained(RUNS / name)
     with _ray(slot, Path(f"{name}-{slot.job}")) as address:
         code, left = _drive(slot, address, RUNS / name, words)
-    if left:
+    if left and not _cancelled.is_set():
         if _epochs_trained(RUNS / name) == before:
             raise LaunchError(
                 f"no trial has trained a whole epoch in this slot, so another like it is in vain; "
@@ -213,20 +215,14 @@ def _last_line(path: Path) -> str:
 def _drive(slot: Slot, address: str, run: Path, words: Sequence[str]) -> tuple[int, bool]:
     """Run the sweep; return its exit code, and whether it was stopped because time is up."""
     deadline = Deadline(slot.end, run)
-    cancelled = False
-
-    def cancel(_number: int, _frame: FrameType | None) -> None:
-        nonlocal cancelled
-        cancelled = True
-
     signal.signal(signal.SIGUSR1, lambda _number, _frame: deadline.signal())
-    signal.signal(signal.SIGTERM, cancel)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: _cancelled.set())
     environment = os.environ | {"RAY_ADDRESS": address}
     driver = subprocess.Popen([*_TUNE, "launch", "sweep", *words], env=environment)
     told = left = False
     while driver.poll() is None:
-        left = left or (not cancelled and deadline.leave())
-        if (left or cancelled) and not told:
+        left = left or (not _cancelled.is_set() and deadline.leave())
+        if (left or _cancelled.is_set()) and not told:
             driver.terminate()
             told = True
         if deadline.over():
