@@ -170,8 +170,8 @@ def folds(
     table = pd.DataFrame(product(*(GRID[name] for name in names)), columns=names)
     target = USUAL + effect * (table[MATTERS] == 5)
     skill = target.map(lambda value: skill_of(world, 2, value)).to_numpy()
-    common = rng.normal(0, 0.06 * np.sqrt(1 / count), len(table))
-    own = rng.normal(0, 0.06 * np.sqrt(1 - 1 / count), (len(table), count))
+    common = rng.normal(0, 0.12 * np.sqrt(1 / count), len(table))
+    own = rng.normal(0, 0.12 * np.sqrt(1 - 1 / count), (len(table), count))
     dealt = rng.permutation(world.groups[-1] + 1) % count
     parts = []
     for fold in range(count):

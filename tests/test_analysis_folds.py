@@ -118,7 +118,7 @@ def test_notes_and_captions_tell_of_folds(run):
     assert "over the folds" in next(figure.effects(run)).caption
     notes = effects_table(run).notes
     assert not any("type II" in note for note in notes)
-    assert any("fitted values" in note for note in notes)
+    assert any("differs by between folds" in note for note in notes)
 
 
 def test_folds_are_no_replicates(run):

@@ -112,8 +112,8 @@ def test_the_summary_says_what_is_not_known(run):
 
 def test_an_uneven_searcher_is_told(run):
     guided = replace(run, info=replace(run.info, searcher="tpe"))
-    assert "no fair comparison" in " ".join(unknown(guided))
-    assert "no fair comparison" not in " ".join(unknown(run))
+    assert "no verdict is given on hyperparameters" in " ".join(unknown(guided))
+    assert "no verdict is given on hyperparameters" not in " ".join(unknown(run))
 
 
 def test_the_summary_does_not_praise_an_early_stopped_trial_while_others_completed(run):

@@ -1,4 +1,4 @@
-"""Effects, mixed models and importances against statsmodels and known truths."""
+"""Effects and importances against statsmodels and known truths."""
 
 import itertools
 from dataclasses import replace
@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from statsmodels.formula.api import mixedlm, ols
+from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multivariate import test_mvmean as hotelling
 
-from analysis.effects.factorial import error_of_one, factorial
-from analysis.effects.mixed import mixed
+from analysis.effects.chance import chance_of_seeds
+from analysis.effects.factorial import factorial
+from analysis.effects.factorial import over_folds as effects_over_folds
 from analysis.effects.statistics import effects, level_means, marginal_means
 from analysis.importance.statistics import _evaluated, _ped_anova, importance
 from analysis.importance.statistics import _warnings as importance_warnings
@@ -92,9 +94,9 @@ def test_terms_of_which_none_can_be_told_from_another_are_shown_without_a_verdic
 def test_replicates_are_the_error():
     trainings, _ = grid(4)
     within = trainings.accuracy.groupby(trainings.configuration).var().mean()
-    error = error_of_one(trainings)
-    assert error.standard_error == pytest.approx(np.sqrt(within))
-    assert error.df == 18
+    chance = chance_of_seeds(trainings)
+    assert chance.own.tolist() == pytest.approx([within / 4] * 6)
+    assert chance.own_df == 18
 
 
 def test_the_taste_of_configurations_in_pictures_is_part_of_the_error():
@@ -109,9 +111,10 @@ def test_the_taste_of_configurations_in_pictures_is_part_of_the_error():
         accuracy=correct.mean(axis=1),
         correct=correct,
     )
-    # Two replicates that agree are worth one training: twice its variance stands for each.
-    expected = np.sqrt(2 * 0.6 * 0.4 / 2_000)
-    assert error_of_one(trainings).standard_error == pytest.approx(expected, rel=0.05)
+    # Two replicates that agree are worth one training.
+    weights = np.array([1.0, -1.0, 0, 0, 0, 0])
+    error = chance_of_seeds(trainings).contrast(weights, trainings.means.to_numpy()).standard_error
+    assert error == pytest.approx(np.sqrt(2 * 0.6 * 0.4 / 2_000), rel=0.05)
     ours = factorial(trainings, levels, interactions=False)
     assert "matters" not in set(ours["verdict"])
 
@@ -125,35 +128,27 @@ def over_folds(folds=10, effect=0.03, spread=0.01, seed=0):
     return frame.assign(y=y + rng.normal(0, 0.005, len(frame)))
 
 
-def test_over_folds_the_wald_test_is_that_of_statsmodels_corrected_for_overlap():
+def judged_over_folds(frame, ratio=1 / 9, **options):
+    """Test the hyperparameters of a frame that `over_folds` made."""
+    names = list(frame.columns.difference(["fold", "y"], sort=False))
+    cells = frame.set_index([*names, "fold"])["y"].unstack("fold")
+    levels = cells.index.to_frame().set_axis(range(len(cells)))
+    cells = cells.set_axis(range(len(cells)))
+    return effects_over_folds(cells, levels, ratio, **{"interactions": False, **options})
+
+
+def test_over_folds_the_test_is_hotellings_corrected_for_overlap():
     frame = over_folds()
-    ours = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], 1 / 9, interactions=False).iloc[
-        0
-    ]
-    points = frame.assign(y=100 * frame["y"])
-    fit = mixedlm("y ~ C(kernel_size)", points, groups=points["fold"]).fit(reml=True)
-    wald = fit.wald_test_terms(scalar=True).table.loc["C(kernel_size)", "statistic"]
-    assert ours["f"] == pytest.approx(float(wald) / 2 / (1 + 10 / 9), rel=1e-4)
-    assert ours["p_value"] == pytest.approx(stats.f.sf(ours["f"], 2, 30 - 3 - 9))
+    ours = judged_over_folds(frame).iloc[0]
+    by_level = frame.pivot_table(index="fold", columns="kernel_size", values="y")
+    theirs = hotelling(by_level[["3", "5"]].sub(by_level["7"], axis=0).to_numpy(), [0, 0])
+    assert ours["f"] == pytest.approx(theirs.statistic / (1 + 10 / 9))
+    assert ours["p_value"] == pytest.approx(stats.f.sf(ours["f"], 2, 10 - 2))
     assert ours["verdict"] == "matters"
 
 
-def test_folds_that_do_not_differ_do_not_break_the_mixed_model():
-    frame = over_folds(effect=0.0, spread=0.0, seed=3)
-    found = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], 1 / 9, interactions=False)
-    assert found["verdict"].tolist() == ["no effect shown"]
-
-
-def test_too_few_folds_are_said_to_be_too_few():
-    frame = over_folds(folds=1)
-    with pytest.raises(NotKnownError, match="too few folds"):
-        mixed(
-            frame["y"].iloc[:2],
-            frame[["kernel_size"]].iloc[:2],
-            frame["fold"].iloc[:2],
-            1 / 9,
-            interactions=False,
-        )
+def test_a_term_with_more_levels_than_folds_has_no_verdict():
+    assert judged_over_folds(over_folds(folds=2))["verdict"].tolist() == [""]
 
 
 @pytest.fixture(scope="module")
@@ -318,7 +313,7 @@ def test_importance_is_learned_from_the_accuracies_of_the_common_epoch(run):
 
 def test_the_share_of_a_hyperparameter_over_folds_is_that_of_its_means():
     frame = over_folds(effect=0.03)
-    found = mixed(frame["y"], frame[["kernel_size"]], frame["fold"], 1 / 9, interactions=False)
+    found = judged_over_folds(frame)
     # As many folds at each level: the fitted values are the means of the levels.
     fitted = frame.groupby("kernel_size")["y"].transform("mean")
     assert found["share"].iloc[0] == pytest.approx(
@@ -329,12 +324,7 @@ def test_the_share_of_a_hyperparameter_over_folds_is_that_of_its_means():
 
 def test_more_folds_with_the_same_overlap_divide_the_statistic_by_more():
     frame = over_folds()
-    few, many = (
-        mixed(frame["y"], frame[["kernel_size"]], frame["fold"], ratio, interactions=False)[
-            "f"
-        ].iloc[0]
-        for ratio in (1 / 9, 1 / 4)
-    )
+    few, many = (judged_over_folds(frame, ratio)["f"].iloc[0] for ratio in (1 / 9, 1 / 4))
     assert few / many == pytest.approx((1 + 10 / 4) / (1 + 10 / 9))
 
 
@@ -358,28 +348,57 @@ def test_type_two_with_interactions_of_unequal_groups_equals_statsmodels():
     total = ((data["y"] - data["y"].mean()) ** 2).sum()
     for term, name in (("kernel_size", "C(kernel_size)"), ("blocks", "C(blocks)")):
         assert ours.loc[term, "share"] == pytest.approx(theirs.loc[name, "sum_sq"] / total)
-        assert ours.loc[term, "f"] == pytest.approx(theirs.loc[name, "F"])
 
 
-def test_over_folds_main_effects_stand_beside_their_interaction_as_in_statsmodels():
+def test_over_folds_main_effects_stand_beside_their_interaction():
     rng = np.random.default_rng(1)
     rows = [(k, b, fold) for k in "357" for b in "48" for fold in range(6)]
     frame = pd.DataFrame(rows, columns=["kernel", "blocks", "fold"])
     better = (frame["kernel"] == "5") & (frame["blocks"] == "8")
     y = 60 + 1.5 * better + rng.normal(0, 1, 6)[frame["fold"]] + rng.normal(0, 0.5, len(frame))
-    found = mixed(y / 100, frame[["kernel", "blocks"]], frame["fold"], 1 / 5, interactions=True)
+    found = judged_over_folds(frame.assign(y=y / 100), 1 / 5, interactions=True)
     found = found.set_index("term")
-    formula = "y ~ C(kernel, Sum) * C(blocks, Sum)"
-    fit = mixedlm(formula, frame.assign(y=y), groups=frame["fold"]).fit(reml=True)
-    wald = fit.wald_test_terms(scalar=True).table["statistic"].astype(float)
-    for term, name, df in (
-        ("kernel", "C(kernel, Sum)", 2),
-        ("blocks", "C(blocks, Sum)", 1),
-        ("kernel × blocks", "C(kernel, Sum):C(blocks, Sum)", 2),
-    ):
-        assert found.loc[term, "df"] == df
-        expected = wald[name] / df / (1 + 6 / 5)
-        assert found.loc[term, "f"] == pytest.approx(expected, rel=1e-3)
+    assert found["df"].to_dict() == {"kernel": 2, "blocks": 1, "kernel × blocks": 2}
+    of_blocks = frame.assign(y=y).pivot_table(index="fold", columns="blocks", values="y")
+    paired = stats.ttest_rel(of_blocks["8"], of_blocks["4"]).statistic ** 2
+    assert found.loc["blocks", "f"] == pytest.approx(paired / (1 + 6 / 5))
+
+
+def drawn(effect=0.0, between=0.01, count=24, replicates=3, seed=0):
+    """Configurations drawn at random that differ by more than their levels and seeds."""
+    rng = np.random.default_rng(seed)
+    of = pd.DataFrame({"kernel": rng.choice([*"357"], count), "blocks": rng.choice([*"48"], count)})
+    own = 0.6 + effect * (of["kernel"] == "5") + rng.normal(0, between, count)
+    rows = of.index.repeat(replicates)
+    levels = of.loc[rows].set_axis([f"t{k}" for k in range(len(rows))])
+    accuracy = own.loc[rows].set_axis(levels.index) + rng.normal(0, 0.002, len(rows))
+    configuration = pd.Series([f"c{row}" for row in rows], index=levels.index)
+    return Trainings(configuration=configuration, accuracy=accuracy), levels
+
+
+def test_drawn_configurations_are_judged_by_what_configurations_differ_by():
+    trainings, levels = drawn(effect=0.03)
+    ours = factorial(trainings, levels, interactions=False, error="configurations")
+    of = levels.groupby(trainings.configuration, sort=False).first()
+    theirs = anova_lm(ols("y ~ C(kernel) + C(blocks)", of.assign(y=trainings.means)).fit(), typ=2)
+    for term in ("kernel", "blocks"):
+        row = ours.set_index("term").loc[term]
+        assert row["f"] == pytest.approx(theirs.loc[f"C({term})", "F"])
+        assert row["p_value"] == pytest.approx(theirs.loc[f"C({term})", "PR(>F)"])
+
+
+def test_without_error_nothing_is_judged():
+    assert (factorial(*drawn(effect=0.1), interactions=False, error="none")["verdict"] == "").all()
+
+
+def test_an_effect_that_prints_as_0_percent_is_not_said_to_matter():
+    trainings, levels = grid(20)
+    tiny = 0.5 * (levels["kernel_size"] == "5") + 0.01 * (levels["blocks"] == "8")
+    large = replace(trainings, accuracy=trainings.accuracy + tiny)
+    ours = factorial(large, levels, interactions=False).set_index("term")
+    assert ours.loc["blocks", "p_adjusted"] < 0.01
+    assert ours.loc["blocks", "share"] < 0.005
+    assert ours["verdict"].head(2).tolist() == ["matters", "shown, but tiny"]
 
 
 def test_the_smallest_difference_between_two_levels_is_that_of_their_trainings():
@@ -431,5 +450,9 @@ def test_configurations_that_only_guess_add_no_taste_to_the_error():
         accuracy=correct.mean(axis=1),
         correct=correct,
     )
-    guess = np.sqrt(0.6 * 0.4 / 1_000)  # of one training, if nothing were taken off for the seeds
-    assert error_of_one(trainings).standard_error < 0.4 * guess
+    guess = np.sqrt(
+        0.6 * 0.4 / 1_000
+    )  # of a difference of means of two; 1.4 times, if seeds counted twice
+    weights = np.array([1.0, -1.0, 0, 0, 0, 0])
+    error = chance_of_seeds(trainings).contrast(weights, trainings.means.to_numpy())
+    assert error.standard_error < 1.1 * guess

@@ -245,8 +245,13 @@ def test_broken_trials_are_counted_in_the_range_of_a_continuous_hyperparameter(s
 def test_effects_of_an_adaptive_search_are_marked(picked):
     adaptive = replace(picked, info=replace(picked.info, searcher="tpe"))
     for table in (effects_table(adaptive), levels_table(adaptive)):
-        assert any("uneven sample" in note for note in table.notes)
-    assert not any("uneven sample" in note for note in effects_table(picked).notes)
+        assert any("do not represent the whole space" in note for note in table.notes)
+    assert not any("do not represent" in note for note in effects_table(picked).notes)
+    assert (effects_table(adaptive).frame["verdict"] == "").all()
+    assert any(
+        note.startswith("No verdict: the searcher tpe") for note in effects_table(adaptive).notes
+    )
+    assert levels_table(adaptive).frame[["accuracy_low", "effect_low"]].isna().all(axis=None)
 
 
 def test_importance_is_for_sweeps_that_are_no_grid(picked):

@@ -1,16 +1,20 @@
 """Terms of a factorial model, the columns that code them, and what may be said of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.effects.chance import orthonormal
 from analysis.statistics.estimate import ALPHA
 from analysis.statistics.verdicts import holm
 
 MATTERS = "matters"
+SMALL = "shown, but tiny"
+"""Verdict of an effect that explains less than `LEAST_SHARE` of the variance, 0 % when printed."""
+LEAST_SHARE = 0.005
 NO_EFFECT = "no effect shown"
 NO_VERDICT = ""
 
@@ -43,12 +47,36 @@ def can_tell_pairs(levels: pd.DataFrame) -> bool:
     return bool(np.linalg.matrix_rank(columns) == columns.shape[1])
 
 
+def contrasts(levels: pd.DataFrame, terms: Sequence[Term], term: Term) -> npt.NDArray[np.float64]:
+    """Return what a term adds to all others that do not contain it, as weights.
+
+    Args:
+        levels: The level of each hyperparameter, a row per configuration.
+        terms: All terms of the model.
+        term: One of them.
+
+    Returns:
+        (q, configurations) orthonormal weights; q is 0 where it cannot be told from the others.
+    """
+    others = [other for other in terms if not set(term) <= set(other)]
+    basis = orthonormal(np.hstack([np.ones((len(levels), 1)), *design(levels, others)]))
+    (own,) = design(levels, [term])
+    return orthonormal(own - basis @ (basis.T @ own)).T
+
+
+def is_complete(levels: pd.DataFrame) -> bool:
+    """Tell whether each combination of levels is there, in equally many configurations."""
+    counts = levels.astype(str).value_counts()
+    return len(counts) == levels.nunique().prod() and counts.nunique() == 1
+
+
 def with_verdicts(fitted: pd.DataFrame) -> pd.DataFrame:
     """Add ``p_adjusted`` (Holm over all terms that have a ``p_value``) and ``verdict``."""
     known = fitted["p_value"].notna()
     adjusted = pd.Series(np.nan, index=fitted.index)
     adjusted[known] = holm(fitted.loc[known, "p_value"])
-    verdicts = np.where(adjusted < ALPHA, MATTERS, NO_EFFECT)
+    shown = np.where(fitted["share"] < LEAST_SHARE, SMALL, MATTERS)
+    verdicts = np.where(adjusted < ALPHA, shown, NO_EFFECT)
     return fitted.assign(p_adjusted=adjusted, verdict=np.where(known, verdicts, NO_VERDICT))
 
 
@@ -68,14 +96,3 @@ def _product(blocks: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float6
     for block in blocks[1:]:
         product = (product[:, :, None] * block[:, None, :]).reshape(len(product), -1)
     return product
-
-
-def independent(columns: npt.NDArray[np.float64], rank: int) -> Iterator[int]:
-    """Yield the places of the columns that raise the rank of those before them."""
-    place = 0
-    kept: list[int] = []
-    while len(kept) < rank:
-        if np.linalg.matrix_rank(columns[:, np.array([*kept, place])]) > len(kept):
-            kept.append(place)
-            yield place
-        place += 1

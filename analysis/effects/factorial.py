@@ -1,38 +1,57 @@
 """The factorial model of a sweep: what each hyperparameter and each pair of them explains."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
+from analysis.effects.chance import (
+    Chance,
+    by_fold,
+    by_picture,
+    chance_of_configurations,
+    chance_of_folds,
+    chance_of_seeds,
+)
 from analysis.effects.design import (
     NO_VERDICT,
     Term,
     can_tell_pairs,
+    contrasts,
     design,
     term_text,
     terms_of,
     with_verdicts,
 )
-from analysis.statistics.estimate import Estimate, combined
 from analysis.statistics.trainings import Trainings
 
+COLUMNS = ["term", "df", "share", "f", "p_value", "p_adjusted", "verdict", "detectable"]
 
-def factorial(trainings: Trainings, levels: pd.DataFrame, *, interactions: bool) -> pd.DataFrame:
-    """Split the variance of accuracies by hyperparameters, with the replicates as error.
+Error = Literal["replicates", "configurations", "none"]
+"""What terms are tested against: what replicates differ by, where configurations are as given;
+what configurations differ by beyond the terms, where they were drawn; or nothing."""
+
+
+def factorial(
+    trainings: Trainings,
+    levels: pd.DataFrame,
+    *,
+    interactions: bool,
+    error: Error = "replicates",
+) -> pd.DataFrame:
+    """Split the variance of accuracies by hyperparameters, and test each of them.
 
     Sums of squares of type II: what a term explains beyond all others that do not contain it
     (Langsrud 2003, "ANOVA for unbalanced data: Use Type II instead of Type III sums of squares",
-    Statistics and Computing 13). The error is that between trainings of the same configuration,
-    and what the choice of pictures adds to it (`error_of_one`). Without replicates there is no
-    error and no verdict.
+    Statistics and Computing 13). The tests are those of `analysis.effects.chance.Chance.test`.
 
     Args:
         trainings: The trainings.
         levels: Trial id → the level of each hyperparameter; a column each.
         interactions: Whether pairs of hyperparameters are terms too.
+        error: What the terms are tested against.
 
     Returns:
         A row per term: ``term`` (hyperparameters joined by ×), ``df``, ``share`` (of the sum of
@@ -47,36 +66,68 @@ def factorial(trainings: Trainings, levels: pd.DataFrame, *, interactions: bool)
     fitted = pd.DataFrame([_type_two(y, levels, terms, term) for term in terms])
     fitted = fitted.assign(term=[term_text(term) for term in terms])
     total = float(((y - y.mean()) ** 2).sum())
-    fitted = _tested(fitted, trainings, levels)
+    fitted["share"] = fitted["sum_of_squares"] / total if total > 0 else 0.0
+    of = levels_of_configurations(levels, trainings.configuration).loc[trainings.means.index]
+    fitted = _tested(fitted, trainings.means, of, terms, _chance(trainings, of, terms, error))
     rest = _rest(trainings, y, levels, terms)
+    rest["share"] = rest["sum_of_squares"] / total if total > 0 else 0.0
     frame = pd.concat([fitted, rest], ignore_index=True)
-    frame["share"] = frame["sum_of_squares"] / total if total > 0 else 0.0
-    return frame[["term", "df", "share", "f", "p_value", "p_adjusted", "verdict", "detectable"]]
+    return frame[COLUMNS]
 
 
-def error_of_one(trainings: Trainings) -> Estimate:
-    """Return the standard error of one training's accuracy about its configuration's effect.
+def over_folds(
+    cells: pd.DataFrame,
+    levels: pd.DataFrame,
+    held_out_ratio: float,
+    *,
+    interactions: bool,
+    error: Error = "replicates",
+) -> pd.DataFrame:
+    """Split the variance of accuracies over folds by hyperparameters, and test each of them.
 
-    The variance between replicates, pooled, and R times that of the interaction of configurations
-    and pictures, estimated by the two-way analysis of variance of `Trainings.shares`:
-    configurations that are equal on all pictures there are still differ on those in validation.
+    A term is tested against its own interaction with folds: Hotelling's T² of its contrasts on
+    each fold, with the correction of Nadeau and Bengio (`analysis.effects.chance.by_fold`). For a
+    hyperparameter with two levels it is their corrected resampled t-test.
+
+    Args:
+        cells: Accuracies, configurations × folds, seeds of a fold averaged; none is missing.
+        levels: Configuration id → the level of each hyperparameter; a column each.
+        held_out_ratio: Pictures judged on in a fold over those trained on.
+        interactions: Whether pairs of hyperparameters are terms too.
+        error: As in `factorial`; with ``replicates`` configurations are as given.
+
+    Returns:
+        The columns of `factorial`, a row per term.
     """
-    df = trainings.seeds_df
-    own = trainings.accuracy.groupby(trainings.configuration, sort=False).var().fillna(0.0)
-    pooled = float((own * (trainings.replicates - 1)).sum() / df)
-    return combined(0.0, [(pooled, df), _interaction_variance(trainings)])
+    terms = terms_of(levels, interactions=interactions and can_tell_pairs(levels))
+    means, shared = cells.mean(axis=1), by_fold(cells, held_out_ratio)
+    values = np.asarray(means, np.float64)
+    chance: Chance | None = chance_of_folds(shared) if error == "replicates" else None
+    if error == "configurations":
+        chance = chance_of_configurations(values, shared, design(levels, terms))
+    total = float(((cells.to_numpy(float) - values.mean()) ** 2).sum())
+    fitted = pd.DataFrame([_type_two(values, levels, terms, term) for term in terms]).assign(
+        term=[term_text(term) for term in terms]
+    )
+    explained = fitted["sum_of_squares"] * cells.shape[1]
+    fitted["share"] = explained / total if total > 0 else 0.0
+    return _tested(fitted, means, levels, terms, chance)[COLUMNS]
 
 
-def _interaction_variance(trainings: Trainings) -> tuple[float, float]:
-    if trainings.shares is None or len(trainings.shares) < 2:
-        return 0.0, np.inf
-    shares = trainings.shares.to_numpy()
-    rows, n = shares.shape
-    left = shares - shares.mean(axis=1, keepdims=True) - shares.mean(axis=0) + shares.mean()
-    df = (rows - 1) * (n - 1)
-    noise = float(trainings.noise.mean())
-    replicates = len(trainings.accuracy) / rows
-    return max(0.0, ((left**2).sum() / df - noise) / n) * replicates, df
+def levels_of_configurations(levels: pd.DataFrame, configuration: "pd.Series[str]") -> pd.DataFrame:
+    """Return the levels of each configuration: a row each."""
+    return levels.groupby(configuration.loc[levels.index], sort=False, observed=True).first()
+
+
+def _chance(
+    trainings: Trainings, levels: pd.DataFrame, terms: Sequence[Term], error: Error
+) -> Chance | None:
+    if error == "replicates":
+        return chance_of_seeds(trainings)
+    if error == "none":
+        return None
+    means = np.asarray(trainings.means, np.float64)
+    return chance_of_configurations(means, by_picture(trainings), design(levels, terms))
 
 
 def _type_two(
@@ -97,19 +148,25 @@ def _fit(
     return float(((y - columns @ effects) ** 2).sum()), int(rank)
 
 
-def _tested(fitted: pd.DataFrame, trainings: Trainings, levels: pd.DataFrame) -> pd.DataFrame:
-    """Add the tests of all terms, without figures where replicates give no error."""
-    if not trainings.replicated:
+def _tested(
+    fitted: pd.DataFrame,
+    means: "pd.Series[float]",
+    levels: pd.DataFrame,
+    terms: Sequence[Term],
+    chance: Chance | None,
+) -> pd.DataFrame:
+    """Add the tests of all terms, without figures where there is no error."""
+    if chance is None:
         nothing = dict.fromkeys(["f", "p_value", "p_adjusted", "detectable"], np.nan)
         return fitted.assign(**nothing, verdict=NO_VERDICT)
-    error = error_of_one(trainings)
-    df = fitted["df"].where(fitted["df"] > 0)
-    f = fitted["sum_of_squares"] / df / error.standard_error**2
-    tested = with_verdicts(fitted.assign(f=f, p_value=stats.f.sf(f, df, error.df)))
+    values = np.asarray(means, np.float64)
+    tests = [chance.test(contrasts(levels, terms, term), values) for term in terms]
+    f, p_value = ([getattr(test, key) for test in tests] for key in ("f", "p_value"))
+    tested = with_verdicts(fitted.assign(f=f, p_value=p_value))
+    family = max(1, int(tested["p_value"].count()))  # 0 where no term can be told from another
     per_level = tested["term"].map(len(levels) / levels.nunique())
-    of_two = Estimate(value=0.0, standard_error=error.standard_error * 2**0.5, df=error.df)
-    family = max(1, int(df.count()))  # 0 where no term can be told from another
-    return tested.assign(detectable=of_two.detectable(family) / per_level**0.5)
+    of_one = np.array([test.error.detectable(family) for test in tests])
+    return tested.assign(detectable=of_one * np.sqrt(2 / per_level))
 
 
 def _rest(

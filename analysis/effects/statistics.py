@@ -6,54 +6,78 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from analysis.effects.factorial import factorial
-from analysis.effects.mixed import mixed
+from analysis.effects.chance import by_picture, chance_of_configurations
+from analysis.effects.design import is_complete
+from analysis.effects.factorial import Error, factorial, levels_of_configurations, over_folds
 from analysis.folds.statistics import by_fold, held_out_ratio
 from analysis.run.hyperparameters import levels, searched
 from analysis.run.run_data import RunData
 from analysis.run.trainings import has_folds, trainings_at_common_epoch
 from analysis.run.trials import accuracy_at_common_epoch
+from analysis.statistics import pairs
 from analysis.statistics.estimate import Estimate, NotKnownError
-from analysis.statistics.pairs import over_folds
 from analysis.statistics.trainings import Trainings, contrast
 
 FAIR_SEARCHERS = ("grid", "random", "sobol")
 """Searchers that look at no result, so that what they sampled is a fair sample."""
-LEAST_DF = 3
-"""A spread of drawn configurations with fewer degrees of freedom is no error to judge by."""
 
 Judge = Callable[["pd.Series[float]", "pd.Series[str]"], Estimate]
 """What estimates a contrast: configuration id → weight, and → level of the hyperparameter."""
 
 
 def effects(run: RunData) -> pd.DataFrame:
-    """Split the variance of the accuracies of a run by its hyperparameters.
+    """Split the variance of the accuracies of a run by its hyperparameters, and test each.
 
-    All completed and early-stopped trials enter, at the last epoch that all of them reached.
-    Interactions are told for grids only: elsewhere their cells are too thinly filled.
+    All completed and early-stopped trials enter, at the last epoch that all of them reached; over
+    folds those that every configuration was trained on. Interactions are told for grids only:
+    elsewhere their cells are too thinly filled.
 
     Returns:
         The frame of `analysis.effects.factorial.factorial`, or over folds that of
-        `analysis.effects.mixed.mixed`.
+        `analysis.effects.factorial.over_folds`.
 
     Raises:
-        NotKnownError: No hyperparameter has two values, or only one configuration finished.
+        NotKnownError: No hyperparameter has two values, only one configuration finished, or fewer
+            than two folds are complete.
     """
     trainings = trainings_at_common_epoch(run)
-    table = level_table(run)
+    table, error = level_table(run), error_of(run)
     grid = run.info.searcher == "grid"
-    if has_folds(run):
-        folds = run.trials.set_index("trial_id")["fold"].loc[table.index]
-        ratio = held_out_ratio(run)
-        return mixed(trainings.accuracy, table, folds, ratio, interactions=grid)
-    return factorial(trainings, table, interactions=grid)
+    if not has_folds(run):
+        return factorial(trainings, table, interactions=grid, error=error)
+    cells = by_fold(accuracy_at_common_epoch(run), "accuracy_at_epoch").dropna(axis="columns")
+    if cells.shape[1] < 2:
+        raise NotKnownError(
+            "too few folds to judge the hyperparameters by: every configuration must be trained on "
+            "the same two folds"
+        )
+    of = levels_of_configurations(table, trainings.configuration).loc[cells.index]
+    return over_folds(cells, of, held_out_ratio(run), interactions=grid, error=error)
+
+
+def error_of(run: RunData) -> Error:
+    """Tell what the effects of a run are tested against.
+
+    A complete grid holds all configurations there are, so replicates are the error. Where
+    configurations were drawn, or some of a grid are missing, what they differ by beyond the terms
+    is no effect of a term, and is the error. Where the searcher looked at results, configurations
+    are no sample of the space, and nothing is.
+    """
+    if run.info.searcher not in FAIR_SEARCHERS:
+        return "none"
+    trainings = trainings_at_common_epoch(run)
+    if run.info.searcher != "grid":
+        return "configurations"
+    complete = is_complete(levels_of_configurations(level_table(run), trainings.configuration))
+    return "replicates" if complete or not trainings.replicated else "configurations"
 
 
 def marginal_means(run: RunData) -> pd.DataFrame:
     """Compute the mean accuracy at each level of each hyperparameter, at the common epoch.
 
     On a grid the configurations are fixed, and chance comes from seeds and pictures alone; other
-    searchers draw configurations, whose spread within a level is then the error. Over folds each
+    searchers draw configurations, whose spread within a level is part of the error. Where the
+    searcher looked at results there is no interval. Over folds each
     figure is computed fold by fold, on those that all its configurations were trained on, and its
     interval is corrected for what folds share (`analysis.statistics.pairs.over_folds`).
 
@@ -108,6 +132,8 @@ def level_table(run: RunData) -> pd.DataFrame:
 
 def _judge(run: RunData, trainings: Trainings) -> Judge:
     """Return what estimates contrasts of the configurations of a run."""
+    if run.info.searcher not in FAIR_SEARCHERS:
+        return lambda weights, _: _without_error(trainings, weights)
     if has_folds(run):
         table = by_fold(accuracy_at_common_epoch(run), "accuracy_at_epoch")
         ratio = held_out_ratio(run)
@@ -160,23 +186,25 @@ def _over_folds(table: pd.DataFrame, weights: "pd.Series[float]", ratio: float) 
     if own.shape[1] < 2:
         value = float(np.dot(used, table.loc[used.index].mean(axis="columns")))
         return Estimate(value=value, standard_error=np.nan)
-    return over_folds(used.to_numpy(float) @ own.to_numpy(float), ratio)
+    return pairs.over_folds(used.to_numpy(float) @ own.to_numpy(float), ratio)
 
 
 def _fixed(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
     if trainings.replicated:
         return contrast(trainings, weights)
+    return _without_error(trainings, weights)
+
+
+def _without_error(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
     value = float(np.dot(weights, trainings.means[weights.index]))
     return Estimate(value=value, standard_error=np.nan)
 
 
 def _drawn(trainings: Trainings, weights: "pd.Series[float]", of: "pd.Series[str]") -> Estimate:
-    """Estimate a contrast of configurations that were drawn, each with one mean of its own."""
-    means = trainings.means[weights.index]
-    groups = means.groupby(of, observed=True)
-    df = len(means) - groups.ngroups
-    left = (means - groups.transform("mean")).to_numpy(float)
-    variance = left @ left / df * np.dot(weights, weights) if df >= LEAST_DF else np.nan
-    return Estimate(
-        value=float(np.dot(weights, means)), standard_error=float(np.sqrt(variance)), df=max(df, 1)
-    )
+    """Estimate a contrast of drawn configurations, which also differ within a level."""
+    means = np.asarray(trainings.means, np.float64)
+    level = pd.get_dummies(of.loc[trainings.means.index].astype(str)).to_numpy(np.float64)
+    chance = chance_of_configurations(means, by_picture(trainings), [level])
+    if chance is None:
+        return _without_error(trainings, weights)
+    return chance.contrast(np.asarray(weights.loc[trainings.means.index], np.float64), means)

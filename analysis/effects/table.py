@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparisons.statistics import ADD_REPLICATES
-from analysis.effects.statistics import FAIR_SEARCHERS, effects, marginal_means
+from analysis.effects.design import LEAST_SHARE, SMALL
+from analysis.effects.statistics import FAIR_SEARCHERS, effects, error_of, marginal_means
 from analysis.folds.statistics import CORRECTED
 from analysis.rendering.digits import fraction, p_text, share_text, signed, supported
 from analysis.rendering.table import Column, Table, View
@@ -53,7 +54,7 @@ def effects_table(run: RunData) -> Table:
         Column(key="p_adjusted", heading="p (Holm)", text=p_text),
         Column(key="verdict", heading="verdict"),
     ]
-    if "detectable" in frame:
+    if frame["detectable"].notna().any():
         columns.append(Column(key="detectable", heading="smallest shown", text=fraction(3)))
     columns.append(Column(key="n", heading="n"))
     view = View(title="Effects of the hyperparameters", columns=tuple(columns))
@@ -138,8 +139,8 @@ def _common_notes(run: RunData) -> list[str]:
         )
     if run.info.searcher not in FAIR_SEARCHERS:
         told.append(
-            f"The searcher {run.info.searcher} sampled where it hoped for more: means and shares "
-            "are of an uneven sample, not of the space."
+            f"The searcher {run.info.searcher} sampled where results were good, so means and "
+            "shares do not represent the whole space."
         )
     if len(run.excluded):
         counts = run.excluded["status"].map(status_words).value_counts().sort_index()
@@ -159,30 +160,48 @@ def _epoch_note(run: RunData) -> str:
 
 
 def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
-    told = _common_notes(run)
+    told = [*_common_notes(run), _error_note(run, frame)]
     if has_folds(run):
-        told.append("Error: mixed-effects model with the fold as a random effect.")
-        told.append("Shares: variance of the model's fitted values, of all accuracies.")
-    elif not trainings_at_common_epoch(run).replicated:
-        told.append(
-            "One training per configuration: there is no error to judge an effect by, so no "
-            f"verdict. To get one, {ADD_REPLICATES}."
-        )
+        told.append("Shares: of the variance of all accuracies, seeds of a fold averaged.")
     else:
-        pictures = trainings_at_common_epoch(run).correct is not None
-        told.append(
-            "Error: what replicates of the same configuration differ by"
-            + (", and the choice of pictures." if pictures else "; for these pictures only.")
-        )
+        told.append("Shares: sums of squares of type II about the mean (eta squared).")
+    if frame["detectable"].notna().any():
         told.append(
             "Smallest shown: the smallest true difference between two levels that would have been "
             "shown with 80 % probability."
         )
+    if (frame["verdict"] == SMALL).any():
+        told.append(f"{SMALL}: an effect, of less than {100 * LEAST_SHARE:.1g} % of the variance.")
     if (frame["df"] == 0).any():
         told.append("0 degrees of freedom: too few configurations to tell it from the others.")
-    if not has_folds(run):
-        told.append("Shares: sums of squares of type II about the mean (eta squared).")
     return tuple(told)
+
+
+def _error_note(run: RunData, frame: pd.DataFrame) -> str:
+    """Say what the terms are tested against."""
+    error = error_of(run)
+    if error == "none":
+        return (
+            f"No verdict: the searcher {run.info.searcher} chose configurations by earlier "
+            "results, so they are no sample to test a hyperparameter on."
+        )
+    if frame["p_value"].isna().all():
+        few = error == "configurations"
+        return (
+            "No verdict: too few configurations to tell what they differ by apart from the effects."
+            if few
+            else "One training per configuration: there is no error to judge an effect by, so no "
+            f"verdict. To get one, {ADD_REPLICATES}."
+        )
+    what = {
+        "configurations": "Error: what configurations differ by beyond these effects",
+        "replicates": "Error: what replicates of the same configuration differ by",
+    }[error]
+    if has_folds(run):
+        own = "" if error == "replicates" else f"{what}, and "
+        return f"{own or 'Error: '}what an effect differs by between folds, {CORRECTED}."
+    known = trainings_at_common_epoch(run).correct is not None
+    return what + (", and the choice of pictures." if known else "; for these pictures only.")
 
 
 def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
@@ -196,10 +215,16 @@ def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[
         "Effect: the mean less that of all levels of the hyperparameter.",
         *([f"Excluded to the last trial: {', '.join(gone)}."] if gone else []),
     ]
-    if has_folds(run):
+    if has_folds(run) and run.info.searcher in FAIR_SEARCHERS:
         told.append(f"Intervals: over the folds, {CORRECTED}.")
+    elif run.info.searcher not in FAIR_SEARCHERS:
+        told.append("No interval: configurations chosen by earlier results are no sample.")
     elif run.info.searcher != "grid":
-        told.append("Intervals: from the spread of the configurations drawn within a level.")
+        known = trainings_at_common_epoch(run).correct is not None
+        told.append(
+            "Intervals: from the spread of the configurations drawn within a level"
+            + (", and the choice of pictures." if known else "; for these pictures only.")
+        )
     elif not trainings_at_common_epoch(run).replicated:
         told.append(f"Without replicates there is no interval; to get one, {ADD_REPLICATES}.")
     return (*_common_notes(run), *told)

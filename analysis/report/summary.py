@@ -164,6 +164,8 @@ def _effects_untold(run: RunData) -> str:
     frame = _effects(run)
     if frame is None or frame["p_value"].notna().any():
         return ""
+    if run.info.searcher not in FAIR_SEARCHERS or "seed" in set(frame["term"]):
+        return ""  # Replicates would not help: the table says what would.
     return (
         "Whether any hyperparameter matters beyond chance: without replicates nothing tells what "
         f"chance does. Add some with `python -m tune extend {run.shell_path} --set replicates=5`."
@@ -185,8 +187,8 @@ def _searcher(run: RunData) -> str:
         return ""
     name = SEARCHERS.get(run.info.searcher, run.info.searcher)
     return (
-        f"How the parts of the space that the searcher avoided would do: {name} samples where it "
-        "hopes for more, so means by a hyperparameter are no fair comparison."
+        f"How the parts of the space that the searcher avoided would do: {name} sampled where "
+        "results were good, so no verdict is given on hyperparameters."
     )
 
 

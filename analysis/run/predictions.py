@@ -12,7 +12,7 @@ TOLERANCE = 1.5
 
 
 def read_correct(
-    run: RunData, accuracy: "pd.Series[float]", split: str = "val"
+    run: RunData, accuracy: "pd.Series[float]", split: str = "val", *, any_epoch: bool = False
 ) -> pd.DataFrame | None:
     """Read which pictures trials told right.
 
@@ -21,6 +21,7 @@ def read_correct(
         accuracy: Trial id → the accuracy that the predictions must have. They are those of a
             trial's best epoch and of no use for another one.
         split: The split of the pictures.
+        any_epoch: Whether predictions of another epoch will do.
 
     Returns:
         A row per trial in the order of ``accuracy``, a column per picture. None where predictions
@@ -32,7 +33,8 @@ def read_correct(
         if right is None:
             return None
         same = not rows or right.index.equals(rows[0].index)
-        if not same or abs(right.sum() - expected * len(right)) > TOLERANCE:
+        missed = abs(right.sum() - expected * len(right)) > TOLERANCE
+        if not same or (missed and not any_epoch):
             return None
         rows.append(right.rename(str(trial_id)))
     return _stacked(rows)

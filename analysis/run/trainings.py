@@ -30,19 +30,24 @@ def fair_trainings(run: RunData) -> Trainings:
 
 @lru_cache(maxsize=4)
 def trainings_at_common_epoch(run: RunData) -> Trainings:
-    """Return all completed and early-stopped trials after equally many epochs."""
+    """Return all completed and early-stopped trials after equally many epochs.
+
+    Predictions are those of a trial's best epoch, where that is a later one too: which pictures
+    suit which configurations hardly changes with the epoch.
+    """
     trials = accuracy_at_common_epoch(run).set_index("trial_id")
     fair = fair_trainings(run)
     if trials["accuracy_at_epoch"].equals(fair.accuracy.rename("accuracy_at_epoch")):
         return fair  # without early stopping they are the same: spare the reading
-    return _trainings(run, trials.assign(accuracy=trials["accuracy_at_epoch"]))
+    return _trainings(run, trials.assign(accuracy=trials["accuracy_at_epoch"]), any_epoch=True)
 
 
-def _trainings(run: RunData, trials: pd.DataFrame) -> Trainings:
+def _trainings(run: RunData, trials: pd.DataFrame, *, any_epoch: bool = False) -> Trainings:
     accuracy = trials["accuracy"].astype(float)
     replicated = trials["configuration_id"].duplicated().any()
-    # Without replicates there is no error to add the choice of pictures to: spare the reading.
-    correct = read_correct(run, accuracy) if replicated and not has_folds(run) else None
+    # A grid without replicates has no error to add the choice of pictures to: spare the reading.
+    needed = (replicated or run.info.searcher != "grid") and not has_folds(run)
+    correct = read_correct(run, accuracy, any_epoch=any_epoch) if needed else None
     return Trainings(
         configuration=trials["configuration_id"].astype(str), accuracy=accuracy, correct=correct
     )

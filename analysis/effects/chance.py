@@ -1,0 +1,186 @@
+"""What chance does to the means of configurations, and tests of terms against it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from analysis.statistics.estimate import Estimate, combined
+from analysis.statistics.trainings import Trainings
+
+Floats = npt.NDArray[np.float64]
+
+LEAST_DF = 3
+"""A spread of configurations with fewer degrees of freedom is no error to judge by."""
+
+NO_ERROR = Estimate(value=0.0, standard_error=np.nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """The test of a term."""
+
+    f: float = np.nan
+    p_value: float = np.nan
+    error: Estimate = NO_ERROR
+    """What chance does to one mean of a configuration, as far as this term is concerned."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chance:
+    """The error of the means of K configurations, in two parts.
+
+    Each mean has an error of its own: by seeds, or by what drawn configurations differ by. And all
+    were judged on the same m pictures, or folds, some of which suit some levels better.
+    """
+
+    own: Floats
+    """(K,) variance of the own errors."""
+    own_df: float
+    shared: Floats
+    """(K, m) deviations by picture or fold; the covariance of the means is their product."""
+    counted_twice: Floats
+    """(K,) part of the variance by ``shared`` that ``own`` holds already."""
+
+    @property
+    def shared_df(self) -> float:
+        """Degrees of freedom of the covariance by pictures or folds; infinite without either."""
+        return self.shared.shape[1] - 1.0 if self.shared.any() else np.inf
+
+    def contrast(self, weights: Floats, means: Floats) -> Estimate:
+        """Estimate a weighted sum of the means."""
+        shared = float(((weights @ self.shared) ** 2).sum() - weights**2 @ self.counted_twice)
+        parts = [(float(weights**2 @ self.own), self.own_df), (max(0.0, shared), self.shared_df)]
+        return combined(float(weights @ means), parts)
+
+    def test(self, contrasts: Floats, means: Floats) -> Tested:
+        """Test that several contrasts of the means are all 0.
+
+        Each term has an error of its own, its interaction with pictures (Clark 1973, "The
+        Language-as-Fixed-Effect Fallacy", Journal of Verbal Learning and Verbal Behavior 12(4)).
+        It is Hotelling's T² with a covariance of two parts, whose degrees of freedom are
+        Satterthwaite's, each part weighted by its share of the covariance.
+
+        Args:
+            contrasts: (q, K) orthonormal weights.
+            means: (K,) means of the configurations.
+        """
+        q = len(contrasts)
+        shared_df = self.shared_df - q + 1
+        own = (contrasts * self.own) @ contrasts.T
+        deviations = contrasts @ self.shared
+        twice = (contrasts * self.counted_twice) @ contrasts.T
+        covariance = own + _positive(deviations @ deviations.T - twice)
+        if q == 0 or shared_df < 1 or np.linalg.matrix_rank(covariance, hermitian=True) < q:
+            return Tested()
+        value = contrasts @ means
+        weight = float(np.trace(np.linalg.solve(covariance, own))) / q
+        df = 1 / (weight**2 / self.own_df + (1 - weight) ** 2 / shared_df)
+        f = float(value @ np.linalg.solve(covariance, value)) / q
+        f *= 1 - (1 - weight) * (q - 1) / self.shared_df
+        error = float(np.sqrt(np.trace(covariance) / q))
+        return Tested(
+            f=f,
+            p_value=float(stats.f.sf(f, q, df)),
+            error=Estimate(value=0.0, standard_error=error, df=df),
+        )
+
+
+def chance_of_seeds(trainings: Trainings) -> Chance | None:
+    """Return the error where configurations are as given: replicates and pictures.
+
+    None without replicates. Their variance is pooled over configurations.
+    """
+    if not trainings.replicated:
+        return None
+    replicates = trainings.replicates.to_numpy(float)
+    own = trainings.accuracy.groupby(trainings.configuration, sort=False).var().fillna(0.0)
+    pooled = float(own.to_numpy() @ (replicates - 1)) / trainings.seeds_df
+    shared = by_picture(trainings)
+    # Replicates agree by luck at times, but never by more than their single answers do.
+    noise = trainings.noise.to_numpy() / trainings.pictures
+    return Chance(
+        own=np.maximum(pooled / replicates, noise),
+        own_df=trainings.seeds_df,
+        shared=shared,
+        counted_twice=noise,
+    )
+
+
+def chance_of_configurations(
+    means: Floats, shared: Floats, columns: Sequence[Floats]
+) -> Chance | None:
+    """Return the error where configurations were drawn: what they differ by beyond a model.
+
+    None where the model leaves fewer than `LEAST_DF` degrees of freedom.
+
+    Args:
+        means: (K,) means of the configurations.
+        shared: (K, m) deviations by picture or fold, as in `Chance`.
+        columns: Blocks (K, c) of the columns of the model, the constant left out.
+    """
+    basis = orthonormal(np.hstack([np.ones((len(means), 1)), *columns]))
+    df = len(means) - basis.shape[1]
+    if df < LEAST_DF:
+        return None
+    everywhere = np.ones(len(means))
+    left = means - basis @ (basis.T @ means)
+    by_picture_left = shared - basis @ (basis.T @ shared)
+    return Chance(
+        own=everywhere * (left @ left) / df,
+        own_df=df,
+        shared=shared,
+        counted_twice=everywhere * float((by_picture_left**2).sum()) / df,
+    )
+
+
+def chance_of_folds(shared: Floats) -> Chance:
+    """Return the error where configurations are as given and were trained on the same folds."""
+    nothing = np.zeros(len(shared))
+    return Chance(own=nothing, own_df=np.inf, shared=shared, counted_twice=nothing)
+
+
+@lru_cache(maxsize=4)
+def by_picture(trainings: Trainings) -> Floats:
+    """Return the (K, m) deviations of the configurations by picture, as in `Chance`."""
+    if trainings.shares is None:
+        return np.zeros((len(trainings.means), 1))
+    shares = trainings.shares.loc[trainings.means.index].to_numpy()
+    n = shares.shape[1]
+    deviations: Floats = (shares - shares.mean(axis=1, keepdims=True)) / np.sqrt(n * (n - 1))
+    return deviations
+
+
+def by_fold(cells: pd.DataFrame, held_out_ratio: float) -> Floats:
+    """Return the (K, J) deviations of the configurations by fold, as in `Chance`.
+
+    Folds share training pictures: the variance is that of Nadeau and Bengio (2003), "Inference
+    for the Generalization Error", Machine Learning 52, equation 9.
+
+    Args:
+        cells: Accuracies, configurations × J folds.
+        held_out_ratio: Pictures judged on in a fold over those trained on.
+    """
+    values = cells.to_numpy(float)
+    count = values.shape[1]
+    scale = np.sqrt((1 / count + held_out_ratio) / (count - 1))
+    deviations: Floats = (values - values.mean(axis=1, keepdims=True)) * scale
+    return deviations
+
+
+def orthonormal(columns: Floats) -> Floats:
+    """Return an orthonormal basis of what columns span, in columns."""
+    left, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+    basis: Floats = left[:, sizes > 1e-9 * max(1.0, float(sizes.max(initial=0.0)))]
+    return basis
+
+
+def _positive(matrix: Floats) -> Floats:
+    """Return the nearest covariance: with no negative variance in any direction."""
+    sizes, directions = np.linalg.eigh(matrix)
+    nearest: Floats = (directions * np.maximum(sizes, 0.0)) @ directions.T
+    return nearest
