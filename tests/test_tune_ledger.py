@@ -12,10 +12,10 @@ SECOND = {"event": "node_joined", "node": "n2", "time": 2.0}
 def test_an_event_is_on_disk_when_append_returns(tmp_path):
     with Ledger(tmp_path) as ledger:
         ledger.append(FIRST)
-        assert read_events(tmp_path) == [FIRST]
+        assert read_events(tmp_path) == [{"ledger": 1, **FIRST}]
         ledger.append(SECOND)
         assert (tmp_path / LEDGER_FILE).read_text("utf-8").splitlines() == [
-            '{"event": "node_lost", "node": "knöten 1", "time": 1.5}',
+            '{"ledger": 1, "event": "node_lost", "node": "knöten 1", "time": 1.5}',
             json.dumps(SECOND),
         ]
 
@@ -24,7 +24,7 @@ def test_a_ledger_that_is_opened_again_is_written_on(tmp_path):
     for event in (FIRST, SECOND):
         with Ledger(tmp_path) as ledger:
             ledger.append(event)
-    assert read_events(tmp_path) == [FIRST, SECOND]
+    assert read_events(tmp_path) == [{"ledger": 1, **FIRST}, SECOND]
 
 
 @pytest.mark.parametrize("rest", ["{", '{"event": "node_lost"}', "\xff"])

@@ -290,6 +290,6 @@ def test_another_dataset_is_refused(sweeps, untouched, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(sweeps.data, other)
     manifest = json.loads((other / "manifest.json").read_text())
-    (other / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "another"}))
-    with pytest.raises(RunError, match="fingerprint another"):
+    (other / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": "a" * 64}))
+    with pytest.raises(RunError, match="fingerprint aaaa"):
         resume(untouched("grid"), data=other)

@@ -208,12 +208,13 @@ def test_a_damaged_ledger_is_told_in_one_line(begin, tmp_path, capsys):
 
 @pytest.fixture
 def runs(begin, tmp_path, monkeypatch):
-    """The folder of a good run, ``good``, and of one with a damaged spec, ``bad``."""
+    """The folder of a good run, ``good``, and of one without a spec in any file, ``bad``."""
     begin().close()
     runs = tmp_path / "runs"
     for name in ("bad", "good"):
         shutil.copytree(tmp_path, runs / name, ignore=shutil.ignore_patterns("runs"))
     (runs / "bad" / SPEC_FILE).write_text("name: [small")
+    (runs / "bad" / LEDGER_FILE).write_text("")
     monkeypatch.chdir(tmp_path)
     return runs
 
@@ -222,6 +223,7 @@ def runs(begin, tmp_path, monkeypatch):
 def test_a_damaged_spec_is_told_in_one_line(runs, capsys, words):
     assert main([*words, str(runs / "bad")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
+    assert "bad has no spec and no ledger that can be read" in line
     assert "bad/spec.yaml is not valid YAML: " in line
 
 
@@ -235,7 +237,7 @@ def test_a_damaged_run_is_a_row_of_the_list(runs, capsys):
         ["small", "stopped"],
         ["unread", "damaged"],
     ]
-    assert "not valid YAML" in rows[4]
+    assert "bad has no spec and no ledger that can be read" in rows[4]
 
 
 def test_a_path_that_cannot_be_used_is_the_users_to_change(runs, capsys):

@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from fairsweep.durable import sync_folder
-from fairsweep.errors import MissingFileError, UserError
+from fairsweep.errors import MissingFileError
 from tune.run.directory import LEDGER_FILE
+from tune.run.event_lines import VERSION_KEY, LineReader
+from tune.run.events import LEDGER_VERSION
 
 Event = Mapping[str, Any]
 
@@ -26,10 +28,13 @@ class Ledger:
         self._file.seek(0)
         whole = self._file.read().rfind(b"\n") + 1
         self._file.truncate(whole)
+        self._empty = whole == 0
 
     def append(self, event: Event) -> None:
-        """Write one event, and return when the disk has it."""
-        line = json.dumps(event, ensure_ascii=False)
+        """Write one event, and return when the disk has it. The first line carries the version."""
+        first = {VERSION_KEY: LEDGER_VERSION} if self._empty else {}
+        self._empty = False
+        line = json.dumps({**first, **event}, ensure_ascii=False)
         self._file.write(line.encode() + b"\n")
         self._file.flush()
         os.fdatasync(self._file.fileno())
@@ -55,16 +60,11 @@ def read_events(run: Path) -> list[dict[str, Any]]:
 
     Raises:
         MissingFileError: ``run`` has no ledger.
-        UserError: A line before the last is no JSON.
+        UserError: The ledger is of a newer version, or a line has a wrong shape.
     """
     path = run / LEDGER_FILE
     if not path.is_file():
         raise MissingFileError(f"{run} is not a run directory (no {LEDGER_FILE})")
     *lines, _unfinished = path.read_bytes().split(b"\n")
-    events = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            events.append(json.loads(line))
-        except ValueError as error:
-            raise UserError(f"{path}, line {number} is damaged: {error}") from error
-    return events
+    reader = LineReader(path)
+    return [reader.read(line) for line in lines]

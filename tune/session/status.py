@@ -1,14 +1,13 @@
 """How a run stands, read from its ledger; works while it runs, after, and from any machine."""
 
-import json
 import math
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fairsweep.errors import UserError
 from tune.run.directory import LEDGER_FILE, RUNS, STOP_FILE, RunError
+from tune.run.event_lines import LineReader
 from tune.run.lease import holder_of
 from tune.run.lookup import find_trial
 from tune.run.trial import Status, Trial
@@ -27,11 +26,12 @@ class RunWatch:
 
         Raises:
             RunError: ``run`` is no run directory.
-            UserError: A line of its ledger is damaged.
+            UserError: Its ledger is of a newer version, or a line has a wrong shape.
         """
         self._run = run
         self.sweep = SweepState(read_spec(run))
         self._bytes_read = 0
+        self._reader = LineReader(run / LEDGER_FILE)
         self._recent: deque[float] = deque(maxlen=_RECENT_EPOCHS)
         self.sweep.hear(self._new_events())
 
@@ -74,20 +74,12 @@ class RunWatch:
                 if not line.endswith(b"\n"):
                     return  # Its writer has not finished it.
                 self._bytes_read += len(line)
-                event = self._parse(line)
+                event = self._reader.read(line)
                 if event["event"] == "measurement":
                     self._recent.append(event["time"])
                 elif event["event"] == "sweep_resumed":
                     self._recent.clear()
                 yield event
-
-    def _parse(self, line: bytes) -> dict[str, Any]:
-        try:
-            event: dict[str, Any] = json.loads(line)
-        except ValueError as error:
-            place = f"{self._run / LEDGER_FILE}, the line that ends at byte {self._bytes_read:,}"
-            raise UserError(f"{place} is damaged: {error}") from error
-        return event
 
     def _epochs_per_second(self) -> float:
         """Return the rate of the last measurements, all slots together."""

@@ -1,0 +1,261 @@
+"""The kinds of event in a run's ledger: what each means, who writes it, and what it holds.
+
+`tune.run.event_lines` checks every line of a ledger against these classes. The first line has the
+key ``ledger`` with `LEDGER_VERSION`; a ledger without it was written before versions, and has 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tune.run.trial import Figures, Status
+
+LEDGER_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Event:
+    time: float
+    """When it was written, in seconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepStarted(_Event):
+    """The first driver session of a sweep begins. Written by `Sweep.begin`."""
+
+    spec: str
+    """The sweep spec as YAML."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepResumed(_Event):
+    """A further driver session begins; trials that ran in the last one are interrupted."""
+
+    spec: str
+    """The sweep spec as YAML."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepExtended(_Event):
+    """`tune extend` gave the sweep a larger spec, before its driver session begins."""
+
+    spec: str
+    """The larger spec as YAML."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepStopped(_Event):
+    """A driver session ends although trials are left to train. Written by `Sweep.close`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepFinished(_Event):
+    """A driver session ends and nothing is left to train. Written by `Sweep.close`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarmStarted(_Event):
+    """The searcher hears another run's trials, before its first proposal."""
+
+    run: str
+    """The other run's directory."""
+    trials: tuple[Mapping[str, Any], ...]
+    """Its trials that are points of this sweep's space."""
+    unfit: int
+    """How many of its trials are not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialProposed(_Event):
+    """A trial joins the sweep, by the searcher or as a further replicate of a finalist."""
+
+    trial: str
+    configuration_id: str
+    number: int
+    """Order of proposal, from 0."""
+    name: str
+    phase: Literal["search", "finalist"]
+    replicate: int
+    config: Mapping[str, Any]
+    """Every hyperparameter, the seed and fold among them."""
+    epochs: int
+    proposal: int | None = None
+    """Number of the searcher's proposal; None for a finalist's replicate."""
+    point: Mapping[str, Any] | None = None
+    """Point of the search space; None for a finalist's replicate."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProposalSkipped(_Event):
+    """The searcher proposed a configuration that the sweep has already."""
+
+    proposal: int
+    trial: str
+    """The trial that has it."""
+    point: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpaceExhausted(_Event):
+    """The searcher proposes nothing more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinalistsChosen(_Event):
+    """These trials, best first, get further replicates. A later choice replaces this one."""
+
+    trials: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialStarted(_Event):
+    """A worker trains a trial from its start or from its checkpoint. Written by the executor."""
+
+    trial: str
+    devices: float
+    """Share of a GPU, or CPU cores, that the worker holds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasurementTaken(_Event):
+    """A trial was trained for one more epoch. Written when its worker reports.
+
+    The last four fields are written only where they changed since the trial's last measurement.
+    """
+
+    trial: str
+    epoch: int
+    """Epochs trained so far, from 1."""
+    values: Figures
+    """What was measured; numbers that are not finite are null in the file and NaN here."""
+    host: str | None = None
+    device: str | None = None
+    parameters: int | None = None
+    devices: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialEnded(_Event):
+    """A trial ends for good, unless the sweep is extended to more epochs."""
+
+    trial: str
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptFailed(_Event):
+    """A worker failed; its trial is tried again from its checkpoint."""
+
+    trial: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedRetried(_Event):
+    """Failed trials are trained again. Written by `tune resume --retry-failed`."""
+
+    trials: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptLost(_Event):
+    """The node under a worker died; its trial continues elsewhere from its checkpoint."""
+
+    trial: str
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeLost(_Event):
+    """A node died while it was part of the sweep."""
+
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeJoined(_Event):
+    """A node joined the sweep while it ran."""
+
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutOfMemory(_Event):
+    """A trial did not fit into memory beside others, and is tried again by itself."""
+
+    trial: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FusingDecided(_Event):
+    """A decision whether these trials are trained as one; see `tune.sweep.bundle.Fusing`."""
+
+    trials: tuple[str, ...]
+    fused: bool
+    gain: float
+    """Measured speed as one, over that in turn."""
+    channels_last: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilesLost(_Event):
+    """A trial that was stopped early left no files and is trained again for them."""
+
+    trial: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilesMadeAgain(_Event):
+    """A trial that was trained again for its files has them."""
+
+    trial: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilesGivenUp(_Event):
+    """A trial could not be trained again for its files, and stays without them."""
+
+    trial: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TestOpened(_Event):
+    """The test split is opened for a trial. Written by `tune test` before it is read."""
+
+    __test__ = False  # Its name makes pytest take it for a test.
+
+    trial: str
+
+
+Event = (
+    SweepStarted
+    | SweepResumed
+    | SweepExtended
+    | SweepStopped
+    | SweepFinished
+    | WarmStarted
+    | TrialProposed
+    | ProposalSkipped
+    | SpaceExhausted
+    | FinalistsChosen
+    | TrialStarted
+    | MeasurementTaken
+    | TrialEnded
+    | AttemptFailed
+    | FailedRetried
+    | AttemptLost
+    | NodeLost
+    | NodeJoined
+    | OutOfMemory
+    | FusingDecided
+    | FilesLost
+    | FilesMadeAgain
+    | FilesGivenUp
+    | TestOpened
+)
