@@ -10,6 +10,7 @@ import pytest
 from tests.support.sweeps import SPEC, new_sweep, play, small_spec, train
 from tune.__main__ import main
 from tune.commands.options import words_of
+from tune.commands.outcome import last_line
 from tune.run.directory import RUNS, RunError
 from tune.sweep.spec import SpecError
 
@@ -55,14 +56,39 @@ def interrupted():
     return sweep
 
 
+def budget_spent():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    train(sweep, *[0.5] * 9)
+    train(sweep, 0.5)
+    sweep.stop("its budget of 1 hours is spent", as_designed=True)
+    sweep.stop("stopped by SIGINT")
+    return sweep
+
+
+def budget_spent_in_vain():
+    sweep, _ = new_sweep(small_spec())
+    sweep.stop("its budget of 1 hours is spent", as_designed=True)
+    return sweep
+
+
 @pytest.mark.parametrize(
-    ("make", "code"), [(finished, 0), (without_success, 3), (interrupted, 130)]
-)
+    ("make", "code"),
+    [(finished, 0), (without_success, 3), (interrupted, 130), (budget_spent, 0),
+     (budget_spent_in_vain, 3)],
+)  # fmt: skip
 def test_the_exit_code_says_how_a_sweep_ended(asked, capsys, make, code):
     calls = asked("tune.commands.resume.resume", make())
     assert main(["resume", "runs/a b", "--data", "moved"]) == code
     assert calls == [(Path("runs/a b"), {"data": "moved", "retry_failed": False})]
     assert capsys.readouterr().out.startswith("runs/a b: ")
+
+
+def test_a_spent_budget_says_what_is_left_untrained():
+    sweep = budget_spent()
+    assert last_line(Path("runs/x"), sweep).endswith(
+        "; its budget of 1 hours is spent, and 11 trials are left untrained; go on with "
+        "`python -m tune extend runs/x --set budget=…`"
+    )
 
 
 @pytest.mark.parametrize(

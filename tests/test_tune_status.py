@@ -301,6 +301,7 @@ def test_a_spent_budget_stops_the_sweep_and_lets_workers_write_checkpoints(begin
     report(sweep, trial, seconds=0.2)
     chores(sweep)
     assert sweep.stopping == "its budget of 0.001 device-hours is spent"
+    assert sweep.ends_as_designed
     assert (tmp_path / STOP_FILE).exists()
 
 

@@ -11,7 +11,7 @@ from tune.sweep.sweep import Sweep
 def close(run: Path, sweep: Sweep) -> int:
     """Print the last line of a driver session and return its exit code."""
     print(last_line(run, sweep))
-    if not sweep.finished:
+    if not sweep.finished and not sweep.ends_as_designed:
         return INTERRUPTED
     completed = any(trial.status is Status.COMPLETED for trial in sweep.trials.values())
     return 0 if completed else NOTHING_SUCCEEDED
@@ -30,4 +30,12 @@ def last_line(run: Path, sweep: Sweep) -> str:
         line += f"; `python -m tune resume {run} --retry-failed` trains the failed ones once more"
     if sweep.finished:
         return line
-    return f"{line}; {sweep.stopping}; go on with `python -m tune resume {run}`"
+    if not sweep.ends_as_designed:
+        return f"{line}; {sweep.stopping}; go on with `python -m tune resume {run}`"
+    started = sum(not trial.ended for trial in sweep.trials.values())
+    unknown = "as many as its searcher would propose"
+    left = unknown if sweep.expected is None else sweep.expected - len(sweep.trials) + started
+    return (
+        f"{line}; {sweep.stopping}, and {left} trials are left untrained; go on with "
+        f"`python -m tune extend {run} --set budget=…`"
+    )

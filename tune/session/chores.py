@@ -71,7 +71,7 @@ class Chores:
         if (self._run / STOP_FILE).exists():
             self._sweep.stop("asked to by `tune stop`")
         elif spent := self._sweep.budget_spent():
-            self._sweep.stop(spent)
+            self._sweep.stop(spent, as_designed=True)
             (self._run / STOP_FILE).touch()
 
     def _stop_trial(self, request: Path) -> None:

@@ -52,6 +52,8 @@ class Sweep(SweepState):
         super().__init__(spec, events=events)
         self.stopping: str | None = None
         """Why the sweep is coming to a stop, if it is."""
+        self.ends_as_designed = False
+        """Whether the spec asks for that stop."""
         self._fingerprint = fingerprint
         self._write = commit
         self._asked_to_stop: dict[str, str] = {}
@@ -239,9 +241,15 @@ class Sweep(SweepState):
                 "and give --retry-failed to train them once more"
             )
 
-    def stop(self, reason: str) -> None:
-        """Propose nothing more and tell every worker at its next report to stop."""
-        self.stopping = self.stopping or reason
+    def stop(self, reason: str, *, as_designed: bool = False) -> None:
+        """Propose nothing more and tell every worker at its next report to stop.
+
+        Args:
+            reason: Why, in words.
+            as_designed: Whether the spec asks for this end, as a spent budget does.
+        """
+        if self.stopping is None:
+            self.stopping, self.ends_as_designed = reason, as_designed
 
     def stop_trial(self, trial_id: str, reason: str) -> None:
         """End a trial early: at its next report, or at once if no worker has it."""
