@@ -135,7 +135,8 @@ def test_the_last_line_names_the_best_trial_and_how_to_go_on(tmp_path):
     sweep.stopping = None
     play(sweep)
     assert last_line(tmp_path, sweep).startswith(f"{tmp_path}: 11 completed, 1 failed; best ")
-    assert last_line(tmp_path, sweep).endswith(" s")
+    again = f"`python -m tune resume {tmp_path} --retry-failed` trains the failed ones once more"
+    assert last_line(tmp_path, sweep).endswith(f" s; {again}")
     empty, _ = new_sweep(small_spec())
     assert last_line(tmp_path, empty).startswith(f"{tmp_path}: no trials; ")
 
