@@ -26,7 +26,6 @@ _EXTRA_OF = {
     "pandas": "analysis",
     "statsmodels": "analysis",
     "matplotlib": "analysis",
-    "fairlearn": "analysis",
     "tensorboard": "loggers",
     "mlflow": "loggers",
 }

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.groups.bias import study_bias, write_bias
-from analysis.groups.statistics import COMPARED, METRICS, changes, compared, confusion
+from analysis.groups.statistics import changes
 from analysis.run.run_data import read_probabilities, read_run
 from analysis.run.trials import incumbent
 from analysis.statistics.estimate import NotKnownError
@@ -46,16 +46,6 @@ def place(tmp_path_factory):
 def rows_of(capsys, *arguments):
     assert main(["bias", *map(str, arguments), "--format", "json"]) == 0
     return pd.DataFrame(json.loads(capsys.readouterr().out))
-
-
-def test_bootstrapped_metrics_are_those_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    answers = pd.DataFrame(rng.integers(0, 3, (50, 2)), columns=["label", "predicted"])
-    never_true = answers.assign(predicted=answers["predicted"].mask(answers.index < 5, 3))
-    for told in (answers, never_true):  # no picture of the fourth class, but some told to be of it
-        ours = compared(confusion(told, 4)[None])
-        for name in COMPARED:
-            assert ours[name][0] == pytest.approx(METRICS[name](told["label"], told["predicted"]))
 
 
 def test_groups_are_those_of_the_csv(place, capsys):

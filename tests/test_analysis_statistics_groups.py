@@ -87,6 +87,21 @@ def test_every_metric_of_a_group_is_that_of_scikit_learn_on_its_pictures():
             assert found.loc[name, keys].tolist() == pytest.approx(list(theirs[:3]))
 
 
+def test_macro_averages_leave_out_classes_that_a_group_lacks():
+    # The second group has no picture of class 2, but one of its pictures is predicted to be of it.
+    told = pd.DataFrame({"label": [0, 1, 2, 0, 0, 0, 1, 1], "predicted": [0, 1, 2, 0, 0, 2, 1, 0]})
+    hat = pd.Series(["a"] * 3 + ["b"] * 5, name="hat")
+    found = scores(told, hat.to_frame()).loc["b"]
+    assert found["macro_recall"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert found["macro_f1"] == pytest.approx((2 * 2 / 6 + 2 * 1 / 3) / 2)
+    truth, given = told["label"][3:], told["predicted"][3:]
+    theirs = precision_recall_fscore_support(truth, given, average="macro", labels=[0, 1])
+    keys = [f"macro_{name}" for name in ("precision", "recall", "f1")]
+    assert found[keys].tolist() == pytest.approx(list(theirs[:3]))
+    rows = differences(told, hat, 3).set_index("metric")
+    assert rows.loc[keys, "second_value"].tolist() == pytest.approx(list(theirs[:3]))
+
+
 def test_crossed_groups_need_both_columns():
     told = random_answers(2, 40)
     groups = pd.DataFrame(

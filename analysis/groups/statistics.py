@@ -1,15 +1,12 @@
 """How well a trained model does on groups of pictures, how far apart they are, what changed."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from fairlearn.metrics import MetricFrame
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from analysis.statistics.estimate import ALPHA
 from analysis.statistics.intervals import newcombe, wilson_interval
@@ -17,18 +14,8 @@ from analysis.statistics.intervals import newcombe, wilson_interval
 DRAWS = 2_000
 SMALL = 30
 """Groups of fewer pictures are marked: intervals of so few are rough."""
-_SCORES = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
-METRICS: Mapping[str, Callable[..., float]] = {
-    "accuracy": accuracy_score,
-    **{
-        f"{average}_{name}": partial(score, average=average, zero_division=0)
-        for name, score in _SCORES.items()
-        for average in ("macro", "micro")
-    },
-}
-"""Metrics of a group. Macro averages go over the classes that its labels or predictions have."""
 COMPARED = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
-"""Those whose differences are told; of one label a picture, all micro averages are the accuracy."""
+"""Metrics whose differences between groups are shown."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -41,22 +28,21 @@ def scores(answers: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
         groups: The same index, one or more columns; pictures with a missing one do not count.
 
     Returns:
-        Index: the groups. Columns: ``n``, `METRICS`, and the 95 % Wilson interval of the
-        accuracy, ``accuracy_low`` and ``accuracy_high``.
+        Index: the groups. Columns: ``n``, the metrics of `compared`, the micro averages
+        (``micro_precision``, ``micro_recall``, ``micro_f1``; of one label a picture, all three are
+        the accuracy), and the 95 % Wilson interval of the accuracy, ``accuracy_low`` and
+        ``accuracy_high``.
     """
     kept = groups.dropna()
     if kept.empty:
         return pd.DataFrame()
-    rows = answers.loc[kept.index]
-    made = MetricFrame(
-        metrics=dict(METRICS),
-        y_true=rows["label"],
-        y_pred=rows["predicted"],
-        sensitive_features=kept,
-    )
-    n = kept.groupby(list(kept.columns)).size()
-    found: pd.DataFrame = made.by_group.astype(float).reindex(n.index)
-    return found.assign(n=n).join(wilson_interval(found["accuracy"], n))
+    grouped = answers.loc[kept.index].groupby([kept[name] for name in kept], observed=True)
+    classes = int(answers[["label", "predicted"]].to_numpy().max()) + 1
+    confusions = np.stack([confusion(rows, classes) for _, rows in grouped])
+    n = grouped.size()
+    found = pd.DataFrame(compared(confusions), index=n.index)
+    micro = {f"micro_{name}": found["accuracy"] for name in ("precision", "recall", "f1")}
+    return found.assign(n=n, **micro).join(wilson_interval(found["accuracy"], n))
 
 
 def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -> pd.DataFrame:
@@ -134,14 +120,23 @@ def drawn(counts: Counts, rng: np.random.Generator) -> Counts:
 
 
 def compared(confusions: Counts) -> dict[str, npt.NDArray[np.float64]]:
-    """Compute the metrics of `COMPARED` as `METRICS` does, of (k, classes, classes) pictures."""
+    """Compute the metrics of `COMPARED` for each of k groups.
+
+    Macro averages go over the classes with true pictures in the group: a class that the group
+    lacks has no recall, and counting it as 0 would make groups with fewer classes look worse.
+    The precision of a class that was never predicted counts as 0. As scikit-learn's
+    ``precision_recall_fscore_support(labels=the classes there, zero_division=0)``.
+
+    Args:
+        confusions: (k, classes, classes) pictures by true class and predicted class.
+    """
     right = np.diagonal(confusions, axis1=1, axis2=2).astype(float)
     truth, told = confusions.sum(axis=2), confusions.sum(axis=1)
-    present = truth + told > 0
+    present = truth > 0
     parts = {"precision": (right, told), "recall": (right, truth), "f1": (2 * right, truth + told)}
     found = {"accuracy": right.sum(axis=1) / truth.sum(axis=1)}
     for name, (top, bottom) in parts.items():
-        share = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+        share = np.divide(top, bottom, out=np.zeros_like(top), where=present & (bottom > 0))
         found[f"macro_{name}"] = share.sum(axis=1) / present.sum(axis=1)
     return found
 

@@ -50,7 +50,8 @@ def group_tables(
     small = (
         f"small: fewer than {SMALL} pictures. 95 % intervals: of accuracies Wilson, of their "
         "differences between groups Newcombe; of all else by bootstrap over pictures, and missing "
-        "where no draw differs from another."
+        "where no draw differs from another. Macro averages: over the classes that the group has "
+        "pictures of."
     )
     return [
         Table(name=f"bias_{t.name}", frame=t.frame, views=t.views, notes=(*notes, small, *t.notes))

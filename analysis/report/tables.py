@@ -10,6 +10,7 @@ from analysis.effects.by_table import by_hyperparameter
 from analysis.effects.table import effects_table, levels_table
 from analysis.folds.table import folds
 from analysis.groups.annotations import has_annotated_groups
+from analysis.groups.bias import reported
 from analysis.importance.table import importance_table
 from analysis.rendering.table import Table
 from analysis.run.hyperparameters import checked
@@ -53,8 +54,6 @@ def _if_known(make: Callable[[RunData], Table | None]) -> Callable[[RunData], It
 def _bias(run: RunData) -> Iterator[Table]:
     if not has_annotated_groups(run):
         return
-    from analysis.groups.bias import reported  # imports fairlearn, which few runs need
-
     bias = reported(run)
     if bias is not None:
         yield from bias.tables
