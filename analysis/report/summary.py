@@ -16,6 +16,7 @@ from analysis.selection.statistics import selection
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
 from analysis.trials.headline import best_trial, fold_words, percent, status_counts
+from analysis.trials.largest import no_better_than_largest
 
 SEARCHERS = {"grid": "grid search", "random": "random search", "tpe": "TPE (Bayesian) search"}
 VERDICTS = {
@@ -29,7 +30,8 @@ SCHEDULERS = {"none": "no early stopping", "asha": "early stopping by ASHA"}
 
 def found(run: RunData) -> list[str]:
     """Say what was searched, what became of the trials, what won and what matters."""
-    told = [_searched(run), _trials(run), _best(run), _corrected(run), _against(run), _matters(run)]
+    told = [_searched(run), _trials(run), _best(run), no_better_than_largest(run)]
+    told += [_corrected(run), _against(run), _matters(run)]
     return [sentence for sentence in told if sentence]
 
 

@@ -11,6 +11,7 @@ from analysis.run.run_data import RunData
 from analysis.run.trials import ranked
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.intervals import wilson_interval
+from analysis.trials.largest import no_better_than_largest
 from tune.run.trial import Status
 
 STUDY_COLUMNS = {
@@ -119,7 +120,9 @@ def _notes(run: RunData) -> tuple[str, ...]:
     optimism = (
         "That epoch was picked on the same pictures, so these accuracies are a little too high."
     )
+    largest = no_better_than_largest(run)
     return (
+        *([largest] if largest else []),
         "n: pictures in validation.",
         f"Trials: {len(run.trials):,}, of which {len(run.completed):,} completed.",
         *_moved(run),
