@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analysis.curves.figure import best_models
 from analysis.drawing.drawing import Drawing, file_stem
 from analysis.drawing.style import COLOUR_MAP, ink_on, matrix_grid, new_figure
+from analysis.rendering.table import MISSING
 from analysis.run.run_data import RunData, read_confusion
 
 
@@ -23,16 +24,17 @@ def confusion(run: RunData) -> Iterator[Drawing]:
                 name=file_stem(f"confusion_{trial['name']}_trial{trial['number']}"),
                 title=f"Confusion matrix of {trial['name']}, trial {trial['number']}",
                 caption=f"Confusion matrix on validation, n = {counts.sum():,} pictures. Each cell "
-                "shows the share of the true class (each row adds up to 100 %) above the number "
-                "of pictures.",
+                "shows the share of the true class (each row adds up to 100 %; a class without "
+                "pictures has none) above the number of pictures.",
                 draw=partial(draw, counts, run.info.classes),
             )
 
 
 def rates(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the share of each true class (row) predicted as each class; 0 in an empty row."""
+    """Return the share of each true class (row) predicted as each class; NaN in an empty row."""
     totals = counts.sum(axis=1, keepdims=True)
-    shares: npt.NDArray[np.float64] = counts / np.maximum(totals, 1)
+    shares = np.full(counts.shape, np.nan)
+    np.divide(counts, totals, out=shares, where=totals > 0)
     return shares
 
 
@@ -43,12 +45,13 @@ def draw(counts: npt.NDArray[Any], classes: Sequence[str]) -> Figure:
     axes = grid[0, 0]
     shares = rates(counts)
     edges = np.arange(len(classes) + 1) - 0.5
-    axes.pcolormesh(edges, edges, shares, cmap=COLOUR_MAP, vmin=0, vmax=1)
+    axes.pcolormesh(edges, edges, np.nan_to_num(shares), cmap=COLOUR_MAP, vmin=0, vmax=1)
     axes.invert_yaxis()
     matrix_grid(axes, classes, classes)
     for (row, column), share in np.ndenumerate(shares):
-        ink = {"color": ink_on(share), "ha": "center"}
-        axes.text(column, row, f"{share:.0%}", va="bottom", fontsize=9, fontweight="bold", **ink)
+        ink = {"color": ink_on(np.nan_to_num(share)), "ha": "center"}
+        text = MISSING if np.isnan(share) else f"{share:.0%}"
+        axes.text(column, row, text, va="bottom", fontsize=9, fontweight="bold", **ink)
         axes.text(column, row + 0.06, f"{counts[row, column]:,}", va="top", fontsize=7.5, **ink)
     axes.set(xlabel="predicted class", ylabel="true class")
     return figure

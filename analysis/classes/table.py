@@ -62,6 +62,6 @@ def _notes(models: int) -> tuple[str, ...]:
     return (
         "n: pictures of the class in validation; predicted: pictures predicted to be of the class.",
         "95 % intervals: Wilson, for one trained model; recall is a share of n, precision a share "
-        "of predicted.",
+        "of predicted. A class without pictures in validation has neither recall nor F1.",
         f"The {models} best trials with predictions, in the order of the table of all models.",
     )

@@ -46,7 +46,7 @@ def selection(run: RunData) -> pd.DataFrame:
         _measured("last epoch", best["last_val_accuracy"], best["n"], models),
     ]
     correct = _candidates(run)
-    if correct is not None:
+    if correct is not None and correct.shape[1] > 1:  # One picture leaves none to judge on.
         value, low, high = corrected_for_selection(correct.to_numpy())
         rows.append(
             {
@@ -71,10 +71,11 @@ def corrected_for_selection(
     Bootstrap bias-corrected cross-validation: Tsamardinos, Greasidou and Borboudakis (2018),
     "Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation",
     Machine Learning 107, algorithm 4. On each draw of pictures the best model on the drawn ones
-    is picked, the first of equals, and judged on those that were not drawn.
+    is picked, the first of equals, and judged on those that were not drawn. Draws of every picture
+    leave none to judge on and are left out; they occur only with a handful of pictures.
 
     Args:
-        correct: (models, pictures) whether a model told a picture right.
+        correct: (models, pictures), at least two pictures: whether a model told a picture right.
         seed: Seed of the draws.
         draws: Number of draws.
 
@@ -84,6 +85,7 @@ def corrected_for_selection(
     right = correct.astype(np.float32)
     judged = []
     for counts in picture_counts(correct.shape[1], draws, np.random.default_rng(seed)):
+        counts = counts[(counts == 0).any(axis=1)]
         picked = (counts.astype(np.float32) @ right.T).argmax(axis=1)
         out = counts == 0
         judged.append((right[picked] * out).sum(axis=1) / out.sum(axis=1))

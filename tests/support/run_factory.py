@@ -326,8 +326,8 @@ def _metrics(
     accuracy = float((predicted == labels).mean())
     macro = {
         "precision": float((right / np.maximum(given, 1)).mean()),
-        "recall": float((right / truth).mean()),
-        "f1": float((2 * right / (given + truth)).mean()),
+        "recall": float((right / np.maximum(truth, 1)).mean()),
+        "f1": float((2 * right / np.maximum(given + truth, 1)).mean()),
     }
     values = {"val_accuracy": accuracy}
     values |= {f"val_macro_{name}": score for name, score in macro.items()}

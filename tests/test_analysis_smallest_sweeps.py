@@ -1,0 +1,89 @@
+"""The smallest sweeps there are: every table is made or says in one line why it is not."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from analysis.rendering.render import to_markdown
+from analysis.report.report import write_report
+from analysis.report.summary import found, unknown
+from analysis.report.tables import NAMED, TABLES
+from analysis.run.run_data import read_run
+from analysis.selection.statistics import corrected_for_selection
+from analysis.statistics.estimate import NotKnownError
+from tests.support import run_factory
+from tests.support.run_factory import EPOCHS, INFO, RUNGS, Factory
+
+PLAIN = {"faults": False, "early_stopping": False}
+LABELS = np.random.default_rng(1).integers(0, 4, 400)
+
+
+def same_skill(path, *, labels=LABELS, skill=0.5, last=EPOCHS, configurations=3):
+    """Write a run whose trials have these labels and are all trained up to epoch ``last``."""
+    rng = np.random.default_rng(0)
+    configs = run_factory._configs(configurations)
+    trials = [run_factory._trial(config, number) for number, config in enumerate(configs)]
+    for trial in trials:
+        run_factory.train(trial, skill, last, rng, labels, path, INFO)
+    run_factory.write_run_files(path, trials, INFO)
+    return path
+
+
+SWEEPS = {
+    "one trial": lambda path: Factory(configurations=1, replicates=1, **PLAIN).write(path),
+    "one configuration": lambda path: Factory(configurations=1, replicates=3, **PLAIN).write(path),
+    "two configurations": lambda path: Factory(configurations=2, replicates=1, **PLAIN).write(path),
+    "two replicated": lambda path: Factory(configurations=2, replicates=2, **PLAIN).write(path),
+    "none completed": lambda path: same_skill(path, last=RUNGS[0]),
+    "one, not completed": lambda path: same_skill(path, last=RUNGS[0], configurations=1),
+    "all right": lambda path: same_skill(path, skill=1.6),
+    "one class, all right": lambda path: same_skill(path, labels=np.full(400, 2), skill=1.6),
+    "a class without pictures": lambda path: same_skill(path, labels=LABELS % 3),
+    "one picture": lambda path: same_skill(path, labels=LABELS[:1]),
+}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_table_and_sentence_of_the_smallest_sweeps_is_made(name, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run = read_run(SWEEPS[name](tmp_path / "run"))
+        made, reasons = {}, []
+        for what, make in NAMED.items():
+            try:
+                made[what] = make(run)
+            except NotKnownError as reason:
+                reasons.append(str(reason))
+        assert all(len(reason.splitlines()) == 1 for reason in reasons)
+        assert {"models", "selection", "classes"} <= set(made)
+        tables = [table for make in TABLES.values() for table in make(run)]
+        assert sum(table.name.startswith("by_") for table in tables) == len(run.info.searched)
+        told = [*found(run), *unknown(run), *map(to_markdown, [*made.values(), *tables])]
+    assert not any(word in text.split() for text in told for word in ("nan", "<NA>", "inf"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SWEEPS)
+def test_the_smallest_sweeps_have_a_report(name, tmp_path):
+    run = read_run(SWEEPS[name](tmp_path / "run"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        written = write_report(run, tmp_path / "out", lambda _: None)
+    assert written.page.is_file()
+    assert written.tables >= 3
+
+
+def test_a_class_without_pictures_is_missing_in_the_table_of_classes(tmp_path):
+    run = read_run(SWEEPS["a class without pictures"](tmp_path / "run"))
+    frame = NAMED["classes"](run).frame
+    empty = frame[frame["n"] == 0]
+    assert empty["class"].tolist() == [INFO.classes[3]] * 3
+    assert empty[["recall", "f1"]].isna().all(axis=None)
+    assert frame.loc[frame["n"] > 0, ["recall", "f1"]].notna().all(axis=None)
+
+
+def test_draws_of_every_picture_do_not_spoil_the_corrected_accuracy():
+    # Of two pictures half of the draws hold both; the others judge on the one left out.
+    value, low, high = corrected_for_selection(np.array([[1, 1], [0, 0]], bool))
+    assert (value, low, high) == (1, 1, 1)
