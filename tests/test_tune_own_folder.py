@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +11,11 @@ from tune.execution.own_folder import private_folder, ray_folder
 
 
 @pytest.fixture
-def place(tmp_path_factory, monkeypatch):
-    """A short folder that ``RAY_TMPDIR`` names."""
-    folder = tmp_path_factory.getbasetemp().parent / f"r{os.getpid()}"
-    folder.mkdir(exist_ok=True)
-    monkeypatch.setenv("RAY_TMPDIR", str(folder))
-    return folder
+def place(monkeypatch):
+    """A folder that ``RAY_TMPDIR`` names; pytest's own have longer paths than sockets may."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as folder:
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        yield Path(folder)
 
 
 def test_only_its_user_can_enter_the_folder_and_nothing_of_it_stays(place):

@@ -1,13 +1,12 @@
 """Sweeps over pretrained networks: files pinned in the spec, refusals before a run is there."""
 
+import shutil
 from urllib.error import URLError
 
-import numpy as np
 import pytest
 import yaml
 
 from models.file_hash import content_hash
-from tests.support.run_factory import SPLIT_SIZES, write_dataset
 from tune.__main__ import main
 from tune.sweep.spec import SpecError, load_spec, override_spec, parse_spec
 
@@ -59,14 +58,14 @@ def test_a_file_that_is_not_there_is_refused_with_its_line(folder):
     ],
 )
 def test_what_cannot_start_is_refused_before_there_is_a_run(
-    folder, monkeypatch, capsys, override, message
+    folder, monkeypatch, capsys, synthetic_dataset, override, message
 ):
     def refuse(*_arguments, **_options):
         raise URLError("no route")
 
     monkeypatch.setenv("TORCH_HOME", str(folder / "home"))
     monkeypatch.setattr("torch.hub.urlopen", refuse)
-    write_dataset(folder / "faces", np.zeros(SPLIT_SIZES["val"], dtype=int), seed=0)
+    shutil.copytree(synthetic_dataset, folder / "faces")
     (folder / "spec.yaml").write_text(yaml.safe_dump(SPEC))
     assert main(["run", "spec.yaml", "--set", override]) == 2
     assert message in capsys.readouterr().err

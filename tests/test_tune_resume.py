@@ -279,6 +279,7 @@ def test_a_second_process_is_refused(sweeps):
     process = sweeps.start("run", sweeps.spec("grid"), "--name", "held")
     run = sweeps.run_dir("held")
     wait_for_line(run, process, 3)
+    process.send_signal(signal.SIGSTOP)  # Else it may end before the second one asks.
     second = sweeps.start("resume", run)
     _, errors = second.communicate(timeout=PATIENCE_SECONDS)
     assert second.returncode == 2
