@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +20,32 @@ def content_hashes(pictures: npt.NDArray[np.uint8]) -> list[str]:
 def fingerprint(
     *,
     classes: Sequence[str],
-    shape: tuple[int, ...],
-    rows: Iterable[tuple[str, str, int, int, str, int]],
+    image_ids: Sequence[str],
+    pixels_shape: tuple[int, ...],
+    hashes: Sequence[str],
+    labels: npt.NDArray[np.integer],
+    groups: npt.NDArray[np.int64],
+    splits: npt.NDArray[np.str_],
+    folds: npt.NDArray[np.int64],
     soft_labels: npt.NDArray[np.float32] | None,
 ) -> str:
     """Hash all that decides a training.
 
     Args:
         classes: Class names in order.
-        shape: Shape of the array of all pictures.
-        rows: Of each picture: id, content hash, label, duplicate group, split, fold (-1 for none).
+        image_ids: (n,) id of each picture.
+        pixels_shape: Shape of the array of all pictures.
+        hashes: (n,) what `content_hashes` returns.
+        labels: (n,) places in ``classes``.
+        groups: (n,) duplicate groups.
+        splits: (n,) ``train``, ``val`` or ``test``.
+        folds: (n,) folds, -1 for none.
         soft_labels: (n, classes) label distributions, where the source has votes.
     """
     digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, tuple(classes)]).encode())
-    digest.update(repr(shape).encode())
+    digest.update(repr(pixels_shape).encode())
+    columns = (labels, groups, splits, folds)
+    rows = zip(image_ids, hashes, *(column.tolist() for column in columns), strict=True)
     for row in rows:
         digest.update(repr(row).encode())
     if soft_labels is not None:
@@ -51,16 +63,13 @@ def check_content(dataset: ImageDataset) -> None:
     assert groups is not None, "it was read from a file"
     found = fingerprint(
         classes=dataset.manifest.classes,
-        shape=dataset.pixels.shape,
-        rows=zip(
-            dataset.image_ids.tolist(),
-            content_hashes(dataset.pixels),
-            dataset.labels.tolist(),
-            groups.tolist(),
-            dataset.splits.tolist(),
-            dataset.folds.tolist(),
-            strict=True,
-        ),
+        image_ids=dataset.image_ids.tolist(),
+        pixels_shape=dataset.pixels.shape,
+        hashes=content_hashes(dataset.pixels),
+        labels=dataset.labels,
+        groups=groups,
+        splits=dataset.splits,
+        folds=dataset.folds,
         soft_labels=dataset.soft_labels,
     )
     if found != dataset.manifest.fingerprint:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from fairsweep.errors import MissingFileError, UserError
 
@@ -21,6 +21,21 @@ FOLDS = 10
 """Folds that the file of every dataset holds."""
 
 
+Scale = float | tuple[float, ...]
+"""A mean or deviation of pixels on a scale of 0 to 1; of colour one for red, green and blue."""
+
+
+class Task(TypedDict):
+    """The keyword arguments by which a network is built for a dataset."""
+
+    classes: int
+    """Width of the logits."""
+    image_shape: tuple[int, int]
+    """Height and width of a picture, in pixels."""
+    image_channels: int
+    """1 for gray pictures, 3 for colour."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetManifest:
     """The facts about one dataset directory that its users need before they read a picture."""
@@ -31,10 +46,9 @@ class DatasetManifest:
     """Class names; a label's index is its place here."""
     image_shape: tuple[int, int]
     """Height and width of every picture, in pixels."""
-    mean: float | tuple[float, ...]
-    """Mean of the training pictures' pixels, on a scale of 0 to 1; of colour one for each channel
-    (red, green, blue)."""
-    std: float | tuple[float, ...]
+    mean: Scale
+    """Mean of the training pictures' pixels."""
+    std: Scale
     """Standard deviation of the training pictures' pixels; as ``mean``."""
     counts: Mapping[str, Mapping[str, int]]
     """Rows per split (train, val, test) and class."""
@@ -59,6 +73,13 @@ class DatasetManifest:
     """1 for gray pictures, 3 for colour."""
     schema_version: int = SCHEMA_VERSION
     """Version of the layout of the dataset directory."""
+
+    @property
+    def task(self) -> Task:
+        """What a network must know of the dataset."""
+        return Task(
+            classes=len(self.classes), image_shape=self.image_shape, image_channels=self.channels
+        )
 
     @property
     def pixel_shape(self) -> tuple[int, ...]:

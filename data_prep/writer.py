@@ -31,6 +31,7 @@ from data_prep.manifest import (
     REJECTED_FILE,
     SCHEMA_VERSION,
     DatasetManifest,
+    Scale,
 )
 from data_prep.rejections import Rejections
 from data_prep.splits import SHARES, SplitMethod, split_dataset
@@ -38,7 +39,6 @@ from fairsweep.errors import UserError
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
 LABEL_COLUMNS = ("image_id", "source", "split", "label")
-Scale = float | tuple[float, ...]
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -239,16 +239,13 @@ def _mean_and_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
 def _fingerprint(images: LabelledImages, placed: _Placed) -> str:
     return fingerprint(
         classes=images.classes,
-        shape=images.pixels.shape,
-        rows=zip(
-            images.image_ids,
-            placed.hashes,
-            images.labels.tolist(),
-            placed.groups.tolist(),
-            placed.splits.tolist(),
-            placed.folds.tolist(),
-            strict=True,
-        ),
+        image_ids=images.image_ids,
+        pixels_shape=images.pixels.shape,
+        hashes=placed.hashes,
+        labels=images.labels,
+        groups=placed.groups,
+        splits=placed.splits,
+        folds=placed.folds,
         soft_labels=images.soft_labels,
     )
 

@@ -7,13 +7,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from data_prep.manifest import Scale
 from fairsweep.errors import UserError
 from models.config import TrainConfig
 from models.families.layers import replace_faulty_convolutions
 from models.registry import FAMILIES
-
-Scale = float | tuple[float, ...]
-"""A mean or deviation of pictures on a scale of 0 to 1; of colour one for each channel."""
 
 
 @runtime_checkable

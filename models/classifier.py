@@ -58,12 +58,7 @@ class Classifier:
             DatasetManifest.from_dict(state["dataset"]),
             TrainConfig.create(state["config"]),
         )
-        model = build_model(
-            config,
-            classes=len(manifest.classes),
-            image_shape=manifest.image_shape,
-            image_channels=manifest.channels,
-        )
+        model = build_model(config, **manifest.task)
         model.load_state_dict(state["weights"])
         device = torch.device(device)
         return cls(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from data_prep.manifest import Task
 from data_prep.reader import ImageDataset
 from fairsweep.errors import UserError
 
@@ -63,6 +64,11 @@ class DeviceDataset:
     def image_channels(self) -> int:
         """Channels of a picture: 1 for gray, 3 for colour."""
         return self.source.manifest.channels
+
+    @property
+    def task(self) -> Task:
+        """What a network must know of the dataset."""
+        return self.source.manifest.task
 
     def rows(self, split: str, fold: int | None = None, folds: int | None = None) -> Tensor:
         """Return the (m,) row numbers of a split, on the device, as `ImageDataset.rows` does.

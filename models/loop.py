@@ -210,12 +210,7 @@ class Loop:
 
     def _build_one(self) -> nn.Module:
         data = self.data
-        return build_model(
-            self.config,
-            classes=data.classes,
-            image_shape=data.image_shape,
-            image_channels=data.image_channels,
-        )
+        return build_model(self.config, **data.task)
 
     def _count_steps(self) -> int:
         counts = {steps(len(one.train_rows), self.config.batch_size) for one in self._each}

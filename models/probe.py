@@ -128,12 +128,7 @@ def _steps(config: TrainConfig, data: DeviceDataset) -> int:
 
 
 def _state_bytes(configs: Sequence[TrainConfig], data: DeviceDataset) -> int:
-    cost = training_cost(
-        configs[0],
-        classes=data.classes,
-        image_shape=data.image_shape,
-        image_channels=data.image_channels,
-    )
+    cost = training_cost(configs[0], **data.task)
     return len(configs) * cost.memory_bytes
 
 

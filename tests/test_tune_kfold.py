@@ -14,7 +14,7 @@ from analysis.run.run_data import read_run
 from data_prep.manifest import FOLDS, DatasetManifest
 from data_prep.reader import read_dataset
 from models.config import TrainConfig
-from tests.support.in_process import (  # noqa: F401
+from tests.support.in_process import (  # noqa: F401 - fixtures, used by name
     extend,
     few_pictures_fixture,
     finished_run_fixture,

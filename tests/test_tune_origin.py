@@ -9,7 +9,7 @@ import yaml
 
 from data_prep.reader import read_dataset
 from models.file_hash import content_hash
-from tests.support.in_process import few_pictures_fixture  # noqa: F401
+from tests.support.in_process import few_pictures_fixture  # noqa: F401 - fixtures, used by name
 from tests.support.sweeps import SPEC, new_sweep, small_spec, train
 from tune.commands.kfold import kfold, summary
 from tune.commands.retrain import Request, retrain

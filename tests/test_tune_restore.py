@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.synthetic import prepare_synthetic
 from fairsweep.errors import UserError
-from tests.support.in_process import (  # noqa: F401
+from tests.support.in_process import (  # noqa: F401 - fixtures, used by name
     extend,
     few_pictures_fixture,
     finished_run_fixture,

@@ -11,7 +11,7 @@ from data_prep.reader import read_dataset
 from data_prep.rejections import BadInputError
 from models.checkpoint import load
 from models.file_hash import content_hash
-from tests.support.in_process import (  # noqa: F401
+from tests.support.in_process import (  # noqa: F401 - fixtures, used by name
     extend,
     few_pictures_fixture,
     finished_run_fixture,

@@ -16,7 +16,7 @@ import pytest
 from data_prep.manifest import IMAGES_FILE
 from data_prep.reader import read_dataset
 from fairsweep.errors import UserError
-from tests.support.in_process import (  # noqa: F401
+from tests.support.in_process import (  # noqa: F401 - fixtures, used by name
     extend,
     few_pictures_fixture,
     finished_run_fixture,

@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.reader import read_dataset
 from models.checkpoint import load, save
-from tests.support.in_process import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401
+from tests.support.in_process import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401 - fixtures, used by name
 from tune.commands.test import open_test
 from tune.execution.predictions import predict_from_best
 from tune.run.directory import RunError, best_weights, predictions_file
@@ -64,7 +64,7 @@ def test_an_opening_is_noted_before_anybody_looks(run, monkeypatch):
         noted.append(read_events(run)[-1]["event"])
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr("tune.commands.test.predict_from_best", look)
+    monkeypatch.setattr("tune.execution.predictions.predict_from_best", look)
     with pytest.raises(OSError, match="the disk is gone"):
         open_test(run)
     assert noted == ["test_opened"]

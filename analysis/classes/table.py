@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.classes.scores import per_class
-from analysis.rendering.digits import supported
+from analysis.rendering.digits import supported, with_interval
 from analysis.rendering.table import Column, Table, View
 from analysis.run.run_data import RunData, read_confusion
 from analysis.run.trials import ranked
@@ -38,20 +38,12 @@ def classes(run: RunData) -> Table:
 
 
 def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
-    def pair(name: str) -> tuple[Column, Column]:
-        low, high = f"{name}_low", f"{name}_high"
-        text = supported(frame, low, high)
-        return (
-            Column(key=name, heading=name, text=text),
-            Column(key=low, upper_key=high, heading=f"{name}, 95 %", text=text),
-        )
-
     return (
         Column(key="trial", heading="trial"),
         Column(key="name", heading="name"),
         Column(key="class", heading="class"),
-        *pair("precision"),
-        *pair("recall"),
+        *with_interval(frame, "precision"),
+        *with_interval(frame, "recall"),
         Column(key="f1", heading="F1", text=supported(frame, "recall_low", "recall_high")),
         Column(key="predicted", heading="predicted"),
         Column(key="n", heading="n"),

@@ -15,7 +15,7 @@ from analysis.groups.statistics import (
     differences,
     scores,
 )
-from analysis.rendering.digits import signed, supported
+from analysis.rendering.digits import signed, supported, with_interval
 from analysis.rendering.table import AVERAGE, Column, Table, View, number_text
 from analysis.rendering.words import SCORES
 
@@ -139,20 +139,12 @@ def _classes(answers: pd.DataFrame, groups: pd.DataFrame, classes: Sequence[str]
             parts.append(part.assign(attribute=attribute, group=group, share_of_class=share))
     frame = _marked(pd.concat(parts, ignore_index=True))
 
-    def pair(name: str) -> tuple[Column, Column]:
-        low, high = f"{name}_low", f"{name}_high"
-        text = supported(frame, low, high)
-        return (
-            Column(key=name, heading=name, text=text),
-            Column(key=low, upper_key=high, heading=f"{name}, 95 %", text=text),
-        )
-
     columns = (
         *_heads(),
         Column(key="class", heading="class"),
         Column(key="share_of_class", heading="share of class"),
-        *pair("precision"),
-        *pair("recall"),
+        *with_interval(frame, "precision"),
+        *with_interval(frame, "recall"),
         Column(key="f1", heading="F1", text=supported(frame, "recall_low", "recall_high")),
         *_tail(),
     )

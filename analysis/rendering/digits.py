@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.rendering.table import MISSING
+from analysis.rendering.table import MISSING, Column
 
 DECIMALS = 3
 """Decimal places if no error is known."""
@@ -41,6 +41,16 @@ def supported(frame: pd.DataFrame, low: str, high: str) -> Callable[[Any], str]:
     """
     width = (frame[high] - frame[low]).astype(float).median()
     return fraction(decimals(width / 2 / REACH))
+
+
+def with_interval(frame: pd.DataFrame, name: str) -> tuple[Column, Column]:
+    """Return the columns of a score and of its 95 % interval, ``NAME_low`` to ``NAME_high``."""
+    low, high = f"{name}_low", f"{name}_high"
+    text = supported(frame, low, high)
+    return (
+        Column(key=name, heading=name, text=text),
+        Column(key=low, upper_key=high, heading=f"{name}, 95 %", text=text),
+    )
 
 
 def fraction(digits: int) -> Callable[[Any], str]:

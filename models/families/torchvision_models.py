@@ -9,11 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
+from data_prep.manifest import Scale
 from fairsweep.errors import UserError, nearest
 from models.pretrained import PretrainedError, read_weights
-
-Scale = float | tuple[float, ...]
-"""A mean or deviation of pictures on a scale of 0 to 1; of colour one for each channel."""
 
 
 class TorchvisionNet(nn.Module):
@@ -133,7 +131,22 @@ class TorchvisionNet(nn.Module):
         ]
 
 
-class GrayStem(nn.Conv2d):
+class _Stem(nn.Conv2d):
+    """A convolution like another one, on a number of channels of its own."""
+
+    def __init__(self, like: nn.Conv2d, channels: int) -> None:
+        # The stubs of torch take pairs of numbers for tuples of any length.
+        super().__init__(
+            channels,
+            like.out_channels,
+            like.kernel_size,  # type: ignore[arg-type]
+            like.stride,  # type: ignore[arg-type]
+            like.padding,  # type: ignore[arg-type]
+            bias=like.bias is not None,
+        )
+
+
+class GrayStem(_Stem):
     """The first convolution of an RGB network, on one channel.
 
     A gray picture stands for three equal channels, so the sum of their weights answers to it. But
@@ -145,14 +158,7 @@ class GrayStem(nn.Conv2d):
     offset: Tensor
 
     def __init__(self, rgb: nn.Conv2d) -> None:
-        super().__init__(
-            1,
-            rgb.out_channels,
-            rgb.kernel_size,  # type: ignore[arg-type]
-            rgb.stride,  # type: ignore[arg-type]
-            rgb.padding,  # type: ignore[arg-type]
-            bias=rgb.bias is not None,
-        )
+        super().__init__(rgb, 1)
         self.register_buffer("offset", torch.zeros_like(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,7 +168,7 @@ class GrayStem(nn.Conv2d):
         return super().forward(x) + added
 
 
-class ColourStem(nn.Conv2d):
+class ColourStem(_Stem):
     """The first convolution of an RGB network, on pictures that are normalised in another way.
 
     The pictures get the mean and deviation that the network was trained with before the
@@ -173,14 +179,7 @@ class ColourStem(nn.Conv2d):
     shift: Tensor
 
     def __init__(self, rgb: nn.Conv2d) -> None:
-        super().__init__(
-            rgb.in_channels,
-            rgb.out_channels,
-            rgb.kernel_size,  # type: ignore[arg-type]
-            rgb.stride,  # type: ignore[arg-type]
-            rgb.padding,  # type: ignore[arg-type]
-            bias=rgb.bias is not None,
-        )
+        super().__init__(rgb, rgb.in_channels)
         self.register_buffer("scale", torch.ones(rgb.in_channels, 1, 1))
         self.register_buffer("shift", torch.zeros(rgb.in_channels, 1, 1))
 

@@ -70,12 +70,7 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
     planned = tuple(
         PlannedConfiguration(
             config=config,
-            cost=training_cost(
-                config,
-                classes=len(manifest.classes),
-                image_shape=manifest.image_shape,
-                image_channels=manifest.channels,
-            ),
+            cost=training_cost(config, **manifest.task),
         )
         for config in _configurations(spec)
     )

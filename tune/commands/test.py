@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from tune.commands.options import add_data, add_run, add_trial
-from tune.execution.predictions import predict_from_best
 from tune.run.directory import RunError, best_weights
 from tune.run.lease import hold
 from tune.run.ledger import Ledger, read_events
@@ -55,6 +54,9 @@ def open_test(run: Path, *, trial_id: str | None = None, data: str | Path | None
                 f"the best weights of trial {trial.id} are not kept; only those of the best trials "
                 "are, unless the spec says keep: all"
             )
+        # Only now: torch takes seconds to import.
+        from tune.execution.predictions import predict_from_best
+
         sweep.open_test(trial.id)
         accuracy = predict_from_best(run, trial.id, dataset, "test")
     pictures, openings = len(dataset.rows("test")), len(sweep.openings)

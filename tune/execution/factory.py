@@ -76,12 +76,7 @@ class TrainingFactory:
             return None
         known, members = TrainConfig.create(bundle.trials[bundle.key]), len(bundle.trials)
         data = self._data()
-        cost = training_cost(
-            known,
-            classes=data.classes,
-            image_shape=data.image_shape,
-            image_channels=data.image_channels,
-        )
+        cost = training_cost(known, **data.task)
         properties = torch.cuda.get_device_properties(data.device)
         return MemoryRequest(
             card=str(properties.uuid),

@@ -91,7 +91,7 @@ def _advance(sweep: Sweep, slot: _Slot) -> bool:
     except OutOfMemoryError as error:
         sweep.out_of_memory(bundle.key, str(error))
         return False
-    except Exception as error:
+    except Exception as error:  # Whatever a training raises is its failure, as it is on Ray.
         for trial_id in reversed(list(bundle.trials)):
             sweep.attempt_failed(trial_id, f"{type(error).__name__}: {error}")
         return False

@@ -63,12 +63,7 @@ def predict_from_best(run: Path, trial_id: str, dataset: ImageDataset, split: st
     best = load(best_weights(run, trial_id))
     config = TrainConfig.create(best["config"])
     data = DeviceDataset.create(dataset)
-    model = build_model(
-        config,
-        classes=data.classes,
-        image_shape=data.image_shape,
-        image_channels=data.image_channels,
-    )
+    model = build_model(config, **data.task)
     model.load_state_dict(best["weights"])
     rows = data.rows(split, config.fold, config.folds)
     probabilities = predict_probabilities(model, data, rows, config).numpy()

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import ray
@@ -37,14 +37,20 @@ def run_while_ray_lives(work: Callable[[], None], *, look_seconds: float = _LOOK
     thread.start()
     while thread.is_alive():
         thread.join(look_seconds)
-        if gone := [server.name for server in servers if server.is_gone()]:
+        if lost := _lost(servers):
             thread.join(_LEAVE_SECONDS)
-            return f"Ray was ended from outside ({' and '.join(gone)} no longer answers)"
+            return lost
     if not raised:
         return ""
-    if gone := [server.name for server in servers if server.is_gone()]:
-        return f"Ray was ended from outside ({' and '.join(gone)} no longer answers)"
+    if lost := _lost(servers):
+        return lost
     raise raised[0]
+
+
+def _lost(servers: Iterable["Server"]) -> str:
+    """Say which servers are gone; empty if all are there."""
+    gone = [server.name for server in servers if server.is_gone()]
+    return f"Ray was ended from outside ({' and '.join(gone)} no longer answers)" if gone else ""
 
 
 @dataclass(kw_only=True)

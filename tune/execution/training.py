@@ -137,12 +137,7 @@ class BundleTraining:
         self._saved_epoch = 0
         self._saved_at = time.monotonic()
         config = self._in_order[0].config
-        self.parameters = count_parameters(
-            config,
-            classes=data.classes,
-            image_shape=data.image_shape,
-            image_channels=data.image_channels,
-        )
+        self.parameters = count_parameters(config, **data.task)
         self.device = torch.cuda.get_device_name() if data.device.type == "cuda" else "cpu"
         size = state_bytes(self.parameters, config.optimizer) * len(self._members)
         self._save_seconds = size / _DISK_BYTES_PER_SECOND

@@ -125,11 +125,15 @@ def has_spec(run: Path) -> bool:
 
 def has_provenance(run: Path) -> bool:
     """Return whether a run's ``provenance.json`` is there and whole."""
+    return _load_provenance(run) is not None
+
+
+def _load_provenance(run: Path) -> dict[str, Any] | None:
     try:
-        json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads((run / PROVENANCE_FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return False
-    return True
+        return None
+    return values
 
 
 def _check_run(run: Path) -> None:
@@ -157,12 +161,12 @@ def read_provenance(run: Path) -> dict[str, Any]:
         RunError: ``run`` is no run directory, or the file is damaged.
     """
     _check_run(run)
-    path = run / PROVENANCE_FILE
-    if not has_provenance(run):
+    values = _load_provenance(run)
+    if values is None:
         raise RunError(
-            f"{path} is missing or damaged; `python -m tune resume {run}` writes it again"
+            f"{run / PROVENANCE_FILE} is missing or damaged; `python -m tune resume {run}` writes "
+            "it again"
         )
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return values
 
 

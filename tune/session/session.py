@@ -16,7 +16,6 @@ from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
 from models.known_groups import check_groups
 from tune.execution.executor import Executor, SweepData
-from tune.execution.ray_executor import RayExecutor
 from tune.run.directory import STOP_FILE
 from tune.run.lease import hold
 from tune.run.ledger import Ledger, read_events
@@ -36,7 +35,20 @@ from tune.sweep.extend import extended_spec
 from tune.sweep.spec import SpecError, SweepSpec
 from tune.sweep.sweep import Sweep
 
-ON_RAY: Executor = RayExecutor()
+
+class _OnRay:
+    """The Ray executor, imported when there is something to train: Ray takes a second."""
+
+    def execute(
+        self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
+    ) -> None:
+        """See `Executor.execute`."""
+        from tune.execution.ray_executor import RayExecutor
+
+        RayExecutor().execute(sweep, run, data, on_step=on_step)
+
+
+ON_RAY: Executor = _OnRay()
 """Who trains unless a caller says otherwise."""
 _ECHO_SECONDS = 1.0
 """Signals within so short a time are one request."""
@@ -216,12 +228,7 @@ def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
     from models.build import check_network
 
     for config in pretrained.values():
-        check_network(
-            config,
-            classes=len(manifest.classes),
-            image_shape=manifest.image_shape,
-            image_channels=manifest.channels,
-        )
+        check_network(config, **manifest.task)
 
 
 def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) -> None:
