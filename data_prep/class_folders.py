@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_prep.layout import Layout, same_text
-from data_prep.pictures import SUFFIXES, Picture, PictureError, read_picture, resize_pixels
+from data_prep.pictures import SUFFIXES, PictureError, read_picture, resize_pixels
 from data_prep.places import READ_ERRORS, Member, members
 from data_prep.rejections import BadInputError, Rejection, Rejections
 from data_prep.sources_file import Source, SourcesFile
@@ -50,15 +50,26 @@ class SourceImages:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Read:
+    """A picture file, read and brought to the size of the dataset."""
+
+    pixels: Pixels
+    shape: tuple[int, ...]
+    """Height and width of the file."""
+    has_margin: bool
+    bits: int
+    """Bits that a file of 16 bits uses; 16 for all others."""
+    has_frames: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Picture:
     """One picture taken in."""
 
     path: PurePosixPath
     subset: str
     label: int
-    pixels: Pixels
-    shape: tuple[int, ...]
-    """Height and width of the file."""
+    read: _Read
 
 
 @dataclass(kw_only=True)
@@ -86,15 +97,17 @@ def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections
     """
     assert source.path is not None
     found = _Found()
-    # An archive is gone through twice, since its pictures cannot be kept until all are known.
-    unheard = Rejections(skip_bad=True)
-    folders = {one.path.parent for one in members(source.path, unheard) if _is_picture(one)}
-    layout = Layout(folders, file.classes if source.map is None else source.map)
+    pictures: list[tuple[Member, _Read | Exception | None]] = []
     for member in members(source.path, rejections):
         if _is_picture(member):
-            _take(member, layout, source, file, rejections, found)
+            # Now, since an archive is gone through once, though classes are known at its end only.
+            pictures.append((member, _read(member, source, file)))
         else:
             found.passed_over.append(member)
+    folders = {member.path.parent for member, _ in pictures}
+    layout = Layout(folders, file.classes if source.map is None else source.map)
+    for member, read in pictures:
+        _take(member, read, layout, source, file, rejections, found)
     check_found(source, file, found.counts)
     top = _common(found.roots)
 
@@ -112,12 +125,14 @@ def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections
         for member in found.passed_over
     )
     taken = sorted(found.taken, key=lambda one: one.path)
-    heights, widths = (pa.array([one.shape[axis] for one in taken], pa.int32()) for axis in (0, 1))
+    heights, widths = (
+        pa.array([one.read.shape[axis] for one in taken], pa.int32()) for axis in (0, 1)
+    )
     subsets = pa.array([one.subset or None for one in taken], pa.string())
     shape = (len(taken), *file.pixel_shape)
     return SourceImages(
         ids=[image_id(one.path) for one in taken],
-        pixels=np.array([one.pixels for one in taken], dtype=np.uint8).reshape(shape),
+        pixels=np.array([one.read.pixels for one in taken], dtype=np.uint8).reshape(shape),
         labels=np.array([one.label for one in taken], dtype=np.int64),
         columns=pa.table({"subset": subsets, "width": widths, "height": heights}),
         found=found.counts,
@@ -133,47 +148,51 @@ def _is_picture(member: Member) -> bool:
     return member.path.suffix.lower() in SUFFIXES
 
 
+def _read(member: Member, source: Source, file: SourcesFile) -> _Read | Exception | None:
+    """Read a picture if a folder that may be its class is wanted; return why if it cannot be."""
+    candidates = (*member.path.parent.parts[-2:], ".")  # As `Layout.place` calls a class.
+    if not any(source.class_of(name, file.classes) for name in candidates):
+        return None
+    try:
+        with member.open() as stream:
+            picture = read_picture(stream, colour=file.colour)
+    except (PictureError, *READ_ERRORS) as error:
+        return error
+    whole = picture.pixels
+    inner = without_margin(whole)
+    kept = inner if source.trim_margin else whole
+    return _Read(
+        pixels=resize_pixels(kept, (file.image_size, file.image_size)),
+        shape=whole.shape,
+        has_margin=inner.shape != whole.shape,
+        bits=picture.bits if picture.is_deep else 16,
+        has_frames=picture.frames > 1,
+    )
+
+
 def _take(
-    member: Member, layout: Layout, source: Source, file: SourcesFile,
-    rejections: Rejections, found: _Found,
+    member: Member, read: _Read | Exception | None, layout: Layout, source: Source,
+    file: SourcesFile, rejections: Rejections, found: _Found,
 ) -> None:  # fmt: skip
-    """Count a picture, and read it if its class is wanted."""
-    path = member.path
-    place = layout.place(path)
+    """Count a picture, and take it in if its class is wanted."""
+    place = layout.place(member.path)
     found.counts[place.theirs, place.subset] += 1
     found.roots.add(place.root)
     ours = source.class_of(place.theirs, file.classes)
     if ours is None:
         found.left_out.append((member, place.theirs))
         return
-    try:
-        with member.open() as stream:
-            picture = read_picture(stream, colour=file.colour)
-    except (PictureError, *READ_ERRORS) as error:
-        rejections.refuse(str(error), file=member.shown, way_out="mend or remove it")
+    assert read is not None, "its class folder is one of those that it was read for"
+    if isinstance(read, Exception):
+        rejections.refuse(str(read), file=member.shown, way_out="mend or remove it")
         found.bad += 1
         return
-    _note(picture, found)
-    whole = picture.pixels
-    inner = without_margin(whole)
-    found.with_margin += inner.shape != whole.shape
-    kept = inner if source.trim_margin else whole
-    found.taken.append(
-        _Picture(
-            path=path,
-            subset=place.subset,
-            label=file.classes.index(ours),
-            pixels=resize_pixels(kept, (file.image_size, file.image_size)),
-            shape=whole.shape,
-        )
-    )
-
-
-def _note(picture: Picture, found: _Found) -> None:
-    """Count what the user should know of how pictures were read."""
-    if picture.is_deep and picture.bits < 16:
-        found.of_bits[picture.bits] += 1
-    found.with_frames += picture.frames > 1
+    found.with_margin += read.has_margin
+    if read.bits < 16:
+        found.of_bits[read.bits] += 1
+    found.with_frames += read.has_frames
+    label = file.classes.index(ours)
+    found.taken.append(_Picture(path=member.path, subset=place.subset, label=label, read=read))
 
 
 def _common(roots: set[PurePosixPath]) -> PurePosixPath:

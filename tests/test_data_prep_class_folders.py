@@ -1,3 +1,4 @@
+import shutil
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -8,6 +9,7 @@ from PIL import Image
 
 from data_prep.class_folders import read_class_folders, without_margin
 from data_prep.pictures import resize_pixels
+from data_prep.places import members
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.sources_file import Source, SourcesFile
 
@@ -106,6 +108,26 @@ def test_without_a_map_their_names_are_ours(tmp_path):
         put(tmp_path / name)
     images = read(tmp_path)
     assert [CLASSES[label] for label in images.labels] == ["angry", "neutral"]
+
+
+def test_pictures_without_a_class_folder_are_taken_where_the_map_names_them(tmp_path):
+    for name in ("a.png", "b.png", "froh/c.png"):
+        put(tmp_path / name)
+    images = read(tmp_path, map={".": "angry"})
+    assert images.ids == ["my-source/a.png", "my-source/b.png"]
+
+
+def test_an_archive_is_gone_through_once(tmp_path, folders, monkeypatch):
+    archive = shutil.make_archive(str(tmp_path / "copy"), "gztar", folders)
+    walks = []
+
+    def counted(*words):
+        walks.append(words)
+        return members(*words)
+
+    monkeypatch.setattr("data_prep.class_folders.members", counted)
+    assert len(read(Path(archive), map=MAP).ids) == 5
+    assert len(walks) == 1
 
 
 @pytest.mark.parametrize(
