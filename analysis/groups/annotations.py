@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from analysis.dataset.dataset import IMAGES_FILE, DatasetLeftOutError, find_dataset
 from analysis.run.run_data import RunData
+from data_prep.group_columns import read_group_columns
+from data_prep.rejections import Rejections
 from fairsweep.errors import UserError
 from tune.run.directory import GROUPS_FILE
 
@@ -155,58 +157,26 @@ def _agreement(votes: pd.DataFrame) -> "pd.Series[Any]":
 def _of_file(
     file: Path, image_ids: Sequence[str], known: set[str], notes: list[str]
 ) -> pd.DataFrame:
-    """Join a CSV by the rules of data prep: doubles are refused, all else is told.
+    """Join a CSV by the rules of data prep, and note what does not fit.
 
-    Those rules are written again here as this side reads files only and knows no data prep.
+    Args:
+        file: The CSV.
+        image_ids: The predicted pictures.
+        known: Ids of all pictures of the dataset.
+        notes: Gets a sentence.
     """
-    frame = _read_csv(file)
-    names = list(frame.columns)
-    if "image_id" not in names or len(names) < 2:
-        raise UserError(
-            f"{file}: has the columns {', '.join(names)}; give image_id and at least one more"
-        )
-    taken = [n for n in names if n.startswith(VOTES) or n in {*NO_GROUPS, "pixels"} - {"image_id"}]
-    if taken:
-        raise UserError(f"{file}: column {taken[0]} has a name of ours; rename it")
-    doubled = frame.index[frame["image_id"].duplicated()]
-    if len(doubled):
-        row = int(doubled[0])
-        raise UserError(
-            f"{file}, row {row} (line {row + 2}): {frame['image_id'][row]!r} stands here again; "
-            "keep one row of each picture"
-        )
-    cells = frame.set_index("image_id").replace("", np.nan)
-    unknown = len(set(cells.index) - known)
-    without = len(set(image_ids) - set(cells.index))
+    ids = sorted(known)
+    read = read_group_columns(file, ids, Rejections(may_skip=False))
+    cells = pd.DataFrame({name: c.to_pylist() for name, c in read.columns.items()}, index=ids)
     columns: pd.DataFrame = cells.reindex(list(image_ids))
-    empty = cells.loc[cells.index.isin(image_ids)].isna().sum()
-    told = ", ".join(f"{count:,} in {name}" for name, count in empty.items() if count)
+    named = pd.Series(read.named, index=ids).reindex(list(image_ids))
+    empty = columns[named].isna().sum()
+    listed = ", ".join(f"{count:,} in {name}" for name, count in empty.items() if count)
     notes.append(
-        f"{file.name}: {unknown:,} ids of no picture, {without:,} judged pictures that it does not "
-        f"name, empty cells: {told or 'none'}."
+        f"{file.name}: {read.notes['unknown_ids']:,} ids of no picture, {(~named).sum():,} judged "
+        f"pictures that it does not name, empty cells: {listed or 'none'}."
     )
     return columns
-
-
-def _read_csv(file: Path) -> pd.DataFrame:
-    """Read text cells, without the spaces around them; the columns have names, all different."""
-    try:
-        # A header that pandas reads as such may be shorter than the rows, and names doubled.
-        cells = pd.read_csv(
-            file, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{file}: is no CSV file ({error}); mend it or give another") from error
-    cells = cells.apply(lambda column: column.str.strip())
-    names = cells.iloc[0]
-    odd = names[names.duplicated() | (names == "")]
-    if len(odd):
-        raise UserError(
-            f"{file}: its header names a column {odd.iloc[0]!r}, which is empty or stands twice; "
-            "give each column a name of its own"
-        )
-    rows: pd.DataFrame = cells.iloc[1:].set_axis(names.to_numpy(), axis=1)
-    return rows.reset_index(drop=True)
 
 
 def _grouping(columns: pd.DataFrame, notes: list[str]) -> Iterator[str]:
