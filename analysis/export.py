@@ -2,20 +2,22 @@
 
 import math
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
-import pandas as pd
 from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from analysis.run.distributions import distribution, plain
 from analysis.run.ledger import times
+from analysis.run.objectives import Objective, objective_values, objectives_of
 from analysis.run.run_data import RunData
 from fairsweep.errors import UserError
 from tune.run.trial import Status
@@ -31,6 +33,7 @@ STATES = {
     Status.FAILED: TrialState.FAIL,
 }
 """Status of a trial → state of an Optuna trial."""
+_DIRECTIONS = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
 FACTS = (
     *("trial_id", "configuration_id", "name", "phase", "replicate", "seed", "fold", "status"),
     *("reason", "epochs_trained", "best_epoch", "parameters", "seconds", "device_seconds"),
@@ -53,28 +56,32 @@ def export(run: RunData, out: Path) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    minimize = run.info.objective["mode"] == "min"
+    objectives = objectives_of(run)
     try:
         # Build it in memory: one transaction per trial on disk takes minutes for a large sweep.
         storage = optuna.storages.RDBStorage("sqlite://")
         study = optuna.create_study(
             storage=storage,
             study_name=run.name,
-            direction="minimize" if minimize else "maximize",
+            directions=[_DIRECTIONS[objective["mode"]] for objective in objectives],
         )
-        for key, value in _study_facts(run).items():
+        for key, value in _study_facts(run, objectives).items():
             study.set_user_attr(key, value)
-        study.add_trials(_trials(run))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([objective["metric"] for objective in objectives])
+        study.add_trials(_trials(run, objectives))
         _save(storage, out)
     finally:
         optuna.logging.set_verbosity(verbosity)
     return len(run.trials)
 
 
-def _study_facts(run: RunData) -> dict[str, Any]:
+def _study_facts(run: RunData, objectives: Sequence[Objective]) -> dict[str, Any]:
     dataset = run.provenance.get("dataset") or {}
+    written = [dict(objective) for objective in objectives]
     return {
-        "objective": dict(run.info.objective),
+        "objective": written if len(written) > 1 else written[0],
         "searcher": run.info.searcher,
         "scheduler": run.info.scheduler,
         "tied": dict(run.info.tied),
@@ -83,11 +90,11 @@ def _study_facts(run: RunData) -> dict[str, Any]:
     }
 
 
-def _trials(run: RunData) -> list[FrozenTrial]:
+def _trials(run: RunData, objectives: Sequence[Objective]) -> list[FrozenTrial]:
     """Build an Optuna trial for each trial, in the order of their numbers."""
     searched = [name for name in run.info.searched if run.trials[name].notna().any()]
     space = {name: distribution(run.trials[name]) for name in searched}
-    metric = run.info.objective["metric"]
+    metric = objectives[0]["metric"]
     curves = {
         trial_id: {
             int(epoch): float(value)
@@ -97,28 +104,33 @@ def _trials(run: RunData) -> list[FrozenTrial]:
         for trial_id, rows in run.measurements[["trial_id", "epoch", metric]].groupby("trial_id")
     }
     spans = times(run)
+    rows = run.trials.to_dict("records")
+    values = objective_values(run, objectives).to_numpy().tolist()
     return [
-        _trial(row, space, f"{run.info.objective['at']}_{metric}", curves, spans)
-        for row in run.trials.to_dict("records")
+        _trial(row, space, its_values, curves, spans)
+        for row, its_values in zip(rows, values, strict=True)
     ]
 
 
 def _trial(
     row: dict[Any, Any],
     space: Mapping[str, BaseDistribution],
-    objective: str,
+    values: Sequence[float],
     curves: Mapping[Any, dict[int, float]],
     spans: Mapping[str, tuple[float, float]],
 ) -> FrozenTrial:
     used = {name: plain(row[name]) for name in space if plain(row[name]) is not None}
     state = STATES[Status(row["status"])]
     started, ended = spans.get(row["trial_id"], (0.0, 0.0))
-    has_value = state in (TrialState.COMPLETE, TrialState.PRUNED) and not pd.isna(row[objective])
+    has_values = state in (TrialState.COMPLETE, TrialState.PRUNED) and not any(
+        math.isnan(value) for value in values
+    )
     return FrozenTrial(
         number=int(row["number"]),
         trial_id=-1,
         state=state,
-        value=float(row[objective]) if has_value else None,
+        value=None,
+        values=values if has_values else None,
         datetime_start=None if state is TrialState.WAITING else _time(started),
         datetime_complete=_time(ended) if state.is_finished() else None,
         params=used,

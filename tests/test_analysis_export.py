@@ -166,6 +166,46 @@ def test_a_loss_at_the_last_epoch_is_to_be_small(run, tmp_path):
     assert study.trials[1].intermediate_values == {1: curve["val_loss"].iloc[0]}
 
 
+SEVERAL = """
+objective:
+- {metric: val_accuracy, mode: max, at: best}
+- {metric: parameters, mode: min, at: best}
+- {metric: val_loss, mode: min, at: last}
+"""
+
+
+def test_all_objectives_are_exported_with_their_directions(run, tmp_path):
+    export(replace(run, spec=SEVERAL), tmp_path / "study.db")
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert study.metric_names == ["val_accuracy", "parameters", "val_loss"]
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", *["MINIMIZE"] * 2]
+    assert [one["metric"] for one in study.user_attrs["objective"]] == study.metric_names
+    columns = ["best_val_accuracy", "parameters", "last_val_loss"]
+    for row, trial in zip(run.trials.to_dict("records"), study.trials, strict=True):
+        ran_well = row["status"] in ("COMPLETED", "EARLY_STOPPED")
+        assert trial.values == ([row[column] for column in columns] if ran_well else None)
+    front = [trial.number for trial in study.best_trials]
+    points = run.completed.set_index("number")[columns].astype(float) * [-1, 1, 1]
+    beaten = [
+        ((points <= point).all(axis=1) & (points < point).any(axis=1)).any()
+        for _, point in points.iterrows()
+    ]
+    assert front == [number for number, b in zip(points.index, beaten, strict=True) if not b]
+    assert 1 < len(front) < len(points)
+
+
+def test_a_further_objective_counts_at_its_own_best_epoch(run, tmp_path):
+    spec = SEVERAL.replace("at: last", "at: best")
+    export(replace(run, spec=spec), tmp_path / "study.db")
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    lowest = run.measurements.groupby("trial_id")["val_loss"].min()
+    completed = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    for trial in completed:
+        assert trial.values[2] == lowest[trial.user_attrs["trial_id"]]
+    ends = run.completed["last_val_loss"]
+    assert [trial.values[2] for trial in completed] != list(ends), "losses rise at the end"
+
+
 def test_a_hyperparameter_has_the_range_that_was_tried_and_only_where_it_is_used(run, tmp_path):
     some = run.trials["channels"].where(run.trials["blocks"] == 4)
     trials = run.trials.assign(channels=some, conv_depth=pd.array([pd.NA] * 16, dtype="Int64"))

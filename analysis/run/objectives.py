@@ -1,0 +1,44 @@
+"""All objectives of a sweep, and each trial's value of each of them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.run.run_data import RunData
+from fairsweep.yaml_text import load_yaml
+from tune.run.directory import SPEC_FILE
+from tune.run.trial import COSTS
+
+Objective = Mapping[str, str]
+"""``metric``, ``mode`` (max or min) and ``at`` (best or last)."""
+
+
+def objectives_of(run: RunData) -> tuple[Objective, ...]:
+    """Return the objectives of a sweep; the first decides which trial is the incumbent."""
+    spec = load_yaml(run.spec, str(run.path / SPEC_FILE)) or {}
+    written = spec.get("objective")
+    return tuple(written) if isinstance(written, list) else (run.info.objective,)
+
+
+def objective_values(run: RunData, objectives: Sequence[Objective]) -> pd.DataFrame:
+    """Return a row per trial, in their order, with a column per metric; NaN where one is unknown.
+
+    A metric counts at the trial's epoch that is best in it, or at the last, as the sweep itself
+    compares trials.
+    """
+    return pd.DataFrame({one["metric"]: _values(run, one) for one in objectives})
+
+
+def _values(run: RunData, objective: Objective) -> "pd.Series[float]":
+    metric = objective["metric"]
+    if metric in COSTS:
+        return run.trials[metric].astype(float)
+    measured = run.measurements.sort_values("epoch").set_index("trial_id")[metric]
+    finite = measured.replace([np.inf, -np.inf], np.nan)
+    if objective["at"] == "last":
+        picked = finite[~finite.index.duplicated(keep="last")]
+    else:
+        by_trial = finite.groupby(level=0)
+        picked = by_trial.min() if objective["mode"] == "min" else by_trial.max()
+    return run.trials["trial_id"].map(picked).astype(float)
