@@ -17,7 +17,7 @@ from tests.support.sweeps import SPEC
 from tune.__main__ import main
 from tune.launch.deadline import Deadline
 from tune.launch.preflight import NodeFacts, complaints, token_fingerprint
-from tune.launch.slurm import margin_seconds, slot_seconds
+from tune.launch.slurm import limit_seconds, margin_seconds
 from tune.run.directory import LEDGER_FILE
 from tune.session.run_directory import write_spec
 from tune.sweep.spec import parse_spec
@@ -148,11 +148,11 @@ def test_submit_tells_what_slurm_refuses_and_where_the_script_is(folder, capsys,
 
 
 @pytest.mark.parametrize(
-    ("slot", "margin"),
+    ("limit", "margin"),
     [(60, 20), (400, 20), (420, 21), (4 * 3600, 720), (18_000, 900), (86_400, 900)],
 )
-def test_a_margin_is_a_twentieth_of_the_slot_between_its_bounds(slot, margin):
-    assert margin_seconds(slot) == margin
+def test_a_margin_is_a_twentieth_of_the_time_limit_between_its_bounds(limit, margin):
+    assert margin_seconds(limit) == margin
 
 
 def test_a_minute_is_long_enough(capsys):
@@ -204,10 +204,10 @@ def begin(spec):
     ],
 )
 def test_times_are_read_as_slurm_reads_them(time, seconds):
-    assert slot_seconds(time) == seconds
+    assert limit_seconds(time) == seconds
 
 
-def test_a_slot_is_left_in_good_time(tmp_path, monkeypatch):
+def test_an_allocation_is_left_in_good_time(tmp_path, monkeypatch):
     now = 1000.0
     monkeypatch.setattr("time.time", lambda: now)
     ends = iter([now + 4 * 3600])

@@ -1,7 +1,7 @@
 """What an allocation makes of its nodes and its time; shell scripts stand in for Slurm.
 
 Tests `tune.launch.allocation`, `tune.commands.launch`, `tune.launch.deadline`, `tune.launch.node`,
-`tune.launch.preflight` and `tune.launch.slot`.
+`tune.launch.preflight` and `tune.launch.job`.
 """
 
 import json
@@ -23,8 +23,8 @@ from tune.__main__ import main
 from tune.commands import launch as commands
 from tune.launch import allocation, deadline, node
 from tune.launch.errors import LaunchError
+from tune.launch.job import SlurmJob
 from tune.launch.preflight import NodeFacts, look, token_fingerprint
-from tune.launch.slot import Slot
 from tune.run.directory import LEDGER_FILE, RUNS
 from tune.session.run_directory import write_spec
 
@@ -55,24 +55,24 @@ def program(tmp_path, monkeypatch):
     return write
 
 
-def slot_of(**changes):
-    values = {"job": JOB, "nodes": ("n7", "n3"), "gpus": 2, "cpus": "16"}
-    return Slot(**{**values, **changes})
+def job_of(**changes):
+    values = {"id": JOB, "nodes": ("n7", "n3"), "gpus": 2, "cpus": "16"}
+    return SlurmJob(**{**values, **changes})
 
 
 @pytest.mark.parametrize(("given", "gpus"), [(None, 0), ("4", 4), ("a100:4", 4), ("gpu:a100:2", 2)])
-def test_a_slot_is_read_from_what_slurm_says(program, monkeypatch, given, gpus):
+def test_a_job_is_read_from_what_slurm_says(program, monkeypatch, given, gpus):
     with pytest.raises(LaunchError, match="this is not inside a Slurm job"):
-        Slot.here()
+        SlurmJob.here()
     program("scontrol", "echo n7; echo n3")
     monkeypatch.setenv("SLURM_JOB_ID", JOB)
     monkeypatch.setenv("SLURM_JOB_NODELIST", "n[7,3]")
     if given:
         monkeypatch.setenv("SLURM_GPUS_PER_NODE", given)
-    assert Slot.here() == slot_of(gpus=gpus, cpus=None)
+    assert SlurmJob.here() == job_of(gpus=gpus, cpus=None)
     assert program.asked() == ["scontrol show hostnames n[7,3]"]
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "16")
-    assert Slot.here().cpus == "16"
+    assert SlurmJob.here().cpus == "16"
 
 
 @pytest.mark.parametrize(
@@ -93,46 +93,46 @@ def test_gpus_are_seen_however_they_were_asked_for(program, monkeypatch, variabl
     monkeypatch.setenv("SLURM_JOB_NODELIST", "n[7,3]")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert Slot.here().gpus == gpus
+    assert SlurmJob.here().gpus == gpus
 
 
-def test_the_end_of_a_slot_is_in_local_time_and_unknown_where_slurm_does_not_say(program):
+def test_the_end_of_a_job_is_in_local_time_and_unknown_where_slurm_does_not_say(program):
     program("squeue", "echo 2031-05-06T07:08:09")
-    assert slot_of().end() == datetime(2031, 5, 6, 7, 8, 9).timestamp()
+    assert job_of().end() == datetime(2031, 5, 6, 7, 8, 9).timestamp()
     assert program.asked() == [f"squeue --noheader --job {JOB} --format %e"]
     program("squeue", "echo N/A")
-    assert slot_of().end() is None
+    assert job_of().end() is None
     program("squeue", "exit 1")
-    assert slot_of().end() is None
-    assert slot_of().nodes_left() == ()
+    assert job_of().end() is None
+    assert job_of().nodes_left() == ()
 
 
 def test_the_nodes_that_are_left_are_those_that_slurm_still_has(program):
     program("squeue", "echo n[3]")
     program("scontrol", "echo n3")
-    assert slot_of().nodes_left() == ("n3",)
+    assert job_of().nodes_left() == ("n3",)
     assert program.asked() == [
         f"squeue --noheader --job {JOB} --format %N", "scontrol show hostnames n[3]",
     ]  # fmt: skip
 
 
 def test_a_command_is_run_once_on_every_node():
-    words = slot_of().on_each_node(["a", "b c"], "--label")
+    words = job_of().on_each_node(["a", "b c"], "--label")
     assert words == [
         "srun", "--nodes", "2", "--ntasks-per-node=1", "--export=ALL", "--cpus-per-task=16",
         "--label", "a", "b c",
     ]  # fmt: skip
-    assert "--cpus-per-task=None" not in slot_of(cpus=None).on_each_node(["a"])
-    assert slot_of(cpus=None).on_each_node(["a"])[4:] == ["--export=ALL", "a"]
+    assert "--cpus-per-task=None" not in job_of(cpus=None).on_each_node(["a"])
+    assert job_of(cpus=None).on_each_node(["a"])[4:] == ["--export=ALL", "a"]
 
 
 def test_a_job_is_queued_again_or_says_why_not(program):
     program("scontrol", "")
-    slot_of().queue_again()
+    job_of().queue_again()
     assert program.asked() == [f"scontrol requeue {JOB}"]
     program("scontrol", "echo 'not\n allowed' >&2; exit 1")
     with pytest.raises(LaunchError, match=rf"does not queue job {JOB} again: not allowed; "):
-        slot_of().queue_again()
+        job_of().queue_again()
 
 
 # The preflight.
@@ -144,7 +144,7 @@ FACTS = NodeFacts(versions={"Python": "3.12.1"}, gpus=2, token="t", unwritable="
 def test_each_node_is_asked_and_its_answer_is_told_apart(program):
     program("srun", 'echo "1: late"; echo "0: first"; echo " 0: second"; echo "noise"; '
                     'echo "1: broke: no" >&2; echo "x: y"')  # fmt: skip
-    assert allocation._ask_each(slot_of(), ["look"]) == [
+    assert allocation._ask_each(job_of(), ["look"]) == [
         ("first\nsecond\n", ""), ("late\n", "broke: no\n"),
     ]  # fmt: skip
     assert program.asked()[0].endswith(" --label --kill-on-bad-exit=0 look")
@@ -153,7 +153,7 @@ def test_each_node_is_asked_and_its_answer_is_told_apart(program):
 def test_nodes_that_do_not_answer_in_time_are_told_apart_from_those_that_do(program, monkeypatch):
     monkeypatch.setattr(allocation, "_LOOK_SECONDS", 0.3)
     program("srun", 'echo "1: here"; exec sleep 5')
-    assert allocation._ask_each(slot_of(), ["look"]) == [("", ""), ("here\n", "")]
+    assert allocation._ask_each(job_of(), ["look"]) == [("", ""), ("here\n", "")]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_nodes_that_do_not_answer_in_time_are_told_apart_from_those_that_do(prog
 def test_a_node_is_judged_by_the_last_line_of_its_answer(tmp_path, out, errors, said):
     mark = tmp_path / "mark"
     mark.touch()
-    assert list(allocation._judge(slot_of(), "n7", (out, errors), FACTS, mark)) == said
+    assert list(allocation._judge(job_of(), "n7", (out, errors), FACTS, mark)) == said
 
 
 def test_a_preflight_names_each_bad_node_and_leaves_no_marks(program, monkeypatch):
@@ -183,7 +183,7 @@ def test_a_preflight_names_each_bad_node_and_leaves_no_marks(program, monkeypatc
         f"touch 'runs/.{JOB}-0'\necho '0: {answer}'\necho '1: {json.dumps(other)}'",
     )
     with pytest.raises(LaunchError) as refused:
-        allocation._preflight(slot_of(gpus=1))
+        allocation._preflight(job_of(gpus=1))
     told = str(refused.value).split("; ")
     assert told[0] == "n7 has 0 GPUs that torch sees, but 1 were asked for"
     assert told[1].startswith("n3 writes to a ")
@@ -192,7 +192,7 @@ def test_a_preflight_names_each_bad_node_and_leaves_no_marks(program, monkeypatc
     program(
         "srun", f"touch 'runs/.{JOB}-0' 'runs/.{JOB}-1'; echo '0: {answer}'; echo '1: {answer}'"
     )
-    allocation._preflight(slot_of(gpus=0))
+    allocation._preflight(job_of(gpus=0))
     assert not program.asked()[1].endswith("--gpus")
 
 
@@ -231,9 +231,9 @@ def test_nodes_that_do_not_join_are_named_with_the_last_line_of_their_log(tmp_pa
     step = SimpleNamespace(poll=lambda: None, stderr=None)
     monkeypatch.setattr(allocation, "_JOIN_SECONDS", 0.0)
     monkeypatch.setattr(allocation, "_joined", lambda _address: {"n9"})
-    slot = slot_of(nodes=("n7", "n3"))
+    job = job_of(nodes=("n7", "n3"))
     with pytest.raises(LaunchError) as refused:
-        allocation._wait_for_nodes(slot, "a:1", step, log)
+        allocation._wait_for_nodes(job, "a:1", step, log)
     assert str(refused.value) == (
         "n7: Ray did not start within 0 seconds; "
         f"n3: no space left (all of it in {tmp_path}/small-4711-1.log)"
@@ -242,11 +242,11 @@ def test_nodes_that_do_not_join_are_named_with_the_last_line_of_their_log(tmp_pa
     monkeypatch.setattr("tune.launch.allocation.time.sleep", lambda _seconds: None)
     joined = iter([{"n3"}, {"n3"}, {"n7", "n3"}])
     monkeypatch.setattr(allocation, "_joined", lambda _address: next(joined))
-    allocation._wait_for_nodes(slot, "a:1", step, log)
+    allocation._wait_for_nodes(job, "a:1", step, log)
     assert list(joined) == []
     ended = SimpleNamespace(poll=lambda: 1, stderr=SimpleNamespace(read=lambda: "srun:\n no node"))
     with pytest.raises(LaunchError, match="n7: srun: no node"):
-        allocation._wait_for_nodes(slot, "a:1", ended, tmp_path / "no-log")
+        allocation._wait_for_nodes(job, "a:1", ended, tmp_path / "no-log")
 
 
 # The sweep itself.
@@ -281,7 +281,7 @@ def driver(program, monkeypatch, tmp_path):  # noqa: ARG001
 
 
 def drive():
-    return allocation._drive(slot_of(), "n7:12000", RUNS / "small", ["a b.yaml", "--set", "x=1"])
+    return allocation._drive(job_of(), "n7:12000", RUNS / "small", ["a b.yaml", "--set", "x=1"])
 
 
 @pytest.mark.usefixtures("driver")
@@ -354,26 +354,28 @@ def test_a_job_is_queued_again_where_time_was_up_and_an_epoch_was_trained(
     monkeypatch, before, after, left, queued, capsys
 ):
     @contextmanager
-    def ray(_slot, log):
+    def ray(_job, log):
         assert str(log) == f"small-{JOB}"
         yield "n7:12000"
 
     counts = iter((before, after))
-    slot = SimpleNamespace(job=JOB, queue_again=lambda: called.append("again"))
+    job = SimpleNamespace(id=JOB, queue_again=lambda: called.append("again"))
     called = []
     for name, stand_in in {
-        "_preflight": lambda _slot: called.append("look"),
+        "_preflight": lambda _job: called.append("look"),
         "_ray": ray,
         "_epochs_trained": lambda _run: next(counts),
         "_drive": lambda *words: called.append(words[1:]) or (130, left),
     }.items():
         monkeypatch.setattr(allocation, name, stand_in)
-    monkeypatch.setattr(Slot, "here", lambda: slot)
+    monkeypatch.setattr(SlurmJob, "here", lambda: job)
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(name, "before")
     driven = ("n7:12000", RUNS / "small", ["a.yaml"])
     if queued is None:
-        with pytest.raises(LaunchError, match="no trial has trained a whole epoch in this slot"):
+        with pytest.raises(
+            LaunchError, match="no trial has trained a whole epoch in this allocation"
+        ):
             allocation.run_in_allocation("small", ["a.yaml"])
         assert called == ["look", driven]
         return
@@ -388,20 +390,20 @@ def test_a_job_is_queued_again_where_time_was_up_and_an_epoch_was_trained(
 @pytest.mark.usefixtures("program")
 def test_a_job_that_is_cancelled_while_it_leaves_is_not_queued_again(monkeypatch):
     @contextmanager
-    def ray(_slot, _log):
+    def ray(_job, _log):
         yield "n7:12000"
         allocation._cancelled.set()
 
-    slot = SimpleNamespace(job=JOB, queue_again=lambda: pytest.fail("it was queued again"))
+    job = SimpleNamespace(id=JOB, queue_again=lambda: pytest.fail("it was queued again"))
     counts = iter((0, 5))
     for name, stand_in in {
-        "_preflight": lambda _slot: None,
+        "_preflight": lambda _job: None,
         "_ray": ray,
         "_epochs_trained": lambda _run: next(counts),
         "_drive": lambda *_words: (130, True),
     }.items():
         monkeypatch.setattr(allocation, name, stand_in)
-    monkeypatch.setattr(Slot, "here", lambda: slot)
+    monkeypatch.setattr(SlurmJob, "here", lambda: job)
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(name, "before")
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
@@ -448,7 +450,7 @@ def test_an_allocation_is_left_two_epochs_and_a_margin_before_its_end(monkeypatc
 
 
 @pytest.mark.usefixtures("program")
-def test_half_of_a_short_slot_is_used_however_long_epochs_are(monkeypatch):
+def test_half_of_a_short_allocation_is_used_however_long_epochs_are(monkeypatch):
     sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}))
     train(sweep, 0.5, seconds=3000.0)
     now = 1000.0
@@ -579,7 +581,7 @@ def test_another_node_joins_the_head_and_hides_cards_that_are_not_ours(
         node, "_ended_by_itself", lambda words, env: called.append((words, env)) or len(called) > 2
     )
     monkeypatch.setattr(
-        node, "_wait_for_the_loss_of_the_first", lambda slot, me: waited.append((slot.nodes, me))
+        node, "_wait_for_the_loss_of_the_first", lambda job, me: waited.append((job.nodes, me))
     )
     program("scontrol", "echo n7; echo n3")
     node.become_ray_node("10.0.0.7:12010", gpus=0)
@@ -620,14 +622,14 @@ def test_the_first_node_that_is_left_queues_the_job_again(monkeypatch, looks, me
         return found
 
     monkeypatch.setattr(node.time, "sleep", lambda _seconds: None)
-    slot = SimpleNamespace(
+    job = SimpleNamespace(
         nodes=("n7", "n3", "n5"), nodes_left=left, queue_again=lambda: called.append(1)
     )
     if queued:
-        node._wait_for_the_loss_of_the_first(slot, me)
+        node._wait_for_the_loss_of_the_first(job, me)
     else:
         with pytest.raises(TimeoutError):
-            node._wait_for_the_loss_of_the_first(slot, me)
+            node._wait_for_the_loss_of_the_first(job, me)
     assert called == [1] * queued
 
 

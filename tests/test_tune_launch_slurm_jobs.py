@@ -26,7 +26,7 @@ space:
 resources: {{cpus: 1}}
 """
 EPOCHS = 50
-"""So many that two nodes cannot train them all in one slot of a minute."""
+"""So many that two nodes cannot train them all in one allocation of a minute."""
 SWEEP_SECONDS = 300
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(missing()), reason=missing())]
@@ -63,7 +63,9 @@ def launch(slurm, folder, faces, *words, nodes=2, epochs=EPOCHS, time=1):
     return said.split()[1]
 
 
-def test_a_sweep_goes_on_through_its_slots_and_leaves_its_neighbours_alone(slurm, tmp_path, faces):
+def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone(
+    slurm, tmp_path, faces
+):
     job = launch(slurm, tmp_path, faces)
     ledger = tmp_path / "runs/small" / LEDGER_FILE
     wait_until(lambda: ledger.exists() and b"measurement" in ledger.read_bytes(), SWEEP_SECONDS)

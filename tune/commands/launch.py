@@ -28,11 +28,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     slurm = add(
         "slurm",
         _slurm,
-        "Write a batch script that runs a sweep on Slurm, through as many slots as it takes.",
+        "Write a batch script that runs a sweep on Slurm, through as many allocations as it takes.",
         f"slurm {QUICK} --nodes 4 --gpus-per-node 4 --time 4:00:00 --submit",
     )
     _add_sweep(slurm)
-    slurm.add_argument("--time", required=True, help="longest time of one slot, such as 4:00:00")
+    slurm.add_argument(
+        "--time", required=True, help="longest time of one allocation, such as 4:00:00"
+    )
     slurm.add_argument("--partition", help="Slurm's --partition")
     slurm.add_argument("--account", help="Slurm's --account")
     slurm.add_argument(

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tune.launch.deadline import Deadline
 from tune.launch.errors import LaunchError
+from tune.launch.job import SlurmJob
 from tune.launch.node import TEMPORARY
 from tune.launch.preflight import NodeFacts, complaints, look
-from tune.launch.slot import Slot
 from tune.run.directory import LEDGER_FILE, RUNS
 from tune.run.ledger import read_events
 
@@ -42,24 +42,24 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
 
     Raises:
         LaunchError: A node is not fit, or Ray does not start on it; the message names it. Or the
-            slot is too short for an epoch.
+            allocation is too short for an epoch.
     """
-    slot = Slot.here()
+    job = SlurmJob.here()
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     RUNS.mkdir(exist_ok=True)
-    _preflight(slot)
+    _preflight(job)
     before = _epochs_trained(RUNS / name)
-    with _ray(slot, Path(f"{name}-{slot.job}")) as address:
-        code, left = _drive(slot, address, RUNS / name, words)
+    with _ray(job, Path(f"{name}-{job.id}")) as address:
+        code, left = _drive(job, address, RUNS / name, words)
     if left and not _cancelled.is_set():
         if _epochs_trained(RUNS / name) == before:
             raise LaunchError(
-                f"no trial has trained a whole epoch in this slot, so another like it is in vain; "
-                f"launch with a longer --time, and {name} goes on where it stands"
+                "no trial has trained a whole epoch in this allocation, so another like it is in "
+                f"vain; launch with a longer --time, and {name} goes on where it stands"
             )
-        print(f"{name}: the allocation ends; queued again as job {slot.job}", flush=True)
-        slot.queue_again()
+        print(f"{name}: the allocation ends; queued again as job {job.id}", flush=True)
+        job.queue_again()
     return code
 
 
@@ -70,19 +70,19 @@ def _epochs_trained(run: Path) -> int:
     return sum(event["event"] == "measurement" for event in read_events(run))
 
 
-def _preflight(slot: Slot) -> None:
+def _preflight(job: SlurmJob) -> None:
     """Refuse the allocation if a node of it is not fit for the sweep."""
-    begin = RUNS / f".{slot.job}-"
+    begin = RUNS / f".{job.id}-"
     mark = Path(f"{begin}driver")
     try:
         expected = look(mark, gpus=False)
         command = [*_TUNE, "launch", "check", "--mark", str(begin)]
-        command += ["--gpus"] if slot.gpus else []
-        answers = _ask_each(slot, command)
+        command += ["--gpus"] if job.gpus else []
+        answers = _ask_each(job, command)
         wrong = [
             line
-            for place, node in enumerate(slot.nodes)
-            for line in _judge(slot, node, answers[place], expected, Path(f"{begin}{place}"))
+            for place, node in enumerate(job.nodes)
+            for line in _judge(job, node, answers[place], expected, Path(f"{begin}{place}"))
         ]
     finally:
         for file in RUNS.glob(f"{begin.name}*"):
@@ -91,9 +91,9 @@ def _preflight(slot: Slot) -> None:
         raise LaunchError("; ".join(wrong))
 
 
-def _ask_each(slot: Slot, command: Sequence[str]) -> list[tuple[str, str]]:
+def _ask_each(job: SlurmJob, command: Sequence[str]) -> list[tuple[str, str]]:
     """Run a command on all nodes; return what each wrote to stdout and stderr."""
-    step = slot.on_each_node(command, "--label", "--kill-on-bad-exit=0")
+    step = job.on_each_node(command, "--label", "--kill-on-bad-exit=0")
     try:
         done = subprocess.run(
             step, capture_output=True, text=True, check=False, timeout=_LOOK_SECONDS
@@ -101,7 +101,7 @@ def _ask_each(slot: Slot, command: Sequence[str]) -> list[tuple[str, str]]:
         streams = [done.stdout, done.stderr]
     except subprocess.TimeoutExpired as error:
         streams = [(one or b"").decode() for one in (error.stdout, error.stderr)]
-    answers = [["", ""] for _ in slot.nodes]
+    answers = [["", ""] for _ in job.nodes]
     for number, stream in enumerate(streams):
         for line in stream.splitlines():
             place, colon, text = line.partition(": ")  # As `srun --label` writes it.
@@ -111,7 +111,7 @@ def _ask_each(slot: Slot, command: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _judge(
-    slot: Slot, node: str, answer: tuple[str, str], expected: NodeFacts, mark: Path
+    job: SlurmJob, node: str, answer: tuple[str, str], expected: NodeFacts, mark: Path
 ) -> Iterator[str]:
     out, errors = answer
     try:
@@ -120,22 +120,22 @@ def _judge(
         cause = (errors.splitlines() or [f"no answer within {_LOOK_SECONDS:.0f} seconds"])[-1]
         yield f"{node} cannot run this program: {cause}"
     else:
-        yield from complaints(node, facts, expected=expected, gpus=slot.gpus, mark=mark)
+        yield from complaints(node, facts, expected=expected, gpus=job.gpus, mark=mark)
 
 
 @contextmanager
-def _ray(slot: Slot, log: Path) -> Iterator[str]:
+def _ray(job: SlurmJob, log: Path) -> Iterator[str]:
     """Start Ray on all nodes and stop exactly that; the value is its address."""
     # Not before: Ray reads its token when it is imported.
     from tune.execution.ray_cluster import own_address
 
-    address = f"{own_address()}:{_free_port(int(slot.job))}"
-    command = [*_TUNE, "launch", "node", "--address", address, "--gpus", str(slot.gpus)]
+    address = f"{own_address()}:{_free_port(int(job.id))}"
+    command = [*_TUNE, "launch", "node", "--address", address, "--gpus", str(job.gpus)]
     options = ("--no-kill", "--kill-on-bad-exit=0", "--wait=0", f"--output={log}-%n.log")
     # Slurm says of a step that is ended on purpose that it failed; that is for no one to read.
-    step = subprocess.Popen(slot.on_each_node(command, *options), stderr=subprocess.PIPE, text=True)
+    step = subprocess.Popen(job.on_each_node(command, *options), stderr=subprocess.PIPE, text=True)
     try:
-        _wait_for_nodes(slot, address, step, log)
+        _wait_for_nodes(job, address, step, log)
         yield address
     finally:
         step.terminate()
@@ -145,9 +145,9 @@ def _ray(slot: Slot, log: Path) -> Iterator[str]:
             step.kill()
             step.communicate()
     # After a fault Ray's own logs stay there to be read.
-    clean = ["rm", "-rf", TEMPORARY.format(job=slot.job)]
-    subprocess.run(slot.on_each_node(clean), check=False, timeout=_STOP_SECONDS)
-    for place in range(len(slot.nodes)):
+    clean = ["rm", "-rf", TEMPORARY.format(job=job.id)]
+    subprocess.run(job.on_each_node(clean), check=False, timeout=_STOP_SECONDS)
+    for place in range(len(job.nodes)):
         _log_of(log, place).unlink(missing_ok=True)
 
 
@@ -170,9 +170,9 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _wait_for_nodes(slot: Slot, address: str, step: subprocess.Popen[str], log: Path) -> None:
+def _wait_for_nodes(job: SlurmJob, address: str, step: subprocess.Popen[str], log: Path) -> None:
     until = time.monotonic() + _JOIN_SECONDS
-    missing = set(slot.nodes)
+    missing = set(job.nodes)
     while missing and step.poll() is None and time.monotonic() < until:
         time.sleep(0.5)
         missing -= _joined(address)
@@ -183,7 +183,7 @@ def _wait_for_nodes(slot: Slot, address: str, step: subprocess.Popen[str], log: 
         raise LaunchError(
             "; ".join(
                 f"{node}: {_last_line(_log_of(log, place)) or silent}"
-                for place, node in enumerate(slot.nodes)
+                for place, node in enumerate(job.nodes)
                 if node in missing
             )
         )
@@ -212,9 +212,9 @@ def _last_line(path: Path) -> str:
     return f"{said[-1]} (all of it in {path})" if said else ""
 
 
-def _drive(slot: Slot, address: str, run: Path, words: Sequence[str]) -> tuple[int, bool]:
+def _drive(job: SlurmJob, address: str, run: Path, words: Sequence[str]) -> tuple[int, bool]:
     """Run the sweep; return its exit code, and whether it was stopped because time is up."""
-    deadline = Deadline(slot.end, run)
+    deadline = Deadline(job.end, run)
     signal.signal(signal.SIGUSR1, lambda _number, _frame: deadline.signal())
     signal.signal(signal.SIGTERM, lambda _number, _frame: _cancelled.set())
     environment = os.environ | {"RAY_ADDRESS": address}

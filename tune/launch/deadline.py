@@ -56,8 +56,8 @@ class Deadline:
 
     def _time_to_leave(self) -> float:
         assert self._end is not None
-        slot = self._end - self._begun
-        return min(margin_seconds(slot) + 2 * self._longest_epoch(), slot / 2)
+        length = self._end - self._begun
+        return min(margin_seconds(length) + 2 * self._longest_epoch(), length / 2)
 
     def _longest_epoch(self) -> float:
         """Return the seconds of the longest last epoch of the trials that run."""

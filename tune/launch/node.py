@@ -13,7 +13,7 @@ from types import FrameType
 
 from tune.execution.own_folder import private_folder
 from tune.launch.errors import LaunchError
-from tune.launch.slot import Slot
+from tune.launch.job import SlurmJob
 
 TEMPORARY = "/tmp/tune-{job}"
 """On each node's own disk, and short: Ray's sockets lie below it."""
@@ -67,7 +67,7 @@ def become_ray_node(address: str, *, gpus: int) -> None:
     if first:
         os.execve(sys.executable, command, ours)
     if _ended_by_itself(command, ours):
-        _wait_for_the_loss_of_the_first(Slot.here(), environment["SLURMD_NODENAME"])
+        _wait_for_the_loss_of_the_first(SlurmJob.here(), environment["SLURMD_NODENAME"])
 
 
 def _ended_by_itself(command: Sequence[str], environment: Mapping[str, str]) -> bool:
@@ -84,13 +84,13 @@ def _ended_by_itself(command: Sequence[str], environment: Mapping[str, str]) -> 
     return not told
 
 
-def _wait_for_the_loss_of_the_first(slot: Slot, me: str) -> None:
+def _wait_for_the_loss_of_the_first(job: SlurmJob, me: str) -> None:
     """Queue the job again once Slurm has given up its first node; else Slurm ends us here."""
     while True:
         time.sleep(_LOOK_SECONDS)
-        left = slot.nodes_left()
-        if left and slot.nodes[0] not in left and left[0] == me:
-            slot.queue_again()
+        left = job.nodes_left()
+        if left and job.nodes[0] not in left and left[0] == me:
+            job.queue_again()
             return
 
 

@@ -50,7 +50,7 @@ class SlurmRequest:
             value = getattr(self, option)
             if value is not None and not _WORD.fullmatch(value):
                 raise LaunchError(f"--{option} must be a name, but got {value!r}")
-        if slot_seconds(self.time) < 60:
+        if limit_seconds(self.time) < 60:
             raise LaunchError(f"--time must be a minute or more, but got {self.time}")
 
     def script(self) -> str:
@@ -66,12 +66,12 @@ class SlurmRequest:
                 "run": shlex.quote(str(RUNS / self.name)),
                 "python": shlex.quote(sys.executable),
                 "folder": shlex.quote(str(Path.cwd())),
-                "signal_seconds": margin_seconds(slot_seconds(self.time)),
+                "signal_seconds": margin_seconds(limit_seconds(self.time)),
             }
         )
 
 
-def slot_seconds(time: str) -> int:
+def limit_seconds(time: str) -> int:
     """Return the seconds of a time limit as Slurm writes it.
 
     ``minutes``, ``minutes:seconds``, ``hours:minutes:seconds``, ``days-hours``,
@@ -91,9 +91,9 @@ def slot_seconds(time: str) -> int:
     )
 
 
-def margin_seconds(slot: float) -> int:
+def margin_seconds(limit: float) -> int:
     """Return how long before its end an allocation is left, the time for two epochs aside."""
-    share = round(_MARGIN_SHARE * slot)
+    share = round(_MARGIN_SHARE * limit)
     return min(max(_LEAST_MARGIN_SECONDS, share), _MOST_MARGIN_SECONDS)
 
 

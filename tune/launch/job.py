@@ -1,4 +1,4 @@
-"""What Slurm has given this job: its nodes, its end, and commands on all of them."""
+"""The Slurm job that this process belongs to: its nodes, its end, commands on all of them."""
 
 import os
 import subprocess
@@ -11,10 +11,10 @@ from tune.launch.errors import LaunchError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slot:
-    """One allocation of a Slurm job, seen from its batch script."""
+class SlurmJob:
+    """The Slurm job that this process belongs to."""
 
-    job: str
+    id: str
     nodes: tuple[str, ...]
     """Names of the nodes; the batch script is on the first."""
     gpus: int
@@ -24,19 +24,19 @@ class Slot:
 
     @classmethod
     def here(cls) -> Self:
-        """Return the allocation that this process is in.
+        """Return the job that this process belongs to.
 
         Raises:
-            LaunchError: It is in none.
+            LaunchError: It belongs to none.
         """
-        job = os.environ.get("SLURM_JOB_ID")
-        if job is None:
+        number = os.environ.get("SLURM_JOB_ID")
+        if number is None:
             raise LaunchError(
                 "this is not inside a Slurm job; write one with `python -m tune launch slurm`"
             )
         hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
         return cls(
-            job=job,
+            id=number,
             nodes=tuple(_output(hosts).split()),
             gpus=_gpus_per_node(),
             cpus=os.environ.get("SLURM_CPUS_PER_TASK"),
@@ -45,7 +45,7 @@ class Slot:
     def end(self) -> float | None:
         """Return when Slurm will end the job, in seconds since 1970; None if it does not say."""
         try:
-            text = _output(["squeue", "--noheader", "--job", self.job, "--format", "%e"])
+            text = _output(["squeue", "--noheader", "--job", self.id, "--format", "%e"])
             return datetime.fromisoformat(text.strip()).timestamp()
         except (OSError, subprocess.CalledProcessError, ValueError):
             return None
@@ -53,7 +53,7 @@ class Slot:
     def nodes_left(self) -> tuple[str, ...]:
         """Return the nodes that have not died since; none where nobody says."""
         try:
-            names = _output(["squeue", "--noheader", "--job", self.job, "--format", "%N"]).strip()
+            names = _output(["squeue", "--noheader", "--job", self.id, "--format", "%N"]).strip()
             return tuple(_output(["scontrol", "show", "hostnames", names]).split())
         except (OSError, subprocess.CalledProcessError):
             return ()
@@ -74,11 +74,11 @@ class Slot:
             LaunchError: Slurm refuses.
         """
         done = subprocess.run(
-            ["scontrol", "requeue", self.job], capture_output=True, text=True, check=False
+            ["scontrol", "requeue", self.id], capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             raise LaunchError(
-                f"Slurm does not queue job {self.job} again: {' '.join(done.stderr.split())}; "
+                f"Slurm does not queue job {self.id} again: {' '.join(done.stderr.split())}; "
                 "submit its script once more, and the sweep goes on"
             )
 
