@@ -66,6 +66,8 @@ def _run(options: argparse.Namespace) -> int:
                 manifest = prepare_fer2013(
                     images=options.images, votes=options.votes, rule=options.rule, **shared
                 )
+    for note in manifest.details.get("notes", ()):
+        print(f"note: {note}", file=sys.stderr)
     for warning in manifest.details.get("warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
     print_summary(manifest, Console(markup=False, emoji=False))
@@ -89,14 +91,19 @@ def _parser() -> argparse.ArgumentParser:
         "--votes", type=Path, help="fer2013new.csv, where it is not in the folder or archive"
     )
     fer2013.add_argument("--rule", choices=RULES, default="published", help="labelling rule")
+    fer2013.add_argument(
+        "--split", choices=SPLIT_METHODS, default="grouped",
+        help="grouped (by default) keeps duplicates on one side; given takes Usage",
+    )  # fmt: skip
     folders = _command(commands, "folders", "class folders and prepared datasets, merged")
     folders.add_argument(
         "--config", type=Path, required=True, help="sources file, such as data_prep/sources/*.yaml"
     )
+    folders.add_argument(
+        "--split", choices=SPLIT_METHODS,
+        help="given (by default, where all sources have one) keeps an official split",
+    )  # fmt: skip
     for command in (fer2013, folders):
-        command.add_argument(
-            "--split", choices=SPLIT_METHODS, default="grouped", help="how to split"
-        )
         command.add_argument("--groups", type=Path, help="CSV with image_id and columns to join")
         command.add_argument(
             "--skip-bad", action="store_true", help="list bad input in rejected.csv and go on"

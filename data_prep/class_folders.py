@@ -19,6 +19,9 @@ MARGIN_TOLERANCE = 8
 MARGIN_SLACK = 2
 """Pixels by which the sides of a margin may differ; what is wider belongs to the picture."""
 
+SPLIT_TYPE = "<U5"
+"""Of arrays of ``train``, ``val`` and ``test``."""
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -47,6 +50,10 @@ class SourceImages:
     """Bits → gray pictures of fewer than 16 that lie in files of 16 bits."""
     with_frames: int = 0
     """Pictures that have several frames, of which the first is read."""
+    given: npt.NDArray[np.str_] | None = None
+    """(n,) split that the source puts each picture in, empty for none; None for none at all."""
+    is_official: bool = True
+    """False where we dealt that split."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,6 +148,7 @@ def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections
         passed_over=Counter(member.path.suffix.lower() for member in found.passed_over),
         of_bits=found.of_bits,
         with_frames=found.with_frames,
+        given=np.array([one.subset for one in taken], dtype=SPLIT_TYPE),
     )
 
 

@@ -17,6 +17,7 @@ from data_prep.votes import CLASSES, VOTE_NAMES, Rule, VoteTable, image_id, labe
 from data_prep.writer import LabelledImages, Recipe, check_output, write_dataset
 
 MAX_UNKNOWN_VOTES = 4
+SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 
 
 def prepare_fer2013(
@@ -39,7 +40,7 @@ def prepare_fer2013(
         votes: ``fer2013new.csv``; None where it stands in the folder or archive.
         out: Directory to write, which must not hold anything yet.
         rule: Labelling rule.
-        split: How to split.
+        split: How to split; ``given`` takes Usage for the split.
         seed: Seed of the split and the folds.
         near_duplicates: Look for near-identical pictures, beside byte-identical ones.
         groups: CSV with ``image_id`` and any further columns to join.
@@ -65,6 +66,7 @@ def prepare_fer2013(
         labels=labels[kept],
         soft_labels=soft_labels(rows.votes.votes[kept], labels[kept], rule),
         columns=_vote_columns(rows.votes, kept) | dict(group_columns.columns),
+        given=np.array([SPLIT_OF_USAGE[usage] for usage in rows.votes.usages[kept]], dtype=str),
     )
     details = _details(rows.votes, labels[kept], group_columns)
     del rows  # all pixels stand in memory once

@@ -9,9 +9,10 @@ import numpy as np
 
 from data_prep.class_folders import SourceImages, read_class_folders
 from data_prep.duplicates import duplicate_groups
+from data_prep.given import OwnSplit, choose_split
 from data_prep.group_columns import GroupColumns, read_group_columns
 from data_prep.manifest import DatasetManifest
-from data_prep.merging import check_ids, merge, over_limit, repeated, told
+from data_prep.merging import check_ids, given_of, merge, over_limit, repeated, told
 from data_prep.prepared import read_prepared
 from data_prep.rejections import Rejection, Rejections
 from data_prep.sources_file import SourcesFile, read_sources
@@ -27,7 +28,7 @@ def prepare_folders(
     *,
     config: Path,
     out: Path,
-    split: SplitMethod = "grouped",
+    split: SplitMethod | None = None,
     seed: int = 0,
     near_duplicates: bool = True,
     groups: Path | None = None,
@@ -42,7 +43,8 @@ def prepare_folders(
     Args:
         config: The sources file.
         out: Directory to write, which must not hold anything yet.
-        split: How to split.
+        split: How to split; by default as the sources file says, or else by the official split if
+            all sources have one.
         seed: Seed of the split, the folds, and what a limit takes.
         near_duplicates: Look for near-identical pictures, beside byte-identical ones.
         groups: CSV with ``image_id`` and any further columns to join.
@@ -60,6 +62,18 @@ def prepare_folders(
         (read_prepared if source.path is None else read_class_folders)(source, file, rejections)
         for source in file.sources
     ]
+    choice = choose_split(
+        split or file.split,
+        [
+            OwnSplit(
+                source=source.name,
+                ids=part.ids,
+                given=given_of(part),
+                is_official=part.is_official,
+            )
+            for source, part in zip(file.sources, parts, strict=True)
+        ],
+    )
     images = merge(file, parts)
     of_group = duplicate_groups(images.pixels, near=near_duplicates)
     originals = repeated(images, of_group)
@@ -82,7 +96,7 @@ def prepare_folders(
     recipe = Recipe(
         name=name or file.name or out.absolute().name,
         label_rule=RULE,
-        split=split,
+        split=choice.method,
         seed=seed,
         near_duplicates=near_duplicates,
     )
@@ -90,7 +104,8 @@ def prepare_folders(
         "found": list(_found(file, parts)),
         "repeated": len(originals),
         "repeated_with_another_label": int(differ),
-        "warnings": [*_margins(file, parts), *_how_read(file, parts)],
+        "notes": [*choice.notes],
+        "warnings": [*_margins(file, parts), *_how_read(file, parts), *choice.warnings],
         "group_columns": notes.notes,
     }
     return write_dataset(

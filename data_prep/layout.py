@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 SUBSETS = {
     "train": "train", "training": "train", "test": "test", "testing": "test",
-    "val": "val", "valid": "val", "validation": "val",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
 }  # fmt: skip
 """Folders that divide a source, above or below its class folders."""
 

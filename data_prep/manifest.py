@@ -14,6 +14,8 @@ IMAGES_FILE = "images.parquet"
 REJECTED_FILE = "rejected.csv"
 LABELS_FILE = "labels.csv"
 """Id, source, split and label of every picture, for people with a spreadsheet."""
+COPIES_FILE = "copies_across_splits.csv"
+"""Pictures that a given split parts from their copies; only where there are any."""
 SCHEMA_VERSION = 1
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 """A SHA-256 hash. Copies of a dataset are kept in folders of this name."""
@@ -57,7 +59,7 @@ class DatasetManifest:
     label_rule: str
     """Name of the rule that gave each picture its label."""
     split_method: str
-    """``grouped`` (duplicates stay on one side) or ``random``."""
+    """``grouped`` (duplicates stay on one side), ``random`` or ``given`` (the source's own)."""
     split_seed: int
     """Seed of the split and of the folds."""
     duplicates: Mapping[str, int]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_prep.class_folders import SourceImages
+from data_prep.class_folders import SPLIT_TYPE, SourceImages
 from data_prep.duplicates import as_gray, fine_correlation
 from data_prep.rejections import BadInputError, Rejection
 from data_prep.sources_file import SourcesFile
@@ -42,7 +42,13 @@ def merge(file: SourcesFile, parts: Sequence[SourceImages]) -> LabelledImages:
         labels=labels,
         soft_labels=soft,
         columns={name: columns[name].combine_chunks() for name in columns.column_names},
+        given=np.concatenate([given_of(part) for part in parts]),
     )
+
+
+def given_of(part: SourceImages) -> npt.NDArray[np.str_]:
+    """Return the (n,) split that a source puts each picture in, empty for none."""
+    return np.full(len(part.ids), "", SPLIT_TYPE) if part.given is None else part.given
 
 
 def repeated(images: LabelledImages, groups: Rows) -> dict[int, int]:

@@ -49,6 +49,8 @@ def read_prepared(source: Source, file: SourcesFile, rejections: Rejections) -> 
         columns=_columns(source, dataset.manifest.image_shape).take(pa.array(rows)),
         found=found,
         soft_labels=soft,
+        given=dataset.splits[rows],
+        is_official=dataset.manifest.split_method == "given",
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from data_prep.layout import same_text
+from data_prep.splits import SplitMethod
 from fairsweep.errors import MissingFileError, UserError
 from fairsweep.yaml_text import key_lines, load_yaml
 
@@ -82,6 +83,8 @@ class SourcesFile(_Part):
     """Height and width of every picture, in pixels."""
     colour: bool = False
     """Keep red, green and blue; by default pictures become gray."""
+    split: SplitMethod | None = None
+    """How to split; by default as the sources do, if all come with an official split."""
     sources: tuple[Source, ...] = Field(min_length=1)
 
     @property

@@ -10,19 +10,26 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from data_prep.manifest import FOLDS
 from fairsweep.errors import UserError
 
-SplitMethod = Literal["grouped", "random"]
+SplitMethod = Literal["grouped", "random", "given"]
 SPLIT_METHODS: tuple[str, ...] = get_args(SplitMethod)
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 MIN_PER_CLASS = 20
 """Pictures that each class must have, so that every split and fold gets some."""
 
+GivenSplits = npt.NDArray[np.str_]
 Labels = npt.NDArray[np.integer]
 Rows = npt.NDArray[np.int64]
 
 
 def split_dataset(
-    labels: Labels, groups: Rows, *, classes: Sequence[str], method: SplitMethod, seed: int
+    labels: Labels,
+    groups: Rows,
+    *,
+    classes: Sequence[str],
+    method: SplitMethod,
+    seed: int,
+    given: GivenSplits | None = None,
 ) -> tuple[npt.NDArray[np.str_], Rows]:
     """Split 70/15/15 and into ten folds, stratified by class.
 
@@ -31,8 +38,10 @@ def split_dataset(
         groups: (n,) duplicate group of each picture; numbered from 0.
         classes: Names of the classes.
         method: ``grouped`` keeps each duplicate group on one side; ``random`` pays no heed to
-            groups, as the study did.
+            groups, as the study did; ``given`` keeps the split that the pictures came with; a val
+            or test that is missing there is dealt from train, in the usual ratio.
         seed: Seed of both.
+        given: (n,) ``train``, ``val`` or ``test`` of each picture, for ``given``.
 
     Returns:
         (n,) split names, and (n,) folds 0 to 9 over train and val, -1 in test.
@@ -56,8 +65,12 @@ def split_dataset(
             folds[inside[rows]] = fold
         return splits, folds
     generator = np.random.default_rng(seed)
-    parts = deal(labels, groups, np.array(list(SHARES.values())), generator)
-    splits = np.array(list(SHARES))[parts]
+    if method == "given":
+        assert given is not None, "the source has a split"
+        splits = _completed(given, labels, groups, generator)
+    else:
+        parts = deal(labels, groups, np.array(list(SHARES.values())), generator)
+        splits = np.array(list(SHARES))[parts]
     inside = np.flatnonzero(splits != "test")
     folds[inside] = deal(labels[inside], groups[inside], np.full(FOLDS, 1 / FOLDS), generator)
     return splits, folds
@@ -76,6 +89,21 @@ def _random_splits(labels: Labels, seed: int) -> npt.NDArray[np.str_]:
         random_state=seed,
     )  # fmt: skip
     splits[val], splits[test] = "val", "test"
+    return splits
+
+
+def _completed(
+    given: GivenSplits, labels: Labels, groups: Rows, generator: np.random.Generator
+) -> GivenSplits:
+    """Deal a val or test that nobody gave from train, in whole duplicate groups."""
+    splits = given.astype("U5")
+    for missing in ("val", "test"):
+        if missing in given:
+            continue
+        train = np.flatnonzero(splits == "train")
+        shares = np.array([SHARES["train"], SHARES[missing]])
+        parts = deal(labels[train], groups[train], shares / shares.sum(), generator)
+        splits[train[parts == 1]] = missing
     return splits
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prep.group_columns import split_words
-from data_prep.manifest import DatasetManifest
+from data_prep.manifest import COPIES_FILE, DatasetManifest
 from data_prep.splits import SHARES
 
 VOTES = {
@@ -71,6 +71,13 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
         f"copies; {duplicates['across_splits']:,} validation and test pictures have a copy in "
         f"train (split {manifest.split_method!r}, seed {manifest.split_seed})"
     )
+    copies = manifest.details.get("copies_across_splits")
+    if copies and copies["groups"]:
+        console.print(
+            f"{copies['groups']:,} groups of duplicates lie in several of the given splits, "
+            f"{copies['groups_of_several_labels']:,} of them under several labels; {COPIES_FILE} "
+            "lists their pictures"
+        )
     notes = manifest.details.get("group_columns")
     if notes:
         empty = ", ".join(f"{count:,} in {name}" for name, count in notes["empty_cells"].items())

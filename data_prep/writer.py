@@ -24,7 +24,9 @@ from data_prep.duplicates import (
     number_by_first,
 )
 from data_prep.fingerprint import content_hashes, fingerprint
+from data_prep.given import COPY_COLUMNS, about_given, copies_across
 from data_prep.manifest import (
+    COPIES_FILE,
     IMAGES_FILE,
     LABELS_FILE,
     MANIFEST_FILE,
@@ -58,6 +60,8 @@ class LabelledImages:
     """(n, classes) label distribution; each row adds up to 1."""
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     """Further columns of n cells: votes, and the user's groups."""
+    given: npt.NDArray[np.str_] | None = None
+    """(n,) split that each picture came with, for ``Recipe.split`` ``given``."""
 
     @property
     def channels(self) -> int:
@@ -66,7 +70,7 @@ class LabelledImages:
 
     def take(self, rows: npt.NDArray[np.int64]) -> "LabelledImages":
         """Return these rows."""
-        soft = self.soft_labels
+        soft, given = self.soft_labels, self.given
         return replace(
             self,
             image_ids=[self.image_ids[row] for row in rows],
@@ -75,6 +79,7 @@ class LabelledImages:
             labels=self.labels[rows],
             soft_labels=None if soft is None else soft[rows],
             columns={name: cells.take(pa.array(rows)) for name, cells in self.columns.items()},
+            given=None if given is None else given[rows],
         )
 
 
@@ -145,8 +150,9 @@ def write_dataset(
         groups = duplicate_groups(images.pixels, near=recipe.near_duplicates)
     groups = number_by_first(groups)
     splits, folds = split_dataset(
-        images.labels, groups, classes=images.classes, method=recipe.split, seed=recipe.seed
-    )
+        images.labels, groups, classes=images.classes, method=recipe.split, seed=recipe.seed,
+        given=images.given,
+    )  # fmt: skip
     placed = _Placed(
         hashes=content_hashes(images.pixels), groups=groups, splits=splits, folds=folds
     )
@@ -167,7 +173,7 @@ def write_dataset(
         details={
             "near_duplicates": recipe.near_duplicates,
             "sources": _counts_of_sources(images, splits),
-            **details,
+            **_told(details, recipe, images, placed),
             **_annotated(named, splits),
         },
         versions={"python": platform.python_version(), **{lib: version(lib) for lib in LIBRARIES}},
@@ -179,7 +185,23 @@ def write_dataset(
         csv.write_csv(table.select(LABEL_COLUMNS), directory / LABELS_FILE)
         manifest.write(directory)
         rejections.write(directory / REJECTED_FILE)
+        crossing = copies_across(splits, groups)
+        if recipe.split == "given" and len(crossing):
+            copies = table.select(COPY_COLUMNS).take(pa.array(crossing))
+            csv.write_csv(copies, directory / COPIES_FILE)
     return manifest
+
+
+def _told(
+    details: Mapping[str, Any], recipe: Recipe, images: LabelledImages, placed: _Placed
+) -> dict[str, Any]:
+    """Return the details of a source, and of the split that it came with."""
+    if recipe.split != "given":
+        return dict(details)
+    assert images.given is not None
+    about = about_given(placed.splits, images.given, placed.groups, images.labels, images.classes)
+    warnings = [*details.get("warnings", ()), *about.pop("warnings")]
+    return {**details, **about, "warnings": warnings}
 
 
 def _annotated(

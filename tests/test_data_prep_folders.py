@@ -163,7 +163,9 @@ def test_classes_are_mapped_and_votes_come_along(tmp_path, synthetic_dataset, fa
     assert len(rejected(out)) == step["removed"] + 1  # and a LICENSE
     assert manifest.details["warnings"][1:] == [
         "'study': 1 file is not a picture of a known kind and not read: 1 without an ending; "
-        "rejected.csv names each"
+        "rejected.csv names each",
+        "source 'study' comes with a split of its own, but source 'faces' has no official split; "
+        "so all pictures are dealt anew, and its official test pictures may be trained on",
     ]
     of = dict(zip(merged.image_ids.tolist(), merged.soft_labels, strict=True))
     row = int(np.flatnonzero(faces.labels == 0)[0])

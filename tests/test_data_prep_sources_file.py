@@ -50,7 +50,10 @@ def test_without_a_map_names_stand_for_themselves():
     ("changes", "message"),
     [
         ({"image_sise": 9}, "image_sise is unknown; did you mean 'image_size'?"),
-        ({"xyzzy": 9}, "xyzzy is unknown; known are name, classes, image_size, colour, sources"),
+        (
+            {"xyzzy": 9},
+            "xyzzy is unknown; known are name, classes, image_size, colour, split, sources",
+        ),
         (
             {"sources": [SOURCE, {**SOURCE, "name": "b", "expects": {}}]},
             "sources.1.expects is unknown; did you mean 'expect'?",

@@ -1,0 +1,145 @@
+"""The train, val and test that sources come with: whether to keep them, and what leaks in them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.splits import SHARES, SplitMethod
+from fairsweep.errors import UserError
+
+COPY_COLUMNS = ("duplicate_group", "image_id", "split", "label")
+
+Splits = npt.NDArray[np.str_]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OwnSplit:
+    """What a source says about its own split."""
+
+    source: str
+    ids: Sequence[str]
+    given: Splits
+    """(n,) ``train``, ``val`` or ``test``; empty where the source says nothing."""
+    is_official: bool = True
+    """False for one that we dealt, as in most prepared datasets: it is kept only when asked for."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether the source has any split."""
+        return bool((self.given != "").any())
+
+    @property
+    def fault(self) -> str:
+        """Why the split cannot be kept; empty if it can."""
+        names = set(self.given.tolist())
+        if not self.exists:
+            return "has no train, val and test of its own"
+        if "" in names:
+            without = np.flatnonzero(self.given == "")
+            return (
+                f"has {len(without):,} pictures in none of train, val and test, such as "
+                f"{self.ids[int(without[0])]}"
+            )
+        if "train" not in names or len(names) < 2:
+            return f"has only {' and '.join(sorted(names, reverse=True))}"
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """How to split, and what to tell the user about it."""
+
+    method: SplitMethod
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def choose_split(asked: SplitMethod | None, own: Sequence[OwnSplit]) -> Choice:
+    """Decide how to split; without a wish, an official split of all sources is kept.
+
+    Raises:
+        UserError: The sources' own split is asked for, and one has none that can be kept.
+    """
+    if asked == "given":
+        for one in own:
+            if one.fault:
+                raise UserError(
+                    f"split given: source {one.source!r} {one.fault}; take split grouped"
+                )
+    if asked is not None:
+        return Choice(method=asked)
+    official = [one for one in own if one.is_official and one.exists]
+    if not official:
+        return Choice(method="grouped")
+    unfit = [one for one in own if one.fault or not one.is_official]
+    if not unfit:
+        return Choice(method="given", notes=(_kept(own),))
+    reason = unfit[0].fault or "has no official split"
+    return Choice(
+        method="grouped",
+        warnings=(
+            f"source {official[0].source!r} comes with a split of its own, but source "
+            f"{unfit[0].source!r} {reason}; so all pictures are dealt anew, and its official test "
+            "pictures may be trained on",
+        ),
+    )
+
+
+def _kept(own: Sequence[OwnSplit]) -> str:
+    names = {name for one in own for name in one.given.tolist()}
+    there = " and ".join(name for name in SHARES if name in names)
+    dealt = "".join(f"; {name} is dealt from train" for name in SHARES if name not in names)
+    return f"the source's own {there} are kept (split given){dealt}; split grouped deals all anew"
+
+
+def copies_across(splits: Splits, groups: Rows) -> Rows:
+    """Return the rows of all pictures whose duplicates lie in several splits, group by group."""
+    places = np.unique(splits, return_inverse=True)[1]
+    low = np.full(groups.max(initial=-1) + 1, len(SHARES))
+    high = np.full(len(low), -1)
+    np.minimum.at(low, groups, places)
+    np.maximum.at(high, groups, places)
+    rows = np.flatnonzero((low < high)[groups])
+    return rows[np.argsort(groups[rows], kind="stable")]
+
+
+def about_given(
+    splits: Splits,
+    given: Splits,
+    groups: Rows,
+    labels: npt.NDArray[np.integer],
+    classes: Sequence[str],
+) -> dict[str, Any]:
+    """Return what a manifest's details say about a given split.
+
+    Returns:
+        ``dealt_splits``, the splits that were not given, and ``copies_across_splits``: ``groups``
+        of duplicates that lie in several splits, ``groups_of_several_labels`` of them, and their
+        ``pictures`` by split. ``warnings`` where a class is missing in a split.
+    """
+    rows = copies_across(splits, groups)
+    of_group = np.unique(np.stack([groups[rows], labels[rows].astype(np.int64)], 1), axis=0)[:, 0]
+    counts = np.unique(of_group, return_counts=True)[1]
+    return {
+        "warnings": list(_absent(splits, labels, classes)),
+        "dealt_splits": [name for name in SHARES if not (given == name).any()],
+        "copies_across_splits": {
+            "groups": len(counts),
+            "groups_of_several_labels": int((counts > 1).sum()),
+            "pictures": {name: int((splits[rows] == name).sum()) for name in SHARES},
+        },
+    }
+
+
+def _absent(
+    splits: Splits, labels: npt.NDArray[np.integer], classes: Sequence[str]
+) -> Iterator[str]:
+    for split in SHARES:
+        there = set(labels[splits == split].tolist())
+        names = [repr(name) for place, name in enumerate(classes) if place not in there]
+        if names:
+            yield f"{split} has no picture of {', '.join(names)}"
