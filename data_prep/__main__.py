@@ -58,6 +58,7 @@ def _run(options: argparse.Namespace) -> int:
             shared |= {
                 "split": options.split,
                 "groups": options.groups,
+                "together": options.together,
                 "skip_bad": options.skip_bad,
             }
             if options.command == "folders":
@@ -105,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     for command in (fer2013, folders):
         command.add_argument("--groups", type=Path, help="CSV with image_id and columns to join")
+        command.add_argument(
+            "--together", metavar="COLUMN",
+            help="keep pictures of one person, patient or scene on one side of splits and folds",
+        )  # fmt: skip
         command.add_argument(
             "--skip-bad", action="store_true", help="list bad input in rejected.csv and go on"
         )

@@ -30,6 +30,7 @@ def prepare_fer2013(
     seed: int = 0,
     near_duplicates: bool = True,
     groups: Path | None = None,
+    together: str | None = None,
     skip_bad: bool = False,
     name: str | None = None,
 ) -> DatasetManifest:
@@ -44,6 +45,7 @@ def prepare_fer2013(
         seed: Seed of the split and the folds.
         near_duplicates: Look for near-identical pictures, beside byte-identical ones.
         groups: CSV with ``image_id`` and any further columns to join.
+        together: Column whose pictures of one value (a person, a scene) are kept on one side.
         skip_bad: List bad rows in ``rejected.csv`` instead of stopping at the first.
         name: Name of the dataset; that of ``out`` by default.
 
@@ -76,6 +78,7 @@ def prepare_fer2013(
         split=split,
         seed=seed,
         near_duplicates=near_duplicates,
+        together=together,
     )
     return write_dataset(
         out, labelled, recipe, steps=steps, details=details, rejections=rejections,

@@ -28,6 +28,7 @@ def fingerprint(
     splits: npt.NDArray[np.str_],
     folds: npt.NDArray[np.int64],
     soft_labels: npt.NDArray[np.float32] | None,
+    split_groups: npt.NDArray[np.int64] | None,
 ) -> str:
     """Hash all that decides a training.
 
@@ -41,6 +42,7 @@ def fingerprint(
         splits: (n,) ``train``, ``val`` or ``test``.
         folds: (n,) folds, -1 for none.
         soft_labels: (n, classes) label distributions, where the source has votes.
+        split_groups: (n,) what folds keep on one side beside duplicates, where that was asked for.
     """
     digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, tuple(classes)]).encode())
     digest.update(repr(pixels_shape).encode())
@@ -50,6 +52,8 @@ def fingerprint(
         digest.update(repr(row).encode())
     if soft_labels is not None:
         digest.update(soft_labels.astype("<f4").tobytes())
+    if split_groups is not None:
+        digest.update(split_groups.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
@@ -71,6 +75,7 @@ def check_content(dataset: ImageDataset) -> None:
         splits=dataset.splits,
         folds=dataset.folds,
         soft_labels=dataset.soft_labels,
+        split_groups=dataset.split_groups,
     )
     if found != dataset.manifest.fingerprint:
         raise UserError(

@@ -32,6 +32,7 @@ def prepare_folders(
     seed: int = 0,
     near_duplicates: bool = True,
     groups: Path | None = None,
+    together: str | None = None,
     skip_bad: bool = False,
     name: str | None = None,
 ) -> DatasetManifest:
@@ -48,6 +49,7 @@ def prepare_folders(
         seed: Seed of the split, the folds, and what a limit takes.
         near_duplicates: Look for near-identical pictures, beside byte-identical ones.
         groups: CSV with ``image_id`` and any further columns to join.
+        together: Column whose pictures of one value (a person, a scene) are kept on one side.
         skip_bad: List bad pictures in ``rejected.csv`` instead of stopping at the first.
         name: Name of the dataset; by default the sources file's, or that of ``out``.
 
@@ -99,6 +101,7 @@ def prepare_folders(
         split=choice.method,
         seed=seed,
         near_duplicates=near_duplicates,
+        together=together or file.together,
     )
     details = {
         "found": list(_found(file, parts)),

@@ -24,5 +24,5 @@ def check_folds(dataset: ImageDataset, count: int, repeats: int) -> None:
         if len(set(folds_of(dataset, count, repeat)[dataset.folds >= 0].tolist())) < count:
             raise UserError(
                 f"dataset {dataset.manifest.name} cannot be dealt into {count} folds without "
-                "parting duplicates; take fewer folds"
+                "parting duplicates, or what is kept together; take fewer folds"
             )

@@ -112,20 +112,18 @@ def about_given(
     given: Splits,
     groups: Rows,
     labels: npt.NDArray[np.integer],
-    classes: Sequence[str],
 ) -> dict[str, Any]:
     """Return what a manifest's details say about a given split.
 
     Returns:
         ``dealt_splits``, the splits that were not given, and ``copies_across_splits``: ``groups``
         of duplicates that lie in several splits, ``groups_of_several_labels`` of them, and their
-        ``pictures`` by split. ``warnings`` where a class is missing in a split.
+        ``pictures`` by split.
     """
     rows = copies_across(splits, groups)
     of_group = np.unique(np.stack([groups[rows], labels[rows].astype(np.int64)], 1), axis=0)[:, 0]
     counts = np.unique(of_group, return_counts=True)[1]
     return {
-        "warnings": list(_absent(splits, labels, classes)),
         "dealt_splits": [name for name in SHARES if not (given == name).any()],
         "copies_across_splits": {
             "groups": len(counts),
@@ -135,9 +133,10 @@ def about_given(
     }
 
 
-def _absent(
+def absent_classes(
     splits: Splits, labels: npt.NDArray[np.integer], classes: Sequence[str]
 ) -> Iterator[str]:
+    """Say of each split which classes it lacks."""
     for split in SHARES:
         there = set(labels[splits == split].tolist())
         names = [repr(name) for place, name in enumerate(classes) if place not in there]

@@ -18,7 +18,7 @@ from data_prep.rejections import BadInputError, Rejections
 OWN_COLUMNS = frozenset(
     {
         "image_id", "source", "split", "fold", "label", "pixels", "content_hash",
-        "duplicate_group", "soft_label",
+        "duplicate_group", "split_group", "soft_label",
     }
 )  # fmt: skip
 

@@ -38,6 +38,9 @@ class ImageDataset:
     """(n, classes) label distribution from the votes, or None where the source has no votes."""
     duplicate_groups: npt.NDArray[np.int64] | None = None
     """(n,) duplicate group of each picture, or None where nobody has looked for duplicates."""
+    split_groups: npt.NDArray[np.int64] | None = None
+    """(n,) groups that folds keep on one side: duplicates joined with the pictures of a person or
+    scene; None where only duplicates are."""
     columns: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
     """Name → (n,) texts by which pictures can be grouped: the user's columns (gender, age, …),
     ``label`` and ``source``; empty where nothing is known of a picture."""
@@ -108,6 +111,9 @@ def _build(manifest: DatasetManifest, table: pa.Table) -> ImageDataset:
     if "soft_label" in table.column_names:
         flat = table["soft_label"].combine_chunks().flatten().to_numpy()
         soft_labels = flat.reshape(-1, len(manifest.classes)).astype(np.float32)
+    split_groups = None
+    if "split_group" in table.column_names:
+        split_groups = column("split_group").astype(np.int64)
     pixels = _pixels(table["pixels"].combine_chunks())
     return ImageDataset(
         manifest=manifest,
@@ -118,6 +124,7 @@ def _build(manifest: DatasetManifest, table: pa.Table) -> ImageDataset:
         folds=table["fold"].fill_null(-1).to_numpy().astype(np.int64),
         soft_labels=soft_labels,
         duplicate_groups=column("duplicate_group").astype(np.int64),
+        split_groups=split_groups,
         columns=_texts(
             {
                 name: table[name]
@@ -146,9 +153,9 @@ def _pixels(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
 def folds_of(dataset: ImageDataset, count: int, repeat: int) -> npt.NDArray[np.int64]:
     """Return (n,) the fold of each picture, 0 to ``count`` - 1 over train and val, -1 in test.
 
-    Those of the file where it has as many; else dealt as they were: whole duplicate groups (unless
-    the dataset was split without heed to them) and equal shares of every class. The same for equal
-    datasets on every machine.
+    Those of the file where it has as many; else dealt as they were: whole groups of duplicates and
+    of what is kept together (unless the dataset was split without heed to them), and equal shares
+    of every class. The same for equal datasets on every machine.
 
     Args:
         dataset: The pictures.
@@ -161,7 +168,9 @@ def folds_of(dataset: ImageDataset, count: int, repeat: int) -> npt.NDArray[np.i
     from data_prep.splits import deal
 
     inside = np.flatnonzero(dataset.folds >= 0)
-    groups = dataset.duplicate_groups
+    groups = dataset.split_groups
+    if groups is None:
+        groups = dataset.duplicate_groups
     if groups is None or dataset.manifest.split_method == "random":
         groups = np.arange(len(dataset.labels))
     generator = np.random.default_rng([dataset.manifest.split_seed, count, repeat])

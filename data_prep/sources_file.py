@@ -85,6 +85,8 @@ class SourcesFile(_Part):
     """Keep red, green and blue; by default pictures become gray."""
     split: SplitMethod | None = None
     """How to split; by default as the sources do, if all come with an official split."""
+    together: str | None = None
+    """Column whose pictures of one value (a person, a scene) are kept on one side."""
     sources: tuple[Source, ...] = Field(min_length=1)
 
     @property

@@ -8,6 +8,7 @@ from rich.table import Table
 from data_prep.group_columns import split_words
 from data_prep.manifest import COPIES_FILE, DatasetManifest
 from data_prep.splits import SHARES
+from data_prep.together import leak_words
 
 VOTES = {
     "nf_votes": "NF votes",
@@ -78,6 +79,10 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
             f"{copies['groups_of_several_labels']:,} of them under several labels; {COPIES_FILE} "
             "lists their pictures"
         )
+    for sentence in leak_words(
+        manifest.details.get("leaking_columns", {}), manifest.details.get("together")
+    ):
+        console.print(sentence)
     notes = manifest.details.get("group_columns")
     if notes:
         empty = ", ".join(f"{count:,} in {name}" for name, count in notes["empty_cells"].items())

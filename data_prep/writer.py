@@ -24,7 +24,7 @@ from data_prep.duplicates import (
     number_by_first,
 )
 from data_prep.fingerprint import content_hashes, fingerprint
-from data_prep.given import COPY_COLUMNS, about_given, copies_across
+from data_prep.given import COPY_COLUMNS, about_given, absent_classes, copies_across
 from data_prep.manifest import (
     COPIES_FILE,
     IMAGES_FILE,
@@ -37,6 +37,13 @@ from data_prep.manifest import (
 )
 from data_prep.rejections import Rejections
 from data_prep.splits import SHARES, SplitMethod, split_dataset
+from data_prep.together import (
+    check_sides,
+    joined_groups,
+    leak_words,
+    leaks,
+    values_together,
+)
 from fairsweep.errors import UserError
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
@@ -93,6 +100,16 @@ class Recipe:
     seed: int = 0
     near_duplicates: bool = True
     """Look for near-identical pictures too."""
+    together: str | None = None
+    """Column whose pictures of one value (a person, a scene) are kept on one side."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.together is not None and self.split == "random":
+            raise UserError(
+                f"together: {self.together} keeps pictures on one side, which split random does "
+                "not; take split grouped"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,6 +120,8 @@ class _Placed:
     groups: npt.NDArray[np.int64]
     splits: npt.NDArray[np.str_]
     folds: npt.NDArray[np.int64]
+    split_groups: npt.NDArray[np.int64] | None
+    """Duplicate groups joined with what is to be kept together; None where nothing is."""
 
 
 def check_output(out: Path) -> None:
@@ -149,13 +168,8 @@ def write_dataset(
     if groups is None:
         groups = duplicate_groups(images.pixels, near=recipe.near_duplicates)
     groups = number_by_first(groups)
-    splits, folds = split_dataset(
-        images.labels, groups, classes=images.classes, method=recipe.split, seed=recipe.seed,
-        given=images.given,
-    )  # fmt: skip
-    placed = _Placed(
-        hashes=content_hashes(images.pixels), groups=groups, splits=splits, folds=folds
-    )
+    placed = _place(images, groups, recipe)
+    splits = placed.splits
     mean, std = _means_and_stds(images.pixels[splits == "train"])
     manifest = DatasetManifest(
         name=recipe.name,
@@ -192,16 +206,51 @@ def write_dataset(
     return manifest
 
 
+def _place(images: LabelledImages, groups: npt.NDArray[np.int64], recipe: Recipe) -> _Placed:
+    """Split the pictures, and work out all else that each of them needs."""
+    split_groups = values = None
+    if recipe.together is not None:
+        values = values_together(recipe.together, images.columns, images.sources)
+        split_groups = number_by_first(joined_groups(groups, values))
+    splits, folds = split_dataset(
+        images.labels,
+        groups if split_groups is None else split_groups,
+        classes=images.classes,
+        method=recipe.split,
+        seed=recipe.seed,
+        given=images.given,
+    )
+    if recipe.together is not None and values is not None:
+        check_sides(recipe.together, values, splits)
+    return _Placed(
+        hashes=content_hashes(images.pixels),
+        groups=groups,
+        splits=splits,
+        folds=folds,
+        split_groups=split_groups,
+    )
+
+
 def _told(
     details: Mapping[str, Any], recipe: Recipe, images: LabelledImages, placed: _Placed
 ) -> dict[str, Any]:
-    """Return the details of a source, and of the split that it came with."""
-    if recipe.split != "given":
-        return dict(details)
-    assert images.given is not None
-    about = about_given(placed.splits, images.given, placed.groups, images.labels, images.classes)
-    warnings = [*details.get("warnings", ()), *about.pop("warnings")]
-    return {**details, **about, "warnings": warnings}
+    """Return the details of a source, of the split that it came with, and of what leaks."""
+    about: dict[str, Any] = {}
+    if recipe.split == "given":
+        assert images.given is not None
+        about = about_given(placed.splits, images.given, placed.groups, images.labels)
+    if recipe.together is not None:
+        about["together"] = recipe.together
+    found = leaks(images.columns, images.sources, placed.splits, recipe.together)
+    if found:
+        about["leaking_columns"] = found
+    warnings = [
+        *absent_classes(placed.splits, images.labels, images.classes),
+        *leak_words(found, recipe.together),
+    ]
+    if warnings:
+        about["warnings"] = [*details.get("warnings", ()), *warnings]
+    return {**details, **about}
 
 
 def _annotated(
@@ -269,6 +318,7 @@ def _fingerprint(images: LabelledImages, placed: _Placed) -> str:
         splits=placed.splits,
         folds=placed.folds,
         soft_labels=images.soft_labels,
+        split_groups=placed.split_groups,
     )
 
 
@@ -285,6 +335,7 @@ def _table(images: LabelledImages, placed: _Placed) -> pa.Table:
         "pixels": pa.Array.from_buffers(pixel_type, count, [None, pixel_buffer]),
         "content_hash": pa.array(placed.hashes),
         "duplicate_group": pa.array(placed.groups),
+        **({} if placed.split_groups is None else {"split_group": pa.array(placed.split_groups)}),
         **images.columns,
     }
     if images.soft_labels is not None:

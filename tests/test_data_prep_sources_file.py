@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_prep.sources_file import Source, read_sources
+from data_prep.sources_file import Source, SourcesFile, read_sources
 
 CLASSES = ["neutral", "angry"]
 SOURCE = {"name": "a", "path": "x"}
@@ -50,10 +50,7 @@ def test_without_a_map_names_stand_for_themselves():
     ("changes", "message"),
     [
         ({"image_sise": 9}, "image_sise is unknown; did you mean 'image_size'?"),
-        (
-            {"xyzzy": 9},
-            "xyzzy is unknown; known are name, classes, image_size, colour, split, sources",
-        ),
+        ({"xyzzy": 9}, "xyzzy is unknown; known are " + ", ".join(SourcesFile.model_fields)),
         (
             {"sources": [SOURCE, {**SOURCE, "name": "b", "expects": {}}]},
             "sources.1.expects is unknown; did you mean 'expect'?",

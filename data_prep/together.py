@@ -1,0 +1,145 @@
+"""Pictures of one person, patient or scene: kept on one side of a split, or told as leaks."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from data_prep.splits import SHARES
+from fairsweep.errors import UserError
+
+NAMES = re.compile(
+    r"(subject|patient|person|people|identity|individual|participant|proband|actor|speaker|user|"
+    r"animal|scene|session|sequence|video|clip|series|folder)s?([ _-]?(id|no|nr|number|name|code))?"
+)
+"""Columns whose name says that their pictures belong together."""
+NO_NAMES = re.compile(r"subset|(.*[ _-])?(age|year|date|time|size|width|height)")
+"""Columns of many values that pictures may share by chance."""
+MIN_VALUES = 50
+"""Values from which a column of another name looks like persons or scenes, not like classes."""
+
+Groups = npt.NDArray[np.int64]
+
+
+def numbered(cells: pa.Array | pa.ChunkedArray, sources: Sequence[str]) -> Groups:
+    """Number the values of a column: equal only within a source, where ``1`` is one person.
+
+    Returns:
+        (n,) number of each picture's value, from 0; -1 where there is none.
+    """
+    texts = np.array([text or "" for text in cells.cast(pa.string()).to_pylist()], dtype=str)
+    keys = np.strings.add(np.strings.add(np.array(sources, dtype=str), "\n"), texts)
+    numbers: Groups = np.full(len(texts), -1, dtype=np.int64)
+    there = texts != ""
+    numbers[there] = np.unique(keys[there], return_inverse=True)[1]
+    return numbers
+
+
+def values_together(name: str, columns: Mapping[str, pa.Array], sources: Sequence[str]) -> Groups:
+    """Return what `numbered` makes of the column whose pictures are to be kept together.
+
+    Raises:
+        UserError: There is no such column, or it is empty.
+    """
+    if name not in columns:
+        raise UserError(
+            f"together: there is no column {name!r}; the pictures have "
+            f"{', '.join(sorted(columns)) or 'no columns'}"
+        )
+    values = numbered(columns[name], sources)
+    if values.max(initial=-1) < 0:
+        raise UserError(f"together: column {name!r} is empty; name another, or fill it")
+    return values
+
+
+def joined_groups(duplicate_groups: Groups, values: Groups) -> Groups:
+    """Join groups of duplicates with the pictures of one value, and so on from either to the other.
+
+    Args:
+        duplicate_groups: (n,) duplicate group of each picture, from 0.
+        values: (n,) value of each picture from 0, -1 for none.
+
+    Returns:
+        (n,) group of each picture.
+    """
+    count = int(duplicate_groups.max()) + 1
+    rows = np.flatnonzero(values >= 0)
+    nodes = count + int(values.max()) + 1
+    edges = (np.ones(len(rows)), (duplicate_groups[rows], count + values[rows]))
+    _, components = connected_components(coo_array(edges, (nodes, nodes)), directed=False)
+    return components[duplicate_groups].astype(np.int64)
+
+
+def check_sides(name: str, values: Groups, splits: npt.NDArray[np.str_]) -> None:
+    """Make sure that no split is empty because everything is kept together.
+
+    Raises:
+        UserError: One is.
+    """
+    empty = [split for split in SHARES if split not in splits]
+    if empty:
+        raise UserError(
+            f"together: column {name!r} has only {values.max() + 1:,} values, so {empty[0]} gets "
+            "no picture; name a column with more values"
+        )
+
+
+def leaks(
+    columns: Mapping[str, pa.Array],
+    sources: Sequence[str],
+    splits: npt.NDArray[np.str_],
+    together: str | None,
+) -> dict[str, dict[str, int]]:
+    """Count what lies on both sides of a split, for each column that looks like persons or scenes.
+
+    Args:
+        columns: Those of the pictures.
+        sources: (n,) source of each picture.
+        splits: (n,) ``train``, ``val`` or ``test``.
+        together: The column that is to be kept together, whatever it looks like.
+
+    Returns:
+        Column → ``values``, those ``on_both_sides`` of train and the rest, and the validation and
+        test ``pictures`` whose value has pictures in train; only columns that leak.
+    """
+    found = {}
+    for name, cells in columns.items():
+        if not pa.types.is_string(cells.type) and name != together:
+            continue
+        values = numbered(cells, sources)
+        if name != together and not _looks_like_a_grouping(name, values):
+            continue
+        train, rest = (set(values[(splits == "train") == side].tolist()) for side in (True, False))
+        both = (train & rest) - {-1}
+        if both:
+            leaking = np.isin(values, list(both)) & (splits != "train")
+            found[name] = {
+                "values": int(values.max()) + 1,
+                "on_both_sides": len(both),
+                "pictures": int(leaking.sum()),
+            }
+    return found
+
+
+def _looks_like_a_grouping(name: str, values: Groups) -> bool:
+    pictures, count = int((values >= 0).sum()), int(values.max(initial=-1)) + 1
+    if count < 2 or pictures < 2 * count:
+        return False
+    name = name.lower().strip()
+    return bool(NAMES.fullmatch(name)) or (count >= MIN_VALUES and not NO_NAMES.fullmatch(name))
+
+
+def leak_words(found: Mapping[str, Mapping[str, Any]], together: str | None) -> Iterator[str]:
+    """Say what `leaks` found, a sentence for each column."""
+    for name, counts in found.items():
+        way_out = "" if name == together else f"; together: {name} keeps them on one side"
+        yield (
+            f"{counts['on_both_sides']:,} of the {counts['values']:,} values of {name!r} have "
+            f"pictures in train and in validation or test, where {counts['pictures']:,} pictures "
+            f"have such a value{way_out}"
+        )
