@@ -44,7 +44,7 @@ def table(options: argparse.Namespace) -> None:
     from analysis.report.tables import NAMED
     from analysis.run.run_data import read_run
 
-    run = read_run(options.run)
+    run = read_run(options.run, margin=options.margin)
     made = by_hyperparameter(run, options.by) if options.by else NAMED[options.what](run)
     print(WRITERS[options.format](made), end="")
 
@@ -66,7 +66,7 @@ def report(options: argparse.Namespace) -> None:
             f"{options.out}; report each with its own --out"
         )
     for path in options.runs:
-        run = read_run(path, options.data)
+        run = read_run(path, options.data, options.margin)
         out = options.out or run.path / REPORT_DIR
         with console.status(f"report of {run.name}") as status:
             written = write_report(run, out / run.name if several else out, status.update)
@@ -82,7 +82,10 @@ def compare(options: argparse.Namespace) -> None:
     from analysis.runs.compare import compare_runs
     from analysis.runs.page import write_comparison
 
-    compared = compare_runs(read_run(options.first), read_run(options.second))
+    first, second = (
+        read_run(path, margin=options.margin) for path in (options.first, options.second)
+    )
+    compared = compare_runs(first, second)
     if options.format:
         print(WRITERS[options.format](compared.best), end="")
         return
@@ -144,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("runs", metavar="RUN", type=Path, nargs="+", help="run directory")
     made.add_argument("--out", type=Path, metavar="DIR", help="where to write (default RUN/report)")
     made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
+    _add_margin(made)
     made.set_defaults(command=report)
     made = commands.add_parser(
         "table",
@@ -157,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--by", metavar="HYPERPARAMETER", help="mean, best and count by its values")
     made.add_argument("--format", choices=FORMATS, default="md", help="default md (Markdown)")
+    _add_margin(made)
     made.set_defaults(command=table)
     made = commands.add_parser(
         "compare",
@@ -172,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--out", type=Path, metavar="DIR", help="default RUN_A/compare/NAME_OF_B")
     made.add_argument("--format", choices=FORMATS, help="only print the table, in this format")
+    _add_margin(made)
     made.set_defaults(command=compare)
     made = commands.add_parser(
         "bias",
@@ -201,6 +207,16 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, metavar="FILE", help="default RUN/study.db")
     made.set_defaults(command=export)
     return parser
+
+
+def _add_margin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="accuracies that differ by less count as equivalent (default 0.01, one point)",
+    )
 
 
 if __name__ == "__main__":

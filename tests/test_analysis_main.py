@@ -124,7 +124,7 @@ def test_help_gives_an_example_for_each_command(capsys):
 
 
 def test_an_interrupted_command_ends_with_130(run, monkeypatch):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("analysis.run.run_data.read_run", interrupt)

@@ -28,7 +28,7 @@ from analysis.run.hyperparameters import words
 from analysis.run.run_data import read_probabilities, read_run
 from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.verdicts import Verdict
+from analysis.statistics.verdicts import MARGIN, Verdict
 from analysis.trials.table import models
 from tests.support.run_factory import CLASSES, SPLIT_SIZES, Factory
 from tune.run.directory import PREDICTIONS_DIR
@@ -102,6 +102,27 @@ def test_what_prints_a_table(picked, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert rows[0]["verdict"] == INCUMBENT
     assert {"name", "n", "accuracy", "accuracy_low", "accuracy_high"} <= rows[0].keys()
+
+
+def test_the_margin_of_equivalence_is_the_users(picked, capsys):
+    command = ["table", str(picked.path), "--what", "comparisons"]
+    verdicts = []
+    for more in ([], ["--margin", "0.4"]):
+        assert main([*command, "--format", "json", *more]) == 0
+        verdicts.append({row["verdict"] for row in json.loads(capsys.readouterr().out)})
+    assert verdicts == [{INCUMBENT, Verdict.NOT_SHOWN}, {INCUMBENT, Verdict.EQUIVALENT}]
+    assert main([*command, "--margin", "0.025"]) == 0
+    assert "shown to differ by less than 2.5 percentage points" in capsys.readouterr().out
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert f"less than {100 * MARGIN:g} percentage point (two one-sided" in told
+
+
+@pytest.mark.parametrize("margin", ["0", "1", "-0.01", "nan"])
+def test_a_margin_that_is_no_share_is_refused(picked, capsys, margin):
+    assert main(["table", str(picked.path), f"--margin={margin}"]) == 2
+    error = capsys.readouterr().err
+    assert f"such as 0.01 for one percentage point, but got {margin}" in error
 
 
 def test_what_is_not_known_is_said_in_one_line(picked, capsys):

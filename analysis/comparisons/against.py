@@ -1,14 +1,14 @@
 """One configuration or trained model against each other one, adjusted for how many they are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from math import inf
 
-import numpy as np
 import pandas as pd
 
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.pairs import compare_models
 from analysis.statistics.trainings import Trainings, difference
-from analysis.statistics.verdicts import all_pairs, holm, verdict
+from analysis.statistics.verdicts import MARGIN, all_pairs, equivalence, holm, verdict
 
 COLUMNS = (
     "id",
@@ -17,16 +17,20 @@ COLUMNS = (
     "difference_high",
     "p_value",
     "p_adjusted",
+    "p_equivalent",
     "verdict",
     "detectable",
 )
 """Columns of every frame here, a row per other one in the order given: its ``id``; ``difference``,
 its accuracy less that of the first, with an interval (95 %, all rows together); ``p_value``;
-``p_adjusted`` (Holm); ``verdict`` of the row against the first; ``detectable``, the smallest
-difference that would have been shown with 80 % probability."""
+``p_adjusted`` (Holm); ``p_equivalent``, of the tests that it is within the margin
+(`analysis.statistics.verdicts.equivalence`; Holm); ``verdict`` of the row against the first;
+``detectable``, the smallest difference that would have been shown with 80 % probability."""
 
 
-def compare_configurations(trainings: Trainings, first: str) -> pd.DataFrame:
+def compare_configurations(
+    trainings: Trainings, first: str, margin: float = MARGIN
+) -> pd.DataFrame:
     """Compare each other configuration with ``first`` over their replicates, the best first.
 
     Equal seeds mean nothing to networks of different shapes, so replicates are not paired;
@@ -38,16 +42,20 @@ def compare_configurations(trainings: Trainings, first: str) -> pd.DataFrame:
     """
     others = trainings.means.drop(first).sort_values(ascending=False, kind="stable").index
     estimates = {str(name): difference(trainings, name, first) for name in others}
-    return judged(estimates, all_pairs(len(trainings.means)))
+    pictures = inf if trainings.correct is None else trainings.pictures
+    return judged(estimates, all_pairs(len(trainings.means)), margin, pictures)
 
 
-def compare_trained_models(correct: pd.DataFrame, first: str, family: int) -> pd.DataFrame:
+def compare_trained_models(
+    correct: pd.DataFrame, first: str, family: int, margin: float = MARGIN
+) -> pd.DataFrame:
     """Compare each other trained model with ``first``: McNemar's test and a paired bootstrap.
 
     Args:
         correct: A row per trial, a column per picture: whether it was told right.
         first: Trial id of the one that the others are compared with.
         family: Number of comparisons that might have been looked at.
+        margin: Differences below it do not count.
 
     Returns:
         A frame of `COLUMNS`, with trial ids.
@@ -55,15 +63,25 @@ def compare_trained_models(correct: pd.DataFrame, first: str, family: int) -> pd
     reference = correct.loc[first].to_numpy()
     others = [str(name) for name in correct.index if name != first]
     pairs = {name: compare_models(correct.loc[name].to_numpy(), reference) for name in others}
-    frame = judged({name: pair.estimate for name, pair in pairs.items()}, family)
+    frame = judged({name: pair.estimate for name, pair in pairs.items()}, family, margin)
+    within = [equivalence(pair.estimate, margin, pair.n) for pair in pairs.values()]
     intervals = [pair.interval(family) for pair in pairs.values()]
     frame["difference_low"] = [low for low, _ in intervals]
     frame["difference_high"] = [high for _, high in intervals]
-    return _with_verdicts(frame, (pair.p_value for pair in pairs.values()), family)
+    return _with_verdicts(frame, [pair.p_value for pair in pairs.values()], within, family)
 
 
-def judged(estimates: Mapping[str, Estimate], family: int) -> pd.DataFrame:
-    """Judge differences by their t tests: a frame of `COLUMNS`."""
+def judged(
+    estimates: Mapping[str, Estimate], family: int, margin: float = MARGIN, pictures: float = inf
+) -> pd.DataFrame:
+    """Judge differences by their t tests: a frame of `COLUMNS`.
+
+    Args:
+        estimates: Id → difference of this one less the first.
+        family: Number of comparisons that might have been looked at.
+        margin: Differences below it do not count.
+        pictures: Number of pictures that the differences were measured on.
+    """
     intervals = [estimate.interval(family) for estimate in estimates.values()]
     frame = pd.DataFrame(
         {
@@ -74,15 +92,17 @@ def judged(estimates: Mapping[str, Estimate], family: int) -> pd.DataFrame:
             "detectable": [estimate.detectable(family) for estimate in estimates.values()],
         }
     )
-    return _with_verdicts(frame, (estimate.p_value for estimate in estimates.values()), family)
+    within = [equivalence(estimate, margin, pictures) for estimate in estimates.values()]
+    p_values = [estimate.p_value for estimate in estimates.values()]
+    return _with_verdicts(frame, p_values, within, family)
 
 
-def _with_verdicts(frame: pd.DataFrame, p_values: Iterable[float], family: int) -> pd.DataFrame:
-    p = np.array(list(p_values))
-    told = frame.assign(p_value=p, p_adjusted=holm(p, family))
-    keys = ["difference", "p_adjusted", "difference_low", "difference_high"]
-    told["verdict"] = [
-        verdict(value, adjusted, (low, high))
-        for value, adjusted, low, high in told[keys].itertuples(index=False)
-    ]
+def _with_verdicts(
+    frame: pd.DataFrame, p_values: Sequence[float], within: Sequence[float], family: int
+) -> pd.DataFrame:
+    told = frame.assign(
+        p_value=p_values, p_adjusted=holm(p_values, family), p_equivalent=holm(within, family)
+    )
+    keys = ["difference", "p_adjusted", "p_equivalent"]
+    told["verdict"] = [verdict(*row) for row in told[keys].itertuples(index=False)]
     return told[list(COLUMNS)]

@@ -9,6 +9,7 @@ from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted
 from analysis.drawing.style import BLUE, GREEN, MUTED, ORANGE, VERMILION
+from analysis.rendering.digits import points_text
 from analysis.run.run_data import RunData
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
@@ -41,7 +42,8 @@ def comparisons(run: RunData) -> Iterator[Drawing]:
         caption=f"{BASES[compared.basis]}: accuracy of each less that of the incumbent "
         f"{incumbent_name(run, compared)}, in percentage points, with 95 % intervals that hold for "
         f"all together; the best {min(SHOWN, len(compared.frame))} of {len(compared.frame)} "
-        "others. Verdicts adjust for the number of comparisons (Holm).",
+        "others. Verdicts adjust for the number of comparisons (Holm); equivalent means within "
+        f"{points_text(run.margin)}.",
         chart=differences_chart(run, compared),
     )
 

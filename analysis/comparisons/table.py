@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.comparisons.replicates_table import PICKED
 from analysis.comparisons.statistics import ADD_REPLICATES, Comparisons, against_incumbent
-from analysis.rendering.digits import p_text, signed, supported
+from analysis.rendering.digits import p_text, points_text, signed, supported
 from analysis.rendering.table import Column, Table, View
 from analysis.rendering.words import INCUMBENT
 from analysis.run.run_data import RunData
@@ -17,9 +17,9 @@ def comparisons(run: RunData) -> Table:
     Frame: ``name``; ``n`` (validation pictures); ``trainings`` that count; ``accuracy``, their
     mean at the epoch that the objective picks, with its 95 % interval ``accuracy_low`` and
     ``accuracy_high``; ``difference`` to the incumbent's, with ``difference_low`` and
-    ``difference_high`` (95 % for all rows together), ``p_value``, ``p_adjusted``, ``verdict`` (of
-    the row against the incumbent) and ``detectable``, as in `analysis.comparisons.against`;
-    ``basis``; ``trial_id``, ``configuration_id``.
+    ``difference_high`` (95 % for all rows together), ``p_value``, ``p_adjusted``,
+    ``p_equivalent``, ``verdict`` (of the row against the incumbent) and ``detectable``, as in
+    `analysis.comparisons.against`; ``basis``; ``trial_id``, ``configuration_id``.
 
     Raises:
         NotKnownError: The run holds nothing that could be compared.
@@ -38,7 +38,8 @@ def _frame(run: RunData, found: Comparisons) -> pd.DataFrame:
     joined = means.join(trials, on="trial_id").merge(found.frame, on="id", how="left")
     joined["verdict"] = joined["verdict"].fillna(INCUMBENT)
     keys = ["name", "n", "trainings", "accuracy", "accuracy_low", "accuracy_high", "difference"]
-    keys += ["difference_low", "difference_high", "p_value", "p_adjusted", "verdict", "detectable"]
+    keys += ["difference_low", "difference_high", "p_value", "p_adjusted", "p_equivalent"]
+    keys += ["verdict", "detectable"]
     return joined[keys].assign(
         basis=found.basis, trial_id=joined["trial_id"], configuration_id=joined["configuration_id"]
     )
@@ -88,6 +89,8 @@ def _notes(run: RunData, found: Comparisons) -> tuple[str, ...]:
         }[found.basis],
         "Verdict: of the row against the incumbent. p and the intervals of differences allow for "
         f"all pairs of the {pairs}, for the incumbent was picked on the same figures.",
+        f"Equivalent: shown to differ by less than {points_text(run.margin)} (two one-sided tests "
+        "at 5 %, adjusted likewise); --margin sets another limit.",
         "Smallest shown: the smallest true difference that would have been shown with 80 % "
         "probability.",
     ]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.published.statistics import Conclusion, claims_of, judge
-from analysis.rendering.digits import p_text, signed, supported
+from analysis.rendering.digits import p_text, points_text, signed, supported
 from analysis.rendering.render import FORMATS
 from analysis.rendering.table import Column, Table, View
+from analysis.statistics.verdicts import MARGIN
 from fairsweep.command_line import run_command
 from fairsweep.errors import UserError
 
@@ -88,6 +89,7 @@ def published(csv: Path, pictures: int, claims: Sequence[str]) -> Table:
         "The verdicts hold for these trainings, not for other seeds. They treat the accuracies as "
         "independent shares of n pictures, which is conservative, and are adjusted for the number "
         "of claims, or of all pairs of models.",
+        f"Equivalent: within {points_text(MARGIN)}.",
         "To show it: with 80 % probability. The number of replicates assumes that seeds cause all "
         "differences that the claimed hyperparameters do not explain.",
     )

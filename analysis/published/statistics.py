@@ -11,7 +11,7 @@ from scipy import integrate, stats
 
 from analysis.effects.design import design, terms_of
 from analysis.statistics.estimate import Estimate
-from analysis.statistics.verdicts import all_pairs, holm, verdict
+from analysis.statistics.verdicts import MARGIN, all_pairs, equivalence, holm, verdict
 
 MOST_REPLICATES = 1_000
 MOST_PICTURES = 1_000_000_000
@@ -95,6 +95,7 @@ def judge(
     rows = []
     for claim, weight, estimate, p in zip(claims, weights, estimates, adjusted, strict=True):
         low, high = estimate.interval(claim.family)
+        within = claim.family * equivalence(estimate, MARGIN)
         rows.append(
             {
                 "claim": claim.words,
@@ -102,7 +103,7 @@ def judge(
                 "difference_low": low,
                 "difference_high": high,
                 "p_adjusted": p,
-                "verdict": verdict(estimate.value, p, (low, high)),
+                "verdict": verdict(estimate.value, p, within),
                 "detectable": estimate.detectable(claim.family),
                 "pictures": pictures_needed(estimate, n, claim.family),
                 "replicates": replicates_needed(estimate.value, weight, noise, claim.family),

@@ -10,6 +10,7 @@ from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.effects.design import MATTERS
 from analysis.effects.statistics import FAIR_SEARCHERS, effects
 from analysis.folds.statistics import fold_average
+from analysis.rendering.digits import points_text
 from analysis.run.hyperparameters import followers, is_continuous, level_text, searched, words
 from analysis.run.run_data import RunData
 from analysis.selection.statistics import selection
@@ -22,7 +23,7 @@ SEARCHERS = {"grid": "grid search", "random": "random search", "tpe": "TPE (Baye
 VERDICTS = {
     Verdict.BETTER: "shown to be better",
     Verdict.WORSE: "shown to be worse",
-    Verdict.EQUIVALENT: "equivalent within one percentage point",
+    Verdict.EQUIVALENT: "equivalent within {margin}",
     Verdict.NOT_SHOWN: "without a difference shown",
 }
 SCHEDULERS = {"none": "no early stopping", "asha": "early stopping by ASHA"}
@@ -117,10 +118,11 @@ def _against(run: RunData) -> str:
         return ""
     counts = compared.frame["verdict"].value_counts()
     parts = [f"{counts[one]} {told}" for one, told in VERDICTS.items() if one in counts]
+    listed = _listed(parts).format(margin=points_text(run.margin))
     what = "trained model" if compared.basis == "models" else "fully trained configuration"
     return (
         f"Against the incumbent stand {_number(len(compared.frame), f'other {what}')}: "
-        f"{_listed(parts)} (adjusted for the number of comparisons)."
+        f"{listed} (adjusted for the number of comparisons)."
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.statistics.verdicts import MARGIN
 from fairsweep.command_line import NOTHING_SUCCEEDED
 from fairsweep.errors import MissingFileError, UserError
 from tune.run.directory import (
@@ -56,6 +57,8 @@ class RunData:
     """Text of ``spec.yaml``; empty where it is missing."""
     data: Path | None = None
     """Where the dataset is now, if not where ``provenance`` says."""
+    margin: float = MARGIN
+    """Accuracies that differ by less count as equivalent, as the user has it."""
     answers: Mapping[str, pd.DataFrame] | None = None
     """Trial id → its validation predictions, as `read_probabilities` returns them, where they are
     in memory; None where they are files of the run directory."""
@@ -86,15 +89,20 @@ class RunData:
         return self.trials[self.trials["status"] == Status.COMPLETED]
 
 
-def read_run(path: Path, data: Path | None = None) -> RunData:
+def read_run(path: Path, data: Path | None = None, margin: float = MARGIN) -> RunData:
     """Read the run directory at ``path``, whose dataset is at ``data`` if it was moved.
 
     Raises:
         MissingFileError: ``path`` is no run directory.
-        UserError: No trial has finished yet.
+        UserError: No trial has finished yet, or ``margin`` is no share between 0 and 1.
         NoTrialSucceededError: Trials have finished, but none of them completed or was stopped
             early.
     """
+    if not 0 < margin < 1:
+        raise UserError(
+            "the margin must be a difference in accuracy above 0 and below 1, such as 0.01 for one "
+            f"percentage point, but got {margin:g}"
+        )
     if not (path / LEDGER_FILE).is_file():
         raise MissingFileError(f"{path} is not a run directory (no {LEDGER_FILE})")
     if not (path / TRIALS_FILE).is_file():
@@ -114,6 +122,7 @@ def read_run(path: Path, data: Path | None = None) -> RunData:
         provenance=json.loads(provenance.read_text("utf-8")) if provenance.is_file() else {},
         spec=spec.read_text("utf-8") if spec.is_file() else "",
         data=data,
+        margin=margin,
     )
 
 

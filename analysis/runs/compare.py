@@ -17,7 +17,7 @@ from analysis.statistics.estimate import Estimate
 from analysis.statistics.intervals import wilson
 from analysis.statistics.pairs import ModelPair, compare_models, compare_over_folds
 from analysis.statistics.trainings import Trainings, difference
-from analysis.statistics.verdicts import verdict
+from analysis.statistics.verdicts import equivalence, verdict
 from analysis.trials.headline import fold_words, percent
 from fairsweep.errors import UserError
 
@@ -130,7 +130,8 @@ def _pair_words(
     if pair is None:
         return ""
     low, high = pair.interval()
-    judged = verdict(pair.difference, pair.p_value, (low, high))
+    within = equivalence(pair.estimate, first.margin, pair.n)
+    judged = verdict(pair.difference, pair.p_value, within)
     return (
         f"On the same {pair.n:,} pictures, only the best model of {names[0]} is right on "
         f"{pair.only_first:,} and only that of {names[1]} on {pair.only_second:,}: a difference "
@@ -149,7 +150,8 @@ def _replicated_words(first: RunData, second: RunData, names: tuple[str, str]) -
     trainings = Trainings(configuration=configuration, accuracy=accuracy)
     estimate = difference(trainings, "first", "second")
     counts = " and ".join(str(len(side.accuracy)) for side in sides)
-    return _estimate_words(estimate, names, f"{counts} replicates", ", on these pictures (t test")
+    test = ", on these pictures (t test"
+    return _estimate_words(estimate, names, f"{counts} replicates", test, first.margin)
 
 
 def _fold_words(first: RunData, second: RunData, names: tuple[str, str]) -> str:
@@ -170,13 +172,16 @@ def _fold_words(first: RunData, second: RunData, names: tuple[str, str]) -> str:
         names,
         f"the {len(shared)} folds that both were trained on",
         " (corrected resampled t test of Nadeau and Bengio 2003",
+        first.margin,
     )
 
 
-def _estimate_words(estimate: Estimate, names: tuple[str, str], over: str, test: str) -> str:
+def _estimate_words(
+    estimate: Estimate, names: tuple[str, str], over: str, test: str, margin: float
+) -> str:
     """Describe the difference of the two best configurations, its basis and its test."""
     low, high = estimate.interval()
-    judged = verdict(estimate.value, estimate.p_value, (low, high))
+    judged = verdict(estimate.value, estimate.p_value, equivalence(estimate, margin))
     return (
         f"Over {over}, the best configuration of {names[0]} is "
         f"{_points(estimate.value, low, high)} from that of {names[1]}{test}, "
