@@ -1,18 +1,18 @@
-"""How the C library treats memory that tensors have freed."""
+"""Sets what the C library does with memory that tensors have freed."""
 
 import ctypes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Names of its settings (glibc's malloc.h)."""
+"""Numbers of the settings in glibc's malloc.h."""
 _LARGEST_MMAP = 32 << 20
-"""The most that glibc takes for it on 64 bits."""
+"""Largest mmap threshold that glibc accepts on 64-bit systems, in bytes."""
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees, for every step allocates the same again.
+    """Keep freed memory in this process, because every step allocates the same sizes again.
 
-    Else each large tensor comes fresh from the system, page by page: 4 to 5 % of a step on a CPU.
-    Other C libraries than glibc are left as they are.
+    Otherwise the system maps each large tensor anew, page by page, which takes 4 to 5 % of a step
+    on a CPU. Only glibc has these settings; nothing changes with other C libraries.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:

@@ -1,4 +1,4 @@
-"""Random changes of training pictures, a whole batch at once on its device."""
+"""Random changes of training pictures, applied to a whole batch on its device."""
 
 import math
 
@@ -11,13 +11,13 @@ from torch.nn import functional
 from models.config import TrainConfig
 
 MAX_DEGREES = 10.0
-"""Largest angle of a turn, to either side (study A)."""
+"""Largest rotation in either direction, as in the study of twelve residual networks on FER2013."""
 
 
 def draw_transforms(
     config: TrainConfig, count: int, image_shape: tuple[int, int], rng: np.random.Generator
 ) -> Tensor | None:
-    """Draw a transform for each of ``count`` pictures, as ``config`` asks for.
+    """Draw a transform for each of ``count`` pictures, according to ``config``.
 
     Returns:
         (count, 2, 3) float32 matrices for `transform_pictures`, or None where nothing changes.
@@ -26,7 +26,7 @@ def draw_transforms(
     sizes, shifts = np.ones(count), np.zeros((2, count))
     if config.augmentation != "none":
         signs = np.where(rng.random(count) < 0.5, -1.0, 1.0)
-        # Drawn for `flip` too, so that the two flip the same pictures.
+        # Also drawn for `flip`, so that `flip` and `flip_rotate` flip the same pictures.
         turns = rng.uniform(-MAX_DEGREES, MAX_DEGREES, count)
         degrees = turns if config.augmentation == "flip_rotate" else degrees
     if config.scale > 0:
@@ -39,33 +39,33 @@ def draw_transforms(
 
 
 def transform_pictures(pictures: Tensor, transforms: Tensor) -> Tensor:
-    """Move the points of pictures by linear interpolation; beyond the border, the border goes on.
+    """Transform pictures with bilinear interpolation; pixels outside repeat the border.
 
     Args:
         pictures: (n, channels, height, width) float.
-        transforms: (n, 2, 3) affine matrices from a place in the result to its place in the
-            picture, in (x, y, 1) with x and y from -1 to 1.
+        transforms: (n, 2, 3) affine matrices. Each maps a point (x, y, 1) of the result to (x, y)
+            in the picture; x and y go from -1 to 1.
 
     Returns:
         (n, channels, height, width) float.
     """
     count, _, height, width = pictures.shape
     places = _pixel_places(height, width, pictures.device)
-    # x and y as planes of their own, from one matrix product: 0.4 ms for 64 pictures on a CPU with
-    # grid_sample, where pairs (x, y) take 1.2 ms and affine_grid alone 0.9 ms.
+    # One matrix product gives x and y as separate planes. With grid_sample this takes 0.4 ms for 64
+    # pictures on a CPU. Pairs (x, y) take 1.2 ms, and affine_grid by itself 0.9 ms.
     planes = transforms.transpose(0, 1).reshape(2 * count, 3) @ places
     grid = planes.view(2, count, height, width).permute(1, 2, 3, 0)
     return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
 def mix_pairs(values: Tensor, weights: Tensor) -> Tensor:
-    """Mix values with their partners, which weigh 1 - ``weights`` (mixup, eq. 2).
+    """Mix values with their partners, which have the weight 1 - ``weights`` (mixup, eq. 2).
 
-    The order of a batch is random already, so the partner of the first is the last, and so on.
+    A batch is already in random order, so the first is paired with the last, and so on.
 
     Args:
         values: (members, b, …).
-        weights: (members,) one for each batch.
+        weights: (members,), one per member.
     """
     others = 1 - weights.view(-1, *[1] * (values.ndim - 1))
     return values.lerp(values.flip(1), others)
@@ -78,18 +78,18 @@ def _matrices(
     shifts: npt.NDArray[np.float64],
     image_shape: tuple[int, int],
 ) -> npt.NDArray[np.float32]:
-    """Return the (n, 2, 3) matrices of pictures that are changed in this order.
+    """Return the (n, 2, 3) matrices that flip, rotate, scale and shift pictures, in this order.
 
     Args:
-        signs: (n,) -1 for a picture to be flipped, else 1.
-        degrees: (n,) angles of the turns, counter-clockwise.
-        sizes: (n,) how much larger a picture becomes, about its centre.
-        shifts: (2, n) moves to the right and downwards, in widths and heights of the picture.
+        signs: (n,) -1 for a flipped picture, else 1.
+        degrees: (n,) rotation angles, counter-clockwise.
+        sizes: (n,) scale factors about the centre.
+        shifts: (2, n) shifts to the right and downwards, as shares of width and height.
         image_shape: Height and width of a picture.
     """
     aspect = image_shape[0] / image_shape[1]
     cos, sin = np.cos(degrees * math.pi / 180), np.sin(degrees * math.pi / 180)
-    # What leads back from the result: to undo the move first, the flip last.
+    # The matrices map the result to the picture, so they undo the shift first and the flip last.
     turns = np.array([[signs * cos, -signs * sin * aspect], [sin / aspect, cos]]) / sizes
     moves = -np.einsum("ijn,jn->in", turns, 2 * shifts)
     matrices = np.concatenate((turns, moves[:, None]), axis=1)
@@ -97,7 +97,7 @@ def _matrices(
 
 
 def _pixel_places(height: int, width: int, device: torch.device) -> Tensor:
-    """Return (3, height·width) pixel centres: x and y from -1 to 1, row by row, then 1."""
+    """Return (3, height·width) pixel centres, row by row: x and y from -1 to 1, and ones."""
     x = (torch.arange(width, device=device) * 2 + 1) / width - 1
     y = (torch.arange(height, device=device) * 2 + 1) / height - 1
     x, y = x.repeat(height), y.repeat_interleave(width)

@@ -16,25 +16,25 @@ from models.registry import FAMILIES
 
 @runtime_checkable
 class Pretrained(Protocol):
-    """A network that may start from weights which others have trained."""
+    """A network that can start from pretrained weights."""
 
     def load_pretrained(self, *, mean: Scale, std: Scale) -> None:
-        """Take them over, for pictures that are normalised with this mean and deviation."""
+        """Load the pretrained weights, for pictures with this mean and standard deviation."""
         ...
 
     def pretrained_weights(self, *, mean: Scale, std: Scale) -> dict[str, Tensor]:
-        """Return them; raises ValueError where they cannot be had or do not fit."""
+        """Return the pretrained weights. Raises UserError if they are unavailable or do not fit."""
         ...
 
 
 def build_model(
     config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
 ) -> nn.Module:
-    """Build the network of ``config``, with first weights from torch's global generator.
+    """Build the network of ``config``, with initial weights from torch's global generator.
 
     Args:
         config: Its family and network hyperparameters are used.
-        classes: Width of the logits.
+        classes: Number of classes.
         image_shape: Height and width of a picture.
         image_channels: 1 for gray pictures, 3 for colour.
 
@@ -62,10 +62,10 @@ def build_model(
 def count_parameters(
     config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
 ) -> int:
-    """Count the trainable parameters of a network, without memory for them.
+    """Count the trainable parameters of a network without allocating them.
 
     Raises:
-        ValueError: The network does not fit pictures of this size.
+        UserError: As `build_model`.
     """
     with torch.device("meta"):
         model = build_model(
@@ -77,11 +77,10 @@ def count_parameters(
 def check_network(
     config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
 ) -> None:
-    """Make sure that a training of ``config`` can begin; downloads the weights that it needs.
+    """Check that training of ``config`` can start, and download the pretrained weights it needs.
 
     Raises:
-        ValueError: The network does not fit pictures of this size, or its first weights cannot be
-            had or do not fit.
+        UserError: As `build_model`, or the pretrained weights are unavailable or do not fit.
     """
     with torch.device("meta"):
         model = build_model(

@@ -1,4 +1,4 @@
-"""A network's training step as one CUDA graph: small kernels start without the CPU in between."""
+"""Captures a training step as a CUDA graph, so that the CPU does not launch each kernel."""
 
 import warnings
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from models.hyperparameters import Precision
 
 
 def captured(model: nn.Module, sample: Tensor, precision: Precision) -> Callable[[Tensor], Tensor]:
-    """Return what computes ``model`` on training pictures; on a CPU that is the model itself.
+    """Return a callable that computes ``model`` on training pictures; on a CPU, the model itself.
 
-    On a GPU, pictures of the shape of ``sample`` replay a graph of the forward and the backward
-    pass; others, as those of an epoch's last step, and a model in evaluation mode go the plain way.
+    On a GPU, pictures with the shape of ``sample`` replay a graph of the forward and backward pass.
+    Other shapes, such as an epoch's last batch, and evaluation mode run without the graph.
 
     Args:
-        model: The network, in training mode, with its first weights.
-        sample: Pictures as a step has them; what they show does not matter.
-        precision: What the network computes with.
+        model: The network, in training mode, with its initial weights.
+        sample: Pictures with the shape of a training batch; their values do not matter.
+        precision: Precision of the network's arithmetic.
     """
     if sample.device.type != "cuda":
         return model
@@ -32,14 +32,14 @@ def captured(model: nn.Module, sample: Tensor, precision: Precision) -> Callable
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        # A network that looks at values on its way cannot be captured, but trained all the same.
+        # A network whose control flow depends on values cannot be captured, only trained.
         warnings.warn(f"no CUDA graph of {type(model).__name__}: {error}", stacklevel=2)
         return model
     finally:
-        # Batch norm has counted the steps of the capture, which train nothing.
+        # Batch norm counted the steps of the capture, which are not training steps.
         for buffer, before in zip(model.buffers(), buffers, strict=True):
             buffer.copy_(before)
-    # Not left in the network: it would hold itself, and its memory on the card, beyond its end.
+    # Left in the network, this would be a reference cycle that keeps GPU memory after its end.
     replay = model.__dict__.pop("forward")
     shape = sample.shape
     return lambda pictures: replay(pictures) if pictures.shape == shape else model(pictures)

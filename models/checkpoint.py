@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written whole or not at all, read without running any code in them."""
+"""Checkpoint files: written atomically, and read without running code from them."""
 
 import fcntl
 import os
@@ -17,19 +17,19 @@ from fairsweep.errors import UserError
 
 
 class CheckpointError(UserError):
-    """A checkpoint file is damaged or is none."""
+    """A file is damaged or is not a checkpoint."""
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write ``state`` to ``path``, whole or not at all.
+    """Write ``state`` to ``path`` atomically.
 
-    What stood there before stays until the new one is safely on disk. Each writer has a partial
-    file of its own: one on a node that is cut off may still write beside the one in its place.
+    An existing file stays until the new one is safely on disk. Each writer has its own partial
+    file, because a writer on a disconnected node may still run beside the one that replaced it.
     """
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         with partial.open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # Until its writer closes it, or dies.
+            fcntl.flock(file, fcntl.LOCK_EX)  # Held until this process closes the file or dies.
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
@@ -41,7 +41,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def _remove_left_over(path: Path) -> None:
-    """Remove partial files of writers that were killed."""
+    """Remove partial files of killed writers."""
     for partial in path.parent.glob(f".{path.name}.*.partial"):
         with suppress(OSError), partial.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,23 +49,23 @@ def _remove_left_over(path: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read the state in ``path``, its tensors on the CPU.
+    """Read the state in ``path``, with its tensors on the CPU.
 
     Raises:
-        MissingFileError: There is no such file.
-        CheckpointError: The file is cut short, otherwise damaged, or no checkpoint.
+        FileNotFoundError: There is no such file.
+        CheckpointError: The file is damaged or not a checkpoint.
     """
     with path.open("rb") as file:
         try:
-            # torch checks no checksum itself.
+            # torch itself does not verify checksums.
             damaged = ZipFile(file).testzip()
             if damaged is not None:
-                raise BadZipFile(f"{damaged} has another checksum")
+                raise BadZipFile(f"{damaged} has a wrong checksum")
             file.seek(0)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         except (BadZipFile, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
             reason = str(error).partition("\n")[0]
             raise CheckpointError(
-                f"{path} is damaged or no checkpoint; delete it: {reason}"
+                f"{path} is damaged or not a checkpoint; delete it: {reason}"
             ) from error
     return state

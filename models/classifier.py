@@ -1,4 +1,4 @@
-"""A trained network with all that it takes to classify new pictures, as a file holds it."""
+"""A trained network in one file, with everything needed to classify new pictures."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from models.predict import predict_probabilities
 def classifier_state(
     config: TrainConfig, manifest: DatasetManifest, *, epoch: int, weights: Mapping[str, Tensor]
 ) -> dict[str, Any]:
-    """Return what a file must hold for `Classifier.read`, fit for `models.checkpoint.save`."""
+    """Return the state that `Classifier.read` needs, to be written by `models.checkpoint.save`."""
     return {
         "epoch": epoch,
         "config": config.to_dict(),
@@ -37,19 +37,19 @@ class Classifier:
 
     config: TrainConfig
     manifest: DatasetManifest
-    """Of the dataset that it was trained on."""
+    """Manifest of the dataset that the network was trained on."""
     epoch: int
-    """Epochs that it was trained."""
+    """Epochs trained."""
     model: nn.Module
     device: torch.device
 
     @classmethod
     def read(cls, path: Path, device: str | torch.device = "cpu") -> Self:
-        """Read what `classifier_state` made; neither the dataset nor first weights are needed.
+        """Read a state made by `classifier_state`, without the dataset or pretrained weights.
 
         Raises:
             FileNotFoundError: There is no such file.
-            CheckpointError: It is damaged, or does not hold a classifier.
+            CheckpointError: The file is damaged or does not hold a classifier.
         """
         state = load(path)
         if "dataset" not in state:
@@ -70,11 +70,11 @@ class Classifier:
         )
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Return the (n, classes) class probabilities of new pictures, as in validation.
+        """Return the (n, classes) class probabilities of new pictures, computed as in validation.
 
         Args:
-            pixels: (n, height, width) gray values or (n, height, width, 3) colours, of the size
-                that the network was trained on.
+            pixels: (n, height, width) gray values or (n, height, width, 3) colours, with the height
+                and width of the training pictures.
         """
         count = len(pixels)
         pictures = ImageDataset(

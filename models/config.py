@@ -1,4 +1,4 @@
-"""`TrainConfig`: all that decides one training, and the ids and the name that identify it."""
+"""`TrainConfig`: everything that determines one training, and the ids and name that identify it."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from models.validation import check_values
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Hyperparameters):
-    """The hyperparameters of one training, and what it draws and starts from.
+    """The hyperparameters of one training, its seed, its fold and its initial weights.
 
-    The values are checked and completed: hyperparameters that shape the network are None if the
-    family does not use them, and otherwise have the family's default unless they are given. So
-    equal trainings have equal configurations.
+    The values are checked and completed. A hyperparameter that shapes the network is None if the
+    family does not use it; if it is not given, it has the family's default. So equal trainings
+    have equal configurations.
 
     Raises:
         UserError: A value breaks its rule, or the family does not use it.
@@ -31,13 +31,13 @@ class TrainConfig(Hyperparameters):
     groups: Annotated[str, BeforeValidator(check_hash)] | None = None
     """Hash of the CSV in the run directory whose columns were joined to the dataset's."""
     initial: Annotated[str, BeforeValidator(check_hash)] | None = None
-    """Hash of the checkpoint in the run directory that holds the first weights."""
+    """Hash of the checkpoint in the run directory that holds the initial weights."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    """Seed of the first weights, the order of the pictures, augmentation and dropout."""
+    """Seed of the initial weights, the order of the pictures, augmentation and dropout."""
     fold: Annotated[int, Field(ge=0, le=99_999)] | None = None
-    """Fold that validates while the others train; None for the dataset's own split."""
+    """Fold used for validation, the others being used for training; None: the dataset's split."""
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
-    """Folds in each repeat; ``fold`` counts through all repeats. None for the dataset's ten."""
+    """Folds per repeat; ``fold`` counts across repeats. None: the ten folds in the dataset."""
 
     def __post_init__(self) -> None:
         """Check and complete the values."""
@@ -52,15 +52,15 @@ class TrainConfig(Hyperparameters):
                     f"out (the nearest that it uses is {nearest(name, family.defaults)!r}, all: "
                     f"{', '.join(family.defaults)})"
                 )
-        # Its fields are frozen, so they are not assigned one by one.
+        # The fields are frozen and cannot be assigned.
         vars(self).update(check_values(TrainConfig, values))
 
     @classmethod
     def create(cls, values: Mapping[str, Any]) -> Self:
-        """Make a configuration from names and values.
+        """Create a configuration from names and values.
 
         Raises:
-            UserError: A name is no hyperparameter (the message gives the nearest one), a value
+            UserError: A name is not a hyperparameter (the message gives the nearest one), a value
                 breaks its rule, or the family does not use a hyperparameter.
         """
         for name in values:
@@ -72,12 +72,12 @@ class TrainConfig(Hyperparameters):
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every value that is in use, fit for JSON and for `create`."""
+        """Return every value that is not None, for JSON and for `create`."""
         return {name: vars(self)[name] for name in FIELDS if vars(self)[name] is not None}
 
     @property
     def by_every_name(self) -> dict[str, Any]:
-        """`to_dict`, with the values that have an earlier name under that name as well."""
+        """`to_dict`, with renamed hyperparameters under their earlier names as well."""
         values = self.to_dict()
         return values | {old: values[new] for old, new in self._family.earlier_names.items()}
 
@@ -88,7 +88,7 @@ class TrainConfig(Hyperparameters):
 
     @property
     def name(self) -> str:
-        """Short name of the network; of a resnet the published one, as ``B16_N8_FC2_K5_AP20``."""
+        """Short name of the network; of a resnet its published name, ``B16_N8_FC2_K5_AP20``."""
         family, values = self._family, self.network
         marks = (
             f"_{letters}{_shown(values[name])}"
@@ -104,11 +104,11 @@ class TrainConfig(Hyperparameters):
 
     @property
     def configuration_id(self) -> str:
-        """Hash of all values but seed and fold; of epochs only if the schedule needs them."""
+        """Hash of all values except ``DRAW``; of epochs only if the schedule needs them."""
         return _hash({k: v for k, v in self._identifying_values.items() if k not in DRAW})
 
     def trial_id(self, fingerprint: str) -> str:
-        """Hash of all that decides a trial's result, on the dataset with this ``fingerprint``."""
+        """Hash of all that determines a trial's result on the dataset with this ``fingerprint``."""
         return _hash(self._identifying_values | {"dataset": fingerprint})
 
     @property
@@ -128,19 +128,19 @@ class TrainConfig(Hyperparameters):
 
 
 class _FamilyName:
-    """The one value that must be known before the others can be completed."""
+    """The family, which must be known before the other values can be completed."""
 
     family: Annotated[str, BeforeValidator(known_family)]
 
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(TrainConfig))
-"""Every name that a configuration has a value for."""
+"""Names of all values of a configuration."""
 DRAW: tuple[str, ...] = ("seed", "fold", "folds")
-"""What a sweep sets for each trial: it tells the trials of one configuration apart."""
+"""Values that a sweep sets for each trial; they distinguish the trials of one configuration."""
 
 
 def _shown(value: Any) -> str:
-    """Return a value as it appears in a short name: a file without folder, suffix and hash."""
+    """Return a value as shown in a short name: a file without folder, suffix and hash."""
     is_file = isinstance(value, str) and pinned_hash(value) is not None
     return Path(value.rpartition("#")[0]).stem if is_file else str(value)
 

@@ -1,4 +1,4 @@
-"""What a configuration costs before it is trained: parameters, arithmetic, memory, disk."""
+"""The cost of training a configuration: parameters, arithmetic, memory and disk."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,20 @@ from models.config import TrainConfig
 from models.state_size import state_bytes
 
 BACKWARD = 3
-"""A step takes so many times the arithmetic, and the traffic of a layer's numbers, of its forward
-pass (each layer's gradient by its input and by its weights takes as much again)."""
+"""Arithmetic and memory traffic of a training step relative to its forward pass: each layer's
+gradients with respect to its inputs and to its weights cost as much as its forward pass."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCost:
-    """What training one configuration takes."""
+    """The cost of training one configuration."""
 
     parameters: int
-    """Those that are trained."""
+    """Number of trainable parameters."""
     flop_per_picture: int
     """Floating-point operations of one picture's forward pass."""
     memory_bytes: int
-    """Weights, gradients and optimiser state, and the outputs for one batch of all layers that are
-    trained."""
+    """Weights, gradients, optimiser state, and all trainable layers' outputs for one batch."""
     checkpoint_bytes: int
     """``last.pt`` and ``best.pt`` together."""
 
@@ -32,17 +31,17 @@ class TrainingCost:
 def training_cost(
     config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
 ) -> TrainingCost:
-    """Count what ``config`` costs, without memory for its network.
+    """Compute the cost of ``config`` without allocating its network.
 
     Raises:
-        ValueError: The network does not fit pictures of this size.
+        UserError: The network does not fit pictures of this size.
     """
     kept = largest = 0
 
     def count(_module: object, _inputs: object, output: torch.Tensor) -> None:
         nonlocal kept, largest
         largest = max(largest, output.numel())
-        if output.requires_grad:  # Frozen layers leave nothing to the backward pass.
+        if output.requires_grad:  # The backward pass needs no outputs of frozen layers.
             kept += output.numel()
 
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""The dataset on the device that trains on it: uint8 pictures that a step normalises itself."""
+"""The dataset on the training device: uint8 pictures, which each step normalises."""
 
 import warnings
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from fairsweep.errors import UserError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DeviceDataset:
-    """Pictures and labels of all splits on one device; made once and shared by all trials there."""
+    """Pictures and labels of all splits on one device, shared by all trials on that device."""
 
     source: ImageDataset
-    """The dataset in memory; says which rows belong to a split or fold."""
+    """The dataset in memory, which knows the rows of each split and fold."""
     pixels: Tensor
     """(n, height, width) uint8, or (n, height, width, 3) in colour."""
     labels: Tensor
     """(n,) int64 class indices."""
     soft_labels: Tensor | None
-    """(n, classes) float32 label distributions, or None where there are no votes."""
+    """(n, classes) float32 label distributions, or None if the dataset has no votes."""
 
     @classmethod
     def create(cls, source: ImageDataset, device: str | torch.device = "cpu") -> Self:
-        """Put ``source`` on ``device``; on the CPU its arrays are shared, not copied."""
+        """Copy ``source`` to ``device``; on the CPU, its arrays are shared instead of copied."""
 
         def on_device(array: Any) -> Tensor:
             with warnings.catch_warnings():
@@ -67,11 +67,11 @@ class DeviceDataset:
 
     @property
     def task(self) -> Task:
-        """What a network must know of the dataset."""
+        """What a network must know about the dataset."""
         return self.source.manifest.task
 
     def rows(self, split: str, fold: int | None = None, folds: int | None = None) -> Tensor:
-        """Return the (m,) row numbers of a split, on the device, as `ImageDataset.rows` does.
+        """Return the (m,) row numbers of a split on the device, as `ImageDataset.rows`.
 
         Raises:
             UserError: The split or the fold does not exist, or is empty.
@@ -85,10 +85,10 @@ class DeviceDataset:
         return torch.from_numpy(rows).to(self.device)
 
     def targets(self, *, soft: bool) -> Tensor:
-        """Return the (n, classes) float32 distributions that training aims at.
+        """Return the (n, classes) float32 target distributions.
 
         Args:
-            soft: Those of the votes, rather than all weight on the one label.
+            soft: Return the distributions of votes instead of one-hot labels.
 
         Raises:
             UserError: ``soft`` is set and the dataset has no votes.
@@ -103,28 +103,28 @@ class DeviceDataset:
         return self.soft_labels
 
     def pictures(self, rows: Tensor) -> Tensor:
-        """Return (m, channels, height, width) float32 pictures of ``rows``, values 0 to 255."""
+        """Return the (m, channels, height, width) float32 pictures of ``rows``, from 0 to 255."""
         pixels = self.pixels.index_select(0, rows)
         planes = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
         return planes.float()
 
     def normalise(self, pictures: Tensor) -> Tensor:
-        """Give ``pictures`` (values 0 to 255) mean 0 and deviation 1, as the train split has them.
+        """Normalise ``pictures`` (values 0 to 255) with the train split's statistics, in place.
 
-        Each channel has a mean and a deviation of its own. Works in place.
+        Each channel has its own mean and standard deviation.
         """
         mean, std = self.source.manifest.mean, self.source.manifest.std
         if isinstance(mean, tuple) or isinstance(std, tuple):
-            means, deviations = self._scales
-            return pictures.sub_(means).div_(deviations)
+            means, stds = self._scales
+            return pictures.sub_(means).div_(stds)
         return pictures.sub_(255 * mean).div_(255 * std)
 
     @cached_property
     def _scales(self) -> tuple[Tensor, Tensor]:
-        """(channels, 1, 1) means and deviations on a scale of 0 to 255."""
+        """(channels, 1, 1) means and standard deviations on a scale of 0 to 255."""
         manifest = self.source.manifest
-        means, deviations = (
+        means, stds = (
             255 * torch.tensor(values, device=self.device).view(-1, 1, 1)
             for values in (manifest.mean, manifest.std)
         )
-        return means, deviations
+        return means, stds

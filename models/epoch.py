@@ -1,4 +1,4 @@
-"""The random draws of one epoch: a pure function of seed and epoch, so none needs to be saved."""
+"""The random draws of one epoch, a pure function of seed and epoch, so they are never saved."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,41 +17,41 @@ from models.sampling import balanced_order
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """What one step trains on."""
+    """The pictures of one training step."""
 
     rows: Tensor
-    """(members, b) rows of the dataset; members are trained as one, most often there is one."""
+    """(members, b) dataset rows; one member, or several that are trained as one network."""
     transforms: Tensor | None
-    """(members·b, 2, 3) matrices that change the pictures, or None."""
+    """(members·b, 2, 3) matrices that transform the pictures, or None."""
     mix: Tensor
-    """(members,) weight of each picture against its partner in mixup, 0.5 to 1."""
+    """(members,) mixup weight of each picture against its partner, from 0.5 to 1."""
 
     @property
     def pictures(self) -> int:
-        """Pictures of each member."""
+        """Number of pictures per member."""
         return self.rows.shape[1]
 
     def first(self, count: int) -> Self:
-        """Return the batch of one member without the pictures after the first ``count``."""
+        """Return the first ``count`` pictures of a batch with one member."""
         transforms = None if self.transforms is None else self.transforms[:count]
         return replace(self, rows=self.rows[:, :count], transforms=transforms)
 
     @classmethod
     def join(cls, batches: Sequence[Self]) -> Self:
-        """Put batches of equal size side by side."""
+        """Join the members' batches, all of equal size."""
         if len(batches) == 1:
             return batches[0]
-        transforms = [one.transforms for one in batches if one.transforms is not None]
+        transforms = [batch.transforms for batch in batches if batch.transforms is not None]
         return cls(
-            rows=torch.cat([one.rows for one in batches]),
+            rows=torch.cat([batch.rows for batch in batches]),
             transforms=torch.cat(transforms) if transforms else None,
-            mix=torch.cat([one.mix for one in batches]),
+            mix=torch.cat([batch.mix for batch in batches]),
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EpochPlan:
-    """The order of the pictures in one epoch, and what is done to each."""
+    """The order of the pictures in one epoch, with their transforms and mixup weights."""
 
     rows: Tensor
     transforms: Tensor | None
@@ -67,17 +67,17 @@ class EpochPlan:
         image_shape: tuple[int, int],
         groups: npt.NDArray[np.int64] | None = None,
     ) -> Self:
-        """Draw the plan of ``epoch`` (from 1) over the training ``rows``.
+        """Draw the plan of ``epoch`` over the training ``rows``.
 
         Args:
-            config: What is trained.
+            config: Configuration of the trial.
             epoch: Counted from 1.
-            rows: (m,) training rows; each is shown as often as it stands there.
+            rows: (m,) training rows; a row that occurs several times is shown that often.
             image_shape: Height and width of a picture.
-            groups: (m,) group of each row where every batch shall hold equal shares of them.
+            groups: (m,) group of each row if batches are balanced by group.
         """
         rng = np.random.default_rng([config.seed, epoch])
-        # Drawn on the CPU whatever the device, so that every machine trains in the same order.
+        # Drawn on the CPU for every device, so that all machines train in the same order.
         drawn = rng.permutation(len(rows)) if groups is None else balanced_order(groups, rng)
         order = torch.from_numpy(drawn[: used(len(rows), config.batch_size)])
         transforms = draw_transforms(config, len(order), image_shape, rng)
@@ -87,13 +87,13 @@ class EpochPlan:
         return cls(
             rows=rows[order.to(rows.device)],
             transforms=None if transforms is None else transforms.to(rows.device),
-            # A pair is unordered, so the label that weighs more may always come first.
+            # Pairs are unordered, so the label with the larger weight can always come first.
             mixes=torch.from_numpy(np.maximum(mixes, 1 - mixes)).float().to(rows.device),
             batch_size=config.batch_size,
         )
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the steps of the epoch in order, for this one member."""
+        """Yield the epoch's batches in order; each has one member."""
         for step in range(len(self.mixes)):
             part = slice(step * self.batch_size, (step + 1) * self.batch_size)
             transforms = None if self.transforms is None else self.transforms[part]
@@ -104,8 +104,8 @@ class EpochPlan:
 def used(count: int, batch_size: int) -> int:
     """Return how many of ``count`` pictures an epoch uses.
 
-    All of them, unless one alone would be left for the last step: batch norm cannot train on it,
-    so it sits this epoch out.
+    All of them, unless the last batch would have one picture: batch norm cannot train on a single
+    picture, so the epoch skips it.
 
     Raises:
         UserError: There is only one picture.
@@ -121,5 +121,5 @@ def steps(count: int, batch_size: int) -> int:
 
 
 def seed_of(config: TrainConfig, epoch: int) -> int:
-    """Return the seed of torch's own generator: 0 for the first weights, then for an epoch."""
+    """Return the seed of torch's generator in ``epoch``; 0 stands for the initial weights."""
     return int(np.random.SeedSequence([config.seed, epoch]).generate_state(1, np.uint64)[0] >> 1)

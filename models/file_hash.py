@@ -1,4 +1,4 @@
-"""Hashes of files that a configuration names, so that its id depends on their content."""
+"""Hashes of files that a configuration names, so that its id depends on the files' content."""
 
 import hashlib
 import re
@@ -9,16 +9,16 @@ from typing import Any
 from fairsweep.errors import UserError
 
 WEIGHTS = ("none", "imagenet")
-"""What ``pretrained`` may be besides a file."""
+"""Values of ``pretrained`` that are not files."""
 
 
 def pin_weights(value: Any) -> str:
-    """Return a word of ``WEIGHTS`` as it is, and a file as ``ABSOLUTE_PATH#HASH``.
+    """Return a value in ``WEIGHTS`` unchanged, and a file as ``ABSOLUTE_PATH#HASH``.
 
-    A value that has a hash already is returned unread: the file need not exist on this machine.
+    A value that already has a hash is returned unchanged: the file need not exist on this machine.
 
     Raises:
-        UserError: It is neither; the message lacks the hyperparameter's name before it.
+        UserError: It is neither. The caller puts the hyperparameter's name before the message.
     """
     if isinstance(value, str) and (value in WEIGHTS or pinned_hash(value) is not None):
         return value
@@ -32,10 +32,10 @@ def pin_weights(value: Any) -> str:
 
 
 def check_hash(value: Any) -> str:
-    """Return ``value`` if it is a hash as `content_hash` makes them.
+    """Return ``value`` if it is a hash in the form of `content_hash`.
 
     Raises:
-        UserError: It is not; the message lacks the hyperparameter's name before it.
+        UserError: It is not. The caller puts the hyperparameter's name before the message.
     """
     if not isinstance(value, str) or re.fullmatch("[0-9a-f]{16}", value) is None:
         raise UserError(
@@ -51,7 +51,7 @@ def pinned_hash(value: str) -> str | None:
 
 
 def content_hash(path: Path) -> str:
-    """Return a hash of a file's content; an unchanged file is not read again."""
+    """Return a hash of a file's content, cached until the file changes."""
     stat = path.stat()
     return _content_hash(path, stat.st_mtime_ns, stat.st_size)
 

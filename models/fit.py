@@ -21,17 +21,17 @@ def fit(
     """Train the network of ``config`` and yield a result after each epoch.
 
     Ends after ``config.epochs``, or after the first epoch whose loss is not finite. On one CPU
-    thread equal arguments give equal results to the last digit, whatever else the process does.
+    thread, equal arguments give bit-identical results, whatever else the process does.
 
     Args:
-        config: What to train.
-        data: The pictures, on the device that trains.
-        state: `EpochResult.state` of an earlier training of this configuration, to go on exactly
-            from there. Its tensors are taken over.
-        initial: The first weights, where they are those of an earlier training.
+        config: The configuration to train.
+        data: The pictures, on the training device.
+        state: `EpochResult.state` of an earlier training of this configuration, from which this
+            one continues exactly. Its tensors may be modified.
+        initial: Initial weights, if they come from an earlier training.
 
     Raises:
-        ValueError: The network, or a hyperparameter, does not fit the dataset.
+        UserError: The network, or a hyperparameter, does not fit the dataset.
     """
     states = None if state is None else [state]
     for results in fit_together([config], data, states=states, initial=initial):
@@ -48,21 +48,21 @@ def fit_together(
 ) -> Generator[list[EpochResult], None, None]:
     """Train several networks of equal shapes as one, and yield their results after each epoch.
 
-    Each has its own first weights, order of pictures, augmentation and dropout, and ends where
-    `fit` alone would end it, but for the last digits: sums may run in another order. One whose
-    loss is not finite has no further results.
+    Each has its own initial weights, order of pictures, augmentation and dropout. Results match
+    those of `fit` up to rounding, because sums may run in another order. A network whose loss is
+    not finite yields no further results.
 
     Args:
-        configs: What to train; they differ in seed and fold alone.
-        data: The pictures, on the device that trains.
-        channels_last: Layout of the pictures in memory.
-        states: `EpochResult.state` of each after the same epoch, to go on from there.
-        initial: The first weights of all, where they are those of an earlier training.
+        configs: Configurations that differ only in seed and fold.
+        data: The pictures, on the training device.
+        channels_last: Whether pictures are in channels-last layout in memory.
+        states: `EpochResult.state` of each network, all after the same epoch, to continue from.
+        initial: Initial weights of all networks, if they come from an earlier training.
 
     Raises:
-        NotFusableError: The network has a layer that cannot serve several members, or the members'
-            epochs have different numbers of steps.
-        ValueError: As `fit`.
+        NotFusableError: The network has a layer that cannot be fused, or the epochs of the networks
+            have different numbers of steps.
+        UserError: As `fit`.
     """
     loop = Loop(configs, data, channels_last=channels_last)
     if states is not None:
@@ -75,6 +75,7 @@ def fit_together(
         going_on = [member for member, diverged in enumerate(loop.diverged) if not diverged]
         results = loop.train_epoch()
         loop.diverged = [
-            before or one.diverged for before, one in zip(loop.diverged, results, strict=True)
+            earlier or result.diverged
+            for earlier, result in zip(loop.diverged, results, strict=True)
         ]
         yield [results[member] for member in going_on]

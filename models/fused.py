@@ -1,7 +1,8 @@
-"""Networks of equal shapes as one: every layer of all members at once, their channels side by side.
+"""Fuses networks of equal shapes into one, in which the members' channels stand side by side.
 
-A convolution becomes a grouped one, a linear layer a batched product, and batch norm runs over the
-channels of all, so each member computes what it would alone (HFTA: Wang et al. 2021, MLSys).
+A convolution becomes a grouped convolution, a linear layer a batched product, and batch norm covers
+the channels of all members. Each member computes the same as it does by itself (HFTA: Wang et al.
+2021, MLSys).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +17,21 @@ from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d, StridedP
 
 
 class NotFusableError(ValueError):
-    """A network has a layer that cannot serve several members at once; the message names it."""
+    """Networks cannot be fused; the message names the layer or the difference."""
 
 
 def fuse(models: Sequence[nn.Module]) -> nn.Module:
     """Return one network that holds the weights of all ``models``.
 
-    It takes (n, members·channels, height, width) pictures, those of the members side by side, and
-    returns (members, n, classes) logits. Its parameters have the names of a member's; those of the
-    first member come first along their first dimension, then those of the second, and so on.
+    It takes (n, members·channels, height, width) pictures, with the members' channels side by side,
+    and returns (members, n, classes) logits. Its parameters have the names of a member's parameters
+    and are concatenated along their first dimension, in the order of the members.
 
     Args:
-        models: Networks alike in all but their weights.
+        models: Networks that differ only in their weights.
 
     Raises:
-        NotFusableError: They have a layer that is not in ``LAYERS``.
+        NotFusableError: The type of a layer is not in ``LAYERS``.
     """
     device = next(models[0].parameters()).device
     with torch.device(device):
@@ -40,7 +41,7 @@ def fuse(models: Sequence[nn.Module]) -> nn.Module:
 
 
 def join(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Make the state of a fused network, or of its optimiser's parameter, from its members'."""
+    """Join the members' states of a network, or of one parameter of the optimiser."""
     if len(states) == 1:
         return dict(states[0])
     return {
@@ -50,7 +51,7 @@ def join(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def split(state: Mapping[str, Any], member: int, members: int) -> dict[str, Any]:
-    """Return a copy of a member's part of what `join` makes; of a single one, the thing itself."""
+    """Return a copy of a member's part of a joined state; of a single member, the same tensors."""
     if members == 1:
         return dict(state)
     return {
@@ -60,20 +61,20 @@ def split(state: Mapping[str, Any], member: int, members: int) -> dict[str, Any]
 
 
 def join_optimizers(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Make the state of a fused network's optimiser from those of its members'."""
+    """Join the states of the members' optimisers."""
     numbers = states[0]["state"]
     joined = {number: join([state["state"][number] for state in states]) for number in numbers}
     return {"state": joined, "param_groups": states[0]["param_groups"]}
 
 
 def split_optimizer(state: Mapping[str, Any], member: int, members: int) -> dict[str, Any]:
-    """Return a member's part of the state of a fused network's optimiser."""
+    """Return a member's part of the optimiser state of a fused network."""
     parts = {number: split(part, member, members) for number, part in state["state"].items()}
     return {"state": parts, "param_groups": state["param_groups"]}
 
 
 def side_by_side(pictures: Tensor, members: int) -> Tensor:
-    """Make (n, members·channels, h, w) of (members·n, channels, h, w) pictures."""
+    """Rearrange (members·n, channels, h, w) pictures to (n, members·channels, h, w)."""
     if members == 1:
         return pictures
     if pictures.shape[1] == 1:
@@ -82,14 +83,14 @@ def side_by_side(pictures: Tensor, members: int) -> Tensor:
 
 
 def set_generators(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
-    """Let the dropout of each member draw from its own generator, all its layers in turn."""
+    """Make every dropout layer draw each member's mask from that member's generator."""
     for module in model.modules():
         if isinstance(module, FusedDropout):
             module.generators = generators
 
 
 class FusedLinear(nn.Module):
-    """Linear layers side by side: (members, n, inputs) → (members, n, outputs)."""
+    """The linear layers of all members: (members, n, inputs) → (members, n, outputs)."""
 
     def __init__(self, layer: nn.Linear, members: int) -> None:
         super().__init__()
@@ -107,7 +108,7 @@ class FusedLinear(nn.Module):
 
 
 class FusedFlatten(nn.Module):
-    """Where the members part: (n, members·channels, h, w) → (members, n, channels·h·w)."""
+    """Flattens each member: (n, members·channels, h, w) → (members, n, channels·h·w)."""
 
     def __init__(self, members: int) -> None:
         super().__init__()
@@ -121,7 +122,7 @@ class FusedFlatten(nn.Module):
 
 
 class FusedDropout(nn.Module):
-    """Dropout on (members, n, features), in which each member draws from a stream of its own."""
+    """Dropout on (members, n, features), with a random generator for each member."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -133,7 +134,7 @@ class FusedDropout(nn.Module):
         if not self.training or self.p == 0:
             return x
         if x.device.type != "cpu":
-            # A GPU draws in an order of its own, whoever asks: only the distribution is the same.
+            # The order of draws on a GPU differs from separate training in any case.
             return functional.dropout(x, self.p)
         kept = torch.stack(
             [
@@ -161,7 +162,7 @@ def _batch_norm(layer: nn.BatchNorm2d, members: int) -> nn.Module:
     return nn.BatchNorm2d(members * layer.num_features, layer.eps, layer.momentum)
 
 
-def _as_it_is(layer: nn.Module, _members: int) -> nn.Module:
+def _unchanged(layer: nn.Module, _members: int) -> nn.Module:
     return layer
 
 
@@ -173,19 +174,20 @@ LAYERS: dict[type[nn.Module], Callable[[Any, int], nn.Module]] = {
     nn.Linear: FusedLinear,
     nn.Dropout: lambda layer, _members: FusedDropout(layer.p),
     nn.Flatten: lambda _layer, members: FusedFlatten(members),
-    # These look at each channel alone.
-    nn.ReLU: _as_it_is,
-    nn.LeakyReLU: _as_it_is,
-    nn.SiLU: _as_it_is,
-    nn.GELU: _as_it_is,
-    nn.MaxPool2d: _as_it_is,
-    nn.AvgPool2d: _as_it_is,
-    nn.AdaptiveAvgPool2d: _as_it_is,
-    AdaptiveAveragePool: _as_it_is,
-    nn.ZeroPad2d: _as_it_is,
-    nn.Identity: _as_it_is,
+    # These treat each channel separately.
+    nn.ReLU: _unchanged,
+    nn.LeakyReLU: _unchanged,
+    nn.SiLU: _unchanged,
+    nn.GELU: _unchanged,
+    nn.MaxPool2d: _unchanged,
+    nn.AvgPool2d: _unchanged,
+    nn.AdaptiveAvgPool2d: _unchanged,
+    AdaptiveAveragePool: _unchanged,
+    nn.ZeroPad2d: _unchanged,
+    nn.Identity: _unchanged,
 }
-"""How a layer becomes that of all members. Layers made of layers have their parts replaced."""
+"""Type of a layer → function from a member's layer and the number of members to the fused layer.
+Layers that consist of other layers have their parts replaced."""
 
 
 def _fused(module: nn.Module, members: int) -> nn.Module:
@@ -195,12 +197,12 @@ def _fused(module: nn.Module, members: int) -> nn.Module:
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     made_of_layers = any(True for _ in module.children()) or isinstance(module, nn.Sequential)
     if own or not made_of_layers:
-        raise NotFusableError(f"{type(module).__name__} is no layer that can be fused")
+        raise NotFusableError(f"{type(module).__name__} is a layer that cannot be fused")
     for name, child in module.named_children():
         setattr(module, name, _fused(child, members))
     return module
 
 
 def _is_split(value: Any) -> bool:
-    """Return whether members have each a part of it, as of weights, unlike a count of steps."""
+    """Return whether each member has its own part of ``value``: of weights, not of step counts."""
     return isinstance(value, Tensor) and value.ndim > 0

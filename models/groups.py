@@ -1,4 +1,4 @@
-"""How a hyperparameter names groups of pictures: ``age=child:4,gender=female:2``."""
+"""The notation for groups of pictures in a hyperparameter: ``age=child:4,gender=female:2``."""
 
 import math
 import re
@@ -10,44 +10,44 @@ from fairsweep.errors import UserError
 
 @dataclass(frozen=True)
 class GroupFactor:
-    """A number for all pictures that have ``value`` in ``column``."""
+    """A factor for all pictures with ``value`` in ``column``."""
 
     column: str
     value: str
     factor: float
 
     def __str__(self) -> str:
-        """Write it as `group_factors` reads it."""
+        """Return the text that `group_factors` parses."""
         return f"{self.column}={self.value}:{self.factor:g}"
 
 
 def group_factors(text: str) -> tuple[GroupFactor, ...]:
-    """Read groups and their numbers.
+    """Parse groups and their factors.
 
     Raises:
-        ValueError: ``text`` is no list of groups.
+        ValueError: ``text`` is not a list of groups.
     """
     found = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*([^=]+?)\s*=\s*(.+?)\s*:\s*([^:]+)", part)
         if match is None:
-            raise ValueError(f"{part!r} is no group")
+            raise ValueError(f"{part!r} is not a group")
         found.append(GroupFactor(match[1], match[2], float(match[3])))
     return tuple(found)
 
 
 def sorted_factors(value: Any, *, low: float, high: float, whole: bool = False) -> str:
-    """Return a list of groups in order, so that each list is written in one way only.
+    """Return a list of groups in sorted order, so that equal lists are equal texts.
 
     Args:
-        value: A text that `group_factors` reads.
-        low: The smallest number that is allowed.
-        high: The largest.
-        whole: Whether the numbers must be whole.
+        value: A text in the notation of `group_factors`.
+        low: Smallest allowed factor.
+        high: Largest allowed factor.
+        whole: Whether factors must be whole numbers.
 
     Raises:
-        UserError: It is no list of groups, a number is out of bounds, or a group is named twice.
-            The message lacks the hyperparameter's name before it.
+        UserError: ``value`` is not a list of groups, a factor is out of bounds, or a group occurs
+            twice. The caller puts the hyperparameter's name before the message.
     """
     number = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
     rule = f"must be column=value:N, N being {number} (several joined by commas)"
@@ -65,11 +65,11 @@ def sorted_factors(value: Any, *, low: float, high: float, whole: bool = False) 
 
 
 def sorted_columns(value: Any) -> str:
-    """Return one or more columns, joined by commas, in order.
+    """Return one or more columns in sorted order, joined by commas.
 
     Raises:
-        UserError: ``value`` names none, or one twice. The message lacks the hyperparameter's name
-            before it.
+        UserError: ``value`` names no column, or one twice. The caller puts the hyperparameter's
+            name before the message.
     """
     columns = [column.strip() for column in value.split(",")] if isinstance(value, str) else []
     if not columns or not all(columns) or len(set(columns)) < len(columns):

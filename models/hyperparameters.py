@@ -1,7 +1,7 @@
 """Every hyperparameter, declared once: its type, bounds, default and meaning.
 
-To add one, declare it here; one that shapes the network must also be named by a family
-(`models.registry`). A new one must not change the ids of earlier trials: see ``LATER``.
+To add a hyperparameter, declare it here. If it shapes the network, add it to the families that use
+it (`models.registry`). It must not change the ids of earlier trials: see ``LATER``.
 """
 
 import re
@@ -25,7 +25,7 @@ Precision = Literal["float32", "bf16"]
 
 
 def known_family(value: Any) -> str:
-    """Return the name of a family. Raises UserError, with the nearest name."""
+    """Return ``value`` if it is the name of a family. Raises UserError with the nearest name."""
     if value not in tuple(FAMILIES):
         raise UserError(
             f"must be one of {', '.join(FAMILIES)}, but got {value!r}; the nearest is "
@@ -35,7 +35,10 @@ def known_family(value: Any) -> str:
 
 
 def architecture_name(value: Any) -> str:
-    """Return a name in small letters, digits and underscores. Raises UserError."""
+    """Return ``value`` if it consists of lower-case letters, digits and underscores.
+
+    Raises UserError otherwise.
+    """
     if not isinstance(value, str) or re.fullmatch(r"[a-z][a-z0-9_]*", value) is None:
         raise UserError(
             "must be the name of a torchvision classification model, such as resnet18, but got "
@@ -46,17 +49,17 @@ def architecture_name(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """What a sweep may search or fix.
+    """Everything that a sweep may search or fix.
 
-    The hyperparameters that shape the network are None by default: each family uses some of them
-    and has defaults of its own (`models.registry.Family.defaults`).
+    The hyperparameters that shape the network are None by default. Each family uses some of them
+    and has its own defaults (`models.registry.Family.defaults`).
     """
 
     family: Annotated[str, BeforeValidator(known_family)] = "resnet"
     """Network family, a name in `FAMILIES`."""
 
     architecture: Annotated[str, BeforeValidator(architecture_name)] | None = None
-    """Torchvision's name of a classification model."""
+    """Name of a torchvision classification model."""
     kernel_size: Annotated[int, Field(ge=1, le=11)] | None = None
     """Side of the convolution kernels, in pixels."""
     blocks: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -66,11 +69,11 @@ class Hyperparameters:
     conv_depth: Annotated[int, Field(ge=1, le=8)] | None = None
     """Convolutions in each residual block."""
     stages: Annotated[int, Field(ge=1, le=8)] | None = None
-    """Stages; the picture gets smaller from one to the next, and the channels double."""
+    """Stages; from one to the next the picture gets smaller and the channels double."""
     fc_layers: Annotated[int, Field(ge=0, le=8)] | None = None
     """Hidden linear layers before the last one."""
     fc_width: Annotated[int, Field(ge=1, le=65536)] | Literal["flat"] | None = None
-    """Units of a hidden linear layer; ``flat``: as many as there are flattened features."""
+    """Units of a hidden linear layer; ``flat``: the number of flattened features."""
     pool_size: Annotated[int, Field(ge=1, le=64)] | None = None
     """Side of the feature maps after adaptive average pooling, in pixels."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -78,15 +81,15 @@ class Hyperparameters:
     activation: Activation | None = None
     """Non-linearity after each batch norm and hidden linear layer."""
     pretrained: Annotated[str, BeforeValidator(pin_weights)] | None = None
-    """First weights: ``none`` (random), ``imagenet`` (torchvision's best, downloaded), or a file of
-    such weights. A file is kept as its path and content hash; only the hash enters the id."""
+    """Initial weights: ``none`` (random), ``imagenet`` (torchvision's best, downloaded), or a file
+    of such weights. A file is kept as its path and content hash; only the hash enters the id."""
     frozen_stages: Annotated[int, Field(ge=0, le=8)] | None = None
-    """First stages whose weights are not trained; a stage ends where the picture gets smaller."""
+    """Number of first stages that are not trained; a stage ends where the picture gets smaller."""
 
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.001
     """Learning rate; with a schedule, its peak."""
     head_learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
-    """Learning rate of the network's head, also at the peak; None: the same as the rest."""
+    """Learning rate of the network's head (with a schedule, its peak); None: as the rest."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0001
     """L2 penalty of ``adam`` and ``sgd``; decoupled decay of ``adamw``."""
     batch_size: Annotated[int, Field(ge=2, le=65536)] = 64
@@ -99,10 +102,10 @@ class Hyperparameters:
     """Passes over the training split."""
     augmentation: Augmentation = "flip_rotate"
     """Random change of the training pictures. ``flip`` mirrors each with probability 0.5;
-    ``flip_rotate`` also turns it by an angle from -10 to 10 degrees."""
+    ``flip_rotate`` also rotates it by an angle from -10 to 10 degrees."""
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Largest move of a training picture in each direction, as a share of its width and height;
-    drawn uniformly (Simonyan & Zisserman 2015, "VGG", section 3.1, move theirs by cropping)."""
+    """Largest shift of a training picture in each direction, as a share of its width and height;
+    drawn uniformly (Simonyan & Zisserman 2015, "VGG", section 3.1, shift by cropping)."""
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Largest change of a training picture's size, as a share of it; drawn uniformly (the same
     paper, "scale jittering")."""
@@ -113,27 +116,27 @@ class Hyperparameters:
     """Share of a label's weight that is spread evenly over all classes (Szegedy et al. 2016,
     "Rethinking the Inception architecture", section 7)."""
     soft_labels: bool = False
-    """Train on the distribution of votes instead of the one label (the cross-entropy loss of
-    Barsoum et al. 2016, "Crowd-sourced label distribution")."""
+    """Train on the distribution of votes instead of one label (the cross-entropy loss of Barsoum et
+    al. 2016, "Crowd-sourced label distribution")."""
     test_time_flip: bool = False
-    """Predict the mean of the class probabilities of a picture and of its mirror image (Krizhevsky
-    et al. 2012, "AlexNet", section 4.1)."""
+    """Predict the mean of the class probabilities of a picture and its mirror image (Krizhevsky et
+    al. 2012, "AlexNet", section 4.1)."""
     oversample: (
         Annotated[str, BeforeValidator(partial(sorted_factors, low=2, high=1000, whole=True))]
         | None
     ) = None
-    """Groups whose training pictures are shown several times in an epoch, as ``age=child:4``. A
-    picture in two groups is shown as often as the product of their numbers."""
+    """Groups whose training pictures are shown several times per epoch, such as ``age=child:4``.
+    The factors of a picture in several groups are multiplied."""
     sample_weights: (
         Annotated[str, BeforeValidator(partial(sorted_factors, low=0, high=1000))] | None
     ) = None
-    """Groups whose training pictures have another weight in the loss, written in the same way; all
-    weights are scaled to a mean of 1 (Kamiran & Calders 2012, "Data preprocessing techniques for
+    """Groups whose training pictures have a different weight in the loss, in the same notation.
+    Weights are scaled to a mean of 1 (Kamiran & Calders 2012, "Data preprocessing techniques for
     classification without discrimination", Reweighing)."""
     balance: Annotated[str, BeforeValidator(sorted_columns)] | None = None
-    """Column, or several, whose groups have equal shares of every batch. Pictures with an empty
-    value form a group (Shen et al. 2016, "Relay backpropagation", class-aware sampling, applied to
-    groups)."""
+    """One or more columns whose groups have equal shares of every batch. Pictures with an empty
+    value form a group (class-aware sampling of Shen et al. 2016, "Relay backpropagation", applied
+    to groups)."""
     precision: Precision = "float32"
     """``bf16``: autocast to bfloat16, with weights in float32."""
 
@@ -146,6 +149,5 @@ NETWORK: tuple[str, ...] = tuple(
 """Hyperparameters that shape the network; the others decide how it is trained."""
 
 LATER: Mapping[str, Any] = {"shift": 0.0, "scale": 0.0, "test_time_flip": False}
-"""Hyperparameters that were added after the first runs, with the value that all trainings before
-had. A trial id leaves them out at that value, so that earlier ids stay valid. Every id leaves out
-those that are None."""
+"""Hyperparameters added after the first runs, with the value that all earlier trainings used. A
+trial id omits them at this value, so that earlier ids stay valid. Ids also omit values of None."""

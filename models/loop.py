@@ -1,4 +1,4 @@
-"""What changes from epoch to epoch: networks, optimiser, and what an epoch of all members gave."""
+"""The state that changes from epoch to epoch: networks, optimiser, and the result of each epoch."""
 
 import math
 import time
@@ -39,7 +39,7 @@ from models.sampling import Sampling, weighted
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EpochResult:
-    """What one epoch gave; `state` and `weights` only until `fit` is asked for the next."""
+    """The result of one epoch. `state` and `weights` work only until `fit` trains the next one."""
 
     epoch: int
     """Epochs trained so far, counted from 1."""
@@ -49,19 +49,19 @@ class EpochResult:
     probabilities: npt.NDArray[np.float32]
     """(m, classes) class probabilities of the validation pictures, in the order of their rows."""
     member: int = 0
-    """Place among the configurations that are trained as one."""
+    """Index among the configurations that are trained as one network."""
     _loop: "Loop" = field(repr=False)
 
     @property
     def diverged(self) -> bool:
-        """True if a loss of this epoch is NaN or infinite; its training ends after such an one."""
+        """True if a loss of this epoch is NaN or infinite; training stops after this epoch."""
         return not math.isfinite(self.values["train_loss"] + self.values["val_loss"])
 
     def state(self) -> dict[str, Any]:
-        """Return all that `fit` needs to go on from here; the tensors may be the live ones.
+        """Return everything that `fit` needs to continue; it may share tensors with the training.
 
         Raises:
-            RuntimeError: `fit` has gone on meanwhile.
+            RuntimeError: `fit` has trained another epoch since.
         """
         self._check_current()
         loop = self._loop
@@ -76,7 +76,7 @@ class EpochResult:
         """Return a copy of the network's weights in CPU memory.
 
         Raises:
-            RuntimeError: `fit` has gone on meanwhile.
+            RuntimeError: `fit` has trained another epoch since.
         """
         self._check_current()
         values = split(self._loop.model.state_dict(), self.member, self._loop.members).items()
@@ -85,13 +85,13 @@ class EpochResult:
     def _check_current(self) -> None:
         if self._loop.epoch != self.epoch:
             raise RuntimeError(
-                f"epoch {self.epoch} is gone: the training is at {self._loop.epoch}; "
-                "take its state before asking for the next epoch"
+                f"the state of epoch {self.epoch} is no longer available, because epoch "
+                f"{self._loop.epoch} is trained; take it before asking for the next epoch"
             )
 
 
 class _Member:
-    """What is a member's own: which pictures it sees, and what they count."""
+    """One member's pictures and targets."""
 
     def __init__(self, config: TrainConfig, data: DeviceDataset) -> None:
         self.config = config
@@ -105,19 +105,19 @@ class _Member:
             self.targets = weighted(self.targets, self.sampling.weights, config.label_smoothing)
 
     def plan(self, epoch: int, image_shape: tuple[int, int]) -> EpochPlan:
-        """Draw an epoch, counted from 1."""
+        """Draw the plan of an epoch, counted from 1."""
         return EpochPlan.draw(
             self.config, epoch, self.train_rows, image_shape, self.sampling.groups
         )
 
 
 class Loop:
-    """Everything that changes from epoch to epoch, of all members."""
+    """Everything that changes from epoch to epoch, for all members."""
 
     def __init__(
         self, configs: Sequence[TrainConfig], data: DeviceDataset, *, channels_last: bool = True
     ) -> None:
-        """Build the networks of ``configs`` as one; errors as `fit_together`."""
+        """Build the networks of ``configs`` as one. Raises the errors of `fit_together`."""
         self.config, self.data, self.members = configs[0], data, len(configs)
         self._each = [_Member(config, data) for config in configs]
         weighs = self.config.sample_weights is not None
@@ -131,20 +131,20 @@ class Loop:
         self._forward = captured(self.model, self._sample(), self.config.precision)
 
     def load_pretrained(self) -> None:
-        """Start from the weights that others have trained, where the network has such."""
+        """Load the pretrained weights, if the network has any."""
         if isinstance(self.model, Pretrained):
             manifest = self.data.source.manifest
             self.model.load_pretrained(mean=manifest.mean, std=manifest.std)
 
     def load(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Take over the states of earlier trainings, all after the same epoch."""
+        """Load the states of earlier trainings, all after the same epoch."""
         self.model.load_state_dict(join([state["model"] for state in states]))
         self.optimizer.load_state_dict(join_optimizers([state["optimizer"] for state in states]))
         self.epoch = states[0]["epoch"]
         self.diverged = [state["diverged"] for state in states]
 
     def train_epoch(self) -> list[EpochResult]:
-        """Train for one epoch, then measure on validation; return each member's result."""
+        """Train for one epoch, validate, and return each member's result."""
         start = time.perf_counter()
         with seeded(seed_of(self.config, self.epoch + 1), self.data.device):
             trained = self._train()
@@ -171,19 +171,19 @@ class Loop:
         return results
 
     def prepare_epoch(self) -> None:
-        """Get ready for the steps of the next epoch."""
-        seeds = [seed_of(one.config, self.epoch + 1) for one in self._each]
+        """Prepare the network for the steps of the next epoch."""
+        seeds = [seed_of(member.config, self.epoch + 1) for member in self._each]
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         set_generators(self.model, self._generators)
         self.model.train()
 
     def step(self, batches: Sequence[Batch], learning_rate: float) -> Tensor:
-        """Train each member on its batch; return (members, 2) summed losses and hits."""
+        """Train each member on its batch; return (members, 2) summed losses and correct counts."""
         if len({batch.pictures for batch in batches}) == 1:
             sums, losses = self._losses(self._forward, Batch.join(batches), slice(None))
         else:
             parts = [
-                self._losses(self._alone(member), batch, slice(member, member + 1))
+                self._losses(self._network_of(member), batch, slice(member, member + 1))
                 for member, batch in enumerate(batches)
             ]
             sums, losses = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -194,46 +194,46 @@ class Loop:
         return sums
 
     def batches(self) -> Iterator[tuple[Batch, ...]]:
-        """Yield the batches of all members, step by step, of the next epoch."""
-        plans = [one.plan(self.epoch + 1, self.data.image_shape) for one in self._each]
+        """Yield, for each step of the next epoch, the batches of all members."""
+        plans = [member.plan(self.epoch + 1, self.data.image_shape) for member in self._each]
         return zip(*(plan.batches() for plan in plans), strict=True)
 
     def _build(self, *, channels_last: bool) -> nn.Module:
         models = []
         for member in self._each:
             with seeded(seed_of(member.config, 0), self.data.device):
-                models.append(self._build_one())
+                models.append(self._build_member())
         model = models[0] if self.members == 1 else fuse(models)
-        # Channels last: a third more pictures a second than channels first on a CPU, for one.
+        # On a CPU, channels last trains a third more pictures per second than channels first.
         layout = torch.channels_last if channels_last else torch.contiguous_format
         return model.to(self.data.device).to(memory_format=layout)
 
-    def _build_one(self) -> nn.Module:
+    def _build_member(self) -> nn.Module:
         data = self.data
         return build_model(self.config, **data.task)
 
     def _count_steps(self) -> int:
-        counts = {steps(len(one.train_rows), self.config.batch_size) for one in self._each}
+        counts = {steps(len(member.train_rows), self.config.batch_size) for member in self._each}
         if len(counts) > 1:
             raise NotFusableError(f"epochs of {' and '.join(map(str, sorted(counts)))} steps")
         return counts.pop()
 
     def _sample(self) -> Tensor:
-        """Return pictures of the shape that every step but the last of an epoch trains on."""
-        size = min(self.config.batch_size, *(len(one.train_rows) for one in self._each))
+        """Return zeros with the shape of every batch except the last of an epoch."""
+        size = min(self.config.batch_size, *(len(member.train_rows) for member in self._each))
         shape = (self.members * size, self.data.image_channels, *self.data.image_shape)
         return side_by_side(torch.zeros(shape, device=self.data.device), self.members)
 
     def _train(self) -> list[dict[str, float]]:
         config, first = self.config, self.epoch * self.steps
-        # Sums stay on the device until the epoch ends, so that a GPU is never waited for.
+        # Sums stay on the device until the epoch ends, so that the CPU never waits for a GPU.
         sums = torch.zeros(self.members, 2, device=self.data.device)
         self.prepare_epoch()
         shown = [0] * self.members
         for step, batches in enumerate(self.batches(), start=first):
             rate = learning_rate_at(config, step, config.epochs * self.steps)
             sums += self.step(batches, rate)
-            shown = [count + one.pictures for count, one in zip(shown, batches, strict=True)]
+            shown = [count + batch.pictures for count, batch in zip(shown, batches, strict=True)]
         return [
             {"train_loss": loss / count, "train_accuracy": hits / count, "learning_rate": rate}
             for (loss, hits), count in zip(sums.tolist(), shown, strict=True)
@@ -242,7 +242,7 @@ class Loop:
     def _losses(
         self, forward: Callable[[Tensor], Tensor], batch: Batch, members: slice
     ) -> tuple[Tensor, Tensor]:
-        """Return (members, 2) summed losses and hits, and the (members,) mean losses."""
+        """Return (members, 2) summed losses and correct counts, and the (members,) mean losses."""
         pictures, targets = self._mixed(batch, self._targets[members])
         with autocast(self.data.device, self.config.precision):
             logits = forward(side_by_side(pictures, len(batch.rows)))
@@ -257,7 +257,7 @@ class Loop:
         return torch.stack((each.detach().sum(dim=1), hits), dim=1), each.mean(dim=1)
 
     def _mixed(self, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the pictures and targets of a step.
+        """Return the pictures and targets of a step, after augmentation and mixup.
 
         Returns:
             (members·b, channels, h, w) pictures and (members, b, classes) distributions.
@@ -279,22 +279,21 @@ class Loop:
         rows = [member.val_rows for member in self._each]
         if self.members == 1:
             return [predict_logits(self.model, self.data, rows[0], self.config)]
-        # Folds differ in size by a few pictures; what is too much is predicted for nothing.
+        # Folds differ in size by a few pictures. Predictions for the padding are discarded.
         logits = predict_logits(
             self.model, self.data, pad_sequence(rows, batch_first=True), self.config
         )
         return [part[: len(own)] for part, own in zip(logits, rows, strict=True)]
 
-    def _alone(self, member: int) -> Callable[[Tensor], Tensor]:
-        """Return the network of one member, for the last step of folds that differ in size.
+    def _network_of(self, member: int) -> Callable[[Tensor], Tensor]:
+        """Return the network of one member, for a last step in which the folds differ in size.
 
-        It works on the member's part of the fused weights, and so do its gradients.
+        It uses the member's part of the fused weights, and its gradients go there.
         """
         with torch.device("meta"):
-            network = self._build_one()
+            network = self._build_member()
         buffers = dict(self.model.named_buffers())
-        # Of what all members share, as constants and the steps that batch norm counts, each has
-        # a copy.
+        # Values that all members share, such as batch norm's step counts, are copied.
         parted = {name for name, value in self.model.state_dict().items() if value.ndim}
         parts = {
             name: value.chunk(self.members)[member] if name in parted else value.clone()
@@ -315,7 +314,7 @@ class Loop:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators inside, and leave them as they were outside."""
+    """Seed torch's global generators inside the context and restore them after it."""
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.default_generator.manual_seed(seed)

@@ -24,9 +24,9 @@ def confusion_matrix(
 def classification_metrics(confusion: npt.NDArray[np.int64]) -> dict[str, float]:
     """Return accuracy and macro and micro precision, recall and F1.
 
-    Macro: the mean over the classes that occur as a label or a prediction; a quotient without a
-    denominator counts as 0. Micro: over all pictures, where each has one label all three equal
-    the accuracy. As scikit-learn's ``precision_recall_fscore_support(zero_division=0)``.
+    Macro: the mean over the classes that occur as a label or a prediction; a quotient with a
+    denominator of 0 counts as 0. Micro: over all pictures; since each has one label, all three
+    equal the accuracy. Same as scikit-learn's ``precision_recall_fscore_support(zero_division=0)``.
 
     Args:
         confusion: (classes, classes) counts, true classes in rows.

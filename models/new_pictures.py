@@ -1,4 +1,4 @@
-"""Classifies picture files that are in no dataset, read and resized as a dataset's are."""
+"""Classifies picture files outside a dataset, read and resized like those of a dataset."""
 
 import sys
 from collections import Counter
@@ -16,7 +16,7 @@ from fairsweep.errors import MissingFileError, UserError
 from models.classifier import Classifier
 
 AT_ONCE = 256
-"""Pictures that are read and then classified together; this bounds the memory of a folder."""
+"""Pictures that are read and classified together; this limits memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +31,18 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The most probable class; the first of equals."""
+        """The most probable class; in a tie, the first."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
 def find_pictures(path: Path) -> list[Path]:
     """Return ``path`` itself, or the pictures in a folder and its subfolders, sorted.
 
-    The folder is walked as when a dataset is prepared. Places that cannot be read are among the
-    paths, so that classifying them tells why; other files are counted on stderr.
+    The folder is walked as in the preparation of a dataset. Paths that cannot be read are included,
+    so that classifying them gives the reason. Other files are counted on stderr.
 
     Raises:
-        MissingFileError: There is nothing at ``path``.
+        MissingFileError: ``path`` does not exist.
         UserError: The folder holds no picture.
     """
     if not path.exists():

@@ -10,7 +10,7 @@ from fairsweep.errors import UserError
 from models.config import TrainConfig
 
 WARM_UP_SHARE = 0.3
-"""Share of a one-cycle schedule in which the rate rises."""
+"""Share of a one-cycle schedule during which the rate rises."""
 START_DIVISOR = 25.0
 """A one-cycle schedule starts at the peak rate divided by this."""
 END_DIVISOR = 1e4
@@ -18,12 +18,12 @@ END_DIVISOR = 1e4
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of ``config`` over all parameters of ``model`` that are not frozen.
+    """Return the optimiser of ``config`` for all parameters of ``model`` that are not frozen.
 
-    With a ``head_learning_rate`` the parameters of the head are its second group.
+    With a ``head_learning_rate``, the parameters of the head are its second group.
 
     Raises:
-        UserError: There is a ``head_learning_rate``, but the network has no ``head``.
+        UserError: ``head_learning_rate`` is given, but the network has no ``head``.
     """
     parameters: Any = [p for p in model.parameters() if p.requires_grad]
     fused = parameters[0].device.type in ("cpu", "cuda")
@@ -33,10 +33,10 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimiz
             raise UserError(
                 f"family {config.family} has no part named head; leave out head_learning_rate"
             )
-        apart = set(head.parameters())
+        in_head = set(head.parameters())
         parameters = [
-            {"params": [p for p in parameters if p not in apart]},
-            {"params": [p for p in parameters if p in apart]},
+            {"params": [p for p in parameters if p not in in_head]},
+            {"params": [p for p in parameters if p in in_head]},
         ]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
@@ -49,7 +49,7 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimiz
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, rate: float) -> None:
-    """Let the next step use ``rate``, and for the head its own in the same proportion as given."""
+    """Set the rate of the next step; the head's rate keeps its ratio to the others."""
     rates = [rate]
     if config.head_learning_rate is not None:
         rates.append(rate * config.head_learning_rate / config.learning_rate)
@@ -77,5 +77,5 @@ def learning_rate_at(config: TrainConfig, step: int, total_steps: int) -> float:
 
 
 def _half_cosine(start: float, end: float, share: float) -> float:
-    """Go from ``start`` to ``end`` along half a cosine, as ``share`` goes from 0 to 1."""
+    """Interpolate from ``start`` to ``end`` along half a cosine, for ``share`` from 0 to 1."""
     return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -1,4 +1,4 @@
-"""Predictions of a trained network on pictures of a dataset, and how good they are."""
+"""Predictions of a trained network on pictures of a dataset, and their metrics."""
 
 import math
 
@@ -13,23 +13,24 @@ from models.hyperparameters import Precision
 from models.metrics import classification_metrics, confusion_matrix
 
 CPU_BATCH_SIZE = 64
-"""Pictures at a time on a CPU: as many as a core's cache still holds."""
+"""Pictures predicted together on a CPU: as many as fit into a core's cache."""
 GPU_BATCHES = 4
-"""Training batches at a time on a GPU: with no backward pass they take no more memory than one."""
+"""Training batches predicted together on a GPU: without a backward pass, they take no more memory
+than one batch in training."""
 
 
 def predict_logits(
     model: nn.Module, data: DeviceDataset, rows: Tensor, config: TrainConfig
 ) -> Tensor:
-    """Return the float32 logits of ``rows``, on the device, as ``config`` predicts.
+    """Return the float32 logits of ``rows``, on the device.
 
-    The model is left in the mode, training or evaluation, in which it came.
+    The model keeps its mode (training or evaluation).
 
     Args:
-        model: A network, or several fused.
+        model: A network, or several fused networks.
         data: The pictures.
         rows: (m,); for a fused network (members, m).
-        config: What was trained.
+        config: Configuration of the network; says how to predict.
 
     Returns:
         (m, classes), or (members, m, classes).
@@ -51,7 +52,7 @@ def predict_logits(
 def forward(model: nn.Module, pictures: Tensor, *, flip: bool) -> Tensor:
     """Return the (…, b, classes) float32 logits of (b, …, height, width) normalised pictures.
 
-    With ``flip``, those whose softmax is the mean of a picture's and its mirror image's.
+    With ``flip``, their softmax is the mean of the probabilities of a picture and its mirror image.
     """
     logits: Tensor = model(pictures).float()
     if not flip:
@@ -68,7 +69,10 @@ def predict_probabilities(
 
 
 def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return loss (cross-entropy with the one label, so comparable everywhere) and metrics.
+    """Return the loss and the metrics.
+
+    The loss is the cross-entropy with one label per picture, whatever the targets in training were,
+    so that losses are comparable.
 
     Args:
         logits: (m, classes).
@@ -81,5 +85,5 @@ def evaluate(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Return the context in which a network computes with ``precision``."""
+    """Return the autocast context of ``precision``."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

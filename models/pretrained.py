@@ -1,4 +1,4 @@
-"""First weights for networks that others have trained: downloaded, or from a file."""
+"""Reads pretrained weights, downloaded or from a file."""
 
 import pickle
 import re
@@ -25,64 +25,65 @@ _UNREADABLE = (
     struct.error,
     pickle.UnpicklingError,
 )
-"""What torch raises on a damaged file; most are of its old format, which has no checksums."""
+"""Exceptions of torch on a damaged file; most come from its old format, without checksums."""
 
 
 class PretrainedError(UserError):
-    """Pretrained weights cannot be had, or do not fit; the message is one line."""
+    """Pretrained weights are unavailable or do not fit; the message is one line."""
 
 
 def read_weights(architecture: str, pretrained: str) -> dict[str, Tensor]:
-    """Read the weights of a torchvision architecture, as torchvision names and orders them.
+    """Read the weights of a torchvision architecture, with torchvision's names and layout.
 
     Args:
-        architecture: Torchvision's name of it.
+        architecture: Name of a torchvision model.
         pretrained: ``imagenet``, or ``PATH#HASH`` of a file with a state dict.
 
     Raises:
-        PretrainedError: The download is refused, or the file is gone, changed or no state dict.
+        PretrainedError: The download fails, or the file is missing, changed or not a state dict.
     """
     pinned = pinned_hash(pretrained)
     weights = _download(architecture) if pinned is None else _read_file(pretrained, pinned)
     for name in list(weights):
-        # Torchvision's oldest DenseNet files write norm.1 for what is norm1 today.
-        today = re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)", r"\1\2", name)
-        weights[today] = weights.pop(name)
+        # Torchvision's old DenseNet files have names such as norm.1 instead of norm1.
+        current = re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)", r"\1\2", name)
+        weights[current] = weights.pop(name)
     return weights
 
 
 def _download(architecture: str) -> dict[str, Tensor]:
-    """Return the weights from torchvision's cache on this machine, downloaded if need be."""
+    """Return the weights from torchvision's local cache; download them if they are not there."""
     weights = get_model_weights(architecture).DEFAULT
     try:
         found: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
         return found
     except (OSError, HTTPException, RuntimeError) as error:
         raise PretrainedError(
-            f"cannot download the weights of {architecture} ({_one_line(error)}); fetch "
-            f"{weights.url} on a machine with a network and write `pretrained: PATH` of that file"
+            f"cannot download the weights of {architecture} ({_one_line(error)}); download "
+            f"{weights.url} on a machine with internet access and set `pretrained` to that file"
         ) from error
 
 
 def _read_file(pretrained: str, pinned: str) -> dict[str, Tensor]:
     path = Path(pretrained.rpartition("#")[0])
     if not path.is_file():
-        raise PretrainedError(f"pretrained: {path} is gone; put the file back")
+        raise PretrainedError(f"pretrained: {path} is missing; restore the file")
     if content_hash(path) != pinned:
         raise PretrainedError(
-            f"pretrained: {path} has changed since it was named; put the file with hash {pinned} "
-            "back, or begin a new sweep"
+            f"pretrained: {path} has changed since the sweep began; restore the file with hash "
+            f"{pinned}, or start a new sweep"
         )
     try:
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise PretrainedError(
-            f"pretrained: {path} is damaged or no weights file; fetch it again: {_one_line(error)}"
+            f"pretrained: {path} is damaged or not a weights file; download it again: "
+            f"{_one_line(error)}"
         ) from error
     tensors = isinstance(weights, dict) and all(isinstance(t, Tensor) for t in weights.values())
     if not tensors or not weights:
         raise PretrainedError(
-            f"pretrained: {path} holds no state dict; save `model.state_dict()` alone"
+            f"pretrained: {path} does not hold a state dict; save only `model.state_dict()`"
         )
     return weights
 

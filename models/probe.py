@@ -1,4 +1,4 @@
-"""Measures whether members are trained faster as one than one after another."""
+"""Measures whether fused training of several members is faster than separate training."""
 
 import math
 import os
@@ -18,35 +18,35 @@ from models.fused import NotFusableError
 from models.loop import Loop, seeded
 
 LEAST_GAIN = 1.1
-"""Fused training must be so many times as fast as the same trainings in turn to be worth it."""
+"""Fused training is used if it is at least this many times as fast as separate training."""
 _CPU_PICTURES = 32
-"""Pictures a step on a CPU, where time grows with them; of fewer, the gain looks larger than it is.
-A GPU is asked for whole batches."""
+"""Pictures per step on a CPU, where time grows with their number; with fewer, the gain looks larger
+than it is. A GPU trains on whole batches."""
 _STEPS = 2
-"""Steps that are timed, after one that pays for what is done once."""
+"""Number of timed steps, after a first one that includes one-time costs."""
 _HOPELESS = 1.25
-"""Where the first step takes so many times the steps apart, no other is tried."""
+"""If the first fused step takes this many times as long as separate steps, no more are timed."""
 _LEAST_STEPS = 100
-"""Trainings of fewer steps, all members together, end sooner than a probe pays for itself."""
+"""If all members together have fewer steps, a probe costs more time than it can save."""
 _CLOSE = 1e-2
-"""How far a loss of the first step may be from that of a training alone; a network that mixes up
-its members is further off."""
+"""Allowed difference between the losses of the first step, fused and separate. It is larger for a
+network that mixes up its members."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What fusing these members would bring on this device."""
+    """What fusing certain members gains on a device."""
 
     gain: float
-    """Pictures a second as one, over those in turn."""
+    """Pictures per second in fused training, divided by those in separate training."""
     channels_last: bool
-    """The faster layout in memory."""
+    """Whether channels last is the faster layout in memory."""
     reason: str = ""
-    """Why they cannot be fused, where they cannot."""
+    """Why the members cannot be fused; empty if they can."""
 
     @property
     def pays(self) -> bool:
-        """True if they had better be trained as one."""
+        """True if the members should be fused."""
         return self.gain >= LEAST_GAIN
 
 
@@ -56,24 +56,24 @@ def probe(
     *,
     always: bool = False,
 ) -> Probe:
-    """Take a few steps with the members apart and as one, and throw them away.
+    """Time a few steps of separate and of fused training, and discard the results.
 
-    A network that cannot be fused, or computes something else then, has a gain of 0.
+    The gain is 0 if the network cannot be fused, or computes something else when fused.
 
     Args:
         configs: The members.
-        data: The pictures, on the device that would train.
-        always: Whether they are to be trained as one if only they can be, with channels last: which
-            layout is faster may change from run to run, and the last digits with it.
+        data: The pictures, on the training device.
+        always: Whether the members are fused whenever possible. Then only channels last is tried,
+            because the faster layout can vary between runs, and rounding with it.
     """
     if (needed := _state_bytes(configs, data)) > _room(data):
-        reason = f"{len(configs)} at once need {needed / 1e9:.1f} GB, which are not free"
+        reason = f"fusing {len(configs)} needs {needed / 1e9:.1f} GB, more than is free"
         return Probe(gain=0.0, channels_last=True, reason=reason)
     if not always and len(configs) * _steps(configs[0], data) < _LEAST_STEPS:
-        return Probe(gain=0.0, channels_last=True, reason="too short to measure whether it pays")
-    alone, losses = _time(configs[:1], data, channels_last=True)
+        return Probe(gain=0.0, channels_last=True, reason="too short to measure the gain")
+    separate, losses = _time(configs[:1], data, channels_last=True)
     found = []
-    # On a CPU channels first has never been faster.
+    # On a CPU, channels first was never faster.
     layouts = (True,) if always or data.device.type == "cpu" else (True, False)
     for channels_last in layouts:
         try:
@@ -81,15 +81,15 @@ def probe(
                 configs,
                 data,
                 channels_last=channels_last,
-                hopeless=_HOPELESS * len(configs) * alone,
+                hopeless=_HOPELESS * len(configs) * separate,
             )
         except (NotFusableError, torch.OutOfMemoryError) as error:
             return Probe(gain=0.0, channels_last=True, reason=str(error))
         if not torch.allclose(fused_losses[:1], losses, rtol=_CLOSE, atol=_CLOSE):
-            reason = f"{configs[0].family} computes something else for several members at once"
+            reason = f"{configs[0].family} computes something else when fused"
             return Probe(gain=0.0, channels_last=True, reason=reason)
-        found.append(Probe(gain=len(configs) * alone / seconds, channels_last=channels_last))
-    return max(found, key=lambda one: one.gain)
+        found.append(Probe(gain=len(configs) * separate / seconds, channels_last=channels_last))
+    return max(found, key=lambda layout: layout.gain)
 
 
 def _time(
@@ -99,10 +99,10 @@ def _time(
     channels_last: bool,
     hopeless: float = math.inf,
 ) -> tuple[float, torch.Tensor]:
-    """Return the seconds of a step, and the mean loss of each member in the first one."""
+    """Return the seconds per step, and each member's mean loss in the first step."""
     loop = Loop(configs, data, channels_last=channels_last)
     pictures = _CPU_PICTURES if data.device.type == "cpu" else configs[0].batch_size
-    steps_of_all = ([one.first(pictures) for one in batches] for batches in loop.batches())
+    steps_of_all = ([batch.first(pictures) for batch in batches] for batches in loop.batches())
     first, *others = islice(cycle(steps_of_all), 1 + _STEPS)
     rate = configs[0].learning_rate
 
@@ -122,7 +122,7 @@ def _time(
 
 
 def _steps(config: TrainConfig, data: DeviceDataset) -> int:
-    """Return the steps of a whole training."""
+    """Return the number of steps in a whole training."""
     pictures = len(data.rows("train", config.fold, config.folds))
     return config.epochs * steps(pictures, config.batch_size)
 
@@ -133,7 +133,7 @@ def _state_bytes(configs: Sequence[TrainConfig], data: DeviceDataset) -> int:
 
 
 def _room(data: DeviceDataset) -> int:
-    """Return the bytes that are free for one worker."""
+    """Return the free memory for one worker, in bytes."""
     if data.device.type == "cuda":
         return int(torch.cuda.mem_get_info(data.device)[0])
     return int(psutil.virtual_memory().available) // (2 * (os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""The network families by name. To add one, write its file and give it an entry here.
+"""The network families by name. To add a family, write its file and add an entry here.
 
 This module does not import torch: a family's module is imported when a network is built.
 """
@@ -12,25 +12,25 @@ from fairsweep.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """What must be known of a network family before a network is built."""
+    """What must be known about a network family before a network is built."""
 
     builder: str
     """``module:callable``. The callable returns a ``torch.nn.Module`` from keyword arguments:
-    ``classes``, ``image_shape`` (height, width), each name in ``defaults``, and, if it can take
+    ``classes``, ``image_shape`` (height, width), each name in ``defaults``, and, if it supports
     colour, ``image_channels`` (1 or 3). The network takes (n, channels, height, width) float
     pictures and returns (n, classes) logits."""
     defaults: Mapping[str, int | float | str]
     """The hyperparameters that shape its networks (`models.hyperparameters`), with defaults."""
     name: str
-    """Format string of a configuration's short name, over the names in ``defaults``."""
+    """Format string of a configuration's short name, with the names in ``defaults``."""
     marks: Mapping[str, str] = field(default_factory=dict)
-    """Further parts of the short name, for values that are not the default: name → letters."""
+    """Parts of the short name for values that are not the default: name → letters."""
     earlier_names: Mapping[str, str] = field(default_factory=dict)
-    """Name of a hyperparameter in earlier versions → its name today. Earlier names are still read,
-    and ids are made with them, so that a trial keeps its id."""
+    """Earlier name of a hyperparameter → its current name. Earlier names are still read, and ids
+    are made with them, so that a trial keeps its id."""
 
     def with_current_names(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return ``values`` with each earlier name replaced by today's.
+        """Return ``values`` with earlier names replaced by current ones.
 
         Raises:
             UserError: A hyperparameter has a value under both names.

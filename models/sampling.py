@@ -1,7 +1,7 @@
-"""Which training pictures an epoch shows, how often, and how much each counts.
+"""Which training pictures an epoch shows, how often, and with which weight.
 
-For groups on which a network does worse than on others. Only training rows come here: validation
-and test pictures are judged once each, whatever is asked for.
+This serves groups on which a network does worse than on others. It never affects validation and
+test pictures, each of which is evaluated once.
 """
 
 from dataclasses import dataclass
@@ -20,23 +20,22 @@ from models.known_groups import check_groups
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sampling:
-    """The training pictures of an epoch before they are put in order."""
+    """The training pictures of an epoch, before shuffling."""
 
     rows: Tensor
-    """(m,) rows of the dataset; those of an oversampled group stand there several times."""
+    """(m,) rows of the dataset; those of an oversampled group occur several times."""
     groups: npt.NDArray[np.int64] | None
-    """(m,) group of each, numbered from 0, where batches are balanced; else None."""
+    """(m,) group of each row, numbered from 0, if batches are balanced; otherwise None."""
     weights: Tensor | None
-    """(n,) float32 weight of every picture of the dataset in the loss, 1 on average over ``rows``;
-    None where all count alike."""
+    """(n,) float32 weight of every picture of the dataset in the loss, with mean 1 over ``rows``;
+    None for equal weights."""
 
     @classmethod
     def create(cls, config: TrainConfig, dataset: ImageDataset, rows: Tensor) -> Self:
-        """Work out what ``config`` asks for among the training ``rows``.
+        """Apply the sampling hyperparameters of ``config`` to the training ``rows``.
 
         Raises:
-            ValueError: It names a column or a group that the dataset does not have; the message
-                tells the nearest one.
+            UserError: The dataset lacks a column or a group; the message names the nearest one.
         """
         check_groups(config, dataset.columns)
         if config.oversample is not None:
@@ -56,14 +55,14 @@ class Sampling:
 def balanced_order(
     groups: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Return (m,) places of the m pictures in which the groups take turns.
+    """Return (m,) indices of the m pictures in an order in which the groups alternate.
 
-    So every batch holds equal shares of them. Pictures of a group that is too small come again,
-    none a further time before all others of the group have; those of a large group sit out.
+    So every batch holds equal shares of the groups. Pictures of small groups are repeated, none
+    once more before all others of its group; some pictures of large groups are left out.
 
     Args:
         groups: (m,) group of each picture, numbered from 0.
-        rng: Draws the order within each group, and that of the groups.
+        rng: Draws the order of the groups and the order within each group.
     """
     count = int(groups.max()) + 1
     turns = -(-len(groups) // count)
@@ -76,17 +75,17 @@ def balanced_order(
 
 
 def weighted(targets: Tensor, weights: Tensor, label_smoothing: float) -> Tensor:
-    """Smooth (n, classes) targets and scale each by its weight.
+    """Smooth the (n, classes) targets and multiply each by its weight.
 
-    The cross-entropy of such targets is the weighted one, of mixed pairs too.
+    The cross-entropy with these targets is the weighted loss, also for mixed pairs.
     """
     smoothed = targets * (1 - label_smoothing) + label_smoothing / targets.shape[1]
     return smoothed * weights[:, None]
 
 
 def _product(text: str, dataset: ImageDataset) -> npt.NDArray[np.float64]:
-    """Return (n,) the number of each picture; of several groups that it is in, their product."""
+    """Return the (n,) factor of each picture: the product of those of its groups."""
     product = np.ones(len(dataset.labels))
-    for one in group_factors(text):
-        product[dataset.columns[one.column] == one.value] *= one.factor
+    for group in group_factors(text):
+        product[dataset.columns[group.column] == group.value] *= group.factor
     return product

@@ -1,7 +1,7 @@
 """Checks values against the types and bounds that a data class declares, with one-line errors.
 
-pydantic does the checking. Its messages name neither both bounds nor the way out, so ours are
-written from the JSON schema of the declaration.
+pydantic checks the values. Its messages lack the other bound and the fix, so our messages are made
+from the JSON schema of the declaration.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from fairsweep.errors import UserError, nearest
 
 
 def check_values(declaration: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``values`` in the types that the fields of ``declaration`` have.
+    """Return ``values`` converted to the types of the fields of ``declaration``.
 
-    Whole numbers become floats where the type is float; NaN and infinity are refused. A field's own
-    validator raises `UserError` with a message to which the field's name is added.
+    Whole numbers become floats where the type is float. NaN and infinity are refused. If a field's
+    own validator raises `UserError`, the field's name is put before its message.
 
     Args:
         declaration: A class whose annotations give each field's type and bounds.
         values: A value for each field.
 
     Raises:
-        UserError: A value breaks its rule; the message names it, the rule and the way out.
+        UserError: A value breaks its rule; the message names the value, the rule and the fix.
     """
     model = _model(declaration)
     known = {name: _python_number(value) for name, value in values.items()}
@@ -36,7 +36,7 @@ def check_values(declaration: type, values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _python_number(value: Any) -> Any:
-    """Turn a number of another library, such as NumPy, into Python's own."""
+    """Convert a number of another library, such as NumPy, to a Python number."""
     if value is None or type(value) in (int, float, bool, str):
         return value
     if isinstance(value, Integral):
@@ -48,13 +48,13 @@ def _python_number(value: Any) -> Any:
 def _model(declaration: type) -> type[BaseModel]:
     hints = get_type_hints(declaration, include_extras=True)
     fields: dict[str, Any] = {name: (hint, ...) for name, hint in hints.items()}
-    # Strict: text, 3.0 and True are no whole numbers.
+    # Strict: text, 3.0 and True are not whole numbers.
     config = ConfigDict(strict=True, allow_inf_nan=False)
     return create_model(declaration.__name__, __config__=config, **fields)
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
-    """Write the first error in one line."""
+    """Describe the first error in one line."""
     first = error.errors(include_url=False)[0]
     name, value = str(first["loc"][0]), first["input"]
     if first["type"] == "value_error":
@@ -66,7 +66,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _words(schema: Mapping[str, Any]) -> str:
-    """Say in words what the JSON schema of one type allows."""
+    """Describe what the JSON schema of one type allows."""
     match schema:
         case {"const": word}:
             return repr(word)
@@ -80,11 +80,11 @@ def _words(schema: Mapping[str, Any]) -> str:
             return f"a number {low} and {high}".format(**schema)
         case {"type": "boolean"}:
             return "true or false"
-    raise NotImplementedError(f"no words for {schema}; give the field a validator that has some")
+    raise NotImplementedError(f"no message for {schema}; give the field a validator of its own")
 
 
 def _hint(schema: Mapping[str, Any], value: Any) -> str:
-    """Say what the user may have meant."""
+    """Suggest what the user may have meant."""
     if "enum" in schema:
         return f"; the nearest is {nearest(str(value), schema['enum'])!r}"
     if schema.get("type") == "number" and isinstance(value, str):

@@ -255,7 +255,7 @@ def test_pooling_has_no_weights_of_its_own_in_a_checkpoint():
         ({"pool_size": 21}, (20, 40), r"pool_size must be at most 20, .* but got 21"),
         (
             {"family": "plain", "stages": 5}, (40, 20),
-            r"of 40×20, but 5 stages halve it to nothing; give at most 4",
+            r"a 40×20 picture, which each halves, but got 5; give at most 4",
         ),
     ],
 )  # fmt: skip

@@ -38,14 +38,14 @@ def test_a_changed_byte_is_told(tmp_path):
     changed[changed.index(weight.numpy().tobytes()) + 500] ^= 1
     path.write_bytes(changed)
     # Of the files in the archive, that of the first tensor.
-    with pytest.raises(CheckpointError, match=r"/data/0 has another checksum$"):
+    with pytest.raises(CheckpointError, match=r"/data/0 has a wrong checksum$"):
         load(path)
 
 
 def test_a_file_of_another_kind_is_told(tmp_path):
     path = tmp_path / "last.pt"
     path.write_text("not a checkpoint")
-    with pytest.raises(CheckpointError, match=r"last\.pt is damaged or no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"last\.pt is damaged or not a checkpoint"):
         load(path)
 
 
@@ -53,7 +53,7 @@ def test_an_object_that_could_run_code_is_not_read(tmp_path):
     path = tmp_path / "last.pt"
     torch.save({"code": print}, path)
     with pytest.raises(
-        CheckpointError, match=r"last\.pt is damaged or no .*; delete it: Weights"
+        CheckpointError, match=r"last\.pt is damaged or not .*; delete it: Weights"
     ) as told:
         load(path)
     assert "\n" not in str(told.value)  # Torch's reason has several lines.

@@ -154,9 +154,9 @@ def test_the_state_of_a_past_epoch_is_not_to_be_had(data):
     results = fit(PLAIN, data)
     first = next(results)
     next(results)
-    with pytest.raises(RuntimeError, match="epoch 1 is gone: the training is at 2"):
+    with pytest.raises(RuntimeError, match="epoch 1 is no longer available, because epoch 2"):
         first.state()
-    with pytest.raises(RuntimeError, match="epoch 1 is gone"):
+    with pytest.raises(RuntimeError, match="epoch 1 is no longer available"):
         first.weights()
 
 

@@ -185,7 +185,7 @@ def test_a_network_with_another_layer_is_refused_by_name():
     class Own(nn.Module):
         pass
 
-    with pytest.raises(NotFusableError, match="Own is no layer that can be fused"):
+    with pytest.raises(NotFusableError, match="Own is a layer that cannot be fused"):
         fuse([nn.Sequential(nn.Conv2d(1, 2, 1), Own()) for _ in range(2)])
 
 

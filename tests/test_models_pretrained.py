@@ -41,13 +41,13 @@ def test_the_names_of_old_densenet_files_become_those_of_today(tmp_path):
 @pytest.mark.parametrize("values", [{}, {"epoch": 3}, [torch.ones(2)], torch.ones(2)], ids=str)
 def test_a_file_of_something_else_holds_no_state_dict(tmp_path, values):
     pretrained = saved(tmp_path / "weights#1.pth", values)
-    with pytest.raises(PretrainedError, match=r"weights#1\.pth holds no state dict; save"):
+    with pytest.raises(PretrainedError, match=r"weights#1\.pth does not hold a state dict; save"):
         read_weights("resnet18", pretrained)
 
 
 def test_a_file_that_could_run_code_is_refused(tmp_path):
     pretrained = saved(tmp_path / "weights.pth", {"code": print})
-    with pytest.raises(PretrainedError, match=r"weights\.pth is damaged or no weights file"):
+    with pytest.raises(PretrainedError, match=r"weights\.pth is damaged or not a weights file"):
         read_weights("resnet18", pretrained)
 
 
@@ -85,7 +85,9 @@ def test_a_file_that_is_cut_short_anywhere_is_told_in_one_line(tmp_path, newer):
         with pytest.raises(PretrainedError) as refused:
             read_weights("resnet18", f"{path}#{content_hash(path)}")
         told = str(refused.value)
-        assert told.startswith(f"pretrained: {path} is damaged or no weights file; fetch it again")
+        assert told.startswith(
+            f"pretrained: {path} is damaged or not a weights file; download it again"
+        )
         assert "\n" not in told
         assert not told.endswith(": ")  # Some errors have no words of their own.
 
@@ -93,7 +95,7 @@ def test_a_file_that_is_cut_short_anywhere_is_told_in_one_line(tmp_path, newer):
 def test_a_file_that_changed_is_told_with_the_hash_that_it_had(tmp_path):
     pretrained = saved(tmp_path / "w.pth", {"a": torch.ones(1)})
     saved(tmp_path / "w.pth", {"a": torch.zeros(30)})
-    with pytest.raises(PretrainedError, match=f"with hash {pretrained[-16:]} back, or begin"):
+    with pytest.raises(PretrainedError, match=f"with hash {pretrained[-16:]}, or start"):
         read_weights("resnet18", pretrained)
 
 
@@ -124,9 +126,9 @@ def test_a_download_that_fails_is_told_in_one_line(tmp_path, monkeypatch, error,
     with pytest.raises(PretrainedError) as refused:
         read_weights("resnet18", "imagenet")
     assert str(refused.value) == (
-        f"cannot download the weights of resnet18 {told}; fetch "
-        "https://download.pytorch.org/models/resnet18-f37072fd.pth on a machine with a network "
-        "and write `pretrained: PATH` of that file"
+        f"cannot download the weights of resnet18 {told}; download "
+        "https://download.pytorch.org/models/resnet18-f37072fd.pth on a machine with internet "
+        "access and set `pretrained` to that file"
     )
 
 

@@ -69,7 +69,7 @@ def test_a_network_that_cannot_be_fused_is_told_with_the_reason(data, monkeypatc
     monkeypatch.delitem(fused.LAYERS, nn.BatchNorm2d)
     found = probe.probe(configs(), data)
     assert not found.pays
-    assert found.reason == "BatchNorm2d is no layer that can be fused"
+    assert found.reason == "BatchNorm2d is a layer that cannot be fused"
 
 
 def test_a_network_that_mixes_up_its_members_is_found_out(data, monkeypatch):
@@ -79,19 +79,19 @@ def test_a_network_that_mixes_up_its_members_is_found_out(data, monkeypatch):
 
     monkeypatch.setitem(fused.LAYERS, nn.Flatten, lambda _layer, members: Mixes(members))
     found = probe.probe(configs(), data)
-    assert "computes something else for several members" in found.reason
+    assert "computes something else when fused" in found.reason
 
 
 def test_a_short_training_is_not_held_up_by_a_probe(data):
     found = probe.probe([replace(config, epochs=1) for config in configs()], data)
     assert not found.pays
-    assert found.reason == "too short to measure whether it pays"
+    assert found.reason == "too short to measure the gain"
 
 
 def test_what_does_not_fit_into_memory_is_not_tried(data, monkeypatch):
     monkeypatch.setattr(probe, "_room", lambda _data: 1000)
     found = probe.probe(configs(), data)
-    assert "3 at once need 0.0 GB, which are not free" in found.reason
+    assert "fusing 3 needs 0.0 GB, more than is free" in found.reason
 
 
 @pytest.mark.parametrize("lacking", [0, 1])
@@ -100,14 +100,14 @@ def test_what_just_fits_into_memory_is_tried(data, monkeypatch, lacking):
     cost = training_cost(members[0], classes=3, image_shape=SHAPE)
     monkeypatch.setattr(probe, "_room", lambda _data: 3 * cost.memory_bytes - lacking)
     found = probe.probe(members, data, always=True)
-    assert ("not free" in found.reason) == bool(lacking)
+    assert ("more than is free" in found.reason) == bool(lacking)
     assert (found.gain == 0) == bool(lacking)
 
 
 def test_memory_that_is_lacking_is_told_in_gigabytes(data):
     members = [replace(config, batch_size=65536, channels=64) for config in configs()]
     needed = 3 * training_cost(members[0], classes=3, image_shape=SHAPE).memory_bytes
-    assert f"need {needed / 10**9:.1f} GB" in probe.probe(members, data).reason
+    assert f"needs {needed / 10**9:.1f} GB" in probe.probe(members, data).reason
 
 
 def test_a_cpu_s_workers_share_half_of_what_is_free(data):
@@ -119,7 +119,7 @@ def test_a_cpu_s_workers_share_half_of_what_is_free(data):
     ("members", "epochs", "batch_size", "reason"),
     [
         (2, 5, 10, ""),  # Ten steps an epoch: a hundred.
-        (3, 11, 32, "too short to measure whether it pays"),  # Three: ninety-nine.
+        (3, 11, 32, "too short to measure the gain"),  # Three: ninety-nine.
     ],
 )
 def test_a_hundred_steps_of_all_members_are_enough_for_a_probe(

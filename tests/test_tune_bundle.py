@@ -336,5 +336,5 @@ def test_the_text_of_a_decision_says_which_way_and_why():
     assert explain(decision, "net") == (
         "2 trials of net are trained as one: as one 1.77 times as fast"
     )
-    broken = replace(decision, fused=False, reason="Own is no layer that can be fused")
-    assert "apart: Own is no layer" in explain(broken, "net")
+    broken = replace(decision, fused=False, reason="Own is a layer that cannot be fused")
+    assert "apart: Own is a layer" in explain(broken, "net")

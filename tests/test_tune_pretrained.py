@@ -53,7 +53,7 @@ def test_a_file_that_is_not_there_is_refused_with_its_line(folder):
     ("override", "message"),
     [
         ("fixed.pretrained=imagenet", "cannot download the weights of resnet18"),
-        ("fixed.pretrained=a.pth", "a.pth is damaged or no weights file"),
+        ("fixed.pretrained=a.pth", "a.pth is damaged or not a weights file"),
         ("fixed.architecture=resnet81", "architecture must be one of torchvision's"),
     ],
 )

@@ -6,10 +6,11 @@ from torch.nn import functional
 
 
 class IdleBiasConv2d(nn.Conv2d):
-    """A convolution before batch norm, whose bias is there but not added.
+    """A convolution before batch norm, with a bias that is never added.
 
-    Batch norm would subtract it again, and nothing be learned from it; adding it and summing its
-    gradient take 2 to 5 % of a step. Published parameter counts have it nonetheless.
+    Batch norm subtracts any bias again, so nothing would be learned from it, and adding it and
+    summing its gradient take 2 to 5 % of a step. It exists because published parameter counts
+    include it.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -19,10 +20,10 @@ class IdleBiasConv2d(nn.Conv2d):
 
 
 class StridedPointwiseConv2d(nn.Conv2d):
-    """A strided 1×1 convolution without padding, computed as one of stride 1 on the pixels kept.
+    """A strided 1×1 convolution without padding, computed with stride 1 on the selected pixels.
 
-    It replaces `nn.Conv2d` where oneDNN computes the weight gradient wrongly or writes past its
-    buffer (`replace_faulty_convolutions`). Elsewhere it is up to twice as slow.
+    It replaces `nn.Conv2d` only where oneDNN computes a wrong weight gradient or writes past its
+    buffer (`replace_faulty_convolutions`), because it can be twice as slow.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,9 +36,9 @@ class StridedPointwiseConv2d(nn.Conv2d):
 def replace_faulty_convolutions(network: nn.Module) -> None:
     """Replace the convolutions of ``network`` that oneDNN trains wrongly on some processors.
 
-    With AVX2 and no AVX-512, pictures in channels-last layout and fewer than 8 input channels a
-    group, the weight gradient of a strided 1×1 convolution is wrong, ends the process or never
-    ends (oneDNN issue 6035). Parameters and their names stay the same.
+    With AVX2 but not AVX-512, channels-last pictures and fewer than 8 input channels per group, the
+    weight gradient of a strided 1×1 convolution is wrong, crashes the process or never finishes
+    (oneDNN issue 6035). Parameters and their names stay the same.
     """
     for name, layer in list(network.named_modules()):
         if type(layer) is nn.Conv2d and _is_faulty(layer):
@@ -65,11 +66,11 @@ def _is_faulty(layer: nn.Conv2d) -> bool:
 
 
 _ONEDNN_CHANNEL_BLOCK = 8
-"""Channels that oneDNN's AVX2 kernels take at a time; with as many or more they are right."""
+"""Channels that oneDNN's AVX2 kernels process together; with this many or more, they are right."""
 
 
 class AdaptiveAveragePool(nn.Module):
-    """`nn.AdaptiveAvgPool2d`, on a CPU as two matrix products: 2 % of a step less."""
+    """`nn.AdaptiveAvgPool2d`, computed on a CPU as two matrix products; saves 2 % of a step."""
 
     def __init__(self, size: int, image_shape: tuple[int, int]) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class AdaptiveAveragePool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → (n, channels, size, size)."""
         if x.device.type != "cpu" or x.dtype != torch.float32:
-            # In bf16 the means would be rounded, and a GPU gains nothing.
+            # bf16 would round the means, and a GPU gains nothing.
             return functional.adaptive_avg_pool2d(x, self.size)
         count, channels, height, width = x.shape
         pictures = x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
@@ -96,7 +97,7 @@ class AdaptiveAveragePool(nn.Module):
 def same_conv(inputs: int, outputs: int, kernel_size: int, *, idle_bias: bool = False) -> nn.Module:
     """Return a stride-1 convolution that keeps height and width, for odd and even kernels.
 
-    An even kernel gets its odd pixel of padding at the bottom and on the right.
+    An even kernel has one more pixel of padding at the bottom and on the right.
     """
     make = IdleBiasConv2d if idle_bias else nn.Conv2d
     if kernel_size % 2:
@@ -109,5 +110,5 @@ def same_conv(inputs: int, outputs: int, kernel_size: int, *, idle_bias: bool = 
 
 
 def make_activation(name: str) -> nn.Module:
-    """Return the activation of this name; it works in place."""
+    """Return the activation with this name; it works in place."""
     return nn.LeakyReLU(inplace=True) if name == "leaky_relu" else nn.ReLU(inplace=True)

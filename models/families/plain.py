@@ -10,7 +10,7 @@ from models.families.layers import make_activation, same_conv
 
 
 class PlainNet(nn.Module):
-    """Stages, each with twice the channels of the one before, and two linear layers."""
+    """Stages, each with twice the channels of the previous stage, and two linear layers."""
 
     def __init__(
         self,
@@ -29,8 +29,8 @@ class PlainNet(nn.Module):
         height, width = (side >> stages for side in image_shape)
         if min(height, width) < 1:
             raise UserError(
-                f"stages must leave a pixel of a picture of {image_shape[0]}×{image_shape[1]}, "
-                f"but {stages} stages halve it to nothing; give at most "
+                f"stages must leave at least a pixel of a {image_shape[0]}×{image_shape[1]} "
+                f"picture, which each halves, but got {stages}; give at most "
                 f"{min(image_shape).bit_length() - 1}"
             )
         widths = [image_channels, *(channels << stage for stage in range(stages))]

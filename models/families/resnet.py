@@ -1,4 +1,4 @@
-"""Residual networks with one resolution throughout, then pooling and linear layers."""
+"""Residual networks with constant resolution, then pooling and linear layers."""
 
 from itertools import pairwise
 from typing import Literal
@@ -12,8 +12,8 @@ from models.families.layers import AdaptiveAveragePool, make_activation, same_co
 class ResidualBlock(nn.Module):
     """``depth`` convolutions with batch norm and activation around a skip connection.
 
-    The input is added before the last activation. A picture, which has other channels than the
-    output, is added to every output channel: its gray values, or the mean of its colours.
+    The input is added before the last activation. If it is the picture, which has fewer channels
+    than the output, its gray values or the mean of its colours are added to every output channel.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class ResidualBlock(nn.Module):
         return y
 
     def _planes(self, x: Tensor) -> Tensor:
-        """Return what is added of a picture; of several networks side by side (`models.fused`)."""
+        """Return what is added to the output for a picture; if fused, for those of all members."""
         if self.inputs > 1:
             x = x.view(len(x), -1, self.inputs, *x.shape[2:]).mean(2)
-        # One plane is added to all channels as it is.
+        # A single plane is broadcast to all channels.
         return x.repeat_interleave(self.channels, dim=1) if x.shape[1] > 1 else x
 
 
 class ResNet(nn.Module):
-    """Residual blocks, adaptive average pooling, hidden linear layers, and one to the classes."""
+    """Residual blocks, adaptive average pooling, hidden linear layers and an output layer."""
 
     def __init__(
         self,

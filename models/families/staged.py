@@ -9,8 +9,9 @@ from models.families.layers import make_activation
 class BasicBlock(nn.Module):
     """Two convolutions with batch norm around a shortcut (He et al. 2016, CVPR, fig. 5 left).
 
-    Where the size changes, the shortcut is a 1×1 convolution (option B). The last batch norm
-    starts at zero, so that a new block passes its input on (Goyal et al. 2017, section 5.1).
+    Where the size changes, the shortcut is a 1×1 convolution (option B). The last batch norm starts
+    at zero, so that an untrained block adds nothing to its shortcut (Goyal et al. 2017, section
+    5.1).
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class BasicBlock(nn.Module):
 
 
 class StagedNet(nn.Module):
-    """A stem of stride 2, stages of residual blocks, pooling, one linear layer.
+    """A stem with stride 2, stages of residual blocks, pooling, and one linear layer.
 
     Each stage after the first halves the picture and doubles the channels.
     """

@@ -1,4 +1,4 @@
-"""Torchvision's classification models, with first weights from ImageNet or from a file."""
+"""Torchvision's classification models, with random or pretrained initial weights."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -15,12 +15,12 @@ from models.pretrained import PretrainedError, read_weights
 
 
 class TorchvisionNet(nn.Module):
-    """A torchvision model with as many logits as there are classes.
+    """A torchvision model with one logit per class.
 
-    Colour goes through the model's own stem, gray through one of a single channel.
+    Its first convolution is replaced by one for gray pictures, or for colours normalised our way.
 
-    Pictures are brought to the size that torchvision trained the model for: its filters look for
-    edges and parts of that size, and some transformers take no other.
+    Pictures are resized to the size that torchvision trained the model for: its filters expect
+    edges and parts of that size, and some transformers accept no other.
     """
 
     def __init__(
@@ -62,27 +62,26 @@ class TorchvisionNet(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> "TorchvisionNet":
-        """Set the mode, but leave frozen layers, and so their batch norms, as in evaluation."""
+        """Set the mode, but keep frozen layers and their batch norms in evaluation mode."""
         super().train(mode)
         for layer in self._frozen:
             layer.eval()
         return self
 
     def load_pretrained(self, *, mean: Scale, std: Scale) -> None:
-        """Take over the pretrained weights, if the network is to start from any.
+        """Load the pretrained weights, if the configuration names any.
 
         Args:
-            mean: What is subtracted from the pictures, on a scale of 0 to 1; of colour one for each
-                channel.
-            std: What they are then divided by.
+            mean: Mean subtracted from pictures on a scale of 0 to 1; for colour, one per channel.
+            std: Standard deviation that they are then divided by, likewise.
 
         Raises:
-            PretrainedError: They cannot be had, or are those of another architecture.
+            PretrainedError: The weights are unavailable or belong to another architecture.
         """
         self.network.load_state_dict(self.pretrained_weights(mean=mean, std=std))
 
     def pretrained_weights(self, *, mean: Scale, std: Scale) -> dict[str, Tensor]:
-        """Return the weights that the network is to start from; those of the head are its own.
+        """Return the initial weights of the network; those of its head are always random.
 
         Raises:
             PretrainedError: As `load_pretrained`.
@@ -106,7 +105,7 @@ class TorchvisionNet(nn.Module):
         if wrong := [n for n in expected | shapes if shapes.get(n) != expected.get(n)]:
             raise PretrainedError(
                 f"pretrained: {self.pretrained.rpartition('#')[0]} does not hold the weights of "
-                f"{self.architecture} ({wrong[0]} is missing, too much or of another shape); give "
+                f"{self.architecture} ({wrong[0]} is missing, unexpected or of another shape); use "
                 "the file that torchvision offers for this architecture"
             )
         return weights
@@ -116,26 +115,28 @@ class TorchvisionNet(nn.Module):
         found = stages(self.network)
         if count > len(found):
             raise UserError(
-                f"frozen_stages must be at most {len(found)} for {self.architecture}, which has "
-                f"no more, but got {count}"
+                f"frozen_stages must be at most {len(found)}, the number of stages of "
+                f"{self.architecture}, but got {count}"
             )
         if count == 0:
             return []
-        # All but what follows, for some architectures hold parameters beside their layers.
+        # First everything, because some architectures have parameters outside their layers.
         self.network.requires_grad_(False)
         for layer in (*chain(*found[count:]), self.head):
             layer.requires_grad_(True)
         layers = chain(*found[:count])
         return [
-            one for one in layers if one is not self.head and any(True for _ in one.parameters())
+            layer
+            for layer in layers
+            if layer is not self.head and any(True for _ in layer.parameters())
         ]
 
 
 class _Stem(nn.Conv2d):
-    """A convolution like another one, on a number of channels of its own."""
+    """A convolution like ``like``, but with another number of input channels."""
 
     def __init__(self, like: nn.Conv2d, channels: int) -> None:
-        # The stubs of torch take pairs of numbers for tuples of any length.
+        # torch's type stubs declare these pairs of numbers as tuples of any length.
         super().__init__(
             channels,
             like.out_channels,
@@ -147,12 +148,12 @@ class _Stem(nn.Conv2d):
 
 
 class GrayStem(_Stem):
-    """The first convolution of an RGB network, on one channel.
+    """The first convolution of an RGB network, for pictures with one channel.
 
-    A gray picture stands for three equal channels, so the sum of their weights answers to it. But
-    each channel was trained with a mean and deviation of its own: the deviations scale the
-    weights, and what the means add is the answer to a plane of ones, which differs at the border,
-    where the network pads its normalised picture with zeros.
+    A gray picture stands for three equal channels, so its weight is the sum of the three weights.
+    Each channel was trained with its own mean and standard deviation. The standard deviations scale
+    the weights. The means add the convolution of a plane of ones, which differs at the border,
+    because the network pads its normalised picture with zeros.
     """
 
     offset: Tensor
@@ -169,10 +170,10 @@ class GrayStem(_Stem):
 
 
 class ColourStem(_Stem):
-    """The first convolution of an RGB network, on pictures that are normalised in another way.
+    """The first convolution of an RGB network, for pictures that are normalised in another way.
 
-    The pictures get the mean and deviation that the network was trained with before the
-    convolution pads them with zeros.
+    The pictures are first normalised as in the network's training, because the convolution pads
+    them with zeros.
     """
 
     scale: Tensor
@@ -189,10 +190,10 @@ class ColourStem(_Stem):
 
 
 def stages(network: nn.Module) -> list[list[nn.Module]]:
-    """Return the layers of a torchvision model, stage by stage.
+    """Return the layers of a torchvision model, grouped by stage.
 
-    A stage begins with a layer whose stride makes the picture smaller, as residual networks count
-    them (He et al. 2016, table 1): five in most architectures, one in most transformers.
+    A stage begins with a layer whose stride makes the picture smaller, as in residual networks (He
+    et al. 2016, table 1). Most architectures have five stages, most transformers one.
     """
     found: list[list[nn.Module]] = [[]]
     for layer in _layers(network):
@@ -203,7 +204,7 @@ def stages(network: nn.Module) -> list[list[nn.Module]]:
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the parts of a network in order; sequences of parts are taken apart."""
+    """Yield the parts of a network in order, with sequences flattened."""
     for child in module.children():
         if isinstance(child, nn.Sequential | nn.ModuleList):
             yield from _layers(child)
@@ -217,7 +218,7 @@ def _has_stride(layer: nn.Module) -> bool:
 
 
 _INCEPTION = ("googlenet", "inception_v3")
-"""Trained with TensorFlow: other means, and further outputs that serve long trainings only."""
+"""Trained with TensorFlow: they have other means, and further outputs for long trainings."""
 _FURTHER_OUTPUTS = ("aux1.", "aux2.", "AuxLogits.")
 
 
@@ -226,7 +227,7 @@ def _make_network(architecture: str, classes: int) -> nn.Module:
     try:
         network: nn.Module = models.get_model(architecture, num_classes=classes, **options)
     except NotImplementedError:
-        # RegNet computes its widths with tensors, which hold no numbers on the meta device.
+        # RegNet computes its widths with tensors, which have no values on the meta device.
         with torch.device("cpu"):
             network = models.get_model(architecture, num_classes=classes)
         network.to("meta")
@@ -234,16 +235,16 @@ def _make_network(architecture: str, classes: int) -> nn.Module:
 
 
 def _to_imagenet(architecture: str, *, mean: Scale, std: Scale) -> tuple[Tensor, Tensor]:
-    """Return (3, 1, 1) factors and summands that turn our normalised values into torchvision's."""
+    """Return (3, 1, 1) factors and offsets that convert our normalised values to torchvision's."""
     if architecture in _INCEPTION:
         means = stds = torch.full((3,), 0.5)
     else:
         transforms = _transforms(architecture)
         means, stds = torch.tensor(transforms.mean), torch.tensor(transforms.std)
-    ours, deviations = torch.tensor(mean), torch.tensor(std)
-    return (deviations / stds).view(3, 1, 1), ((ours - means) / stds).view(3, 1, 1)
+    our_means, our_stds = torch.tensor(mean), torch.tensor(std)
+    return (our_stds / stds).view(3, 1, 1), ((our_means - means) / stds).view(3, 1, 1)
 
 
 def _transforms(architecture: str) -> Any:
-    """Return what torchvision does to a picture before this architecture sees it."""
+    """Return torchvision's preprocessing of pictures for this architecture."""
     return models.get_model_weights(architecture).DEFAULT.transforms()
