@@ -1,8 +1,9 @@
 """Reads a prepared dataset into memory."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.manifest import FOLDS, IMAGES_FILE, MANIFEST_FILE, DatasetManifest
+from data_prep.unpacked import LARGE_BYTES, map_pixels
+from fairsweep.disk_space import enough_space
 from fairsweep.errors import MissingFileError, UserError
 
 SPLITS = ("train", "val", "test")
@@ -73,13 +76,23 @@ class ImageDataset:
         inside = of == number
         return np.flatnonzero(inside if split == "val" else (of >= 0) & ~inside)
 
+    @property
+    def is_mapped(self) -> bool:
+        """True if the pixels are in a file that all processes of this machine share."""
+        return isinstance(self.pixels, np.memmap)
+
     def joined(self, columns: Mapping[str, pa.Array]) -> "ImageDataset":
         """Return the dataset with further text columns, which replace those of the same name."""
         return replace(self, columns={**self.columns, **_texts(columns)})
 
 
-def read_dataset(directory: Path) -> ImageDataset:
+def read_dataset(directory: Path, *, unpack_to: Callable[[], Path] | None = None) -> ImageDataset:
     """Read the dataset in ``directory``.
+
+    Args:
+        directory: Where it lies.
+        unpack_to: Returns a folder on a disk of this machine for the pixels of a large dataset,
+            from where all processes map them. Without it, pixels are always read into memory.
 
     Raises:
         MissingFileError: There is no dataset there.
@@ -88,9 +101,11 @@ def read_dataset(directory: Path) -> ImageDataset:
     manifest = DatasetManifest.read(directory)
     path = directory / IMAGES_FILE
     try:
-        return _build(manifest, pq.read_table(path).combine_chunks())
+        return _read(manifest, path, unpack_to)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} is missing; {_WAY_OUT}") from error
+    except UserError:
+        raise
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
@@ -101,7 +116,28 @@ def read_dataset(directory: Path) -> ImageDataset:
 _WAY_OUT = f"put it and {MANIFEST_FILE} back from a copy, or prepare the dataset again as it was"
 
 
-def _build(manifest: DatasetManifest, table: pa.Table) -> ImageDataset:
+def size_of(manifest: DatasetManifest) -> int:
+    """Return the bytes that all pixels of a dataset take."""
+    return manifest.images * prod(manifest.pixel_shape)
+
+
+def _read(
+    manifest: DatasetManifest, path: Path, unpack_to: Callable[[], Path] | None
+) -> ImageDataset:
+    if unpack_to is None or size_of(manifest) <= LARGE_BYTES:
+        table = pq.read_table(path).combine_chunks()
+        return _build(manifest, table, _pixels(table["pixels"].combine_chunks()))
+    names = [name for name in pq.read_schema(path).names if name != "pixels"]
+    table = pq.read_table(path, columns=names).combine_chunks()
+    folder = unpack_to()
+    what = f"{size_of(manifest) / 1e9:.1f} GB of pixels in {folder}"
+    with enough_space(what, "set TUNE_STAGE to a folder on a larger disk"):
+        return _build(manifest, table, map_pixels(path, manifest.fingerprint, folder))
+
+
+def _build(
+    manifest: DatasetManifest, table: pa.Table, pixels: npt.NDArray[np.uint8]
+) -> ImageDataset:
 
     def column(name: str) -> Any:
         return table[name].to_numpy()
@@ -114,7 +150,6 @@ def _build(manifest: DatasetManifest, table: pa.Table) -> ImageDataset:
     split_groups = None
     if "split_group" in table.column_names:
         split_groups = column("split_group").astype(np.int64)
-    pixels = _pixels(table["pixels"].combine_chunks())
     return ImageDataset(
         manifest=manifest,
         image_ids=column("image_id").astype(str),

@@ -16,7 +16,7 @@ from data_prep.faces import SIDE, Expressions, draw_faces
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.manifest import DatasetManifest
 from data_prep.votes import USAGES, VOTE_NAMES
-from data_prep.writer import enough_space
+from fairsweep.disk_space import enough_space
 from fairsweep.errors import UserError
 
 DEFAULT_IMAGES = 4000

@@ -1,6 +1,5 @@
 """Turns labelled pictures of any source into a dataset directory: whole, or not at all."""
 
-import errno
 import json
 import platform
 import shutil
@@ -44,11 +43,13 @@ from data_prep.together import (
     leaks,
     values_together,
 )
+from fairsweep.disk_space import enough_space
 from fairsweep.errors import UserError
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
+ROW_GROUP_BYTES = 1 << 27
+"""Pixels of a row group, so that large datasets can be read in parts."""
 LABEL_COLUMNS = ("image_id", "source", "split", "label")
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,7 +196,8 @@ def write_dataset(
     )
     with _whole_or_nothing(out) as directory:
         table = _table(images, placed)
-        pq.write_table(table, directory / IMAGES_FILE)
+        rows = max(1, ROW_GROUP_BYTES // images.pixels[0].nbytes)
+        pq.write_table(table, directory / IMAGES_FILE, row_group_size=rows)
         csv.write_csv(table.select(LABEL_COLUMNS), directory / LABELS_FILE)
         manifest.write(directory)
         rejections.write(directory / REJECTED_FILE)
@@ -377,20 +379,3 @@ def _put_in_place(directory: Path, out: Path) -> None:
     # A mount point cannot be replaced, and a folder that a shell stands in should not be.
     for file in sorted(directory.iterdir(), key=lambda file: file.name == MANIFEST_FILE):
         file.replace(out / file.name)
-
-
-@contextmanager
-def enough_space(what: str, way_out: str) -> Iterator[None]:
-    """Say in a line that the disk is full.
-
-    Raises:
-        UserError: There is no space for ``what``.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        raise UserError(
-            f"no space left for {what} ({error.strerror}); free some or {way_out}"
-        ) from error

@@ -1,6 +1,5 @@
 """Wraps every command: turns exceptions into one line on stderr and an exit code."""
 
-import errno
 import os
 import sys
 import tempfile
@@ -9,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from fairsweep.disk_space import NO_SPACE
 from fairsweep.errors import UserError
 
 OUR_FAULT = 1
@@ -83,7 +83,7 @@ def run_command(program: str, command: Callable[[], int]) -> int:
 
 def _file_error(error: OSError) -> str | None:
     """Return what the user can do about a file error, or None if it names no file."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_SPACE:
         at = f"{error.filename}: " if error.filename else ""
         return f"{at}{os.strerror(error.errno)}; free some space or write to another disk"
     if error.filename is not None:

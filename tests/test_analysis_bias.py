@@ -240,7 +240,10 @@ def test_page_and_report_show_the_groups(place, capsys, tmp_path):
         ("id,age\na,1\n", "give image_id and at least one more"),
         ("image_id,label\na,1\n", "column label has a name of ours"),
         ("", "is empty; give a file with a header and rows"),
-        ("image_id,age\ndrawn/00341,1,\n", "row 0 (line 2): 3 cells where the header has 2; correct the row"),
+        (
+            "image_id,age\ndrawn/00341,1,\n",
+            "row 0 (line 2): 3 cells where the header has 2; correct the row",
+        ),
         ("image_id,age,\na,1,\n", "its header names a column '', which is empty or stands twice"),
         ("image_id,age,age\na,1,2\n", "its header names a column 'age', which is empty or stands"),
     ],

@@ -13,7 +13,8 @@ import pytest
 from data_prep.manifest import DatasetManifest
 from data_prep.rejections import Rejection, Rejections
 from data_prep.splits import split_dataset
-from data_prep.writer import Recipe, enough_space, write_dataset
+from data_prep.writer import Recipe, write_dataset
+from fairsweep.disk_space import enough_space
 from tests.support.dataset_factory import (
     CLASSES,
     SEED,

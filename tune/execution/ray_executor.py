@@ -46,7 +46,8 @@ class RayExecutor:
         self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
     ) -> None:
         """See `Executor.execute`."""
-        store_bytes = max(200_000_000, 3 * data.dataset.pixels.nbytes)
+        shared_bytes = 0 if data.read_copy else data.dataset.pixels.nbytes
+        store_bytes = max(200_000_000, 3 * shared_bytes)
         with ray_session(object_store_bytes=store_bytes):
             slots = find_slots(sweep.spec)
             factory = TrainingFactory(

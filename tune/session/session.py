@@ -202,10 +202,11 @@ def _drive(
 ) -> None:
     sweep.begin()
     _warm_up(sweep, dataset.manifest.fingerprint)
-    staged = is_staged(dataset.place)
+    # Workers map the pixels of a large dataset too, instead of taking them from Ray's memory.
+    own_copy = is_staged(dataset.place) or dataset.is_mapped
     data = SweepData(
         dataset=dataset,
-        read_copy=functools.partial(_read_copy, dataset.place, run) if staged else None,
+        read_copy=functools.partial(_read_copy, dataset.place, run) if own_copy else None,
     )
     with Progress(sweep) as progress, _stop_on_signals(sweep, run):
         chores = Chores(run, sweep, dataset.manifest.classes, progress, loggers)

@@ -40,9 +40,8 @@ def open_dataset(place: str | Path) -> ImageDataset:
     """
     place = str(place)
     place = place if is_url(place) else str(Path(place).absolute())
-    return replace(
-        read_dataset(local_copy(place) if is_staged(place) else Path(place)), place=place
-    )
+    directory = local_copy(place) if is_staged(place) else Path(place)
+    return replace(read_dataset(directory, unpack_to=_node_folder), place=place)
 
 
 def read_manifest(place: str | Path) -> DatasetManifest:
@@ -58,8 +57,7 @@ def read_manifest(place: str | Path) -> DatasetManifest:
 def local_copy(place: str) -> Path:
     """Return a copy of a dataset on this node's own disk; the first to ask makes it."""
     fingerprint = read_manifest(place).fingerprint
-    cache = Path(os.environ.get(STAGE, tempfile.gettempdir())) / f"tune-datasets-{os.getuid()}"
-    _make_private(cache)
+    cache = _node_folder()
     copy = cache / fingerprint
     with (cache / f"{fingerprint}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -72,12 +70,13 @@ def local_copy(place: str) -> Path:
     return copy
 
 
-def _make_private(cache: Path) -> None:
-    """Make a folder that nobody else can write to.
+def _node_folder() -> Path:
+    """Return the folder for datasets on this node's own disk, which nobody else can write to.
 
     Raises:
         UserError: There is one that belongs to somebody else, or a link or file of that name.
     """
+    cache = Path(os.environ.get(STAGE, tempfile.gettempdir())) / f"tune-datasets-{os.getuid()}"
     cache.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         cache.mkdir(mode=0o700)
@@ -87,6 +86,7 @@ def _make_private(cache: Path) -> None:
             f"{cache} must be a folder of your own that nobody else can write to, but is not, so "
             f"the datasets in it cannot be trusted; remove it, or set {STAGE} to another folder"
         )
+    return cache
 
 
 def open_store(url: str) -> tuple[pafs.FileSystem, str]:
