@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,12 +18,13 @@ from fairsweep.errors import UserError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DeviceDataset:
-    """Pictures and labels of all splits on one device, shared by all trials on that device."""
+    """Pictures and labels of all splits for one device, shared by all trials on that device."""
 
     source: ImageDataset
     """The dataset in memory, which knows the rows of each split and fold."""
     pixels: Tensor
-    """(n, height, width) uint8, or (n, height, width, 3) in colour."""
+    """(n, height, width) uint8, or (n, height, width, 3) in colour; on the CPU if a GPU has no room
+    for them."""
     labels: Tensor
     """(n,) int64 class indices."""
     soft_labels: Tensor | None
@@ -29,9 +32,13 @@ class DeviceDataset:
 
     @classmethod
     def create(cls, source: ImageDataset, device: str | torch.device = "cpu") -> Self:
-        """Copy ``source`` to ``device``; on the CPU, its arrays are shared instead of copied."""
+        """Copy ``source`` to ``device``; on the CPU, its arrays are shared instead of copied.
 
-        def on_device(array: Any) -> Tensor:
+        Pixels that would take more than half of a GPU's free memory stay on the CPU.
+        """
+        device = torch.device(device)
+
+        def on_device(array: Any, device: torch.device = device) -> Tensor:
             with warnings.catch_warnings():
                 # Arrays from Ray's object store are read-only, and nothing here writes to them.
                 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
@@ -40,15 +47,22 @@ class DeviceDataset:
         soft = source.soft_labels
         return cls(
             source=source,
-            pixels=on_device(source.pixels),
+            pixels=on_device(
+                source.pixels, device if _fits(source.pixels, device) else torch.device("cpu")
+            ),
             labels=on_device(source.labels),
             soft_labels=None if soft is None else on_device(soft),
         )
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
-        return self.pixels.device
+        """The device that trains."""
+        return self.labels.device
+
+    @property
+    def resident(self) -> bool:
+        """True if the memory of the device holds all pixels."""
+        return self.pixels.device == self.device and not self.source.is_mapped
 
     @property
     def classes(self) -> int:
@@ -102,9 +116,20 @@ class DeviceDataset:
             )
         return self.soft_labels
 
-    def pictures(self, rows: Tensor) -> Tensor:
-        """Return the (m, channels, height, width) float32 pictures of ``rows``, from 0 to 255."""
-        pixels = self.pixels.index_select(0, rows)
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the (m, …) uint8 pixels of ``rows``, ready to be copied to the device."""
+        pixels = self.pixels.index_select(0, rows.to(self.pixels.device))
+        return pixels if self.pixels.device == self.device else pixels.pin_memory()
+
+    def pictures(self, rows: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """Return (m, channels, height, width) float32 pictures of ``rows``, values 0 to 255.
+
+        Args:
+            rows: (m,) row numbers.
+            pixels: What `gather` returned for them, if it was called before.
+        """
+        pixels = self.gather(rows) if pixels is None else pixels
+        pixels = pixels.to(self.device, non_blocking=True)
         planes = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
         return planes.float()
 
@@ -128,3 +153,8 @@ class DeviceDataset:
             for values in (manifest.mean, manifest.std)
         )
         return means, stds
+
+
+def _fits(pixels: npt.NDArray[np.uint8], device: torch.device) -> bool:
+    """Return whether the pixels leave at least half of a GPU's free memory to the networks."""
+    return device.type != "cuda" or pixels.nbytes <= torch.cuda.mem_get_info(device)[0] // 2

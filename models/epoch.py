@@ -25,6 +25,8 @@ class Batch:
     """(members·b, 2, 3) matrices that transform the pictures, or None."""
     mix: Tensor
     """(members,) mixup weight of each picture against its partner, from 0.5 to 1."""
+    pixels: Tensor | None = None
+    """(members·b, …) uint8 pixels of the rows if they were gathered ahead of the step."""
 
     @property
     def pictures(self) -> int:
@@ -34,7 +36,8 @@ class Batch:
     def first(self, count: int) -> Self:
         """Return the first ``count`` pictures of a batch with one member."""
         transforms = None if self.transforms is None else self.transforms[:count]
-        return replace(self, rows=self.rows[:, :count], transforms=transforms)
+        pixels = None if self.pixels is None else self.pixels[:count]
+        return replace(self, rows=self.rows[:, :count], transforms=transforms, pixels=pixels)
 
     @classmethod
     def join(cls, batches: Sequence[Self]) -> Self:
@@ -42,10 +45,12 @@ class Batch:
         if len(batches) == 1:
             return batches[0]
         transforms = [batch.transforms for batch in batches if batch.transforms is not None]
+        pixels = [batch.pixels for batch in batches if batch.pixels is not None]
         return cls(
             rows=torch.cat([batch.rows for batch in batches]),
             transforms=torch.cat(transforms) if transforms else None,
             mix=torch.cat([batch.mix for batch in batches]),
+            pixels=torch.cat(pixels) if pixels else None,
         )
 
 

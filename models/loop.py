@@ -32,6 +32,7 @@ from models.fused import (
     split,
     split_optimizer,
 )
+from models.gather import gathered_ahead
 from models.optim import learning_rate_at, make_optimizer, set_learning_rate
 from models.predict import autocast, evaluate, predict_logits
 from models.sampling import Sampling, weighted
@@ -230,7 +231,8 @@ class Loop:
         sums = torch.zeros(self.members, 2, device=self.data.device)
         self.prepare_epoch()
         shown = [0] * self.members
-        for step, batches in enumerate(self.batches(), start=first):
+        steps_of_all = gathered_ahead(self.batches(), self.data)
+        for step, batches in enumerate(steps_of_all, start=first):
             rate = learning_rate_at(config, step, config.epochs * self.steps)
             sums += self.step(batches, rate)
             shown = [count + batch.pictures for count, batch in zip(shown, batches, strict=True)]
@@ -262,7 +264,7 @@ class Loop:
         Returns:
             (members·b, channels, h, w) pictures and (members, b, classes) distributions.
         """
-        pictures = self.data.pictures(batch.rows.view(-1))
+        pictures = self.data.pictures(batch.rows.view(-1), batch.pixels)
         if batch.transforms is not None:
             pictures = transform_pictures(pictures, batch.transforms)
         pictures = self.data.normalise(pictures)

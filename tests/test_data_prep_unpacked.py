@@ -1,9 +1,9 @@
 """Large datasets: pixels unpacked once into a file that all processes of a machine map."""
 
-import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -65,7 +65,8 @@ def unpacked_files(disk):
 
 def test_mapped_pixels_are_those_in_memory(place, disk):
     mapped, read = read_dataset(place, unpack_to=lambda: disk), read_dataset(place)
-    assert mapped.is_mapped and not read.is_mapped
+    assert mapped.is_mapped
+    assert not read.is_mapped
     np.testing.assert_array_equal(mapped.pixels, read.pixels)
     assert mapped.pixels.shape == (95, 6, 9)
     assert mapped.image_ids.tolist() == read.image_ids.tolist()
@@ -92,7 +93,8 @@ def test_processes_share_one_file_and_the_last_removes_it(place, disk):
     file = disk / unpacked_files(disk)[0]
     inode = file.stat().st_ino
     read_dataset(place, unpack_to=lambda: disk)
-    assert unpacked_files(disk) == [file.name] and file.stat().st_ino == inode
+    assert unpacked_files(disk) == [file.name]
+    assert file.stat().st_ino == inode
     unpacked._release()
     first.communicate("\n")
     assert file.stat().st_ino == inode
@@ -116,12 +118,12 @@ def test_pixels_with_another_hash_are_refused(place, disk):
     hashes = table["content_hash"].to_pylist()
     at = table.schema.get_field_index("content_hash")
     pq.write_table(table.set_column(at, "content_hash", [hashes[::-1]]), place / "images.parquet")
-    with pytest.raises(UserError, match="images.parquet is damaged .*content_hash"):
+    with pytest.raises(UserError, match=r"images\.parquet is damaged .*content_hash"):
         read_dataset(place, unpack_to=lambda: disk)
     assert not list(disk.glob("*.pixels"))
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_disk_without_room_is_told(place, disk):
     fingerprint = read_dataset(place).manifest.fingerprint
     (disk / f"{fingerprint}.partial").symlink_to("/dev/full")
