@@ -36,12 +36,12 @@ _end_at_once = threading.Event()
 
 
 def end_at_once_after_command() -> None:
-    """Let `end` skip the clean-up of libraries, one of which has lost what it would wait for."""
+    """Let `end` skip the clean-up of libraries, because one would wait for a lost connection."""
     _end_at_once.set()
 
 
 def end(code: int) -> NoReturn:
-    """End the process with an exit code."""
+    """Exit the process with ``code``."""
     if _end_at_once.is_set():
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Files that outlast a power cut: whole or not at all, they and their folder's entry on disk."""
+"""Writes files that survive a power cut: atomically, and flushed to disk with their folder."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a partial file beside ``path`` to write; afterwards it takes the place of ``path``."""
+    """Yield a partial file to write, which replaces ``path`` at the end of the context."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield partial
@@ -20,19 +20,19 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically."""
     with replaced(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def sync(path: Path) -> None:
-    """Return when the disk has the content of a file."""
+    """Flush the content of a file to disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the disk has the entries of a folder, where its file system can say so."""
+    """Flush the entries of a folder to disk, if its file system supports this."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""URLs of object stores: what may stand in them, and what a message shows of them."""
+"""URLs of object stores, which must not hold credentials."""
 
 import re
 
@@ -9,23 +9,23 @@ _SECRET = re.compile(r"[?&][^=&]*(key|secret|token|password|credential|signature
 
 
 def is_url(place: str) -> bool:
-    """Return whether a place lies in an object store."""
+    """Return whether ``place`` is a URL rather than a local path."""
     return "://" in place
 
 
 def check_url(place: str) -> str:
-    """Return a place unchanged, unless it is a URL that holds credentials.
+    """Return ``place`` if it is not a URL with credentials.
 
-    What stands in a URL would be written to a run's files and shown in messages.
+    Credentials in a URL would be written to a run's files and shown in messages.
 
     Raises:
-        UserError: It does; the message does not show them.
+        UserError: The URL holds credentials, which the message does not show.
     """
     found = _ADDRESS.match(place)
     if found is None or not (found["keys"] or _SECRET.search(found["rest"])):
         return place
     shown = found["scheme"] + found["rest"].split("?")[0]
     raise UserError(
-        f"a URL must not hold keys, but got some in that of {shown}; set AWS_ACCESS_KEY_ID and "
+        f"a URL must not hold keys, but got some in {shown}; set AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY (or what your store's tools read) instead"
     )

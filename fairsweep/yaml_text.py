@@ -1,7 +1,7 @@
-"""Reads and writes YAML so that no text has two meanings: what older rules misread is refused.
+"""Reads and writes YAML, and refuses values that YAML 1.1 and users read differently.
 
-The rules of YAML 1.1 take ``1:30`` for ninety, ``010`` for eight, ``no`` for false, and the last of
-two equal keys. Users mean something else, so each is an error with its line.
+YAML 1.1 reads ``1:30`` as ninety, ``010`` as eight and ``no`` as false, and keeps the last of two
+equal keys. Users mean something else, so each of these is an error that names the line.
 """
 
 import re
@@ -16,12 +16,12 @@ _TAG = "tag:yaml.org,2002:"
 _NUMBERS = (f"{_TAG}int", f"{_TAG}float")
 _WORDS = frozenset({"yes", "no", "on", "off"})
 _EXPONENT = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)$")
-"""A number such as 1e-3, which is one in YAML 1.2; PyYAML alone takes it for text."""
+"""A number such as 1e-3, which is a number in YAML 1.2, but text to PyYAML."""
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 
 
 class YamlError(UserError):
-    """A text that is no YAML, or that could be read in two ways; the message is one line."""
+    """A text is not YAML or is ambiguous; the message is one line."""
 
 
 def load_yaml(text: str, source: str, *, numbers_as_text: bool = False) -> Any:
@@ -29,12 +29,12 @@ def load_yaml(text: str, source: str, *, numbers_as_text: bool = False) -> Any:
 
     Args:
         text: The document.
-        source: What it is called in messages.
-        numbers_as_text: Keep every number as it is written, so ``007`` and ``1.10`` are names.
+        source: Name of the document in messages.
+        numbers_as_text: Keep every number as text, so that ``007`` and ``1.10`` are names.
 
     Raises:
-        YamlError: It is not YAML, has a key twice on one level, or holds a value with two
-            meanings; the message names the line.
+        YamlError: ``text`` is not YAML, has a key twice on one level, or holds an ambiguous value;
+            the message names the line.
     """
     try:
         return yaml.load(text, Loader=_TextLoader if numbers_as_text else _Loader)
@@ -51,7 +51,7 @@ def dump_yaml(values: Any) -> str:
 
 
 def key_lines(text: str) -> dict[tuple[str, ...], int]:
-    """Return the line of each key of a sound document, by its path from the top."""
+    """Return the line of each key in a valid document, by its path from the top."""
     root = yaml.compose(text, Loader=_Loader)
     return {} if root is None else dict(_walk(root, ()))
 
@@ -70,7 +70,7 @@ def _walk(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, .
 
 
 class _AmbiguousError(Exception):
-    """A value or key with two meanings."""
+    """A value or key is ambiguous."""
 
     def __init__(self, message: str, node: yaml.Node) -> None:
         super().__init__(message)
@@ -78,12 +78,12 @@ class _AmbiguousError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also refuses what has two meanings."""
+    """PyYAML's safe loader, which also refuses ambiguous values."""
 
     numbers_as_text = False
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Refuse a plain scalar that older and newer rules of YAML read differently."""
+        """Refuse a plain scalar that YAML 1.1 and 1.2 read differently."""
         if isinstance(node, yaml.ScalarNode) and node.style is None:
             _check_word(node)
             if node.tag in _NUMBERS and not self.numbers_as_text:
@@ -91,7 +91,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_object(node, deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a key that stands twice on one level."""
+        """Refuse a key that occurs twice on one level."""
         seen: dict[Hashable, yaml.Node] = {}
         for key_node, _ in node.value:
             if key_node.tag == f"{_TAG}merge":
@@ -128,18 +128,18 @@ def _check_number(node: yaml.ScalarNode) -> None:
 
 def _without(*tags: str) -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     return {
-        first: [one for one in resolvers if one[0] not in tags]
+        first: [resolver for resolver in resolvers if resolver[0] not in tags]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-# A date is no value of ours, so 2024-01-31 is a name.
+# No setting is a date, so 2024-01-31 is a name.
 _Loader.yaml_implicit_resolvers = _without(f"{_TAG}timestamp")
 _Loader.add_implicit_resolver(f"{_TAG}float", _EXPONENT, list("-+.0123456789"))
 
 
 class _TextLoader(_Loader):
-    """Keeps numbers as they are written."""
+    """Keeps numbers as text."""
 
     numbers_as_text = True
 
@@ -153,7 +153,7 @@ for _tag in _NUMBERS:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts quotes around a text that `_Loader` would take for a number."""
+    """Puts quotes around a text that `_Loader` would read as a number."""
 
 
 _Dumper.add_implicit_resolver(f"{_TAG}float", _EXPONENT, list("-+.0123456789"))
