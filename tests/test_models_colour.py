@@ -22,10 +22,12 @@ from models.fit import fit, fit_together
 from models.registry import Family
 from tests.support.picture_factory import SHAPE, make_dataset
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = {
     "resnet": {"channels": 4, "blocks": 2, "pool_size": 4, "fc_width": 8},
     "plain": {"channels": 4, "fc_width": 8},
-    "staged": {"channels": 8, "blocks": 1},
+    "staged": {"channels": 8, "stages": 2, "blocks": 1},
     "torchvision": {"architecture": "mobilenet_v3_small"},
 }
 
@@ -171,7 +173,7 @@ def test_a_family_that_knows_no_colour_refuses_it_in_a_line(monkeypatch):
 
 
 def test_a_classifier_reads_back_what_it_was_trained_on_in_colour(tmp_path, colour):
-    start = config("staged")
+    start = config("plain")
     *_, last = fit(start, DeviceDataset.create(colour))
     state = classifier_state(start, colour.manifest, epoch=2, weights=last.weights())
     save(tmp_path / "best.pt", state)
