@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.harness import Result, in_process, write_pictures
 from data_prep.manifest import DatasetManifest
+from tune.run.events import MeasurementTaken
 from tune.run.ledger import read_events
 from tune.session.session import start
 from tune.sweep.spec import parse_spec
@@ -55,9 +56,9 @@ def replicates(data: str, channels: int, changes: dict[str, Any]) -> dict[str, A
         run, sweep = start(spec, Path(folder))
         first = next(trial for trial in sweep.trials.values() if trial.phase == "search").id
         ended = [
-            (event["time"], event["epoch"])
+            (event.time, event.epoch)
             for event in read_events(run)
-            if event["event"] == "measurement" and event["trial"] != first
+            if isinstance(event, MeasurementTaken) and event.trial != first
         ]
         gains = [fusing.gain for fusing in sweep.fusings]
     pictures = sum(DatasetManifest.read(Path(data)).counts["train"].values())

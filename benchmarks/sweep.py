@@ -23,6 +23,7 @@ import ray.tune
 
 from benchmarks import student
 from benchmarks.harness import Result, in_process, write_pictures
+from tune.run.events import MeasurementTaken
 from tune.run.ledger import read_events
 from tune.session.session import start
 from tune.sweep.spec import parse_spec
@@ -196,9 +197,9 @@ def ours(data: str, _folder: str, *, early: bool) -> dict[str, Any]:
         run, _ = start(parse_spec(spec), Path(folder))
         ended = time.time()
         marks = [
-            (event["time"], event["values"]["val_accuracy"])
+            (event.time, event.values["val_accuracy"])
             for event in read_events(run)
-            if event["event"] == "measurement"
+            if isinstance(event, MeasurementTaken)
         ]
     return _figures(begun, marks) | {"seconds": ended - begun}
 

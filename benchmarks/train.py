@@ -21,6 +21,7 @@ from benchmarks.limit import Limit, Rates
 from data_prep.manifest import DatasetManifest
 from models.config import TrainConfig
 from tune.execution.slots import MOST_PER_GPU
+from tune.run.events import MeasurementTaken
 from tune.run.ledger import read_events
 from tune.session.session import start
 from tune.sweep.spec import parse_spec
@@ -68,8 +69,8 @@ def ours(data: str) -> dict[str, Any]:
         run, _ = start(parse_spec(spec), Path(folder))
         ended: dict[str, list[float]] = {}
         for event in read_events(run):
-            if event["event"] == "measurement":
-                ended.setdefault(event["trial"], []).append(event["time"])
+            if isinstance(event, MeasurementTaken):
+                ended.setdefault(event.trial, []).append(event.time)
     rates = [_rate(data, times)["rate"] for times in ended.values()]
     return {"rate": sum(rates), "trials": len(rates)}
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.support.bundles import WHOLE, decided, next_report, play_one, searched
+from tests.support.ledgers import events_of, read_lines
 from tests.support.sweeps import WORKER, Factory, figures, play, small_spec
 from tune.execution.executor import EpochReport
 from tune.execution.ray_cluster import ray_session
 from tune.execution.ray_executor import drive
 from tune.execution.slots import Slots
 from tune.run.directory import STOP_FILE
-from tune.run.ledger import Ledger, read_events
+from tune.run.ledger import Ledger
 from tune.run.trial import Status
 from tune.session.progress import explain
 from tune.sweep.bundle import Bundle, Fusing
@@ -134,7 +135,7 @@ def test_after_a_resume_trials_go_on_as_they_were_bound():
     sweep.decide_fusing(decided(bundle))
     for trial_id in bundle.trials:
         sweep.report(trial_id, *next_report(sweep, trial_id), WORKER)
-    again = Sweep(small_spec(**WHOLE), fingerprint="f", events=events)
+    again = Sweep(small_spec(**WHOLE), fingerprint="f", events=events_of(events))
     again.begin()
     first, second = again.next_bundle(2), again.next_bundle(2)
     bound = first if first.folder.startswith("bundle-") else second
@@ -162,7 +163,7 @@ def test_a_trial_that_has_ended_is_not_taken_up_again_with_its_mates():
         sweep.start(trial_id, 1 / 3)
     first, *others = bundle.trials
     sweep.fail(first, "broke")
-    again = Sweep(small_spec(**WHOLE), fingerprint="f", events=events)
+    again = Sweep(small_spec(**WHOLE), fingerprint="f", events=events_of(events))
     again.begin()
     both = again.next_bundle(2), again.next_bundle(2)
     (bound,) = [one for one in both if one.folder == f"bundle-{first}"]
@@ -285,11 +286,11 @@ def test_workers_train_several_as_one_where_it_pays(tmp_path):
     decisions = {sweep.trials[one.trials[0]].config["kernel_size"]: one for one in sweep.fusings}
     assert [decisions[kernel].fused for kernel in (3, 5, 7)] == [True, False, False]
     assert "no probe of 7" in decisions[7].reason
-    shares = [e["devices"] for e in read_events(tmp_path) if e["event"] == "trial_started"]
+    shares = [e["devices"] for e in read_lines(tmp_path) if e["event"] == "trial_started"]
     assert min(shares) == pytest.approx(1 / 3)
     held = {trial.devices for trial in others if trial.config["kernel_size"] == 3}
     assert sorted(held) == [pytest.approx(1 / 3), 1.0]
-    assert "attempt_failed" not in {event["event"] for event in read_events(tmp_path)}
+    assert "attempt_failed" not in {event["event"] for event in read_lines(tmp_path)}
 
 
 @dataclass(kw_only=True)
@@ -327,7 +328,7 @@ def test_several_that_fail_are_tried_again_as_one(tmp_path):
     begun = [note for note in notes if note.startswith("begin 3")]
     assert len(begun) == 2
     assert begun[0] == begun[1]
-    failed = [e for e in read_events(tmp_path) if e["event"] == "attempt_failed"]
+    failed = [e for e in read_lines(tmp_path) if e["event"] == "attempt_failed"]
     assert len(failed) == 3
 
 

@@ -13,11 +13,12 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from tests.support.ledgers import read_lines
 from tests.support.sweeps import Factory, TrivialTraining, small_spec
 from tune.execution.ray_cluster import connect, ray_session, require_token, token_file
 from tune.execution.ray_executor import drive
 from tune.execution.slots import find_slots
-from tune.run.ledger import Ledger, read_events
+from tune.run.ledger import Ledger
 from tune.run.trial import Status
 from tune.sweep.sweep import Sweep
 
@@ -165,7 +166,7 @@ def test_trials_of_a_lost_node_go_on_elsewhere_and_a_new_node_gets_trials(tmp_pa
     finally:
         ray.shutdown()
         cluster.shutdown()
-    events = read_events(tmp_path)
+    events = read_lines(tmp_path)
     assert sweep.finished
     assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
     assert [e["node"] for e in events if e["event"] == "node_lost"] == ["second"]

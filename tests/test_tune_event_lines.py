@@ -6,19 +6,21 @@ import shutil
 import pytest
 
 from fairsweep.errors import UserError
+from tests.support.ledgers import events_of, read_lines
 from tests.support.old_runs import NAMES, unpack
 from tests.support.sweeps import new_sweep, play, small_spec
 from tune.run.directory import LEDGER_FILE
+from tune.run.event_lines import to_json
 from tune.run.events import LEDGER_VERSION
 from tune.run.ledger import Ledger, read_events
 from tune.session.status import list_runs
 from tune.sweep.sweep import Sweep
 
 
-def write(run, events):
+def write(run, lines, start=0):
     run.mkdir(parents=True, exist_ok=True)
     with Ledger(run) as ledger:
-        for event in events:
+        for event in events_of(lines)[start:]:
             ledger.append(event)
     return run / LEDGER_FILE
 
@@ -34,11 +36,11 @@ def whole():
 
 def test_the_first_line_carries_the_version_and_no_other(tmp_path, whole):
     path = write(tmp_path, whole[:2])
-    write(tmp_path, whole[2:4])
+    write(tmp_path, whole[:4], start=2)
     first, *others = map(json.loads, path.read_text().splitlines())
     assert first["ledger"] == LEDGER_VERSION
     assert not any("ledger" in event for event in others)
-    assert read_events(tmp_path)[1:] == json.loads(json.dumps(whole[1:4]))
+    assert read_lines(tmp_path)[1:] == whole[1:4]
 
 
 def test_every_event_of_a_sweep_has_the_shape_that_is_checked(tmp_path, whole):
@@ -49,9 +51,11 @@ def test_every_event_of_a_sweep_has_the_shape_that_is_checked(tmp_path, whole):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_ledgers_of_earlier_versions_are_read(tmp_path, name):
+def test_ledgers_of_earlier_versions_are_read_and_would_be_written_the_same(tmp_path, name):
     run = unpack(name, tmp_path)
-    assert "ledger" not in read_events(run)[0]
+    assert "ledger" not in read_lines(run)[0]
+    lines = (run / LEDGER_FILE).read_text().splitlines()
+    assert [json.dumps(to_json(event), ensure_ascii=False) for event in read_events(run)] == lines
 
 
 BAD = {
@@ -71,7 +75,7 @@ BAD = {
     '{"event": "trial_started", "trial": "nobody", "devices": 1, "time": 1.0}':
         "names trial nobody, which was not proposed before",
     '{"event": "trial_ended", "trial": "TRIAL", "status": "GOOD", "reason": "", "time": 1.0}':
-        "must give status of trial_ended as one of PENDING, RUNNING, .*, but gives",
+        "must give status of trial_ended as one of COMPLETED, EARLY_STOPPED, .*, but gives",
     '{"event": "measurement", "trial": "TRIAL", "epoch": 1.5, "values": {}, "time": 1.0}':
         "must give epoch of measurement as a whole number, but gives 1.5",
     '{"event": "measurement", "trial": "TRIAL", "epoch": 1, "values": {"val_loss": 1}, "time": 1}':
@@ -95,7 +99,9 @@ def test_a_line_of_a_wrong_shape_is_refused_with_its_number(tmp_path, whole, lin
 
 def test_a_trial_is_proposed_once(tmp_path, whole):
     proposed = next(event for event in whole if event["event"] == "trial_proposed")
-    write(tmp_path, [*whole[:5], proposed])
+    path = write(tmp_path, whole[:5])
+    with path.open("a") as ledger:
+        ledger.write(json.dumps(proposed) + "\n")
     with pytest.raises(UserError, match=rf"line 6 proposes trial {proposed['trial']} a second"):
         read_events(tmp_path)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.support.ledgers import keep_in
 from tests.support.sweeps import Factory, TrivialTraining, figures, small_spec
 from tune.execution.executor import EpochReport
 from tune.execution.in_process import InProcessExecutor, _advance, _Slot
@@ -17,7 +18,7 @@ GRID = {"scheduler": {"name": "none"}}
 
 def execute(run, kind=TrivialTraining, *, workers=1, **changes):
     events = []
-    sweep = Sweep(small_spec(**changes), fingerprint="f", commit=events.append)
+    sweep = Sweep(small_spec(**changes), fingerprint="f", commit=keep_in(events))
     sweep.begin()
     steps = []
     executor = InProcessExecutor(workers=workers, make_training=Factory(kind=kind, run=run))

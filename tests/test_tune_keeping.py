@@ -96,7 +96,7 @@ def test_the_state_of_trials_trained_as_one_stays_until_all_have_ended(tmp_path)
     first, *others = bundle.trials
     for trial_id in bundle.trials:
         sweep.start(trial_id, 1.0)
-    sweep._give_up(first, Status.INFEASIBLE, "too large")
+    sweep.give_up(first, Status.INFEASIBLE, "too large")
     keeper = Keeper(tmp_path, sweep)
     keeper.sweep_up()
     assert left(tmp_path) == {folder: BOTH}

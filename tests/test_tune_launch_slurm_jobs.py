@@ -10,9 +10,9 @@ import pytest
 
 from data_prep.synthetic import prepare_synthetic
 from tests.support.equal_runs import assert_equal_end
+from tests.support.ledgers import read_lines
 from tests.support.slurm import SmallSlurm, missing, wait_until
 from tune.run.directory import LEDGER_FILE
-from tune.run.ledger import read_events
 
 ROOT = Path(__file__).parents[1]
 SPEC = """
@@ -83,7 +83,7 @@ def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone
 
     tune(slurm, tmp_path, "run", f"epochs-{EPOCHS}.yaml", "--name", "undisturbed")
     assert_equal_end(tmp_path / "runs/small", tmp_path / "runs/undisturbed")
-    stops = [e["reason"] for e in read_events(tmp_path / "runs/small") if "reason" in e]
+    stops = [e["reason"] for e in read_lines(tmp_path / "runs/small") if "reason" in e]
     assert stops.count("stopped by SIGTERM") == restarts  # Never cut off.
     assert not Path(f"/tmp/tune-{job}").exists()
     assert not [one for one in psutil.process_iter(["cmdline"]) if of_job(one, job)]
@@ -99,7 +99,7 @@ def test_a_job_whose_first_node_dies_queues_itself_again(slurm, tmp_path, faces)
     finally:
         slurm.start_left()
     assert slurm.wait(job, SWEEP_SECONDS) == ("COMPLETED", 1)
-    events = [event["event"] for event in read_events(tmp_path / "runs/small")]
+    events = [event["event"] for event in read_lines(tmp_path / "runs/small")]
     assert events.count("sweep_resumed") == 1
     assert events[-1] == "sweep_finished"
 

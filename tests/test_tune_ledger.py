@@ -3,20 +3,23 @@ import json
 import pytest
 
 from tune.run.directory import LEDGER_FILE
+from tune.run.event_lines import to_json
+from tune.run.events import NodeJoined, NodeLost
 from tune.run.ledger import Ledger, read_events
 
-FIRST = {"event": "node_lost", "node": "knöten 1", "time": 1.5}
-SECOND = {"event": "node_joined", "node": "n2", "time": 2.0}
+FIRST = NodeLost(time=1.5, node="knöten 1")
+SECOND = NodeJoined(time=2.0, node="n2")
+LINE = json.dumps(to_json(SECOND)) + "\n"
 
 
 def test_an_event_is_on_disk_when_append_returns(tmp_path):
     with Ledger(tmp_path) as ledger:
         ledger.append(FIRST)
-        assert read_events(tmp_path) == [{"ledger": 1, **FIRST}]
+        assert read_events(tmp_path) == [FIRST]
         ledger.append(SECOND)
         assert (tmp_path / LEDGER_FILE).read_text("utf-8").splitlines() == [
             '{"ledger": 1, "event": "node_lost", "node": "knöten 1", "time": 1.5}',
-            json.dumps(SECOND),
+            LINE.rstrip(),
         ]
 
 
@@ -24,23 +27,22 @@ def test_a_ledger_that_is_opened_again_is_written_on(tmp_path):
     for event in (FIRST, SECOND):
         with Ledger(tmp_path) as ledger:
             ledger.append(event)
-    assert read_events(tmp_path) == [{"ledger": 1, **FIRST}, SECOND]
+    assert read_events(tmp_path) == [FIRST, SECOND]
 
 
 @pytest.mark.parametrize("rest", ["{", '{"event": "node_lost"}', "\xff"])
 def test_a_half_written_last_line_is_cut_off_and_never_read(tmp_path, rest):
     path = tmp_path / LEDGER_FILE
-    whole = json.dumps(SECOND) + "\n"
-    path.write_bytes(whole.encode() + rest.encode("latin-1"))
+    path.write_bytes(LINE.encode() + rest.encode("latin-1"))
     assert read_events(tmp_path) == [SECOND]
     with Ledger(tmp_path) as ledger:
-        assert path.read_text() == whole
+        assert path.read_text() == LINE
         ledger.append(FIRST)
     assert read_events(tmp_path) == [SECOND, FIRST]
 
 
 def test_a_damaged_line_is_named_by_its_number_from_one(tmp_path):
-    (tmp_path / LEDGER_FILE).write_text(json.dumps(FIRST) + "\nno JSON\n" + json.dumps(SECOND))
+    (tmp_path / LEDGER_FILE).write_text(f"{LINE}no JSON\n{LINE}")
     with pytest.raises(ValueError, match=r"events\.jsonl, line 2 is damaged: "):
         read_events(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"is not a run directory \(no events\.jsonl\)"):

@@ -1,6 +1,5 @@
 """What TensorBoard's and MLflow's own readers find in a run's logs."""
 
-import json
 import math
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from tests.support.ledgers import events_of, keep_in
 from tests.support.sweeps import figures, play, small_spec
 from tune.run.trial import Status
 from tune.session.loggers import Loggers, require_loggers
@@ -23,9 +23,7 @@ BOTH = {"loggers": ["tensorboard", "mlflow"]}
 
 def sit(run, spec, ledger, *, steps):
     """One sitting of a sweep that stands where ``ledger`` ends; it is killed after ``steps``."""
-    sweep = Sweep(
-        spec, fingerprint="f", commit=ledger.append, events=json.loads(json.dumps(ledger))
-    )
+    sweep = Sweep(spec, fingerprint="f", commit=keep_in(ledger), events=events_of(ledger))
     loggers = Loggers(run, sweep)
     sweep.begin()
     play(sweep, slots=2, steps=steps, on_step=loggers.update)
@@ -87,7 +85,7 @@ def test_each_epoch_is_logged_once_however_often_the_sweep_is_killed(tmp_path, k
 def test_a_finished_sweep_logs_what_its_killed_driver_had_not(tmp_path):
     spec, ledger = small_spec(**BOTH, searcher={"name": "random", "samples": 2}), []
     sit(tmp_path, spec, ledger, steps=3)
-    sweep = Sweep(spec, fingerprint="f", commit=ledger.append, events=list(ledger))
+    sweep = Sweep(spec, fingerprint="f", commit=keep_in(ledger), events=events_of(ledger))
     sweep.begin()
     play(sweep)
     assert sweep.finished
@@ -112,7 +110,7 @@ def test_an_extended_trial_is_logged_with_all_its_epochs(tmp_path):
     _, loggers = sit(tmp_path, spec, ledger, steps=1000)
     loggers.close()
     longer = parse_spec({**spec.model_dump(mode="json"), "fixed": {**spec.fixed, "epochs": 11}})
-    sweep = Sweep(spec, fingerprint="f", commit=ledger.append, events=list(ledger))
+    sweep = Sweep(spec, fingerprint="f", commit=keep_in(ledger), events=events_of(ledger))
     sweep.extend(longer)
     loggers = Loggers(tmp_path, sweep)
     play(sweep)

@@ -22,6 +22,7 @@ from models.checkpoint import CheckpointError, load, save
 from models.classifier import Classifier, classifier_state
 from models.config import TrainConfig
 from models.new_pictures import Prediction, find_pictures
+from tests.support.ledgers import events_of
 from tests.support.picture_factory import CLASSES, SHAPE, make_dataset
 from tests.support.sweeps import LOSS, new_sweep, small_spec, train
 from tune.__main__ import main
@@ -167,7 +168,7 @@ def write_run(run, ledger, spec):
     run.mkdir()
     write_spec(run, spec)
     with Ledger(run) as file:
-        for event in ledger:
+        for event in events_of(ledger):
             file.append(event)
     for trial in read_sweep(run).trials:
         best_weights(run, trial).parent.mkdir(parents=True)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.support.ledgers import read_lines
 from tests.support.sweeps import Factory, TrivialTraining, small_spec
 from tune.execution.memory import MemoryRequest, OutOfMemoryError
 from tune.execution.ray_cluster import ray_session
 from tune.execution.ray_executor import drive
 from tune.execution.slots import Slots
-from tune.run.ledger import Ledger, read_events
+from tune.run.ledger import Ledger
 from tune.run.trial import Status
 from tune.sweep.sweep import Sweep
 
@@ -94,7 +95,7 @@ def test_a_trial_that_fails_is_retried_from_where_it_was_and_then_given_up(tmp_p
         assert "RuntimeError: no third epoch" in trial.reason
         error = (tmp_path / "errors" / f"{trial.id}.txt").read_text()
         assert error.count("in advance") == 2
-    attempts = Counter(e["event"] for e in read_events(tmp_path))
+    attempts = Counter(e["event"] for e in read_lines(tmp_path))
     assert attempts["attempt_failed"] == 2
     assert set(trained(tmp_path).values()) == {1}
 
@@ -116,7 +117,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path):
                       space={"kernel_size": [3, 5]})  # fmt: skip
     assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
     assert set(trained(tmp_path).values()) == {1}
-    deaths = [e["error"] for e in read_events(tmp_path) if e["event"] == "attempt_failed"]
+    deaths = [e["error"] for e in read_lines(tmp_path) if e["event"] == "attempt_failed"]
     assert len(deaths) == 2
     assert all("died without a word, as of SIGKILL" in error for error in deaths)
     for trial in sweep.trials:
@@ -140,7 +141,7 @@ def test_a_crash_is_told_by_its_signal_and_not_tried_a_third_time(tmp_path, capf
     assert trial.status is Status.FAILED
     assert trial.reason.startswith("SIGSEGV ended its worker: commonly a fault in a library")
     assert trial.reason.endswith("twice in the same epoch, so it is not tried again")
-    assert Counter(e["event"] for e in read_events(tmp_path))["attempt_failed"] == 1
+    assert Counter(e["event"] for e in read_lines(tmp_path))["attempt_failed"] == 1
     text = (tmp_path / "errors" / f"{trial.id}.txt").read_text()
     assert text.count("Worker exit detail") == text.count("Segmentation fault") == 2
     assert "in advance" in text
@@ -168,7 +169,7 @@ def test_a_worker_that_freezes_in_its_first_epoch_is_killed_and_its_trial_goes_o
     sweep = run_sweep(tmp_path, kind=Freezes, scheduler={"name": "none"},
                       space={"kernel_size": [3]})  # fmt: skip
     assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
-    (error,) = [e["error"] for e in read_events(tmp_path) if e["event"] == "attempt_failed"]
+    (error,) = [e["error"] for e in read_lines(tmp_path) if e["event"] == "attempt_failed"]
     assert error.startswith("its worker stood still for 5 s and was killed")
 
 
@@ -186,7 +187,7 @@ def test_a_stop_ends_a_sweep_whose_worker_is_frozen(tmp_path, monkeypatch):
         sweep.close()
     (trial,) = sweep.trials.values()
     assert (trial.status, trial.reason) == (Status.INTERRUPTED, "enough")
-    assert "attempt_failed" not in {e["event"] for e in read_events(tmp_path)}
+    assert "attempt_failed" not in {e["event"] for e in read_lines(tmp_path)}
 
 
 def test_a_trial_whose_node_is_lost_goes_on_though_it_may_not_fail(tmp_path, monkeypatch):
@@ -197,7 +198,7 @@ def test_a_trial_whose_node_is_lost_goes_on_though_it_may_not_fail(tmp_path, mon
                       space={"kernel_size": [3, 5]})  # fmt: skip
     assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
     assert set(trained(tmp_path).values()) == {1}
-    losses = [e["node"] for e in read_events(tmp_path) if e["event"] == "attempt_lost"]
+    losses = [e["node"] for e in read_lines(tmp_path) if e["event"] == "attempt_lost"]
     assert losses == ["node 7"] * 2
     assert [trial.nodes_lost for trial in sweep.trials.values()] == [1, 1]
 
@@ -221,7 +222,7 @@ def test_a_trial_that_stands_still_is_killed_and_goes_on(tmp_path, monkeypatch):
         tmp_path, kind=Hangs, scheduler={"name": "none"}, space={"kernel_size": [3, 5]}
     )
     assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
-    assert sum(e["event"] == "attempt_failed" for e in read_events(tmp_path)) == 2
+    assert sum(e["event"] == "attempt_failed" for e in read_lines(tmp_path)) == 2
     assert set(trained(tmp_path).values()) == {1}
 
 

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
+from tests.support.ledgers import read_lines
 from tests.support.slurm import wait_until
 from tune.run.directory import LEDGER_FILE, TRIALS_FILE
-from tune.run.ledger import read_events
 
 SPEC = """
 name: long
@@ -60,7 +60,7 @@ def assert_closed(driver, run):
     assert driver.returncode == 130
     assert errors == ""
     assert len(out.splitlines()) == 1
-    assert list(read_events(run))[-1]["event"] == "sweep_stopped"
+    assert list(read_lines(run))[-1]["event"] == "sweep_stopped"
     assert (run / TRIALS_FILE).is_file()
     return out
 

@@ -47,7 +47,7 @@ def test_lost_predictions_are_made_from_weights_or_by_training_again_or_are_gone
         "1 trials that were stopped early left no files and are trained again",
         "the predictions of 2 trials are lost, and no checkpoint is left to make them",
     ]
-    assert sweep.lost == {early.id}
+    assert sweep.queue.lost == {early.id}
     assert [e["trial"] for e in ledger if e["event"] == "files_lost"] == [early.id]
     assert gone.ended
     assert not running.ended

@@ -16,6 +16,7 @@ from tests.support.in_process import (  # noqa: F401 - fixtures, used by name
     start,
     tiny_spec,
 )
+from tests.support.ledgers import read_lines
 from tune.__main__ import main
 from tune.commands.test import open_test
 from tune.run.directory import (
@@ -28,7 +29,6 @@ from tune.run.directory import (
     best_weights,
     predictions_file,
 )
-from tune.run.ledger import read_events
 from tune.run.tables import read_predictions
 from tune.session.carried import Carried
 from tune.session.run_directory import create_run, read_provenance, read_spec
@@ -106,7 +106,7 @@ def test_a_lost_ledger_is_told_and_nothing_is_trained_over_it(run, capsys):
 
 def test_empty_predictions_are_made_again_with_those_of_test(run):
     open_test(run)
-    opened = read_events(run)[-1]["trial"]
+    opened = read_lines(run)[-1]["trial"]
     before = read_predictions(run, opened)
     predictions_file(run, opened).write_bytes(b"")
     with pytest.raises(UserError, match="is damaged; `python -m tune resume"):
@@ -116,7 +116,7 @@ def test_empty_predictions_are_made_again_with_those_of_test(run):
 
 
 def test_empty_weights_lose_the_predictions_and_no_more(run, capsys):
-    trial = next(event["trial"] for event in read_events(run) if event["event"] == "trial_ended")
+    trial = next(event["trial"] for event in read_lines(run) if event["event"] == "trial_ended")
     for path in (predictions_file(run, trial), best_weights(run, trial)):
         path.write_bytes(b"")
     assert resume(run).finished

@@ -17,9 +17,9 @@ import pytest
 from data_prep.synthetic import prepare_synthetic
 from tests.support.equal_runs import assert_equal_end
 from tests.support.in_process import extend, resume
+from tests.support.ledgers import read_lines
 from tune.commands.test import open_test
 from tune.run.directory import LEDGER_FILE, TRIALS_FILE, RunError
-from tune.run.ledger import read_events
 from tune.run.tables import read_predictions
 from tune.session.run_directory import read_spec
 
@@ -138,7 +138,7 @@ def kill_and_resume(sweeps, untouched, searcher, line):
 
 def moments(run, count):
     """Line numbers spread over a ledger, the first of each kind of line among them."""
-    kinds = [event["event"] for event in read_events(run)]
+    kinds = [event["event"] for event in read_lines(run)]
     first = {kinds.index(kind) + 1 for kind in kinds if kind != "sweep_finished"}
     last = len(kinds) - 1
     spread = {1 + round(step * (last - 1) / (count - 1)) for step in range(count)}
@@ -149,7 +149,7 @@ def moments(run, count):
 @pytest.mark.long
 @pytest.mark.parametrize(("searcher", "part"), [("tpe", 0.5), ("random", 0.6)])
 def test_a_killed_sweep_ends_as_the_untouched_one(sweeps, untouched, searcher, part):
-    lines = len(read_events(untouched(searcher)))
+    lines = len(read_lines(untouched(searcher)))
     kill_and_resume(sweeps, untouched, searcher, max(1, round(part * lines)))
 
 
@@ -165,13 +165,13 @@ def test_twenty_kills(sweeps, untouched, number):
 )
 def test_replicates_trained_as_one_are_killed_and_resumed_as_one(sweeps, untouched, measured):
     """Killed after a figure of the first, a middle and the last epoch of the three."""
-    events = read_events(untouched("fused"))
+    events = read_lines(untouched("fused"))
     decided = next(i for i, e in enumerate(events) if e["event"] == "fusing_decided")
     assert events[decided]["fused"]
     assert len(events[decided]["trials"]) == 3
     kill_and_resume(sweeps, untouched, "fused", decided + 1 + measured)
     run = sweeps.run_dir(f"killed-fused-{decided + 1 + measured}")
-    decisions = [e for e in read_events(run) if e["event"] == "fusing_decided"]
+    decisions = [e for e in read_lines(run) if e["event"] == "fusing_decided"]
     assert [one["trials"] for one in decisions] == [events[decided]["trials"]]
 
 
@@ -188,13 +188,13 @@ def test_a_signal_lets_trials_write_a_checkpoint_and_no_epoch_is_trained_twice(
     process.send_signal(kind)
     process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
-    running = {e["trial"] for e in read_events(run) if e["event"] == "trial_proposed"}
-    ended = {e["trial"] for e in read_events(run) if e["event"] == "trial_ended"}
+    running = {e["trial"] for e in read_lines(run) if e["event"] == "trial_proposed"}
+    ended = {e["trial"] for e in read_lines(run) if e["event"] == "trial_ended"}
     for trial in running - ended:
         assert (run / "checkpoints" / trial / "last.pt").is_file()
     sweeps.finish("resume", run)
     assert_equal_end(run, untouched("grid"))
-    starts = [e["trial"] for e in read_events(run) if e["event"] == "trial_started"]
+    starts = [e["trial"] for e in read_lines(run) if e["event"] == "trial_started"]
     assert len(starts) <= len(set(starts)) + len(running - ended)
 
 
@@ -212,7 +212,7 @@ def test_damage_is_repaired(sweeps, untouched):
     moved = run.rename(run.with_name("moved"))
     sweeps.finish("resume", moved)
     assert_equal_end(moved, untouched("grid"))
-    assert read_events(moved)[-1]["event"] == "sweep_finished"
+    assert read_lines(moved)[-1]["event"] == "sweep_finished"
 
 
 def test_lost_predictions_are_made_again(sweeps, untouched, capsys):
@@ -237,12 +237,12 @@ def test_lost_predictions_are_made_again(sweeps, untouched, capsys):
 def test_a_finished_run_is_extended_and_trains_no_epoch_twice(sweeps, untouched, capsys):
     run = sweeps.run_dir("extended")
     shutil.copytree(untouched("grid"), run)
-    before = len(read_events(run))
+    before = len(read_lines(run))
     extend(run, overrides=["fixed.epochs=6"])
     errors = capsys.readouterr().err
     assert "go on from their checkpoints" in errors
     assert "trained anew" not in errors
-    measured = [e for e in read_events(run)[before:] if e["event"] == "measurement"]
+    measured = [e for e in read_lines(run)[before:] if e["event"] == "measurement"]
     assert {event["epoch"] for event in measured} == {5, 6}
     trials = pq.read_table(run / TRIALS_FILE).to_pandas()
     assert set(trials.loc[trials["status"] == "COMPLETED", "epochs_trained"]) == {6}
@@ -252,7 +252,7 @@ def test_an_extension_that_was_killed_counts_for_the_next(sweeps, untouched):
     run = sweeps.run_dir("extended-twice")
     shutil.copytree(untouched("grid"), run)
     process = sweeps.start("extend", run, "--set", "fixed.epochs=6")
-    wait_for_line(run, process, len(read_events(untouched("grid"))) + 1)
+    wait_for_line(run, process, len(read_lines(untouched("grid"))) + 1)
     kill_everything(process)
     sweeps.finish("extend", run, "--set", "retries=5")
     spec = read_spec(run)
@@ -262,10 +262,10 @@ def test_an_extension_that_was_killed_counts_for_the_next(sweeps, untouched):
 def test_opening_the_test_split_is_noted_and_changes_nothing_else(sweeps, untouched):
     run = sweeps.run_dir("opened")
     shutil.copytree(untouched("grid"), run)
-    before = read_events(run)
+    before = read_lines(run)
     open_test(run)
     open_test(run)
-    *rest, first, second = read_events(run)
+    *rest, first, second = read_lines(run)
     assert rest == before
     assert [first["event"], second["event"]] == ["test_opened", "test_opened"]
     splits = read_predictions(run, first["trial"])["split"].to_pylist()

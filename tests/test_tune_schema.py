@@ -17,7 +17,17 @@ from tune.run.tables import (
     trials_table,
     write_table,
 )
-from tune.run.trial import FINISHED, MEASURED, METRICS, TIMINGS, Figures, Measurement, Status, Trial
+from tune.run.trial import (
+    FINISHED,
+    MEASURED,
+    METRICS,
+    TIMINGS,
+    Ending,
+    Figures,
+    Measurement,
+    Status,
+    Trial,
+)
 
 
 def trial_of(**changes):
@@ -64,12 +74,19 @@ def test_a_draw_names_the_seed_and_the_fold_that_tell_trials_apart():
     assert trial_of(config={"seed": 5, "fold": 0}).draw == "seed 5 fold 0"
 
 
-def test_a_resume_leaves_alone_what_has_ended_and_nothing_else():
-    open_ones = {Status.PENDING, Status.RUNNING, Status.INTERRUPTED}
-    assert set(Status) - open_ones == FINISHED
-    assert [trial_of(status=one).ended for one in Status] == [
-        one not in open_ones for one in Status
-    ]
+def test_a_status_follows_from_what_happened_to_the_trial():
+    trial = trial_of()
+    assert (trial.status, trial.reason, trial.ended) == (Status.PENDING, "", False)
+    trial.has_worker = True
+    assert trial.status is Status.RUNNING
+    trial.interruption = "stopped by hand"
+    assert (trial.status, trial.reason) == (Status.INTERRUPTED, "stopped by hand")
+    assert not trial.ended
+    for status in FINISHED:
+        trial.ending = Ending(status=status, reason="why")
+        assert (trial.status, trial.reason, trial.ended) == (status, "why", True)
+    with pytest.raises(AttributeError):
+        trial.status = Status.PENDING
 
 
 def test_device_seconds_are_seconds_times_devices():

@@ -25,6 +25,7 @@ from tests.support.in_process import (  # noqa: F401 - fixtures, used by name
     start,
     tiny_spec,
 )
+from tests.support.ledgers import read_lines
 from tests.support.sweeps import SPEC, new_sweep, small_spec, train
 from tune.commands.outcome import last_line
 from tune.execution.executor import SweepData
@@ -32,7 +33,6 @@ from tune.execution.in_process import InProcessExecutor
 from tune.execution.ray_executor import RayExecutor
 from tune.run.directory import GROUPS_FILE, LEDGER_FILE, STOP_FILE, TRIALS_FILE, RunError
 from tune.run.lease import holder_of
-from tune.run.ledger import read_events
 from tune.run.tables import read_table_info
 from tune.run.trial import Status
 from tune.session import session
@@ -43,7 +43,7 @@ from tune.sweep.spec import SpecError
 
 
 def events(run):
-    return [event["event"] for event in read_events(run)]
+    return [event["event"] for event in read_lines(run)]
 
 
 def test_a_new_run_leaves_its_tables_and_gives_its_lease_back(run, few_pictures):
@@ -209,7 +209,7 @@ def test_a_stop_of_before_is_forgotten_and_one_that_comes_is_obeyed(tmp_path, fe
     assert executor.asked["run"] == run
     kinds = events(run)
     assert (kinds[0], kinds[-1]) == ("sweep_started", "sweep_stopped")
-    assert read_events(run)[-1]["reason"] == "asked to by `tune stop`"
+    assert read_lines(run)[-1]["reason"] == "asked to by `tune stop`"
     assert not (run / STOP_FILE).exists()
     assert pq.read_table(run / TRIALS_FILE).num_rows >= 1
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from tests.support.sweeps import Clock, curve, figures, play, small_spec
+from tests.support.ledgers import events_of
+from tests.support.sweeps import Clock, curve, figures, new_sweep, play, small_spec
 from tune.__main__ import main
 from tune.commands.status import print_status, sparkline
 from tune.run.directory import LEDGER_FILE, SPEC_FILE, STOP_FILE, TRIALS_FILE, RunError
@@ -111,7 +112,7 @@ def test_time_left_is_what_the_last_epochs_took_and_never_beyond_the_budget(
     begin, tmp_path, monkeypatch, budget, left
 ):
     clock = Clock()
-    monkeypatch.setattr("tune.sweep.sweep.time", clock)
+    monkeypatch.setattr("tune.sweep.clock.time", clock)
     none = {"name": "none"}
     sweep = begin(searcher={"name": "random", "samples": 4}, scheduler=none, budget=budget)
     trial = start(sweep)
@@ -134,7 +135,7 @@ def test_time_left_is_what_the_last_epochs_took_and_never_beyond_the_budget(
 
 def test_the_speed_before_a_resume_does_not_count(begin, tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("tune.sweep.sweep.time", clock)
+    monkeypatch.setattr("tune.sweep.clock.time", clock)
     sweep = begin(scheduler={"name": "none"})
     trial = start(sweep)
     for _ in range(3):
@@ -268,11 +269,10 @@ def test_one_trial_is_stopped_by_hand_at_its_next_report(begin, tmp_path):
 
 
 def test_a_trial_that_no_worker_has_is_stopped_at_once():
-    spec, ledger = small_spec(), []
-    sweep = Sweep(spec, fingerprint="f", commit=ledger.append)
-    sweep.begin()
+    spec = small_spec()
+    sweep, ledger = new_sweep(spec)
     trial = start(sweep)
-    again = Sweep(spec, fingerprint="f", events=ledger)
+    again = Sweep(spec, fingerprint="f", events=events_of(ledger))
     again.begin()
     again.stop_trial(trial.id, "stopped by hand")
     assert again.trials[trial.id].status is Status.EARLY_STOPPED
@@ -392,7 +392,7 @@ def test_a_printed_status_shows_curve_speed_budget_and_running_trials(begin, tmp
 
 def test_the_speed_is_that_of_the_last_hundred_epochs(begin, tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("tune.sweep.sweep.time", clock)
+    monkeypatch.setattr("tune.sweep.clock.time", clock)
     fixed = {**small_spec().fixed, "epochs": 200}
     sweep = begin(scheduler={"name": "none"}, fixed=fixed)
     trial = start(sweep)
@@ -405,7 +405,7 @@ def test_the_speed_is_that_of_the_last_hundred_epochs(begin, tmp_path, monkeypat
 
 
 def test_epochs_in_one_moment_have_a_speed_too(begin, tmp_path, monkeypatch):
-    monkeypatch.setattr("tune.sweep.sweep.time", Clock())
+    monkeypatch.setattr("tune.sweep.clock.time", Clock())
     sweep = begin(scheduler={"name": "none"})
     report(sweep, start(sweep), 3)
     with hold(tmp_path):

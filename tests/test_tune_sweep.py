@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from tests.support.ledgers import events_of, keep_in
 from tests.support.sweeps import (
     LOSS,
     ONE_EPOCH,
@@ -17,10 +18,12 @@ from tests.support.sweeps import (
     small_spec,
     train,
 )
+from tune.run.events import AttemptLost, TrialEnded, TrialProposed
 from tune.run.trial import FINISHED, Status
+from tune.sweep.failures import ALIKE
 from tune.sweep.searchers.sampled import SampledSearcher
 from tune.sweep.spec import SpecError
-from tune.sweep.sweep import ALIKE, Sweep
+from tune.sweep.sweep import Sweep
 
 RANGES = {
     "space": {
@@ -246,7 +249,7 @@ def test_a_smaller_loss_wins_where_the_objective_is_a_loss():
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("tune.sweep.sweep.time", clock)
+    monkeypatch.setattr("tune.sweep.clock.time", clock)
     return clock
 
 
@@ -416,9 +419,9 @@ def test_a_trial_is_trained_again_for_its_files_up_to_the_epoch_where_it_was_sto
     sweep.train_again(trial.id)
     assert not sweep.report(trial.id, 1, figures(trial.id, 1), WORKER)
     assert not sweep.report(trial.id, 2, figures(trial.id, 2), WORKER)
-    assert sweep.lost == {trial.id}
+    assert sweep.queue.lost == {trial.id}
     assert sweep.report(trial.id, 3, figures(trial.id, 3), WORKER)
-    assert sweep.lost == set()
+    assert sweep.queue.lost == set()
     assert [one.epoch for one in trial.measurements] == [1, 2, 3]
     assert trial.status is Status.EARLY_STOPPED
 
@@ -453,15 +456,16 @@ def test_an_event_is_written_before_the_sweep_acts_on_it():
     seen = []
 
     def commit(event):
-        known = sweep.trials[event["trial"]].status if event["event"] == "trial_ended" else None
-        seen.append((event["event"], len(sweep.trials), known))
-        if event["event"] == "attempt_lost":
+        ended = isinstance(event, TrialEnded)
+        known = sweep.trials[event.trial].status if ended else None
+        seen.append((type(event), len(sweep.trials), known))
+        if isinstance(event, AttemptLost):
             raise OSError("disk full")
 
     sweep = Sweep(small_spec(**ONE_EPOCH), fingerprint="f", commit=commit)
     trial = train(sweep, 0.5)
-    assert seen[0] == ("trial_proposed", 0, None)
-    assert seen[-1] == ("trial_ended", 1, Status.RUNNING)
+    assert seen[0] == (TrialProposed, 0, None)
+    assert seen[-1] == (TrialEnded, 1, Status.RUNNING)
     waiting = sweep.next_trial()
     sweep.start(waiting.id, 1.0)
     with pytest.raises(OSError, match="disk full"):
@@ -547,7 +551,7 @@ def test_trials_that_a_killed_sweep_had_not_ended_yet_are_ended_in_their_order()
     trials = [train(sweep, 0.5) for _ in range(6)]
     cut = [event for event in ledger if event["event"] != "trial_ended"]
     written = []
-    Sweep(spec, fingerprint="f", commit=written.append, events=cut)
+    Sweep(spec, fingerprint="f", commit=keep_in(written), events=events_of(cut))
     assert [(one["event"], one["trial"]) for one in written] == [
         ("trial_ended", trial.id) for trial in trials
     ]

@@ -8,6 +8,7 @@ import pytest
 from data_prep.reader import read_dataset
 from models.checkpoint import load, save
 from tests.support.in_process import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401 - fixtures, used by name
+from tests.support.ledgers import read_lines
 from tune.commands.test import open_test
 from tune.execution.predictions import predict_from_best
 from tune.run.directory import RunError, best_weights, predictions_file
@@ -50,7 +51,7 @@ def test_the_line_tells_the_accuracy_on_the_test_pictures_and_how_often_they_wer
                      open_test(run, trial_id=other))  # fmt: skip
     number = str(sweep_of(run).trials[incumbent.id].number)
     assert "opened the test split 3 times" in open_test(run, trial_id=number)
-    opened = [e["trial"] for e in read_events(run) if e["event"] == "test_opened"]
+    opened = [e["trial"] for e in read_lines(run) if e["event"] == "test_opened"]
     assert opened == [incumbent.id, other, incumbent.id]
     again = read_predictions(run, incumbent.id)
     assert right_of(again, "test")[0] == ids, "a second opening replaces the first"
@@ -61,7 +62,7 @@ def test_an_opening_is_noted_before_anybody_looks(run, monkeypatch):
     noted = []
 
     def look(run, *_):
-        noted.append(read_events(run)[-1]["event"])
+        noted.append(read_lines(run)[-1]["event"])
         raise OSError("the disk is gone")
 
     monkeypatch.setattr("tune.execution.predictions.predict_from_best", look)
@@ -71,14 +72,14 @@ def test_an_opening_is_noted_before_anybody_looks(run, monkeypatch):
 
 
 def test_what_cannot_be_opened_is_refused_and_not_noted(run):
-    before = read_events(run)
+    before = read_lines(run)
     incumbent = sweep_of(run).incumbent.id
     with pytest.raises(RunError, match="has no trial nobody; `python -m analysis table"):
         open_test(run, trial_id="nobody")
     best_weights(run, incumbent).unlink()
     with pytest.raises(RunError, match=f"best weights of trial {incumbent} are not kept"):
         open_test(run)
-    assert read_events(run) == before
+    assert read_lines(run) == before
 
 
 def test_predictions_made_again_are_those_of_the_best_weights_on_their_own_split(run, few_pictures):

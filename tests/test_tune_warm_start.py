@@ -6,9 +6,9 @@ import pytest
 
 from data_prep.manifest import DatasetManifest
 from tests.support.in_process import start
+from tests.support.ledgers import read_lines
 from tests.support.sweeps import figures, new_sweep, play, small_spec, train
 from tune.run.directory import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, RunError
-from tune.run.ledger import read_events
 from tune.run.trial import Status
 from tune.session.warm_start import read_warm_start
 from tune.sweep.spec import SearcherSpec, SpecError
@@ -167,7 +167,7 @@ def test_a_warm_sweep_is_read_back_without_the_other_run(other, name):
     untouched, _ = new_sweep(spec)
     untouched.warm_start(warm.run, warm.trials, unfit=warm.unfit)
     play(untouched)
-    assert again.known == sweep.known
+    assert again.search.known == sweep.search.known
     assert list(again.trials) == list(untouched.trials)
     cold, _ = new_sweep(spec)
     play(cold)
@@ -210,7 +210,7 @@ def test_a_run_says_what_it_knows_and_is_refused_without_a_trace(
     spec = spec.model_copy(update={"searcher": SearcherSpec(name="tpe", samples=1)})
     made, _ = start(spec, Path("runs"))
     assert "warm start: 4 finished trials of other fit this space" in capsys.readouterr().err
-    kinds = [event["event"] for event in read_events(made)[:3]]
+    kinds = [event["event"] for event in read_lines(made)[:3]]
     assert kinds == ["sweep_started", "warm_started", "trial_proposed"]
     run.rename(tmp_path / "gone")
     with pytest.raises(RunError, match=r"^other is not a run directory"):

@@ -1,5 +1,6 @@
 """Sweeps whose trials may be fused, simulated without a worker."""
 
+from tests.support.ledgers import keep_in
 from tests.support.sweeps import WORKER, figures, small_spec
 from tune.sweep.bundle import Fusing
 from tune.sweep.sweep import Sweep
@@ -10,7 +11,7 @@ WHOLE = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3, 5]}, "repli
 def searched(**changes):
     """A sweep whose search is finished but whose replicates are not trained, and its ledger."""
     events = []
-    sweep = Sweep(small_spec(**{**WHOLE, **changes}), fingerprint="f", commit=events.append)
+    sweep = Sweep(small_spec(**{**WHOLE, **changes}), fingerprint="f", commit=keep_in(events))
     sweep.begin()
     for _ in sweep.spec.space["kernel_size"]:
         play_one(sweep, sweep.next_bundle(2))

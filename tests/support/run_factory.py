@@ -26,7 +26,7 @@ from tune.run.directory import (
     TRIALS_FILE,
 )
 from tune.run.tables import TableInfo, measurements_table, predictions_table, trials_table
-from tune.run.trial import METRICS, Measurement, Status, Trial
+from tune.run.trial import METRICS, Ending, Measurement, Status, Trial
 
 CLASSES = ("neutral", "bored", "angry", "focused")
 IMAGE_SHAPE = (20, 28)
@@ -142,8 +142,10 @@ def train(
         trial.measurements.append(Measurement(epoch=epoch, values=values))
         probabilities_at[epoch] = probabilities
     stopped = last < trial.epochs
-    trial.status = Status.EARLY_STOPPED if stopped else Status.COMPLETED
-    trial.reason = f"below the best third at rung {last}" if stopped else ""
+    trial.ending = Ending(
+        status=Status.EARLY_STOPPED if stopped else Status.COMPLETED,
+        reason=f"below the best third at rung {last}" if stopped else "",
+    )
     trial.parameters = 40_000 + 9_000 * trial.config["blocks"] * trial.config["channels"]
     trial.host, trial.device = "node-1", "cpu"
     trial.seconds = sum(m.values["seconds"] for m in trial.measurements)
@@ -347,13 +349,14 @@ def _diverge(trial: Trial, run: Path) -> None:
     del trial.measurements[2:]
     values = {**trial.measurements[1].values, "train_loss": float("nan"), "val_loss": float("nan")}
     trial.measurements[1] = Measurement(epoch=2, values=values)
-    trial.status, trial.reason = Status.DIVERGED, "train_loss is NaN at epoch 2"
+    trial.ending = Ending(status=Status.DIVERGED, reason="train_loss is NaN at epoch 2")
     (run / PREDICTIONS_DIR / f"{trial.id}.parquet").unlink()
 
 
 def _fail(trial: Trial, run: Path) -> None:
     trial.measurements.clear()
-    trial.status, trial.reason = Status.FAILED, "RuntimeError: a <worker> died & left nothing"
+    reason = "RuntimeError: a <worker> died & left nothing"
+    trial.ending = Ending(status=Status.FAILED, reason=reason)
     trial.parameters, trial.seconds = None, 0.4
     (run / PREDICTIONS_DIR / f"{trial.id}.parquet").unlink()
 
@@ -370,6 +373,7 @@ def _row(trial: Trial, info: TableInfo) -> dict[str, Any]:
         **trial.config,
         "trial_id": trial.id,
         "status": str(trial.status),
+        "reason": trial.reason,
         "epochs_trained": len(trial.measurements),
         "device_seconds": trial.seconds * trial.devices,
     }

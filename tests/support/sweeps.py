@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ledgers import events_of, keep_in
 from tune.execution.executor import EpochReport
 from tune.run.trial import MEASURED, TIMINGS
 from tune.sweep.bundle import Fusing
@@ -118,7 +119,7 @@ LOSS = {"objective": {"metric": "val_loss", "mode": "min"}}
 
 def new_sweep(spec, events=()):
     ledger = list(events)
-    sweep = Sweep(spec, fingerprint="f", commit=ledger.append, events=list(events))
+    sweep = Sweep(spec, fingerprint="f", commit=keep_in(ledger), events=events_of(events))
     sweep.begin()
     return sweep, ledger
 
@@ -138,6 +139,12 @@ class Clock:
 
     def __init__(self, now=1000.0):
         self.now = now
+        """Moves on as time does."""
+        self.step = 0.0
+        """How far the wall clock was set, forwards or back."""
 
     def time(self):
+        return self.now + self.step
+
+    def monotonic(self):
         return self.now

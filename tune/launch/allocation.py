@@ -18,6 +18,7 @@ from tune.launch.job import SlurmJob
 from tune.launch.node import TEMPORARY
 from tune.launch.preflight import NodeFacts, complaints, look
 from tune.run.directory import LEDGER_FILE, RUNS
+from tune.run.events import MeasurementTaken
 from tune.run.ledger import read_events
 
 _PORTS = range(12_000, 32_000, 2)
@@ -67,7 +68,7 @@ def _epochs_trained(run: Path) -> int:
     """Count the epochs of all trials that the ledger has."""
     if not (run / LEDGER_FILE).exists():
         return 0
-    return sum(event["event"] == "measurement" for event in read_events(run))
+    return sum(isinstance(event, MeasurementTaken) for event in read_events(run))
 
 
 def _preflight(job: SlurmJob) -> None:

@@ -1,14 +1,15 @@
 """The kinds of event in a run's ledger: what each means, who writes it, and what it holds.
 
-`tune.run.event_lines` checks every line of a ledger against these classes. The first line has the
-key ``ledger`` with `LEDGER_VERSION`; a ledger without it was written before versions, and has 1.
+`Sweep` writes them, `tune.run.event_lines` turns them into lines and back and checks every line
+against these classes, and `tune.sweep.replay` says what each changes. The first line has the key
+``ledger`` with `LEDGER_VERSION`; a ledger without it was written before versions, and has 1.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from tune.run.trial import Figures, Status
+from tune.run.trial import Figures, Phase, Status
 
 LEDGER_VERSION = 1
 
@@ -76,7 +77,7 @@ class TrialProposed(_Event):
     number: int
     """Order of proposal, from 0."""
     name: str
-    phase: Literal["search", "finalist"]
+    phase: Phase
     replicate: int
     config: Mapping[str, Any]
     """Every hyperparameter, the seed and fold among them."""
@@ -142,6 +143,7 @@ class TrialEnded(_Event):
 
     trial: str
     status: Status
+    """One of ``FINISHED``."""
     reason: str
 
 

@@ -2,18 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from fairsweep.durable import sync_folder
 from fairsweep.errors import MissingFileError
 from tune.run.directory import LEDGER_FILE
-from tune.run.event_lines import VERSION_KEY, LineReader
-from tune.run.events import LEDGER_VERSION
-
-Event = Mapping[str, Any]
+from tune.run.event_lines import VERSION_KEY, LineReader, to_json
+from tune.run.events import LEDGER_VERSION, Event
 
 
 class Ledger:
@@ -34,7 +31,7 @@ class Ledger:
         """Write one event, and return when the disk has it. The first line carries the version."""
         first = {VERSION_KEY: LEDGER_VERSION} if self._empty else {}
         self._empty = False
-        line = json.dumps({**first, **event}, ensure_ascii=False)
+        line = json.dumps({**first, **to_json(event)}, ensure_ascii=False)
         self._file.write(line.encode() + b"\n")
         self._file.flush()
         os.fdatasync(self._file.fileno())
@@ -55,7 +52,7 @@ class Ledger:
         self.close()
 
 
-def read_events(run: Path) -> list[dict[str, Any]]:
+def read_events(run: Path) -> list[Event]:
     """Read the ledger of a run; a half-written last line is left out.
 
     Raises:

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 METRICS = (
     "val_loss",
@@ -50,6 +50,9 @@ FINISHED = frozenset(
 )
 """Statuses that a resumed sweep leaves as they are."""
 
+Phase = Literal["search", "finalist"]
+"""Why a trial is trained: for the search, or as a further replicate of a finalist."""
+
 
 class Figures(Mapping[str, float]):
     """One number for each name in ``MEASURED`` and ``TIMINGS``, in a fifth of a dict's memory."""
@@ -69,7 +72,16 @@ class Figures(Mapping[str, float]):
         return len(_PLACES)
 
 
-_PLACES = {name: place for place, name in enumerate((*MEASURED, *TIMINGS))}
+_IN_LEDGER = (
+    "train_loss",
+    "train_accuracy",
+    "learning_rate",
+    *METRICS,
+    "images_per_second",
+    "seconds",
+)
+"""Names in ``MEASURED`` and ``TIMINGS`` in the order in which a line of the ledger has them."""
+_PLACES = {name: place for place, name in enumerate(_IN_LEDGER)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +104,15 @@ class Measurement:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How a trial ended, and why."""
+
+    status: Status
+    """One of ``FINISHED``."""
+    reason: str
+
+
 @dataclass(kw_only=True)
 class Trial:
     """One training: a configuration, a seed and a fold, with all that the ledger says of it."""
@@ -101,8 +122,7 @@ class Trial:
     number: int
     """Order of proposal, from 0."""
     name: str
-    phase: str
-    """``search`` or ``finalist`` (a further replicate of a finalist)."""
+    phase: Phase
     replicate: int
     """0 for the search's own training of a configuration, then 1, 2, …"""
     config: Mapping[str, Any]
@@ -110,8 +130,12 @@ class Trial:
     epochs: int
     """Epochs that it was given."""
     measurements: list[Measurement] = field(default_factory=list)
-    status: Status = Status.PENDING
-    reason: str = ""
+    has_worker: bool = False
+    """Whether a worker trains it, or did when its driver session ended."""
+    interruption: str | None = None
+    """Why its driver session ended while a worker trained it; None if none has."""
+    ending: Ending | None = None
+    """How it ended; None while it is to be trained."""
     parameters: int | None = None
     """Trainable parameters of the network, once a worker has built it."""
     host: str = ""
@@ -125,6 +149,22 @@ class Trial:
     """How often the node under it died, and it went on elsewhere."""
 
     @property
+    def status(self) -> Status:
+        """Where it stands, from what happened to it."""
+        if self.ending is not None:
+            return self.ending.status
+        if not self.has_worker:
+            return Status.PENDING
+        return Status.RUNNING if self.interruption is None else Status.INTERRUPTED
+
+    @property
+    def reason(self) -> str:
+        """Why it has its status, in words; empty if that needs no reason."""
+        if self.ending is not None:
+            return self.ending.reason
+        return self.interruption or ""
+
+    @property
     def draw(self) -> str:
         """Its seed, and its fold if it has one: what tells trials of a configuration apart."""
         fold = self.config.get("fold")
@@ -133,7 +173,7 @@ class Trial:
     @property
     def ended(self) -> bool:
         """True if a resumed sweep leaves it as it is."""
-        return self.status in FINISHED
+        return self.ending is not None
 
     @property
     def device_seconds(self) -> float:

@@ -44,4 +44,4 @@ class Keeper:
     def _may_go_on(self, trial: Trial) -> bool:
         # A trial that failed may be tried once more.
         gone = FINISHED - {Status.FAILED}
-        return trial.status not in gone or trial.id in self._sweep.lost
+        return trial.status not in gone or trial.id in self._sweep.queue.lost

@@ -12,8 +12,8 @@ from tune.run.ledger import read_events
 from tune.run.lookup import find_trial
 from tune.run.trial import Trial
 from tune.session.run_directory import find_dataset, read_provenance, read_spec
+from tune.sweep.replay import replay
 from tune.sweep.spec import SweepSpec, override_spec, parse_spec
-from tune.sweep.state import SweepState
 
 _KEPT = ("objective", "resources", "retries", "keep", "loggers")
 """Parts of a run's spec that hold for the runs made from it."""
@@ -70,7 +70,7 @@ def find_origin(run: Path, *, trial_id: str | None = None, data: str | None = No
             dataset is another.
     """
     spec = read_spec(run)
-    sweep = SweepState(spec, events=read_events(run))
+    sweep = replay(spec, read_events(run))
     if trial_id is None and not sweep.finished:
         raise RunError(
             f"{run} is not finished, so that its incumbent may change; end it with "

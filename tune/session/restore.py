@@ -7,6 +7,7 @@ from data_prep.fingerprint import check_content
 from data_prep.manifest import DatasetManifest
 from models.config import TrainConfig
 from tune.run.directory import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, RunError
+from tune.run.events import TrialProposed
 from tune.run.ledger import read_events
 from tune.session.run_directory import (
     has_provenance,
@@ -48,9 +49,9 @@ def _check_trials(run: Path, manifest: DatasetManifest) -> None:
     """Make sure that the ids of the trials come from this dataset."""
     events = read_events(run) if (run / LEDGER_FILE).is_file() else []
     for event in events:
-        if event["event"] != "trial_proposed":
+        if not isinstance(event, TrialProposed):
             continue
-        if TrainConfig.create(event["config"]).trial_id(manifest.fingerprint) != event["trial"]:
+        if TrainConfig.create(event.config).trial_id(manifest.fingerprint) != event.trial:
             raise RunError(
                 f"{run / PROVENANCE_FILE} is damaged, and the trials of the run were trained on "
                 f"another dataset than {manifest.name!r}; give --data the dataset that it was made "

@@ -34,6 +34,7 @@ from tune.run.directory import (
     SPEC_FILE,
     RunError,
 )
+from tune.run.events import SweepExtended, SweepResumed, SweepStarted
 from tune.run.lease import hold, holder_of
 from tune.run.ledger import read_events
 from tune.session.carried import Carried, carried_groups, with_groups
@@ -106,7 +107,7 @@ def read_spec(run: Path) -> SweepSpec:
 
 def _spec_in_ledger(run: Path) -> SweepSpec | None:
     events = read_events(run) if (run / LEDGER_FILE).is_file() else []
-    specs = [event["spec"] for event in events if "spec" in event]
+    specs = [e.spec for e in events if isinstance(e, SweepStarted | SweepResumed | SweepExtended)]
     return (
         parse_spec(load_yaml(specs[-1], "the ledger"), "the ledger", recorded=True)
         if specs

@@ -249,7 +249,9 @@ def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) 
 
 def _warm_up(sweep: Sweep, fingerprint: str) -> None:
     """Enter another run's results into the ledger, unless they are there already."""
-    if sweep.known is None and (warm := read_warm_start(sweep.spec, fingerprint)) is not None:
+    if sweep.search.known is not None:
+        return
+    if (warm := read_warm_start(sweep.spec, fingerprint)) is not None:
         sweep.warm_start(warm.run, warm.trials, unfit=warm.unfit)
         print(warm, file=sys.stderr)
 

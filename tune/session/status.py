@@ -8,10 +8,12 @@ from typing import Any
 
 from tune.run.directory import LEDGER_FILE, RUNS, STOP_FILE, RunError
 from tune.run.event_lines import LineReader
+from tune.run.events import Event, MeasurementTaken, SweepResumed
 from tune.run.lease import holder_of
 from tune.run.lookup import find_trial
 from tune.run.trial import Status, Trial
 from tune.session.run_directory import read_spec
+from tune.sweep.replay import apply
 from tune.sweep.state import SweepState
 
 _RECENT_EPOCHS = 100
@@ -33,7 +35,7 @@ class RunWatch:
         self._bytes_read = 0
         self._reader = LineReader(run / LEDGER_FILE)
         self._recent: deque[float] = deque(maxlen=_RECENT_EPOCHS)
-        self.sweep.hear(self._new_events())
+        self._read_on()
 
     def status(self) -> dict[str, Any]:
         """Look once more; return the keys that `tune status --json` promises, and more.
@@ -42,7 +44,7 @@ class RunWatch:
         of all running trials together, and ``seconds_left`` an estimate, None where there is
         nothing yet to go by.
         """
-        self.sweep.hear(self._new_events())
+        self._read_on()
         sweep, alive = self.sweep, holder_of(self._run) is not None
         running = [t for t in sweep.trials.values() if t.status is Status.RUNNING and alive]
         return {
@@ -64,7 +66,11 @@ class RunWatch:
             "budget": _budget(sweep),
         }
 
-    def _new_events(self) -> Iterator[dict[str, Any]]:
+    def _read_on(self) -> None:
+        for event in self._new_events():
+            apply(self.sweep, event)
+
+    def _new_events(self) -> Iterator[Event]:
         path = self._run / LEDGER_FILE
         if not path.is_file():
             return  # A start that was killed before its sweep began.
@@ -75,9 +81,9 @@ class RunWatch:
                     return  # Its writer has not finished it.
                 self._bytes_read += len(line)
                 event = self._reader.read(line)
-                if event["event"] == "measurement":
-                    self._recent.append(event["time"])
-                elif event["event"] == "sweep_resumed":
+                if isinstance(event, MeasurementTaken):
+                    self._recent.append(event.time)
+                elif isinstance(event, SweepResumed):
                     self._recent.clear()
                 yield event
 

@@ -1,0 +1,66 @@
+"""Which trials a worker gets at a time: replicates and folds of one configuration, or one trial."""
+
+from collections.abc import Sequence
+
+from tune.run.trial import Trial
+from tune.sweep.bundle import Bundle, Fusing
+from tune.sweep.state import SweepState
+
+
+def mates(state: SweepState, first: Trial, devices: int) -> list[str]:
+    """Return the waiting trials that ``first`` may be trained with, no more than its share.
+
+    Args:
+        state: The sweep.
+        first: The trial that a worker gets in any case.
+        devices: Cores or GPUs, over which the trials that are left are spread evenly.
+    """
+    last = last_fusing(state, first)
+    if not _may_be_fused(state, first) or (last is not None and not last.fused):
+        return []
+    share = -(-len(state.queue.unfinished) // devices)
+    waiting = (state.trials[trial_id] for trial_id in state.queue.waiting)
+    alike = [
+        trial.id
+        for trial in waiting
+        if trial.configuration_id == first.configuration_id and _may_be_fused(state, trial)
+    ]
+    return alike[: share - 1]
+
+
+def last_fusing(state: SweepState, trial: Trial) -> Fusing | None:
+    """Return the last decision on trials of the same configuration, if there was one."""
+    of_configuration = (
+        fusing
+        for fusing in reversed(state.fusings)
+        if state.trials[fusing.trials[0]].configuration_id == trial.configuration_id
+    )
+    return next(of_configuration, None)
+
+
+def take(
+    state: SweepState, trial_ids: Sequence[str], bound: Fusing | None = None, *, probe: bool = False
+) -> Bundle:
+    """Take trials out of the queue and return them as a bundle.
+
+    Args:
+        state: The sweep.
+        trial_ids: The trials.
+        bound: The decision that binds them, if there was one.
+        probe: Whether the worker should measure first if several are worth training as one.
+    """
+    for trial_id in trial_ids:
+        state.queue.take(trial_id)
+    return Bundle(
+        trials={trial_id: state.trials[trial_id].config for trial_id in trial_ids},
+        folder=trial_ids[0] if bound is None else bound.folder,
+        alone=trial_ids[0] in state.alone,
+        channels_last=bound is None or bound.channels_last,
+        probe=probe,
+    )
+
+
+def _may_be_fused(state: SweepState, trial: Trial) -> bool:
+    fresh = not trial.measurements and trial.id not in state.bundles.keys() | state.alone
+    whole = trial.phase == "finalist" or state.spec.scheduler.name == "none"
+    return fresh and whole and state.spec.fuse != "never"

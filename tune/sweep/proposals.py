@@ -1,0 +1,75 @@
+"""What a sweep trains next: the searcher's points, and further replicates of the finalists."""
+
+from collections.abc import Iterator
+
+from models.config import TrainConfig
+from tune.run.events import FinalistsChosen, ProposalSkipped, SpaceExhausted, TrialProposed
+from tune.run.trial import Phase
+from tune.sweep.clock import Clock
+from tune.sweep.space import Point
+from tune.sweep.state import SweepState
+
+
+class Proposals:
+    """Makes the events by which trials join a sweep; the caller applies each before the next."""
+
+    def __init__(self, state: SweepState, *, fingerprint: str, clock: Clock) -> None:
+        self._state = state
+        self._fingerprint = fingerprint
+        self._clock = clock
+
+    def of_search(self) -> Iterator[TrialProposed | ProposalSkipped | SpaceExhausted]:
+        """Yield what the searcher proposes up to the next new trial, or that there is none."""
+        state = self._state
+        while True:
+            point = state.search.propose()
+            if point is None:
+                yield SpaceExhausted(time=self._clock.now())
+                return
+            config = state.spec.config(state.search.space.at(point), seed=state.spec.seed)
+            trial, proposal = config.trial_id(self._fingerprint), state.search.proposals
+            if trial not in state.trials:
+                yield self._trial(config, "search", 0, proposal=proposal, point=point)
+                return
+            yield ProposalSkipped(
+                time=self._clock.now(), proposal=proposal, trial=trial, point=point
+            )
+
+    def of_finalists(self) -> Iterator[FinalistsChosen | TrialProposed]:
+        """Yield the choice of finalists and their other replicates, once the search is over.
+
+        Where nothing is stopped early every trial that ends whole is a finalist, so that its
+        replicates need not wait for the rest of the search.
+        """
+        state = self._state
+        if state.searching and not state.has_new_finalists:
+            return
+        chosen, known = state.choose_finalists(), state.finalists or []
+        if set(chosen) - set(known) or (state.finalists is None and not state.searching):
+            yield FinalistsChosen(time=self._clock.now(), trials=tuple(chosen))
+        for replicate, first in state.replicates_left():
+            config = state.spec.config(first.config, seed=state.spec.seed + replicate)
+            yield self._trial(config, "finalist", replicate)
+
+    def _trial(
+        self,
+        config: TrainConfig,
+        phase: Phase,
+        replicate: int,
+        *,
+        proposal: int | None = None,
+        point: Point | None = None,
+    ) -> TrialProposed:
+        return TrialProposed(
+            time=self._clock.now(),
+            trial=config.trial_id(self._fingerprint),
+            configuration_id=config.configuration_id,
+            number=len(self._state.trials),
+            name=config.name,
+            phase=phase,
+            replicate=replicate,
+            config=config.to_dict(),
+            epochs=config.epochs,
+            proposal=proposal,
+            point=point,
+        )

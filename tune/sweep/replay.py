@@ -1,0 +1,279 @@
+"""What each kind of event changes, live and when a ledger is read back alike."""
+
+from collections.abc import Iterable
+from functools import singledispatch
+
+from fairsweep.yaml_text import load_yaml
+from tune.run.events import (
+    AttemptFailed,
+    AttemptLost,
+    Event,
+    FailedRetried,
+    FilesGivenUp,
+    FilesLost,
+    FilesMadeAgain,
+    FinalistsChosen,
+    FusingDecided,
+    MeasurementTaken,
+    NodeJoined,
+    NodeLost,
+    OutOfMemory,
+    ProposalSkipped,
+    SpaceExhausted,
+    SweepExtended,
+    SweepFinished,
+    SweepResumed,
+    SweepStarted,
+    SweepStopped,
+    TestOpened,
+    TrialEnded,
+    TrialProposed,
+    TrialStarted,
+    WarmStarted,
+)
+from tune.run.trial import Ending, Measurement, Status, Trial
+from tune.sweep.bundle import Fusing
+from tune.sweep.searchers.searcher import KnownTrial
+from tune.sweep.spec import SweepSpec, parse_spec
+from tune.sweep.state import SweepState
+
+
+def replay(spec: SweepSpec, events: Iterable[Event]) -> SweepState:
+    """Return where a sweep stands after ``events``.
+
+    Args:
+        spec: What to search, unless the events say it.
+        events: The ledger so far.
+
+    Raises:
+        SpecError: Searcher or scheduler are unknown or do not go with the space.
+    """
+    state = SweepState(spec)
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def apply(state: SweepState, event: Event) -> None:
+    """Change ``state`` as an event says that stands in the ledger."""
+    state.worked.hear(event)
+    _change(event, state)
+
+
+@singledispatch
+def _change(event: Event, _state: SweepState) -> None:
+    raise NotImplementedError(type(event).__name__)
+
+
+# Driver sessions and the search.
+
+
+@_change.register
+def _sweep_started(event: SweepStarted, state: SweepState) -> None:
+    state.spec = _read_spec(event)
+    state.search.configure(state.spec)
+    state.begun = True
+
+
+@_change.register
+def _sweep_resumed(_event: SweepResumed, state: SweepState) -> None:
+    _interrupt(state, "its sweep was killed")
+    state.failures.clear()
+    state.queue.refill(state.trials)
+
+
+@_change.register
+def _sweep_stopped(event: SweepStopped, state: SweepState) -> None:
+    _interrupt(state, event.reason)
+
+
+@_change.register(NodeJoined)
+@_change.register(SweepFinished)
+def _nothing(_event: NodeJoined | SweepFinished, _state: SweepState) -> None:
+    """Change nothing: it follows from the trials, or does not concern them."""
+
+
+@_change.register
+def _sweep_extended(event: SweepExtended, state: SweepState) -> None:
+    state.spec = spec = _read_spec(event)
+    state.finalists = None
+    for trial in state.trials.values():
+        _give_epochs(state, trial, spec.fixed.get("epochs", trial.epochs))
+    state.search.restart(spec, (t for t in state.trials.values() if t.phase == "search"))
+    state.count_trained_whole()
+    state.queue.refill(state.trials)
+
+
+@_change.register
+def _warm_started(event: WarmStarted, state: SweepState) -> None:
+    state.search.hear_known(tuple(KnownTrial(**trial) for trial in event.trials))
+
+
+@_change.register
+def _proposal_skipped(event: ProposalSkipped, state: SweepState) -> None:
+    state.search.hear_skipped(event.proposal, dict(event.point))
+
+
+@_change.register
+def _space_exhausted(_event: SpaceExhausted, state: SweepState) -> None:
+    state.search.exhausted = True
+
+
+@_change.register
+def _finalists_chosen(event: FinalistsChosen, state: SweepState) -> None:
+    state.finalists = list(event.trials)
+
+
+# One trial.
+
+
+@_change.register
+def _trial_proposed(event: TrialProposed, state: SweepState) -> None:
+    trial = Trial(
+        id=event.trial,
+        configuration_id=event.configuration_id,
+        number=event.number,
+        name=event.name,
+        phase=event.phase,
+        replicate=event.replicate,
+        config=event.config,
+        epochs=event.epochs,
+    )
+    state.trials[trial.id] = trial
+    state.queue.join(trial.id)
+    if event.proposal is not None and event.point is not None:
+        state.search.hear_proposed(trial, event.proposal, dict(event.point))
+
+
+@_change.register
+def _trial_started(event: TrialStarted, state: SweepState) -> None:
+    trial = state.trials[event.trial]
+    trial.devices = event.devices
+    trial.has_worker, trial.interruption = True, None
+
+
+@_change.register
+def _measurement_taken(event: MeasurementTaken, state: SweepState) -> None:
+    trial = state.trials[event.trial]
+    measurement = Measurement(epoch=event.epoch, values=event.values, time=event.time)
+    trial.measurements.append(measurement)
+    trial.seconds += event.values["seconds"]
+    for name in ("host", "device", "parameters", "devices"):
+        if (value := getattr(event, name)) is not None:
+            setattr(trial, name, value)
+    if trial.phase == "search":
+        state.search.hear_measurement(trial, measurement)
+
+
+@_change.register
+def _trial_ended(event: TrialEnded, state: SweepState) -> None:
+    trial = state.trials[event.trial]
+    trial.ending = Ending(status=event.status, reason=event.reason)
+    state.queue.end(trial.id)
+    if trial.status is Status.COMPLETED:
+        state.seconds_of.setdefault(trial.configuration_id, trial.seconds)
+        state.trained_whole += trial.phase == "search"
+    if trial.phase == "search":
+        state.search.hear_ended(trial)
+
+
+@_change.register
+def _test_opened(event: TestOpened, state: SweepState) -> None:
+    state.openings.append(event.trial)
+
+
+# Attempts that go wrong.
+
+
+@_change.register
+def _attempt_failed(event: AttemptFailed, state: SweepState) -> None:
+    state.failures[event.trial] += 1
+    _lose_worker(state, event.trial)
+
+
+@_change.register
+def _failed_retried(event: FailedRetried, state: SweepState) -> None:
+    for trial in (state.trials[trial_id] for trial_id in event.trials):
+        _reopen(state, trial)
+        if trial.phase == "search":
+            state.search.hear_reopened(trial)
+    state.queue.refill(state.trials)
+
+
+@_change.register
+def _attempt_lost(event: AttemptLost, state: SweepState) -> None:
+    """Let the trial go on elsewhere; what its node did is no failure of its own."""
+    state.trials[event.trial].nodes_lost += 1
+    _lose_worker(state, event.trial)
+
+
+@_change.register
+def _node_lost(event: NodeLost, state: SweepState) -> None:
+    state.lost_nodes.append(event.node)
+
+
+@_change.register
+def _out_of_memory(event: OutOfMemory, state: SweepState) -> None:
+    state.alone.add(event.trial)
+    _lose_worker(state, event.trial)
+
+
+@_change.register
+def _fusing_decided(event: FusingDecided, state: SweepState) -> None:
+    """Bind the trials together, or let each wait for a worker of its own."""
+    fusing = Fusing(
+        trials=event.trials,
+        fused=event.fused,
+        gain=event.gain,
+        channels_last=event.channels_last,
+        reason=event.reason,
+    )
+    state.fusings.append(fusing)
+    for trial_id in reversed(fusing.trials):
+        if fusing.fused:
+            state.bundles[trial_id] = fusing
+        else:
+            state.bundles.pop(trial_id, None)
+            _lose_worker(state, trial_id)
+
+
+@_change.register
+def _files_lost(event: FilesLost, state: SweepState) -> None:
+    state.queue.lose_files(event.trial)
+
+
+@_change.register(FilesGivenUp)
+@_change.register(FilesMadeAgain)
+def _no_more_for_files(event: FilesMadeAgain | FilesGivenUp, state: SweepState) -> None:
+    state.queue.lost.discard(event.trial)
+
+
+def _lose_worker(state: SweepState, trial_id: str) -> None:
+    trial = state.trials[trial_id]
+    trial.has_worker, trial.interruption = False, None
+    state.queue.return_to_front(trial_id)
+
+
+def _reopen(state: SweepState, trial: Trial) -> None:
+    """Let a trial that has ended be trained on."""
+    trial.ending, trial.has_worker, trial.interruption = None, False, None
+    state.queue.reopen(trial.id)
+
+
+def _give_epochs(state: SweepState, trial: Trial, epochs: int) -> None:
+    """Let a trial that was trained whole, or has not ended, go on to ``epochs``."""
+    if trial.epochs < epochs and (trial.status is Status.COMPLETED or not trial.ended):
+        trial.epochs, trial.config = epochs, {**trial.config, "epochs": epochs}
+        if trial.ended:
+            _reopen(state, trial)
+
+
+def _interrupt(state: SweepState, reason: str) -> None:
+    for trial_id in state.queue.unfinished:
+        trial = state.trials[trial_id]
+        if trial.status is Status.RUNNING:
+            trial.interruption = reason
+
+
+def _read_spec(event: SweepStarted | SweepExtended) -> SweepSpec:
+    return parse_spec(load_yaml(event.spec, "the ledger"), "the ledger", recorded=True)

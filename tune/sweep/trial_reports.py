@@ -1,0 +1,212 @@
+"""Takes in what workers report of their trials, and decides which trials end and how.
+
+Each change is written to the ledger before it is applied, and a resume applies the ledger's events
+in the same way; so a resumed sweep continues exactly where the ledger ends.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from tune.run import objective as objectives
+from tune.run.events import (
+    AttemptFailed,
+    AttemptLost,
+    Event,
+    FilesGivenUp,
+    FilesMadeAgain,
+    FusingDecided,
+    MeasurementTaken,
+    NodeJoined,
+    NodeLost,
+    OutOfMemory,
+    TrialEnded,
+    TrialStarted,
+)
+from tune.run.trial import Ending, Figures, Status, Trial
+from tune.sweep.bundle import Fusing
+from tune.sweep.clock import Clock
+from tune.sweep.failures import AlikeFailures, Faults
+from tune.sweep.replay import apply
+from tune.sweep.schedulers import Cut
+from tune.sweep.spec import SweepSpec
+from tune.sweep.state import SweepState
+
+
+class TrialReports(SweepState):
+    """The part of `tune.sweep.sweep.Sweep` that hears of trials."""
+
+    def __init__(
+        self, spec: SweepSpec, *, commit: Callable[[Event], None], events: Iterable[Event]
+    ) -> None:
+        super().__init__(spec)
+        time = 0.0
+        for event in events:
+            apply(self, event)
+            time = event.time
+        self.stopping: str | None = None
+        """Why the sweep is coming to a stop, if it is."""
+        self.ends_as_designed = False
+        """Whether the spec asks for that stop."""
+        self._write = commit
+        self._clock = Clock()
+        self._asked_to_stop: dict[str, str] = {}
+        self._faults = Faults()
+        self._alike = AlikeFailures(self.trials.values())
+        for trial_id in sorted(self.queue.unfinished, key=lambda each: self.trials[each].number):
+            # As of the last event: a session that was killed did not last until today.
+            self._settle(self.trials[trial_id], time)
+
+    def stop(self, reason: str, *, as_designed: bool = False) -> None:
+        """Propose nothing more and tell every worker at its next report to stop.
+
+        Args:
+            reason: Why, in words.
+            as_designed: Whether the spec asks for this end, as a spent budget does.
+        """
+        if self.stopping is None:
+            self.stopping, self.ends_as_designed = reason, as_designed
+
+    def start(self, trial_id: str, devices: float) -> None:
+        """Note that a worker has taken up a trial with this share of a GPU, or CPU cores."""
+        self._commit(TrialStarted(time=self._clock.now(), trial=trial_id, devices=devices))
+
+    def report(
+        self, trial_id: str, epoch: int, values: Mapping[str, float], worker: Mapping[str, Any]
+    ) -> bool:
+        """Take in the measurement of one epoch; return whether the worker should stop.
+
+        An epoch that a retry trained again is known already and not noted twice.
+
+        Args:
+            trial_id: The trial.
+            epoch: Epochs trained so far, from 1.
+            values: Every figure of ``MEASURED`` and ``TIMINGS``.
+            worker: ``host``, ``device``, ``devices`` and ``parameters`` of the `Trial`.
+        """
+        trial, now = self.trials[trial_id], self._clock.now()
+        if not trial.ended and epoch > len(trial.measurements):
+            new = {key: value for key, value in worker.items() if getattr(trial, key) != value}
+            # As a resume reads them, for the ledger has no infinite numbers.
+            finite = {k: value if math.isfinite(value) else math.nan for k, value in values.items()}
+            figures = Figures(finite)
+            self._commit(
+                MeasurementTaken(time=now, trial=trial_id, epoch=epoch, values=figures, **new)
+            )
+            self._settle(trial, now)
+        if trial_id in self.queue.lost and epoch >= len(trial.measurements):
+            self._commit(FilesMadeAgain(time=now, trial=trial_id))
+        over = trial.ended and trial_id not in self.queue.lost
+        return over or self.stopping is not None
+
+    def attempt_failed(self, trial_id: str, error: str, *, fault: str | None = None) -> None:
+        """Let a trial whose attempt failed go on from its checkpoint, if it may; else end it.
+
+        Args:
+            trial_id: The trial.
+            error: What happened, in one line.
+            fault: Name of the signal of a fault that ended its worker; the same one after the same
+                epoch is not tried a third time.
+        """
+        if self._faults.is_second(self.trials[trial_id], fault):
+            self.fail(trial_id, f"{error}; twice in the same epoch, so it is not tried again")
+        elif self.failures[trial_id] < self.spec.retries:
+            self._commit(AttemptFailed(time=self._clock.now(), trial=trial_id, error=error))
+        else:
+            self.fail(trial_id, error)
+
+    def lose_attempt(self, trial_id: str, node: str) -> None:
+        """Let a trial whose node died go on elsewhere from its checkpoint, as often as it takes."""
+        self._commit(AttemptLost(time=self._clock.now(), trial=trial_id, node=node))
+
+    def lose_node(self, node: str) -> None:
+        """Note that a node died."""
+        self._commit(NodeLost(time=self._clock.now(), node=node))
+
+    def join_node(self, node: str) -> None:
+        """Note that a node has come to the sweep while it runs."""
+        self._commit(NodeJoined(time=self._clock.now(), node=node))
+
+    def out_of_memory(self, trial_id: str, figures: str) -> None:
+        """Let a trial that did not fit into memory try once more alone; then end it."""
+        bundle = self.bundles.get(trial_id)
+        if bundle is not None:
+            self.decide_fusing(replace(bundle, fused=False, reason=figures))
+        elif trial_id in self.alone:
+            self.give_up(trial_id, Status.INFEASIBLE, figures)
+        else:
+            self._commit(OutOfMemory(time=self._clock.now(), trial=trial_id, error=figures))
+
+    def decide_fusing(self, fusing: Fusing) -> None:
+        """Note whether trials are trained as one; where not, each waits for a worker of its own."""
+        self._commit(FusingDecided(time=self._clock.now(), **asdict(fusing)))
+
+    # How trials end.
+
+    def fail(self, trial_id: str, error: str) -> None:
+        """End a trial whose last attempt failed, unless it had reached its end before.
+
+        When `tune.sweep.failures.ALIKE` trials in a row have failed with the same error, the sweep
+        stops: the others would fail too.
+        """
+        self.give_up(trial_id, Status.FAILED, error)
+        if (reason := self._alike.hear(error)) is not None:
+            self.stop(reason)
+
+    def give_up(self, trial_id: str, status: Status, reason: str) -> None:
+        """End a trial that cannot be trained; one that ended before goes without its files."""
+        now = self._clock.now()
+        if trial_id in self.queue.lost:
+            self._commit(FilesGivenUp(time=now, trial=trial_id, error=reason))
+        elif not self.trials[trial_id].ended:
+            self._end(trial_id, Ending(status=status, reason=reason), now)
+
+    def stop_trial(self, trial_id: str, reason: str) -> None:
+        """End a trial early: at its next report, or at once if no worker has it."""
+        if trial_id in self.queue.waiting:
+            ending = Ending(status=Status.EARLY_STOPPED, reason=reason)
+            self._end(trial_id, ending, self._clock.now())
+        else:
+            self._asked_to_stop[trial_id] = reason
+
+    def _settle(self, trial: Trial, now: float) -> None:
+        """End the trial if its last measurement says so."""
+        if (ending := self._ending(trial)) is not None:
+            self._end(trial.id, ending, now)
+
+    def _ending(self, trial: Trial) -> Ending | None:
+        """Return how a trial ends at its last measurement, or None if it goes on."""
+        last = trial.last
+        if last is None:
+            return None
+        if last.diverged:
+            reason = f"loss was NaN or infinite at epoch {last.epoch}"
+            return Ending(status=Status.DIVERGED, reason=reason)
+        if last.epoch >= trial.epochs:
+            return Ending(status=Status.COMPLETED, reason="")
+        if trial.id in self.search.cuts:
+            reason = self._explain(self.search.cuts[trial.id])
+            return Ending(status=Status.EARLY_STOPPED, reason=reason)
+        if trial.id in self._asked_to_stop:
+            return Ending(status=Status.EARLY_STOPPED, reason=self._asked_to_stop[trial.id])
+        return None
+
+    def _end(self, trial_id: str, ending: Ending, now: float) -> None:
+        if ending.status is not Status.FAILED:
+            self._alike.forget()
+        self._commit(
+            TrialEnded(time=now, trial=trial_id, status=ending.status, reason=ending.reason)
+        )
+
+    def _explain(self, cut: Cut) -> str:
+        sign = objectives.sign(self.spec.objective)
+        value, needed = (sign * number for number in (cut.value, cut.needed))
+        return (
+            f"{self.spec.objective.metric} {value:.4f} at epoch {cut.epoch} did not reach "
+            f"{needed:.4f}, the mark of {cut.rule}"
+        )
+
+    def _commit(self, event: Event) -> None:
+        self._write(event)
+        apply(self, event)
