@@ -6,6 +6,7 @@ configuration and of the training. Difficulties and seeds have heavy tails. Pict
 of near-copies, as in FER2013's validation split, and copies mostly get the same answer.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,13 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy.special import expit
 
+from analysis.run.dataset import IMAGES_FILE, MANIFEST_FILE
 from analysis.run.run_data import RunData
 from tune.run.tables import TableInfo
 from tune.run.trial import METRICS, Status
 
 Floats = npt.NDArray[np.float64]
+FINGERPRINT = "f" * 64
 LARGEST_GROUP, SHARE_IN_GROUPS = 29, 0.177
 """Of the near-copies in the validation split of FER2013 (grouped split)."""
 _DRAWS = 100_000
@@ -96,6 +101,16 @@ def _curve(world: World, hyperparameters: int) -> tuple[Floats, Floats]:
     return at, np.array([expit(skill + noise).mean() for skill in at])
 
 
+def write_dataset(world: World, out: Path) -> Path:
+    """Write as much of a dataset as tells which pictures of ``world`` are copies."""
+    out.mkdir(parents=True, exist_ok=True)
+    ids = [f"p{number:05d}" for number in range(world.pictures)]
+    table = pa.table({"image_id": ids, "duplicate_group": world.groups})
+    pq.write_table(table, out / IMAGES_FILE)
+    (out / MANIFEST_FILE).write_text(json.dumps({"fingerprint": FINGERPRINT}))
+    return out
+
+
 def seeds(rng: np.random.Generator, world: World, shape: int | Sequence[int]) -> Floats:
     """Draw effects of seeds: heavy tails, with the standard deviation of ``world``."""
     drawn: Floats = world.seed * rng.standard_t(5, shape) / np.sqrt(5 / 3)
@@ -160,7 +175,7 @@ def run_of(
         info=info,
         trials=rows.reset_index(drop=True),
         measurements=measured,
-        provenance={"dataset": {"fingerprint": "f" * 64}},
+        provenance={"dataset": {"fingerprint": FINGERPRINT}},
         spec="",
         data=data,
         answers=_answers(answers or {}),

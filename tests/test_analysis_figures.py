@@ -17,7 +17,7 @@ from analysis.cost import figure as cost
 from analysis.curves import figure as curves
 from analysis.curves import progress_figure as progress
 from analysis.dataset import mistakes_figure as mistakes
-from analysis.dataset.dataset import DatasetLeftOutError, class_counts, find_dataset, read_pictures
+from analysis.dataset.dataset import class_counts, read_pictures
 from analysis.dataset.figure import (
     dataset_figures,
     draw_intensities,
@@ -35,6 +35,7 @@ from analysis.folds import figure as folds
 from analysis.groups import figure as groups
 from analysis.rendering.table import Table
 from analysis.report.figures import FIGURES
+from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from tests.support.run_factory import CLASSES, IMAGE_SHAPE, SPLIT_SIZES, Factory
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.dataset.dataset import DatasetLeftOutError
 from analysis.groups.annotations import _terciles, has_annotated_groups, read_groups
+from analysis.run.dataset import DatasetLeftOutError
 from analysis.run.run_data import RunData
 from tests.support.run_factory import INFO
 from tune.run.directory import GROUPS_FILE

@@ -5,6 +5,7 @@ from math import inf
 
 import pandas as pd
 
+from analysis.statistics.clusters import Clusters
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.pairs import compare_models
 from analysis.statistics.trainings import Trainings, difference
@@ -42,12 +43,17 @@ def compare_configurations(
     """
     others = trainings.means.drop(first).sort_values(ascending=False, kind="stable").index
     estimates = {str(name): difference(trainings, name, first) for name in others}
-    pictures = inf if trainings.correct is None else trainings.pictures
+    pictures = inf if trainings.correct is None else len(trainings.pictures.sizes)
     return judged(estimates, all_pairs(len(trainings.means)), margin, pictures)
 
 
 def compare_trained_models(
-    correct: pd.DataFrame, first: str, family: int, margin: float = MARGIN
+    correct: pd.DataFrame,
+    first: str,
+    family: int,
+    *,
+    margin: float = MARGIN,
+    clusters: Clusters | None = None,
 ) -> pd.DataFrame:
     """Compare each other trained model with ``first``: McNemar's test and a paired bootstrap.
 
@@ -56,13 +62,16 @@ def compare_trained_models(
         first: Trial id of the one that the others are compared with.
         family: Number of comparisons that might have been looked at.
         margin: Differences below it do not count.
+        clusters: Which pictures belong together; each stands alone where None.
 
     Returns:
         A frame of `COLUMNS`, with trial ids.
     """
     reference = correct.loc[first].to_numpy()
     others = [str(name) for name in correct.index if name != first]
-    pairs = {name: compare_models(correct.loc[name].to_numpy(), reference) for name in others}
+    pairs = {
+        name: compare_models(correct.loc[name].to_numpy(), reference, clusters) for name in others
+    }
     frame = judged({name: pair.estimate for name, pair in pairs.items()}, family, margin)
     within = [equivalence(pair.estimate, margin, pair.n) for pair in pairs.values()]
     intervals = [pair.interval(family) for pair in pairs.values()]

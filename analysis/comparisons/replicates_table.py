@@ -3,6 +3,7 @@
 from analysis.comparisons.statistics import configuration_means
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
+from analysis.run.clusters import picture_notes
 from analysis.run.run_data import RunData
 from analysis.run.trainings import fair_trainings, has_folds
 from analysis.run.trials import fairly_trained, selected_finalists
@@ -63,6 +64,7 @@ def replicates(run: RunData) -> Table | None:
         views=(View(title="Configurations trained more than once", columns=columns),),
         notes=(
             "n: pictures in validation, the same for every replicate.",
+            *picture_notes(run),
             "Replicates differ in the seed alone, so their standard deviation is what chance does "
             "to one training.",
             "95 % interval: of the mean, over other seeds"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.comparisons.against import compare_configurations, compare_trained_models, judged
 from analysis.folds.statistics import by_fold, fold_average, fold_means, held_out_ratio
+from analysis.run.clusters import effective_n, read_clusters
 from analysis.run.predictions import read_correct
 from analysis.run.run_data import RunData
 from analysis.run.trainings import fair_trainings, has_folds
@@ -107,12 +108,18 @@ def _models(run: RunData) -> Comparisons:
             f"compared epoch for every trial; {ADD_REPLICATES}"
         )
     first = str(best.index[0])
-    interval = wilson_interval(best, fair.loc[best.index, "n"])
+    interval = wilson_interval(best, effective_n(run, fair.loc[best.index]))
     return Comparisons(
         basis="models",
         incumbent_id=str(fair.loc[first, "configuration_id"]),
         reference=first,
-        frame=compare_trained_models(correct, first, all_pairs(len(accuracy)), run.margin),
+        frame=compare_trained_models(
+            correct,
+            first,
+            all_pairs(len(accuracy)),
+            margin=run.margin,
+            clusters=read_clusters(run, correct.columns),
+        ),
         means=interval.assign(accuracy=best, trainings=1, trial_id=best.index),
         on_pictures=True,
         candidates=len(accuracy),

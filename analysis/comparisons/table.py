@@ -7,6 +7,7 @@ from analysis.comparisons.statistics import ADD_REPLICATES, Comparisons, against
 from analysis.rendering.digits import p_text, points_text, signed, supported
 from analysis.rendering.table import Column, Table, View
 from analysis.rendering.words import INCUMBENT
+from analysis.run.clusters import picture_notes
 from analysis.run.run_data import RunData
 from analysis.run.trials import selected_finalists
 
@@ -73,6 +74,7 @@ def _notes(run: RunData, found: Comparisons) -> tuple[str, ...]:
     pairs = f"{found.candidates} candidates"
     told = [
         "n: pictures in validation.",
+        *picture_notes(run),
         {
             "configurations": "Configurations are compared over their replicates"
             + (

@@ -3,6 +3,7 @@
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
 from analysis.rendering.words import status_words
+from analysis.run.clusters import effective_n, picture_notes
 from analysis.run.run_data import RunData
 from analysis.run.trials import ranked
 from analysis.statistics.intervals import wilson_interval
@@ -24,7 +25,7 @@ def incomplete(run: RunData) -> Table | None:
     trials = trials.rename(
         columns={"number": "trial", f"{run.info.objective['at']}_val_accuracy": "accuracy"}
     )
-    frame = trials.join(wilson_interval(trials["accuracy"], trials["n"]))
+    frame = trials.join(wilson_interval(trials["accuracy"], effective_n(run, trials)))
     text = supported(frame, "accuracy_low", "accuracy_high")
     keys = ["name", "status", "reason", "epochs_trained", "accuracy", "accuracy_low"]
     keys += ["accuracy_high", "n", "trial", "trial_id"]
@@ -39,5 +40,9 @@ def incomplete(run: RunData) -> Table | None:
         Column(key="reason", heading="reason"),
     )
     view = View(title="Trials that did not complete", columns=columns)
-    notes = ("n: pictures in validation.", "95 % interval: Wilson, for one trained model.")
+    notes = (
+        "n: pictures in validation.",
+        *picture_notes(run),
+        "95 % interval: Wilson, for one trained model.",
+    )
     return Table(name="incomplete", frame=frame[keys], views=(view,), notes=notes)

@@ -1,9 +1,7 @@
 """Reads the dataset that a run was trained on, for the figures that show pictures."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,45 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from analysis.run.run_data import RunData
-from fairsweep.errors import UserError
-
-IMAGES_FILE = "images.parquet"
-MANIFEST_FILE = "manifest.json"
-
-
-class DatasetLeftOutError(UserError):
-    """The dataset of a run cannot be shown. The message says why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """A dataset directory and its manifest."""
-
-    path: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def classes(self) -> list[str]:
-        """Class names in the order of the labels."""
-        return list(self.manifest["classes"])
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the channels of a pixel."""
-        gray = self.manifest.get("channels", 1) == 1
-        return ("gray",) if gray else ("red", "green", "blue")
-
-    @property
-    def pixel_shape(self) -> tuple[int, ...]:
-        """Shape of one picture's pixels: (height, width), or (height, width, 3) in colour."""
-        return self.shape if len(self.channels) == 1 else (*self.shape, len(self.channels))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of a picture, in pixels."""
-        height, width = self.manifest["image_shape"]
-        return height, width
+from analysis.run.dataset import IMAGES_FILE, Dataset
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,24 +24,6 @@ class Pictures:
     intensities: Mapping[str, pd.DataFrame]
     """Channel (gray; or red, green, blue) → number of pixels in all training pictures: a row per
     value (0 to 255), a column per class."""
-
-
-def find_dataset(run: RunData) -> Dataset:
-    """Find the dataset that ``run`` was trained on, in ``run.data`` if that is given.
-
-    Raises:
-        DatasetLeftOutError: The dataset is missing or has changed since the run.
-    """
-    known = run.provenance.get("dataset") or {}
-    if "path" not in known:
-        raise DatasetLeftOutError("the run's provenance.json does not name a dataset")
-    path = run.data or Path(known["path"])
-    if not (path / MANIFEST_FILE).is_file() or not (path / IMAGES_FILE).is_file():
-        raise DatasetLeftOutError(f"the dataset is no longer at {path} (give its path with --data)")
-    manifest = json.loads((path / MANIFEST_FILE).read_text("utf-8"))
-    if manifest.get("fingerprint") != known.get("fingerprint"):
-        raise DatasetLeftOutError(f"{path} has changed since the run (its fingerprint differs)")
-    return Dataset(path=path, manifest=manifest)
 
 
 def class_counts(dataset: Dataset) -> pd.DataFrame:

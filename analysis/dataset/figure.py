@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.dataset.dataset import Dataset, class_counts, find_dataset, read_pictures
+from analysis.dataset.dataset import class_counts, read_pictures
 from analysis.drawing.drawing import Drawing
 from analysis.drawing.style import LINES, PALETTE, matrix_grid, new_figure
+from analysis.run.dataset import Dataset, find_dataset
 from analysis.run.run_data import RunData
 
 SAMPLES = 10

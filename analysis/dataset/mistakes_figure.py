@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.dataset.dataset import DatasetLeftOutError, find_dataset, read_rows
+from analysis.dataset.dataset import read_rows
 from analysis.drawing.drawing import Drawing, file_stem
 from analysis.drawing.style import MUTED, RULE, VERMILION, new_figure
+from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.run_data import RunData, read_probabilities
 from analysis.run.trials import incumbent, ranked
 

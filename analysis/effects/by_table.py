@@ -10,6 +10,7 @@ from analysis.comparisons.statistics import ADD_REPLICATES
 from analysis.effects.statistics import level_means
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
+from analysis.run.clusters import effective_n, picture_notes
 from analysis.run.hyperparameters import NOT_USED, checked, followers, levels, words
 from analysis.run.run_data import RunData
 from analysis.run.trials import accuracy_at_common_epoch, common_epoch
@@ -38,10 +39,10 @@ def by_hyperparameter(run: RunData, name: str) -> Table:
     completed = run.completed.assign(
         accuracy=run.completed[f"{run.info.objective['at']}_val_accuracy"]
     )
-    frame = frame.join(_mean_and_best(completed, "accuracy", "best", level))
+    frame = frame.join(_mean_and_best(run, completed, "accuracy", "best", level))
     frame["configurations"] = frame["configurations"].fillna(0).astype(int)
     fair = accuracy_at_common_epoch(run)
-    means = _mean_and_best(fair, "accuracy_at_epoch", "best_at_epoch", level)
+    means = _mean_and_best(run, fair, "accuracy_at_epoch", "best_at_epoch", level)
     frame = frame.join(means.drop(columns="configurations"))
     known = level_means(run, level.set_axis(run.trials["trial_id"])[fair["trial_id"]])
     known = known.reindex(frame.index.astype(str)).set_axis(frame.index)
@@ -70,14 +71,14 @@ def _counts(run: RunData, level: "pd.Series[str]") -> pd.DataFrame:
 
 
 def _mean_and_best(
-    trials: pd.DataFrame, mean: str, best: str, level: "pd.Series[str]"
+    run: RunData, trials: pd.DataFrame, mean: str, best: str, level: "pd.Series[str]"
 ) -> pd.DataFrame:
     """Return ``configurations``, ``mean`` and ``best`` per level, replicates averaged first."""
     keys = [level[trials.index].rename("level"), trials["configuration_id"]]
     means = trials.groupby(keys, observed=True)[mean].mean().groupby("level", observed=True)
     ordered = trials.assign(level=keys[0]).sort_values(mean, ascending=False, kind="stable")
     top = ordered.drop_duplicates("level").set_index("level")
-    interval = wilson_interval(top[mean], top["n"])
+    interval = wilson_interval(top[mean], effective_n(run, top))
     interval.columns = [f"{best}_low", f"{best}_high"]
     told = {"configurations": means.count(), mean: means.mean(), best: top[mean]}
     return pd.DataFrame(told).join(interval)
@@ -110,7 +111,7 @@ def _with_interval(key: str, heading: str, text: Callable[[Any], str]) -> tuple[
 
 
 def _notes(run: RunData, name: str, frame: pd.DataFrame) -> tuple[str, ...]:
-    notes = ["n: pictures in validation."]
+    notes = ["n: pictures in validation.", *picture_notes(run)]
     notes += ["Means are over configurations, the trainings of each averaged first."]
     if _stopped(run):
         epoch = common_epoch(run)

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from analysis.statistics.clusters import Floats
 from analysis.statistics.estimate import Estimate, combined
 from analysis.statistics.trainings import Trainings
-
-Floats = npt.NDArray[np.float64]
 
 LEAST_DF = 3
 """A spread of configurations with fewer degrees of freedom is no error to judge by."""
@@ -42,7 +39,8 @@ class Chance:
     """(K,) variance of the own errors."""
     own_df: float
     shared: Floats
-    """(K, m) deviations by picture or fold; the covariance of the means is their product."""
+    """(K, m) deviations by picture, by cluster of pictures or by fold; the covariance of the means
+    is their product."""
     counted_twice: Floats
     """(K,) part of the variance by ``shared`` that ``own`` holds already."""
 
@@ -100,13 +98,12 @@ def chance_of_seeds(trainings: Trainings) -> Chance | None:
     replicates = trainings.replicates.to_numpy(float)
     own = trainings.accuracy.groupby(trainings.configuration, sort=False).var().fillna(0.0)
     pooled = float(own.to_numpy() @ (replicates - 1)) / trainings.seeds_df
-    shared = by_picture(trainings)
     # Replicates agree by luck at times, but never by more than their single answers do.
-    noise = trainings.noise.to_numpy() / trainings.pictures
+    noise = np.asarray(trainings.noise, np.float64)
     return Chance(
         own=np.maximum(pooled / replicates, noise),
         own_df=trainings.seeds_df,
-        shared=shared,
+        shared=trainings.by_picture,
         counted_twice=noise,
     )
 
@@ -142,17 +139,6 @@ def chance_of_folds(shared: Floats) -> Chance:
     """Return the error where configurations are as given and were trained on the same folds."""
     nothing = np.zeros(len(shared))
     return Chance(own=nothing, own_df=np.inf, shared=shared, counted_twice=nothing)
-
-
-@lru_cache(maxsize=4)
-def by_picture(trainings: Trainings) -> Floats:
-    """Return the (K, m) deviations of the configurations by picture, as in `Chance`."""
-    if trainings.shares is None:
-        return np.zeros((len(trainings.means), 1))
-    shares = trainings.shares.loc[trainings.means.index].to_numpy()
-    n = shares.shape[1]
-    deviations: Floats = (shares - shares.mean(axis=1, keepdims=True)) / np.sqrt(n * (n - 1))
-    return deviations
 
 
 def by_fold(cells: pd.DataFrame, held_out_ratio: float) -> Floats:

@@ -10,7 +10,6 @@ import pandas as pd
 from analysis.effects.chance import (
     Chance,
     by_fold,
-    by_picture,
     chance_of_configurations,
     chance_of_folds,
     chance_of_seeds,
@@ -127,7 +126,7 @@ def _chance(
     if error == "none":
         return None
     means = np.asarray(trainings.means, np.float64)
-    return chance_of_configurations(means, by_picture(trainings), design(levels, terms))
+    return chance_of_configurations(means, trainings.by_picture, design(levels, terms))
 
 
 def _type_two(

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from analysis.effects.chance import by_picture, chance_of_configurations
+from analysis.effects.chance import chance_of_configurations
 from analysis.effects.design import is_complete
 from analysis.effects.factorial import Error, factorial, levels_of_configurations, over_folds
 from analysis.folds.statistics import by_fold, held_out_ratio
@@ -204,7 +204,7 @@ def _drawn(trainings: Trainings, weights: "pd.Series[float]", of: "pd.Series[str
     """Estimate a contrast of drawn configurations, which also differ within a level."""
     means = np.asarray(trainings.means, np.float64)
     level = pd.get_dummies(of.loc[trainings.means.index].astype(str)).to_numpy(np.float64)
-    chance = chance_of_configurations(means, by_picture(trainings), [level])
+    chance = chance_of_configurations(means, trainings.by_picture, [level])
     if chance is None:
         return _without_error(trainings, weights)
     return chance.contrast(np.asarray(weights.loc[trainings.means.index], np.float64), means)

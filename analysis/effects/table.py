@@ -14,6 +14,7 @@ from analysis.folds.statistics import CORRECTED
 from analysis.rendering.digits import fraction, p_text, share_text, signed, supported
 from analysis.rendering.table import Column, Table, View
 from analysis.rendering.words import status_words
+from analysis.run.clusters import picture_notes
 from analysis.run.hyperparameters import (
     NOT_USED,
     followers,
@@ -130,7 +131,7 @@ def _with_followers(run: RunData, name: str) -> str:
 
 
 def _common_notes(run: RunData) -> list[str]:
-    told = ["n: pictures in validation.", _epoch_note(run)]
+    told = ["n: pictures in validation.", *picture_notes(run), _epoch_note(run)]
     tied = [name for name in searched(run) if followers(run, name)]
     if tied:
         told.append(

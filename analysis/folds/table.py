@@ -7,6 +7,7 @@ from analysis.folds.statistics import CORRECTED, fold_means, held_out_ratio, pic
 from analysis.rendering.digits import supported
 from analysis.rendering.table import AVERAGE, Column, Table, View, number_text
 from analysis.rendering.words import SCORES
+from analysis.run.clusters import effective_n, picture_notes
 from analysis.run.run_data import RunData
 from analysis.run.trainings import folds_in_a_repeat, has_folds
 from analysis.run.trials import fairly_trained
@@ -37,6 +38,7 @@ def folds(run: RunData) -> Table:
     )
     notes = (
         "n: pictures of the fold, on which the others' network is judged.",
+        *picture_notes(run),
         "95 % interval of a fold: Wilson, for the one network trained for it; it does not cover "
         f"another seed. Of the average: {CORRECTED}.",
     )
@@ -58,7 +60,7 @@ def _configuration(run: RunData, trials: pd.DataFrame) -> pd.DataFrame:
     repeats = per_fold.index.to_series() // count
     average = per_fold.mean().to_frame().T.assign(n=pictures_of_folds(run, trials))
     of_one_network = per_fold["accuracy"].where(of_fold.size() == 1)
-    per_fold = per_fold.join(wilson_interval(of_one_network, per_fold["n"]))
+    per_fold = per_fold.join(wilson_interval(of_one_network, effective_n(run, per_fold)))
     interval = fold_means(trials, held_out_ratio(run)).filter(["accuracy_low", "accuracy_high"])
     average[["accuracy_low", "accuracy_high"]] = (
         interval.to_numpy() if len(interval) else [[np.nan, np.nan]]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from analysis.dataset.dataset import IMAGES_FILE, DatasetLeftOutError, find_dataset
+from analysis.run.dataset import IMAGES_FILE, DatasetLeftOutError, find_dataset
 from analysis.run.run_data import RunData
 from data_prep.group_columns import read_group_columns
 from data_prep.rejections import Rejections

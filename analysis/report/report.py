@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from analysis.curves.figure import BEST_SHOWN, best_models
-from analysis.dataset.dataset import DatasetLeftOutError, find_dataset
 from analysis.drawing.drawing import Drawn, render
 from analysis.groups.figure import groups_figure
 from analysis.rendering.page import (
@@ -23,6 +22,7 @@ from analysis.rendering.words import status_words
 from analysis.report.figures import FIGURES
 from analysis.report.summary import found, unknown
 from analysis.report.tables import TABLES
+from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.run_data import RunData
 from analysis.trials.headline import headline, percent, status_counts
 

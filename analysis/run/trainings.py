@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import pandas as pd
 
+from analysis.run.clusters import read_clusters
 from analysis.run.predictions import read_correct
 from analysis.run.run_data import RunData
 from analysis.run.trials import accuracy_at_common_epoch, fairly_trained
@@ -49,5 +50,8 @@ def _trainings(run: RunData, trials: pd.DataFrame, *, any_epoch: bool = False) -
     needed = (replicated or run.info.searcher != "grid") and not has_folds(run)
     correct = read_correct(run, accuracy, any_epoch=any_epoch) if needed else None
     return Trainings(
-        configuration=trials["configuration_id"].astype(str), accuracy=accuracy, correct=correct
+        configuration=trials["configuration_id"].astype(str),
+        accuracy=accuracy,
+        correct=correct,
+        clusters=None if correct is None else read_clusters(run, correct.columns),
     )

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.folds.statistics import fold_average, held_out_ratio
 from analysis.rendering.table import Table
+from analysis.run.clusters import effective_n, read_clusters
 from analysis.run.predictions import read_right
 from analysis.run.run_data import RunData
 from analysis.run.trainings import folds_in_a_repeat, has_folds
@@ -101,7 +102,7 @@ def _pair(first: RunData, second: RunData) -> ModelPair | None:
     left, right = (read_right(run, str(incumbent(run)["trial_id"])) for run in (first, second))
     if left is None or right is None or not left.index.equals(right.index):
         return None
-    return compare_models(left.to_numpy(), right.to_numpy())
+    return compare_models(left.to_numpy(), right.to_numpy(), read_clusters(first, left.index))
 
 
 def _best_words(run: RunData, name: str) -> str:
@@ -110,7 +111,7 @@ def _best_words(run: RunData, name: str) -> str:
         return f"The best configuration of {name} {fold_words(average)}."
     best = incumbent(run)
     accuracy = float(best[f"{run.info.objective['at']}_val_accuracy"])
-    low, high = wilson(accuracy, best["n"])
+    low, high = wilson(accuracy, float(effective_n(run, best.to_frame().T).iloc[0]))
     span = "" if pd.isna(low) else f" (95 % interval {percent(low)} to {percent(high)}"
     n = f", n = {best['n']:,})" if span else ""
     hours = run.trials["device_seconds"].sum() / 3600

@@ -11,6 +11,7 @@ from analysis.folds.statistics import (
     pictures_of_folds,
 )
 from analysis.rendering.table import Column, Table, View
+from analysis.run.clusters import effective_n, picture_notes
 from analysis.run.run_data import RunData
 from analysis.run.trials import fairly_trained, ranked
 from analysis.statistics.intervals import wilson_interval
@@ -49,6 +50,7 @@ def best_table(first: RunData, second: RunData, names: tuple[str, str]) -> Table
         views=(View(title="The best configurations of both runs", columns=columns),),
         notes=(
             "n: pictures in validation.",
+            *picture_notes(first),
             f"The best trial of each of the best configurations of a run, at most {SHOWN}.",
             "95 % interval: Wilson, for one trained model; it does not cover the effect of another "
             "seed, nor the bias of selecting the best of many models.",
@@ -71,7 +73,7 @@ def _best_of(run: RunData, name: str) -> pd.DataFrame:
             "run": name,
             "name": best["name"],
             "accuracy": accuracy,
-            **wilson_interval(accuracy, best["n"]),
+            **wilson_interval(accuracy, effective_n(run, best)),
             "last_accuracy": best["last_val_accuracy"],
             "replicates": best["configuration_id"].map(replicates).fillna(0).astype(int),
             "parameters": best["parameters"],

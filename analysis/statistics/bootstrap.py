@@ -18,12 +18,13 @@ _BLOCK = 200
 def mean_intervals(trainings: Trainings, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
     """Compute the mean accuracy of every configuration with its 95 % interval.
 
-    Pictures and the trainings of each configuration are drawn with replacement, independently
-    (Owen 2007, "The Pigeonhole Bootstrap", Annals of Applied Statistics 1(2)). With few replicates
-    a percentile interval is too narrow, so it is stretched about the mean by the ratio of the
-    t interval's reach (`analysis.statistics.trainings.contrast`) to that of a normal interval with
-    the bootstrap's standard deviation (Hesterberg 2015, "What Teachers Should Know About the
-    Bootstrap", The American Statistician 69(4), section 4.2 on expanded percentiles).
+    Pictures, whole clusters of them, and the trainings of each configuration are drawn with
+    replacement, independently (Owen 2007, "The Pigeonhole Bootstrap", Annals of Applied Statistics
+    1(2)). With few replicates a percentile interval is too narrow, so it is stretched about the
+    mean by the ratio of the t interval's reach (`analysis.statistics.trainings.contrast`) to that
+    of a normal interval with the bootstrap's standard deviation (Hesterberg 2015, "What Teachers
+    Should Know About the Bootstrap", The American Statistician 69(4), section 4.2 on expanded
+    percentiles).
 
     Returns:
         A row per configuration id: ``accuracy``, ``accuracy_low``, ``accuracy_high``,
@@ -51,7 +52,10 @@ def stretched(draws: npt.NDArray[np.float64], value: float, factor: float) -> tu
 def picture_counts(
     pictures: int, draws: int, rng: np.random.Generator
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield blocks (b, pictures) of how often each picture is drawn, ``draws`` rows in all."""
+    """Yield blocks (b, pictures) of how often each picture is drawn, ``draws`` rows in all.
+
+    Where pictures belong together, their clusters are what is drawn.
+    """
     for start in range(0, draws, _BLOCK):
         rows = min(_BLOCK, draws - start)
         chosen = rng.integers(0, pictures, (rows, pictures))
@@ -68,16 +72,17 @@ def _expanded(draws: npt.NDArray[np.float64], estimate: Estimate) -> tuple[float
 
 def _draws(trainings: Trainings, seed: int, draws: int) -> pd.DataFrame:
     """Return bootstrapped means: a row per draw, a column per configuration."""
-    assert trainings.correct is not None
+    assert trainings.counts is not None
     rng = np.random.default_rng(seed)
-    correct = trainings.correct.to_numpy(np.float32)
-    pictures = correct.shape[1]
-    blocks = picture_counts(pictures, draws, rng)
-    accuracies = np.concatenate([block.astype(np.float32) @ correct.T for block in blocks])
-    places = trainings.correct.groupby(trainings.configuration, sort=False).indices
+    counts, sizes = trainings.counts.to_numpy(np.float32), trainings.pictures.sizes
+    both = np.column_stack([counts.T, sizes]).astype(np.float32)
+    blocks = picture_counts(len(sizes), draws, rng)
+    drawn = np.concatenate([block.astype(np.float32) @ both for block in blocks])
+    right, pictures = drawn[:, :-1], drawn[:, -1]
+    places = trainings.counts.groupby(trainings.configuration, sort=False).indices
     means = {}
     for name in trainings.means.index:
         rows = places[name]
         weights = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), draws)
-        means[name] = (accuracies[:, rows] * weights).sum(axis=1) / len(rows) / pictures
+        means[name] = (right[:, rows] * weights).sum(axis=1) / len(rows) / pictures
     return pd.DataFrame(means)

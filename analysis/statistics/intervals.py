@@ -32,11 +32,16 @@ def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, fl
     return float(low), float(high)
 
 
-def wilson_interval(accuracy: "pd.Series[float]", n: "pd.Series[int]") -> pd.DataFrame:
+def wilson_interval(
+    accuracy: "pd.Series[float]", n: "pd.Series[int] | pd.Series[float]"
+) -> pd.DataFrame:
     """Compute the 95 % interval of accuracies of one model each on n pictures.
 
     Wilson (1927), the score interval, as recommended by Brown, Cai and DasGupta (2001),
-    "Interval Estimation for a Binomial Proportion", Statistical Science 16(2).
+    "Interval Estimation for a Binomial Proportion", Statistical Science 16(2). Where pictures are
+    no independent draws, n is the effective one, n over the design effect (Franco, Little, Louis
+    and Slud 2019, "Comparative Study of Confidence Intervals for Proportions in Complex Sample
+    Surveys", Journal of Survey Statistics and Methodology 7(3)).
 
     Returns:
         ``accuracy_low`` and ``accuracy_high`` with the index of ``accuracy``; missing where an

@@ -5,23 +5,38 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
 
 from analysis.statistics.bootstrap import stretched
+from analysis.statistics.clusters import Clusters, deviations, singles
 from analysis.statistics.estimate import ALPHA, Estimate
 
 DRAWS = 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ModelPair:
     """Two trained models on the same n pictures: a statement about these two trainings alone."""
 
-    n: int
-    only_first: int
-    """Pictures that only the first model told right."""
-    only_second: int
-    """Pictures that only the second model told right."""
+    differences: npt.NDArray[np.int64]
+    """(n,) 1 for a picture that only the first model told right, -1 for one that only the second
+    did, else 0."""
+    clusters: Clusters
+    """Which of these pictures belong together."""
+
+    @property
+    def n(self) -> int:
+        """Number of pictures."""
+        return len(self.differences)
+
+    @property
+    def only_first(self) -> int:
+        """Pictures that only the first model told right."""
+        return int((self.differences > 0).sum())
+
+    @property
+    def only_second(self) -> int:
+        """Pictures that only the second model told right."""
+        return int((self.differences < 0).sum())
 
     @property
     def difference(self) -> float:
@@ -30,50 +45,68 @@ class ModelPair:
 
     @property
     def p_value(self) -> float:
-        """Exact two-sided p-value of McNemar (1947), Psychometrika 12(2): statsmodels' ``mcnemar``.
+        """Exact two-sided p-value that the models are equally good.
 
-        Pictures that both or neither told right say nothing of the difference.
+        Of models that are, each cluster might as well have its difference in favour of the other
+        one: the p-value is the share of all such exchanges whose difference is at least as large
+        (a randomization test; Obuchowski 1998, "On the Comparison of Correlated Proportions for
+        Clustered Data", Statistics in Medicine 17(13), for whole clusters as units). Where pictures
+        stand alone this is McNemar's exact test (Psychometrika 12(2), 1947). Clusters without a
+        difference say nothing.
         """
-        table = [[0, self.only_first], [self.only_second, 0]]
-        return float(mcnemar(table, exact=True).pvalue)
+        sizes = np.abs(self._of_clusters)
+        return _share_of_exchanges(sizes[sizes > 0], abs(int(self._of_clusters.sum())))
 
     @property
     def estimate(self) -> Estimate:
         """The difference with its normal-theory standard error for paired proportions.
 
-        Agresti (2013), Categorical Data Analysis, 3rd edition, equation 11.2.
+        Agresti (2013), Categorical Data Analysis, 3rd edition, equation 11.2; of clusters that of
+        `analysis.statistics.clusters.deviations`.
         """
-        discordant = (self.only_first + self.only_second) / self.n
-        variance = (discordant - self.difference**2) / self.n
+        if self.clusters.all_single:
+            discordant = (self.only_first + self.only_second) / self.n
+            variance = (discordant - self.difference**2) / self.n
+        else:
+            variance = float((deviations(self.differences, self.clusters) ** 2).sum())
         return Estimate(value=self.difference, standard_error=float(np.sqrt(variance)))
 
     def interval(self, family: int = 1, seed: int = 0) -> tuple[float, float]:
         """Return the 95 % interval of the difference by a paired bootstrap over the pictures.
 
-        Only the counts of the four kinds of pictures enter the difference, so drawing n pictures
-        with replacement is drawing these counts from a multinomial distribution. With a ``family``
-        of m the percentile interval is stretched so that all m hold together (Bonferroni).
+        What is drawn with replacement are clusters of pictures. Only their sizes and differences
+        count, so drawing them is drawing how many there are of each kind, from a multinomial
+        distribution. With a ``family`` of m the percentile interval is stretched so that all m hold
+        together (Bonferroni).
         """
-        shares = np.array([self.only_first, self.only_second]) / self.n
+        kinds = np.column_stack([self._of_clusters, self.clusters.sizes])
+        kinds, counts = np.unique(kinds, axis=0, return_counts=True)
+        order = np.lexsort([-kinds[:, 0], -np.abs(kinds[:, 0])])
         rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(self.n, [*shares, 1 - shares.sum()], DRAWS)
-        draws = (drawn[:, 0] - drawn[:, 1]) / self.n
+        drawn = rng.multinomial(counts.sum(), counts[order] / counts.sum(), DRAWS) @ kinds[order]
+        draws = drawn[:, 0] / drawn[:, 1]
         normal = stats.norm.isf(np.array([ALPHA / family, ALPHA]) / 2)
         return stretched(draws, self.difference, normal[0] / normal[1])
 
+    @property
+    def _of_clusters(self) -> npt.NDArray[np.int64]:
+        return self.clusters.sums(self.differences).round().astype(np.int64)
 
-def compare_models(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> ModelPair:
+
+def compare_models(
+    first: npt.NDArray[np.bool_],
+    second: npt.NDArray[np.bool_],
+    clusters: Clusters | None = None,
+) -> ModelPair:
     """Compare two trained models by which of the same n pictures each told right.
 
     Args:
         first: (n,) whether the first model told a picture right.
         second: (n,) the same of the second.
+        clusters: Which pictures belong together; each stands alone where None.
     """
-    return ModelPair(
-        n=len(first),
-        only_first=int((first & ~second).sum()),
-        only_second=int((~first & second).sum()),
-    )
+    differences = first.astype(np.int64) - second.astype(np.int64)
+    return ModelPair(differences=differences, clusters=clusters or singles(len(first)))
 
 
 def compare_over_folds(
@@ -102,3 +135,17 @@ def over_folds(values: npt.NDArray[np.float64], test_to_train: float) -> Estimat
     return Estimate(
         value=float(values.mean()), standard_error=float(np.sqrt(variance)), df=count - 1
     )
+
+
+def _share_of_exchanges(sizes: npt.NDArray[np.int64], least: int) -> float:
+    """Return the probability that a sum of ``sizes``, each with a random sign, reaches ``least``.
+
+    In either direction. The distribution is the convolution of one binomial for each size.
+    """
+    total = np.ones(1)
+    for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
+        spread = np.zeros(2 * size * count + 1)
+        spread[:: 2 * size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        total = np.convolve(total, spread)
+    middle = len(total) // 2
+    return 1.0 if least == 0 else min(1.0, 2 * float(total[middle + least :].sum()))

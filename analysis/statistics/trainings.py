@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from analysis.statistics.clusters import Clusters, Floats, deviations, singles
 from analysis.statistics.estimate import Estimate, combined
 from analysis.statistics.moderation import moderated
 
@@ -25,6 +26,8 @@ class Trainings:
     correct: pd.DataFrame | None = None
     """A row per trial, a column per picture: whether it was told right. None where predictions
     are missing; then all that is said holds for these pictures only."""
+    clusters: Clusters | None = None
+    """Which of these pictures belong together; each stands alone where None."""
 
     @cached_property
     def means(self) -> "pd.Series[float]":
@@ -58,33 +61,45 @@ class Trainings:
         return int((self.replicates - 1).sum())
 
     @cached_property
-    def shares(self) -> pd.DataFrame | None:
-        """Share of its trainings that told a picture right: configurations × pictures."""
+    def pictures(self) -> Clusters:
+        """Which of the pictures that ``correct`` tells of belong together."""
+        count = 0 if self.correct is None else self.correct.shape[1]
+        return self.clusters or singles(count)
+
+    @cached_property
+    def counts(self) -> pd.DataFrame | None:
+        """Pictures of a cluster that a training told right: trials × clusters."""
         if self.correct is None:
             return None
-        return self.correct.astype(float).groupby(self.configuration, sort=False).mean()
+        return pd.DataFrame(self.pictures.sums(self.correct), index=self.correct.index)
 
-    @property
-    def pictures(self) -> int:
-        """Number of pictures that ``correct`` tells of; 1 where it is missing."""
-        return 1 if self.correct is None else self.correct.shape[1]
+    @cached_property
+    def by_picture(self) -> Floats:
+        """Deviations of the means by picture: (configurations, clusters of pictures).
+
+        Their products add up to the covariance of the means by the choice of pictures.
+        """
+        if self.correct is None:
+            return np.zeros((len(self.means), 1))
+        shares = self.correct.astype(float).groupby(self.configuration, sort=False).mean()
+        return deviations(shares.loc[self.means.index], self.pictures)
 
     @cached_property
     def noise(self) -> "pd.Series[float]":
-        """Configuration id → variance of one picture's ``shares`` by the seeds alone."""
-        shares = self.shares
-        if shares is None:
+        """Configuration id → part of the variance ``by_picture`` that comes from seeds alone."""
+        if self.counts is None or self.correct is None:
             return self.means * 0
-        count = self.replicates.where(self.replicates > 1)  # one training cannot tell
-        return ((shares * (1 - shares)).mean(axis=1) / (count - 1)).fillna(0.0)
+        of_counts = self.counts.groupby(self.configuration, sort=False).var().sum(axis=1)
+        return (of_counts / self.replicates).fillna(0.0) / self.correct.shape[1] ** 2
 
 
 def contrast(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
     """Estimate a weighted sum of configuration means: a mean, a difference, an effect.
 
     Seeds and pictures are crossed random factors; the variance of the sum is that of the seeds,
-    Σ wₖ²·sₖ²/Rₖ, plus that of the pictures, Var(Σ wₖ·shareₖ)/n, less the part that the replicates
-    of each picture contribute to both (Owen 2007, "The Pigeonhole Bootstrap", Annals of Applied
+    Σ wₖ²·sₖ²/Rₖ, plus that of the pictures, or of clusters of them
+    (`analysis.statistics.clusters.deviations`), less the part that the replicates of each picture
+    contribute to both (Owen 2007, "The Pigeonhole Bootstrap", Annals of Applied
     Statistics 1(2), section 2, for the decomposition).
 
     Args:
@@ -95,8 +110,7 @@ def contrast(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
     seeds = trainings.seeds.loc[ids]
     replicates = trainings.replicates[ids]
     # Replicates agree by luck at times, but never by more than their single answers do.
-    least = trainings.noise[ids] / trainings.pictures
-    of_means = np.maximum(seeds["variance"] / replicates, least)
+    of_means = np.maximum(seeds["variance"] / replicates, trainings.noise[ids])
     parts = of_means * weights**2
     seed_part = combined(0.0, zip(parts, seeds["df"], strict=True))
     df = min(seed_part.df, trainings.seeds_df)
@@ -112,9 +126,9 @@ def difference(trainings: Trainings, first: str, second: str) -> Estimate:
 
 def _picture_variance(trainings: Trainings, weights: "pd.Series[float]") -> tuple[float, float]:
     """Return variance and degrees of freedom of a contrast by the choice of pictures."""
-    if trainings.shares is None:
+    if trainings.correct is None:
         return 0.0, np.inf
-    per_picture = weights.to_numpy() @ trainings.shares.loc[weights.index].to_numpy()
-    n = len(per_picture)
+    rows = trainings.means.index.get_indexer(weights.index)
+    by_picture = weights.to_numpy(float) @ trainings.by_picture[rows]
     noise = float(np.dot(weights**2, trainings.noise[weights.index]))
-    return max(0.0, (float(per_picture.var(ddof=1)) - noise) / n), n - 1
+    return max(0.0, float((by_picture**2).sum()) - noise), len(by_picture) - 1

@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.folds.statistics import CORRECTED, FoldAverage, fold_average
 from analysis.rendering.words import status_words
+from analysis.run.clusters import effective_n
 from analysis.run.run_data import RunData
 from analysis.run.trials import incumbent
 from analysis.statistics.intervals import wilson_interval
@@ -23,7 +24,7 @@ def best_trial(run: RunData) -> "pd.Series[Any]":
     """Return the incumbent with its ``accuracy`` and the Wilson interval of it."""
     first = incumbent(run).to_frame().T
     accuracy = first[f"{run.info.objective['at']}_val_accuracy"].astype(float)
-    interval = wilson_interval(accuracy, first["n"])
+    interval = wilson_interval(accuracy, effective_n(run, first))
     return pd.concat([first, interval], axis=1).assign(accuracy=accuracy).iloc[0]
 
 

@@ -6,6 +6,7 @@ from analysis.comparisons.statistics import against_incumbent
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
 from analysis.rendering.words import INCUMBENT, SCORES, status_words
+from analysis.run.clusters import effective_n, picture_notes
 from analysis.run.hyperparameters import level_text, words
 from analysis.run.run_data import RunData
 from analysis.run.trials import ranked
@@ -53,7 +54,7 @@ def _frame(run: RunData) -> pd.DataFrame:
     }
     figures = trials[["name", *used, "n"]].assign(
         accuracy=accuracy,
-        **wilson_interval(accuracy, trials["n"]),
+        **wilson_interval(accuracy, effective_n(run, trials)),
         **scores,
         best_epoch=trials["best_epoch"],
         best_accuracy=trials["best_val_accuracy"],
@@ -124,6 +125,7 @@ def _notes(run: RunData) -> tuple[str, ...]:
     return (
         *([largest] if largest else []),
         "n: pictures in validation.",
+        *picture_notes(run),
         f"Trials: {len(run.trials):,}, of which {len(run.completed):,} completed.",
         *_moved(run),
         f"Accuracy, recall, precision and F1 at {picked}.",

@@ -1,0 +1,105 @@
+"""Which pictures of a run are copies of one another, and how many independent ones they are worth.
+
+Copies, and pictures that were kept together on purpose, are no independent draws.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+
+from analysis.run.dataset import IMAGES_FILE, DatasetLeftOutError, find_dataset
+from analysis.run.predictions import read_right
+from analysis.run.run_data import RunData
+from analysis.run.trials import ranked
+from analysis.statistics.clusters import Clusters, clusters_of, design_effect, singles
+
+COLUMNS = ("split_group", "duplicate_group")
+"""Columns of a dataset that tell which pictures belong together; the first that is there counts:
+a split group joins duplicate groups."""
+MOST_MODELS = 20
+"""Trials that the design effect is estimated from: the best ones."""
+
+
+def read_clusters(run: RunData, image_ids: Sequence[str] | pd.Index) -> Clusters:
+    """Return which pictures of a run belong together; each stands alone where nothing tells it."""
+    group, _ = _groups(run)
+    if group is None:
+        return singles(len(image_ids))
+    labels = group.reindex(pd.Index(image_ids))
+    alone = -1.0 - np.arange(len(labels))  # a picture that the dataset does not place
+    return clusters_of(labels.where(labels.notna(), alone))
+
+
+def effective_n(run: RunData, trials: pd.DataFrame) -> "pd.Series[float]":
+    """Return how many independent pictures each trial's ``n`` is worth, in the order of ``trials``.
+
+    It is n over the design effect, which is one for all trials of a run: estimated from the best
+    of them together.
+    """
+    return trials["n"].astype("Float64").astype(float) / _design_effect(run)
+
+
+def effective_of(
+    run: RunData, right: "pd.Series[bool]", chosen: npt.NDArray[np.bool_] | None = None
+) -> float:
+    """Return how many independent pictures those are worth that one trial was judged on.
+
+    Args:
+        run: The run.
+        right: Picture id → whether the trial told it right.
+        chosen: (n,) which of them; all where None.
+    """
+    part = right if chosen is None else right[chosen]
+    clusters = read_clusters(run, part.index)
+    return len(part) / design_effect([(part.to_numpy(), clusters)])
+
+
+def picture_notes(run: RunData) -> tuple[str, ...]:
+    """Say how copies among the validation pictures were counted; nothing where there are none."""
+    group, reason = _groups(run)
+    if group is None:
+        return (
+            f"Copies of a picture count as independent ones, for {reason}: where validation holds "
+            "copies, intervals are too narrow.",
+        )
+    effect = _design_effect(run)
+    if effect == 1:
+        return ()
+    n = int(run.trials["n"].max())
+    return (
+        f"Copies of a picture are no independent pictures: n = {n:,} are worth {n / effect:,.0f} "
+        "(effective n), which intervals and tests go by (Rao and Scott 1992).",
+    )
+
+
+@lru_cache(maxsize=4)  # every table asks
+def _groups(run: RunData) -> tuple["pd.Series[Any] | None", str]:
+    """Return picture id → group, or None and why it is not known."""
+    try:
+        file = find_dataset(run).path / IMAGES_FILE
+    except DatasetLeftOutError as reason:
+        return None, str(reason)
+    column = next((name for name in COLUMNS if name in pq.read_schema(file).names), None)
+    if column is None:
+        return None, "the dataset does not tell which pictures are copies"
+    table = pq.read_table(file, columns=["image_id", column]).to_pandas()
+    return table.set_index("image_id")[column], ""
+
+
+@lru_cache(maxsize=4)
+def _design_effect(run: RunData) -> float:
+    return design_effect(_best_models(run))
+
+
+def _best_models(run: RunData) -> Iterator[tuple[npt.NDArray[np.bool_], Clusters]]:
+    if _groups(run)[0] is None:
+        return
+    for trial_id in ranked(run)["trial_id"].head(MOST_MODELS):
+        right = read_right(run, str(trial_id))
+        if right is not None:
+            yield right.to_numpy(), read_clusters(run, right.index)
