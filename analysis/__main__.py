@@ -13,6 +13,7 @@ from fairsweep.errors import UserError
 FORMATS = ("md", "csv", "latex", "json")
 WHAT = (
     "models",
+    "best",
     "comparisons",
     "selection",
     "effects",

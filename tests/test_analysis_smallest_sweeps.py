@@ -74,6 +74,38 @@ def test_the_smallest_sweeps_have_a_report(name, tmp_path):
     assert written.tables >= 3
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("one trial", "only one fully trained configuration"),
+        ("one configuration", "only one fully trained configuration"),
+        ("none completed", "no trial was trained to the end"),
+        ("one, not completed", "no trial was trained to the end"),
+        ("one picture", r"too few pictures in validation to judge a difference by \(1\)"),
+    ],
+)
+@pytest.mark.parametrize("table", ["best", "comparisons"])
+def test_comparisons_say_what_is_missing(table, name, reason, tmp_path):
+    run = read_run(SWEEPS[name](tmp_path / "run"))
+    with pytest.raises(NotKnownError, match=reason):
+        NAMED[table](run)
+    assert list(TABLES[table](run)) == []
+
+
+@pytest.mark.parametrize("name", ["two configurations", "two replicated"])
+def test_two_configurations_are_compared(name, tmp_path):
+    run = read_run(SWEEPS[name](tmp_path / "run"))
+    assert len(NAMED["best"](run).frame) == len(NAMED["comparisons"](run).frame) == 2
+
+
+def test_models_that_answer_every_picture_alike_may_still_differ_on_others(tmp_path):
+    frame = NAMED["best"](read_run(SWEEPS["all right"](tmp_path / "run"))).frame
+    assert (frame["difference"] == 0).all()
+    # At least as far as one picture in 400, in standard errors of a one-sided 5 %.
+    assert (frame["difference_low"] <= -1.64 / 400).all()
+    assert (frame["difference_high"] >= 1.64 / 400).all()
+
+
 def test_a_class_without_pictures_is_missing_in_the_table_of_classes(tmp_path):
     run = read_run(SWEEPS["a class without pictures"](tmp_path / "run"))
     frame = NAMED["classes"](run).frame

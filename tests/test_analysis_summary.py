@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
+from analysis.comparisons.best import Standing
+from analysis.comparisons.best_table import best
 from analysis.comparisons.statistics import against_incumbent
 from analysis.effects.statistics import effects
 from analysis.report import summary
@@ -135,6 +137,23 @@ def test_picking_and_test_are_told_as_the_selection_has_them(tmp_path):
         f"On 60 test pictures it is 75.0 % ({wilson(0.75, 60)}); they were opened 1 time."
     )
     assert not any("the test split was not opened" in each for each in unknown(run))
+
+
+def test_those_that_cannot_be_told_from_the_best_are_named(run, monkeypatch):
+    names = best(run).frame["name"]
+    assert set(best(run).frame["verdict"]) == {Standing.MAY_BE}
+    told = f"Of 2 configurations these cannot be told from the best: {names[0]} and {names[1]}."
+    assert told in found(run)
+    monkeypatch.setattr("analysis.report.summary.MOST_NAMED", 1)
+    assert "2 of 2 configurations cannot be told from the best." in found(run)
+
+
+def test_the_best_is_named_where_it_is_shown(repeated):
+    worse = repeated.trials["configuration_id"] == repeated.trials["configuration_id"].iloc[0]
+    lower = repeated.trials["best_val_accuracy"] - 0.4 * worse
+    run = replace(repeated, trials=repeated.trials.assign(best_val_accuracy=lower))
+    name = run.trials.loc[~worse, "name"].iloc[0]
+    assert f"{name} is shown to be the best of 2 configurations." in found(run)
 
 
 def test_verdicts_on_the_others_are_counted(run, repeated):

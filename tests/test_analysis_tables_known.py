@@ -11,6 +11,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from analysis.__main__ import WHAT, main
 from analysis.classes.table import classes
+from analysis.comparisons.best import Standing
+from analysis.comparisons.best_table import best
 from analysis.comparisons.statistics import against_incumbent
 from analysis.comparisons.table import comparisons
 from analysis.effects import figure as figures
@@ -123,6 +125,44 @@ def test_a_margin_that_is_no_share_is_refused(picked, capsys, margin):
     assert main(["table", str(picked.path), f"--margin={margin}"]) == 2
     error = capsys.readouterr().err
     assert f"such as 0.01 for one percentage point, but got {margin}" in error
+
+
+def test_those_that_may_be_the_best_stand_before_the_comparisons_with_the_incumbent(picked):
+    order = [table.name for make in TABLES.values() for table in make(picked)]
+    assert order.index("best") == order.index("comparisons") - 1
+    table = best(picked)
+    frame = table.frame
+    incumbents = comparisons(picked).frame.set_index("configuration_id")
+    assert sorted(frame["configuration_id"]) == sorted(incumbents.index)
+    assert (
+        frame["accuracy"].tolist() == incumbents.loc[frame["configuration_id"], "accuracy"].tolist()
+    )
+    assert frame["accuracy"].is_monotonic_decreasing
+    first, second = frame["accuracy"].iloc[:2]
+    assert frame["difference"].iloc[:2].tolist() == pytest.approx([first - second, second - first])
+    assert (frame["difference_low"] <= 0).all()
+    assert (frame["difference_high"] >= 0).all()
+    assert set(frame["verdict"]) == {Standing.MAY_BE}
+    assert any("lucky" in note for note in table.notes)
+
+
+def test_trained_models_that_may_be_the_best_are_those_of_one_training_each(single):
+    table = best(single)
+    assert set(table.frame["basis"]) == {"models"}
+    assert "Which models cannot" in table.views[0].title
+    assert any("these trainings alone" in note for note in table.notes)
+    assert table.frame["trial_id"].is_unique
+    assert len(table.frame) == len(single.completed)
+
+
+def test_models_that_are_not_shown_count_among_those_that_may_be_the_best(single, monkeypatch):
+    reach = best(single).frame["difference_high"].max()
+    monkeypatch.setattr("analysis.comparisons.statistics.MOST_MODELS", 5)
+    table = best(replace(single, data=single.path))  # not the run that is remembered
+    assert len(table.frame) == 5
+    assert table.notes[-1] == "The best 5 are shown."
+    # Fewer shown, as many to pick from: intervals as wide but for the draws.
+    assert table.frame["difference_high"].max() == pytest.approx(reach, rel=0.05)
 
 
 def test_what_is_not_known_is_said_in_one_line(picked, capsys):
@@ -601,6 +641,12 @@ def test_a_search_that_looks_at_no_result_is_an_even_sample(single, searcher):
 
 INTERVAL = ("95 % interval", "accuracy_low", "accuracy_high")
 SHOWN = {
+    "best": [
+        ("name", "name"), ("trainings", "trainings"), ("accuracy", "accuracy"),
+        ("from the best other", "difference"),
+        ("95 % interval of all", "difference_low", "difference_high"), ("verdict", "verdict"),
+        ("n", "n"),
+    ],
     "comparisons": [
         ("name", "name"), ("trainings", "trainings"), ("accuracy", "accuracy"), INTERVAL,
         ("difference", "difference"),

@@ -1,13 +1,14 @@
 """One configuration or trained model against each other one, adjusted for how many they are."""
 
 from collections.abc import Mapping, Sequence
-from math import inf
+from math import inf, sqrt
 
+import numpy as np
 import pandas as pd
 
 from analysis.statistics.clusters import Clusters
 from analysis.statistics.estimate import Estimate
-from analysis.statistics.pairs import compare_models
+from analysis.statistics.pairs import compare_models, compare_over_folds
 from analysis.statistics.trainings import Trainings, difference
 from analysis.statistics.verdicts import MARGIN, all_pairs, equivalence, holm, verdict
 
@@ -104,6 +105,26 @@ def judged(
     within = [equivalence(estimate, margin, pictures) for estimate in estimates.values()]
     p_values = [estimate.p_value for estimate in estimates.values()]
     return _with_verdicts(frame, p_values, within, family)
+
+
+def models_apart(correct: pd.DataFrame, clusters: Clusters, first: str, second: str) -> Estimate:
+    """Estimate how far two trained models are apart, with an error that few pictures do not shrink.
+
+    The variance of the score test, that of models which are equally good, and one picture more
+    (one cluster more, where pictures belong together) that they answer differently.
+    """
+    pair = compare_models(correct.loc[first].to_numpy(), correct.loc[second].to_numpy(), clusters)
+    count = len(clusters.sizes)
+    of_equals = pair.estimate.standard_error**2 + (pair.difference**2 + 1 / count) / count
+    return Estimate(value=pair.difference, standard_error=sqrt(of_equals))
+
+
+def folds_apart(table: pd.DataFrame, ratio: float, first: str, second: str) -> Estimate:
+    """Estimate a difference over the folds that both have; its error is missing if there is one."""
+    both = table.loc[[first, second]].dropna(axis="columns").to_numpy(float)
+    if both.shape[1] < 2:
+        return Estimate(value=0.0, standard_error=np.nan)
+    return compare_over_folds(both[0], both[1], ratio)
 
 
 def _with_verdicts(

@@ -1,12 +1,20 @@
 """The incumbent of a run against the other fully trained configurations."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from math import inf
 from typing import Literal
 
 import pandas as pd
 
-from analysis.comparisons.against import compare_configurations, compare_trained_models, judged
+from analysis.comparisons.against import (
+    compare_configurations,
+    compare_trained_models,
+    folds_apart,
+    judged,
+    models_apart,
+)
 from analysis.folds.statistics import by_fold, fold_average, fold_means, held_out_ratio
 from analysis.run.clusters import effective_n, read_clusters
 from analysis.run.predictions import read_correct
@@ -14,13 +22,16 @@ from analysis.run.run_data import RunData
 from analysis.run.trainings import fair_trainings, has_folds
 from analysis.run.trials import fairly_trained, incumbent, ranked
 from analysis.statistics.bootstrap import mean_intervals
-from analysis.statistics.estimate import NotKnownError
+from analysis.statistics.estimate import Estimate, NotKnownError
 from analysis.statistics.intervals import wilson_interval
-from analysis.statistics.pairs import compare_over_folds
+from analysis.statistics.trainings import difference
 from analysis.statistics.verdicts import all_pairs
 
 MOST_MODELS = 100
 """Trained models compared with the incumbent: the best ones."""
+
+LEAST_PICTURES = 30
+"""With fewer pictures in validation no difference is judged."""
 
 ADD_REPLICATES = "train replicates: `python -m tune extend RUN --set replicates=5`"
 """What to do where a run has no error to judge by."""
@@ -50,6 +61,11 @@ class Comparisons:
     """Whether all that holds for new pictures too, or for the ones in validation only."""
     candidates: int
     """How many there were to pick the incumbent from."""
+    pair: Callable[[str, str], Estimate]
+    """Estimates the accuracy of the first id of ``means`` less that of the second."""
+    pictures: float = inf
+    """Number of pictures that all were judged on; infinite over folds, and where the answers are
+    not known."""
 
 
 @lru_cache(maxsize=4)  # tables, figures and the summary ask for it
@@ -59,10 +75,17 @@ def against_incumbent(run: RunData) -> Comparisons:
     Over folds the incumbent is the configuration with the best average, not that of the best trial.
 
     Raises:
-        NotKnownError: The run has neither replicates nor predictions, or nothing to compare.
+        NotKnownError: The run has neither replicates nor predictions, nothing to compare, or too
+            few pictures to judge by.
     """
+    if run.completed.empty:
+        raise NotKnownError(
+            "no trial was trained to the end, so none can be compared; "
+            f"`python -m tune status {run.shell_path}` says what became of them"
+        )
     if has_folds(run):
         return _over_folds(run)
+    _need_pictures(run)
     trainings = fair_trainings(run)
     known = str(incumbent(run)["configuration_id"]) in trainings.means.index
     return _configurations(run) if trainings.replicated and known else _models(run)
@@ -91,6 +114,8 @@ def _configurations(run: RunData) -> Comparisons:
         means=means,
         on_pictures=trainings.correct is not None,
         candidates=len(means),
+        pair=partial(difference, trainings),
+        pictures=inf if trainings.correct is None else len(trainings.pictures.sizes),
     )
 
 
@@ -107,7 +132,7 @@ def _models(run: RunData) -> Comparisons:
             "no difference can be judged: there are no replicates, and no predictions of the "
             f"compared epoch for every trial; {ADD_REPLICATES}"
         )
-    first = str(best.index[0])
+    first, clusters = str(best.index[0]), read_clusters(run, correct.columns)
     interval = wilson_interval(best, effective_n(run, fair.loc[best.index]))
     return Comparisons(
         basis="models",
@@ -118,11 +143,13 @@ def _models(run: RunData) -> Comparisons:
             first,
             all_pairs(len(accuracy)),
             margin=run.margin,
-            clusters=read_clusters(run, correct.columns),
+            clusters=clusters,
         ),
         means=interval.assign(accuracy=best, trainings=1, trial_id=best.index),
         on_pictures=True,
         candidates=len(accuracy),
+        pair=partial(models_apart, correct, clusters),
+        pictures=len(clusters.sizes),
     )
 
 
@@ -141,14 +168,7 @@ def _over_folds(run: RunData) -> Comparisons:
     _need_two(len(table))
     ratio = held_out_ratio(run)
     others = table.drop(first).mean(axis=1).sort_values(ascending=False, kind="stable").index
-    estimates = {
-        str(name): compare_over_folds(
-            table.loc[name, shared.loc[name]].to_numpy(),
-            table.loc[first, shared.loc[name]].to_numpy(),
-            ratio,
-        )
-        for name in others
-    }
+    estimates = {str(name): folds_apart(table, ratio, str(name), first) for name in others}
     return Comparisons(
         basis="folds",
         incumbent_id=first,
@@ -157,7 +177,17 @@ def _over_folds(run: RunData) -> Comparisons:
         means=fold_means(trials, ratio),
         on_pictures=True,
         candidates=len(table),
+        pair=partial(folds_apart, table, ratio),
     )
+
+
+def _need_pictures(run: RunData) -> None:
+    told = run.completed["n"].dropna()
+    if len(told) and int(told.max()) < LEAST_PICTURES:
+        raise NotKnownError(
+            f"too few pictures in validation to judge a difference by ({told.max()}); prepare the "
+            f"dataset with {LEAST_PICTURES} of them or more"
+        )
 
 
 def _need_two(count: int) -> None:

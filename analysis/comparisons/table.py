@@ -32,6 +32,27 @@ def comparisons(run: RunData) -> Table:
     return Table(name="comparisons", frame=frame, views=(view,), notes=_notes(run, found))
 
 
+def basis_note(found: Comparisons) -> str:
+    """Say what is compared, and what it holds for."""
+    if found.basis == "folds":
+        return (
+            "Configurations are compared over folds by the corrected resampled t-test (Nadeau and "
+            "Bengio 2003)."
+        )
+    if found.basis == "models":
+        return (
+            "A statement about these trainings alone: another seed may turn it round. To judge "
+            f"configurations, {ADD_REPLICATES}."
+        )
+    over = "Configurations are compared over their replicates"
+    if found.on_pictures:
+        return f"{over} and over the pictures: it holds for other seeds and other pictures."
+    return (
+        f"{over}: it holds for other seeds, but for these pictures only, as predictions of the "
+        "compared epoch are missing."
+    )
+
+
 def _frame(run: RunData, found: Comparisons) -> pd.DataFrame:
     order = [found.reference, *found.frame["id"]]
     means = found.means.loc[order].rename_axis("id").reset_index()
@@ -75,20 +96,8 @@ def _notes(run: RunData, found: Comparisons) -> tuple[str, ...]:
     told = [
         "n: pictures in validation.",
         *picture_notes(run),
-        {
-            "configurations": "Configurations are compared over their replicates"
-            + (
-                " and over the pictures: it holds for other seeds and other pictures."
-                if found.on_pictures
-                else ": it holds for other seeds, but for these pictures only, as predictions of "
-                "the compared epoch are missing."
-            ),
-            "folds": "Configurations are compared over folds by the corrected resampled t-test "
-            "(Nadeau and Bengio 2003).",
-            "models": "A statement about these trainings alone (McNemar's exact test, paired "
-            "bootstrap): another seed may turn it round. To judge configurations, "
-            f"{ADD_REPLICATES}.",
-        }[found.basis],
+        basis_note(found),
+        *(["p: McNemar's exact test; intervals: paired bootstrap."] * (found.basis == "models")),
         "Verdict: of the row against the incumbent. p and the intervals of differences allow for "
         f"all pairs of the {pairs}, for the incumbent was picked on the same figures.",
         f"Equivalent: shown to differ by less than {points_text(run.margin)} (two one-sided tests "

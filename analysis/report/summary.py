@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.comparisons.best import Standing
+from analysis.comparisons.best_table import best
 from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.effects.design import MATTERS
 from analysis.effects.statistics import FAIR_SEARCHERS, effects
@@ -19,6 +21,8 @@ from analysis.statistics.verdicts import Verdict
 from analysis.trials.headline import best_trial, fold_words, percent, status_counts
 from analysis.trials.largest import no_better_than_largest
 
+MOST_NAMED = 10
+"""Configurations that a sentence names at most."""
 SEARCHERS = {"grid": "grid search", "random": "random search", "tpe": "TPE (Bayesian) search"}
 VERDICTS = {
     Verdict.BETTER: "shown to be better",
@@ -32,7 +36,7 @@ SCHEDULERS = {"none": "no early stopping", "asha": "early stopping by ASHA"}
 def found(run: RunData) -> list[str]:
     """Say what was searched, what became of the trials, what won and what matters."""
     told = [_searched(run), _trials(run), _best(run), no_better_than_largest(run)]
-    told += [_corrected(run), _against(run), _matters(run)]
+    told += [_corrected(run), _leaders(run), _against(run), _matters(run)]
     return [sentence for sentence in told if sentence]
 
 
@@ -109,6 +113,21 @@ def _corrected(run: RunData) -> str:
             f"{_number(int(row['openings']), 'time')}."
         )
     return told.strip()
+
+
+def _leaders(run: RunData) -> str:
+    """Name those that cannot be told from the best."""
+    if _compared(run) is None:
+        return ""
+    frame = best(run).frame
+    models = frame["basis"].iloc[0] == "models"
+    of_all = _number(len(frame), "trained model" if models else "configuration")
+    leading = frame.loc[frame["verdict"] != Standing.NOT_BEST, "name"]
+    if len(leading) == 1:
+        return f"{leading.iloc[0]} is shown to be the best of {of_all}."
+    if len(leading) > MOST_NAMED:
+        return f"{len(leading)} of {of_all} cannot be told from the best."
+    return f"Of {of_all} these cannot be told from the best: {_listed(list(leading))}."
 
 
 def _against(run: RunData) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from analysis.classes.table import classes
+from analysis.comparisons.best_table import best
 from analysis.comparisons.replicates_table import replicates
 from analysis.comparisons.table import comparisons
 from analysis.curves.incomplete_table import incomplete
@@ -21,6 +22,7 @@ from analysis.trials.table import models
 
 NAMED: Mapping[str, Callable[[RunData], Table]] = {
     "models": models,
+    "best": best,
     "comparisons": comparisons,
     "selection": selection_table,
     "effects": effects_table,

@@ -1,0 +1,157 @@
+"""Multiple comparisons with the best: which of several can be it, and how far off each may be.
+
+Hsu (1984), "Constrained Simultaneous Confidence Intervals for Multiple Comparisons with the Best",
+The Annals of Statistics 12(3), with the quantiles of unbalanced designs in Hsu (1996), "Multiple
+Comparisons: Theory and Methods", section 4.2.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from analysis.statistics.estimate import CONFIDENCE, Estimate
+
+Floats = npt.NDArray[np.float64]
+
+DRAWS = 10_000
+"""Draws from the joint distribution of all differences; they leave the 5 % uncertain by 0.2 %."""
+COLUMNS = ("id", "difference", "difference_low", "difference_high", "verdict")
+
+
+class Standing(StrEnum):
+    """What is shown of one against the best of all."""
+
+    BEST = "the best"
+    AS_GOOD = "as good as the best"
+    MAY_BE = "cannot be told from the best"
+    NOT_BEST = "not the best"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pairs:
+    """Every candidate less every other one."""
+
+    ids: tuple[str, ...]
+    differences: Floats
+    """(K, K) estimates: of the row less that of the column."""
+    errors: Floats
+    """(K, K) standard errors of them."""
+    df: Floats
+    """(K, K) degrees of freedom of the errors."""
+
+
+def pairs_of(ids: Sequence[str], pair: Callable[[str, str], Estimate]) -> Pairs:
+    """Estimate all differences; leave out a candidate that cannot be compared with an earlier one.
+
+    Args:
+        ids: The candidates.
+        pair: Estimates the first less the second; with a missing error where nothing tells it.
+    """
+    kept: list[str] = []
+    found: dict[tuple[str, str], Estimate] = {}
+    for name in ids:
+        own = {(name, other): pair(name, other) for other in kept}
+        if not any(np.isnan(estimate.standard_error) for estimate in own.values()):
+            kept.append(name)
+            found |= own
+    differences, errors, df = (np.zeros((len(kept), len(kept))) for _ in range(3))
+    for i, name in enumerate(kept):
+        for j, other in enumerate(kept[:i]):
+            estimate = found[name, other]
+            differences[i, j], differences[j, i] = estimate.value, -estimate.value
+            errors[i, j] = errors[j, i] = estimate.standard_error
+            df[i, j] = df[j, i] = estimate.df
+    return Pairs(ids=tuple(kept), differences=differences, errors=errors, df=df)
+
+
+def with_the_best(
+    pairs: Pairs, margin: float, *, unseen: int = 0, pictures: float = np.inf
+) -> pd.DataFrame:
+    """Compare each candidate with the best of the others.
+
+    With 95 % confidence all rows are right together: a candidate that is `Standing.NOT_BEST` has
+    another one that is at least as good.
+
+    Args:
+        pairs: The candidates, at least two.
+        margin: What a candidate may be below the best and still count as as good.
+        unseen: Further candidates, which are worse than these by their figures.
+        pictures: Number of pictures that the differences were measured on.
+
+    Returns:
+        A row per candidate: ``id``; ``difference`` from the best of the others, with its
+        constrained interval, which always holds 0, perhaps as an end; ``verdict``.
+    """
+    quantiles = _quantiles(pairs, unseen)
+    apart = ~np.eye(len(pairs.ids), dtype=bool)
+    reach = quantiles * pairs.errors
+    can_be = (pairs.differences + reach > 0) | (pairs.differences >= 0)
+    may_be = (can_be | ~apart).all(axis=1)
+    rivals = apart & may_be
+    # Models that are a margin apart give that share of pictures other answers at least.
+    least = quantiles * sqrt(margin * (1 - margin) / pictures)
+    low = _least(pairs.differences - reach.T, rivals)
+    within = _least(pairs.differences - np.maximum(reach, least).T, rivals) >= -margin
+    alone = may_be & (may_be.sum() == 1)
+    kinds = [alone, within, may_be]
+    return pd.DataFrame(
+        {
+            "id": pairs.ids,
+            "difference": _least(pairs.differences, apart),
+            "difference_low": np.minimum(0.0, low),
+            "difference_high": np.maximum(0.0, _least(pairs.differences + reach, apart)),
+            "verdict": np.select(
+                kinds, [Standing.BEST, Standing.AS_GOOD, Standing.MAY_BE], Standing.NOT_BEST
+            ),
+        },
+        columns=list(COLUMNS),
+    )
+
+
+def _least(values: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
+    """Return the least chosen value of each row; infinite where none is."""
+    least: Floats = np.where(chosen, values, np.inf).min(axis=1)
+    return least
+
+
+def _quantiles(pairs: Pairs, unseen: int, seed: int = 0) -> Floats:
+    """Return (K, K) how many standard errors each difference may miss the truth by.
+
+    Row i: all its differences hold one-sided together with 95 %. It is Dunnett's quantile with
+    candidate i as the control, from draws of the joint t distribution. Where errors differ in
+    their degrees of freedom, each gets its own quantile of the same level. Unseen candidates
+    count as independent, which is never too bold (Slepian 1962).
+    """
+    rng = np.random.default_rng(seed)
+    count = len(pairs.ids)
+    errors = rng.standard_normal((DRAWS, count)) @ _root(pairs.errors**2).T
+    unit = np.where(pairs.errors > 0, pairs.errors, 1.0)
+    uniform = rng.random((2, DRAWS))
+    further = stats.norm.ppf(uniform[0] ** (1 / unseen)) if unseen else np.full(DRAWS, -np.inf)
+    quantiles = np.zeros((count, count))
+    for i in range(count):
+        df = pairs.df[i].max()
+        scale = 1.0 if np.isinf(df) else np.sqrt(stats.chi2.ppf(uniform[1], df) / df)
+        missed = np.delete((errors[:, [i]] - errors) / unit[i], i, axis=1).max(axis=1)
+        joint = np.quantile(np.maximum(missed, further) / scale, CONFIDENCE)
+        level = min(1 - CONFIDENCE, stats.t.sf(joint, df))  # larger where errors are 0
+        others = np.arange(count) != i
+        quantiles[i, others] = stats.t.isf(level, pairs.df[i, others])
+    return quantiles
+
+
+def _root(variances: Floats) -> Floats:
+    """Return (K, K) a root of a covariance whose differences have these variances.
+
+    Gower (1966), "Some Distance Properties of Latent Root and Vector Methods", Biometrika 53.
+    """
+    centred = variances - variances.mean(axis=0) - variances.mean(axis=1)[:, None]
+    sizes, directions = np.linalg.eigh(-(centred + variances.mean()) / 2)
+    root: Floats = directions * np.sqrt(np.maximum(sizes, 0.0))
+    return root

@@ -1,0 +1,108 @@
+"""Which configurations cannot be told from the best one: the first table of comparisons."""
+
+from functools import lru_cache
+
+import pandas as pd
+
+from analysis.comparisons.best import Standing, pairs_of, with_the_best
+from analysis.comparisons.replicates_table import PICKED
+from analysis.comparisons.statistics import MOST_MODELS, against_incumbent
+from analysis.comparisons.table import basis_note
+from analysis.rendering.digits import points_text, signed, supported
+from analysis.rendering.table import Column, Table, View
+from analysis.run.clusters import picture_notes
+from analysis.run.run_data import RunData
+from analysis.run.trials import selected_finalists
+
+
+@lru_cache(maxsize=4)  # the table and the summary ask for it
+def against_best(run: RunData) -> pd.DataFrame:
+    """Compare each candidate with the best of the others: the best `MOST_MODELS` by their means.
+
+    Returns:
+        The frame of `analysis.comparisons.best.with_the_best`, the best first.
+
+    Raises:
+        NotKnownError: The run holds nothing that could be compared.
+    """
+    compared = against_incumbent(run)
+    order = compared.means["accuracy"].sort_values(ascending=False, kind="stable").index
+    pairs = pairs_of(list(map(str, order[:MOST_MODELS])), compared.pair)
+    return with_the_best(
+        pairs,
+        run.margin,
+        unseen=compared.candidates - len(pairs.ids),
+        pictures=compared.pictures,
+    ).sort_values("difference", ascending=False, kind="stable", ignore_index=True)
+
+
+def best(run: RunData) -> Table:
+    """Show which configurations, or trained models, cannot be told from the best: a row each.
+
+    Frame, the best first: ``name``; ``n`` (validation pictures); ``trainings`` that count;
+    ``accuracy``, their mean at the epoch that the objective picks; ``difference`` from the best of
+    the others with ``difference_low``, ``difference_high`` and ``verdict`` of
+    `analysis.comparisons.best.with_the_best`; ``basis``; ``trial_id``, ``configuration_id``.
+
+    Raises:
+        NotKnownError: The run holds nothing that could be compared.
+    """
+    compared, found = against_incumbent(run), against_best(run)
+    trials = run.trials.set_index("trial_id")[["name", "n", "configuration_id"]]
+    joined = found.join(compared.means, on="id").join(trials, on="trial_id")
+    keys = ["name", "n", "trainings", "accuracy", *found.columns.drop("id")]
+    frame = joined[keys].assign(
+        basis=compared.basis,
+        trial_id=joined["trial_id"],
+        configuration_id=joined["configuration_id"],
+    )
+    what = "models" if compared.basis == "models" else "configurations"
+    title = f"Which {what} cannot be told from the best"
+    view = View(title=title, columns=_columns(frame))
+    return Table(name="best", frame=frame, views=(view,), notes=_notes(run, frame))
+
+
+def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
+    accuracy = supported(frame, "difference_low", "difference_high")
+    apart = signed(accuracy)
+    return (
+        Column(key="name", heading="name"),
+        Column(key="trainings", heading="trainings"),
+        Column(key="accuracy", heading="accuracy", text=accuracy),
+        Column(key="difference", heading="from the best other", text=apart),
+        Column(
+            key="difference_low",
+            upper_key="difference_high",
+            heading="95 % interval of all",
+            text=apart,
+        ),
+        Column(key="verdict", heading="verdict"),
+        Column(key="n", heading="n"),
+    )
+
+
+def _notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
+    compared = against_incumbent(run)
+    shown = set(frame["verdict"])
+    left = compared.candidates - len(frame)
+    told = [
+        "n: pictures in validation.",
+        *picture_notes(run),
+        basis_note(compared),
+        "From the best other: accuracy less that of the best of all others. With 95 % confidence "
+        "the intervals and verdicts of all rows are right together (multiple comparisons with the "
+        "best, Hsu 1984), so any row may be picked.",
+    ]
+    if Standing.AS_GOOD in shown:
+        told.append(
+            f"{Standing.AS_GOOD.capitalize()}: shown to be less than {points_text(run.margin)} "
+            "below the best; --margin sets another limit."
+        )
+    if Standing.NOT_BEST in shown:
+        told.append(
+            f"{Standing.NOT_BEST.capitalize()}: another one is shown to be at least as good; the "
+            "interval says by how much it may be worse."
+        )
+    if selected_finalists(run):
+        told.append(PICKED)
+    return (*told, f"The best {len(frame)} are shown.") if left > 0 else tuple(told)

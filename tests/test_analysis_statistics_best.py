@@ -1,0 +1,109 @@
+"""Comparisons with the best against scipy, by hand, and on sweeps whose truth is known."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.comparisons.best import Standing, pairs_of, with_the_best
+from analysis.statistics.estimate import Estimate
+from analysis.statistics.trainings import difference
+from tests.support.trainings import trainings_of
+
+GROUPS = {
+    "a": [0.60, 0.61, 0.62],
+    "b": [0.62, 0.63, 0.64],
+    "c": [0.625, 0.635, 0.645],
+    "d": [0.55, 0.56, 0.57],
+}
+
+
+def dunnett(count, df):
+    """Return the one-sided 95 % quantile of equally many trainings, count - 1 against a control."""
+    correlation = 0.5 + 0.5 * np.eye(count - 1)
+    joint = stats.multivariate_t(shape=correlation, df=df, seed=0)
+    low, high = 1.0, 5.0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if joint.cdf([middle] * (count - 1)) < 0.95 else (low, middle)
+    return low
+
+
+def compared(groups, margin=0.01, **options):
+    trainings = trainings_of(groups)
+    pairs = pairs_of(list(groups), partial(difference, trainings))
+    return with_the_best(pairs, margin, **options).set_index("id")
+
+
+def test_intervals_are_those_of_hsu_with_the_quantile_of_dunnett():
+    frame = compared(GROUPS)
+    reach = dunnett(4, 8) * 0.01 * np.sqrt(2 / 3)  # spreads are alike, so they are pooled
+    # 10,000 draws tell the quantile to about 1 %.
+    close = partial(pytest.approx, abs=0.015 * reach)
+    assert reach > 0.015
+    # b and c are within the reach of each other, a is 0.025 below c, d more.
+    assert frame.loc["c", "difference"] == pytest.approx(0.005)
+    assert frame.loc["c", "difference_low"] == close(0.005 - reach)
+    assert frame.loc["c", "difference_high"] == close(0.005 + reach)
+    assert frame.loc["b", "difference_low"] == close(-0.005 - reach)
+    assert frame.loc["b", "difference_high"] == close(-0.005 + reach)
+    # Those that are not the best are compared with those that may be, and end at 0.
+    assert frame.loc["a", "difference_low"] == close(-0.025 - reach)
+    assert frame.loc["d", ["difference_low", "difference_high"]].tolist() == [
+        close(-0.075 - reach),
+        0,
+    ]
+    assert frame["verdict"].tolist() == [
+        Standing.NOT_BEST,
+        Standing.MAY_BE,
+        Standing.MAY_BE,
+        Standing.NOT_BEST,
+    ]
+
+
+def test_one_that_is_better_than_every_other_is_the_best_and_its_interval_begins_at_0():
+    frame = compared({**GROUPS, "e": [0.70, 0.71, 0.72]})
+    assert frame.loc["e", "verdict"] == Standing.BEST
+    assert frame.loc["e", "difference_low"] == 0
+    assert frame.loc["e", "difference_high"] > 0.075
+    assert (frame.drop(index="e")["verdict"] == Standing.NOT_BEST).all()
+
+
+def test_what_loses_less_than_the_margin_is_as_good_as_the_best():
+    wide = compared(GROUPS, 0.03)["verdict"]
+    assert wide[["b", "c"]].tolist() == [Standing.AS_GOOD] * 2
+    assert wide["d"] == Standing.NOT_BEST
+    assert compared(GROUPS, 0.012)["verdict"]["c"] == Standing.MAY_BE
+
+
+def test_a_few_pictures_do_not_make_candidates_as_good_as_the_best():
+    agree = pairs_of(["a", "b"], lambda *_: Estimate(value=0.0, standard_error=1e-4))
+    assert set(with_the_best(agree, 0.01, pictures=300)["verdict"]) == {Standing.AS_GOOD}
+    assert set(with_the_best(agree, 0.01, pictures=200)["verdict"]) == {Standing.MAY_BE}
+
+
+def test_candidates_without_any_error_are_ordered_and_equals_share_the_top():
+    values = {"a": 0.5, "b": 0.6, "c": 0.6}
+    pairs = pairs_of(
+        list(values), lambda i, j: Estimate(value=values[i] - values[j], standard_error=0.0)
+    )
+    verdicts = with_the_best(pairs, 0.01, pictures=10)["verdict"].tolist()
+    assert verdicts == [Standing.NOT_BEST, Standing.MAY_BE, Standing.MAY_BE]
+
+
+def test_unseen_candidates_widen_the_intervals_to_those_of_as_many_independent_ones():
+    seen, more = compared(GROUPS), compared(GROUPS, unseen=96)
+    reach = more.loc["c", "difference_high"] - 0.005
+    assert reach > seen.loc["c", "difference_high"] - 0.005
+    # Bonferroni is more than needed, Dunnett for 100 correlated ones less.
+    assert reach < stats.t.isf(0.05 / 99, 8) * 0.01 * np.sqrt(2 / 3)
+    assert reach > 0.985 * dunnett(20, 8) * 0.01 * np.sqrt(2 / 3)
+
+
+def test_one_that_cannot_be_compared_with_an_earlier_one_is_left_out():
+    def pair(first, second):
+        unknown = {first, second} == {"b", "d"}
+        return Estimate(value=0.1, standard_error=np.nan if unknown else 0.01, df=3)
+
+    assert pairs_of(["a", "b", "c", "d"], pair).ids == ("a", "b", "c")
