@@ -2,8 +2,12 @@
 
 import io
 import json
+import os
 import shutil
+import socket
+import time
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -12,8 +16,8 @@ from tests.support.ledgers import events_of
 from tests.support.sweeps import Clock, curve, figures, new_sweep, play, small_spec
 from tune.__main__ import main
 from tune.commands.status import print_status, sparkline
-from tune.run.directory import LEDGER_FILE, SPEC_FILE, STOP_FILE, TRIALS_FILE, RunError
-from tune.run.lease import hold
+from tune.run.directory import LEASE_FILE, LEDGER_FILE, SPEC_FILE, STOP_FILE, TRIALS_FILE, RunError
+from tune.run.lease import LEASE_SECONDS, hold
 from tune.run.ledger import Ledger
 from tune.run.tables import read_table_info
 from tune.run.trial import Status
@@ -75,6 +79,32 @@ def test_a_status_tells_the_incumbents_curve_and_what_runs(begin, tmp_path):
         (third.id, 1),
     ]
     assert status["images_per_second"] == 350.0
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
+def test_a_suspended_driver_is_said_to_be_silent_and_not_to_run(begin, tmp_path, capsys, host):
+    sweep = begin(scheduler={"name": "none"})
+    report(sweep, start(sweep), 2)
+    me = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    lease = tmp_path / LEASE_FILE
+    lease.write_text(json.dumps({"host": host, **me, "job": "17"}))
+    assert run_status(tmp_path)["running"]
+    assert run_status(tmp_path)["silence"] == ""
+    heard = time.time() - LEASE_SECONDS - 1
+    os.utime(lease, (heard, heard))
+    status = run_status(tmp_path)
+    assert not status["running"]
+    assert status["trials"] == {"INTERRUPTED": 1}
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(heard))
+    told = f"no sign of life since {since} of process {os.getpid()} on {host} (Slurm job 17)"
+    assert status["silence"] == f"{told}; perhaps it is suspended"
+    print_status(tmp_path)
+    shown = capsys.readouterr().out
+    assert "silent" in shown
+    assert "no sign of life since" in shown
+    lease.write_text(json.dumps({"host": socket.gethostname(), **me, "started": 1.0}))
+    os.utime(lease, (heard, heard))
+    assert run_status(tmp_path)["silence"] == "", "it has died"
 
 
 def test_without_a_driver_nothing_runs(begin, tmp_path):

@@ -64,6 +64,8 @@ def _status_view(status: dict[str, Any]) -> Group:
 
 
 def _status_lines(status: dict[str, Any]) -> Iterator[str]:
+    if status["silence"]:
+        yield status["silence"]
     if status["best"]:
         yield f"best: trial {status['best']['id']}  {sparkline(status['curve'])}"
     if status["running"]:
@@ -114,19 +116,26 @@ def status_table(statuses: Sequence[dict[str, Any]]) -> Table:
         if "damage" in status:
             table.add_row(status["name"], "damaged")
             continue
-        state = "finished" if status["finished"] else "running" if status["running"] else "stopped"
         counts = " ".join(f"{count} {name.lower()}" for name, count in status["trials"].items())
         of = f" of {status['expected_trials']}" if status["expected_trials"] else ""
         best = status["best"]
         table.add_row(
             status["name"],
-            state,
+            _state(status),
             Text(counts + of),
             f"{best['metric']} {best['value']:.4f} {best['name']}" if best else "–",
             f"{status['seconds'] / 3600:.2f}",
             f"{status['device_seconds'] / 3600:.2f}",
         )
     return table
+
+
+def _state(status: dict[str, Any]) -> str:
+    if status["finished"]:
+        return "finished"
+    if status["running"]:
+        return "running"
+    return "silent" if status["silence"] else "stopped"
 
 
 def table_of(first: str, *others: str) -> Table:

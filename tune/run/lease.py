@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,13 @@ def hold(run: Path) -> Iterator[None]:
         RunError: Another living process holds it.
     """
     path = run / LEASE_FILE
-    me = os.getpid()
-    mine = json.dumps({"host": socket.gethostname(), "pid": me, "started": _started(me)})
+    mine = json.dumps(_me())
     with path.open("a+", encoding="utf-8") as file:
         # The lock keeps two processes from taking a free lease at the same moment.
         fcntl.flock(file, fcntl.LOCK_EX)
         if (other := holder_of(run, watch_seconds=3 * _HEARTBEAT_SECONDS)) is not None:
             raise RunError(
-                f"{run} is in use by process {other['pid']} on {other['host']}; "
+                f"{run} is in use by {describe(other)}; "
                 f"wait for it, or stop it with `python -m tune stop {run}`"
             )
         file.truncate(0)
@@ -56,6 +55,18 @@ def hold(run: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
             if file.read() == mine:
                 file.truncate(0)
+
+
+def _me() -> dict[str, Any]:
+    me = os.getpid()
+    job = {"job": os.environ["SLURM_JOB_ID"]} if "SLURM_JOB_ID" in os.environ else {}
+    return {"host": socket.gethostname(), "pid": me, "started": _started(me), **job}
+
+
+def describe(holder: Mapping[str, Any]) -> str:
+    """Return in words which process holds a lease."""
+    job = f" (Slurm job {holder['job']})" if "job" in holder else ""
+    return f"process {holder['pid']} on {holder['host']}{job}"
 
 
 def _beat(path: Path, mine: str, done: threading.Event) -> None:
@@ -96,6 +107,23 @@ def holder_of(run: Path, *, watch_seconds: float = 0.0) -> dict[str, Any] | None
         return holder if path.stat().st_mtime != beaten else None
     except (FileNotFoundError, ValueError):
         return None  # Never held, given back, or cut short by the death of its writer.
+
+
+def silent_holder(run: Path) -> tuple[dict[str, Any], float] | None:
+    """Return the holder of a run that was not heard of for long, and when it was, since 1970.
+
+    It is suspended, or its machine is gone. None where it is heard of, has died or has ended.
+    """
+    path = run / LEASE_FILE
+    try:
+        holder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        heard = path.stat().st_mtime
+    except (FileNotFoundError, ValueError):
+        return None
+    here = holder["host"] == socket.gethostname()
+    if here and _started(holder["pid"]) != holder["started"]:
+        return None
+    return (holder, heard) if _clock_of(run) - heard >= LEASE_SECONDS else None
 
 
 def _clock_of(folder: Path) -> float:

@@ -1,6 +1,7 @@
 """How a run stands, read from its ledger; works while it runs, after, and from any machine."""
 
 import math
+import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from tune.run.directory import LEDGER_FILE, RUNS, STOP_FILE, RunError
 from tune.run.event_lines import LineReader
 from tune.run.events import Event, MeasurementTaken, SweepResumed
-from tune.run.lease import holder_of
+from tune.run.lease import describe, holder_of, silent_holder
 from tune.run.lookup import find_trial
 from tune.run.trial import Status, Trial
 from tune.session.run_directory import read_spec
@@ -42,15 +43,18 @@ class RunWatch:
 
         ``curve`` is the incumbent's objective metric after each epoch, ``images_per_second`` that
         of all running trials together, and ``seconds_left`` an estimate, None where there is
-        nothing yet to go by.
+        nothing yet to go by. ``silence`` says since when nothing was heard of whoever works on it;
+        empty where it is heard or has ended.
         """
         self._read_on()
-        sweep, alive = self.sweep, holder_of(self._run) is not None
+        sweep, silence = self.sweep, silence_of(self._run)
+        alive = not silence and holder_of(self._run) is not None
         running = [t for t in sweep.trials.values() if t.status is Status.RUNNING and alive]
         return {
             "name": sweep.spec.name,
             "finished": sweep.finished,
             "running": alive,
+            "silence": silence,
             "trials": _counts(sweep, alive),
             "expected_trials": sweep.expected,
             **_best(sweep),
@@ -144,6 +148,16 @@ def _status_or_damage(run: Path) -> dict[str, Any]:
         return {"name": run.name, "damage": str(error)}
 
 
+def silence_of(run: Path) -> str:
+    """Say since when nothing was heard of whoever works on a run; empty if it is heard."""
+    silent = silent_holder(run)
+    if silent is None:
+        return ""
+    holder, heard = silent
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(heard))
+    return f"no sign of life since {since} of {describe(holder)}; perhaps it is suspended"
+
+
 def request_stop(run: Path, trial_id: str | None = None) -> None:
     """Ask the process that works on a run to stop it, or to end one of its trials early.
 
@@ -153,7 +167,8 @@ def request_stop(run: Path, trial_id: str | None = None) -> None:
     """
     sweep = read_sweep(run)
     if holder_of(run) is None:
-        raise RunError(f"nothing works on {run}, so there is nothing to stop")
+        cause = silence_of(run) or f"nothing works on {run}"
+        raise RunError(f"{cause}, so there is nothing to stop")
     if trial_id is None:
         (run / STOP_FILE).touch()
         return
