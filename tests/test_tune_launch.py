@@ -2,9 +2,11 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from tune.launch.deadline import Deadline
 from tune.launch.preflight import NodeFacts, complaints, token_fingerprint
 from tune.launch.slurm import limit_seconds, margin_seconds
 from tune.run.directory import LEDGER_FILE
+from tune.run.lease import hold
 from tune.session.run_directory import write_spec
 from tune.sweep.spec import parse_spec
 
@@ -92,6 +95,23 @@ def test_submit_keeps_the_script_and_hands_it_to_slurm(folder, capsys, monkeypat
     assert options((folder / "small.sbatch").read_text())["nodes"] == "1"
     assert slurm("--submit", "--name", "mine") == 0
     assert (folder / "asked").read_text() == "--parsable mine.sbatch\n"
+
+
+def test_a_sweep_that_runs_already_is_not_submitted_again(folder, capsys, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    squeue = folder / "squeue"
+    squeue.write_text("#!/bin/sh\necho RUNNING\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    run = begin(parse_spec(SPEC))
+    with hold(run):
+        assert slurm("--submit") == 2
+        assert slurm() == 0, "the script alone does no harm"
+    told = f"error: {run} is running already, in process {os.getpid()} on {socket.gethostname()} "
+    assert f"{told}(Slurm job 17); wait for it, or end it with `scancel 17`" in (
+        capsys.readouterr().err
+    )
+    assert not (folder / "small.sbatch").exists()
 
 
 @pytest.mark.parametrize(
@@ -190,6 +210,7 @@ def begin(spec):
     run.mkdir(parents=True)
     write_spec(run, spec)
     (run / LEDGER_FILE).touch()
+    return run
 
 
 @pytest.mark.parametrize(
@@ -220,9 +241,8 @@ def test_an_allocation_is_left_in_good_time(tmp_path, monkeypatch):
     assert not deadline.leave()
     now += 61
     assert deadline.leave()
-    assert not deadline.over()
     now += 660
-    assert deadline.over()
+    assert deadline.seconds_left() == 9.0
 
 
 def test_where_slurm_does_not_say_the_end_its_signal_counts(tmp_path):
@@ -230,7 +250,7 @@ def test_where_slurm_does_not_say_the_end_its_signal_counts(tmp_path):
     assert not deadline.leave()
     deadline.signal()
     assert deadline.leave()
-    assert not deadline.over()
+    assert deadline.seconds_left() == math.inf
 
 
 FIT = {"versions": {"Python": "3.12.1", "torch": "2.14.1"}, "gpus": 2, "unwritable": ""}

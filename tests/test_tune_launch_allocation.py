@@ -1,7 +1,7 @@
 """What an allocation makes of its nodes and its time; shell scripts stand in for Slurm.
 
-Tests `tune.launch.allocation`, `tune.commands.launch`, `tune.launch.deadline`, `tune.launch.node`,
-`tune.launch.preflight` and `tune.launch.job`.
+Tests `tune.commands.launch` and, in `tune.launch`, `allocation`, `ask_nodes`, `deadline`, `job`,
+`preflight` and `ray_nodes`.
 """
 
 import json
@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,10 +20,11 @@ import pytest
 from tests.support.sweeps import figures, new_sweep, small_spec, train
 from tune.__main__ import main
 from tune.commands import launch as commands
-from tune.launch import allocation, deadline, node
+from tune.launch import allocation, ask_nodes, deadline, ray_nodes
 from tune.launch.errors import LaunchError
 from tune.launch.job import SlurmJob
 from tune.launch.preflight import NodeFacts, look, token_fingerprint
+from tune.launch.ray_nodes import RayNodes
 from tune.run.directory import LEDGER_FILE, RUNS
 from tune.session.run_directory import write_spec
 
@@ -96,8 +96,11 @@ def test_gpus_are_seen_however_they_were_asked_for(program, monkeypatch, variabl
     assert SlurmJob.here().gpus == gpus
 
 
-def test_the_end_of_a_job_is_in_local_time_and_unknown_where_slurm_does_not_say(program):
-    program("squeue", "echo 2031-05-06T07:08:09")
+def test_the_end_of_a_job_is_in_local_time_and_unknown_where_slurm_does_not_say(
+    program, monkeypatch
+):
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    program("squeue", "test $SLURM_TIME_FORMAT = standard && echo 2031-05-06T07:08:09")
     assert job_of().end() == datetime(2031, 5, 6, 7, 8, 9).timestamp()
     assert program.asked() == [f"squeue --noheader --job {JOB} --format %e"]
     program("squeue", "echo N/A")
@@ -129,7 +132,7 @@ def test_a_command_is_run_once_on_every_node():
 def test_a_job_is_queued_again_or_says_why_not(program):
     program("scontrol", "")
     job_of().queue_again()
-    assert program.asked() == [f"scontrol requeue {JOB}"]
+    assert program.asked() == [f"scontrol requeue Incomplete {JOB}"]
     program("scontrol", "echo 'not\n allowed' >&2; exit 1")
     with pytest.raises(LaunchError, match=rf"does not queue job {JOB} again: not allowed; "):
         job_of().queue_again()
@@ -144,16 +147,16 @@ FACTS = NodeFacts(versions={"Python": "3.12.1"}, gpus=2, token="t", unwritable="
 def test_each_node_is_asked_and_its_answer_is_told_apart(program):
     program("srun", 'echo "1: late"; echo "0: first"; echo " 0: second"; echo "noise"; '
                     'echo "1: broke: no" >&2; echo "x: y"')  # fmt: skip
-    assert allocation._ask_each(job_of(), ["look"]) == [
+    assert ask_nodes._ask_each(job_of(), ["look"]) == [
         ("first\nsecond\n", ""), ("late\n", "broke: no\n"),
     ]  # fmt: skip
     assert program.asked()[0].endswith(" --label --kill-on-bad-exit=0 look")
 
 
 def test_nodes_that_do_not_answer_in_time_are_told_apart_from_those_that_do(program, monkeypatch):
-    monkeypatch.setattr(allocation, "_LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(ask_nodes, "_LOOK_SECONDS", 0.3)
     program("srun", 'echo "1: here"; exec sleep 5')
-    assert allocation._ask_each(job_of(), ["look"]) == [("", ""), ("here\n", "")]
+    assert ask_nodes._ask_each(job_of(), ["look"]) == [("", ""), ("here\n", "")]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ def test_nodes_that_do_not_answer_in_time_are_told_apart_from_those_that_do(prog
 def test_a_node_is_judged_by_the_last_line_of_its_answer(tmp_path, out, errors, said):
     mark = tmp_path / "mark"
     mark.touch()
-    assert list(allocation._judge(job_of(), "n7", (out, errors), FACTS, mark)) == said
+    assert list(ask_nodes._judge(job_of(), "n7", (out, errors), FACTS, mark)) == said
 
 
 def test_a_preflight_names_each_bad_node_and_leaves_no_marks(program, monkeypatch):
@@ -183,7 +186,7 @@ def test_a_preflight_names_each_bad_node_and_leaves_no_marks(program, monkeypatc
         f"touch 'runs/.{JOB}-0'\necho '0: {answer}'\necho '1: {json.dumps(other)}'",
     )
     with pytest.raises(LaunchError) as refused:
-        allocation._preflight(job_of(gpus=1))
+        ask_nodes.check_nodes(job_of(gpus=1))
     told = str(refused.value).split("; ")
     assert told[0] == "n7 has 0 GPUs that torch sees, but 1 were asked for"
     assert told[1].startswith("n3 writes to a ")
@@ -192,7 +195,7 @@ def test_a_preflight_names_each_bad_node_and_leaves_no_marks(program, monkeypatc
     program(
         "srun", f"touch 'runs/.{JOB}-0' 'runs/.{JOB}-1'; echo '0: {answer}'; echo '1: {answer}'"
     )
-    allocation._preflight(job_of(gpus=0))
+    ask_nodes.check_nodes(job_of(gpus=0))
     assert not program.asked()[1].endswith("--gpus")
 
 
@@ -215,38 +218,44 @@ def test_a_node_says_what_it_has(tmp_path, monkeypatch):
 
 
 def test_each_job_has_two_ports_of_its_own():
-    port = allocation._free_port(5)
+    port = ray_nodes._free_port(5)
     assert 12_010 <= port < 32_000
     assert port % 2 == 0
-    assert allocation._free_port(5 + 10_000) == port
+    assert ray_nodes._free_port(5 + 10_000) == port
     for taken in (port, port + 1):
         with socket.socket() as server:
             server.bind(("", taken))
-            assert allocation._free_port(5) > port + 1
+            assert ray_nodes._free_port(5) > port + 1
+
+
+def wait_for_nodes(job, step, log, give_up=lambda: False):
+    ray_nodes._wait_for_nodes(job, RayNodes(address="a:1", step=step), log, give_up)
 
 
 def test_nodes_that_do_not_join_are_named_with_the_last_line_of_their_log(tmp_path, monkeypatch):
     log = tmp_path / "small-4711"
     (tmp_path / "small-4711-1.log").write_text("start\nno space left\n\n")
     step = SimpleNamespace(poll=lambda: None, stderr=None)
-    monkeypatch.setattr(allocation, "_JOIN_SECONDS", 0.0)
-    monkeypatch.setattr(allocation, "_joined", lambda _address: {"n9"})
+    monkeypatch.setattr(ray_nodes, "_JOIN_SECONDS", 0.0)
+    monkeypatch.setattr(ray_nodes, "_joined", lambda _address: {"n9"})
     job = job_of(nodes=("n7", "n3"))
     with pytest.raises(LaunchError) as refused:
-        allocation._wait_for_nodes(job, "a:1", step, log)
+        wait_for_nodes(job, step, log)
     assert str(refused.value) == (
         "n7: Ray did not start within 0 seconds; "
         f"n3: no space left (all of it in {tmp_path}/small-4711-1.log)"
     )
-    monkeypatch.setattr(allocation, "_JOIN_SECONDS", 60.0)
-    monkeypatch.setattr("tune.launch.allocation.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr(ray_nodes, "_JOIN_SECONDS", 60.0)
+    monkeypatch.setattr("tune.launch.ray_nodes.time.sleep", lambda _seconds: None)
     joined = iter([{"n3"}, {"n3"}, {"n7", "n3"}])
-    monkeypatch.setattr(allocation, "_joined", lambda _address: next(joined))
-    allocation._wait_for_nodes(job, "a:1", step, log)
+    monkeypatch.setattr(ray_nodes, "_joined", lambda _address: next(joined))
+    wait_for_nodes(job, step, log)
     assert list(joined) == []
-    ended = SimpleNamespace(poll=lambda: 1, stderr=SimpleNamespace(read=lambda: "srun:\n no node"))
+    ended = SimpleNamespace(poll=lambda: 1, stderr=SimpleNamespace(read=lambda: b"srun:\n no node"))
     with pytest.raises(LaunchError, match="n7: srun: no node"):
-        allocation._wait_for_nodes(job, "a:1", ended, tmp_path / "no-log")
+        wait_for_nodes(job, ended, tmp_path / "no-log")
+    with pytest.raises(LaunchError, match="n7: Ray did not start"):
+        wait_for_nodes(job, step, tmp_path / "no-log", give_up=lambda: True)
 
 
 # The sweep itself.
@@ -269,33 +278,28 @@ sys.exit(int(os.environ.get("DRIVER_CODE", "0")))
 
 @pytest.fixture
 def driver(program, monkeypatch, tmp_path):  # noqa: ARG001
-    """A driver that sleeps, and the deadline of its allocation."""
+    """A driver that sleeps, what its deadline says, and whether its Ray was told to end."""
     (tmp_path / "driver.py").write_text(DRIVER)
-    monkeypatch.setattr(allocation, "_TUNE", (sys.executable, str(tmp_path / "driver.py")))
-    deadline = SimpleNamespace(leave=lambda: False, over=lambda: False, signal=lambda: None)
-    monkeypatch.setattr(allocation, "Deadline", lambda _end, _run: deadline)
-    before = {kind: signal.getsignal(kind) for kind in (signal.SIGUSR1, signal.SIGTERM)}
-    yield deadline
-    for kind, handler in before.items():
-        signal.signal(kind, handler)
+    monkeypatch.setattr(allocation, "TUNE", (sys.executable, str(tmp_path / "driver.py")))
+    return SimpleNamespace(leave=lambda: False, seconds_left=lambda: 60.0, ended=[])
 
 
-def drive():
-    return allocation._drive(job_of(), "n7:12000", RUNS / "small", ["a b.yaml", "--set", "x=1"])
+def drive(driver):
+    ray = SimpleNamespace(address="n7:12000", end=lambda: driver.ended.append(1))
+    return allocation._drive(ray, ["a b.yaml", "--set", "x=1"], driver)
 
 
-@pytest.mark.usefixtures("driver")
 @pytest.mark.parametrize("code", [0, 3])
-def test_a_sweep_that_ends_by_itself_gives_its_exit_code(monkeypatch, tmp_path, code):
+def test_a_sweep_that_ends_by_itself_gives_its_exit_code(driver, monkeypatch, tmp_path, code):
     monkeypatch.setenv("DRIVER_SECONDS", "0")
     monkeypatch.setenv("DRIVER_CODE", str(code))
-    assert drive() == (code, False)
+    assert drive(driver) == (code, False)
     assert (tmp_path / "told").read_text() == "launch sweep a b.yaml --set x=1 n7:12000"
 
 
 def test_a_sweep_is_told_to_stop_when_it_is_time_to_leave(driver, tmp_path):
     driver.leave = (tmp_path / "ready").exists
-    assert drive() == (130, True)
+    assert drive(driver) == (130, True)
     assert (tmp_path / "stopped").exists()
 
 
@@ -304,109 +308,169 @@ def test_a_sweep_that_finishes_although_it_was_told_to_stop_is_not_queued_again(
 ):
     monkeypatch.setenv("STOPPED_CODE", "0")
     driver.leave = (tmp_path / "ready").exists
-    assert drive() == (0, False)
+    assert drive(driver) == (0, False)
 
 
-def test_a_sweep_that_does_not_stop_is_killed_when_no_time_is_left(driver, tmp_path):
-    driver.leave = driver.over = (tmp_path / "ready").exists
-    code, left = drive()
-    assert left
-    assert code in (-signal.SIGKILL, 130)
+def test_a_sweep_that_does_not_stop_in_time_loses_its_ray_and_is_killed_at_last(
+    driver, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("STOPPING_SECONDS", "30")
+    driver.leave = (tmp_path / "ready").exists
+
+    def seconds_left():
+        if driver.ended:
+            return 3.9
+        return 13.9 if (tmp_path / "stopped").exists() else 14.1
+
+    driver.seconds_left = seconds_left
+    assert drive(driver) == (-signal.SIGKILL, True)
+    assert driver.ended
 
 
 def test_a_job_that_is_cancelled_stops_and_is_not_queued_again_though_its_time_is_up(
     driver, monkeypatch, tmp_path
 ):
-    cancelled = []
+    cancelled = allocation._cancelled
 
     def leave():
-        if (tmp_path / "ready").exists() and not cancelled:
-            os.kill(os.getpid(), signal.SIGTERM)
-            cancelled.append(1)
-            return False
-        return bool(cancelled)
+        if (tmp_path / "ready").exists():
+            cancelled.set()
+            driver.leave = lambda: True
+        return False
 
     monkeypatch.setenv("STOPPING_SECONDS", "0.8")
     driver.leave = leave
-    assert drive() == (130, False)
+    assert drive(driver) == (130, False)
+    assert driver.ended == [], "epochs have time to end"
 
 
-def test_the_signal_of_slurm_reaches_the_deadline(driver, tmp_path):
-    heard = []
-    driver.signal = lambda: heard.append(1)
-
+def test_a_cancelled_job_does_not_wait_for_long_epochs(driver, monkeypatch, tmp_path):
     def leave():
-        if (tmp_path / "ready").exists() and not heard:
-            os.kill(os.getpid(), signal.SIGUSR1)
-        return bool(heard)
+        if (tmp_path / "ready").exists():
+            allocation._cancelled.set()
+        return False
 
     driver.leave = leave
-    assert drive() == (130, True)
-    assert heard == [1]
+    monkeypatch.setattr(allocation, "_EPOCH_SECONDS", 0.3)
+    monkeypatch.setenv("STOPPING_SECONDS", "0.8")
+    assert drive(driver) == (130, False)
+    assert driver.ended
 
 
-@pytest.mark.usefixtures("program")
-@pytest.mark.parametrize(
-    ("before", "after", "left", "queued"),
-    [(0, 5, True, True), (5, 5, True, None), (5, 5, False, False)],
-)
-def test_a_job_is_queued_again_where_time_was_up_and_an_epoch_was_trained(
-    monkeypatch, before, after, left, queued, capsys
-):
-    @contextmanager
-    def ray(_job, log):
-        assert str(log) == f"small-{JOB}"
-        yield "n7:12000"
-
-    counts = iter((before, after))
-    job = SimpleNamespace(id=JOB, queue_again=lambda: called.append("again"))
-    called = []
-    for name, stand_in in {
-        "_preflight": lambda _job: called.append("look"),
-        "_ray": ray,
-        "_epochs_trained": lambda _run: next(counts),
-        "_drive": lambda *words: called.append(words[1:]) or (130, left),
-    }.items():
-        monkeypatch.setattr(allocation, name, stand_in)
+@pytest.fixture
+def job(program, monkeypatch):  # noqa: ARG001
+    """The job that this process belongs to; signals are heard as before after the test."""
+    job = SimpleNamespace(id=JOB, called=[], end=lambda: None)
+    job.queue_again = lambda: job.called.append("again")
     monkeypatch.setattr(SlurmJob, "here", lambda: job)
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch.setenv(name, "before")
-    driven = ("n7:12000", RUNS / "small", ["a.yaml"])
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGUSR1, signal.SIGTERM)}
+    yield job
+    for kind, handler in before.items():
+        signal.signal(kind, handler)
+
+
+def stand_in(monkeypatch, job, *, epochs=(0, 5), check=lambda: None, drive=lambda: (130, True)):
+    """Let functions take the place of what a job does on its nodes."""
+    counts = iter(epochs)
+
+    @contextmanager
+    def ray(_job, log, give_up):
+        assert (str(log), give_up()) == (f"small-{JOB}", False)
+        yield "ray"
+
+    for name, stand_in in {
+        "check_nodes": lambda _job: check(),
+        "ray_on": ray,
+        "_epochs_trained": lambda _run: next(counts),
+        "_drive": lambda ray, words, _deadline: job.called.append((ray, words)) or drive(),
+    }.items():
+        monkeypatch.setattr(allocation, name, stand_in)
+
+
+@pytest.mark.parametrize(
+    ("after", "left", "queued"), [(5, True, True), (0, True, None), (0, False, False)]
+)
+def test_a_job_is_queued_again_where_time_was_up_and_an_epoch_was_trained(
+    job, monkeypatch, after, left, queued, capsys
+):
+    stand_in(monkeypatch, job, epochs=(0, after), drive=lambda: (130, left))
     if queued is None:
-        with pytest.raises(
-            LaunchError, match="no trial has trained a whole epoch in this allocation"
-        ):
+        message = "no trial has trained a whole epoch in this allocation"
+        with pytest.raises(LaunchError, match=message):
             allocation.run_in_allocation("small", ["a.yaml"])
-        assert called == ["look", driven]
+        assert job.called == [("ray", ["a.yaml"])]
         return
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
-    assert called == ["look", driven, *(["again"] if queued else [])]
+    assert job.called == [("ray", ["a.yaml"]), *(["again"] if queued else [])]
     assert ("queued again as job 4711" in capsys.readouterr().out) is queued
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     assert RUNS.is_dir()
 
 
-@pytest.mark.usefixtures("program")
-def test_a_job_that_is_cancelled_while_it_leaves_is_not_queued_again(monkeypatch):
-    @contextmanager
-    def ray(_job, _log):
-        yield "n7:12000"
-        allocation._cancelled.set()
+CANCELLED = f"small: job {JOB} was cancelled, so it is not queued again\n"
 
-    job = SimpleNamespace(id=JOB, queue_again=lambda: pytest.fail("it was queued again"))
-    counts = iter((0, 5))
-    for name, stand_in in {
-        "_preflight": lambda _job: None,
-        "_ray": ray,
-        "_epochs_trained": lambda _run: next(counts),
-        "_drive": lambda *_words: (130, True),
-    }.items():
-        monkeypatch.setattr(allocation, name, stand_in)
-    monkeypatch.setattr(SlurmJob, "here", lambda: job)
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
-        monkeypatch.setenv(name, "before")
+
+def test_a_job_that_is_cancelled_while_it_leaves_is_not_queued_again(job, monkeypatch, capsys):
+    def drive():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 130, True
+
+    stand_in(monkeypatch, job, drive=drive)
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called == [("ray", ["a.yaml"])]
+    assert capsys.readouterr().out == CANCELLED
+
+
+def test_what_fails_because_the_job_is_cancelled_is_no_error(job, monkeypatch, capsys):
+    def check():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise LaunchError("n7 cannot run this program")
+
+    stand_in(monkeypatch, job, check=check)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert capsys.readouterr().out == CANCELLED
+
+
+def test_the_signal_of_slurm_reaches_the_deadline(job, monkeypatch):
+    def drive():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return 0, False
+
+    heard = []
+    stand_in(monkeypatch, job, drive=drive)
+    deadline = SimpleNamespace(signal=lambda: heard.append(1))
+    monkeypatch.setattr(allocation, "Deadline", lambda _end, _run: deadline)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 0
+    assert heard == [1]
+
+
+def test_a_driver_that_is_killed_is_told_by_its_signal(job, monkeypatch):
+    stand_in(monkeypatch, job, drive=lambda: (-signal.SIGKILL, False))
+    with pytest.raises(LaunchError, match="the driver of small was ended by SIGKILL; submit"):
+        allocation.run_in_allocation("small", ["a.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("other", "state", "refused"),
+    [("17", "RUNNING", True), ("17", "", False), (JOB, "RUNNING", False), (None, "RUNNING", False)],
+)
+def test_a_run_that_another_job_works_on_is_refused(
+    job, monkeypatch, program, other, state, refused
+):
+    stand_in(monkeypatch, job, drive=lambda: (0, False))
+    program("squeue", f"echo {state}")
+    holder = {"host": "n9", "pid": 7, **({} if other is None else {"job": other})}
+    monkeypatch.setattr("tune.launch.job.holder_of", lambda _run: holder)
+    if not refused:
+        assert allocation.run_in_allocation("small", ["a.yaml"]) == 0
+        return
+    message = r"runs/small is running already, in process 7 on n9 \(Slurm job 17\); .*`scancel 17`"
+    with pytest.raises(LaunchError, match=message):
+        allocation.run_in_allocation("small", ["a.yaml"])
+    assert job.called == []
 
 
 def write_run(events):
@@ -442,11 +506,8 @@ def test_an_allocation_is_left_two_epochs_and_a_margin_before_its_end(monkeypatc
     assert not watch.leave()
     now += 62
     assert watch.leave()
-    assert not watch.over()
     now = 1000.0 + 4 * 3600 - 10.5
-    assert not watch.over()
-    now += 0.5
-    assert watch.over()
+    assert watch.seconds_left() == 10.5
 
 
 @pytest.mark.usefixtures("program")
@@ -478,7 +539,7 @@ def test_the_end_of_an_allocation_is_asked_for_anew_each_minute(monkeypatch):
     assert asked == [1000.0, 1061.0]
     now = 1395.0
     assert not watch.leave()
-    assert not watch.over()
+    assert watch.seconds_left() == 9000.0 - 1395.0
 
 
 # What the scripts call.
@@ -489,9 +550,6 @@ def replaced(monkeypatch):
     """The commands that took the place of this process."""
     replaced = []
     monkeypatch.setattr(commands.os, "execv", lambda _program, words: replaced.append(words))
-    monkeypatch.setattr(
-        node.os, "execve", lambda _program, words, env: replaced.append((words, env))
-    )
     return replaced
 
 
@@ -536,108 +594,3 @@ def test_a_node_writes_its_own_mark(monkeypatch, tmp_path, capsys):
     assert call("check", "--mark", str(tmp_path / "mark-")) == 0
     assert (tmp_path / "mark-3").exists()
     assert NodeFacts.from_json(capsys.readouterr().out).gpus == 0
-
-
-@pytest.fixture
-def on_node(program, monkeypatch, tmp_path):  # noqa: ARG001
-    """A function that makes this process one of a node of a Slurm step."""
-    monkeypatch.setattr(node, "TEMPORARY", str(tmp_path / "tune-{job}"))
-
-    def become(number):
-        for name, value in {
-            "SLURM_NODEID": str(number), "SLURM_JOB_ID": JOB, "SLURM_CPUS_ON_NODE": "16",
-            "SLURMD_NODENAME": ("n7", "n3")[number], "SLURM_JOB_NODELIST": "n[7,3]",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(name, value)
-
-    return become
-
-
-def test_the_first_node_is_the_head_of_ray(on_node, replaced, tmp_path, monkeypatch):
-    on_node(0)
-    called = []
-    monkeypatch.setattr(node.subprocess, "run", lambda *words, **_: called.append(words))
-    monkeypatch.setattr(node.os, "execve", lambda *words: replaced.append(words) or sys.exit(0))
-    with pytest.raises(SystemExit):
-        node.become_ray_node("10.0.0.7:12010", gpus=2)
-    ((_, words, environment),) = replaced
-    assert {
-        "--head", "--node-ip-address=10.0.0.7", "--port=12010", "--include-dashboard=false",
-        "--node-name=n7", "--num-cpus=16", "--num-gpus=2", "--block",
-    } <= set(words)  # fmt: skip
-    assert environment["RAY_TMPDIR"] == str(tmp_path / f"tune-{JOB}")
-    assert (tmp_path / f"tune-{JOB}").stat().st_mode & 0o777 == 0o700
-    assert "CUDA_VISIBLE_DEVICES" not in environment or environment["CUDA_VISIBLE_DEVICES"] != ""
-    assert called == []
-
-
-def test_another_node_joins_the_head_and_hides_cards_that_are_not_ours(
-    on_node, monkeypatch, program
-):
-    on_node(1)
-    called, waited = [], []
-    monkeypatch.setattr(node, "_wait_for", lambda host, port: called.append((host, port)))
-    monkeypatch.setattr(
-        node, "_ended_by_itself", lambda words, env: called.append((words, env)) or len(called) > 2
-    )
-    monkeypatch.setattr(
-        node, "_wait_for_the_loss_of_the_first", lambda job, me: waited.append((job.nodes, me))
-    )
-    program("scontrol", "echo n7; echo n3")
-    node.become_ray_node("10.0.0.7:12010", gpus=0)
-    place, (words, environment) = called
-    assert place == ("10.0.0.7", 12010)
-    assert {"--address=10.0.0.7:12010", "--node-name=n3", "--num-gpus=0"} <= set(words)
-    assert "--head" not in words
-    assert environment["CUDA_VISIBLE_DEVICES"] == ""
-    assert waited == [], "Slurm ended it"
-    node.become_ray_node("10.0.0.7:12010", gpus=1)
-    assert waited == [(("n7", "n3"), "n3")]
-
-
-def test_a_command_that_slurm_ends_did_not_end_by_itself():
-    sleeps = [sys.executable, "-c", "pass"]
-    assert node._ended_by_itself(sleeps, os.environ)
-    kills = "import os, signal; os.kill(os.getppid(), signal.SIGTERM)"
-    before = signal.getsignal(signal.SIGTERM)
-    assert not node._ended_by_itself([sys.executable, "-c", kills], os.environ)
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-@pytest.mark.parametrize(
-    ("looks", "me", "queued"),
-    [
-        ([("n7", "n3"), (), ("n3",)], "n3", True),
-        ([("n3", "n5"), None], "n5", False),
-        ([("n7", "n3"), None], "n3", False),
-    ],
-)
-def test_the_first_node_that_is_left_queues_the_job_again(monkeypatch, looks, me, queued):
-    looks, called = iter(looks), []
-
-    def left():
-        found = next(looks)
-        if found is None:
-            raise TimeoutError
-        return found
-
-    monkeypatch.setattr(node.time, "sleep", lambda _seconds: None)
-    job = SimpleNamespace(
-        nodes=("n7", "n3", "n5"), nodes_left=left, queue_again=lambda: called.append(1)
-    )
-    if queued:
-        node._wait_for_the_loss_of_the_first(job, me)
-    else:
-        with pytest.raises(TimeoutError):
-            node._wait_for_the_loss_of_the_first(job, me)
-    assert called == [1] * queued
-
-
-def test_the_head_is_waited_for_until_it_listens(monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        node._wait_for("127.0.0.1", server.getsockname()[1])
-        port = server.getsockname()[1]
-    monkeypatch.setattr(node, "_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(node.time, "sleep", lambda _seconds: time.monotonic())
-    with pytest.raises(LaunchError, match=f"nothing answers at 127.0.0.1:{port}, where Ray's head"):
-        node._wait_for("127.0.0.1", port)

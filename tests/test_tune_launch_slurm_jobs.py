@@ -1,6 +1,7 @@
 """Sweeps on a real Slurm: into the time limit and on, side by side, and nodes that are not fit."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from data_prep.synthetic import prepare_synthetic
 from tests.support.equal_runs import assert_equal_end
 from tests.support.ledgers import read_lines
 from tests.support.slurm import SmallSlurm, missing, wait_until
-from tune.run.directory import LEDGER_FILE
+from tune.run.directory import LEDGER_FILE, STOP_FILE, TRIALS_FILE
 
 ROOT = Path(__file__).parents[1]
 SPEC = """
@@ -85,8 +86,7 @@ def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone
     assert_equal_end(tmp_path / "runs/small", tmp_path / "runs/undisturbed")
     stops = [e["reason"] for e in read_lines(tmp_path / "runs/small") if "reason" in e]
     assert stops.count("stopped by SIGTERM") == restarts  # Never cut off.
-    assert not Path(f"/tmp/tune-{job}").exists()
-    assert not [one for one in psutil.process_iter(["cmdline"]) if of_job(one, job)]
+    assert_nodes_are_clean(job)
 
 
 def test_a_job_whose_first_node_dies_queues_itself_again(slurm, tmp_path, faces):
@@ -104,8 +104,36 @@ def test_a_job_whose_first_node_dies_queues_itself_again(slurm, tmp_path, faces)
     assert events[-1] == "sweep_finished"
 
 
-def of_job(process, job):
-    return any(f"/tmp/tune-{job}/" in word for word in process.info["cmdline"] or ())
+def test_a_cancelled_job_closes_its_run_and_leaves_nothing_on_its_nodes(slurm, tmp_path, faces):
+    long_epochs = ("--set", "fixed.channels=64", "--set", "fixed.batch_size=8")
+    job = launch(slurm, tmp_path, faces, *long_epochs, time=10)
+    run, log = tmp_path / "runs/small", tmp_path / f"small-{job}.log"
+    ledger = run / LEDGER_FILE
+    wait_until(lambda: ledger.exists() and b"trial_started" in ledger.read_bytes(), SWEEP_SECONDS)
+    again = slurm.ask("sbatch", "--parsable", f"--chdir={tmp_path}", tmp_path / "small.sbatch")
+    assert slurm.wait(again.strip(), SWEEP_SECONDS) == ("FAILED", 0)
+    said = (tmp_path / f"small-{again.strip()}.log").read_text()
+    assert said.startswith("error: runs/small is running already, in process ")
+    assert f"(Slurm job {job}); wait for it, or end it with `scancel {job}`" in said
+    slurm.ask("scancel", job)
+    wait_until(lambda: not slurm.ask("squeue", "--noheader"), SWEEP_SECONDS)
+    assert slurm.wait(job, 1) == ("CANCELLED", 0)
+    *_, state, last = log.read_text().splitlines()
+    assert "stopped by SIGTERM; go on with `python -m tune resume runs/small`" in state
+    assert last == f"small: job {job} was cancelled, so it is not queued again"
+    assert "srun" not in log.read_text()
+    assert list(read_lines(run))[-1]["event"] == "sweep_stopped"
+    assert (run / TRIALS_FILE).is_file()
+    assert not (run / STOP_FILE).exists()
+    assert not list(tmp_path.glob(f"small-{job}-*.log"))
+    assert_nodes_are_clean(job)
+
+
+def assert_nodes_are_clean(job):
+    folder = f"/tmp/sweep-{os.getuid()}-job-{job}"
+    assert not Path(folder).exists()
+    commands = (" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"]))
+    assert not [command for command in commands if folder in command]
 
 
 def test_the_preflight_names_each_node_that_is_not_fit_and_why(slurm, faces, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tune.execution.own_folder import private_folder, ray_folder
+from tune.execution.own_folder import job_folder, private_folder, ray_folder
 
 
 @pytest.fixture
@@ -38,6 +38,18 @@ def test_folders_of_killed_sessions_are_removed_and_those_in_use_are_kept(place)
             assert not killed.exists()
             assert (used / "session").is_dir()
             assert (elsewhere / "session").is_dir()
+
+
+def test_two_nodes_of_a_job_on_one_machine_share_its_folder_until_both_are_gone(monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    with job_folder(f"test{os.getpid()}") as first:
+        assert first.stat().st_mode & 0o777 == 0o700
+        with job_folder(f"test{os.getpid()}") as second:
+            assert first == second
+            with ray_folder():
+                assert first.is_dir(), "it is in use"
+        (first / "ray").mkdir(parents=True)  # A Ray that still runs writes on.
+    assert not first.exists()
 
 
 def test_a_folder_that_others_can_enter_is_closed_and_a_link_is_refused(tmp_path):

@@ -35,7 +35,6 @@ MpiDefault=none
 SchedulerParameters=bf_interval=1,sched_interval=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-KillWait=5
 ReturnToService=2
 SlurmdParameters=config_overrides
 NodeName=left NodeHostname=localhost NodeAddr=127.0.0.1 Port={left_port} CPUs=2

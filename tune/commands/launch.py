@@ -88,7 +88,9 @@ def _add_sweep(place: argparse.ArgumentParser) -> None:
 
 
 def _slurm(parsed: Parsed) -> int:
+    from tune.launch.job import refuse_if_running
     from tune.launch.slurm import SlurmRequest, submit
+    from tune.run.directory import RUNS
 
     request = SlurmRequest(
         name=_spec(parsed).name,
@@ -96,6 +98,8 @@ def _slurm(parsed: Parsed) -> int:
         **_given(parsed, "nodes", "time", "gpus_per_node", "cpus_per_node"),
         **_given(parsed, "partition", "account", "stage_data"),
     )
+    if parsed.submit:
+        refuse_if_running(RUNS / request.name)
     if parsed.submit and parsed.out is None:
         parsed.out = Path(f"{request.name}.sbatch")
     _hand_over(request.script(), parsed.out)

@@ -38,6 +38,25 @@ def ray_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def job_folder(job: str) -> Iterator[Path]:
+    """Make the folder of a Slurm job's Ray on this node, and remove it at the end.
+
+    Ray wants one path on all nodes, so that the folder bears the number of the job. Folders of jobs
+    that were killed are removed first.
+
+    Raises:
+        UserError: Something of another user is there, or a link.
+    """
+    parent = Path("/tmp")
+    _remove_old(parent)
+    folder = private_folder(parent / f"{_prefix()}job-{job}")
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # Two nodes of a job may be one machine.
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def private_folder(path: Path) -> Path:
     """Make a folder that only this user can enter; return it.
 

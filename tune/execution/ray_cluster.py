@@ -80,7 +80,8 @@ def _connected() -> Iterator[None]:
             forget_shutdown_at_exit()
             end_at_once_after_command()
         else:
-            ray.shutdown()
+            with keep_signal_handlers():
+                ray.shutdown()
 
 
 def connect(address: str) -> None:
@@ -125,10 +126,10 @@ def node_names(address: str) -> set[str]:
     """
     with keep_signal_handlers():
         ray.init(address, log_to_driver=False, logging_level="ERROR")
-    try:
-        return {node["NodeName"] for node in ray.nodes() if node["Alive"]}
-    finally:
-        ray.shutdown()
+        try:
+            return {node["NodeName"] for node in ray.nodes() if node["Alive"]}
+        finally:
+            ray.shutdown()
 
 
 def share(value: T) -> Callable[[], T]:

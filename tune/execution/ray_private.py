@@ -82,7 +82,13 @@ def read_environment_again() -> None:
 
 @contextmanager
 def keep_signal_handlers() -> Iterator[None]:
-    """Call `ray.init` in this; it would end the process on SIGTERM, and print a page first."""
+    """Call `ray.init` and `ray.shutdown` in this.
+
+    The one lets SIGTERM print a page and end the process, the other lets it end the process (in its
+    C++ part, `UninstallSignalAction`). A SIGTERM on the way is heard at the end.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     own = signal.getsignal(signal.SIGTERM)
     rays = ray._private.utils.set_sigterm_handler
     ray._private.utils.set_sigterm_handler = lambda _handler: None
@@ -90,8 +96,9 @@ def keep_signal_handlers() -> Iterator[None]:
         yield
     finally:
         ray._private.utils.set_sigterm_handler = rays
-        if threading.current_thread() is threading.main_thread():
+        if is_main:
             signal.signal(signal.SIGTERM, own)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def silence_error_messages() -> None:

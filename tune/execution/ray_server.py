@@ -13,14 +13,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import ray
 
 from fairsweep.errors import UserError
 from tune.execution.own_folder import ray_folder
+from tune.execution.process_session import end_session
 
 _LOG = "server.log"
 
@@ -85,29 +85,8 @@ def serve(folder: Path, object_store_bytes: int) -> None:
 def _end_with_driver() -> None:
     """Wait for the end of standard input, then end every process of this session."""
     sys.stdin.read()
-    while left := _others_of_session():  # The driver has disconnected, or is dead.
-        for process in left:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, timeout=1)
+    end_session(os.getpid())  # The driver has disconnected, or is dead.
     os._exit(0)
-
-
-def _others_of_session() -> list[psutil.Process]:
-    """Return the living processes of this session but this one."""
-    return [process for process in psutil.process_iter() if _is_other_of_session(process)]
-
-
-def _is_other_of_session(process: psutil.Process) -> bool:
-    me = os.getpid()
-    try:
-        return (
-            process.pid != me
-            and os.getsid(process.pid) == me
-            and process.status() != psutil.STATUS_ZOMBIE
-        )
-    except (OSError, psutil.Error):
-        return False
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """When a sweep must leave an allocation that ends."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,6 @@ from tune.session.status import RunWatch
 
 _ASK_SECONDS = 60.0
 """How often the end is asked for anew; an administrator may have moved it."""
-LAST_SECONDS = 10.0
-"""Before the end, what still works is killed and the job queued again."""
 
 
 class Deadline:
@@ -50,9 +49,9 @@ class Deadline:
             return self._signalled
         return now >= self._leave
 
-    def over(self) -> bool:
-        """Return whether there is no time left at all."""
-        return self._end is not None and time.time() >= self._end - LAST_SECONDS
+    def seconds_left(self) -> float:
+        """Return the seconds to the end of the allocation; infinite where nobody knows it."""
+        return math.inf if self._end is None else self._end - time.time()
 
     def _time_to_leave(self) -> float:
         assert self._end is not None

@@ -2,12 +2,19 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from shlex import quote
 from typing import Self
 
 from tune.launch.errors import LaunchError
+from tune.run.lease import describe, holder_of
+
+TUNE = (sys.executable, "-m", "tune")
+"""The words that call our commands, on any node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +78,47 @@ class SlurmJob:
         """Put the job back into the queue; Slurm ends this process for it.
 
         Raises:
-            LaunchError: Slurm refuses.
+            LaunchError: Slurm refuses, as it does for a job that is cancelled at this moment.
         """
-        done = subprocess.run(
-            ["scontrol", "requeue", self.id], capture_output=True, text=True, check=False
-        )
+        words = ["scontrol", "requeue", "Incomplete", self.id]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LaunchError(
                 f"Slurm does not queue job {self.id} again: {' '.join(done.stderr.split())}; "
                 "submit its script once more, and the sweep goes on"
             )
+
+
+def refuse_if_running(run: Path, *, but: str | None = None) -> None:
+    """Refuse a run on which a driver works.
+
+    Args:
+        run: The run directory, which need not be there.
+        but: The job that asks. It goes on where its own last driver has died, and may wait for one
+            outside Slurm.
+
+    Raises:
+        LaunchError: A driver works on the run; the message names its job and process.
+    """
+    holder = holder_of(run)
+    other = None if holder is None else holder.get("job")
+    if holder is None or (but is not None and other in (None, but)):
+        return
+    if other is not None and not _is_running(other):
+        return  # Its node has died, and its lease will be void in a minute.
+    way_out = f"python -m tune stop {quote(str(run))}" if other is None else f"scancel {other}"
+    raise LaunchError(
+        f"{run} is running already, in {describe(holder)}; wait for it, or end it with `{way_out}`"
+    )
+
+
+def _is_running(job: str) -> bool:
+    """Return whether a job has its nodes, as far as Slurm knows."""
+    words = ["squeue", "--noheader", "--job", job, "--states=RUNNING,SUSPENDED", "--format=%T"]
+    try:
+        return bool(_output(words).strip())
+    except (OSError, subprocess.CalledProcessError):
+        return False
 
 
 def _gpus_per_node() -> int:
@@ -107,4 +145,8 @@ def _cards(places: str) -> int:
 
 
 def _output(command: Sequence[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    # A user may have times shown in another form.
+    environment = os.environ | {"SLURM_TIME_FORMAT": "standard"}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout

@@ -1,4 +1,4 @@
-"""Starts Ray on one node of a Slurm allocation, and outlives it where the first node dies."""
+"""Runs Ray on one node of a Slurm job until the driver ends, and leaves nothing on the node."""
 
 import importlib.util
 import os
@@ -6,29 +6,28 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import FrameType
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from tune.execution.own_folder import private_folder
+from tune.execution.own_folder import job_folder
+from tune.execution.process_session import end_session
 from tune.launch.errors import LaunchError
 from tune.launch.job import SlurmJob
 
-TEMPORARY = "/tmp/tune-{job}"
-"""On each node's own disk, and short: Ray's sockets lie below it."""
+END = b"end\n"
+"""What the driver's node writes to the standard input of all nodes when the sweep has ended."""
 _WAIT_SECONDS = 120.0
 _LOOK_SECONDS = 30.0
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-}
-"""When Ray is told to stop, the sweep has ended: nothing is there to drain."""
+_STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+_LEAVE_SECONDS = 20.0
+"""How long Ray may outlast a stop, which Slurm lets SIGKILL follow 30 s later (``KillWait``)."""
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 def become_ray_node(address: str, *, gpus: int) -> None:
-    """Start Ray here, as the head on the first node; it ends with the Slurm step, all of it.
+    """Run Ray here, as the head on the first node, until the driver's node says that it is over.
 
     The first node also has the batch script. If it dies, Slurm lets the job be, for the other nodes
     go on; so one of these queues it again.
@@ -38,50 +37,80 @@ def become_ray_node(address: str, *, gpus: int) -> None:
         gpus: GPUs of this node that are ours.
 
     Raises:
-        LaunchError: The head does not come up.
+        LaunchError: The head does not come up, or ends by itself.
     """
     environment = os.environ
-    host, port = address.split(":")
     first = environment["SLURM_NODEID"] == "0"
+    if not first:
+        host, port = address.split(":")
+        _wait_for(host, int(port))
+    hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
+    with _stops_blocked(), job_folder(environment["SLURM_JOB_ID"]) as folder:
+        ours = {**environment, **_SETTINGS, **hidden, "RAY_TMPDIR": str(folder)}
+        is_over = _run_ray(_ray_command(address, first=first, gpus=gpus), ours)
+        if first and not is_over:
+            raise LaunchError(f"Ray ended by itself; its logs are in {folder}")
+    if not is_over:
+        _wait_for_the_loss_of_the_first(SlurmJob.here(), environment["SLURMD_NODENAME"])
+
+
+def _ray_command(address: str, *, first: bool, gpus: int) -> list[str]:
+    host, port = address.split(":")
+    place = [f"--address={address}"]
     if first:
         place = ["--head", f"--node-ip-address={host}", f"--port={port}"]
         place += ["--include-dashboard=false"]
         if importlib.util.find_spec("grpc") is not None:  # Then Ray opens this one too.
             place.append(f"--ray-client-server-port={int(port) + 1}")
-    else:
-        _wait_for(host, int(port))
-        place = [f"--address={address}"]
-    command = [
+    return [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *place),
-        f"--node-name={environment['SLURMD_NODENAME']}",
+        f"--node-name={os.environ['SLURMD_NODENAME']}",
         # Ray would count those that belong to other jobs too.
-        f"--num-cpus={environment['SLURM_CPUS_ON_NODE']}",
+        f"--num-cpus={os.environ['SLURM_CPUS_ON_NODE']}",
         f"--num-gpus={gpus}",
         # Any that are free, for the raylets of several sweeps may share this node.
         *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
     ]
-    temporary = TEMPORARY.format(job=environment["SLURM_JOB_ID"])
-    private_folder(Path(temporary))
-    hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
-    ours = {**environment, **_SETTINGS, **hidden, "RAY_TMPDIR": temporary}
-    if first:
-        os.execve(sys.executable, command, ours)
-    if _ended_by_itself(command, ours):
-        _wait_for_the_loss_of_the_first(SlurmJob.here(), environment["SLURMD_NODENAME"])
 
 
-def _ended_by_itself(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Run a command; return whether it ended without Slurm's signal, which it hears as we do."""
-    told = False
+@contextmanager
+def _stops_blocked() -> Iterator[None]:
+    """Let this process and all that it starts not hear that they are to stop.
 
-    def hear(_number: int, _frame: FrameType | None) -> None:
-        nonlocal told
-        told = True
+    Slurm tells every process of the job. Only when the driver has closed the run is it time.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    before = signal.signal(signal.SIGTERM, hear)
-    subprocess.run(command, env=environment, check=False)
-    signal.signal(signal.SIGTERM, before)
-    return not told
+
+def _run_ray(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Run Ray until the driver's node says that it is over, or for a while after a stop.
+
+    Returns:
+        False where Ray ended by itself, or the driver's node is gone without a word.
+    """
+    words: list[bytes] = []
+    reader = threading.Thread(target=_read_all, args=(words,), daemon=True)
+    reader.start()
+    ray = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    until: float | None = None
+    while ray.poll() is None and reader.is_alive() and (until is None or time.monotonic() < until):
+        if signal.sigtimedwait(_STOPS, 0.2) is not None:
+            until = until or time.monotonic() + _LEAVE_SECONDS
+    end_session(ray.pid)
+    ray.wait()
+    return b"".join(words) == END or until is not None
+
+
+def _read_all(words: list[bytes]) -> None:
+    """Read standard input to its end; not through ``sys.stdin``, whose lock Python's end needs."""
+    while part := os.read(0, 1024):
+        words.append(part)
 
 
 def _wait_for_the_loss_of_the_first(job: SlurmJob, me: str) -> None:

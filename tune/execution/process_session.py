@@ -1,0 +1,26 @@
+"""Ends all processes of a session, such as all that one Ray has started on a machine."""
+
+import os
+from contextlib import suppress
+
+import psutil
+
+
+def end_session(leader: int) -> None:
+    """Kill every process of a session but the caller, and return when none is left."""
+    while left := [process for process in psutil.process_iter() if _is_other(process, leader)]:
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=1)
+
+
+def _is_other(process: psutil.Process, leader: int) -> bool:
+    try:
+        return (
+            process.pid != os.getpid()
+            and os.getsid(process.pid) == leader
+            and process.status() != psutil.STATUS_ZOMBIE
+        )
+    except (OSError, psutil.Error):
+        return False

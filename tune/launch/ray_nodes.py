@@ -1,0 +1,136 @@
+"""Ray on all nodes of a Slurm job, as one step that ends when the driver does."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tune.launch.errors import LaunchError
+from tune.launch.job import TUNE, SlurmJob
+from tune.launch.node import END
+
+_PORTS = range(12_000, 32_000, 2)
+"""Below those that Linux gives out by itself, from which Ray takes all but two of its own."""
+_JOIN_SECONDS = 300.0
+_STOP_SECONDS = 15.0
+"""How long the nodes may take to end Ray and clean up, within the 30 s that Slurm gives them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayNodes:
+    """Ray on all nodes of a job."""
+
+    address: str
+    """Where its head listens, ``host:port``."""
+    step: "subprocess.Popen[bytes]"
+    """The step of Slurm's that it runs in, through `srun`."""
+
+    def end(self) -> None:
+        """Tell all nodes to end Ray; a driver that still runs then closes its run."""
+        assert self.step.stdin is not None
+        if not self.step.stdin.closed:
+            with suppress(BrokenPipeError):
+                self.step.stdin.write(END)
+            self.step.stdin.close()
+
+
+@contextmanager
+def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator[RayNodes]:
+    """Start Ray on all nodes and end exactly that.
+
+    Args:
+        job: The job on whose nodes Ray starts.
+        log: Where the nodes write what they say: here with ``-``, their number and ``.log``.
+        give_up: Asked while nodes start; whether to wait for them no longer.
+
+    Raises:
+        LaunchError: Ray does not start on a node; the message names it.
+    """
+    # Not before: Ray reads its token when it is imported.
+    from tune.execution.ray_cluster import own_address
+
+    address = f"{own_address()}:{_free_port(int(job.id))}"
+    command = [*TUNE, "launch", "node", "--address", address, "--gpus", str(job.gpus)]
+    options = ("--no-kill", "--kill-on-bad-exit=0", "--wait=0", f"--output={log}-%n.log")
+    # What srun says of a job that is cancelled looks like a fault; it is for no one to read.
+    words = job.on_each_node(command, *options)
+    step = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    ray = RayNodes(address=address, step=step)
+    try:
+        _wait_for_nodes(job, ray, log, give_up)
+        yield ray
+    finally:
+        ray.end()
+        try:
+            step.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            step.kill()  # The rest of the step ends with the job.
+            step.wait()
+        if step.stderr is not None:
+            step.stderr.close()
+    for place in range(len(job.nodes)):
+        _log_of(log, place).unlink(missing_ok=True)
+
+
+def _free_port(job: int) -> int:
+    """Return the first of two ports that are the job's own; other jobs may share the node."""
+    own = job % len(_PORTS)
+    port: int
+    for port in (*_PORTS[own:], *_PORTS[:own]):
+        if _is_free(port) and _is_free(port + 1):
+            return port
+    raise LaunchError(f"no two ports from {_PORTS.start} to {_PORTS.stop - 1} are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as server:
+        try:
+            server.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def _wait_for_nodes(job: SlurmJob, ray: RayNodes, log: Path, give_up: Callable[[], bool]) -> None:
+    until = time.monotonic() + _JOIN_SECONDS
+    missing, step = set(job.nodes), ray.step
+    while missing and step.poll() is None and time.monotonic() < until and not give_up():
+        time.sleep(0.5)
+        missing -= _joined(ray.address)
+    if missing:
+        silent = f"Ray did not start within {_JOIN_SECONDS:.0f} seconds"
+        if step.poll() is not None and step.stderr is not None:
+            silent = " ".join(step.stderr.read().decode(errors="replace").split())
+        raise LaunchError(
+            "; ".join(
+                f"{node}: {_last_line(_log_of(log, place)) or silent}"
+                for place, node in enumerate(job.nodes)
+                if node in missing
+            )
+        )
+
+
+def _log_of(log: Path, place: int) -> Path:
+    """Return where Ray on a node of the allocation writes what it says."""
+    return Path(f"{log}-{place}.log")
+
+
+def _joined(address: str) -> set[str]:
+    """Return the names of the nodes that Ray has."""
+    from tune.execution.ray_cluster import node_names
+
+    host, port = address.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+        return node_names(address)
+    except OSError:  # Ray's own ConnectionError is one of these.
+        return set()
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+    said = [line.strip() for line in lines if line.strip()]
+    return f"{said[-1]} (all of it in {path})" if said else ""
