@@ -23,7 +23,14 @@ def accuracy_at_common_epoch(run: RunData) -> pd.DataFrame:
         validation accuracy at the epoch that the objective picks among the first
         `common_epoch` ones (``at: best``), or at that epoch itself (``at: last``).
     """
-    within = run.measurements[run.measurements["epoch"] <= common_epoch(run)]
+    accuracy = accuracy_within(run, common_epoch(run))
+    trials = run.comparable
+    return trials.assign(accuracy_at_epoch=trials["trial_id"].map(accuracy))
+
+
+def accuracy_within(run: RunData, epochs: int) -> "pd.Series[float]":
+    """Return trial id → validation accuracy at the epoch that the objective picks of the first."""
+    within = run.measurements[run.measurements["epoch"] <= epochs]
     if run.info.objective["at"] == "best":
         ascending = run.info.objective["mode"] == "min"
         by = [run.info.objective["metric"], "epoch"]
@@ -31,9 +38,7 @@ def accuracy_at_common_epoch(run: RunData) -> pd.DataFrame:
         picked = within.drop_duplicates("trial_id")
     else:
         picked = within.sort_values("epoch").drop_duplicates("trial_id", keep="last")
-    accuracy = picked.set_index("trial_id")["val_accuracy"]
-    trials = run.comparable
-    return trials.assign(accuracy_at_epoch=trials["trial_id"].map(accuracy))
+    return picked.set_index("trial_id")["val_accuracy"]
 
 
 def ranked(run: RunData) -> pd.DataFrame:

@@ -5,13 +5,16 @@ from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from analysis.folds.statistics import FoldAverage, fold_average, fold_means, held_out_ratio
+from analysis.run.clusters import effective_n, effective_of, read_clusters
 from analysis.run.predictions import read_correct, read_right
-from analysis.run.run_data import RunData
-from analysis.run.trials import fairly_trained, incumbent, ranked
+from analysis.run.run_data import COMPARABLE, RunData
+from analysis.run.trials import accuracy_within, fairly_trained, incumbent, ranked
 from analysis.statistics.bootstrap import picture_counts
+from analysis.statistics.clusters import Clusters, singles
 from analysis.statistics.intervals import wilson
 from tune.run.directory import LEDGER_FILE
 from tune.run.trial import Status
@@ -31,64 +34,63 @@ def selection(run: RunData) -> pd.DataFrame:
         A row per estimate that can be made: ``estimate`` (``best epoch``, ``last epoch``,
         ``corrected``, ``test``), ``accuracy``, ``accuracy_low``, ``accuracy_high`` (95 %;
         Wilson, for the corrected one the bootstrap's percentiles), ``n`` (pictures), ``models``
-        (how many it was picked from; 1 where the pictures had no part in the picking),
-        ``openings`` (how often the test split of the run was opened; 0 on validation). Of a run
-        over folds the first two alone: averages of the configuration that is best on average, with
-        the interval of `analysis.statistics.pairs.over_folds`.
+        (how many it was picked from, trials that were stopped early included; 1 where the pictures
+        had no part in the picking), ``openings`` (how often the test split of the run was opened;
+        0 on validation). Of a run over folds the first two alone: averages of the configuration
+        that is best on average, with the interval of `analysis.statistics.pairs.over_folds`.
     """
     average = fold_average(run)
     if average is not None:
         return _over_folds(run, average)
     best = incumbent(run)
-    models = len(run.completed) or len(run.comparable)
+    models = len(run.comparable)
+    n, effective = best["n"], float(effective_n(run, best.to_frame().T).iloc[0])
     rows = [
-        _measured("best epoch", best["best_val_accuracy"], best["n"], models),
-        _measured("last epoch", best["last_val_accuracy"], best["n"], models),
+        _measured(f"{at} epoch", best[f"{at}_val_accuracy"], n, effective, models)
+        for at in ("best", "last")
     ]
-    correct = _candidates(run)
-    if correct is not None and correct.shape[1] > 1:  # One picture leaves none to judge on.
-        value, low, high = corrected_for_selection(correct.to_numpy())
-        rows.append(
-            {
-                "estimate": "corrected",
-                "accuracy": value,
-                "accuracy_low": low,
-                "accuracy_high": high,
-                "n": correct.shape[1],
-                "models": models,
-                "openings": 0,
-            }
-        )
     test = _test(run, str(best["trial_id"]))
-    return pd.DataFrame([*rows, *([test] if test else [])])
+    return pd.DataFrame([row for row in (*rows, _corrected(run), test) if row])
 
 
 def corrected_for_selection(
-    correct: np.ndarray, seed: int = 0, draws: int = DRAWS
+    correct: npt.NDArray[np.bool_],
+    seed: int = 0,
+    draws: int = DRAWS,
+    *,
+    clusters: Clusters | None = None,
+    to_come: npt.NDArray[np.float64] | float = 0.0,
 ) -> tuple[float, float, float]:
     """Estimate the accuracy of whatever model is picked as the best of several.
 
     Bootstrap bias-corrected cross-validation: Tsamardinos, Greasidou and Borboudakis (2018),
     "Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation",
     Machine Learning 107, algorithm 4. On each draw of pictures the best model on the drawn ones
-    is picked, the first of equals, and judged on those that were not drawn. Draws of every picture
-    leave none to judge on and are left out; they occur only with a handful of pictures.
+    is picked, the first of equals, and judged on those that were not drawn; whole clusters of
+    pictures are drawn. Draws of every picture leave none to judge on and are left out; they occur
+    only with a handful of pictures.
 
     Args:
-        correct: (models, pictures), at least two pictures: whether a model told a picture right.
+        correct: (models, pictures) whether a model told a picture right.
         seed: Seed of the draws.
         draws: Number of draws.
+        clusters: Which pictures belong together, at least two do not; each stands alone where None.
+        to_come: (models,) what more training would have added to the accuracy of a model.
 
     Returns:
         The mean over draws and its 95 % percentile interval.
     """
-    right = correct.astype(np.float32)
+    clusters = clusters or singles(correct.shape[1])
+    right, sizes = clusters.sums(correct).astype(np.float32), clusters.sizes
+    added = np.broadcast_to(to_come, len(correct))
     judged = []
-    for counts in picture_counts(correct.shape[1], draws, np.random.default_rng(seed)):
+    for counts in picture_counts(len(sizes), draws, np.random.default_rng(seed)):
         counts = counts[(counts == 0).any(axis=1)]
-        picked = (counts.astype(np.float32) @ right.T).argmax(axis=1)
-        out = counts == 0
-        judged.append((right[picked] * out).sum(axis=1) / out.sum(axis=1))
+        drawn, out = counts @ sizes, counts == 0
+        told = counts.astype(np.float32) @ right.T + np.multiply.outer(drawn, added)
+        picked = told.argmax(axis=1)
+        accuracy = (right[picked] * out).sum(axis=1) / (out @ sizes)
+        judged.append(accuracy + added[picked])
     values = np.concatenate(judged)
     low, high = np.quantile(values, [0.025, 0.975])
     return float(values.mean()), float(low), float(high)
@@ -102,15 +104,48 @@ def openings_of_test(run: RunData) -> Mapping[str, int]:
     return Counter(str(event["trial"]) for event in events if event["event"] == OPENED)
 
 
-def _candidates(run: RunData) -> pd.DataFrame | None:
-    """Return what the trials that the incumbent was picked from told right."""
-    info = run.info.objective
-    if info["metric"] != "val_accuracy":
+def _corrected(run: RunData) -> dict[str, object] | None:
+    """Return the row of the incumbent corrected for the picking, at rungs and at the end.
+
+    Where the trials that were stopped early left no predictions, for the picking at the end alone.
+    """
+    trials = ranked(run).set_index("trial_id")
+    completed = trials[trials["status"] == Status.COMPLETED]
+    if run.info.objective["metric"] != "val_accuracy" or completed.empty:
         return None
-    trials = ranked(run)
-    trials = trials[trials["status"] == Status.COMPLETED].head(MOST_MODELS)
-    accuracy = trials.set_index("trial_id")[f"{info['at']}_val_accuracy"]
-    return read_correct(run, accuracy) if len(accuracy) > 1 else None
+    every = trials[trials["status"].isin(COMPARABLE)]
+    return _corrected_among(run, every) or _corrected_among(run, completed)
+
+
+def _corrected_among(run: RunData, trials: pd.DataFrame) -> dict[str, object] | None:
+    """Return the row for a picking from these trials.
+
+    A trial that was stopped early might have been the incumbent on other pictures. It counts with
+    what it told right when it was stopped, and with what the completed trials still gained after
+    as many epochs.
+    """
+    accuracy = trials[f"{run.info.objective['at']}_val_accuracy"]
+    to_come = trials["epochs_trained"].map(_gains(run, accuracy))
+    to_come = to_come.where(trials["status"] != Status.COMPLETED, 0.0).astype(float)
+    best = (accuracy + to_come).sort_values(ascending=False, kind="stable").index[:MOST_MODELS]
+    correct = read_correct(run, accuracy[best]) if len(best) > 1 else None
+    clusters = None if correct is None else read_clusters(run, correct.columns)
+    if correct is None or clusters is None or len(clusters.sizes) < 2:  # One leaves none to judge.
+        return None
+    value, low, high = corrected_for_selection(
+        correct.to_numpy(), clusters=clusters, to_come=np.asarray(to_come[best], np.float64)
+    )
+    row = _row("corrected", value, correct.shape[1], len(trials))
+    return row | {"accuracy_low": low, "accuracy_high": high}
+
+
+def _gains(run: RunData, accuracy: "pd.Series[float]") -> dict[int, float]:
+    """Return epochs trained → the mean accuracy that completed trials gained after as many."""
+    whole = run.completed["trial_id"]
+    return {
+        int(epochs): float((accuracy[whole] - accuracy_within(run, int(epochs))[whole]).mean())
+        for epochs in run.comparable["epochs_trained"].unique()
+    }
 
 
 def _over_folds(run: RunData, average: FoldAverage) -> pd.DataFrame:
@@ -128,17 +163,17 @@ def _over_folds(run: RunData, average: FoldAverage) -> pd.DataFrame:
     )
 
 
-def _measured(name: str, accuracy: float, n: int, models: int) -> dict[str, object]:
-    low, high = wilson(accuracy, n)
-    return {
-        "estimate": name,
-        "accuracy": accuracy,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "n": n,
-        "models": models,
-        "openings": 0,
-    }
+def _measured(
+    name: str, accuracy: float, n: int, effective: float, models: int
+) -> dict[str, object]:
+    low, high = wilson(accuracy, effective)
+    return _row(name, accuracy, n, models) | {"accuracy_low": low, "accuracy_high": high}
+
+
+def _row(name: str, accuracy: float, n: int, models: int) -> dict[str, object]:
+    """Return a row whose interval is still to come."""
+    row = {"estimate": name, "accuracy": accuracy, "accuracy_low": np.nan, "accuracy_high": np.nan}
+    return row | {"n": n, "models": models, "openings": 0}
 
 
 def _test(run: RunData, trial_id: str) -> dict[str, object] | None:
@@ -147,5 +182,5 @@ def _test(run: RunData, trial_id: str) -> dict[str, object] | None:
     right = read_right(run, trial_id, "test") if openings[trial_id] else None
     if right is None:
         return None
-    row = _measured("test", float(right.mean()), len(right), 1)
+    row = _measured("test", float(right.mean()), len(right), effective_of(run, right), 1)
     return {**row, "openings": sum(openings.values())}

@@ -3,6 +3,7 @@
 from analysis.folds.statistics import CORRECTED, fold_average
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
+from analysis.run.clusters import picture_notes
 from analysis.run.run_data import RunData
 from analysis.run.trials import incumbent
 from analysis.selection.statistics import openings_of_test, selection
@@ -51,10 +52,17 @@ def _notes(run: RunData) -> tuple[str, ...]:
     openings = sum(openings_of_test(run).values())
     told = [
         "n: pictures of the split.",
-        "Picked from: trained models among which it was the best on the same pictures.",
+        *picture_notes(run),
+        "Picked from: trained models among which it was the best on the same pictures, those that "
+        "were stopped early included.",
         "The corrected one repeats the picking on drawn pictures and judges on the others "
         "(Tsamardinos et al. 2018); it does not undo the picking of the best epoch.",
     ]
+    if len(run.comparable) > len(run.completed) > 0:
+        told.append(
+            "A trial that was stopped early is repeated with what it told right then, and with "
+            "what the completed ones gained after as many epochs."
+        )
     told.append(
         f"The test split was opened {openings} time{'s' * (openings != 1)}."
         if openings
