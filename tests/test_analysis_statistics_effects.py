@@ -89,6 +89,13 @@ def test_terms_of_which_none_can_be_told_from_another_are_shown_without_a_verdic
     ours = factorial(trainings, levels, interactions=True).set_index("term")
     assert ours.loc[["kernel_size", "blocks"], "df"].tolist() == [0, 0]
     assert (ours["verdict"] == "").all()
+    assert ours.loc[["kernel_size", "blocks"], "share"].isna().all()
+
+
+def test_where_accuracies_do_not_differ_there_is_no_share_of_their_variance():
+    trainings, levels = grid(2)
+    same = replace(trainings, accuracy=trainings.accuracy * 0 + 0.6)
+    assert factorial(same, levels, interactions=True)["share"].isna().all()
 
 
 def test_replicates_are_the_error():

@@ -28,6 +28,9 @@ from analysis.statistics.trainings import Trainings
 
 COLUMNS = ["term", "df", "share", "f", "p_value", "p_adjusted", "verdict", "detectable"]
 
+LEAST_SPREAD = 1e-12
+"""Sum of squares of accuracies that differ by rounding alone."""
+
 Error = Literal["replicates", "configurations", "none"]
 """What terms are tested against: what replicates differ by, where configurations are as given;
 what configurations differ by beyond the terms, where they were drawn; or nothing."""
@@ -58,18 +61,19 @@ def factorial(
         terms), ``verdict``, ``detectable`` (main effects: the smallest difference between two
         levels that would have been shown with 80 % probability). Last come ``higher order``, what
         no term explains between configurations, and ``seed``, what replicates differ by. A term
-        with ``df`` 0 cannot be told from the others.
+        with ``df`` 0 cannot be told from the others, so its share is missing; all shares are where
+        accuracies do not differ.
     """
     y = trainings.accuracy.loc[levels.index].to_numpy().astype(np.float64)
     terms = terms_of(levels, interactions=interactions and can_tell_pairs(levels))
     fitted = pd.DataFrame([_type_two(y, levels, terms, term) for term in terms])
     fitted = fitted.assign(term=[term_text(term) for term in terms])
     total = float(((y - y.mean()) ** 2).sum())
-    fitted["share"] = fitted["sum_of_squares"] / total if total > 0 else 0.0
+    fitted["share"] = _shares(fitted, total)
     of = levels_of_configurations(levels, trainings.configuration).loc[trainings.means.index]
     fitted = _tested(fitted, trainings.means, of, terms, _chance(trainings, of, terms, error))
     rest = _rest(trainings, y, levels, terms)
-    rest["share"] = rest["sum_of_squares"] / total if total > 0 else 0.0
+    rest["share"] = _shares(rest, total)
     frame = pd.concat([fitted, rest], ignore_index=True)
     return frame[COLUMNS]
 
@@ -108,14 +112,18 @@ def over_folds(
     fitted = pd.DataFrame([_type_two(values, levels, terms, term) for term in terms]).assign(
         term=[term_text(term) for term in terms]
     )
-    explained = fitted["sum_of_squares"] * cells.shape[1]
-    fitted["share"] = explained / total if total > 0 else 0.0
+    fitted["share"] = _shares(fitted, total / cells.shape[1])
     return _tested(fitted, means, levels, terms, chance)[COLUMNS]
 
 
 def levels_of_configurations(levels: pd.DataFrame, configuration: "pd.Series[str]") -> pd.DataFrame:
     """Return the levels of each configuration: a row each."""
     return levels.groupby(configuration.loc[levels.index], sort=False, observed=True).first()
+
+
+def _shares(fitted: pd.DataFrame, total: float) -> "pd.Series[float]":
+    known = (fitted["df"] > 0) & (total > LEAST_SPREAD)
+    return fitted["sum_of_squares"].where(known) / max(total, LEAST_SPREAD)
 
 
 def _chance(
