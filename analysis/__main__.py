@@ -21,6 +21,7 @@ WHAT = (
     "importance",
     "folds",
     "classes",
+    "confusions",
 )
 """Values of `table --what`; listed here because importing the tables is slow."""
 BY_GROUP = ("groups", "groups_before", "change", "differences", "crossed", "classes")

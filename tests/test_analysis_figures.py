@@ -6,7 +6,6 @@ from io import BytesIO
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -17,13 +16,7 @@ from analysis.cost import figure as cost
 from analysis.curves import figure as curves
 from analysis.curves import progress_figure as progress
 from analysis.dataset import mistakes_figure as mistakes
-from analysis.dataset.dataset import class_counts, read_pictures
-from analysis.dataset.figure import (
-    dataset_figures,
-    draw_intensities,
-    draw_samples,
-    intensity_shares,
-)
+from analysis.dataset.figure import dataset_figures
 from analysis.drawing import style
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, to_plain
 from analysis.drawing.drawing import file_stem, render
@@ -37,7 +30,8 @@ from analysis.rendering.table import Table
 from analysis.report.figures import FIGURES
 from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
-from tests.support.run_factory import CLASSES, IMAGE_SHAPE, SPLIT_SIZES, Factory
+from fairsweep.drawing.training_pictures import read_training_pictures
+from tests.support.run_factory import CLASSES, IMAGE_SHAPE, Factory
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +40,16 @@ def run(tmp_path_factory):
     return read_run(Factory().write(place / "small", place / "data"))
 
 
+def training_pictures(dataset, samples):
+    file = dataset.path / "images.parquet"
+    return read_training_pictures(file, dataset.classes, dataset.pixel_shape, samples)
+
+
 def drawn_names(drawings):
     return [drawing.name for drawing in drawings]
 
 
-@pytest.mark.parametrize("section", sorted(set(FIGURES) - {"folds"}))
+@pytest.mark.parametrize("section", sorted(set(FIGURES) - {"folds", "confused_pairs"}))
 def test_each_kind_of_figure_draws_as_svg_and_png(run, section):
     drawing = next(FIGURES[section](run))
     drawn = render(drawing)
@@ -278,42 +277,6 @@ def test_rates_add_up_to_one_per_true_class():
     shares = confusion.rates(np.array([[3, 1], [0, 0]]))
     assert shares[0].tolist() == [0.75, 0.25]
     assert np.isnan(shares[1]).all()  # a class without pictures
-
-
-def test_class_counts_come_from_the_manifest(run):
-    counts = class_counts(find_dataset(run))
-    assert list(counts.index) == list(CLASSES)
-    assert counts.sum().to_dict() == SPLIT_SIZES
-
-
-def test_intensities_count_every_training_pixel_once(run):
-    found = read_pictures(find_dataset(run), samples=3)
-    pixels = SPLIT_SIZES["train"] * IMAGE_SHAPE[0] * IMAGE_SHAPE[1]
-    ((channel, intensities),) = found.intensities.items()
-    assert channel == "gray"
-    assert intensities.to_numpy().sum() == pixels
-    assert intensity_shares(intensities).sum().to_numpy() == pytest.approx(100)
-    mean = (np.arange(256) @ intensities / intensities.sum()).tolist()
-    assert mean == sorted(mean)  # the factory draws each class brighter than the one before
-
-
-def test_samples_are_training_pictures_of_their_class(run):
-    dataset = find_dataset(run)
-    rows = pq.read_table(dataset.path / "images.parquet").to_pandas()
-    found = read_pictures(dataset, samples=3)
-    for name, pictures in found.samples.items():
-        own = set(rows[(rows["label"] == name) & (rows["split"] == "train")]["pixels"])
-        assert len(pictures) == 3
-        assert {picture.tobytes() for picture in pictures} <= own
-
-
-def test_a_dataset_without_content_hashes_still_has_samples(run, tmp_path):
-    found = find_dataset(run)
-    table = pq.read_table(found.path / "images.parquet").drop_columns(["content_hash"])
-    pq.write_table(table, tmp_path / "images.parquet")
-    (tmp_path / "manifest.json").write_text((found.path / "manifest.json").read_text())
-    samples = read_pictures(find_dataset(replace(run, data=tmp_path)), samples=3).samples
-    assert {name: len(pictures) for name, pictures in samples.items()} == dict.fromkeys(CLASSES, 3)
 
 
 def test_a_dataset_that_is_gone_or_changed_is_left_out_with_the_reason(run):
@@ -758,69 +721,6 @@ def test_a_loss_is_told_as_it_is(run):
     assert layer_of(drawing, "best so far").y[-1] == finite["last_val_loss"].min()
 
 
-def test_class_counts_are_drawn_by_split(run):
-    drawing = next(dataset_figures(run))
-    axes = drawing.draw().axes[0]
-    counts = class_counts(find_dataset(run))
-    assert [text.get_text() for text in axes.get_xticklabels()] == list(CLASSES)
-    for bars, split in zip(axes.containers[::1], counts.columns, strict=True):
-        assert [bar.get_height() for bar in bars] == counts[split].tolist()
-    labels = [bars.get_label() for bars in axes.containers]
-    assert labels == ["training (280)", "validation (400)", "test (60)"]
-    assert f"{sum(SPLIT_SIZES.values())} pictures, labelled by the rule drawn" in drawing.caption
-
-
-def test_samples_stand_in_a_wall_of_rows_by_class(run):
-    found = find_dataset(run)
-    height, width = IMAGE_SHAPE
-    assert found.shape == IMAGE_SHAPE
-    samples = read_pictures(found, 2).samples
-    assert list(samples) == list(CLASSES)
-    axes = draw_samples(samples, found).axes[0]
-    wall = axes.images[0].get_array()
-    assert wall.shape == (4 * (height + 1) - 1, 10 * (width + 1) - 1)
-    for row, name in enumerate(CLASSES):
-        for column in range(2):
-            top, left = row * (height + 1), column * (width + 1)
-            part = wall[top : top + height, left : left + width]
-            assert (part == samples[name][column]).all()
-    assert (wall[:, 2 * (width + 1) :] == 255).all()
-    assert [text.get_text() for text in axes.get_yticklabels()] == list(CLASSES)
-
-
-def test_samples_are_those_with_the_smallest_hashes_and_copies_are_shown_once(run, tmp_path):
-    found = find_dataset(run)
-    rows = pq.read_table(found.path / "images.parquet").to_pandas()
-    first = rows[(rows["split"] == "train") & (rows["label"] == CLASSES[1])]
-    first = first.sort_values("content_hash")
-    copies = rows["image_id"] == first["image_id"].iloc[1]
-    rows.loc[copies, ["content_hash", "pixels"]] = (
-        first[["content_hash", "pixels"]].iloc[0].tolist()
-    )
-    schema = pq.read_schema(found.path / "images.parquet")
-    pq.write_table(
-        pa.Table.from_pandas(rows, schema, preserve_index=False), tmp_path / "images.parquet"
-    )
-    (tmp_path / "manifest.json").write_text((found.path / "manifest.json").read_text())
-    samples = read_pictures(find_dataset(replace(run, data=tmp_path)), samples=2).samples
-    shown = {picture.tobytes() for picture in samples[CLASSES[1]]}
-    assert shown == {first["pixels"].iloc[0], first["pixels"].iloc[2]}
-
-
-def test_intensities_are_drawn_in_bins_of_eight_gray_values():
-    counts = pd.DataFrame({"b": np.zeros(256), "a": np.zeros(256)})
-    counts.loc[[0, 7, 8], "b"] = [3, 3, 2]
-    shares = intensity_shares(counts)
-    assert shares.index.tolist() == list(range(0, 256, 8))
-    assert shares["b"].tolist()[:3] == [75, 25, 0]
-    assert shares["a"].sum() == 0
-    axes = draw_intensities({"gray": shares}).axes[0]
-    assert [patch.get_label() for patch in axes.patches] == ["b", "a"]
-    values, edges, _ = axes.patches[0].get_data()
-    assert values.tolist() == shares["b"].tolist()
-    assert edges[-1] == 256
-
-
 def test_a_dataset_in_colour_is_drawn_in_colour(run, tmp_path):
     """The gray pictures of the run as red, their negatives as green, and no blue."""
     found = find_dataset(run)
@@ -832,20 +732,21 @@ def test_a_dataset_in_colour_is_drawn_in_colour(run, tmp_path):
     manifest = {**found.manifest, "channels": 3}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     colour = find_dataset(replace(run, data=tmp_path))
-    pictures = read_pictures(colour, 2)
-    intensities = pictures.intensities
-    assert list(intensities) == ["red", "green", "blue"]
-    ours = read_pictures(found, 2)
-    pd.testing.assert_frame_equal(intensities["red"], ours.intensities["gray"])
-    assert (intensities["green"].to_numpy() == intensities["red"].to_numpy()[::-1]).all()
-    assert intensities["blue"].iloc[1:].to_numpy().sum() == 0
+    pictures = training_pictures(colour, 2)
+    assert list(pictures.values) == ["red", "green", "blue"]
+    ours = training_pictures(found, 2)
+    for name in CLASSES:
+        red, green, blue = (of_class[name] for of_class in pictures.values.values())
+        assert (red == ours.values["gray"][name]).all()
+        assert (green == red[::-1]).all()
+        assert blue[1:].sum() == 0
     assert pictures.samples[CLASSES[0]].shape == (2, *IMAGE_SHAPE, 3)
     _, histogram, samples = dataset_figures(replace(run, data=tmp_path))
     labels = [axes.get_xlabel() for axes in histogram.draw().axes]
     assert [label.split()[0] for label in labels] == ["red", "green", "blue"]
     wall = samples.draw().axes[0].images[0].get_array()
     shown = wall[: IMAGE_SHAPE[0], : IMAGE_SHAPE[1]]
-    assert (shown == read_pictures(colour, 10).samples[CLASSES[0]][0]).all()
+    assert (shown == training_pictures(colour, 10).samples[CLASSES[0]][0]).all()
     wrong = next(mistakes.mistakes(replace(run, data=tmp_path))).draw()
     assert wrong.axes[0].images[0].get_array().shape == (*IMAGE_SHAPE, 3)
 
@@ -945,7 +846,7 @@ def test_a_line_has_a_gap_where_a_hyperparameter_is_not_used_and_needs_an_accura
 def test_captions_of_the_dataset_count_its_training_pictures(run):
     counts, intensity, samples = (one.caption for one in dataset_figures(run))
     assert "740 pictures" in counts
-    assert counts.endswith("split grouped.")
+    assert "split grouped. The largest class, " in counts
     assert intensity.startswith("All pixels of 280 training pictures, in bins of 8 values")
     assert samples == "Drawn at random from the 280 training pictures, at most 10 per class."
 

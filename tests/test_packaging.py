@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 FOLDERS = {
     "fairsweep": (),
+    "fairsweep/drawing": ("analysis",),
     "data_prep": (),
     "models": ("sweep",),
     "tune": ("sweep", "loggers"),
@@ -39,7 +40,10 @@ def declared(*extras):
 def imported(folder):
     """Top-level modules that a folder imports anywhere, with a file that does."""
     found = {}
+    inner = [ROOT / other for other in FOLDERS if other.startswith(f"{folder}/")]
     for path in sorted((ROOT / folder).rglob("*.py")):
+        if any(path.is_relative_to(other) for other in inner):
+            continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]

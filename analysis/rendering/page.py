@@ -61,6 +61,8 @@ class Block:
     text: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
+    even: bool = False
+    """Whether the two figures of ``beside`` are of equal width."""
 
 
 @dataclass(frozen=True, kw_only=True)

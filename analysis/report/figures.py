@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from analysis.classes.confusions_figure import confused_pairs
 from analysis.classes.figure import confusion
 from analysis.comparisons.figure import comparisons
 from analysis.cost.figure import cost
@@ -27,6 +28,7 @@ FIGURES: Mapping[str, Callable[[RunData], Iterator[Drawing]]] = {
     "progress": progress,
     "curves": model_curves,
     "confusion": confusion,
+    "confused_pairs": confused_pairs,
     "mistakes": mistakes,
     "dataset": dataset_figures,
 }

@@ -108,10 +108,13 @@ def _page(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Page
     )
 
 
+FEW_CLASSES = 6
+"""A matrix of more classes gets as much room as the learning curves beside it."""
 SECTIONS = {
     "hyperparameters": ("effects", "levels", "importance", "by"),
-    "best": ("selection", "classes"),
+    "best": ("selection", "classes", "confusions"),
     "bias": ("bias",),
+    "dataset": ("dataset",),
     "incomplete": ("incomplete",),
 }
 """Section of the page → its tables from `TABLES`; tables not listed here go to Models."""
@@ -142,11 +145,8 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
         title="Dataset",
         warning=f"Pictures and class counts are left out: {left_out}." if left_out else "",
         blocks=(
-            *(
-                [Block(kind="grid", figures=tuple(figures["dataset"]))]
-                if figures["dataset"]
-                else []
-            ),
+            *_dataset_figures(figures["dataset"]),
+            *_tables(tables, SECTIONS["dataset"]),
             Block(kind="facts", facts=_dataset_facts(run)),
         ),
     )
@@ -174,6 +174,7 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
                 title=f"{trial['name']}, trial {trial['number']}: validation accuracy {accuracy}",
                 figures=(curves, *([matrix] if matrix else [])),
                 missing="" if matrix else "No confusion matrix: this trial has no predictions.",
+                even=len(run.info.classes) > FEW_CLASSES,
             )
         )
     drawn = (*figures["curves"], *figures["confusion"])
@@ -187,12 +188,20 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
             "are shown).",
         ),
         blocks=(
-            *figures_of(figures["mistakes"]),
+            *figures_of([*figures["confused_pairs"], *figures["mistakes"]]),
             *_tables(tables, SECTIONS["best"]),
             *(Block(kind="note", text=caption) for caption in captions),
             *blocks,
         ),
     )
+
+
+def _dataset_figures(figures: list[Drawn]) -> Iterator[Block]:
+    """Show counts and histograms side by side, and the wall of pictures below them."""
+    if figures:
+        *charts, samples = figures
+        yield Block(kind="grid", figures=tuple(charts))
+        yield from figures_of([samples])
 
 
 def _dataset_facts(run: RunData) -> dict[str, str]:

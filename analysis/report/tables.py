@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from analysis.classes.confusions_table import confusions_table
+from analysis.classes.figure import MOST_NUMBERED
 from analysis.classes.table import classes
 from analysis.comparisons.best_table import best
 from analysis.comparisons.replicates_table import replicates
 from analysis.comparisons.table import comparisons
 from analysis.curves.incomplete_table import incomplete
+from analysis.dataset.table import class_counts_table
 from analysis.effects.by_table import by_hyperparameter
 from analysis.effects.table import effects_table, levels_table
 from analysis.folds.table import folds
@@ -30,6 +33,7 @@ NAMED: Mapping[str, Callable[[RunData], Table]] = {
     "importance": importance_table,
     "folds": folds,
     "classes": classes,
+    "confusions": confusions_table,
 }
 """Value of `--what` → function that makes the table, or raises `NotKnownError` with the reason."""
 
@@ -66,9 +70,16 @@ def _importance(run: RunData) -> Table | None:
     return None if run.info.searcher == "grid" else importance_table(run)
 
 
+def _confusions(run: RunData) -> Table | None:
+    # Of few classes the matrices tell all pairs.
+    return None if len(run.info.classes) <= MOST_NUMBERED else confusions_table(run)
+
+
 TABLES: Mapping[str, Callable[[RunData], Iterator[Table]]] = {
     **{name: _if_known(make) for name, make in NAMED.items()},
     "importance": _if_known(_importance),
+    "confusions": _if_known(_confusions),
+    "dataset": _if_known(class_counts_table),
     "replicates": _if_known(replicates),
     "by": _by_each,
     "incomplete": _if_known(incomplete),

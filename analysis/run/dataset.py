@@ -30,15 +30,19 @@ class Dataset:
         return list(self.manifest["classes"])
 
     @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of the channels of a pixel."""
-        gray = self.manifest.get("channels", 1) == 1
-        return ("gray",) if gray else ("red", "green", "blue")
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Split → class, in the order of the labels → number of pictures."""
+        counts = self.manifest["counts"]
+        return {
+            split: {name: int(of_class.get(name, 0)) for name in self.classes}
+            for split, of_class in counts.items()
+        }
 
     @property
     def pixel_shape(self) -> tuple[int, ...]:
         """Shape of one picture's pixels: (height, width), or (height, width, 3) in colour."""
-        return self.shape if len(self.channels) == 1 else (*self.shape, len(self.channels))
+        channels = self.manifest.get("channels", 1)
+        return self.shape if channels == 1 else (*self.shape, channels)
 
     @property
     def shape(self) -> tuple[int, int]:

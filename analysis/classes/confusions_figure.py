@@ -1,0 +1,63 @@
+"""The pairs of classes that the incumbent confuses most, where a matrix has no room for numbers."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from analysis.classes.confusions import confusions
+from analysis.classes.figure import MOST_NUMBERED
+from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
+from analysis.drawing.drawing import Drawing, charted
+from analysis.drawing.style import shortened
+from analysis.run.run_data import RunData, read_confusion
+from analysis.run.trials import incumbent
+
+SHOWN = 20
+LONGEST_NAME = 24
+"""Characters of a class name that are shown."""
+
+
+def confused_pairs(run: RunData) -> Iterator[Drawing]:
+    """Yield one figure for the incumbent of a run with many classes, if it has predictions."""
+    best = incumbent(run)
+    matrix = read_confusion(run, str(best["trial_id"]))
+    if len(run.info.classes) <= MOST_NUMBERED or matrix is None:
+        return
+    pairs = confusions(matrix, run.info.classes)
+    if not len(pairs):
+        return
+    shown = pairs.head(SHOWN)
+    share = shown["pictures"].sum() / pairs["pictures"].sum()
+    yield charted(
+        name="confused_pairs",
+        title=f"What the incumbent confuses most: {best['name']}, trial {best['number']}",
+        caption=f"The {len(shown)} most frequent of {len(pairs):,} kinds of mistakes (true class → "
+        f"predicted class); they are {share:.0%} of all {pairs['pictures'].sum():,} mistakes on "
+        f"{matrix.sum():,} validation pictures. Share of the true class, with its 95 % interval "
+        "(Wilson); in brackets the number of pictures.",
+        chart=_chart(shown),
+    )
+
+
+def _chart(shown: pd.DataFrame) -> Chart:
+    names = [
+        f"{shortened(str(row.true), LONGEST_NAME)} → {shortened(str(row.predicted), LONGEST_NAME)} "
+        f"({row.pictures:,})"
+        for row in shown.itertuples()
+    ]
+    layer = Layer(
+        kind="intervals",
+        x=100 * float_array(shown["share"]),
+        y=np.arange(len(shown), dtype=float),
+        low=100 * float_array(shown["share_low"]),
+        high=100 * float_array(shown["share_high"]),
+        texts=tuple(f"{row.pictures:,} of {row.n:,} {row.true}" for row in shown.itertuples()),
+        size=6.0,
+    )
+    panel = Panel(
+        x=Axis(label="share of the true class, %"),
+        y=Axis(label="", names=tuple(names), reversed=True),
+        layers=(layer,),
+    )
+    return Chart(panels=(panel,), panel_size=(7.4, 1.1 + 0.26 * max(3, len(shown))))

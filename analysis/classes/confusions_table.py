@@ -1,0 +1,63 @@
+"""The pairs of classes that the best models confuse most."""
+
+import pandas as pd
+
+from analysis.classes.confusions import confusions
+from analysis.classes.table import MOST_MODELS
+from analysis.rendering.digits import supported
+from analysis.rendering.table import Column, Table, View
+from analysis.run.run_data import RunData, read_confusion
+from analysis.run.trials import ranked
+from analysis.statistics.estimate import NotKnownError
+
+MOST_PAIRS = 20
+"""Maximum number of pairs per model."""
+
+
+def confusions_table(run: RunData) -> Table:
+    """Show the most frequent kinds of mistakes of the best models: a row per model and pair.
+
+    Frame: ``name`` (of the model), ``true``, ``predicted`` (classes), ``pictures`` (of the true
+    class that were predicted as the other), ``n`` (validation pictures of the true class),
+    ``share`` (of n), its 95 % Wilson interval ``share_low``, ``share_high``, ``trial`` (number of
+    the trial), ``trial_id``.
+
+    Raises:
+        NotKnownError: No trial has predictions.
+    """
+    parts: list[pd.DataFrame] = []
+    for _, trial in ranked(run).iterrows():
+        matrix = read_confusion(run, trial["trial_id"]) if len(parts) < MOST_MODELS else None
+        if matrix is not None:
+            facts = {"trial": trial["number"], "trial_id": trial["trial_id"]}
+            pairs = confusions(matrix, run.info.classes).head(MOST_PAIRS)
+            parts.append(pairs.assign(name=trial["name"], **facts))
+    if not parts:
+        raise NotKnownError(f"no trial of {run.name} has predictions, which confusions need")
+    frame = pd.concat(parts, ignore_index=True)
+    frame = frame[["name", *frame.columns.drop("name")]]
+    view = View(title="Classes that are confused most, at the best epoch", columns=_columns(frame))
+    return Table(name="confusions", frame=frame, views=(view,), notes=_notes(len(parts)))
+
+
+def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
+    text = supported(frame, "share_low", "share_high")
+    return (
+        Column(key="trial", heading="trial"),
+        Column(key="name", heading="name"),
+        Column(key="true", heading="true class"),
+        Column(key="predicted", heading="predicted class"),
+        Column(key="pictures", heading="pictures"),
+        Column(key="n", heading="n"),
+        Column(key="share", heading="share", text=text),
+        Column(key="share_low", upper_key="share_high", heading="share, 95 %", text=text),
+    )
+
+
+def _notes(models: int) -> tuple[str, ...]:
+    return (
+        "n: pictures of the true class in validation; pictures: those predicted as the other "
+        "class; share: pictures / n, with its 95 % interval (Wilson).",
+        f"The {MOST_PAIRS} most frequent pairs (fewer if there are fewer) of each of the {models} "
+        "best trials with predictions; `predictions/` holds every answer.",
+    )

@@ -1,0 +1,162 @@
+"""Tables and figures of a run with more classes than a matrix of numbers can show."""
+
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from statsmodels.stats.proportion import proportion_confint
+
+from analysis.classes import confusions_figure
+from analysis.classes import figure as matrices
+from analysis.classes.confusions import confusions
+from analysis.classes.confusions_table import MOST_PAIRS, confusions_table
+from analysis.dataset import mistakes_figure as mistakes
+from analysis.dataset.table import class_counts_table
+from analysis.drawing.drawing import render
+from analysis.report.report import write_report
+from analysis.report.tables import TABLES
+from analysis.run.dataset import find_dataset
+from analysis.run.run_data import read_confusion, read_probabilities, read_run
+from analysis.run.trials import incumbent
+from tests.support.many_classes import write_run_of_many_classes
+from tests.support.run_factory import Factory
+
+CLASSES = 15
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("many")
+    return read_run(
+        write_run_of_many_classes(
+            place / "run", place / "data", classes=CLASSES, pictures=3000, trials=2, colour=False
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    place = tmp_path_factory.mktemp("few")
+    return read_run(Factory(configurations=2, replicates=1, faults=False).write(place / "run"))
+
+
+MATRIX = np.array([[5, 0, 3, 1], [0, 0, 0, 0], [7, 3, 90, 0], [2, 0, 0, 0]])
+
+
+def test_confusions_are_the_cells_off_the_diagonal_the_most_frequent_first():
+    found = confusions(MATRIX, ["a", "b", "c", "d"])
+    assert list(zip(found["true"], found["predicted"], found["pictures"], strict=True)) == [
+        ("c", "a", 7), ("a", "c", 3), ("c", "b", 3), ("d", "a", 2), ("a", "d", 1),
+    ]  # fmt: skip
+    assert found["n"].tolist() == [100, 9, 100, 2, 9]
+    assert found["share"].tolist() == pytest.approx([0.07, 3 / 9, 0.03, 1, 1 / 9])
+    low, high = proportion_confint(7, 100, method="wilson")
+    assert (found["share_low"][0], found["share_high"][0]) == pytest.approx((low, high))
+    assert confusions(np.diag([3, 4]), ["a", "b"]).empty
+
+
+def test_a_matrix_of_many_classes_has_colours_and_a_limited_size():
+    rng = np.random.default_rng(0)
+    for count in (matrices.MOST_NUMBERED + 1, 300):
+        counts = rng.integers(1, 9, (count, count))
+        counts[4] = 0
+        figure = matrices.draw(counts, [f"c{place}" for place in range(count)])
+        assert figure.get_size_inches().max() < 8
+        axes = figure.axes[0]
+        assert not axes.texts
+        shown = axes.images[0].get_array()
+        assert shown.mask.all(axis=1).tolist() == (np.arange(count) == 4).tolist()
+        expected = counts[0] / counts[0].sum()
+        assert shown[0].tolist() == pytest.approx(expected.tolist())
+        names = [text.get_text() for text in axes.get_yticklabels()]
+        assert len(names) <= matrices.MOST_NAMED
+        at = axes.get_yticks()
+        assert names == [f"c{place}" for place in at]
+
+
+def test_a_matrix_says_which_classes_it_names(run):
+    assert "of the true class" in next(matrices.confusion(run)).caption
+    assert "is named" not in matrices._how_to_read(40)
+    assert "One in 3 of the 100 classes is named." in matrices._how_to_read(100)
+
+
+def test_long_class_names_stand_upright_below_a_matrix():
+    def rotation(names):
+        axes = matrices.draw(np.ones((2, 2), int), names).axes[0]
+        return axes.get_xticklabels()[0].get_rotation()
+
+    assert (rotation(["neutral", "focused"]), rotation(["automobile", "cat"])) == (0, 90)
+
+
+def test_the_pairs_that_the_incumbent_confuses_most_are_drawn(run):
+    (drawing,) = confusions_figure.confused_pairs(run)
+    matrix = read_confusion(run, str(incumbent(run)["trial_id"]))
+    found = confusions(matrix, run.info.classes)
+    panel = drawing.chart.panels[0]
+    first = found.iloc[0]
+    assert len(panel.y.names) == confusions_figure.SHOWN < len(found)
+    assert panel.y.reversed
+    assert panel.y.names[0] == f"{first['true']} → {first['predicted']} ({first['pictures']})"
+    (layer,) = panel.layers
+    assert layer.x.tolist() == pytest.approx(100 * found["share"].head(20))
+    assert layer.low.tolist() == pytest.approx(100 * found["share_low"].head(20))
+    wrong = matrix.sum() - np.trace(matrix)
+    share = found["pictures"].head(20).sum() / wrong
+    assert f"The 20 most frequent of {len(found)} kinds of mistakes" in drawing.caption
+    assert f"they are {share:.0%} of all {wrong:,} mistakes" in drawing.caption
+
+
+def test_few_classes_need_no_list_of_pairs_but_can_have_it(small):
+    assert list(confusions_figure.confused_pairs(small)) == []
+    assert list(TABLES["confusions"](small)) == []
+    assert list(TABLES["dataset"](small)) == []
+    frame = confusions_table(small).frame
+    assert (frame["true"] != frame["predicted"]).all()
+    assert frame["trial_id"].nunique() == 2
+
+
+def test_the_table_of_confusions_has_the_most_frequent_of_each_model(run):
+    (table,) = TABLES["confusions"](run)
+    for trial_id, rows in table.frame.groupby("trial_id", sort=False):
+        expected = confusions(read_confusion(run, trial_id), run.info.classes).head(MOST_PAIRS)
+        own = rows[list(expected)].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, expected)
+    assert table.frame["trial"].iloc[0] == incumbent(run)["number"]
+
+
+def test_mistakes_of_many_classes_are_those_of_the_incumbent_in_the_worst_classes(run):
+    (drawing,) = mistakes.mistakes(run)
+    best = incumbent(run)
+    predicted = read_probabilities(run, str(best["trial_id"]))
+    shown = mistakes.prepare(run, predicted)
+    wrong = (predicted["label"] != predicted["predicted"]).groupby(predicted["label"]).mean()
+    worst = sorted(wrong.sort_values(ascending=False).index[: mistakes.MOST_CLASSES])
+    assert list(dict.fromkeys(shown["true"])) == [run.info.classes[label] for label in worst]
+    assert "one row per class; the 12 classes with the lowest recall" in drawing.caption
+    size = Image.open(BytesIO(render(drawing).png)).size
+    assert max(size) < 3000
+
+
+def test_the_table_of_the_dataset_counts_each_class_by_split(run):
+    table = class_counts_table(run)
+    counts = find_dataset(run).manifest["counts"]
+    assert table.frame["class"].tolist() == list(run.info.classes)
+    assert table.frame["val"].tolist() == list(counts["val"].values())
+    assert table.frame["all"].sum() == sum(sum(of_class.values()) for of_class in counts.values())
+    gone = replace(run, provenance={})
+    assert class_counts_table(gone) is None
+
+
+@pytest.mark.long
+def test_a_report_of_many_classes_shows_them_all(run, tmp_path):
+    written = write_report(run, tmp_path / "out", lambda _: None)
+    assert not written.left_out
+    page = written.page.read_text()
+    for title in ("What the incumbent confuses most", "Classes that are confused most"):
+        assert title in page
+    assert 'class="beside even"' in page
+    assert (tmp_path / "out/tables/dataset_classes.csv").is_file()
+    assert (tmp_path / "out/figures/samples.png").is_file()
