@@ -149,7 +149,7 @@ def test_a_report_shows_the_average_and_nothing_as_replicates(run, plain, tmp_pa
     written = report.write_report(replace(run, path=plain.path), tmp_path / "out", lambda _: None)
     page = written.page.read_text("utf-8")
     assert "best average over folds" in page
-    assert "best validation accuracy" not in page
+    assert "validation accuracy of the incumbent" not in page
     assert "Replicates differ in the seed alone" not in page
 
 

@@ -278,7 +278,7 @@ def test_tiles_count_the_trials(run, written):
     tiles = re.findall(r'<div class="tile"><b>(.*?)</b><span>(.*?)</span>', page)
     best = 100 * run.completed["best_val_accuracy"].max()
     assert tiles == [
-        (f"{best:.1f} %", "best validation accuracy"),
+        (f"{best:.1f} %", "validation accuracy of the incumbent"),
         ("16", "trials"),
         ("10", "completed"),
         ("4", "stopped early"),

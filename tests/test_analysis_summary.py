@@ -90,13 +90,13 @@ def test_the_best_trial_is_told_with_both_epochs(run):
         f"{100 * curve[12]:.1f} % at its last (12), on n = 400 validation pictures "
         f"({wilson(curve.max())})."
     )
-    assert headline(run) == {"best validation accuracy": f"{100 * curve.max():.1f} %"}
+    assert headline(run) == {"validation accuracy of the incumbent": f"{100 * curve.max():.1f} %"}
 
 
 def test_at_last_the_headline_is_the_last_accuracy(run):
     last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
     accuracy = run.completed["last_val_accuracy"].max()
-    assert headline(last) == {"best validation accuracy": f"{100 * accuracy:.1f} %"}
+    assert headline(last) == {"validation accuracy of the incumbent": f"{100 * accuracy:.1f} %"}
     assert f"({wilson(accuracy)})" in found(last)[2]
 
 

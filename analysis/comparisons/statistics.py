@@ -72,8 +72,6 @@ class Comparisons:
 def against_incumbent(run: RunData) -> Comparisons:
     """Compare the incumbent with the others: over folds, over replicates, or as trained models.
 
-    Over folds the incumbent is the configuration with the best average, not that of the best trial.
-
     Raises:
         NotKnownError: The run has neither replicates nor predictions, nothing to compare, or too
             few pictures to judge by.
@@ -87,8 +85,7 @@ def against_incumbent(run: RunData) -> Comparisons:
         return _over_folds(run)
     _need_pictures(run)
     trainings = fair_trainings(run)
-    known = str(incumbent(run)["configuration_id"]) in trainings.means.index
-    return _configurations(run) if trainings.replicated and known else _models(run)
+    return _configurations(run) if trainings.replicated else _models(run)
 
 
 @lru_cache(maxsize=4)
@@ -120,19 +117,19 @@ def _configurations(run: RunData) -> Comparisons:
 
 
 def _models(run: RunData) -> Comparisons:
-    """Compare the completed trials as trained models."""
-    trials = ranked(run).set_index("trial_id")
+    """Compare the fairly trained trials as trained models."""
+    first, trials = str(incumbent(run)["trial_id"]), ranked(run).set_index("trial_id")
     fair = fairly_trained(run).set_index("trial_id")
     accuracy = fair["accuracy"].reindex(trials.index).dropna().astype(float)
     _need_two(len(accuracy))
-    best = accuracy.head(MOST_MODELS)
+    best = accuracy[[first, *accuracy.index.drop(first)]].head(MOST_MODELS)
     correct = read_correct(run, best)
     if correct is None:
         raise NotKnownError(
             "no difference can be judged: there are no replicates, and no predictions of the "
             f"compared epoch for every trial; {ADD_REPLICATES}"
         )
-    first, clusters = str(best.index[0]), read_clusters(run, correct.columns)
+    clusters = read_clusters(run, correct.columns)
     interval = wilson_interval(best, effective_n(run, fair.loc[best.index]))
     return Comparisons(
         basis="models",

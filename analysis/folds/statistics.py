@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.run.run_data import RunData
 from analysis.run.trainings import folds_in_a_repeat, has_folds
-from analysis.run.trials import fairly_trained
+from analysis.run.trials import fairly_trained, incumbent
 from analysis.statistics.pairs import over_folds
 
 CORRECTED = "corrected for training pictures that folds share (Nadeau and Bengio 2003)"
@@ -30,21 +30,16 @@ class FoldAverage:
 
 
 def fold_average(run: RunData) -> FoldAverage | None:
-    """Average the configuration that is best on average, of those trained on the most folds.
+    """Average the incumbent's configuration, which is the best on average.
 
-    Its best trial would be that of the fold with the easiest pictures. None where no configuration
-    was trained on two folds.
+    None where no configuration was trained on two folds.
     """
     if not has_folds(run):
         return None
-    trials = fairly_trained(run)
-    objective = by_fold(trials, "{at}_{metric}".format(**run.info.objective))
-    counts = objective.count(axis=1)
-    if counts.max() < 2:
-        return None
-    means = objective[counts == counts.max()].mean(axis=1)
-    first = str(means.idxmin() if run.info.objective["mode"] == "min" else means.idxmax())
+    first, trials = str(incumbent(run)["configuration_id"]), fairly_trained(run)
     own = trials[trials["configuration_id"] == first]
+    if own["fold"].nunique() < 2:
+        return None
     average = fold_means(own, held_out_ratio(run)).iloc[0]
     return FoldAverage(
         configuration_id=first,

@@ -15,6 +15,7 @@ from analysis.folds.statistics import fold_average
 from analysis.rendering.digits import points_text
 from analysis.run.hyperparameters import followers, is_continuous, level_text, searched, words
 from analysis.run.run_data import RunData
+from analysis.run.trials import fairly_trained
 from analysis.selection.statistics import selection
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
@@ -91,8 +92,17 @@ def _best_trial(run: RunData) -> str:
         if pd.isna(best["accuracy_low"])
         else f" (95 % interval {percent(best['accuracy_low'])} to {percent(best['accuracy_high'])})"
     )
+    own = fairly_trained(run)
+    own = own[own["configuration_id"] == best["configuration_id"]]
+    which = (
+        f"The best {completed} is {best['name']} (trial {best['number']})"
+        if len(own) < 2
+        else f"The best configuration by the mean of {len(own)} fair trainings "
+        f"({percent(own['accuracy'].mean())}) is {best['name']}; the best of them (trial "
+        f"{best['number']})"
+    )
     return (
-        f"The best {completed} is {best['name']} (trial {best['number']}): validation accuracy "
+        f"{which}: validation accuracy "
         f"{percent(best['best_val_accuracy'])} at its best epoch ({best['best_epoch']}) and "
         f"{percent(best['last_val_accuracy'])} at its last ({best['epochs_trained']}){n}{interval}."
     )

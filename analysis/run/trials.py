@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.run.run_data import RunData
+from tune.run import incumbent as incumbents
 from tune.run.trial import Status
 
 _STATUS_ORDER = [Status.COMPLETED, Status.EARLY_STOPPED]
@@ -56,30 +57,47 @@ def ranked(run: RunData) -> pd.DataFrame:
 
 def selected_finalists(run: RunData) -> bool:
     """Tell whether finalists were picked, by their search training, from more configurations."""
-    finalists = run.trials.loc[run.trials["phase"] == "finalist", "configuration_id"].unique()
-    others = ~run.comparable["configuration_id"].isin(finalists)
-    return len(finalists) > 0 and bool(others.any())
+    return incumbents.selected_finalists(_trainings(run))
 
 
 def fairly_trained(run: RunData) -> pd.DataFrame:
     """Return the completed trials that are a fair sample of what their configuration does.
 
     The trainings by which finalists were picked out of more configurations were lucky ones, so
-    they are left out; the finalists' other replicates are fair. Column ``accuracy``: validation
-    accuracy at the epoch that the objective picks.
+    they are left out; the finalists' other replicates are fair. All are returned as long as not
+    every finalist has other replicates and one without them is the incumbent. Column ``accuracy``:
+    validation accuracy at the epoch that the objective picks.
     """
     column = f"{run.info.objective['at']}_val_accuracy"
     trials = run.completed.assign(accuracy=run.completed[column])
-    return trials[trials["phase"] == "finalist"] if selected_finalists(run) else trials
+    fair = trials[trials["phase"] == "finalist"] if selected_finalists(run) else trials
+    return fair if incumbent(run)["configuration_id"] in set(fair["configuration_id"]) else trials
 
 
 def incumbent(run: RunData) -> "pd.Series[Any]":
-    """Return the trial with the best objective among the completed ones, else among all.
+    """Return the training that shows the best configuration (`tune.run.incumbent`)."""
+    trial_id = incumbents.incumbent(_trainings(run))
+    if trial_id is None:
+        return run.trials.iloc[0]
+    return run.trials.set_index("trial_id", drop=False).loc[trial_id]
 
-    The rule of `tune status`; ties by number.
-    """
-    if len(run.completed):
-        return ranked(run).iloc[0]
-    objective = f"{run.info.objective['at']}_{run.info.objective['metric']}"
-    ascending = [run.info.objective["mode"] == "min", True]
-    return run.trials.sort_values([objective, "number"], ascending=ascending).iloc[0]
+
+def _trainings(run: RunData) -> list[incumbents.Training]:
+    sign = -1 if run.info.objective["mode"] == "min" else 1
+    values = run.trials["{at}_{metric}".format(**run.info.objective)]
+    folds = run.trials["fold"] if "fold" in run.trials else pd.Series(pd.NA, run.trials.index)
+    columns = ("trial_id", "configuration_id", "number", "phase", "status")
+    return [
+        incumbents.Training(
+            trial_id=str(trial_id),
+            configuration_id=str(configuration_id),
+            number=int(number),
+            phase=phase,
+            status=Status(status),
+            score=sign * float(value),
+            fold=None if pd.isna(fold) else int(fold),
+        )
+        for trial_id, configuration_id, number, phase, status, value, fold in zip(
+            *(run.trials[column] for column in columns), values.astype(float), folds, strict=True
+        )
+    ]

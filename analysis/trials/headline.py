@@ -17,7 +17,7 @@ def headline(run: RunData) -> dict[str, str]:
     average = fold_average(run)
     if average is not None:
         return {"best average over folds": percent(average.accuracy)}
-    return {"best validation accuracy": percent(float(best_trial(run)["accuracy"]))}
+    return {"validation accuracy of the incumbent": percent(float(best_trial(run)["accuracy"]))}
 
 
 def best_trial(run: RunData) -> "pd.Series[Any]":

@@ -3,9 +3,11 @@
 `tune.sweep.replay` changes it as the events of the ledger say; nothing here decides anything.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
+from tune.run import incumbent as incumbents
 from tune.run import objective as objectives
 from tune.run.trial import Status, Trial
 from tune.sweep.bundle import Fusing
@@ -89,10 +91,9 @@ class SweepState:
 
     @property
     def incumbent(self) -> Trial | None:
-        """The trial with the best objective among those trained whole, else among all."""
-        ranked = self.ranked(self.trials.values())
-        whole = [trial for trial in ranked if trial.status is Status.COMPLETED]
-        return next(iter(whole or ranked), None)
+        """The training that shows the best configuration so far (`tune.run.incumbent`)."""
+        trial_id = incumbents.incumbent(self._trainings())
+        return None if trial_id is None else self.trials[trial_id]
 
     @property
     def front(self) -> list[Trial]:
@@ -118,13 +119,42 @@ class SweepState:
         return [trial for _, trial in sorted(known, key=lambda pair: (-pair[0], pair[1].number))]
 
     def worth_keeping(self, count: int) -> set[str]:
-        """Return the trials whose weights should stay: best, Pareto front, all of the finalists."""
-        best = self.ranked(self.trials.values())[:count]
-        if len(self.spec.objectives) > 1:
-            best += self.front
-        configurations = {self.trials[trial].configuration_id for trial in self.finalists or ()}
-        finalists = (t for t in self.trials.values() if t.configuration_id in configurations)
-        return {trial.id for trial in (*best, *finalists)}
+        """Return the trials whose weights should stay, the incumbent's among them.
+
+        The best trials, the best configurations' best trainings, the Pareto front, all trainings of
+        finalists, and of a configuration that is still to be trained on further folds.
+        """
+        best = [trial.id for trial in self.ranked(self.trials.values())[:count]]
+        ranked = incumbents.standings(self._trainings())[:count]
+        front = [trial.id for trial in self.front] if len(self.spec.objectives) > 1 else []
+        configurations = {self.trials[trial].configuration_id for trial in self._sure_finalists()}
+        if self.spec.folds is not None:
+            left = self.queue.unfinished if self.search.exhausted else self.trials
+            configurations |= {self.trials[trial].configuration_id for trial in left}
+        further = (t.id for t in self.trials.values() if t.configuration_id in configurations)
+        return {*best, *(standing.trial_id for standing in ranked), *front, *further}
+
+    def _sure_finalists(self) -> list[str]:
+        """Return the trials that are chosen, or will be whatever the others do."""
+        if self.spec.scheduler.name == "none" and self.spec.replicates > 1:
+            return self.choose_finalists()
+        return self.finalists or []
+
+    def _trainings(self) -> list[incumbents.Training]:
+        sign = objectives.sign(self.spec.objective)
+        values = ((trial, self.objective(trial)) for trial in self.trials.values())
+        return [
+            incumbents.Training(
+                trial_id=trial.id,
+                configuration_id=trial.configuration_id,
+                number=trial.number,
+                phase=trial.phase,
+                status=trial.status,
+                score=math.nan if value is None else sign * value,
+                fold=trial.config.get("fold"),
+            )
+            for trial, value in values
+        ]
 
     # Folders below ``checkpoints``.
 
