@@ -10,6 +10,8 @@ from rich.console import Console
 
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.folders import prepare_folders
+from data_prep.image_options import add_image_options, image_options
+from data_prep.images import prepare_images
 from data_prep.manifest import DatasetManifest
 from data_prep.splits import SPLIT_METHODS
 from data_prep.summary import print_summary, summary
@@ -21,6 +23,7 @@ from fairsweep.errors import UserError
 EXAMPLES = {
     "fer2013": "python -m data_prep fer2013 --images fer2013plus.tar.gz --out data/fer2013",
     "folders": "python -m data_prep folders --config sources.yaml --out data/merged",
+    "images": "python -m data_prep images my_pictures --colour --image-size 64 --out data/mine",
     "synthetic": "python -m data_prep synthetic --out data/synthetic",
     "inspect": "python -m data_prep inspect data/fer2013",
 }
@@ -61,7 +64,9 @@ def _run(options: argparse.Namespace) -> int:
                 "together": options.together,
                 "skip_bad": options.skip_bad,
             }
-            if options.command == "folders":
+            if options.command == "images":
+                manifest = prepare_images(options.path, **image_options(options), **shared)
+            elif options.command == "folders":
                 manifest = prepare_folders(config=options.config, **shared)
             else:
                 manifest = prepare_fer2013(
@@ -96,15 +101,18 @@ def _parser() -> argparse.ArgumentParser:
         "--split", choices=SPLIT_METHODS, default="grouped",
         help="grouped (by default) keeps duplicates on one side; given takes Usage",
     )  # fmt: skip
+    images = _command(commands, "images", "pictures of one place, with the labels they have there")
+    add_image_options(images)
     folders = _command(commands, "folders", "class folders and prepared datasets, merged")
     folders.add_argument(
         "--config", type=Path, required=True, help="sources file, such as data_prep/sources/*.yaml"
     )
-    folders.add_argument(
-        "--split", choices=SPLIT_METHODS,
-        help="given (by default, where all sources have one) keeps an official split",
-    )  # fmt: skip
-    for command in (fer2013, folders):
+    for command in (images, folders):
+        command.add_argument(
+            "--split", choices=SPLIT_METHODS,
+            help="given (by default, where all sources have one) keeps an official split",
+        )  # fmt: skip
+    for command in (fer2013, images, folders):
         command.add_argument("--groups", type=Path, help="CSV with image_id and columns to join")
         command.add_argument(
             "--together", metavar="COLUMN",
@@ -117,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     synthetic.add_argument(
         "--images", type=int, default=DEFAULT_IMAGES, help=f"raw pictures ({DEFAULT_IMAGES:,})"
     )
-    for command in (fer2013, folders, synthetic):
+    for command in (fer2013, images, folders, synthetic):
         command.add_argument("--out", type=Path, required=True, help="directory to write")
         command.add_argument("--seed", type=int, default=0, help="seed of all that is drawn")
         command.add_argument(

@@ -1,23 +1,25 @@
 """Merges prepared datasets and class folders into one dataset, no picture from two of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_prep.class_folders import SourceImages, read_class_folders
+from data_prep.class_names import with_classes
+from data_prep.collecting import SourceImages, collect
 from data_prep.duplicates import duplicate_groups
 from data_prep.given import OwnSplit, choose_split
 from data_prep.group_columns import GroupColumns, read_group_columns
+from data_prep.layouts import find_source
 from data_prep.manifest import DatasetManifest
 from data_prep.merging import check_ids, given_of, merge, over_limit, repeated, told
-from data_prep.prepared import read_prepared
+from data_prep.prepared import labels_of, read_prepared
 from data_prep.rejections import Rejection, Rejections
 from data_prep.sources_file import SourcesFile, read_sources
 from data_prep.splits import SplitMethod
-from data_prep.walking import not_read
+from data_prep.telling import how_read, pictures_found
 from data_prep.writer import Recipe, check_output, write_dataset
 
 RULE = "class folders"
@@ -58,12 +60,50 @@ def prepare_folders(
         ValueError: Something in the files is wrong, or ``out`` cannot be written.
     """
     check_output(out)
-    file = read_sources(config)
+    return prepare_sources(
+        read_sources(config),
+        out=out,
+        split=split,
+        seed=seed,
+        near_duplicates=near_duplicates,
+        groups=groups,
+        together=together,
+        skip_bad=skip_bad,
+        name=name,
+    )
+
+
+def prepare_sources(
+    file: SourcesFile,
+    *,
+    out: Path,
+    split: SplitMethod | None = None,
+    seed: int = 0,
+    near_duplicates: bool = True,
+    groups: Path | None = None,
+    together: str | None = None,
+    skip_bad: bool = False,
+    name: str | None = None,
+) -> DatasetManifest:
+    """Do what `prepare_folders` does, with a sources file that is read already."""
+    check_output(out)
     rejections = Rejections(skip_bad=skip_bad)
-    parts = [
-        (read_prepared if source.path is None else read_class_folders)(source, file, rejections)
+    found = [
+        None if source.path is None else find_source(source, file, rejections)
         for source in file.sources
     ]
+    labels = [
+        labels_of(source) if one is None else one.labels
+        for source, one in zip(file.sources, found, strict=True)
+    ]
+    file = with_classes(file, labels)
+    parts = []
+    for source, one in zip(file.sources, found, strict=True):
+        if one is None:
+            parts.append(read_prepared(source, file, rejections))
+        else:
+            parts.append(collect(one, source, file, rejections))
+    del found  # all pixels stand in memory once
     choice = choose_split(
         split or file.split,
         [
@@ -101,14 +141,16 @@ def prepare_folders(
         split=choice.method,
         seed=seed,
         near_duplicates=near_duplicates,
+        min_per_class=file.min_per_class,
+        fit=file.fit,
         together=together or file.together,
     )
     details = {
-        "found": list(_found(file, parts)),
+        "found": list(pictures_found(file, parts)),
         "repeated": len(originals),
         "repeated_with_another_label": int(differ),
         "notes": [*choice.notes],
-        "warnings": [*_margins(file, parts), *_how_read(file, parts), *choice.warnings],
+        "warnings": [*how_read(file, parts), *choice.warnings],
         "group_columns": notes.notes,
     }
     return write_dataset(
@@ -137,45 +179,3 @@ class _Steps:
     def _note(self, step: str, removed: int) -> None:
         self._left -= removed
         self.rows.append({"step": step, "removed": removed, "left": self._left})
-
-
-def _found(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[dict[str, Any]]:
-    """Count the pictures of each source as they lie there."""
-    for source, part in zip(file.sources, parts, strict=True):
-        for (theirs, subset), count in sorted(part.found.items()):
-            yield {
-                "source": source.name,
-                "folder": theirs,
-                "subset": subset,
-                "class": source.class_of(theirs, file.classes),
-                "pictures": count,
-            }
-
-
-def _how_read(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
-    """Warn of files that are not read, and of pictures that could be read in another way."""
-    for source, part in zip(file.sources, parts, strict=True):
-        if part.passed_over:
-            yield f"{source.name!r}: {not_read(part.passed_over)}; rejected.csv names each"
-        for bits, count in sorted(part.of_bits.items()):
-            yield (
-                f"{count:,} of the {len(part.ids):,} pictures of {source.name!r} use {bits} bits "
-                f"of their files' 16 and are read as {bits} bits; if they are only dark, save all "
-                "pictures as 8 bits"
-            )
-        if part.with_frames:
-            yield (
-                f"{part.with_frames:,} pictures of {source.name!r} have several frames, of which "
-                "the first is read"
-            )
-
-
-def _margins(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
-    """Warn of sources whose pictures have margins that nobody asked to trim."""
-    for source, part in zip(file.sources, parts, strict=True):
-        if 2 * part.with_margin > len(part.ids) and not source.trim_margin:
-            yield (
-                f"{part.with_margin:,} of the {len(part.ids):,} pictures of {source.name!r} have "
-                "a margin of one colour, which hides their copies in other sources; set "
-                "trim_margin: true"
-            )

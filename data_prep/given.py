@@ -91,7 +91,8 @@ def choose_split(asked: SplitMethod | None, own: Sequence[OwnSplit]) -> Choice:
 
 def _kept(own: Sequence[OwnSplit]) -> str:
     names = {name for one in own for name in one.given.tolist()}
-    there = " and ".join(name for name in SHARES if name in names)
+    *others, last = (name for name in SHARES if name in names)
+    there = f"{', '.join(others)} and {last}"
     dealt = "".join(f"; {name} is dealt from train" for name in SHARES if name not in names)
     return f"the source's own {there} are kept (split given){dealt}; split grouped deals all anew"
 

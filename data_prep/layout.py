@@ -1,7 +1,7 @@
 """Reads classes and subsets (train, val, test) off the folders of a source, by its whole layout."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from unicodedata import normalize
@@ -18,6 +18,11 @@ def same_text(name: str) -> str:
     return normalize("NFC", name)
 
 
+def folded(name: str) -> str:
+    """Return what is the same in names that differ in case or white space only."""
+    return " ".join(same_text(name).split()).casefold()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a picture lies among the folders."""
@@ -28,6 +33,8 @@ class Place:
     """``train``, ``val``, ``test``, or empty."""
     root: PurePosixPath
     """The folder that holds the class folders, or the subsets of them."""
+    below: str = ""
+    """Folders below the class folder, such as one for each person; empty where there are none."""
 
 
 class Layout:
@@ -65,6 +72,68 @@ class Layout:
             return known
         # The subsets of a class have only subsets beside them.
         return not all(map(_is_subset, self._siblings[folder.parent]))
+
+
+class NestedLayout:
+    """Takes the outermost folders for classes, and keeps the names of those below them.
+
+    Folders that hold everything are passed over, and so are train, val and test where a source
+    has nothing else above its classes.
+    """
+
+    def __init__(self, folders: Iterable[PurePosixPath], is_class: Callable[[str], bool]) -> None:
+        """Look at the whole source.
+
+        Args:
+            folders: Those that hold pictures.
+            is_class: Tells class folders; a folder above them is passed over.
+        """
+        self._is_class = is_class
+        self._folders = set(folders)
+        self._top = common_folder(self._folders)
+        if self._top in self._folders and len(self._folders) == 1:
+            self._top = self._top.parent
+        inner = [parts for parts in map(self._inner, self._folders) if parts]
+        self._has_subsets = bool(inner) and all(_is_subset(parts[0]) for parts in inner)
+        below = [parts for parts in map(self._without_subset, inner) if parts]
+        self._skip = common_folder({PurePosixPath(*parts[:-1]) for parts in below}).parts
+
+    def place(self, path: PurePosixPath) -> Place:
+        """Return where a picture lies."""
+        inner = self._inner(path.parent)
+        subset = SUBSETS[inner[0].lower()] if self._has_subsets and inner else ""
+        rest = self._without_subset(inner)[len(self._skip) :]
+        while rest and not self._is_class(rest[0]):
+            rest = rest[1:]
+        theirs, below = (rest[0], rest[1:]) if rest else (".", ())
+        if not subset and below and _is_subset(below[0]):
+            subset, below = SUBSETS[below[0].lower()], below[1:]
+        return Place(theirs=theirs, subset=subset, root=self._top, below="/".join(below))
+
+    def _inner(self, folder: PurePosixPath) -> tuple[str, ...]:
+        return folder.relative_to(self._top).parts
+
+    def _without_subset(self, inner: tuple[str, ...]) -> tuple[str, ...]:
+        return inner[1:] if self._has_subsets else inner
+
+
+def common_folder(folders: Collection[PurePosixPath]) -> PurePosixPath:
+    """Return the deepest folder that holds all of these or is one of them."""
+    for folder in ((first := min(folders)), *first.parents) if folders else ():
+        if all(other.is_relative_to(folder) for other in folders):
+            return folder
+    return PurePosixPath()
+
+
+def subset_above(path: PurePosixPath) -> str:
+    """Return the subset that the folders above a file name: the nearest one; empty for none."""
+    return next((SUBSETS[name.lower()] for name in path.parts[-2::-1] if _is_subset(name)), "")
+
+
+def subset_of(text: str) -> str:
+    """Return the subset that a text names, as in a column ``split``; empty for none."""
+    name = text.strip().lower()
+    return {"publictest": "val", "privatetest": "test", **SUBSETS}.get(name, "")
 
 
 def _is_subset(name: str) -> bool:

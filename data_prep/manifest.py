@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
+from data_prep.pictures import Fit
 from fairsweep.errors import MissingFileError, UserError
 
 MANIFEST_FILE = "manifest.json"
@@ -73,6 +74,8 @@ class DatasetManifest:
     """Hash of the content, the same on every machine."""
     channels: int = 1
     """1 for gray pictures, 3 for colour."""
+    fit: Fit = "stretch"
+    """How pictures of other proportions were fitted: ``stretch``, ``crop`` or ``pad``."""
     schema_version: int = SCHEMA_VERSION
     """Version of the layout of the dataset directory."""
 

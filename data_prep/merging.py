@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_prep.class_folders import SPLIT_TYPE, SourceImages
+from data_prep.collecting import SPLIT_TYPE, SourceImages
 from data_prep.duplicates import as_gray, fine_correlation
 from data_prep.rejections import BadInputError, Rejection
 from data_prep.sources_file import SourcesFile

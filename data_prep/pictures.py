@@ -5,7 +5,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,11 @@ _DAMAGE = (
     zlib.error,
 )
 """What Pillow raises on damaged files."""
+
+
+Fit = Literal["stretch", "crop", "pad"]
+FITS: tuple[str, ...] = get_args(Fit)
+"""How a picture of other proportions is brought to those of the dataset."""
 
 
 class PictureError(UserError):
@@ -119,6 +124,30 @@ def resize_pixels(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.
     smaller = pixels.shape[0] >= shape[0] and pixels.shape[1] >= shape[1]
     method = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(pixels).resize(shape[::-1], method), dtype=np.uint8)
+
+
+def fit_pixels(
+    pixels: npt.NDArray[np.uint8], shape: tuple[int, int], fit: Fit
+) -> npt.NDArray[np.uint8]:
+    """Bring a picture to ``shape`` (height, width), by `resize_pixels`.
+
+    Args:
+        pixels: (height, width) gray values or (height, width, 3) colours.
+        shape: Height and width to come to.
+        fit: ``stretch`` pays no heed to proportions; ``crop`` takes the largest part of the right
+            proportions from the middle; ``pad`` adds black on two sides.
+    """
+    height, width = pixels.shape[:2]
+    scales = (height / shape[0], width / shape[1])
+    if fit == "stretch" or scales[0] == scales[1]:
+        return resize_pixels(pixels, shape)
+    scale = min(scales) if fit == "crop" else max(scales)
+    rows, columns = (max(1, round(side * scale)) for side in shape)
+    if fit == "crop":
+        top, left = (height - rows) // 2, (width - columns) // 2
+        return resize_pixels(pixels[top : top + rows, left : left + columns], shape)
+    sides = [((n - m) // 2, n - m - (n - m) // 2) for n, m in ((rows, height), (columns, width))]
+    return resize_pixels(np.pad(pixels, [*sides, *[(0, 0)] * (pixels.ndim - 2)]), shape)
 
 
 def used_bits(values: npt.NDArray[np.integer]) -> int:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.class_folders import SourceImages, check_found
+from data_prep.collecting import SourceImages, check_found
 from data_prep.group_columns import OWN_COLUMNS
-from data_prep.manifest import IMAGES_FILE
+from data_prep.manifest import IMAGES_FILE, DatasetManifest
 from data_prep.pictures import resize_pixels, to_gray
 from data_prep.reader import read_dataset
 from data_prep.rejections import Rejection, Rejections
@@ -52,6 +52,15 @@ def read_prepared(source: Source, file: SourcesFile, rejections: Rejections) -> 
         given=dataset.splits[rows],
         is_official=dataset.manifest.split_method == "given",
     )
+
+
+def labels_of(source: Source) -> dict[str, int]:
+    """Return the classes of a prepared dataset, with the pictures of each."""
+    assert source.dataset is not None
+    counts = Counter[str]()
+    for of_class in DatasetManifest.read(source.dataset).counts.values():
+        counts.update(of_class)
+    return dict(counts)
 
 
 def _pixels(pixels: npt.NDArray[np.uint8], file: SourcesFile) -> npt.NDArray[np.uint8]:

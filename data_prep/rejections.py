@@ -51,6 +51,11 @@ class Rejections:
         """Note sound rows that a cleaning step removes."""
         self._rows.extend(rejections)
 
+    @property
+    def rows(self) -> tuple[Rejection, ...]:
+        """All rows left out so far."""
+        return tuple(self._rows)
+
     def write(self, path: Path) -> None:
         """Write all rows left out as CSV."""
         with path.open("w", encoding="utf-8", newline="") as file:

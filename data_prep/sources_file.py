@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,10 +16,14 @@ from pydantic import (
     model_validator,
 )
 
-from data_prep.layout import same_text
-from data_prep.splits import SplitMethod
+from data_prep.layout import folded, same_text
+from data_prep.pictures import Fit
+from data_prep.splits import MIN_PER_CLASS, SplitMethod
 from fairsweep.errors import MissingFileError, UserError
 from fairsweep.yaml_text import key_lines, load_yaml
+
+Role = Literal["file", "label", "split"]
+"""What a column of labels is for: names the picture, its class, its split."""
 
 MAX_SIDE = 1024
 """Longest side of a dataset's pictures, in pixels."""
@@ -37,7 +41,14 @@ class Source(_Part):
     dataset: Path | None = None
     """Directory of a prepared dataset."""
     path: Path | None = None
-    """Folder or archive with class folders anywhere below it."""
+    """Folder or archive with class folders anywhere below it, or with pictures that ``labels``
+    names; or a Parquet file with pictures, a folder of such files, or an npz file."""
+    labels: Path | None = None
+    """CSV or JSON Lines file with a row for each picture; found by itself inside ``path``."""
+    columns: dict[Role, str] = Field(default_factory=dict)
+    """Role → its column in ``labels`` or in Parquet; found by themselves where names are usual."""
+    fold_case: bool = False
+    """Take labels that differ in case or white space only for one."""
     map: dict[str, str | None] | None = None
     """Their class → ours, or null for one that is left out knowingly; None: names as ours."""
     trim_margin: bool = False
@@ -63,26 +74,46 @@ class Source(_Part):
             raise UserError("give either dataset (a prepared one) or path (class folders)")
         if self.dataset is not None and self.trim_margin:
             raise UserError("trim_margin goes with path; a prepared dataset is taken as it is")
+        if self.path is None and (self.labels or self.columns):
+            raise UserError("labels and columns go with path; a prepared dataset has its own")
         return self
 
     def class_of(self, theirs: str, classes: tuple[str, ...]) -> str | None:
-        """Return our class for one of theirs, or None where it is left out."""
+        """Return our class for one of theirs, or None where it is left out.
+
+        Where our classes are still to be found, every label that the map does not leave out is one.
+        """
         theirs = same_text(theirs)
         if self.map is None:
-            return next((name for name in classes if same_text(name) == theirs), None)
-        return next((ours for name, ours in self.map.items() if same_text(name) == theirs), None)
+            if not classes:
+                return theirs if theirs not in ("", ".") else None
+            return self._same(theirs, {name: name for name in classes})
+        return self._same(theirs, self.map)
+
+    def _same(self, theirs: str, ours: Mapping[str, str | None]) -> str | None:
+        """Look up one of their names, as it is written or else, if asked, in other case."""
+        ways = (same_text, folded) if self.fold_case else (same_text,)
+        for way in ways:
+            for name, one in ours.items():
+                if way(name) == way(theirs):
+                    return one
+        return None
 
 
 class SourcesFile(_Part):
     """What to merge into one dataset; where duplicates disagree, the first source wins."""
 
     name: str | None = None
-    classes: tuple[str, ...] = Field(min_length=2)
-    """Ours, in order."""
+    classes: tuple[str, ...] = Field(default=(), min_length=2)
+    """Ours, in order; without them, the sorted names that are found."""
     image_size: int = Field(default=48, ge=8, le=MAX_SIDE)
     """Height and width of every picture, in pixels."""
     colour: bool = False
     """Keep red, green and blue; by default pictures become gray."""
+    fit: Fit = "stretch"
+    """How pictures that are not square become so."""
+    min_per_class: int = Field(default=MIN_PER_CLASS, ge=1)
+    """Pictures that each class must have."""
     split: SplitMethod | None = None
     """How to split; by default as the sources do, if all come with an official split."""
     together: str | None = None
@@ -98,6 +129,8 @@ class SourcesFile(_Part):
     @model_validator(mode="after")
     def _names_fit(self) -> "SourcesFile":
         for what, names in (("classes", self.classes), ("sources", [s.name for s in self.sources])):
+            if not names:
+                continue  # classes that are to be found
             name, count = Counter(map(same_text, names)).most_common(1)[0]
             if count > 1:
                 raise UserError(f"{what} names {name!r} twice; give each a name of its own")
@@ -110,7 +143,7 @@ class SourcesFile(_Part):
                     "is left out off the map"
                 )
             for ours in (*(source.map or {}).values(), *source.limit):
-                if ours is not None and ours not in self.classes:
+                if ours is not None and self.classes and ours not in self.classes:
                     raise UserError(
                         f"source {source.name!r} names the class {ours!r}, but classes are "
                         f"{', '.join(self.classes)}"

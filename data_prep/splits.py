@@ -30,6 +30,7 @@ def split_dataset(
     method: SplitMethod,
     seed: int,
     given: GivenSplits | None = None,
+    min_per_class: int = MIN_PER_CLASS,
 ) -> tuple[npt.NDArray[np.str_], Rows]:
     """Split 70/15/15 and into ten folds, stratified by class.
 
@@ -42,6 +43,7 @@ def split_dataset(
             or test that is missing there is dealt from train, in the usual ratio.
         seed: Seed of both.
         given: (n,) ``train``, ``val`` or ``test`` of each picture, for ``given``.
+        min_per_class: Pictures that each class must have.
 
     Returns:
         (n,) split names, and (n,) folds 0 to 9 over train and val, -1 in test.
@@ -50,11 +52,11 @@ def split_dataset(
         UserError: A class has too few pictures.
     """
     counts = np.bincount(labels, minlength=len(classes)).tolist()
-    few = [f"{n} of {name!r}" for name, n in zip(classes, counts, strict=True) if n < MIN_PER_CLASS]
+    few = [f"{n} of {name!r}" for name, n in zip(classes, counts, strict=True) if n < min_per_class]
     if few:
         raise UserError(
-            f"every class needs at least {MIN_PER_CLASS} pictures to be split, but there are "
-            f"{', '.join(few)}; give more pictures"
+            f"every class needs at least {min_per_class} pictures to be split, but there are "
+            f"{', '.join(few)}; give more pictures, or (images, folders) lower min_per_class"
         )
     folds = np.full(len(labels), -1, dtype=np.int64)
     if method == "random":

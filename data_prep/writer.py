@@ -34,8 +34,9 @@ from data_prep.manifest import (
     DatasetManifest,
     Scale,
 )
+from data_prep.pictures import Fit
 from data_prep.rejections import Rejections
-from data_prep.splits import SHARES, SplitMethod, split_dataset
+from data_prep.splits import MIN_PER_CLASS, SHARES, SplitMethod, split_dataset
 from data_prep.together import (
     check_sides,
     joined_groups,
@@ -101,6 +102,10 @@ class Recipe:
     seed: int = 0
     near_duplicates: bool = True
     """Look for near-identical pictures too."""
+    min_per_class: int = MIN_PER_CLASS
+    """Pictures that each class must have."""
+    fit: Fit = "stretch"
+    """How pictures that are not square became so."""
     together: str | None = None
     """Column whose pictures of one value (a person, a scene) are kept on one side."""
 
@@ -110,6 +115,11 @@ class Recipe:
             raise UserError(
                 f"together: {self.together} keeps pictures on one side, which split random does "
                 "not; take split grouped"
+            )
+        if self.min_per_class < MIN_PER_CLASS and self.split == "random":
+            raise UserError(
+                f"split random needs at least {MIN_PER_CLASS} pictures of every class, but "
+                f"min_per_class is {self.min_per_class}; take split grouped"
             )
 
 
@@ -177,6 +187,7 @@ def write_dataset(
         classes=images.classes,
         image_shape=images.pixels.shape[1:3],
         channels=images.channels,
+        fit=recipe.fit,
         mean=mean,
         std=std,
         counts=_counts(images, splits),
@@ -221,6 +232,7 @@ def _place(images: LabelledImages, groups: npt.NDArray[np.int64], recipe: Recipe
         method=recipe.split,
         seed=recipe.seed,
         given=images.given,
+        min_per_class=recipe.min_per_class,
     )
     if recipe.together is not None and values is not None:
         check_sides(recipe.together, values, splits)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.manifest import DatasetManifest
-from data_prep.pictures import SUFFIXES, PictureError, read_picture, resize_pixels
+from data_prep.pictures import SUFFIXES, PictureError, fit_pixels, read_picture
 from data_prep.walking import not_read, printable, walk
 from fairsweep.errors import MissingFileError, UserError
 from models.classifier import Classifier
@@ -83,6 +83,6 @@ def _read(path: Path, manifest: DatasetManifest) -> npt.NDArray[np.uint8] | Pict
         return PictureError("its name is not UTF-8; rename it")
     try:
         picture = read_picture(path, colour=manifest.channels > 1)
-        return resize_pixels(picture.pixels, manifest.image_shape)
+        return fit_pixels(picture.pixels, manifest.image_shape, manifest.fit)
     except PictureError as error:
         return error

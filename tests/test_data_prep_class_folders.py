@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.class_folders import read_class_folders, without_margin
+from data_prep.class_folders import read_class_folders
+from data_prep.margins import without_margin
 from data_prep.pictures import resize_pixels
 from data_prep.places import members
 from data_prep.rejections import BadInputError, Rejections
@@ -125,7 +126,7 @@ def test_an_archive_is_gone_through_once(tmp_path, folders, monkeypatch):
         walks.append(words)
         return members(*words)
 
-    monkeypatch.setattr("data_prep.class_folders.members", counted)
+    monkeypatch.setattr("data_prep.trees.members", counted)
     assert len(read(Path(archive), map=MAP).ids) == 5
     assert len(walks) == 1
 

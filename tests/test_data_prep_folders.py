@@ -12,8 +12,8 @@ import yaml
 from PIL import Image
 
 from data_prep.__main__ import main
-from data_prep.class_folders import without_margin
 from data_prep.folders import prepare_folders
+from data_prep.margins import without_margin
 from data_prep.pictures import resize_pixels
 from data_prep.reader import read_dataset
 from data_prep.sources_file import read_sources

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_prep.class_folders import SourceImages
+from data_prep.collecting import SourceImages
 from data_prep.merging import check_ids, merge, over_limit, repeated, told
 from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile

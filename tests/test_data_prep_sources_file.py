@@ -57,8 +57,7 @@ def test_without_a_map_names_stand_for_themselves():
         ),
         (
             {"sources": [{**SOURCE, "qqq": 1}]},
-            "sources.0.qqq is unknown; known are name, dataset, path, map, trim_margin, limit, "
-            "expect",
+            "sources.0.qqq is unknown; known are " + ", ".join(Source.model_fields),
         ),
         (
             {"sources": [{**SOURCE, "dataset": "y"}]},

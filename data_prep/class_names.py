@@ -1,0 +1,85 @@
+"""Finds the classes of sources where the user names none, and labels that differ in case only."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from data_prep.layout import folded
+from data_prep.rejections import BadInputError
+from data_prep.sources_file import Source, SourcesFile
+
+Labels = Mapping[str, int]
+"""A source's label → how many pictures have it."""
+
+
+def with_classes(file: SourcesFile, labels: Sequence[Labels]) -> SourcesFile:
+    """Return the sources file with its classes, found in the sources if it names none.
+
+    Numbers are sorted by value, names by their letters. Of spellings that are to be one the most
+    frequent is taken.
+
+    Args:
+        file: The sources file.
+        labels: Those of each source.
+
+    Raises:
+        BadInputError: There are fewer than two classes, or a limit is of none of them.
+    """
+    if file.classes:
+        return file
+    counts = Counter[str]()
+    for source, theirs in zip(file.sources, labels, strict=True):
+        for label, count in theirs.items():
+            ours = source.class_of(label, ())
+            if ours is not None:
+                counts[ours] += count
+    names = sorted(counts)
+    if any(source.fold_case for source in file.sources):
+        names = sorted(_one_of_each(counts))
+    if all(name.isascii() and name.isdigit() for name in names):
+        names.sort(key=int)
+    _check(file, names)
+    return file.model_copy(update={"classes": tuple(names)})
+
+
+def _one_of_each(counts: Counter[str]) -> list[str]:
+    """Return the most frequent spelling of each name; of equals the first in sorted order."""
+    spellings = defaultdict[str, list[str]](list)
+    for name in sorted(counts):
+        spellings[folded(name)].append(name)
+    return [max(names, key=counts.__getitem__) for names in spellings.values()]
+
+
+def _check(file: SourcesFile, names: Sequence[str]) -> None:
+    shown = ", ".join(str(source.path or source.dataset) for source in file.sources)
+    if len(names) < 2:
+        only = f"only the class {names[0]!r}" if names else "no class"
+        raise BadInputError(
+            f"{shown}: {only} was found, and at least two are needed; give a folder for each "
+            "class, or a CSV with a row for each picture (labels)"
+        )
+    for source in file.sources:
+        unknown = next((name for name in source.limit if name not in names), None)
+        if unknown is not None:
+            raise BadInputError(
+                f"source {source.name!r} limits the class {unknown!r}, but the classes found are "
+                f"{', '.join(names)}; mend its limit"
+            )
+
+
+def alike(source: Source, labels: Labels, classes: Sequence[str]) -> Iterator[str]:
+    """Say which labels differ in case or white space only, from one another or from a class."""
+    if source.fold_case:
+        return
+    spellings = defaultdict[str, set[str]](set)
+    for name in labels:
+        spellings[folded(name)].add(name)
+    for name in classes if source.map is None else source.map:
+        if folded(name) in spellings:
+            spellings[folded(name)].add(name)
+    for names in spellings.values():
+        if len(names) > 1:
+            yield (
+                f"labels {' and '.join(map(repr, sorted(names)))} of source {source.name!r} differ "
+                "in case or white space only, and are taken for different ones; fold_case makes "
+                "them one"
+            )

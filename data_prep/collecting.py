@@ -1,0 +1,174 @@
+"""Turns the records of a source into arrays: maps classes, leaves out and refuses, and counts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data_prep.group_columns import OWN_COLUMNS
+from data_prep.layout import same_text
+from data_prep.pictures import SUFFIXES
+from data_prep.records import Found, ReadPicture, Record
+from data_prep.rejections import BadInputError, Rejection, Rejections
+from data_prep.sources_file import Source, SourcesFile
+
+SPLIT_TYPE = "<U5"
+"""Of arrays of ``train``, ``val`` and ``test``."""
+TAKEN = OWN_COLUMNS | {"subset", "width", "height"}
+"""Names that columns of a source cannot keep."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SourceImages:
+    """What one source gives: n labelled pictures, and what was found there."""
+
+    ids: list[str]
+    pixels: npt.NDArray[np.uint8]
+    """(n, height, width) gray values, or (n, height, width, 3) colours."""
+    labels: npt.NDArray[np.int64]
+    """(n,) places in our classes."""
+    columns: pa.Table
+    """n rows of further columns; ``width`` and ``height`` are those of the file, in pixels."""
+    found: Counter[tuple[str, str]]
+    """(their class, subset or empty) → pictures found."""
+    soft_labels: npt.NDArray[np.float32] | None = None
+    """(n, classes) distributions over our classes, where the source knows them."""
+    bad: int = 0
+    """Pictures left out because they cannot be read."""
+    with_margin: int = 0
+    """Pictures that have a margin of one colour on all four sides."""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """Ending of a name → files that are not read as pictures."""
+    of_bits: Counter[int] = field(default_factory=Counter)
+    """Bits → gray pictures of fewer than 16 that lie in files of 16 bits."""
+    with_frames: int = 0
+    """Pictures that have several frames, of which the first is read."""
+    given: npt.NDArray[np.str_] | None = None
+    """(n,) split that the source puts each picture in, empty for none; None for none at all."""
+    is_official: bool = True
+    """False where we dealt that split."""
+    in_colour: bool = False
+    """Whether most pictures are in colour, where the dataset is to be gray."""
+    odd_subsets: Counter[str] = field(default_factory=Counter)
+    """Texts in a column of splits that name none → pictures."""
+
+
+def collect(
+    found: Found, source: Source, file: SourcesFile, rejections: Rejections
+) -> SourceImages:
+    """Take in the pictures of a source whose class is wanted, in their order.
+
+    Raises:
+        BadInputError: It has not what its map and the numbers of a complete copy say; or a picture
+            is bad and bad ones are not to be skipped.
+    """
+    counts = Counter((record.label, record.subset) for record in found.records)
+    check_found(source, file, counts)
+    ours = {label: source.class_of(label, file.classes) for label in found.labels}
+    taken: list[tuple[Record, ReadPicture]] = []
+    left_out: list[Rejection] = []
+    bad = 0
+    for record in found.records:
+        image_id = f"{source.name}/{record.name}"
+        if ours[record.label] is None:
+            left_out.append(Rejection(image_id, record.shown, record.row, _why_left_out(record)))
+        elif isinstance(record.picture, ReadPicture):
+            taken.append((record, record.picture))
+        else:
+            assert record.picture is not None, "its class is wanted"
+            rejections.refuse(
+                str(record.picture), file=record.shown, row=record.row, way_out="mend or remove it"
+            )
+            bad += 1
+    rejections.leave_out(left_out)
+    rejections.leave_out(
+        Rejection("", shown, None, "its name is not that of a picture of a known kind")
+        for shown, _ in found.passed_over
+    )
+    places = {name: place for place, name in enumerate(file.classes)}
+    pictures = [picture for _, picture in taken]
+    return SourceImages(
+        ids=[f"{source.name}/{record.name}" for record, _ in taken],
+        pixels=_stacked(pictures, file.pixel_shape),
+        labels=np.array([places[ours[one.label] or ""] for one, _ in taken], dtype=np.int64),
+        columns=_columns([record for record, _ in taken], pictures),
+        found=counts,
+        bad=bad,
+        with_margin=sum(picture.has_margin for picture in pictures),
+        passed_over=Counter(ending for _, ending in found.passed_over),
+        of_bits=Counter(picture.bits for picture in pictures if picture.bits < 16),
+        with_frames=sum(picture.has_frames for picture in pictures),
+        given=np.array([record.subset for record, _ in taken], dtype=SPLIT_TYPE),
+        in_colour=found.in_colour,
+        odd_subsets=found.odd_subsets,
+    )
+
+
+def _why_left_out(record: Record) -> str:
+    if not record.label:
+        return record.why_unlabelled
+    return f"{record.label!r} is mapped to no class of ours"
+
+
+def _stacked(pictures: Sequence[ReadPicture], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    pixels = np.empty((len(pictures), *shape), dtype=np.uint8)
+    for row, picture in enumerate(pictures):
+        pixels[row] = picture.pixels
+    return pixels
+
+
+def _columns(records: Sequence[Record], pictures: Sequence[ReadPicture]) -> pa.Table:
+    heights, widths = (
+        pa.array([picture.shape[axis] for picture in pictures], pa.int32()) for axis in (0, 1)
+    )
+    subsets = pa.array([record.subset or None for record in records], pa.string())
+    names = dict.fromkeys(name for record in records for name in record.columns)
+    further = {
+        free_name(name): pa.array([one.columns.get(name) or None for one in records], pa.string())
+        for name in names
+    }
+    return pa.table({"subset": subsets, "width": widths, "height": heights, **further})
+
+
+def free_name(name: str) -> str:
+    """Return the name of a source's column, with ``their_`` before it where it is one of ours."""
+    is_ours = name in TAKEN or name.startswith("votes_")
+    return f"their_{name}" if is_ours else name
+
+
+def check_found(source: Source, file: SourcesFile, found: Mapping[tuple[str, str], int]) -> None:
+    """Make sure that a source has what its map names and as much as a complete copy.
+
+    Raises:
+        BadInputError: It has not.
+    """
+    shown = source.path or source.dataset
+    pictures = Counter[str]()
+    for (theirs, subset), count in found.items():
+        pictures[same_text(theirs)] += count
+        if subset:
+            pictures[same_text(f"{subset}/{theirs}")] += count
+    if not pictures:
+        raise BadInputError(
+            f"{shown} has no pictures in class folders ({', '.join(SUFFIXES)}); check the path"
+        )
+    there = sorted({theirs for theirs, _ in found})
+    for name in {same_text(name) for name in source.map or ()} - set(map(same_text, there)):
+        raise BadInputError(
+            f"source {source.name!r} maps {name!r}, but {shown} has {', '.join(there)}; "
+            "mend its map"
+        )
+    if not any(source.class_of(theirs, file.classes) for theirs in there):
+        raise BadInputError(
+            f"source {source.name!r} gives nothing: {shown} has {', '.join(there)}, and none is "
+            "mapped to a class of ours; give it a map"
+        )
+    for name, count in source.expect.items():
+        if pictures[same_text(name)] != count:
+            raise BadInputError(
+                f"source {source.name!r} should hold {count:,} pictures of {name!r}, but {shown} "
+                f"holds {pictures[same_text(name)]:,}; complete the copy, or change expect"
+            )

@@ -1,0 +1,40 @@
+"""Which of the known layouts a source has; each is read by one file into the same records."""
+
+import os
+from pathlib import Path, PurePath
+
+from data_prep.class_folders import find_pictures
+from data_prep.npz_pictures import find_in_npz
+from data_prep.parquet_pictures import SUFFIX, find_in_parquet
+from data_prep.pictures import SUFFIXES
+from data_prep.records import Found
+from data_prep.rejections import Rejections
+from data_prep.sources_file import Source, SourcesFile
+
+
+def find_source(source: Source, file: SourcesFile, rejections: Rejections) -> Found:
+    """Read the pictures of a source that is no prepared dataset, with the labels they have there.
+
+    Raises:
+        MissingFileError: It does not exist.
+        BadInputError: It cannot be read.
+    """
+    assert source.path is not None
+    if source.path.suffix.lower() == ".npz":
+        return find_in_npz(source, file)
+    if _is_parquet(source.path):
+        return find_in_parquet(source, file)
+    return find_pictures(source, file, rejections)
+
+
+def _is_parquet(path: Path) -> bool:
+    """Return whether a path is a Parquet file, or a folder with such files and no picture files."""
+    if not path.is_dir():
+        return path.suffix.lower() == SUFFIX
+    found = False
+    for _, _, names in os.walk(path):
+        endings = {PurePath(name).suffix.lower() for name in names}
+        if endings & set(SUFFIXES):
+            return False
+        found = found or SUFFIX in endings
+    return found

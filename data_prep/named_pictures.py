@@ -1,0 +1,180 @@
+"""Joins the rows of tables of labels with the picture files that they name."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from data_prep.labels_file import LabelRow, read_rows
+from data_prep.layout import common_folder, same_text, subset_above, subset_of
+from data_prep.records import Found, Record
+from data_prep.rejections import BadInputError, Rejections
+from data_prep.sources_file import Source
+from data_prep.trees import Tree, TreePicture, TreeTable
+from fairsweep.errors import MissingFileError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelTable:
+    """A table of labels, read."""
+
+    path: PurePosixPath
+    """Where it lies, as seen from the folder or archive of pictures."""
+    shown: str
+    rows: list[LabelRow]
+
+
+@dataclass(kw_only=True, eq=False)
+class _Joined:
+    """Which row names which picture."""
+
+    rows: dict[PurePosixPath, tuple[LabelRow, LabelTable]] = field(default_factory=dict)
+    has_labels: bool = False
+    """Whether rows tell labels, so that a picture without a row has none."""
+    top: PurePosixPath = field(default_factory=PurePosixPath)
+    """The deepest folder that holds all pictures with rows."""
+    odd_subsets: Counter[str] = field(default_factory=Counter)
+
+
+def label_tables(source: Source, tree: Tree, rejections: Rejections) -> list[LabelTable]:
+    """Return the tables that name pictures: the one that the user gives, or those in the tree.
+
+    Raises:
+        MissingFileError: The one that the user gives does not exist.
+        BadInputError: It has no column that names pictures, or cannot be read.
+    """
+    if source.labels is None:
+        index = _Index(tree.pictures)
+        found = (_read_if_it_names_pictures(one, source, index, rejections) for one in tree.tables)
+        return [table for table in found if table is not None]
+    path = source.labels
+    if not path.is_file():
+        raise MissingFileError(f"{path} does not exist; give labels a CSV or JSON Lines file")
+    inner = PurePosixPath(path.name)
+    rows = read_rows(inner, path.read_bytes(), source.columns, rejections, shown=path.name)
+    if rows is None:
+        raise BadInputError(
+            f"{path}: no column names pictures; say which one does with columns: {{file: NAME}}"
+        )
+    return [LabelTable(path=_inside(path, source.path) or inner, shown=path.name, rows=rows)]
+
+
+def _read_if_it_names_pictures(
+    table: TreeTable, source: Source, index: "_Index", rejections: Rejections
+) -> LabelTable | None:
+    """Read a table; what turns out to be none must not end the reading of a tree of pictures."""
+    held_back = Rejections(skip_bad=True)
+    try:
+        rows = read_rows(table.path, table.content, source.columns, held_back, shown=table.shown)
+    except BadInputError:
+        return None
+    if not any(index.find(row.file, table.path.parent) for row in rows or ()):
+        return None
+    for bad in held_back.rows:
+        rejections.refuse(bad.reason, file=bad.file, row=bad.row, way_out="correct the row")
+    return LabelTable(path=table.path, shown=table.shown, rows=rows or [])
+
+
+def _inside(path: Path, root: Path | None) -> PurePosixPath | None:
+    if root is None or not path.resolve().is_relative_to(root.resolve()):
+        return None
+    return PurePosixPath(path.resolve().relative_to(root.resolve()).as_posix())
+
+
+def named_records(
+    tree: Tree,
+    tables: Sequence[LabelTable],
+    by_folder: Callable[[TreePicture], Record],
+    rejections: Rejections,
+) -> Found:
+    """Give each picture the label, split and columns of the row that names it.
+
+    What the row does not say is taken from the folders of the picture.
+
+    Raises:
+        BadInputError: A row names no picture, or one that an earlier row names, and bad rows are
+            not to be skipped.
+    """
+    index, joined = _Index(tree.pictures), _Joined()
+    for table in tables:
+        for row in table.rows:
+            _join(row, table, index, joined, rejections)
+    joined.has_labels = any(row.label is not None for row, _ in joined.rows.values())
+    joined.top = common_folder({path.parent for path in joined.rows})
+    return Found(
+        records=[_record(by_folder(one), one.path, joined) for one in tree.pictures],
+        odd_subsets=joined.odd_subsets,
+    )
+
+
+def _join(
+    row: LabelRow, table: LabelTable, index: "_Index", joined: _Joined, rejections: Rejections
+) -> None:
+    paths = index.find(row.file, table.path.parent)
+    fault = ""
+    if not paths:
+        fault = f"names {row.file!r}, and no such picture is there"
+    elif len(paths) > 1:
+        fault = f"names {row.file!r}, and {len(paths)} pictures have this name"
+    elif paths[0] in joined.rows:
+        fault = f"names {row.file!r}, which an earlier row names too"
+    if fault:
+        rejections.refuse(fault, file=table.shown, row=row.row, way_out="correct the row")
+        return
+    joined.rows[paths[0]] = (row, table)
+    if row.split and not subset_of(row.split):
+        joined.odd_subsets[row.split] += 1
+
+
+def _record(found: Record, path: PurePosixPath, joined: _Joined) -> Record:
+    name = found.name
+    if joined.has_labels:
+        name = str(path.relative_to(joined.top) if path.is_relative_to(joined.top) else path)
+    if path not in joined.rows:
+        if not joined.has_labels:
+            return found
+        return replace(found, name=name, label="", why_unlabelled="no row names it")
+    row, table = joined.rows[path]
+    subset = subset_of(row.split)
+    if not row.split:
+        stem = table.path.stem.lower().replace("-", "_").partition("_")[0]
+        subset = found.subset or subset_above(path) or subset_of(stem)
+    return replace(
+        found,
+        name=name,
+        label=found.label if row.label is None else row.label,
+        subset=subset,
+        columns={**found.columns, **row.columns} if row.label is None else row.columns,
+        why_unlabelled="has no label",
+    )
+
+
+class _Index:
+    """Finds picture files by what a table calls them."""
+
+    def __init__(self, pictures: Sequence[TreePicture]) -> None:
+        self._paths = {same_text(str(one.path)): one.path for one in pictures}
+        self._names = defaultdict[str, list[PurePosixPath]](list)
+        for one in pictures:
+            self._names[same_text(one.path.name)].append(one.path)
+            if one.path.stem != one.path.name:
+                self._names[same_text(one.path.stem)].append(one.path)
+
+    def find(self, text: str, folder: PurePosixPath) -> list[PurePosixPath]:
+        """Return the pictures that a row of a table in ``folder`` may mean; one if it is clear."""
+        name = same_text(text.strip().replace("\\", "/"))
+        if not name:
+            return []
+        for whole in (folder / name, PurePosixPath(name)):
+            if str(whole) in self._paths:
+                return [self._paths[str(whole)]]
+        wanted = PurePosixPath(name)
+        candidates = self._names.get(wanted.name, [])
+        alike = [path for path in candidates if _ends_with(path, wanted)]
+        # The folders that a table tells may be those of its author's machine.
+        return alike or candidates
+
+
+def _ends_with(path: PurePosixPath, wanted: PurePosixPath) -> bool:
+    above = wanted.parts[:-1]
+    return path.parts[:-1][-len(above) :] == above if above else True

@@ -1,0 +1,171 @@
+"""Reads pictures that lie inside Parquet files, as Hugging Face writes them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_prep.labels_file import USUAL, find_roles, text_of
+from data_prep.layout import subset_above, subset_of
+from data_prep.records import Found, PictureReader, Record
+from data_prep.rejections import BadInputError
+from data_prep.sources_file import Source, SourcesFile
+from data_prep.walking import walk
+from fairsweep.errors import MissingFileError
+
+ROWS_AT_ONCE = 256
+"""Rows that are decoded together, which bounds memory."""
+SUFFIX = ".parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    """Which column of a file is what."""
+
+    picture: str
+    label: str
+    split: str
+    names: Mapping[int, str]
+    """Number → class, where labels are numbers of named classes."""
+    others: Sequence[str]
+
+
+def find_in_parquet(source: Source, file: SourcesFile) -> Found:
+    """Read the pictures of a Parquet file, or of all such files in a folder.
+
+    The split is that of a column, or is told by the names of files and folders. Numbers of classes
+    become names by the schema's metadata.
+
+    Raises:
+        MissingFileError: It does not exist.
+        BadInputError: A file cannot be read, has no pictures or no labels, or several of them.
+    """
+    assert source.path is not None
+    reader = PictureReader(source, file)
+    counts, odd = Counter[str](), Counter[str]()
+    records: list[Record] = []
+    for path in _files(source.path):
+        try:
+            records += _records(path, source, reader, counts, odd)
+        except (OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BadInputError(f"{path}: cannot be read ({reason}); fetch it again") from error
+    return Found(records=records, in_colour=reader.in_colour, odd_subsets=odd)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist; check the path")
+    if path.is_file():
+        return [path]
+    return [found.path for found in walk(path) if found.path.suffix.lower() == SUFFIX]
+
+
+def _records(
+    path: Path, source: Source, reader: PictureReader, counts: Counter[str], odd: Counter[str]
+) -> Iterator[Record]:
+    with pq.ParquetFile(path) as file:
+        columns = _columns(file.schema_arrow, source, path)
+        of_file = subset_of(path.stem.replace("-", "_").replace(".", "_").partition("_")[0])
+        of_file = of_file or subset_above(_relative(path, source.path))
+        row = 0
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+            for cells in batch.to_pylist():
+                text = text_of(cells[columns.split]) if columns.split else ""
+                subset = subset_of(text) if text else of_file
+                odd[text] += bool(text and not subset)
+                folder = f"{subset}/" if subset else ""
+                yield Record(
+                    name=f"{folder}{counts[subset]:06}",
+                    shown=path.name,
+                    row=row,
+                    label=_label(cells[columns.label], columns.names),
+                    picture=_picture(cells[columns.picture], reader),
+                    subset=subset,
+                    columns={name: text_of(cells[name]) for name in columns.others},
+                )
+                counts[subset] += 1
+                row += 1
+
+
+def _relative(path: Path, root: Path | None) -> PurePosixPath:
+    inner = path.relative_to(root) if root is not None and path != root else Path(path.name)
+    return PurePosixPath(inner.as_posix())
+
+
+def _picture(cell: Any, reader: PictureReader) -> Any:
+    content = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not isinstance(content, bytes):
+        return BadInputError("has no picture in it, only a path or nothing")
+    return reader.from_bytes(content)
+
+
+def _label(cell: Any, names: Mapping[int, str]) -> str:
+    if names and isinstance(cell, int):
+        return names.get(cell, "")  # -1 where there is no label, as in many test splits
+    return text_of(cell)
+
+
+def _columns(schema: pa.Schema, source: Source, path: Path) -> _Columns:
+    features = _features(schema)
+    pictures = [field.name for field in schema if _holds_pictures(field, features)]
+    roles = find_roles(schema.names, source.columns, file=path.name)
+    picture = roles["file"] if "file" in source.columns else next(iter(pictures), "")
+    if (len(pictures) > 1 and "file" not in source.columns) or not picture:
+        raise BadInputError(
+            f"{path.name}: {len(pictures)} columns hold pictures ({', '.join(schema.names)}); say "
+            "which one does with columns: {file: NAME}"
+        )
+    label = roles.get("label", "")
+    classes = [name for name in schema.names if _class_names(features.get(name))]
+    if "label" not in source.columns and classes and label not in classes:
+        label = classes[0] if len(classes) == 1 else ""
+    if not label:
+        raise BadInputError(
+            f"{path.name}: it is not clear which column is the label ({', '.join(schema.names)}; "
+            f"usual are {', '.join(USUAL['label'])}); say so with columns: {{label: NAME}}"
+        )
+    if pa.types.is_nested(schema.field(label).type):
+        raise BadInputError(
+            f"{path.name}: column {label!r} holds several labels a picture, which is not supported"
+        )
+    split = roles.get("split", "")
+    others = [
+        field.name
+        for field in schema
+        if field.name not in (picture, label, split) and _is_single(field.type)
+    ]
+    names = dict(enumerate(_class_names(features.get(label))))
+    return _Columns(picture=picture, label=label, split=split, names=names, others=others)
+
+
+def _features(schema: pa.Schema) -> Mapping[str, Any]:
+    """Return what Hugging Face's metadata says about the columns; nothing where there is none."""
+    try:
+        about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        return dict(about["info"]["features"])
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _class_names(feature: Any) -> list[str]:
+    return list(feature.get("names") or ()) if isinstance(feature, dict) else []
+
+
+def _holds_pictures(field: pa.Field, features: Mapping[str, Any]) -> bool:
+    feature = features.get(field.name)
+    if isinstance(feature, dict) and feature.get("_type") == "Image":
+        return True
+    kind = field.type
+    if pa.types.is_struct(kind):
+        return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_single(kind: pa.DataType) -> bool:
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind))

@@ -1,0 +1,127 @@
+"""The one form in which every layout delivers its pictures, and how each picture is read."""
+
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.margins import without_margin
+from data_prep.pictures import PictureError, fit_pixels, read_picture, to_gray
+from data_prep.sources_file import Source, SourcesFile
+
+LOOKED_AT = 50
+"""Pictures of a source that are looked at for colour, where the dataset is to be gray."""
+COLOUR_RANGE = 24
+"""Values by which red, green and blue of a picture differ somewhere if it is in colour."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadPicture:
+    """A picture, read and brought to the size of the dataset."""
+
+    pixels: Pixels
+    shape: tuple[int, ...]
+    """Height and width before."""
+    has_margin: bool = False
+    bits: int = 16
+    """Bits that a file of 16 bits uses; 16 for all others."""
+    has_frames: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Record:
+    """One picture as its source gives it."""
+
+    name: str
+    """Stands behind the name of the source in the picture's id."""
+    shown: str
+    """File, for messages."""
+    label: str
+    """Their class; empty for none."""
+    picture: ReadPicture | Exception | None
+    """The picture, or why it cannot be read; None where its class is known not to be wanted."""
+    row: int | None = None
+    """Row of the file, where it holds several pictures."""
+    subset: str = ""
+    """``train``, ``val``, ``test``, or empty."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What else the source says about the picture."""
+    why_unlabelled: str = "has no label"
+    """Why it has no label, where it has none."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """What a source holds, before its classes are mapped to ours."""
+
+    records: list[Record]
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    """Files that are not read: path for messages, ending of the name."""
+    in_colour: bool = False
+    """Whether pictures are in colour, where the dataset is to be gray."""
+    odd_subsets: Counter[str] = field(default_factory=Counter)
+    """Texts in a column of splits that name none → pictures."""
+
+    @property
+    def labels(self) -> Counter[str]:
+        """Their class → pictures."""
+        return Counter(record.label for record in self.records)
+
+
+class PictureReader:
+    """Reads the pictures of one source as the sources file says."""
+
+    def __init__(self, source: Source, file: SourcesFile) -> None:
+        self._trim = source.trim_margin
+        self._file = file
+        self._looked_at = self._colourful = 0
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether most of the first pictures are in colour, though gray is asked for."""
+        return 2 * self._colourful > self._looked_at
+
+    def from_bytes(self, content: bytes) -> ReadPicture | PictureError:
+        """Read a picture file; return why it cannot be read."""
+        try:
+            picture = read_picture(io.BytesIO(content), colour=self._file.colour)
+            self._look_for_colour(content)
+        except PictureError as error:
+            return error
+        return self._fitted(
+            picture.pixels, bits=picture.bits if picture.is_deep else 16, frames=picture.frames
+        )
+
+    def from_pixels(self, pixels: Pixels) -> ReadPicture:
+        """Take (height, width) gray values or (height, width, 3) colours."""
+        if self._file.colour and pixels.ndim == 2:
+            pixels = np.repeat(pixels[..., None], 3, axis=-1)
+        elif not self._file.colour and pixels.ndim == 3:
+            self._note(pixels)
+            pixels = to_gray(pixels)
+        return self._fitted(pixels)
+
+    def _fitted(self, whole: Pixels, *, bits: int = 16, frames: int = 1) -> ReadPicture:
+        inner = without_margin(whole)
+        kept = inner if self._trim else whole
+        return ReadPicture(
+            pixels=fit_pixels(kept, (self._file.image_size,) * 2, self._file.fit),
+            shape=whole.shape[:2],
+            has_margin=inner.shape != whole.shape,
+            bits=bits,
+            has_frames=frames > 1,
+        )
+
+    def _look_for_colour(self, content: bytes) -> None:
+        if not self._file.colour and self._looked_at < LOOKED_AT:
+            self._note(read_picture(io.BytesIO(content), colour=True).pixels)
+
+    def _note(self, pixels: Pixels) -> None:
+        if self._looked_at < LOOKED_AT:
+            self._looked_at += 1
+            self._colourful += bool(np.ptp(pixels, axis=2).max() > COLOUR_RANGE)

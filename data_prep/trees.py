@@ -1,0 +1,99 @@
+"""Goes through a folder or archive once: reads its pictures, keeps its tables of labels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from data_prep.pictures import SUFFIXES
+from data_prep.places import READ_ERRORS, Member, members
+from data_prep.records import PictureReader, ReadPicture
+from data_prep.rejections import Rejections
+from data_prep.sources_file import Source
+
+TABLE_SUFFIXES = (".csv", ".jsonl")
+MAX_TABLE_BYTES = 1 << 28
+"""Largest table of labels that is kept while an archive is gone through."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TreePicture:
+    """A picture file of a folder or archive."""
+
+    path: PurePosixPath
+    shown: str
+    """Path for messages."""
+    picture: ReadPicture | Exception | None
+    """The picture, or why it cannot be read; None if it was not wanted."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TreeTable:
+    """A file that may hold labels."""
+
+    path: PurePosixPath
+    shown: str
+    content: bytes
+
+
+@dataclass(kw_only=True, eq=False)
+class Tree:
+    """What a folder or archive holds."""
+
+    pictures: list[TreePicture] = field(default_factory=list)
+    tables: list[TreeTable] = field(default_factory=list)
+    others: list[tuple[str, str]] = field(default_factory=list)
+    """All other files: path for messages, ending of the name."""
+
+    @property
+    def folders(self) -> set[PurePosixPath]:
+        """Those that hold pictures."""
+        return {one.path.parent for one in self.pictures}
+
+
+def read_tree(
+    source: Source,
+    reader: PictureReader,
+    is_wanted: Callable[[PurePosixPath], bool],
+    rejections: Rejections,
+) -> Tree:
+    """Read all pictures of a source that are wanted.
+
+    An archive is gone through once, and each of its members can be read only then, though what
+    a picture's class is may be known at the end only.
+
+    Raises:
+        MissingFileError: It does not exist.
+        BadInputError: It cannot be read to its end.
+    """
+    assert source.path is not None
+    tree = Tree()
+    for member in members(source.path, rejections):
+        suffix = member.path.suffix.lower()
+        if suffix in SUFFIXES:
+            picture = _read(member, reader) if is_wanted(member.path) else None
+            tree.pictures.append(TreePicture(path=member.path, shown=member.shown, picture=picture))
+        elif suffix in TABLE_SUFFIXES and member.size_bytes <= MAX_TABLE_BYTES:
+            _keep_table(member, tree)
+        else:
+            tree.others.append((member.shown, suffix))
+    tree.pictures.sort(key=lambda one: one.path)
+    return tree
+
+
+def _read(member: Member, reader: PictureReader) -> ReadPicture | Exception:
+    try:
+        with member.open() as stream:
+            content = stream.read()
+    except READ_ERRORS as error:
+        return error
+    return reader.from_bytes(content)
+
+
+def _keep_table(member: Member, tree: Tree) -> None:
+    try:
+        with member.open() as stream:
+            tree.tables.append(
+                TreeTable(path=member.path, shown=member.shown, content=stream.read())
+            )
+    except READ_ERRORS:
+        tree.others.append((member.shown, member.path.suffix.lower()))
