@@ -22,7 +22,7 @@ from tune.__main__ import main
 from tune.commands import launch as commands
 from tune.launch import allocation, ask_nodes, deadline, ray_nodes
 from tune.launch.errors import LaunchError
-from tune.launch.job import SlurmJob
+from tune.launch.job import TUNE, SlurmJob
 from tune.launch.preflight import NodeFacts, look, token_fingerprint
 from tune.launch.ray_nodes import RayNodes
 from tune.run.directory import LEDGER_FILE, RUNS
@@ -256,6 +256,41 @@ def test_nodes_that_do_not_join_are_named_with_the_last_line_of_their_log(tmp_pa
         wait_for_nodes(job, ended, tmp_path / "no-log")
     with pytest.raises(LaunchError, match="n7: Ray did not start"):
         wait_for_nodes(job, step, tmp_path / "no-log", give_up=lambda: True)
+
+
+@pytest.fixture
+def nodes(program, monkeypatch, tmp_path):
+    """Where nodes of a job that are no nodes write what they are told; they have joined Ray."""
+    program("srun", f"touch small-0.log small-1.log; cat > '{tmp_path}/told'")
+    cluster = SimpleNamespace(own_address=lambda: "n7", node_names=lambda _address: {"n7", "n3"})
+    monkeypatch.setitem(sys.modules, "tune.execution.ray_cluster", cluster)
+    monkeypatch.setattr(ray_nodes, "_joined", cluster.node_names)
+    return tmp_path / "told"
+
+
+def ray_on(*, give_up=lambda: False):
+    return ray_nodes.ray_on(job_of(), Path("small"), give_up=give_up)
+
+
+def test_nodes_are_told_when_the_sweep_has_ended_and_their_logs_are_removed(nodes, program):
+    with ray_on() as ray:
+        assert ray.address == f"n7:{12_000 + 2 * int(JOB)}"
+        ray.end()
+    assert nodes.read_text() == "end\n"
+    assert not list(nodes.parent.glob("small-*.log"))
+    assert f"--output=small-%n.log {' '.join(TUNE)} launch node --address n7:" in program.asked()[0]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_logs_of_nodes_stay_after_a_fault_and_not_where_the_job_was_cancelled(nodes, cancelled):
+    asked = iter([False])
+    with (
+        pytest.raises(LaunchError),
+        ray_on(give_up=lambda: next(asked, cancelled)),
+    ):
+        raise LaunchError("no")
+    assert nodes.read_text() == "end\n"
+    assert len(list(nodes.parent.glob("small-*.log"))) == (0 if cancelled else 2)
 
 
 # The sweep itself.

@@ -59,20 +59,27 @@ def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator
     words = job.on_each_node(command, *options)
     step = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     ray = RayNodes(address=address, step=step)
+    failed = True
     try:
         _wait_for_nodes(job, ray, log, give_up)
         yield ray
+        failed = False
     finally:
         ray.end()
-        try:
-            step.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            step.kill()  # The rest of the step ends with the job.
-            step.wait()
-        if step.stderr is not None:
-            step.stderr.close()
-    for place in range(len(job.nodes)):
-        _log_of(log, place).unlink(missing_ok=True)
+        _wait_for_end(step)
+        if not failed or give_up():
+            for place in range(len(job.nodes)):
+                _log_of(log, place).unlink(missing_ok=True)
+
+
+def _wait_for_end(step: "subprocess.Popen[bytes]") -> None:
+    try:
+        step.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        step.kill()  # The rest of the step ends with the job.
+        step.wait()
+    if step.stderr is not None:
+        step.stderr.close()
 
 
 def _free_port(job: int) -> int:
