@@ -62,7 +62,7 @@ def test_only_who_has_the_token_is_let_in_and_there_is_no_dashboard():
     assert "let in, with 1 node" in friend.stdout
     assert stranger.returncode != 0
     assert "let in" not in stranger.stdout
-    assert f"no Ray at {address} that takes us in" in stranger.stderr
+    assert f"cannot connect to Ray at {address}" in stranger.stderr
     assert not dashboard
 
 

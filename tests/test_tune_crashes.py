@@ -45,6 +45,6 @@ def test_a_worker_that_was_killed_leaves_nothing_to_tell(tmp_path):
     for actor in ("a1", "unknown"):
         crash = read_crash(tmp_path, actor)
         assert (crash.signal, crash.stack) == (None, "")
-        assert "SIGKILL: most often the machine had no memory left" in crash.reason
+        assert "SIGKILL: most often the machine ran out of memory" in crash.reason
     forget_crashes(tmp_path)
     assert list(tmp_path.iterdir()) == []

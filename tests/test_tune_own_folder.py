@@ -71,7 +71,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
 
 def test_a_place_that_is_too_long_for_sockets_is_refused_if_the_user_named_it(monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + 30 * "x")
-    with pytest.raises(ValueError, match="too long for the sockets"), ray_folder():
+    with pytest.raises(ValueError, match="too long for Ray's sockets"), ray_folder():
         pass
     monkeypatch.delenv("RAY_TMPDIR")
     monkeypatch.setenv("TMPDIR", "/tmp/" + 30 * "x")

@@ -49,7 +49,7 @@ def test_a_token_in_the_environment_needs_no_file(own):
 def test_a_token_that_cannot_be_kept_is_told_with_a_way_out(own):
     own.parent.write_text("a file is here")
     with pytest.raises(
-        ValueError, match=rf"cannot be kept in {own} for you alone: .*; name a file"
+        ValueError, match=rf"cannot be stored in {own}, readable only for you: .*; set RAY"
     ):
         require_token()
 
@@ -146,14 +146,14 @@ def test_a_ray_that_does_not_answer_is_told_in_one_line(home, monkeypatch, error
         raise error
 
     monkeypatch.setattr(module.ray, "init", init)
-    with pytest.raises(ValueError, match=r"no Ray at n7:1 that takes us in \(no route\); ") as told:
+    with pytest.raises(ValueError, match=r"cannot connect to Ray at n7:1 \(no route\); ") as told:
         connect("n7:1")
     assert str(home) in str(told.value)
     assert "\n" not in str(told.value)
 
 
 def test_a_named_token_file_that_is_missing_is_told_in_one_line(called, own):
-    with pytest.raises(ValueError, match=r"no Ray at n7:1 that takes us in \(.*\); ") as told:
+    with pytest.raises(ValueError, match=r"cannot connect to Ray at n7:1 \(.*\); ") as told:
         connect("n7:1")
     assert str(own) in str(told.value)
     assert "\n" not in str(told.value)

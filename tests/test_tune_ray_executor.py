@@ -119,7 +119,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_another(tmp_path):
     assert set(trained(tmp_path).values()) == {1}
     deaths = [e["error"] for e in read_lines(tmp_path) if e["event"] == "attempt_failed"]
     assert len(deaths) == 2
-    assert all("died without a word, as of SIGKILL" in error for error in deaths)
+    assert all("died without a message, as after SIGKILL" in error for error in deaths)
     for trial in sweep.trials:
         assert "Worker exit detail" in (tmp_path / "errors" / f"{trial}.txt").read_text()
 
@@ -170,7 +170,7 @@ def test_a_worker_that_freezes_in_its_first_epoch_is_killed_and_its_trial_goes_o
                       space={"kernel_size": [3]})  # fmt: skip
     assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
     (error,) = [e["error"] for e in read_lines(tmp_path) if e["event"] == "attempt_failed"]
-    assert error.startswith("its worker stood still for 5 s and was killed")
+    assert error.startswith("its worker made no progress for 5 s and was killed")
 
 
 @pytest.mark.long

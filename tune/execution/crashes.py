@@ -1,4 +1,4 @@
-"""Why a worker process died: what it leaves of a fatal signal, and what that commonly means."""
+"""Finds out why a worker process died, from the stack that it writes on a fatal signal."""
 
 import faulthandler
 import platform
@@ -14,29 +14,29 @@ _SIGNALS = {
     "Bus error": "SIGBUS",
     "Floating-point exception": "SIGFPE",
 }
-"""What Python calls the signals of a fault."""
+"""Python's names of fatal signals."""
 _KILLED = (
-    "its worker died without a word, as of SIGKILL: most often the machine had no memory left, "
-    "or somebody killed it"
+    "its worker died without a message, as after SIGKILL: most often the machine ran out of "
+    "memory, or somebody killed it"
 )
 _files: list[IO[str]] = []
-"""Keeps the file of this process open, which a signal handler writes to."""
+"""Keeps the file of this process open for the signal handler that writes to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crash:
-    """The end of a worker process that raised nothing."""
+    """The end of a worker process without an exception."""
 
     reason: str
     """One line for the user."""
     signal: str | None = None
-    """Name of the signal of a fault; None where nothing was left to tell."""
+    """Name of the fatal signal; None if the worker left no stack."""
     stack: str = ""
-    """Where in Python it happened."""
+    """Python stack at the signal."""
 
 
 def note_crashes(folder: Path, actor_id: str) -> None:
-    """Let this worker process leave its stack in ``folder`` when a fault ends it."""
+    """Make this worker process write its stack to ``folder`` on a fatal signal."""
     folder.mkdir(exist_ok=True)
     file = _file(folder, actor_id).open("w", encoding="utf-8")
     file.write(f"torch {version('torch')}, numpy {version('numpy')}, {_processor()}\n")
@@ -46,11 +46,11 @@ def note_crashes(folder: Path, actor_id: str) -> None:
 
 
 def read_crash(folder: Path, actor_id: str) -> Crash:
-    """Say how a worker process died, from what it left in ``folder``."""
+    """Return why a worker process died, from the file it left in ``folder``."""
     path = _file(folder, actor_id)
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     where, _, stack = text.partition("\n")
-    name = next((one for one in _SIGNALS if f"Fatal Python error: {one}" in stack), None)
+    name = next((name for name in _SIGNALS if f"Fatal Python error: {name}" in stack), None)
     if name is None:
         return Crash(reason=_KILLED)
     signal = _SIGNALS[name]
@@ -59,7 +59,7 @@ def read_crash(folder: Path, actor_id: str) -> Crash:
 
 
 def forget_crashes(folder: Path) -> None:
-    """Remove the files of workers that are no longer needed."""
+    """Remove the files of all workers."""
     for path in folder.glob(f"{_PREFIX}*"):
         path.unlink(missing_ok=True)
 

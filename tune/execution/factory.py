@@ -1,6 +1,6 @@
-"""How a worker opens trainings: what the driver hands it, and the dataset that it keeps.
+"""Opens trainings in a worker: what the driver sends it, and the dataset that it keeps.
 
-Only the worker needs torch, whose import would hold up the driver by a second.
+Only the worker imports torch, because the import would delay the driver by a second.
 """
 
 from collections.abc import Callable
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from tune.execution.training import BundleTraining
 
 _CONTEXT_BYTES = 800_000_000
-"""What CUDA and its libraries take of a card for each process."""
+"""GPU memory that CUDA and its libraries take for each process."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFactory:
-    """Opens the trainings of one sweep in a worker process; the dataset is put there once."""
+    """Opens the trainings of one sweep in a worker process, which loads the dataset once."""
 
     run: Path
     fingerprint: str
     objective: Objective
     threads: int
-    """CPU threads of one trial."""
+    """CPU threads per trial."""
     load_dataset: Callable[[], ImageDataset]
     gpus: float = 0
-    """GPUs that Ray has booked for a trial."""
+    """GPUs that Ray reserves for a trial."""
     always_fuse: bool = False
-    """Whether trials are trained as one wherever it can be done, though it be slower."""
+    """Whether trials are fused whenever possible, even if this is slower."""
 
     def __call__(self, bundle: Bundle) -> "BundleTraining":
-        """Open the trials' training where their last checkpoint stands, or at its start."""
+        """Open the trials' training at their last checkpoint, or at its start."""
         import torch
 
         from tune.execution.training import BundleTraining
@@ -50,13 +50,13 @@ class TrainingFactory:
         )
 
     def probe(self, bundle: Bundle) -> Fusing:
-        """Take a few steps with the trials apart and as one, and say which is faster."""
+        """Time a few steps of separate and fused training, and return which is faster."""
         import torch
 
         from models.probe import probe
 
         torch.set_num_threads(self.threads)
-        configs = [TrainConfig.create(one) for one in bundle.trials.values()]
+        configs = [TrainConfig.create(values) for values in bundle.trials.values()]
         found = probe(configs, self._data(), always=self.always_fuse)
         return Fusing(
             trials=tuple(bundle.trials),
@@ -67,7 +67,7 @@ class TrainingFactory:
         )
 
     def memory_request(self, bundle: Bundle) -> MemoryRequest | None:
-        """Ask for what the trials will take of their GPU; on CPU cores ask for nothing."""
+        """Return the GPU memory that the trials need; None on CPU cores."""
         import torch
 
         from models.cost import training_cost
@@ -86,7 +86,7 @@ class TrainingFactory:
         )
 
     def peak_bytes(self) -> int:
-        """Return the most GPU memory since the last call, and count anew."""
+        """Return the peak GPU memory since the last call, in bytes, and reset it."""
         import torch
 
         peak = torch.cuda.max_memory_reserved() + _CONTEXT_BYTES
@@ -115,4 +115,4 @@ class TrainingFactory:
 
 
 _on_device: dict[str, "DeviceDataset"] = {}
-"""The dataset of this process by fingerprint; workers train for one sweep only."""
+"""The dataset of this process by fingerprint; a worker trains for one sweep only."""

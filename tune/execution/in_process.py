@@ -1,4 +1,4 @@
-"""Trains a sweep in this process, for tests and simulations: no Ray and no second process."""
+"""Trains a sweep in this process, without Ray, for tests and simulations."""
 
 import socket
 from collections.abc import Callable
@@ -14,25 +14,25 @@ from tune.sweep.sweep import Sweep
 
 @dataclass(kw_only=True, eq=False)
 class _Slot:
-    """A bundle in training, and the time of its worker."""
+    """A bundle in training, and the simulated time of its worker."""
 
     bundle: Bundle
     training: Training
     seconds: float
-    """Sum of the seconds of all epochs that this worker has trained."""
+    """Total seconds of all epochs that this worker has trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InProcessExecutor:
     """Trains bundles one epoch at a time.
 
-    Of several workers, the one whose epochs took the least time so far trains next, so that
-    epochs end in the order in which they would end side by side.
+    The worker whose epochs took the least time so far trains next, so that epochs end in the order
+    in which parallel workers would end them.
     """
 
     workers: int = 1
     make_training: MakeTraining | None = None
-    """What opens trainings, if not our own training loop."""
+    """Opens trainings; None for our own training loop."""
 
     def execute(
         self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
@@ -51,7 +51,7 @@ class InProcessExecutor:
             slot = min(slots, key=lambda slot: slot.seconds)
             if not _advance(sweep, slot):
                 slots.remove(slot)
-                # A free worker may not start a trial in the past of those that still run.
+                # A free worker must not start a trial earlier than this, in simulated time.
                 idle.append(slot.seconds)
                 idle = [max(seconds, slot.seconds) for seconds in idle]
 
@@ -59,7 +59,7 @@ class InProcessExecutor:
 def _factory(sweep: Sweep, run: Path, data: SweepData) -> TrainingFactory:
     return TrainingFactory(
         run=run,
-        # Several sweeps may share this process, each with columns of its own.
+        # Several sweeps may share this process, each with its own columns in the dataset.
         fingerprint=f"{data.dataset.manifest.fingerprint} {run}",
         objective=sweep.spec.objective,
         threads=1,
@@ -69,7 +69,7 @@ def _factory(sweep: Sweep, run: Path, data: SweepData) -> TrainingFactory:
 
 
 def _open(sweep: Sweep, make: MakeTraining, seconds: float, workers: int) -> _Slot | None:
-    """Open the training of the next bundle; None if there is none (yet)."""
+    """Open the training of the next bundle; None if the sweep has none now."""
     while (bundle := sweep.next_bundle(workers)) is not None:
         for trial_id in bundle.trials:
             sweep.start(trial_id, 1.0 / len(bundle.trials))
@@ -84,14 +84,14 @@ def _open(sweep: Sweep, make: MakeTraining, seconds: float, workers: int) -> _Sl
 
 
 def _advance(sweep: Sweep, slot: _Slot) -> bool:
-    """Train one epoch of a bundle and report it; return whether the bundle goes on."""
+    """Train one epoch of a bundle and report it; return whether the bundle continues."""
     training, bundle = slot.training, slot.bundle
     try:
         reports = training.advance()
     except OutOfMemoryError as error:
         sweep.out_of_memory(bundle.key, str(error))
         return False
-    except Exception as error:  # Whatever a training raises is its failure, as it is on Ray.
+    except Exception as error:  # As on Ray, any exception of a training is its failure.
         for trial_id in reversed(list(bundle.trials)):
             sweep.attempt_failed(trial_id, f"{type(error).__name__}: {error}")
         return False

@@ -1,4 +1,4 @@
-"""Weights that a retrained run starts from."""
+"""Reads the initial weights of a run that `tune retrain` made."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def read_initial(run: Path, config: TrainConfig) -> "Mapping[str, Tensor] | None":
-    """Read the weights that a training of ``config`` starts from, if not from nothing.
+    """Read the initial weights of ``config``; None if it does not start from a checkpoint.
 
     Raises:
-        MissingFileError: The run has lost them.
-        UserError: They are not those that it began with.
+        MissingFileError: The run directory lacks the checkpoint.
+        UserError: The checkpoint is not the one that the run began with.
     """
     if config.initial is None:
         return None
@@ -26,13 +26,11 @@ def read_initial(run: Path, config: TrainConfig) -> "Mapping[str, Tensor] | None
 
     path = run / INITIAL_FILE
     if not path.is_file():
-        raise MissingFileError(
-            f"{path} is missing; put the checkpoint back that the run began with"
-        )
+        raise MissingFileError(f"{path} is missing; restore the checkpoint that the run began with")
     if content_hash(path) != config.initial:
         raise UserError(
             f"{path} has the hash {content_hash(path)}, but this trial starts from "
-            f"{config.initial}; put the checkpoint back that the run began with"
+            f"{config.initial}; restore the checkpoint that the run began with"
         )
     state: dict[str, Any] = load(path)
     weights: Mapping[str, Tensor] = state["weights"]

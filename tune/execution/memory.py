@@ -1,27 +1,27 @@
-"""Shares a GPU's memory among the trials on it: small ones side by side, big ones one at a time."""
+"""Admits trials to a GPU's memory: small ones together, large ones one at a time."""
 
 import asyncio
 from dataclasses import dataclass
 
 ALONE = -1
-"""Asks a gate for the whole card."""
+"""Estimate that requests the whole card from a gate."""
 
 
 class OutOfMemoryError(Exception):
-    """A trial needs more memory than there was; the message gives the figures."""
+    """A trial needs more memory than is available; the message gives the figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryRequest:
-    """What a trial asks of the card that it is about to run on."""
+    """A trial's request for memory of the card that it is about to run on."""
 
     card: str
-    """Name of the GPU, unlike any other of the cluster."""
+    """Id of the GPU, unique in the cluster."""
     card_bytes: int
     kind: str
-    """What it shares with all that take the same: its configuration, and how many are one."""
+    """Configuration and number of fused trials; bundles of one kind need the same memory."""
     estimate: int
-    """What it will take, in bytes, where its kind was not measured yet."""
+    """Estimated need in bytes, used until the kind has been measured."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,10 +31,10 @@ class _Ticket:
 
 
 class Gate:
-    """Admits trials to one card in the order in which they come, as long as their memory fits.
+    """Admits trials to one card in the order of their requests, while their memory fits.
 
-    A trial that would not fit beside anyone is admitted alone, to find out. What its kind was
-    measured to take is remembered and used from then on.
+    A trial that needs more than the card has is admitted when the card is empty, because the
+    estimate may be wrong. Measured peaks replace the estimates of their kind.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -45,14 +45,14 @@ class Gate:
         self._changed = asyncio.Condition()
 
     async def enter(self, trial_id: str, kind: str, estimate: int) -> float:
-        """Return what share of the card it has, when the trial may use it.
+        """Wait until the trial is admitted, and return its share of the card's memory.
 
         Args:
             trial_id: The trial.
             kind: As `MemoryRequest.kind`.
             estimate: In bytes, or `ALONE`.
         """
-        await self.leave(trial_id)  # Whatever an attempt that died held or waited for.
+        await self.leave(trial_id)  # Release what an attempt that died held or waited for.
         need = self._measured.get(kind, estimate)
         need = self._capacity if estimate == ALONE else min(need, self._capacity)
         ticket = _Ticket(trial_id=trial_id, need=need)
@@ -66,20 +66,20 @@ class Gate:
         return need / self._capacity
 
     def waits(self, trial_id: str) -> bool:
-        """Return whether the trial waits to be admitted."""
+        """Return whether the trial is waiting for admission."""
         return any(ticket.trial_id == trial_id for ticket in self._queue)
 
     def _next_or_gone(self, ticket: _Ticket) -> bool:
-        fits = sum(one.need for one in self._inside) + ticket.need <= self._capacity
+        fits = sum(inside.need for inside in self._inside) + ticket.need <= self._capacity
         return ticket not in self._queue or (self._queue[0] is ticket and fits)
 
     async def leave(self, trial_id: str, kind: str = "", peak: int = 0) -> None:
-        """Give back what the trial holds, and remember what it was measured to take, in bytes."""
+        """Release the trial's memory, and remember its measured peak in bytes, if it is not 0."""
         if peak:
             self._measured[kind] = max(peak, self._measured.get(kind, 0))
         async with self._changed:
-            self._queue = [one for one in self._queue if one.trial_id != trial_id]
-            self._inside = [one for one in self._inside if one.trial_id != trial_id]
+            self._queue = [ticket for ticket in self._queue if ticket.trial_id != trial_id]
+            self._inside = [ticket for ticket in self._inside if ticket.trial_id != trial_id]
             self._changed.notify_all()
 
 
@@ -90,15 +90,15 @@ class Gates:
         self._gates: dict[str, Gate] = {}
 
     async def enter(self, trial_id: str, request: MemoryRequest, *, alone: bool) -> float:
-        """Return what share of the card it has, when the trial may use the one that it asks for."""
+        """Wait until the trial is admitted to its card; return its share of the card's memory."""
         gate = self._gates.setdefault(request.card, Gate(request.card_bytes))
         return await gate.enter(trial_id, request.kind, ALONE if alone else request.estimate)
 
     async def waits(self, trial_id: str) -> bool:
-        """Return whether the trial waits for a card's memory."""
+        """Return whether the trial is waiting for memory of any card."""
         return any(gate.waits(trial_id) for gate in self._gates.values())
 
     async def leave(self, trial_id: str, kind: str = "", peak: int = 0) -> None:
-        """Give back what the trial holds of any card; see `Gate.leave`."""
+        """Release the trial's memory on all cards; see `Gate.leave`."""
         for gate in self._gates.values():
             await gate.leave(trial_id, kind, peak)

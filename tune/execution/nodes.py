@@ -1,4 +1,4 @@
-"""The nodes of the connected Ray: which there are, which are gone, and where an actor was."""
+"""The nodes of the connected Ray: which are alive, which died, and which actor runs where."""
 
 import socket
 import time
@@ -15,51 +15,51 @@ Node = Mapping[str, Any]
 _LOOK_SECONDS = 1.0
 _ANSWER_SECONDS = 2.0
 _SETTLE_SECONDS = 1.0
-"""How much sooner than its node a worker may be seen to die."""
+"""How much earlier than the death of a node the death of its worker may be noticed."""
 
 
 class Nodes:
-    """Knows the nodes that were there at the last look."""
+    """The nodes that were alive at the last look."""
 
     def __init__(self) -> None:
         self._there = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
         self._gone: dict[str, Node] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._node_of: dict[str, str] = {}
         self._next_look = 0.0
 
     @property
     def there(self) -> list[Node]:
-        """The nodes that are there."""
+        """The nodes that are alive."""
         return list(self._there.values())
 
     def look(self) -> tuple[list[Node], list[Node]]:
-        """Return the nodes that have joined, and those that are gone, since the last look."""
+        """Return the nodes that joined and those that died since the last look."""
         joined: list[Node] = []
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + _LOOK_SECONDS
             alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-            for one in self._there.keys() - alive.keys():
-                self._lose(one)
+            for node_id in self._there.keys() - alive.keys():
+                self._lose(node_id)
             new = alive.keys() - self._there.keys() - self._gone.keys()
-            joined = [alive[one] for one in new]
-            self._there |= {one: alive[one] for one in new}
-        gone = [node for one, node in self._gone.items() if one not in self._told]
-        self._told |= self._gone.keys()
+            joined = [alive[node_id] for node_id in new]
+            self._there |= {node_id: alive[node_id] for node_id in new}
+        gone = [node for node_id, node in self._gone.items() if node_id not in self._reported]
+        self._reported |= self._gone.keys()
         return joined, gone
 
     def note(self, actor: Any) -> str:
-        """Remember on which node an actor is; return the actor's id."""
+        """Remember the node of an actor; return the actor's id."""
         actor_id = actor_id_of(actor)
         if actor_id not in self._node_of:
             self._node_of[actor_id] = node_id_of(actor_id)
         return actor_id
 
     def lost_under(self, actor_id: str | None) -> str | None:
-        """Return the name of the node that died under an actor; None if it still answers.
+        """Return the name of an actor's node if the node died; None if it still answers.
 
-        Ray itself takes seconds until it holds a silent node for dead.
+        The node is contacted directly, because Ray needs seconds to declare a silent node dead.
         """
         node_id = self._node_of.get(actor_id or "", "")
         until = time.monotonic() + _SETTLE_SECONDS
@@ -76,14 +76,14 @@ class Nodes:
 
 
 def name(node: Node) -> str:
-    """Return what a node is called: its address, unless it was given a name."""
+    """Return the name of a node; by default, its address."""
     return str(node["NodeName"] or node["NodeManagerAddress"])
 
 
 def _answers(node: Node) -> bool:
-    place = (node["NodeManagerAddress"], node["NodeManagerPort"])
+    address = (node["NodeManagerAddress"], node["NodeManagerPort"])
     try:
-        socket.create_connection(place, timeout=_ANSWER_SECONDS).close()
+        socket.create_connection(address, timeout=_ANSWER_SECONDS).close()
     except OSError:
         return False
     return True

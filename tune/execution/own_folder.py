@@ -1,4 +1,4 @@
-"""Where Ray keeps its sockets and logs on this machine: a folder that only its user can enter."""
+"""The folder for a local Ray's sockets and logs, which only its user can enter."""
 
 import fcntl
 import os
@@ -13,21 +13,21 @@ from fairsweep.errors import UserError
 
 _LOCK = "lock"
 _SOCKET_BYTES = 107
-"""Longest path of a socket: 108 bytes with the zero at its end on Linux (``unix(7)``), fewer on
-macOS, whose own folder for temporary files is too long for Ray anyway."""
+"""Longest path of a socket: 108 bytes with the final zero on Linux (``unix(7)``). macOS allows
+fewer, but its temporary folder is too long for Ray in any case."""
 _BELOW = len("/session_2026-11-26_19-46-48_123456_1234567/sockets/plasma_store")
-"""What Ray appends to its temporary folder."""
+"""Length of the path that Ray appends to its temporary folder."""
 
 
 @contextmanager
 def ray_folder() -> Iterator[Path]:
-    """Make a folder for one local Ray, held by a lock, and remove it at the end.
+    """Create a locked folder for one local Ray, and remove it at the end.
 
-    Folders of sessions that were killed are removed first. The folder is below ``RAY_TMPDIR``, else
-    ``TMPDIR``, else ``/tmp``.
+    Folders of killed drivers are removed first. The folder is in ``RAY_TMPDIR``, in ``TMPDIR`` if
+    that is not set, or else in ``/tmp``.
 
     Raises:
-        UserError: The path that ``RAY_TMPDIR`` names is too long for a socket.
+        UserError: The path in ``RAY_TMPDIR`` is too long for a socket.
     """
     parent = _parent()
     _remove_old(parent)
@@ -58,18 +58,18 @@ def job_folder(job: str) -> Iterator[Path]:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that only this user can enter; return it.
+    """Create a folder that only this user can enter, and return it.
 
     Raises:
-        UserError: Something of another user is there, or a link.
+        UserError: The path exists and is a link, a file, or owned by another user.
     """
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise UserError(
-            f"{path} must be a folder of your own, because Ray's sockets lie there; remove it, or "
-            "name another place in RAY_TMPDIR"
+            f"{path} must be a folder of your own, because it holds Ray's sockets; remove it, or "
+            "set RAY_TMPDIR to another folder"
         )
     path.chmod(0o700)
     return path
@@ -81,8 +81,8 @@ def _parent() -> Path:
         path = Path(named).absolute()
         if not _is_short(path):
             raise UserError(
-                f"RAY_TMPDIR is {path}, too long for the sockets that Ray puts below it; name a "
-                f"folder whose path has fewer than {_most_bytes() + 1} characters"
+                f"RAY_TMPDIR is {path}, too long for Ray's sockets in it; name a folder whose path "
+                f"has fewer than {_most_bytes() + 1} characters"
             )
         path.mkdir(parents=True, exist_ok=True)
         return path
@@ -103,7 +103,7 @@ def _prefix() -> str:
 
 
 def _remove_old(parent: Path) -> None:
-    """Remove our folders whose sessions no longer hold their lock."""
+    """Remove our folders that are no longer locked."""
     for folder in parent.glob(f"{_prefix()}*"):
         with suppress(OSError):
             if folder.lstat().st_uid == os.getuid() and not folder.is_symlink():

@@ -1,4 +1,4 @@
-"""Predictions of trained trials: written, made again from weights, opened on the test split."""
+"""Writes predictions of trained trials, from a training or from a trial's best weights."""
 
 from pathlib import Path
 
@@ -27,15 +27,15 @@ def write_predictions(
     epoch: int,
     probabilities: npt.NDArray[np.float32],
 ) -> None:
-    """Write a trial's predictions on one split; those on other splits stay.
+    """Write a trial's predictions on one split; predictions on other splits are kept.
 
     Args:
         run: The run directory.
         trial_id: The trial.
         dataset: The pictures.
         split: ``val`` or ``test``.
-        config: The trial's; its fold is the validation split.
-        epoch: Epoch of the weights that predicted.
+        config: The trial's configuration; its fold is the validation split.
+        epoch: Epoch of the weights.
         probabilities: (m, classes) of the split's pictures, in the order of their rows.
     """
     rows = dataset.rows(split, config.fold, config.folds)
@@ -55,10 +55,10 @@ def write_predictions(
 
 
 def predict_from_best(run: Path, trial_id: str, dataset: ImageDataset, split: str) -> float:
-    """Predict a split with a trial's best weights, write that down, and return the accuracy.
+    """Predict a split with a trial's best weights, write the predictions, return the accuracy.
 
     Raises:
-        FileNotFoundError: Its best weights are not kept.
+        FileNotFoundError: The trial's best weights were not kept.
     """
     best = load(best_weights(run, trial_id))
     config = TrainConfig.create(best["config"])

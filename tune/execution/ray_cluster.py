@@ -1,4 +1,4 @@
-"""Ray, started here or joined: never without a token where we start it, and with our code on it."""
+"""Starts a local Ray, always with a token, or joins a cluster and ships our code to it."""
 
 import functools
 import logging
@@ -27,7 +27,7 @@ from tune.execution.ray_watch import connected_servers
 T = TypeVar("T")
 _CODE = Path(__file__).parents[2]
 _PACKAGES = ("fairsweep", "data_prep", "models", "tune")
-"""What a worker imports."""
+"""Packages that a worker imports."""
 _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -38,18 +38,18 @@ _SETTINGS = {
     "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
-"""Ray's own loggers, progress, snapshots and signal handling would stand beside ours, and cost more
-than a trivial trial. And it would start one worker after the other, seconds each; how many trials
-there may be is our own business."""
+"""Turns off Ray's loggers, progress, snapshots and signal handling, which duplicate ours and cost
+more than a trivial trial. Also lifts Ray's limit on pending trials, with which it would start one
+worker after another, taking seconds each."""
 
 
 @contextmanager
 def ray_session(*, object_store_bytes: int) -> Iterator[None]:
-    """Connect to the cluster at ``RAY_ADDRESS``, or start a Ray of our own and stop it after.
+    """Connect to the cluster at ``RAY_ADDRESS``, or start a local Ray and stop it at the end.
 
     Raises:
-        UserError: No cluster answers there, or it refuses our token; or the token cannot be kept,
-            or Ray does not start here.
+        UserError: The cluster does not answer or refuses our token. Or the token cannot be stored,
+            or the local Ray does not start.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -70,7 +70,7 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def _connected() -> Iterator[None]:
-    """Disconnect at the end; a Ray that is gone would make that wait for a minute."""
+    """Disconnect at the end, except from a Ray that is gone, which would take a minute."""
     silence_error_messages()
     servers = connected_servers()
     try:
@@ -85,13 +85,13 @@ def _connected() -> Iterator[None]:
 
 
 def connect(address: str) -> None:
-    """Join a Ray that runs already, as its driver; our code goes to its nodes.
+    """Join a running Ray cluster as a driver, and ship our code to its nodes.
 
     Args:
-        address: ``HOST:PORT``, or ``auto`` for one on this machine.
+        address: ``HOST:PORT``, or ``auto`` for a cluster on this machine.
 
     Raises:
-        UserError: Nothing answers there, or it refuses our token.
+        UserError: The cluster does not answer or refuses our token.
     """
     try:
         use_token_of_user()
@@ -107,22 +107,22 @@ def connect(address: str) -> None:
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"no Ray at {address} that takes us in ({reason}); start it there, and give this "
-            f"machine its token in {token_file()} or RAY_AUTH_TOKEN"
+            f"cannot connect to Ray at {address} ({reason}); start it there, and store its token "
+            f"on this machine in {token_file()} or RAY_AUTH_TOKEN"
         ) from error
 
 
 def own_address() -> str:
-    """Return the IP address by which other nodes reach this one."""
+    """Return the IP address at which other nodes reach this node."""
     address: str = ray.util.get_node_ip_address()
     return address
 
 
 def node_names(address: str) -> set[str]:
-    """Return the names of the nodes of the cluster at ``HOST:PORT`` that are alive.
+    """Return the names of the living nodes of the cluster at ``HOST:PORT``.
 
     Raises:
-        ConnectionError: No Ray answers there.
+        ConnectionError: The cluster does not answer.
     """
     with keep_signal_handlers():
         ray.init(address, log_to_driver=False, logging_level="ERROR")
@@ -133,17 +133,17 @@ def node_names(address: str) -> set[str]:
 
 
 def share(value: T) -> Callable[[], T]:
-    """Put a value into Ray once; return what gets it in any worker."""
+    """Put a value into Ray's object store; return a function that gets it in any worker."""
     return functools.partial(ray.get, ray.put(value))
 
 
 def require_token() -> None:
-    """Let every Ray that this process starts refuse clients without the token.
+    """Make every Ray that this process starts refuse clients without the token.
 
-    It is the one in ``RAY_AUTH_TOKEN``, or that of `token_file`, which is made if need be.
+    The token is the one in ``RAY_AUTH_TOKEN`` or in `token_file`, which is created if necessary.
 
     Raises:
-        UserError: The file cannot be made readable by its owner alone.
+        UserError: The file cannot be made readable for its owner only.
     """
     os.environ["RAY_AUTH_MODE"] = "token"
     if not os.environ.get("RAY_AUTH_TOKEN"):
@@ -152,22 +152,22 @@ def require_token() -> None:
             _keep_token(path)
         except OSError as error:
             raise UserError(
-                f"Ray's token cannot be kept in {path} for you alone: {error.strerror}; name a "
-                "file of your own in RAY_AUTH_TOKEN_PATH"
+                f"Ray's token cannot be stored in {path}, readable only for you: "
+                f"{error.strerror}; set RAY_AUTH_TOKEN_PATH to a file of your own"
             ) from error
     read_environment_again()
 
 
 def token_file() -> Path:
-    """Return where Ray's own commands look for the token too."""
+    """Return the path of the token, where Ray's own commands look for it too."""
     return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
 
 
 def _keep_token(path: Path) -> None:
-    """Make a token unless there is one; Ray would leave it for all to read."""
+    """Create a token unless there is one. Ray would create it readable for everyone."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Whole or not there, for another process may make one at this moment.
+        # Atomically, because another process may create one at the same time.
         with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="utf-8") as file:
             file.write(secrets.token_hex(32))
             file.flush()

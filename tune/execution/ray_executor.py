@@ -1,4 +1,4 @@
-"""The Ray executor: lets Ray Tune's `Tuner` drive a `Sweep`."""
+"""The Ray executor: runs a `Sweep` with Ray Tune's `Tuner`."""
 
 import functools
 import time
@@ -36,11 +36,11 @@ from tune.sweep.bundle import Bundle, Fusing
 from tune.sweep.sweep import Sweep
 
 _ANSWER_SECONDS = 10.0
-"""How long the gates may take to answer."""
+"""Most seconds to wait for an answer of the gates."""
 
 
 class RayExecutor:
-    """Trains in the workers of a Ray: the cluster at ``RAY_ADDRESS``, or one that it starts."""
+    """Trains on Ray workers: those of the cluster at ``RAY_ADDRESS``, or of a local Ray."""
 
     def execute(
         self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
@@ -76,14 +76,14 @@ def drive(
     make_training: MakeTraining,
     on_step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run a sweep on the connected Ray until it is finished or told to stop.
+    """Run a sweep on the connected Ray until it is finished or stopping.
 
     Args:
         sweep: Decides what is trained.
-        run: The run directory; Ray's own files go below it.
-        slots: How many trials run at once, and with what; counted anew when nodes come or go.
-        make_training: Builds a trial's training in a worker.
-        on_step: Called many times a second, between events.
+        run: The run directory; Ray's own files are written below it.
+        slots: Number and resources of the workers; counted again when nodes join or die.
+        make_training: Opens a bundle's training in a worker.
+        on_step: Called many times per second, between events.
     """
     gates = _open_gates() if slots.gpus else None
     bridge = _Bridge(sweep=sweep, slots=slots, run=run, on_step=on_step, gates=gates)
@@ -118,29 +118,29 @@ def drive(
 
 @dataclass(kw_only=True)
 class _Bridge:
-    """What searcher, scheduler and callback share."""
+    """State shared by the searcher, the scheduler and the callback."""
 
     sweep: Sweep
     slots: Slots
     run: Path
     on_step: Callable[[], None]
     gates: ActorHandle | None
-    """Holds the `Gates` of a sweep on GPUs."""
+    """The `Gates` of a sweep on GPUs."""
     live: dict[str, RayTrial | None] = field(default_factory=dict)
-    """What Ray holds at present, by the key of the bundle; None until it has started one."""
+    """Ray's trial for each bundle by key; None until Ray has started it."""
     bundles: dict[str, Bundle] = field(default_factory=dict)
-    """The bundles of ``live``."""
+    """The bundles in ``live``."""
     watchdog: Watchdog = field(default_factory=Watchdog)
     nodes: Nodes = field(default_factory=Nodes)
     actors: dict[str, str] = field(default_factory=dict)
-    """The worker that each live trial was last seen in."""
+    """Id of the worker in which each live bundle was last started."""
     killed: dict[str, str] = field(default_factory=dict)
-    """Why workers were killed that are not yet known to be dead."""
+    """Reason for each killed worker whose death Ray has not reported yet."""
     stopped_at: float | None = None
-    """When the workers were told to stop."""
+    """When the sweep began to stop."""
 
     def end(self, key: str) -> Bundle:
-        """Give the bundle's slot to the next one; return it."""
+        """Free the bundle's slot and return the bundle."""
         self.live.pop(key, None)
         self.actors.pop(key, None)
         self.killed.pop(key, None)
@@ -148,7 +148,7 @@ class _Bridge:
         return self.bundles.pop(key)
 
     def start(self, key: str, trial: RayTrial) -> None:
-        """Note that Ray has put a bundle into a worker."""
+        """Record that Ray has started a bundle in a worker."""
         self.live[key] = trial
         self.watchdog.begin(key)
         if (actor := worker_of(trial)) is not None:
@@ -158,13 +158,13 @@ class _Bridge:
             self.sweep.start(trial_id, self.slots.devices / len(trials))
 
     def look(self) -> None:
-        """Do what is to be done between events."""
+        """Do the regular checks between events."""
         self.look_at_nodes()
         self.kill_stuck()
         self.on_step()
 
     def look_at_nodes(self) -> None:
-        """Let nodes that have joined have trials, and none those that are gone."""
+        """Tell the sweep which nodes joined or died, and count the slots again."""
         joined, lost = self.nodes.look()
         for node in lost:
             self.sweep.lose_node(name(node))
@@ -174,17 +174,17 @@ class _Bridge:
             self.slots = self.slots.on(self.nodes.there)
 
     def kill_stuck(self) -> None:
-        """Kill the workers of trials that stand still, or that do not stop when told to."""
+        """Kill workers that make no progress, and workers that do not stop with the sweep."""
         for key in self.watchdog.stuck():
             if self._waits_for_memory(key):
                 self.watchdog.begin(key)
             else:
-                self._kill(key, "its worker stood still for {:.0f} s and was killed")
+                self._kill(key, "its worker made no progress for {:.0f} s and was killed")
         if self.sweep.stopping is None:
             return
         self.stopped_at = self.stopped_at or time.monotonic()
         for key in self.watchdog.late_to_stop(time.monotonic() - self.stopped_at):
-            self._kill(key, "its worker did not stop when told to and was killed")
+            self._kill(key, "its worker did not stop in time and was killed")
 
     def _kill(self, key: str, reason: str) -> None:
         self.killed[key] = reason.format(self.watchdog.killed(key))
@@ -201,16 +201,16 @@ class _Bridge:
             return False
 
     def __deepcopy__(self, _memo: Any) -> "_Bridge":
-        return self  # Ray copies searchers and callbacks, but there is only one sweep.
+        return self  # Ray copies searchers and callbacks, but the sweep must not be copied.
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(None), ()  # Ray pickles them for a restore of its own, which we never use.
+        return type(None), ()  # Ray pickles them for its own restore, which we never use.
 
 
 class _Proposals(RaySearcher):
-    """Hands the sweep's next trial to Ray whenever a slot is free, and never before.
+    """Hands the sweep's next bundle to Ray when a slot is free, but not earlier.
 
-    A proposal made ahead would not know the results of the trials that still run.
+    A trial proposed earlier would not consider the results of the running trials.
     """
 
     def __init__(self, bridge: _Bridge) -> None:
@@ -220,7 +220,7 @@ class _Proposals(RaySearcher):
     def suggest(self, _trial_id: str) -> Any:
         sweep, live = self._bridge.sweep, self._bridge.live
         if not live:
-            self._bridge.look()  # Ray takes no step while it waits for a first trial.
+            self._bridge.look()  # Ray ends no step while it waits for a first trial.
         if len(live) >= self._bridge.slots.count and sweep.stopping is None:
             return None
         bundle = sweep.next_bundle(self._bridge.slots.places)
@@ -232,17 +232,17 @@ class _Proposals(RaySearcher):
         return {"key": bundle.key, "bundle": bundle.to_json()}
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
-        pass  # The sweep has heard each measurement.
+        pass  # The sweep already has each measurement.
 
     def save(self, checkpoint_path: str) -> None:
-        pass  # The ledger holds all there is to know.
+        pass  # Everything is in the ledger.
 
     def restore(self, checkpoint_path: str) -> None:
         pass
 
 
 class _Decisions(FIFOScheduler):
-    """Reports each epoch to the sweep and stops the trials that it wants stopped."""
+    """Reports each epoch to the sweep, and stops the trials that the sweep stops."""
 
     def __init__(self, bridge: _Bridge) -> None:
         super().__init__()
@@ -250,9 +250,9 @@ class _Decisions(FIFOScheduler):
         self._warm = 0
 
     def on_trial_add(self, controller: Any, trial: RayTrial) -> None:
-        """Let Ray keep a warm worker for each slot, also while there is nothing for it to do.
+        """Let Ray keep an idle worker for each slot.
 
-        It would keep one alone, and each of the others would cost seconds when trials come again.
+        By default Ray keeps only one, and starting each of the others again takes seconds.
         """
         while self._warm < self._bridge.slots.count:
             self._warm += 1
@@ -267,7 +267,7 @@ class _Decisions(FIFOScheduler):
         if "fusing" in result:
             return self._decide(trial, result["fusing"])
         reports, (worker,) = result["reports"], result["worker"]
-        # Others wait for the card's memory as they wait for its slots.
+        # A bundle occupies its share of the card's memory, if that is more than its slot.
         held = max(bridge.slots.devices, worker.pop("share"))
         worker["devices"] = held / len(bridge.bundles[key].trials)
         if result["trained"]:
@@ -280,13 +280,13 @@ class _Decisions(FIFOScheduler):
         if len(over) == len(reports):
             return _stop(trial)
         for trial_id in over:
-            # Before Ray asks for the next epoch: a worker handles calls in order.
+            # A worker handles calls in order, so this comes before Ray's call for the next epoch.
             if (actor := worker_of(trial)) is not None:
                 actor.end_trial.remote(trial_id)
         return str(TrialScheduler.CONTINUE)
 
     def _decide(self, trial: RayTrial, fusing: Fusing) -> str:
-        """Let a worker that has measured go on with all its trials, or give them back."""
+        """Continue a bundle after its probe if its trials are fused; otherwise stop it."""
         bridge, key = self._bridge, _key(trial)
         bridge.bundles[key] = replace(bridge.bundles[key], probe=False)
         bridge.sweep.decide_fusing(fusing)
@@ -295,7 +295,7 @@ class _Decisions(FIFOScheduler):
 
 
 class _Events(ray.tune.Callback):
-    """Tells the sweep when Ray starts, ends or loses a trial, and which nodes come and go."""
+    """Tells the sweep which trials Ray starts, ends or loses, and which nodes join or die."""
 
     def __init__(self, bridge: _Bridge) -> None:
         self._bridge = bridge
@@ -310,25 +310,25 @@ class _Events(ray.tune.Callback):
         self._bridge.end(_key(trial))
 
     def on_trial_error(self, *, trial: RayTrial, **_: Any) -> None:
-        """Leave it to the sweep whether the trials go on, as a new one of Ray's."""
+        """Report a failed or lost attempt; the sweep decides whether its trials run again."""
         key, bridge = _key(trial), self._bridge
         killed, actor = bridge.killed.get(key), bridge.actors.get(key)
         lines = self._keep_error(trial)
-        # A traceback begins with a call and ends with what was raised; of a worker that has died
-        # Ray says so first.
+        # A traceback starts with a call and ends with the exception. If the worker died, the first
+        # line says so.
         raised = "ray::" in lines[0]
         node = None if raised or killed else bridge.nodes.lost_under(actor)
         bridge.look_at_nodes()
         bundle = bridge.end(key)
         if bridge.gates is not None:
-            bridge.gates.leave.remote(key)  # Its worker may have died before it could.
+            bridge.gates.leave.remote(key)  # The worker may have died before it left the gate.
         if killed and bridge.sweep.stopping is not None:
-            return  # It is interrupted, which is no failure of the trials.
+            return  # The trials are interrupted, not failed.
         crash = None if raised or killed else self._read_crash(key, actor, lines[0])
         gist = lines[-1] if raised else killed or (crash.reason if crash else lines[0])
         error = f"{gist} (all of it in {ERRORS_DIR}/{key}.txt)"
         if bundle.probe and node is None:
-            # It broke on the attempt to be faster, which is no failure of the trials.
+            # The probe failed, not the trials, which are then trained separately.
             failed = Fusing(trials=tuple(bundle.trials), fused=False, gain=0.0, reason=error)
             bridge.sweep.decide_fusing(failed)
             return
@@ -339,7 +339,7 @@ class _Events(ray.tune.Callback):
                 bridge.sweep.lose_attempt(trial_id, node)
 
     def _keep_error(self, trial: RayTrial) -> list[str]:
-        """Add the traceback of an attempt to those in the run; return its lines."""
+        """Append the traceback of the last attempt to the run's file; return its lines."""
         text = error_text(trial)
         path = self._bridge.run / ERRORS_DIR / f"{_key(trial)}.txt"
         path.parent.mkdir(exist_ok=True)
@@ -349,7 +349,7 @@ class _Events(ray.tune.Callback):
         return [line.strip() for line in attempt if line.strip()]
 
     def _read_crash(self, key: str, actor_id: str | None, first: str) -> Crash | None:
-        """Say how a worker died of which Ray knows no more than that; keep its stack."""
+        """Return why a worker died if Ray does not know, and keep its stack."""
         if actor_id is None or not first.startswith("The actor died"):
             return None
         crash = read_crash(self._bridge.run / ERRORS_DIR, actor_id)
@@ -359,14 +359,14 @@ class _Events(ray.tune.Callback):
 
 
 def _stop(trial: RayTrial) -> str:
-    """Let the worker close its bundle now; Ray would wait until it gives the worker another one."""
+    """Stop a trial, and let its worker close the bundle now; Ray would wait for the next bundle."""
     if (actor := worker_of(trial)) is not None:
         actor.cleanup.remote()
     return str(TrialScheduler.STOP)
 
 
 def _open_gates() -> ActorHandle:
-    """Start the gates to all cards on the driver's node, which outlives every other's."""
+    """Start the gates to all cards on the driver's node, because it outlives the other nodes."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(Gates).options(num_cpus=0, scheduling_strategy=here).remote()
 

@@ -1,6 +1,6 @@
-"""Everything that we use of Ray without Ray's promise to keep it: one function for each use.
+"""Everything that we use of Ray's private interface: one function for each use.
 
-`tests/test_tune_ray_private.py` fails with the name when a new Ray no longer has it.
+`tests/test_tune_ray_private.py` fails with the name when a new version of Ray lacks it.
 """
 
 import atexit
@@ -23,17 +23,17 @@ from ray.tune.experiment import Trial
 
 
 def worker_of(trial: Trial) -> ActorHandle | None:
-    """Return the worker that Ray Tune has given a trial, if it has one now."""
+    """Return the worker of a trial; None if it has no worker now."""
     return trial.temporary_state.ray_actor
 
 
 def error_text(trial: Trial) -> str:
-    """Return the tracebacks of a trial's attempts, as Ray Tune wrote them."""
+    """Return the tracebacks of a trial's attempts, as written by Ray Tune."""
     return Path(trial.error_file).read_text(encoding="utf-8")
 
 
 def keep_one_more_worker_warm(controller: Any, trial: Trial) -> None:
-    """Let Ray Tune keep one more idle worker of the trial's size, for trials that come later."""
+    """Let Ray Tune keep one more idle worker of the trial's size for later trials."""
     controller._actor_cache.increase_max(trial.placement_group_factory)
 
 
@@ -43,7 +43,7 @@ def actor_id_of(actor: ActorHandle) -> str:
 
 
 def node_id_of(actor_id: str) -> str:
-    """Return the id of the node that an actor is on; empty if Ray does not know."""
+    """Return the id of the node that an actor runs on; empty if Ray does not know it."""
     found = ray._private.state.actors(actor_id)
     return str(found.get("Address", {}).get("NodeID", ""))
 
@@ -51,7 +51,7 @@ def node_id_of(actor_id: str) -> str:
 def use_token_of_user() -> None:
     """Turn token authentication on if the user has a token.
 
-    Ray looks for one by itself only where no address is given.
+    Ray by itself looks for a token only if no address is given.
     """
     if AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -59,7 +59,7 @@ def use_token_of_user() -> None:
 
 @contextmanager
 def messages_kept_in(path: Path) -> Iterator[None]:
-    """Write what Ray would print of workers that died to a file instead of the terminal."""
+    """Write Ray's messages about dead workers to a file instead of the terminal."""
     before = ray._private.worker.print_to_stdstream
 
     def keep(data: Mapping[str, Any], *_: Any, **__: Any) -> None:
@@ -75,17 +75,17 @@ def messages_kept_in(path: Path) -> Iterator[None]:
 
 
 def read_environment_again() -> None:
-    """Let Ray see the environment as it is now, not as it was when Ray was imported."""
+    """Make Ray read the environment again, which it otherwise reads once, when imported."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
 def keep_signal_handlers() -> Iterator[None]:
-    """Call `ray.init` and `ray.shutdown` in this.
+    """Keep our signal handlers during `ray.init` and `ray.shutdown`.
 
-    The one lets SIGTERM print a page and end the process, the other lets it end the process (in its
-    C++ part, `UninstallSignalAction`). A SIGTERM on the way is heard at the end.
+    Ray's handler of `init` would print a page and exit on SIGTERM, and `shutdown` would restore the
+    default one (in C++, `UninstallSignalAction`). A SIGTERM meanwhile is handled at the end.
     """
     is_main = threading.current_thread() is threading.main_thread()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -102,11 +102,11 @@ def keep_signal_handlers() -> Iterator[None]:
 
 
 def silence_error_messages() -> None:
-    """Keep Ray from printing pages about its servers; our own lines say what matters."""
+    """Keep Ray from printing pages about its servers; our own messages say what matters."""
     ray._private.worker.print_to_stdstream = lambda *_words, **_options: None
 
 
 def forget_shutdown_at_exit() -> None:
-    """Keep Ray from disconnecting when the process ends, which waits for servers that are gone."""
+    """Keep Ray from disconnecting at exit, because it would wait for servers that are gone."""
     atexit.unregister(ray._private.worker.shutdown)
     atexit.unregister(ray.tune.registry._unregister_all)

@@ -1,8 +1,8 @@
-"""The process that starts a local Ray, and ends all of it when the driver is gone.
+"""The process that starts a local Ray, and ends all its processes when the driver is gone.
 
-It has a session of its own, so that Ctrl-C and signals to the driver's process group do not reach
-Ray: trials then have time for a checkpoint. It ends when its standard input does, however the
-driver ends, and leaves no process of its session behind.
+It has its own process session, so that Ctrl-C and signals to the driver's process group do not
+reach Ray, and trials have time to write a checkpoint. When its standard input closes, however the
+driver ended, it kills every process of its session and exits.
 """
 
 import json
@@ -27,10 +27,10 @@ _LOG = "server.log"
 
 @contextmanager
 def local_ray(*, object_store_bytes: int) -> Iterator[str]:
-    """Start a Ray on this machine and stop it after; the value is its address.
+    """Start a Ray on this machine, yield its address, and stop it at the end.
 
     Raises:
-        UserError: It does not start, or the folder for its sockets cannot be private.
+        UserError: Ray does not start, or the folder for its sockets cannot be private.
     """
     with ray_folder() as folder:
         command = [sys.executable, "-m", __name__, str(folder), str(object_store_bytes)]
@@ -55,22 +55,22 @@ def local_ray(*, object_store_bytes: int) -> Iterator[str]:
 
 def _address(line: str, log: Path) -> str:
     if not line:
-        said = [one.strip() for one in log.read_text("utf-8", "replace").splitlines()]
-        cause = next((one for one in reversed(said) if one), "it said nothing")
+        logged = [entry.strip() for entry in log.read_text("utf-8", "replace").splitlines()]
+        cause = next((entry for entry in reversed(logged) if entry), "it wrote no message")
         raise UserError(f"Ray does not start on this machine: {cause}")
     address: str = json.loads(line)["address"]
     return address
 
 
 def serve(folder: Path, object_store_bytes: int) -> None:
-    """Start Ray, print its address, and end it when standard input ends."""
-    # Ray's processes inherit this, so that a stop of a whole container or service lets workers end
-    # their epoch, and Ray does not abort the driver.
+    """Start Ray, print its address, and end it when standard input closes."""
+    # Ray's processes inherit this mask. When a whole container or service is stopped, workers can
+    # then end their epoch, and Ray does not abort the driver.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     threading.Thread(target=_end_with_driver, daemon=True).start()
     context = ray.init(
         "local",
-        # Ray books Apple's GPU, which we do not train on.
+        # Otherwise Ray counts Apple's GPU, on which we do not train.
         num_gpus=0 if sys.platform == "darwin" else None,
         include_dashboard=False,
         object_store_memory=object_store_bytes,
@@ -83,7 +83,7 @@ def serve(folder: Path, object_store_bytes: int) -> None:
 
 
 def _end_with_driver() -> None:
-    """Wait for the end of standard input, then end every process of this session."""
+    """Wait until standard input closes, then kill every process of this session."""
     sys.stdin.read()
     end_session(os.getpid())  # The driver has disconnected, or is dead.
     os._exit(0)

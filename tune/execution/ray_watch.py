@@ -1,4 +1,4 @@
-"""Notices that Ray's servers were ended from outside, while the driver would wait for them."""
+"""Notices when Ray's servers have ended, so that the driver does not wait for them."""
 
 import socket
 import threading
@@ -10,26 +10,26 @@ import ray
 
 _LOOK_SECONDS = 0.5
 _PATIENCE_SECONDS = 30.0
-"""How long a server that refuses nobody may be silent; after 60 Ray aborts the driver."""
+"""How long a server may be unreachable without refusing; Ray aborts the driver after 60 s."""
 _LEAVE_SECONDS = 2.0
-"""How long work may go on without Ray, so that it can end by itself."""
+"""How long work may continue without Ray, so that it can end by itself."""
 
 
 def run_while_ray_lives(work: Callable[[], None], *, look_seconds: float = _LOOK_SECONDS) -> str:
-    """Call ``work`` in a thread; return why it was abandoned, or nothing if it has ended.
+    """Call ``work`` in a thread; return why it was abandoned, or an empty text if it ended.
 
-    A call to a Ray that is gone blocks for a minute, after which Ray aborts the process. So this
-    thread, which never calls Ray, looks whether its servers still answer.
+    A call to a Ray that is gone blocks for a minute, after which Ray aborts the process. So the
+    calling thread, which makes no calls to Ray, checks whether its servers still answer.
 
     Raises:
-        Exception: What ``work`` raised while Ray was there.
+        Exception: The exception of ``work``, if Ray still answers.
     """
     raised: list[BaseException] = []
 
     def call() -> None:
         try:
             work()
-        except BaseException as error:  # It is raised again in the caller's thread.
+        except BaseException as error:  # Raised again in the calling thread.
             raised.append(error)
 
     servers = connected_servers()
@@ -48,14 +48,14 @@ def run_while_ray_lives(work: Callable[[], None], *, look_seconds: float = _LOOK
 
 
 def _lost(servers: Iterable["Server"]) -> str:
-    """Say which servers are gone; empty if all are there."""
+    """Return a message that names the servers that are gone; empty if none is."""
     gone = [server.name for server in servers if server.is_gone()]
     return f"Ray was ended from outside ({' and '.join(gone)} no longer answers)" if gone else ""
 
 
 @dataclass(kw_only=True)
 class Server:
-    """A server of Ray's that the driver cannot do without."""
+    """A Ray server that the driver needs."""
 
     name: str
     host: str
@@ -63,24 +63,24 @@ class Server:
     _answered: float = field(default_factory=time.monotonic)
 
     def is_gone(self) -> bool:
-        """Return whether nothing listens there any more, or has answered for too long."""
+        """Return whether the server refuses connections, or has not answered for too long."""
         try:
             socket.create_connection((self.host, self.port), timeout=1.0).close()
         except ConnectionRefusedError:
             return True
-        except OSError:  # The network may have a bad moment.
+        except OSError:  # The network may fail for a moment.
             return time.monotonic() - self._answered > _PATIENCE_SECONDS
         self._answered = time.monotonic()
         return False
 
 
 def connected_servers() -> list[Server]:
-    """Return the head's server and that of this node, of the connected Ray."""
+    """Return the servers of the connected Ray's head and of this node."""
     context = ray.get_runtime_context()
     host, _, port = context.gcs_address.rpartition(":")
     servers = [Server(name="the GCS", host=host.strip("[]"), port=int(port))]
     for node in ray.nodes():
         if node["NodeID"] == context.get_node_id():
-            place = {"host": node["NodeManagerAddress"], "port": node["NodeManagerPort"]}
-            servers.append(Server(name="the raylet", **place))
+            address = {"host": node["NodeManagerAddress"], "port": node["NodeManagerPort"]}
+            servers.append(Server(name="the raylet", **address))
     return servers

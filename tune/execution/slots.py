@@ -1,4 +1,4 @@
-"""How many trials run at once, and what each of them holds."""
+"""How many workers run at once, and which resources each of them has."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,32 +10,32 @@ from fairsweep.errors import UserError
 from tune.sweep.spec import Resources, SweepSpec
 
 MOST_PER_GPU = 8
-"""Most workers on one GPU; each holds a core and its own context on the card."""
+"""Most workers per GPU; each takes a CPU core and its own CUDA context."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """What each worker asks of Ray, and how many there are."""
+    """The resources of each worker, and the number of workers."""
 
     cpus: float
     gpus: float
     count: int
     most: int | None = None
-    """Most trials that the spec lets run at once."""
+    """Most workers that the spec allows at once."""
 
     @property
     def devices(self) -> float:
-        """Share of a GPU, or CPU cores, that a trial holds."""
+        """Share of a GPU, or number of CPU cores, that a worker has."""
         return self.gpus or self.cpus
 
     @property
     def places(self) -> int:
-        """Cores or GPUs that trials run on at once; several slots may share a GPU."""
+        """Number of GPUs or CPU slots in use at once; several slots may share a GPU."""
         share = self.gpus if 0 < self.gpus < 1 else 1.0
         return max(1, round(self.count * share))
 
     def on(self, nodes: Iterable[Mapping[str, Any]]) -> Self:
-        """Return as many of these slots as fit on ``nodes`` (of `ray.nodes`)."""
+        """Return as many of these slots as fit on ``nodes`` (from `ray.nodes`)."""
         fit = sum(self._fit(node["Resources"]) for node in nodes)
         return replace(self, count=fit if self.most is None else min(fit, self.most))
 
@@ -45,11 +45,14 @@ class Slots:
 
 
 def find_slots(spec: SweepSpec) -> Slots:
-    """Return how many trials run at once on the connected Ray, and with what each.
+    """Return how many workers run at once on the connected Ray, and with which resources.
 
-    By default a CPU core each: trials side by side on one thread train more pictures a second than
-    one after another on many. Where there are GPUs several share each; its memory decides how many
-    of them train at a time.
+    By default each has a CPU core, because parallel trials with one thread each train more pictures
+    per second than consecutive trials with many threads. If there are GPUs, several workers share
+    each, and its memory decides how many of them train at a time.
+
+    Raises:
+        UserError: No node has the resources that the spec asks for.
     """
     have = ray.cluster_resources()
     cores, gpus = have.get("CPU", 1.0), have.get("GPU", 0.0)

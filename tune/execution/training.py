@@ -1,4 +1,4 @@
-"""One bundle's training inside a run directory: goes on from its checkpoint, leaves its files."""
+"""The training of a bundle in a run directory: resumes from its checkpoint and writes its files."""
 
 import time
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ from tune.run.objective import Objective
 from tune.sweep.bundle import Bundle
 
 CHECKPOINT_SHARE = 0.05
-"""Most that checkpoints may take of the time between two of them."""
+"""Largest share of the training time that writing checkpoints may take."""
 _DISK_BYTES_PER_SECOND = 200e6
-"""What a disk is trusted to write before the first checkpoint was timed."""
+"""Assumed speed of the disk before the first checkpoint is timed."""
 
 
 @dataclass(kw_only=True)
 class _Best:
-    """The best epoch so far; weights and probabilities until they are on disk."""
+    """The best epoch so far; its weights and probabilities are None once they are on disk."""
 
     epoch: int
     value: float
@@ -43,7 +43,7 @@ class _Best:
 
 
 class _Member:
-    """A trial of the bundle: where it stands, and its best epoch."""
+    """A trial of the bundle: its last and its best epoch."""
 
     def __init__(self, trial_id: str, config: TrainConfig, objective: Objective) -> None:
         self.id, self.config = trial_id, config
@@ -52,7 +52,7 @@ class _Member:
         self._objective = objective
 
     def hear(self, result: EpochResult) -> None:
-        """Take in an epoch; keep its weights if it is the best so far."""
+        """Record an epoch; keep its weights if it is the best so far."""
         self.result = result
         if self._improves(result):
             self.best = _Best(
@@ -64,19 +64,19 @@ class _Member:
 
     @property
     def over(self) -> bool:
-        """True after the last epoch, and after one whose loss was not finite."""
+        """True after the last epoch, and after an epoch with a non-finite loss."""
         result = self.result
         return result is not None and (result.epoch >= self.config.epochs or result.diverged)
 
     @property
     def can_go_on(self) -> bool:
-        """True if there may be a next epoch; at a constant rate a whole trial can be extended."""
+        """True if there can be a next epoch; with a constant rate, even a whole trial has one."""
         if self.result is None or self.result.diverged:
             return False
         return self.result.epoch < self.config.epochs or not self.config.schedule_needs_epochs
 
     def state(self) -> dict[str, Any]:
-        """Return all that the trial needs to go on from here."""
+        """Return everything that the trial needs to resume from here."""
         assert self.result is not None, "no epoch was trained"
         known = None if self.best is None else {"epoch": self.best.epoch, "value": self.best.value}
         return {"loop": self.result.state(), "best": known, "values": dict(self.result.values)}
@@ -114,10 +114,10 @@ class _Member:
 
 
 class BundleTraining:
-    """Trains the trials of a bundle, epoch by epoch; each file that it leaves is whole or absent.
+    """Trains the trials of a bundle, epoch by epoch, and writes all files atomically.
 
-    One trial's state lies in its own folder; that of several as one in a file of all, so that they
-    stand at the same epoch whenever their process is killed.
+    The state of a separate trial is in its own folder. The states of fused trials are in one file,
+    so that they belong to the same epoch whenever the process is killed.
     """
 
     def __init__(
@@ -131,8 +131,8 @@ class BundleTraining:
             for trial_id, values in bundle.trials.items()
         }
         self._in_order = tuple(self._members.values())
-        """All of them, also when some have ended."""
-        self._alone = bundle.folder == bundle.key
+        """All members, including those that have ended."""
+        self._separate = bundle.folder == bundle.key
         self._restored: list[EpochReport] = []
         self._saved_epoch = 0
         self._saved_at = time.monotonic()
@@ -153,8 +153,8 @@ class BundleTraining:
     def advance(self) -> list[EpochReport]:
         """Train one epoch, keep the best so far, and write a checkpoint when it is due.
 
-        After a restart the checkpoint's own epoch is reported once more, because its process may
-        have died before the ledger had it.
+        After a restart, the epoch of the checkpoint is reported again, because the earlier process
+        may have died before the epoch was in the ledger.
         """
         if self._restored:
             reports, self._restored = self._restored, []
@@ -162,8 +162,8 @@ class BundleTraining:
         for result in self._train_epoch():
             self._in_order[result.member].hear(result)
         members = self._members.values()
-        if any(one.over for one in members) or self._stop_requested() or self._due():
-            self._save(with_state=any(one.can_go_on for one in members))
+        if any(member.over for member in members) or self._stop_requested() or self._due():
+            self._save(with_state=any(member.can_go_on for member in members))
         return [
             EpochReport(
                 trial_id=member.id, epoch=member.result.epoch, values=dict(member.result.values)
@@ -173,14 +173,14 @@ class BundleTraining:
         ]
 
     def end(self, trial_id: str) -> None:
-        """Leave the files of a trial that ends before the others."""
+        """Write the files of a trial that ends before the others."""
         self._members.pop(trial_id).write_best(self._run, self._data)
 
     def close(self) -> None:
-        """Write what trials that end here must leave; their state too if they are to go on."""
+        """Write the files of the remaining trials; if the run is stopping, also their state."""
         members = self._members.values()
-        if any(one.result is not None for one in members):
-            going_on = self._stop_requested() and any(one.can_go_on for one in members)
+        if any(member.result is not None for member in members):
+            going_on = self._stop_requested() and any(member.can_go_on for member in members)
             self._save(with_state=going_on)
 
     def _train_epoch(self) -> list[EpochResult]:
@@ -188,20 +188,20 @@ class BundleTraining:
             return next(self._epochs)
         except torch.OutOfMemoryError as error:
             figures = " ".join(str(error).split())
-        # Only now: the traceback of the error holds on to tensors on the card.
+        # Not inside the handler, where the traceback still references tensors on the card.
         self._epochs.close()
         torch.cuda.empty_cache()
         raise OutOfMemoryError(figures)
 
     def _restore(self) -> list[Mapping[str, Any]] | None:
-        """Read the last checkpoint; one that is missing or damaged means a start from nothing."""
+        """Read the last checkpoint; return None if it is missing or damaged."""
         try:
             saved = load(self._state_file)
         except (FileNotFoundError, CheckpointError):
             return None
-        if not self._alone and any(one.id not in saved for one in self._in_order):
+        if not self._separate and any(member.id not in saved for member in self._in_order):
             return None
-        states = [saved if self._alone else saved[one.id] for one in self._in_order]
+        states = [saved if self._separate else saved[member.id] for member in self._in_order]
         for member, state in zip(self._in_order, states, strict=True):
             if state["best"] is not None:
                 member.best = _Best(**state["best"])
@@ -216,23 +216,25 @@ class BundleTraining:
         return (self._run / STOP_FILE).exists()
 
     def _due(self) -> bool:
-        """Return whether a checkpoint now stays within its share of the training time."""
+        """Return whether a checkpoint now stays within ``CHECKPOINT_SHARE``."""
         return self._save_seconds <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at)
 
     def _save(self, *, with_state: bool) -> None:
-        """Write the best weights and predictions if they are new, then the state to go on from.
+        """Write the best weights and predictions if they are new, then the state to resume from.
 
-        In this order: a state on disk never knows of a best epoch whose weights are not there.
+        In this order, a state on disk never names a best epoch whose weights are missing.
         """
         started = time.monotonic()
         for member in self._members.values():
             member.write_best(self._run, self._data)
-        trained = {one.id: one for one in self._members.values() if one.can_go_on}
-        epoch = max((one.result.epoch for one in trained.values() if one.result), default=0)
+        trained = {member.id: member for member in self._members.values() if member.can_go_on}
+        epoch = max(
+            (member.result.epoch for member in trained.values() if member.result), default=0
+        )
         if with_state and epoch > self._saved_epoch:
             states = {trial_id: member.state() for trial_id, member in trained.items()}
             self._state_file.parent.mkdir(parents=True, exist_ok=True)
-            save(self._state_file, next(iter(states.values())) if self._alone else states)
+            save(self._state_file, next(iter(states.values())) if self._separate else states)
             self._saved_epoch = epoch
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started

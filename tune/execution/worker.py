@@ -1,4 +1,4 @@
-"""The worker: one warm process per slot that trains one bundle after another for Ray Tune."""
+"""The worker: a process per slot, which trains one bundle after another for Ray Tune."""
 
 import socket
 from collections.abc import Callable
@@ -20,17 +20,17 @@ from tune.sweep.bundle import Bundle, Fusing
 class Worker(ray.tune.Trainable):
     """Adapts a `Training` to Ray Tune: a step is an epoch, a reset is the next bundle.
 
-    Checkpoints are the training's own business, in the run directory, so that trials which Ray
-    starts again on any worker go on where the last checkpoint stands.
+    The training itself writes checkpoints to the run directory, so trials that Ray starts again on
+    any worker continue from the last checkpoint.
     """
 
     _training: Training | None = None
     _leave: Callable[[], None] | None = None
     _share = 0.0
-    """What the bundle takes of its card's memory."""
+    """The bundle's share of its card's memory."""
     _reported = _trained = False
-    """Whether an epoch was reported, and whether one was trained here: the first report of a
-    restored training is of an epoch that was trained before, maybe on another machine."""
+    """Whether an epoch was reported, and whether one was trained here. The first report of a
+    restored training is of an epoch that was trained earlier, perhaps on another machine."""
 
     def setup(
         self,
@@ -39,13 +39,13 @@ class Worker(ray.tune.Trainable):
         gates: ActorHandle | None,
         errors: Path | None = None,
     ) -> None:
-        """Take the first bundle of this process.
+        """Receive the first bundle of this process.
 
         Args:
             config: Holds the bundle.
-            make_training: Opens its training.
-            gates: Is asked for a card's memory, where there are GPUs.
-            errors: Folder for what a fatal signal leaves.
+            make_training: Opens the bundle's training.
+            gates: Admits the bundle to a card's memory; None without GPUs.
+            errors: Folder for the stack that is written on a fatal signal.
         """
         if errors is not None:
             note_crashes(errors, ray.get_runtime_context().get_actor_id())
@@ -54,16 +54,16 @@ class Worker(ray.tune.Trainable):
         self._bundle = Bundle.from_json(config["bundle"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take another bundle."""
+        """Receive the next bundle."""
         self.cleanup()
         self._bundle = Bundle.from_json(new_config["bundle"])
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch; or, once, measure how to train.
+        """Train one epoch, or first measure whether to fuse the trials.
 
-        The training is opened here and not in `setup`: Ray may give a bundle to a warm worker
-        while a new one still starts for it, and the new one must then have done nothing.
+        The training is not opened in `setup`, because Ray may give a bundle to an idle worker while
+        a new worker still starts for it. The new worker must then have done nothing.
         """
         try:
             return self._step()
@@ -94,11 +94,11 @@ class Worker(ray.tune.Trainable):
             "parameters": training.parameters,
             "share": self._share,
         }
-        # Ray would keep statistics of each number in a result; a list it takes as it is.
+        # In a list, because Ray keeps statistics of each number directly in a result.
         return {"epoch": epoch, "reports": reports, "worker": [worker], "trained": self._trained}
 
     def end_trial(self, trial_id: str) -> None:
-        """Train one trial of the bundle no longer; the others go on."""
+        """Stop training one trial of the bundle; the others continue."""
         if self._training is not None:
             self._training.end(trial_id)
 
@@ -115,7 +115,7 @@ class Worker(ray.tune.Trainable):
             self._reported = self._trained = False
 
     def _probe(self) -> Fusing:
-        """Measure whether to train as one, and train so from now on if it pays."""
+        """Measure whether fusing the trials is faster, and fuse them from now on if it is."""
         fusing = self._make_training.probe(self._bundle)
         self._bundle = replace(self._bundle, probe=False)
         if fusing.fused:
@@ -125,7 +125,7 @@ class Worker(ray.tune.Trainable):
         return fusing
 
     def _enter(self) -> None:
-        """Wait until the card has room for the bundle, unless it has let it in already."""
+        """Wait until the gate admits the bundle to its card, unless it already has."""
         gates, key = self._gates, self._bundle.key
         if gates is None or self._leave is not None:
             return
@@ -135,7 +135,7 @@ class Worker(ray.tune.Trainable):
         self._share = ray.get(gates.enter.remote(key, request, alone=self._bundle.alone))
 
         def leave() -> None:
-            # Of a training that did not get as far, the peak says too little.
+            # Without a trained epoch, the peak would be too low.
             peak = self._make_training.peak_bytes()
             ray.get(gates.leave.remote(key, request.kind, peak if self._trained else 0))
 
