@@ -335,7 +335,7 @@ def test_several_that_fail_are_tried_again_as_one(tmp_path):
 def test_the_text_of_a_decision_says_which_way_and_why():
     decision = Fusing(trials=("a", "b"), fused=True, gain=1.77)
     assert explain(decision, "net") == (
-        "2 trials of net are trained as one: as one 1.77 times as fast"
+        "2 trials of net are fused: fused training is 1.77 times as fast"
     )
     broken = replace(decision, fused=False, reason="Own is a layer that cannot be fused")
-    assert "apart: Own is a layer" in explain(broken, "net")
+    assert "separately: Own is a layer" in explain(broken, "net")

@@ -108,7 +108,7 @@ def test_a_pause_lasts_until_there_is_as_much_room_as_is_needed(free, tmp_path):
     told = []
     wait_for_space(tmp_path, 40, tell=told.append, give_up=lambda: False)
     assert free == [41]
-    assert [line.split(":")[0] for line in told] == ["paused", "there is room again"]
+    assert [line.split(":")[0] for line in told] == ["paused", "there is enough space again"]
 
 
 def test_a_trial_that_has_ended_needs_no_room_but_the_largest_so_far_counts():

@@ -162,12 +162,12 @@ def test_an_extension_says_which_trials_go_on_and_which_are_trained_anew(tmp_pat
     sweep.extend(extended_spec(sweep.spec, samples=0, overrides=["fixed.epochs=20"]))
     stay = len(before) - len(completed)
     assert stay > 0
-    gone = f"{len(completed)} are trained anew because their last.pt is gone"
+    gone = f"{len(completed)} start again because their last.pt is missing"
     assert what_counts(tmp_path, before, sweep) == f"{stay} trials count as they are, {gone}"
     for trial in completed:
         (tmp_path / CHECKPOINTS_DIR / trial).mkdir(parents=True)
         (tmp_path / CHECKPOINTS_DIR / trial / "last.pt").touch()
-    on = f"{len(completed)} go on from their checkpoints"
+    on = f"{len(completed)} continue from their checkpoints"
     assert what_counts(tmp_path, before, sweep) == f"{stay} trials count as they are, {on}"
 
 

@@ -72,7 +72,7 @@ def test_the_incumbent_is_judged_once_a_repeat_on_every_picture_outside_test(
 
     more = extend(made, overrides=["repeats=3"])
     assert [trial.config["fold"] for trial in more.trials.values()] == list(range(9))
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already holds a run"):
         kfold(run, tmp_path, folds=3, repeats=1)
 
 
@@ -133,7 +133,7 @@ def test_an_unfinished_run_has_no_incumbent_to_take(run, tmp_path):
     ledger = run / LEDGER_FILE
     lines = ledger.read_text().splitlines(keepends=True)
     ledger.write_text("".join(line for line in lines if "finalists_chosen" not in line))
-    with pytest.raises(RunError, match="is not finished, so that its incumbent may change"):
+    with pytest.raises(RunError, match="is not finished, so its incumbent may change"):
         kfold(run, tmp_path, folds=2, repeats=1)
     named = next(iter(Sweep(read_spec(run), fingerprint="", events=read_events(run)).trials))
     _, sweep = kfold(run, tmp_path, folds=2, repeats=1, trial_id=named, name="named")

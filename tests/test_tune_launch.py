@@ -186,7 +186,7 @@ def test_a_script_that_cannot_be_written_is_told_in_one_line(capsys, out):
     assert slurm("--out", out) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: cannot write {out}: ")
-    assert line.endswith("give --out a file in a folder that is there")
+    assert line.endswith("give --out a file in an existing folder")
 
 
 def test_without_slurm_submit_says_where_to_go(capsys, monkeypatch):

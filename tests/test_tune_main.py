@@ -86,7 +86,7 @@ def test_the_exit_code_says_how_a_sweep_ended(asked, capsys, make, code):
 def test_a_spent_budget_says_what_is_left_untrained():
     sweep = budget_spent()
     assert last_line(Path("runs/x"), sweep).endswith(
-        "; its budget of 1 hours is spent, and 11 trials are left untrained; go on with "
+        "; its budget of 1 hours is spent, and 11 trials are left untrained; continue with "
         "`python -m tune extend runs/x --set budget=…`"
     )
 
@@ -206,8 +206,8 @@ def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "a line",
         "7 files of r copied to s3://b/r",
-        "r will stop at the end of the epoch that is being trained",
-        "trial t of r will stop at the end of the epoch that is being trained",
+        "r will stop at the end of the current epoch",
+        "trial t of r will stop at the end of the current epoch",
     ]
 
 

@@ -52,7 +52,7 @@ def test_the_headline_counts_trials_and_estimates_the_time_left(monkeypatch):
     now += 3700.0
     # Two of the twelve have ended in that time and nine are left.
     assert progress.headline() == (
-        f"3 completed · 1 running · of 12 · best 0.4000 {best.name} · 1:01:40 gone · "
+        f"3 completed · 1 running · of 12 · best 0.4000 {best.name} · 1:01:40 elapsed · "
         "about 4:37:30 left"
     )
     sweep.stop("stopped by SIGINT")
@@ -67,7 +67,9 @@ def test_a_decision_on_training_as_one_is_told_once():
     sweep.decide_fusing(fusing)
     for _ in range(2):
         progress.update(force=True)
-    told = f"2 trials of {trials[0].name} are trained apart: as one 0.76 times as fast"
+    told = (
+        f"2 trials of {trials[0].name} are trained separately: fused training is 0.76 times as fast"
+    )
     assert file.getvalue().splitlines() == [told] == [explain(fusing, trials[0].name)]
     later, file = shown(sweep)
     later.update(force=True)
@@ -131,11 +133,13 @@ def test_the_last_line_names_the_best_trial_and_how_to_go_on(tmp_path):
     assert line.startswith(
         f"{tmp_path}: 1 completed, 1 failed; best val_loss 0.3750 by {best.name}; "
     )
-    assert line.endswith(f" s; stopped by SIGTERM; go on with `python -m tune resume {tmp_path}`")
+    assert line.endswith(
+        f" s; stopped by SIGTERM; continue with `python -m tune resume {tmp_path}`"
+    )
     sweep.stopping = None
     play(sweep)
     assert last_line(tmp_path, sweep).startswith(f"{tmp_path}: 11 completed, 1 failed; best ")
-    again = f"`python -m tune resume {tmp_path} --retry-failed` trains the failed ones once more"
+    again = f"`python -m tune resume {tmp_path} --retry-failed` trains failed trials again"
     assert last_line(tmp_path, sweep).endswith(f" s; {again}")
     empty, _ = new_sweep(small_spec())
     assert last_line(tmp_path, empty).startswith(f"{tmp_path}: no trials; ")

@@ -85,7 +85,7 @@ def test_every_process_that_is_told_to_stop_ends_the_sweep_in_order(sweep):
     driver, run, family = sweep
     for process in family:
         process.terminate()
-    assert "; go on with" in assert_closed(driver, run)
+    assert "; continue with" in assert_closed(driver, run)
     assert_nothing_is_left(family)
 
 

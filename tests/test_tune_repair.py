@@ -43,9 +43,9 @@ def test_lost_predictions_are_made_from_weights_or_by_training_again_or_are_gone
     lines = list(repair(tmp_path, sweep, None))
     assert made == [(kept.id, "val"), (early_kept.id, "val")]
     assert lines == [
-        "made the predictions of 2 trials again from their best weights",
+        "recreated the predictions of 2 trials from their best weights",
         "1 trials that were stopped early left no files and are trained again",
-        "the predictions of 2 trials are lost, and no checkpoint is left to make them",
+        "the predictions of 2 trials are lost, and so are their checkpoints",
     ]
     assert sweep.queue.lost == {early.id}
     assert [e["trial"] for e in ledger if e["event"] == "files_lost"] == [early.id]

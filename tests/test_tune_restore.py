@@ -100,7 +100,7 @@ def test_a_lost_ledger_is_told_and_nothing_is_trained_over_it(run, capsys):
     shutil.rmtree(run / "checkpoints")
     assert main(["resume", str(run)]) == 2
     error = capsys.readouterr().err
-    assert "put the ledger back from a copy" in error
+    assert "restore the ledger from a copy" in error
     assert error.count("\n") == 1
 
 

@@ -224,7 +224,7 @@ def test_lost_predictions_are_made_again(sweeps, untouched, capsys):
         path.unlink()
     (run / TRIALS_FILE).unlink()
     resume(run)
-    assert "made the predictions of 3 trials again" in capsys.readouterr().err
+    assert "recreated the predictions of 3 trials" in capsys.readouterr().err
     assert_equal_end(run, untouched("grid"))
     for path, table in zip(lost, before, strict=True):
         again = read_predictions(run, path.stem)
@@ -240,7 +240,7 @@ def test_a_finished_run_is_extended_and_trains_no_epoch_twice(sweeps, untouched,
     before = len(read_lines(run))
     extend(run, overrides=["fixed.epochs=6"])
     errors = capsys.readouterr().err
-    assert "go on from their checkpoints" in errors
+    assert "continue from their checkpoints" in errors
     assert "trained anew" not in errors
     measured = [e for e in read_lines(run)[before:] if e["event"] == "measurement"]
     assert {event["epoch"] for event in measured} == {5, 6}

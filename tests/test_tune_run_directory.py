@@ -202,12 +202,12 @@ def test_a_run_is_never_made_over_another_one(tmp_path, synthetic_dataset):
     run = create_run(tmp_path, small_spec(), manifest, Carried())
     assert "origin" not in json.loads((run / PROVENANCE_FILE).read_text())
     (run / LEDGER_FILE).write_text("an event")
-    with pytest.raises(RunError, match=rf"{run} holds a run already; .* tune resume {run}`"):
+    with pytest.raises(RunError, match=rf"{run} already holds a run; .* tune resume {run}`"):
         create_run(tmp_path, small_spec(seed=9), manifest, Carried())
     (run / LEDGER_FILE).write_text("")
     assert read_spec(run).seed == 3
     (run / "thesis.txt").touch()
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="already holds a run"):
         create_run(tmp_path, small_spec(seed=9), manifest, Carried())
 
 

@@ -294,7 +294,7 @@ def test_one_trial_is_stopped_by_hand_at_its_next_report(begin, tmp_path):
     assert (trial.status, trial.reason) == (Status.EARLY_STOPPED, "stopped by hand")
     assert len(trial.measurements) == 1
     assert sweep.stopping is None
-    with hold(tmp_path), pytest.raises(RunError, match="has ended already: EARLY_STOPPED"):
+    with hold(tmp_path), pytest.raises(RunError, match="has already ended: EARLY_STOPPED"):
         request_stop(tmp_path, trial.id)
 
 
@@ -381,7 +381,7 @@ def test_chores_are_done_a_few_times_a_second_and_tables_seldom(begin, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("trial", "message"), [("0ff", "has no trial 0ff; "), (None, "nothing works on")]
+    ("trial", "message"), [("0ff", "has no trial 0ff; "), (None, "is not running")]
 )
 def test_a_stop_that_cannot_be_is_refused_in_one_line(begin, tmp_path, capsys, trial, message):
     begin()

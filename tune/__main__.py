@@ -9,17 +9,17 @@ from fairsweep.command_line import end, run_command
 COMMANDS = {
     "plan": "Show what a sweep would take; train nothing.",
     "run": "Run a sweep.",
-    "resume": "Go on with a stopped or killed run.",
+    "resume": "Continue a stopped or killed run.",
     "extend": "Extend a run; trials that are already trained are kept.",
-    "status": "Show how a run stands.",
-    "list": "Show how every run below runs/ stands.",
+    "status": "Show the status of a run.",
+    "list": "Show the status of every run below runs/.",
     "stop": "Ask a running sweep to checkpoint and stop.",
     "test": "Measure the incumbent on the test split.",
     "kfold": "Train the incumbent, or a spec's grid, on every fold of train and val.",
-    "retrain": "Train the incumbent once more, with groups of pictures that count for more.",
+    "retrain": "Train the incumbent again, with more weight on groups of pictures.",
     "predict": "Classify new pictures with the incumbent; prints a CSV row for each.",
-    "copy": "Copy a run, also one that is running.",
-    "launch": "Write what runs a sweep on a cluster.",
+    "copy": "Copy a run, even while it is running.",
+    "launch": "Write the script or manifest that runs a sweep on a cluster.",
 }
 
 
@@ -38,7 +38,7 @@ def _parser(words: list[str]) -> argparse.ArgumentParser:
     for name, description in COMMANDS.items():
         command = commands.add_parser(name, help=description, description=description)
         if words and words[0] == name:
-            # Only now: some modules import torch or Ray, which takes seconds.
+            # Imported only for its own command: some import torch or Ray, which takes seconds.
             module = importlib.import_module(f"tune.commands.{name}")
             command.epilog = f"example: python -m tune {name} {module.EXAMPLE}".rstrip()
             module.add_arguments(command)

@@ -17,26 +17,27 @@ EXAMPLE = "runs/quick s3://bucket/runs/quick"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add the run and where it goes."""
+    """Add the run and the target."""
     add_run(command)
     command.add_argument("url", metavar="URL", help="s3://…, gs://… or a folder")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Copy the run, print how many files that took, and return 0."""
+    """Copy the run, print the number of copied files, and return 0."""
     print(f"{copy_run(parsed.run, parsed.url)} files of {parsed.run} copied to {parsed.url}")
     return 0
 
 
 def copy_run(run: Path, url: str) -> int:
-    """Copy a run directory to an object store, also while it grows; return how many files it took.
+    """Copy a run directory to an object store, and return the number of copied files.
 
-    Files that are there already, no older and of the same size, are not copied again. The ledger
-    goes last: what it tells of is there, and a copy can be resumed like a killed run.
+    The run may still be running. Files that the store already has, no older and of the same size,
+    are not copied again. The ledger is copied last, so the copy holds every file that the ledger
+    mentions and can be resumed like a killed run.
 
     Raises:
-        RunError: ``run`` is no run directory.
-        ValueError: The URL is of no store that can be written.
+        RunError: ``run`` is not a run directory, or the store cannot be written.
+        UserError: The URL is not that of a store, or the store cannot be reached.
     """
     read_spec(run)
     store, base = open_store(url)
@@ -52,14 +53,14 @@ def copy_run(run: Path, url: str) -> int:
                         shutil.copyfileobj(source, sink, 1 << 20)
                     copied += 1
         except FileNotFoundError:
-            continue  # The sweep has tidied it away meanwhile.
+            continue  # The sweep has removed the file since.
         except OSError as error:
             raise RunError(f"cannot write to {url}: {' '.join(str(error).split())}") from error
     return copied
 
 
 def _files_of(run: Path) -> Iterator[Path]:
-    """Yield the files of a run that mean something elsewhere, the ledger last."""
+    """Yield the files of a run that are needed elsewhere, the ledger last."""
     for path in sorted(run.rglob("*")):
         first = path.relative_to(run).parts[0]
         ours = not (first in (RAY_DIR, LEASE_FILE, LEDGER_FILE) or first.startswith(STOP_FILE))

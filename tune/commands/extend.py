@@ -10,7 +10,7 @@ EXAMPLE = "runs/quick --samples 8"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add the run and what grows."""
+    """Add the run and its extension."""
     add_run(command)
     command.add_argument("--samples", type=int, default=0, metavar="N", help="N more proposals")
     add_set(command)

@@ -1,4 +1,4 @@
-"""`tune kfold`: train configurations on every fold of train and val, as a run of its own."""
+"""`tune kfold`: train configurations on every fold of train and val, in a new run."""
 
 import argparse
 import json
@@ -21,13 +21,13 @@ EXAMPLE = "runs/quick --folds 5 --repeats 2"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add what is trained, and on how many folds."""
+    """Add the run or spec, and the number of folds."""
     command.add_argument(
         "what", type=Path, metavar="RUN|SPEC.yaml", help="a run directory, or a sweep spec"
     )
-    command.add_argument("--folds", type=int, default=10, metavar="K", help="how many (10)")
+    command.add_argument("--folds", type=int, default=10, metavar="K", help="number of folds (10)")
     command.add_argument(
-        "--repeats", type=int, default=1, metavar="R", help="deal the pictures R times (1)"
+        "--repeats", type=int, default=1, metavar="R", help="split into folds R times (1)"
     )
     add_derived(command)
 
@@ -62,24 +62,24 @@ def kfold(
     overrides: Iterable[str] = (),
     executor: Executor = ON_RAY,
 ) -> tuple[Path, Sweep]:
-    """Train a configuration on each fold; return the new run's directory and its end.
+    """Train configurations on each fold; return the new run's directory and its sweep.
 
     Args:
-        what: A run directory, whose incumbent is meant, or a spec, of which every configuration is.
-        root: Where the new run lies.
-        folds: How many.
-        repeats: How often the pictures are dealt into them.
-        trial_id: Another trial of the run than the incumbent.
-        name: Of the new run; by default that of the run or spec with ``-kfold``.
-        data: Where the dataset is, if not where the run or the spec says.
+        what: A run directory, whose incumbent is trained, or a spec, whose configurations all are.
+        root: Folder of the new run directory.
+        folds: Number of folds.
+        repeats: How often the pictures are split into folds.
+        trial_id: Trial of the run to train instead of the incumbent.
+        name: Name of the new run; by default that of the run or spec with ``-kfold``.
+        data: Path of the dataset, if it differs from that in the run or the spec.
         overrides: ``key=value`` changes of the new run's spec.
-        executor: Who trains.
+        executor: Trains the trials.
 
     Raises:
-        FileNotFoundError: The dataset is not there.
-        RunError: The run is not finished or has no such trial; or the new one is there already.
+        FileNotFoundError: The dataset does not exist.
+        RunError: The run is not finished, has no such trial, or the new run already exists.
         SpecError: The spec breaks a rule, or stops trials early.
-        ValueError: There are too few pictures for so many folds.
+        UserError: There are too few pictures for so many folds.
     """
     changes = {"folds": folds, "repeats": repeats}
     if not what.is_dir():
@@ -88,8 +88,8 @@ def kfold(
     origin = find_origin(what, trial_id=trial_id, data=data)
     if "initial" in origin.fixed:
         raise RunError(
-            f"trial {origin.trial.id} started from weights that have seen pictures of every fold; "
-            "take the run that it came from, or retrain with --from-scratch and take that one"
+            f"trial {origin.trial.id} started from weights that were trained on pictures of every "
+            "fold; use the run that it was retrained from, or retrain it with --from-scratch first"
         )
     spec = origin.further_spec(name or f"{what.resolve().name}-kfold", changes, overrides)
     return start(spec, root, Carried(groups=carried_groups(what)), executor=executor)
@@ -104,7 +104,7 @@ def _spec(
     overrides: Iterable[str],
 ) -> SweepSpec:
     if trial_id is not None:
-        raise RunError(f"--trial names a trial of a run, but {path} is no run directory")
+        raise RunError(f"--trial names a trial of a run, but {path} is not a run directory")
     own = load_spec(path, overrides).name
     values: dict[str, Any] = {**changes, "name": name or f"{own}-kfold"}
     if data is not None:
@@ -114,7 +114,7 @@ def _spec(
 
 
 def summary(run: Path, sweep: Sweep) -> str:
-    """Say in a line what each configuration reached on average, and where the interval is told."""
+    """Return one line with each configuration's mean over its folds."""
     scores: dict[str, list[float]] = {}
     for trial in sweep.trials.values():
         value = sweep.objective(trial)

@@ -1,4 +1,7 @@
-"""`tune launch`: write what runs a sweep on a cluster, and the parts that this calls there."""
+"""`tune launch`: write a script or manifest that runs a sweep on a cluster.
+
+Also holds the hidden commands that the script calls there.
+"""
 
 import argparse
 import os
@@ -18,7 +21,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     places = command.add_subparsers(required=True, metavar="slurm|kubernetes")
 
     def add(name: str, handler: Any, words: str = "", example: str = "") -> argparse.ArgumentParser:
-        # Only what has words is listed by --help.
+        # --help lists only commands with a description.
         listed: dict[str, Any] = {"help": words, "description": words} if words else {}
         epilog = f"example: python -m tune launch {example}" if example else None
         place = places.add_parser(name, epilog=epilog, **listed)
@@ -28,19 +31,19 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     slurm = add(
         "slurm",
         _slurm,
-        "Write a batch script that runs a sweep on Slurm, through as many allocations as it takes.",
+        "Write a batch script that runs a sweep on Slurm, in as many allocations as it takes.",
         f"slurm {QUICK} --nodes 4 --gpus-per-node 4 --time 4:00:00 --submit",
     )
     _add_sweep(slurm)
     slurm.add_argument(
-        "--time", required=True, help="longest time of one allocation, such as 4:00:00"
+        "--time", required=True, help="time limit of one allocation, such as 4:00:00"
     )
     slurm.add_argument("--partition", help="Slurm's --partition")
     slurm.add_argument("--account", help="Slurm's --account")
     slurm.add_argument(
         "--stage-data", action="store_true", help="copy the dataset to each node's own disk, once"
     )
-    slurm.add_argument("--submit", action="store_true", help="hand the script to Slurm")
+    slurm.add_argument("--submit", action="store_true", help="submit the script to Slurm")
     slurm.add_argument("--out", type=Path, metavar="FILE", help="write to FILE instead of stdout")
     kubernetes = add(
         "kubernetes",
@@ -49,9 +52,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         f"kubernetes {QUICK} --image sweeps:1 --nodes 4 --cpus-per-node 8",
     )
     _add_sweep(kubernetes)
-    kubernetes.add_argument("--image", default="sweeps:latest", help="made from the Dockerfile")
     kubernetes.add_argument(
-        "--claim", default="sweeps", metavar="NAME", help="volume claim that holds data and runs"
+        "--image", default="sweeps:latest", help="image built from the Dockerfile"
+    )
+    kubernetes.add_argument(
+        "--claim", default="sweeps", metavar="NAME", help="volume claim for data and runs"
     )
     kubernetes.add_argument("--memory", default="32Gi", help="memory of a node, such as 32Gi")
     kubernetes.add_argument(
@@ -61,13 +66,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: Parsed) -> int:
-    """Do what the kind of cluster asks for and return the exit code."""
+    """Call the handler of the kind of cluster and return its exit code."""
     code: int = parsed.launch(parsed)
     return code
 
 
 def _add_inner_parts(add: Any) -> None:
-    """Add what the scripts call, and `--help` does not list."""
+    """Add the commands that the scripts call; `--help` does not list them."""
     for name, handler in (("allocation", _allocation), ("sweep", _sweep)):
         add_spec(add(name, handler))
     node = add("node", _node)
@@ -126,7 +131,7 @@ def _allocation(parsed: Parsed) -> int:
 
 
 def _sweep(parsed: Parsed) -> int:
-    """Begin the sweep, or go on with it if it has begun."""
+    """Start the sweep, or resume it if it has started."""
     from tune.run.directory import LEDGER_FILE, RUNS
 
     run = RUNS / spec_of(parsed).name
@@ -135,12 +140,12 @@ def _sweep(parsed: Parsed) -> int:
         words = ["resume", str(run), *(["--data", parsed.data] if parsed.data else [])]
     else:
         words = ["run", *words_of(parsed)]
-    # In place of this process, so that signals reach it.
+    # It replaces this process, so that signals reach it.
     os.execv(sys.executable, [sys.executable, "-m", "tune", *words])
 
 
 def _wait_for_lease(run: Path) -> None:
-    """Wait until the lease is void of a driver whose node has died; or, at last, let it refuse."""
+    """Wait until the lease of a driver whose node died has expired, but not forever."""
     from tune.run.lease import LEASE_SECONDS, holder_of
 
     until = time.monotonic() + 1.5 * LEASE_SECONDS
@@ -173,7 +178,7 @@ def _hand_over(text: str, path: Path | None) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise LaunchError(
-            f"cannot write {path}: {error.strerror}; give --out a file in a folder that is there"
+            f"cannot write {path}: {error.strerror}; give --out a file in an existing folder"
         ) from error
 
 
@@ -191,12 +196,12 @@ def _spec(parsed: Parsed) -> Any:
     run = RUNS / spec.name
     if (run / LEDGER_FILE).exists() and _apart(spec) != _apart(read_spec(run)):
         raise LaunchError(
-            f"{run} was made from another spec; give this one another --name, "
-            f"or go on with that one: launch {run}/spec.yaml"
+            f"{run} was made from another spec; give this run another --name, "
+            f"or continue the other: launch {run}/spec.yaml"
         )
     return spec
 
 
 def _apart(spec: Any) -> Any:
-    """Return what makes one sweep another; its dataset may have moved."""
+    """Return the parts of a spec that identify its sweep; the dataset may have moved."""
     return spec.model_copy(update={"data": ""})

@@ -1,4 +1,4 @@
-"""`tune list`: show how every run below ``runs/`` stands."""
+"""`tune list`: show the status of every run below ``runs/``."""
 
 import argparse
 from collections.abc import Sequence
@@ -25,6 +25,6 @@ def run(_parsed: argparse.Namespace) -> int:
 
 
 def print_runs(statuses: Sequence[dict[str, Any]]) -> None:
-    """Print one row per run, and below them why some cannot be read."""
+    """Print one row per run, and below the table why some runs cannot be read."""
     damages = [Text(status["damage"]) for status in statuses if "damage" in status]
     Console().print(status_table(statuses), *damages, sep="\n")

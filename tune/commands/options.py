@@ -5,40 +5,42 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # Importing it takes half a second, for which no parser need wait.
+if TYPE_CHECKING:  # The import takes half a second, and parsers do not need it.
     from tune.sweep.spec import SweepSpec
 
 QUICK = "tune/specs/quick.yaml"
-"""The spec that examples name."""
+"""The spec in the examples of the help."""
 
 
 def add_spec(command: argparse.ArgumentParser) -> None:
-    """Let a command take a spec, and changes of it."""
+    """Add a spec, and changes of it."""
     command.add_argument("spec", type=Path, metavar="SPEC.yaml", help="the sweep spec")
-    command.add_argument("--data", metavar="DIR", help="dataset, instead of spec's; or its URL")
+    command.add_argument(
+        "--data", metavar="DIR", help="path or URL of the dataset, instead of the spec's"
+    )
     command.add_argument("--name", help="name of the run, instead of the spec's")
     add_set(command)
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
-    """Let a command take a run directory."""
+    """Add a run directory."""
     command.add_argument("run", type=Path, metavar="RUN", help="a run directory")
 
 
 def add_data(command: argparse.ArgumentParser) -> None:
-    """Let a command find a dataset that was moved."""
+    """Add the path of a dataset that was moved."""
     command.add_argument("--data", metavar="DIR", help="where the dataset is now")
 
 
 def add_trial(command: argparse.ArgumentParser) -> None:
-    """Let a command take another trial than the incumbent."""
+    """Add a trial, to be used instead of the incumbent."""
     command.add_argument(
-        "--trial", metavar="TRIAL", help="another trial than the incumbent: its id, number or name"
+        "--trial", metavar="TRIAL", help="id, number or name of a trial other than the incumbent"
     )
 
 
 def add_set(command: argparse.ArgumentParser) -> None:
-    """Let a command change values of a spec."""
+    """Add changes of values in a spec."""
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change one spec value"
     )
@@ -53,10 +55,10 @@ def add_derived(command: argparse.ArgumentParser) -> None:
 
 
 def spec_of(parsed: argparse.Namespace) -> "SweepSpec":
-    """Load the spec that a command was given.
+    """Load the spec in a command's arguments.
 
     Raises:
-        SpecError: It breaks a rule.
+        SpecError: The spec breaks a rule.
     """
     from tune.sweep.spec import load_spec
 
@@ -68,9 +70,9 @@ def spec_of(parsed: argparse.Namespace) -> "SweepSpec":
 
 
 def words_of(parsed: argparse.Namespace) -> list[str]:
-    """Return the spec and its options as they were given."""
+    """Return the command-line arguments for the spec and its options."""
     words = [str(parsed.spec)]
     for key in ("data", "name"):
         if (value := getattr(parsed, key)) is not None:
             words += [f"--{key}", value]
-    return words + [word for one in parsed.set for word in ("--set", one)]
+    return words + [word for change in parsed.set for word in ("--set", change)]

@@ -1,4 +1,4 @@
-"""How commands that train end: their last line and their exit code."""
+"""The last line and the exit code of commands that train."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,7 +18,7 @@ def close(run: Path, sweep: Sweep) -> int:
 
 
 def last_line(run: Path, sweep: Sweep) -> str:
-    """Say in one line how a driver session ended."""
+    """Return one line on how a driver session ended."""
     counts = Counter(trial.status for trial in sweep.trials.values())
     parts = ", ".join(f"{count} {status.lower()}" for status, count in sorted(counts.items()))
     best = sweep.incumbent
@@ -27,15 +27,15 @@ def last_line(run: Path, sweep: Sweep) -> str:
         figure = f"; best {sweep.spec.objective.metric} {sweep.objective(best):.4f} by {best.name}"
     line = f"{run}: {parts or 'no trials'}{figure}; {sweep.seconds:.0f} s"
     if sweep.finished and Status.FAILED in counts:
-        line += f"; `python -m tune resume {run} --retry-failed` trains the failed ones once more"
+        line += f"; `python -m tune resume {run} --retry-failed` trains failed trials again"
     if sweep.finished:
         return line
     if not sweep.ends_as_designed:
-        return f"{line}; {sweep.stopping}; go on with `python -m tune resume {run}`"
+        return f"{line}; {sweep.stopping}; continue with `python -m tune resume {run}`"
     started = sum(not trial.ended for trial in sweep.trials.values())
     unknown = "as many as its searcher would propose"
     left = unknown if sweep.expected is None else sweep.expected - len(sweep.trials) + started
     return (
-        f"{line}; {sweep.stopping}, and {left} trials are left untrained; go on with "
+        f"{line}; {sweep.stopping}, and {left} trials are left untrained; continue with "
         f"`python -m tune extend {run} --set budget=…`"
     )

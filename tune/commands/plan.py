@@ -1,4 +1,4 @@
-"""`tune plan`: what a sweep would take (configurations, parameters, memory, disk, time)."""
+"""`tune plan`: estimate the cost of a sweep (configurations, parameters, memory, disk, time)."""
 
 import argparse
 import itertools
@@ -26,7 +26,7 @@ EXAMPLE = f"{QUICK} --data data/faces --set fixed.epochs=3"
 _MOST_ROWS = 40
 """Most configurations that a plan prints."""
 SUSTAINED = 0.5
-"""Share of the matrix-product rate that a training sustains; measured 0.45 to 0.6 on CPUs."""
+"""Share of the matrix-product rate that training sustains; measured 0.45 to 0.6 on CPUs."""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedConfiguration:
-    """One configuration and what it would take."""
+    """One configuration and its cost."""
 
     config: TrainConfig
     cost: TrainingCost
@@ -52,20 +52,20 @@ class PlannedConfiguration:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a sweep would take."""
+    """The estimated cost of a sweep."""
 
     configurations: tuple[PlannedConfiguration, ...]
-    """Those of a grid; of other searchers as many as they would propose, before any result."""
+    """All of a grid. Of other searchers, those that they propose without any results."""
     trials: int
     epochs: float
-    """All epochs of all trials, as far as can be told; with ASHA, the expected share."""
+    """Expected epochs of all trials together; a scheduler such as ASHA reduces them."""
     disk_bytes: int
     seconds: float
-    """Wall-clock on this machine, one trial a core."""
+    """Wall-clock time on this machine, with one trial per core."""
 
 
 def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Plan:
-    """Work out what ``spec`` would take on this machine."""
+    """Estimate the cost of ``spec`` on this machine, which has ``cores`` CPU cores."""
     sweep = Sweep(spec, fingerprint=manifest.fingerprint)
     planned = tuple(
         PlannedConfiguration(
@@ -75,14 +75,14 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
         for config in _configurations(spec)
     )
     trials = sweep.expected or len(planned)
-    shares = [_trained_share(sweep.scheduler, one.config.epochs) for one in planned]
+    shares = [_trained_share(sweep.scheduler, plan.config.epochs) for plan in planned]
     flop = sum(
         BACKWARD
-        * one.cost.flop_per_picture
+        * plan.cost.flop_per_picture
         * training_pictures(spec, manifest)
-        * one.config.epochs
+        * plan.config.epochs
         * share
-        for one, share in zip(planned, shares, strict=True)
+        for plan, share in zip(planned, shares, strict=True)
     )
     replicated = trials / max(1, len(planned))
     rate = SUSTAINED * matrix_rate() * cores
@@ -90,20 +90,20 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
         configurations=planned,
         trials=trials,
         epochs=replicated
-        * sum(s * one.config.epochs for s, one in zip(shares, planned, strict=True)),
+        * sum(s * plan.config.epochs for s, plan in zip(shares, planned, strict=True)),
         disk_bytes=_disk(spec, planned, trials, cores),
         seconds=replicated * flop / rate,
     )
 
 
 def training_pictures(spec: SweepSpec, manifest: DatasetManifest) -> int:
-    """Return how many pictures a trial is trained on, as far as they are not oversampled."""
+    """Return how many pictures a trial is trained on, without oversampling."""
     train, val = (sum(manifest.counts[split].values()) for split in ("train", "val"))
     return train if spec.folds is None else (train + val) * (spec.folds - 1) // spec.folds
 
 
 def _configurations(spec: SweepSpec) -> Iterator[TrainConfig]:
-    """Yield each configuration once, however many folds it is trained on."""
+    """Yield each configuration once, even if it is trained on several folds."""
     space = spec.search_space
     known = set()
     searcher = make_searcher(spec)
@@ -119,7 +119,7 @@ def _configurations(spec: SweepSpec) -> Iterator[TrainConfig]:
 
 
 def _trained_share(scheduler: Scheduler, epochs: int) -> float:
-    """Share of its epochs that a trial is expected to train."""
+    """Return the expected share of its epochs that a trial is trained."""
     trained, share, before = 0.0, 1.0, 0
     for end in (*(rung for rung in scheduler.rungs if rung < epochs), epochs):
         trained += share * (end - before)
@@ -130,25 +130,25 @@ def _trained_share(scheduler: Scheduler, epochs: int) -> float:
 def _disk(
     spec: SweepSpec, planned: tuple[PlannedConfiguration, ...], trials: int, cores: int
 ) -> int:
-    """Return what lies there at most: of trials that run, and what `Keeper` leaves of others."""
-    largest = max((one.cost.checkpoint_bytes for one in planned), default=0)
+    """Return the most that checkpoints take: of running trials, and those that `Keeper` keeps."""
+    largest = max((plan.cost.checkpoint_bytes for plan in planned), default=0)
     if spec.keep == "all":
         return largest * trials
-    left = max((_left_bytes(one) for one in planned), default=0)
+    left = max((_left_bytes(plan) for plan in planned), default=0)
     kept = trials
     if spec.scheduler.name != "none":
         kept = min(trials, BEST_TRIALS + spec.finalists * spec.replicates)
     return largest * cores + left * kept
 
 
-def _left_bytes(one: PlannedConfiguration) -> int:
-    """Return what a trial that is kept leaves: where it cannot go on, its best weights alone."""
-    whole = one.cost.checkpoint_bytes
-    return whole // 4 if one.config.schedule_needs_epochs else whole
+def _left_bytes(plan: PlannedConfiguration) -> int:
+    """Return the size of a kept trial: only its best weights, if it cannot be extended."""
+    whole = plan.cost.checkpoint_bytes
+    return whole // 4 if plan.config.schedule_needs_epochs else whole
 
 
 def matrix_rate(seconds: float = 0.3) -> float:
-    """Measure the float32 matrix-product rate of one CPU thread, in operations a second."""
+    """Measure the float32 matrix-product rate of one CPU thread, in operations per second."""
     threads, size = torch.get_num_threads(), 768
     torch.set_num_threads(1)
     matrix = torch.rand(size, size)
@@ -163,15 +163,15 @@ def matrix_rate(seconds: float = 0.3) -> float:
 
 
 def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
-    """Print a plan: a table of configurations and the sums below it."""
+    """Print a plan: a table of configurations, and the totals below it."""
     table = table_of("configuration", "parameters", "MFLOP/picture", "memory", "checkpoint")
-    for one in plan.configurations[:_MOST_ROWS]:
+    for planned in plan.configurations[:_MOST_ROWS]:
         table.add_row(
-            one.config.name,
-            f"{one.cost.parameters:,}",
-            f"{one.cost.flop_per_picture / 1e6:.0f}",
-            _size(one.cost.memory_bytes),
-            _size(one.cost.checkpoint_bytes),
+            planned.config.name,
+            f"{planned.cost.parameters:,}",
+            f"{planned.cost.flop_per_picture / 1e6:.0f}",
+            _size(planned.cost.memory_bytes),
+            _size(planned.cost.checkpoint_bytes),
         )
     console = Console()
     console.print(table)

@@ -36,7 +36,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Print a CSV row for each picture, or one JSON object.
 
     Returns:
-        0, or 2 if a picture cannot be read; the others are classified all the same.
+        0, or 2 if a picture cannot be read; the others are classified nevertheless.
     """
     weights = find_weights(parsed.run, parsed.trial)
     pictures = find_pictures(parsed.pictures)
@@ -54,15 +54,15 @@ def find_weights(run: Path, trial_id: str | None = None) -> Path:
     """Return the file with the best weights of a trial, by default the incumbent.
 
     Raises:
-        RunError: ``run`` is no run directory, has no such trial or no trained trial yet, or the
-            weights of the trial are not kept.
+        RunError: ``run`` is not a run directory, has no such trial or no trained trial yet, or the
+            weights of the trial were not kept.
     """
     sweep = read_sweep(run)
     if trial_id is not None:
         trial_id = find_trial(run, sweep.trials.values(), trial_id).id
     else:
         if sweep.incumbent is None:
-            raise RunError(f"{run} has no trained trial yet; `python -m tune status {run}` tells")
+            raise RunError(f"{run} has no trained trial yet; see `python -m tune status {run}`")
         trial_id = sweep.incumbent.id
     kept = sorted(trial for trial in sweep.trials if best_weights(run, trial).is_file())
     if trial_id in kept:
@@ -76,9 +76,9 @@ def find_weights(run: Path, trial_id: str | None = None) -> Path:
 def _with_progress(
     predictions: Iterable[Prediction], total: int, *, as_json: bool
 ) -> Iterator[Prediction]:
-    """Pass predictions on with a progress bar; report each unreadable picture on stderr.
+    """Yield predictions with a progress bar, and report each unreadable picture on stderr.
 
-    There is no bar for a single picture, nor on a terminal that shows the CSV rows.
+    There is no bar for a single picture, or on a terminal that shows the CSV rows.
     """
     console = Console(stderr=True)
     hidden = total == 1 or not console.is_terminal or (sys.stdout.isatty() and not as_json)

@@ -1,4 +1,4 @@
-"""`tune resume`: go on with a stopped or killed run."""
+"""`tune resume`: continue a stopped or killed run."""
 
 import argparse
 
@@ -13,11 +13,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the run and where its dataset is."""
     add_run(command)
     add_data(command)
-    command.add_argument(
-        "--retry-failed", action="store_true", help="train trials that failed once more"
-    )
+    command.add_argument("--retry-failed", action="store_true", help="train failed trials again")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Go on with the run and return its exit code."""
+    """Resume the run and return its exit code."""
     return close(parsed.run, resume(parsed.run, data=parsed.data, retry_failed=parsed.retry_failed))

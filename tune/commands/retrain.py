@@ -1,4 +1,4 @@
-"""`tune retrain`: train a trial once more, with groups of pictures that count for more."""
+"""`tune retrain`: train a trial again, with more weight on groups of pictures."""
 
 import argparse
 import sys
@@ -30,14 +30,14 @@ EXAMPLE = "runs/quick --oversample age=child:4 --groups annotations.csv"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add the run, the groups that count for more, and how it is trained."""
+    """Add the run, the groups, and how it is trained."""
     add_run(command)
     for name, example, words in (
-        ("oversample", "COLUMN=VALUE:N", "show the group's training pictures N times an epoch"),
+        ("oversample", "COLUMN=VALUE:N", "show the group's training pictures N times per epoch"),
         (
             "weights",
             "COLUMN=VALUE:W",
-            "let the group's training pictures count W times in the loss",
+            "multiply the loss of the group's training pictures by W",
         ),
         ("balance", "COLUMN", "give the column's groups equal shares of every batch"),
     ):
@@ -46,9 +46,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--groups", type=Path, metavar="CSV", help="image_id and columns that the dataset lacks"
     )
     command.add_argument(
-        "--from-scratch", action="store_true", help="start from nothing, not from its weights"
+        "--from-scratch", action="store_true", help="do not start from the trial's weights"
     )
-    command.add_argument("--epochs", type=int, metavar="N", help="N epochs, not as many as it had")
+    command.add_argument("--epochs", type=int, metavar="N", help="epochs, if not the trial's")
     add_derived(command)
 
 
@@ -80,40 +80,40 @@ def run(parsed: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be retrained, and how."""
+    """Which trial to retrain, and how."""
 
     run: Path
     sampling: Mapping[str, str]
-    """``oversample``, ``sample_weights``, ``balance``: those that are asked for."""
+    """The requested ones of ``oversample``, ``sample_weights`` and ``balance``."""
     trial_id: str | None = None
-    """Another trial than the incumbent."""
+    """Trial to retrain instead of the incumbent."""
     from_scratch: bool = False
-    """Start from nothing rather than from the trial's best weights."""
+    """Do not start from the trial's best weights."""
     epochs: int | None = None
-    """Epochs, if not as many as the trial's."""
+    """Epochs, if they differ from the trial's."""
     groups: Path | None = None
     """CSV with columns that the dataset does not have."""
     name: str | None = None
     data: str | None = None
-    """Where the dataset is now, if not where it was."""
+    """Path of the dataset, if it was moved."""
     overrides: tuple[str, ...] = ()
 
 
 def retrain(request: Request, root: Path, *, executor: Executor = ON_RAY) -> tuple[Path, Sweep]:
-    """Retrain a trial in a run of its own; return its directory and its end.
+    """Retrain a trial in a new run; return the run's directory and its sweep.
 
     Raises:
         BadInputError: The CSV breaks a rule.
-        FileNotFoundError: The dataset or the CSV is not there.
-        RunError: The run is not finished, has no such trial, or has not kept its weights; or the
-            new run is there already; or a group has no training picture.
+        FileNotFoundError: The dataset or the CSV does not exist.
+        RunError: The run is not finished, has no such trial, or did not keep its weights. Or the
+            new run already exists, or a group has no training picture.
         SpecError: The new run's spec breaks a rule.
-        ValueError: The dataset does not have a group that is named.
+        UserError: The dataset does not have one of the groups.
     """
     if request.from_scratch and not request.sampling:
         raise RunError(
-            "without --oversample, --weights or --balance a training from scratch is the one that "
-            "is there; give one of them"
+            "--from-scratch without --oversample, --weights or --balance repeats the same "
+            "training; give one of them"
         )
     origin = find_origin(request.run, trial_id=request.trial_id, data=request.data)
     carried = _carried(request, origin)
@@ -141,15 +141,14 @@ def _carried(request: Request, origin: Origin) -> Carried:
         initial = best_weights(run, trial.id)
         if trial.config.get("fold") is not None:
             raise RunError(
-                f"trial {trial.id} was trained on fold {trial.config['fold']}, so that its weights "
-                "have seen validation pictures; start from nothing with --from-scratch"
+                f"trial {trial.id} was trained on fold {trial.config['fold']}, so its weights were "
+                "trained on validation pictures; add --from-scratch"
             )
         if not initial.is_file():
             kept = sorted(path.parent.name for path in (run / CHECKPOINTS_DIR).glob("*/best.pt"))
             raise RunError(
                 f"the best weights of trial {trial.id} are not kept; --trial can be "
-                f"{', '.join(kept) or 'none, for no weights are kept'}, or start from nothing with "
-                "--from-scratch"
+                f"{', '.join(kept) or 'none, because no weights are kept'}, or add --from-scratch"
             )
     return Carried(
         origin={"run": str(run.resolve()), "trial_id": trial.id},
@@ -162,16 +161,16 @@ def _told(notes: Mapping[str, Any]) -> str:
     empty = ", ".join(f"{count:,} in {name}" for name, count in notes["empty_cells"].items())
     return (
         f"{notes['unknown_ids']:,} ids of no picture, {notes['pictures_without']:,} pictures that "
-        f"it does not name, empty cells: {empty or 'none'}"
+        f"are not in it, empty cells: {empty or 'none'}"
     )
 
 
 def _check(config: TrainConfig, dataset: ImageDataset) -> Iterator[str]:
-    """Say for each group how many training pictures it has.
+    """Yield a line for each group with its number of training pictures.
 
     Raises:
-        RunError: It has none.
-        ValueError: There is no such group.
+        RunError: A group has no training picture.
+        UserError: A group does not exist.
     """
     check_groups(config, dataset.columns)
     train = dataset.rows("train")
@@ -179,7 +178,7 @@ def _check(config: TrainConfig, dataset: ImageDataset) -> Iterator[str]:
         count = int(members[train].sum())
         if count == 0:
             raise RunError(
-                f"none of the {len(train):,} training pictures has {group}, so that nothing would "
+                f"none of the {len(train):,} training pictures has {group}, so nothing would "
                 "change; name another group"
             )
         yield f"{group}: {count:,} of {len(train):,} training pictures"
@@ -188,15 +187,15 @@ def _check(config: TrainConfig, dataset: ImageDataset) -> Iterator[str]:
 def _members(
     config: TrainConfig, dataset: ImageDataset
 ) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Yield each group that is named, and (n,) whether a picture is in it."""
+    """Yield each group in ``config``, and (n,) whether a picture is in it."""
     texts = [text for text in (config.oversample, config.sample_weights) if text is not None]
-    named = {(one.column, one.value): None for text in texts for one in group_factors(text)}
+    named = {(group.column, group.value): None for text in texts for group in group_factors(text)}
     for column, value in named:
         yield f"{column}={value}", dataset.columns[column] == value
 
 
 def comparison(run: Path, sweep: Sweep) -> Iterator[str]:
-    """Yield lines that set accuracies before and after a retraining side by side."""
+    """Yield lines that compare accuracies before and after retraining."""
     origin, dataset, trial = (
         read_provenance(run)["origin"],
         find_dataset(run, None),
@@ -219,7 +218,7 @@ def comparison(run: Path, sweep: Sweep) -> Iterator[str]:
 
 
 def _right(run: Path, trial_id: str) -> dict[str, bool] | None:
-    """Return which validation pictures a trial told right, or None where nothing says so."""
+    """Return which validation pictures a trial classified correctly; None without predictions."""
     table = read_predictions(run, trial_id)
     if table is None:
         return None
@@ -227,14 +226,16 @@ def _right(run: Path, trial_id: str) -> dict[str, bool] | None:
     predicted = np.array(table["probabilities"].to_pylist()).argmax(axis=1)
     right = predicted == table["label"].to_numpy()
     rows = zip(table["image_id"].to_pylist(), right.tolist(), of_val, strict=True)
-    return {name: one for name, one, is_val in rows if is_val}
+    return {image_id: is_right for image_id, is_right, is_val in rows if is_val}
 
 
 def _change(
     name: str, image_ids: Iterable[str], before: Mapping[str, bool], after: Mapping[str, bool]
 ) -> str:
-    shared = [one for one in image_ids if one in before and one in after]
+    shared = [image_id for image_id in image_ids if image_id in before and image_id in after]
     if not shared:
         return ""
-    then, now = (sum(part[one] for one in shared) / len(shared) for part in (before, after))
+    then, now = (
+        sum(right[image_id] for image_id in shared) / len(shared) for right in (before, after)
+    )
     return f"{name} {then:.4f} to {now:.4f} (n {len(shared):,})"

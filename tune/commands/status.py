@@ -1,4 +1,4 @@
-"""`tune status`: show how a run stands."""
+"""`tune status`: show the status of a run."""
 
 import argparse
 import json
@@ -19,14 +19,14 @@ from tune.session.status import RunWatch, run_status
 EXAMPLE = "runs/quick --watch"
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE_WIDTH = 50
-"""Most bars that a curve is drawn with."""
+"""Most bars in a curve."""
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the run and how its status is shown."""
     add_run(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
-    command.add_argument("--watch", action="store_true", help="show it anew every second")
+    command.add_argument("--watch", action="store_true", help="update every second")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -41,12 +41,12 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def print_status(run: Path) -> None:
-    """Print how one run stands."""
+    """Print the status of one run."""
     Console().print(_status_view(run_status(run)))
 
 
 def watch_status(run: Path) -> None:
-    """Show a run's status anew every second until nobody works on it any more."""
+    """Show a run's status and update it every second while the run is running."""
     watch = RunWatch(run)
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
@@ -76,14 +76,14 @@ def _status_lines(status: dict[str, Any]) -> Iterator[str]:
             + ("time left not known yet" if left is None else f"about {clock(left)} left")
         )
     if status["lost_nodes"]:
-        yield f"lost nodes: {', '.join(status['lost_nodes'])}; their trials went on elsewhere"
+        yield f"lost nodes: {', '.join(status['lost_nodes'])}; their trials continued elsewhere"
     for unit, budget in status["budget"].items():
         if budget["limit"] is not None:
             yield f"budget: {budget['spent']:.2f} of {budget['limit']:g} {unit.replace('_', '-')}"
 
 
 def sparkline(curve: Sequence[float | None]) -> str:
-    """Draw a curve in one line of bars, its range beside it; a figure that is None is a space."""
+    """Draw a curve as one line of bars, followed by its range; None is drawn as a space."""
     finite = [value for value in curve if value is not None]
     if not finite:
         return ""

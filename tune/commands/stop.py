@@ -11,12 +11,12 @@ EXAMPLE = "runs/quick"
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the run and the trial."""
     add_run(command)
-    command.add_argument("--trial", metavar="TRIAL", help="end this one early instead")
+    command.add_argument("--trial", metavar="TRIAL", help="end only this trial")
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Write the request and return 0."""
     request_stop(parsed.run, parsed.trial)
     what = parsed.run if parsed.trial is None else f"trial {parsed.trial} of {parsed.run}"
-    print(f"{what} will stop at the end of the epoch that is being trained")
+    print(f"{what} will stop at the end of the current epoch")
     return 0

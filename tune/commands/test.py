@@ -15,28 +15,28 @@ EXAMPLE = "runs/quick"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add the run, the trial and where the dataset is."""
+    """Add the run, the trial and the path of the dataset."""
     add_run(command)
     add_trial(command)
     add_data(command)
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Measure the trial, print what came out, and return 0."""
+    """Measure the trial, print the result, and return 0."""
     print(open_test(parsed.run, trial_id=parsed.trial, data=parsed.data))
     return 0
 
 
 def open_test(run: Path, *, trial_id: str | None = None, data: str | Path | None = None) -> str:
-    """Measure a trial on the test split, note it in the ledger, and say what came out in a line.
+    """Measure a trial on the test split, record it in the ledger, and return the result in a line.
 
     Args:
         run: The run directory.
         trial_id: The trial's id, number or name; by default the incumbent.
-        data: Where the dataset is now, if not where it was.
+        data: Path of the dataset, if it was moved.
 
     Raises:
-        RunError: As `resume`; or the trial is unknown or its weights are not kept.
+        RunError: As `resume`; or the trial is unknown or its weights were not kept.
     """
     dataset = find_dataset(run, data)
     with hold(run), Ledger(run) as ledger:
@@ -54,7 +54,7 @@ def open_test(run: Path, *, trial_id: str | None = None, data: str | Path | None
                 f"the best weights of trial {trial.id} are not kept; only those of the best trials "
                 "are, unless the spec says keep: all"
             )
-        # Only now: torch takes seconds to import.
+        # Imported late, because torch takes seconds to import.
         from tune.execution.predictions import predict_from_best
 
         sweep.open_test(trial.id)

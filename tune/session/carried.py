@@ -1,4 +1,4 @@
-"""What a run made from another one carries with it, so that it needs that one no more."""
+"""Files copied into a derived run so that it no longer depends on its source."""
 
 import shutil
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from tune.run.directory import GROUPS_FILE, INITIAL_FILE
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """Files that are copied into a new run directory, and where it comes from."""
+    """Files that are copied into a new run directory, and the origin of the run."""
 
     origin: Mapping[str, str] | None = None
-    """``run`` and ``trial_id`` of the training that is repeated in another way."""
+    """``run`` and ``trial_id`` of the trial that is retrained."""
     initial: Path | None = None
-    """Checkpoint whose weights are the first ones."""
+    """Checkpoint with the initial weights."""
     groups: Path | None = None
     """CSV whose columns are joined to the dataset's."""
 
     @property
     def hashes(self) -> dict[str, str]:
-        """The hyperparameters that stand for the files, so that each trial's id knows them."""
+        """Hash of each file under its name in `TrainConfig`, so that trial ids depend on it."""
         files = {"initial": self.initial, "groups": self.groups}
         return {name: content_hash(path) for name, path in files.items() if path is not None}
 
@@ -43,17 +43,17 @@ def read_groups(path: Path, dataset: ImageDataset) -> GroupColumns:
 
     Raises:
         MissingFileError: There is no such file.
-        BadInputError: It breaks a rule of `read_group_columns`.
+        BadInputError: The file breaks a rule of `read_group_columns`.
     """
     return read_group_columns(path, dataset.image_ids.tolist(), Rejections(may_skip=False))
 
 
 def with_groups(dataset: ImageDataset, path: Path | None) -> ImageDataset:
-    """Join the columns of a CSV, if there is one; errors as `read_groups`."""
+    """Join the columns of a CSV, if ``path`` is given; raises the errors of `read_groups`."""
     return dataset if path is None else dataset.joined(read_groups(path, dataset).columns)
 
 
 def carried_groups(run: Path) -> Path | None:
-    """Return the CSV with columns for the pictures that a run carries, if it does."""
+    """Return the path of a run's own CSV with columns for the pictures; None without one."""
     path = run / GROUPS_FILE
     return path if path.is_file() else None

@@ -1,4 +1,4 @@
-"""What is done beside the trials of a running sweep."""
+"""The regular tasks of a driver session, done while trials run."""
 
 import time
 from pathlib import Path
@@ -12,13 +12,13 @@ from tune.session.tables import write_tables
 from tune.sweep.sweep import Sweep
 
 _TABLES_SHARE = 0.02
-"""Most of a sitting's time that writing tables on the way may take."""
+"""Largest share of a session's time spent on writing tables while trials run."""
 _LOOK_SECONDS = 0.2
-"""How often stop requests are looked for and progress is shown."""
+"""Time between two checks for stop requests and updates of the progress."""
 
 
 class Chores:
-    """What is done beside the trials: progress, logs, tables, disk, budget, stop requests."""
+    """Regular tasks beside the trials: progress, logs, tables, disk, budget, stop requests."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Chores:
         self._next_tables = 0.0
 
     def do(self) -> None:
-        """Do what is due; cheap enough to be called at any time."""
+        """Do the tasks that are due; cheap enough to be called at any time."""
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -66,7 +66,7 @@ class Chores:
         for request in self._run.glob(f"{STOP_FILE}-*"):
             self._stop_trial(request)
         if self._sweep.stopping is not None:
-            (self._run / STOP_FILE).touch()  # Lets the workers write a checkpoint.
+            (self._run / STOP_FILE).touch()  # Makes the workers write a checkpoint.
             return
         if (self._run / STOP_FILE).exists():
             self._sweep.stop("asked to by `tune stop`")

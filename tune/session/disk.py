@@ -1,4 +1,4 @@
-"""Keeps a sweep from filling its disk: refuses to start, and pauses until there is room again."""
+"""Keeps a sweep from filling its disk: refuses to start, or pauses until space is free."""
 
 import shutil
 import time
@@ -11,15 +11,15 @@ from tune.run.trial import Status
 from tune.sweep.sweep import Sweep
 
 SPARE_BYTES = 200_000_000
-"""What must stay free beside checkpoints: for the ledger, tables and predictions."""
+"""Bytes that must stay free besides checkpoints, for the ledger, tables and predictions."""
 _POLL_SECONDS = 1.0
 
 
 def needed_bytes(sweep: Sweep) -> int:
-    """Return what must be free for the sweep to go on.
+    """Return how many bytes must be free for the sweep to continue.
 
-    A new checkpoint of each trial that runs, beside those that they replace, and one more for the
-    trial that comes next; each as large as the largest so far.
+    They hold a new checkpoint of each running trial, beside the one that it replaces, and one of
+    the next trial; each as large as the largest so far.
     """
     trials = sweep.trials.values()
     sizes = [state_bytes(t.parameters or 0, t.config["optimizer"]) for t in trials]
@@ -28,32 +28,32 @@ def needed_bytes(sweep: Sweep) -> int:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Refuse a start without room.
+    """Check that a sweep has enough disk space to start.
 
     Raises:
-        RunError: Less than ``needed`` bytes are free below ``folder``.
+        RunError: Less than ``needed`` bytes are free in ``folder``.
     """
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RunError(
             f"only {free / 1e6:.0f} MB are free for {folder}, but a sweep needs "
-            f"{needed / 1e6:.0f} MB; free some, or run in another folder"
+            f"{needed / 1e6:.0f} MB; free some space, or run in another folder"
         )
 
 
 def wait_for_space(
     run: Path, needed: int, *, tell: Callable[[str], None], give_up: Callable[[], bool]
 ) -> None:
-    """Return when ``needed`` bytes are free, or as soon as ``give_up`` says so.
+    """Wait until ``needed`` bytes are free, or ``give_up`` returns True.
 
-    Meanwhile no trial is told to go on, so that workers rest after the epoch they are in.
+    Until then, workers pause after their current epoch.
     """
     if shutil.disk_usage(run).free >= needed:
         return
     tell(
-        f"paused: less than {needed / 1e6:.0f} MB are free for {run}; free some and it goes on, "
-        "or stop it with Ctrl-C and resume it later"
+        f"paused: less than {needed / 1e6:.0f} MB are free for {run}; free some space to continue, "
+        "or stop with Ctrl-C and resume later"
     )
     while shutil.disk_usage(run).free < needed and not give_up():
         time.sleep(_POLL_SECONDS)
-    tell("there is room again: going on")
+    tell("there is enough space again: continuing")

@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps: bounds its disk while the sweep goes on."""
+"""Decides which checkpoints a run keeps, to limit its disk space while the sweep runs."""
 
 import shutil
 from pathlib import Path
@@ -20,14 +20,14 @@ class Keeper:
         self._ended = 0
 
     def tidy(self) -> None:
-        """Look once more if a trial has ended since the last time."""
+        """Remove checkpoints if a trial has ended since the last call."""
         ended = sum(trial.status in FINISHED for trial in self._sweep.trials.values())
         if ended != self._ended:
             self._ended = ended
             self.sweep_up()
 
     def sweep_up(self) -> None:
-        """Remove what need not stay: weights below the best, states that nothing goes on from."""
+        """Remove weights that are not among the best, and states that no trial continues from."""
         if self._sweep.spec.keep == "all" or not self._folder.is_dir():
             return
         kept = self._sweep.worth_keeping(BEST_TRIALS)
@@ -38,10 +38,10 @@ class Keeper:
             if kept.isdisjoint(trial.id for trial in trials):
                 shutil.rmtree(folder, ignore_errors=True)
             elif trials[0].config["lr_schedule"] != "constant":
-                # Only at a constant rate can a trial that was trained whole go on.
+                # A fully trained trial can only be extended with a constant learning rate.
                 (folder / "last.pt").unlink(missing_ok=True)
 
     def _may_go_on(self, trial: Trial) -> bool:
-        # A trial that failed may be tried once more.
+        # A failed trial may be tried again.
         gone = FINISHED - {Status.FAILED}
         return trial.status not in gone or trial.id in self._sweep.queue.lost

@@ -1,7 +1,7 @@
-"""TensorBoard event files and an MLflow file store of a run, for those who look at trials there.
+"""Writes a run's trials as TensorBoard event files or to an MLflow file store.
 
-Both say what the ledger says. A trial's log that was left unfinished is begun anew, so each epoch
-stands in it once, however often the sweep was killed and resumed.
+The logs repeat what is in the ledger. A trial's unfinished log is started again, so it holds each
+epoch once, however often the sweep was killed and resumed.
 """
 
 import importlib.util
@@ -18,11 +18,11 @@ from tune.sweep.spec import SpecError, SweepSpec
 from tune.sweep.sweep import Sweep
 
 _NOTES_FILE = "logged.jsonl"
-"""Which log belongs to which trial and how many epochs it holds, once it is whole."""
+"""Lists the log of each trial and, once it is complete, its number of epochs."""
 
 
 class Loggers:
-    """The logs that a sweep's spec asks for; call `update` as often as you like."""
+    """The loggers that a sweep's spec names. `update` is cheap if nothing is new."""
 
     def __init__(self, run: Path, sweep: Sweep) -> None:
         require_loggers(sweep.spec)
@@ -32,7 +32,7 @@ class Loggers:
         ]
 
     def update(self) -> None:
-        """Log the epochs that were measured and the trials that ended since the last time."""
+        """Log the epochs that were measured and the trials that ended since the last call."""
         for follower in self._followers:
             follower.update()
 
@@ -44,10 +44,10 @@ class Loggers:
 
 
 def require_loggers(spec: SweepSpec) -> None:
-    """Check that the libraries are there which the spec's loggers need.
+    """Check that the libraries of the spec's loggers are installed.
 
     Raises:
-        SpecError: One is missing; the message says how to install it.
+        SpecError: A library is missing; the message says how to install it.
     """
     for name in spec.loggers:
         package, _, _ = _LOGGERS[name]
@@ -62,15 +62,15 @@ class Logger(Protocol):
     """Writes the logs of trials in a library's format."""
 
     def begin(self, trial: Trial, old: str | None) -> str:
-        """Open the log of a trial, in place of ``old`` if that is given; return its name."""
+        """Open the log of a trial, replace the log ``old`` if there is one, and return its name."""
         ...
 
     def log(self, trial: Trial, measurements: Iterable[Measurement]) -> None:
-        """Add measurements to a trial's log, and leave them on disk."""
+        """Add measurements to a trial's log, and flush them to disk."""
         ...
 
     def end(self, trial: Trial, objective: float | None) -> None:
-        """Close a trial's log with the figure that the sweep compares it by."""
+        """Add the trial's objective to its log, and close the log."""
         ...
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Logger(Protocol):
 
 
 class _Follower:
-    """Tells one logger what is new in a sweep, and notes which logs are whole."""
+    """Passes news of a sweep to one logger, and records which logs are complete."""
 
     def __init__(self, sweep: Sweep, folder: Path, logger: Logger) -> None:
         self._sweep = sweep
@@ -94,7 +94,7 @@ class _Follower:
     def _hear(self, trial_id: str, log: str, epochs: int | None) -> None:
         self._names[trial_id] = log
         trial = self._sweep.trials[trial_id]
-        # An extended trial has more epochs than were logged when it ended.
+        # After an extension, a trial has more epochs than were logged when it ended.
         if trial.ended and epochs == len(trial.measurements):
             self._whole.add(trial_id)
         else:
@@ -130,7 +130,7 @@ class _Follower:
 
 
 def _read_notes(path: Path) -> list[dict[str, Any]]:
-    """Read the notes; a last line that a killed process left half-written is cut off."""
+    """Read the notes, and remove a last line that a killed process left incomplete."""
     if not path.exists():
         return []
     *lines, unfinished = path.read_bytes().split(b"\n")
@@ -139,10 +139,10 @@ def _read_notes(path: Path) -> list[dict[str, Any]]:
 
 
 class TensorBoardLogger:
-    """A folder per trial with its event file: scalars per epoch, and a session of HPARAMS."""
+    """Writes a folder per trial with an event file: scalars per epoch, and hyperparameters."""
 
     def __init__(self, folder: Path, _spec: SweepSpec) -> None:
-        # The summaries of this module are plain messages; no TensorFlow is needed for them.
+        # These modules work without TensorFlow.
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
@@ -155,7 +155,7 @@ class TensorBoardLogger:
         folder.mkdir(exist_ok=True)
 
     def begin(self, trial: Trial, _old: str | None) -> str:
-        """Open an event file in a folder that the trial's number and name make."""
+        """Open an event file in a folder named by the trial's number, name and seed."""
         name = f"{trial.number:04}-{trial.name}-seed{trial.config['seed']}"
         shutil.rmtree(self._folder / name, ignore_errors=True)
         self._open[trial.id] = writer = self._writer(str(self._folder / name))
@@ -165,9 +165,9 @@ class TensorBoardLogger:
         return name
 
     def log(self, trial: Trial, measurements: Iterable[Measurement]) -> None:
-        """Add one scalar per figure, its step the epoch."""
-        for one in measurements:
-            self._add(trial, one.values, one.epoch, one.time)
+        """Add a scalar per metric, with the epoch as its step."""
+        for measurement in measurements:
+            self._add(trial, measurement.values, measurement.epoch, measurement.time)
         self._open[trial.id].flush()
 
     def end(self, trial: Trial, objective: float | None) -> None:
@@ -191,7 +191,7 @@ class MLflowLogger:
     """A file store with one MLflow run per trial."""
 
     def __init__(self, folder: Path, spec: SweepSpec) -> None:
-        # The store is a folder that moves with the run; MLflow wants to be told that it is meant.
+        # MLflow refuses file stores unless they are allowed. Here the store moves with the run.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import MlflowClient
@@ -206,7 +206,7 @@ class MLflowLogger:
         self._runs: dict[str, str] = {}
 
     def begin(self, trial: Trial, old: str | None) -> str:
-        """Create a run with the trial's hyperparameters; an old one of it is deleted."""
+        """Create an MLflow run with the trial's hyperparameters, and delete the old one."""
         if old is not None:
             self._client.delete_run(old)
         tags = {"trial": trial.id, "configuration": trial.configuration_id, "phase": trial.phase}
@@ -218,9 +218,9 @@ class MLflowLogger:
         return run_id
 
     def log(self, trial: Trial, measurements: Iterable[Measurement]) -> None:
-        """Add one metric per figure, its step the epoch."""
-        for one in measurements:
-            self._add(trial, one.values, one.epoch, one.time)
+        """Add each metric, with the epoch as its step."""
+        for measurement in measurements:
+            self._add(trial, measurement.values, measurement.epoch, measurement.time)
 
     def end(self, trial: Trial, objective: float | None) -> None:
         """Add the objective at the trial's last epoch, and how the trial ended."""
@@ -237,11 +237,11 @@ class MLflowLogger:
         self._client.log_batch(self._runs[trial.id], metrics=metrics)
 
     def close(self) -> None:
-        """Leave nothing open: MLflow writes each call through."""
+        """Do nothing, because MLflow writes each call to disk."""
 
 
 def _given(trial: Trial) -> dict[str, Any]:
-    """Return the hyperparameters that have a value; neither library knows None."""
+    """Return the hyperparameters that are not None, which neither library supports."""
     return {name: value for name, value in trial.config.items() if value is not None}
 
 
@@ -249,4 +249,4 @@ _LOGGERS: dict[str, tuple[str, str, Callable[[Path, SweepSpec], Logger]]] = {
     "tensorboard": ("tensorboard", "tensorboard", TensorBoardLogger),
     "mlflow": ("mlflow-skinny", "mlruns", MLflowLogger),
 }
-"""Name in the spec, which is the library's module → package, folder in a run, logger."""
+"""Name in the spec, which is also the library's module → package, folder in a run, logger."""

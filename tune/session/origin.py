@@ -1,4 +1,4 @@
-"""The trial that a further run is made from, and the spec of that run."""
+"""The trial that a new run is derived from, and the spec of the new run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tune.sweep.replay import replay
 from tune.sweep.spec import SweepSpec, override_spec, parse_spec
 
 _KEPT = ("objective", "resources", "retries", "keep", "loggers")
-"""Parts of a run's spec that hold for the runs made from it."""
+"""Parts of a run's spec that are copied to the runs derived from it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,21 +27,21 @@ class Origin:
     spec: SweepSpec
     trial: Trial
     data: str
-    """Where the dataset is."""
+    """Path or URL of the dataset."""
     dataset: ImageDataset
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """The hyperparameters of the trial, but for what a sweep sets itself."""
+        """The hyperparameters of the trial, without ``DRAW``, which a sweep sets itself."""
         return {name: value for name, value in self.trial.config.items() if name not in DRAW}
 
     def further_spec(
         self, name: str, changes: Mapping[str, Any], overrides: Iterable[str]
     ) -> SweepSpec:
-        """Return the spec of a run that trains this one configuration in another way.
+        """Return the spec of a run that trains only this configuration, with ``changes``.
 
         Raises:
-            SpecError: It breaks a rule.
+            SpecError: The new spec breaks a rule.
         """
         before = self.spec.model_dump(mode="json")
         values = {
@@ -62,18 +62,18 @@ def find_origin(run: Path, *, trial_id: str | None = None, data: str | None = No
     Args:
         run: The run directory.
         trial_id: The trial's id, number or name; required if the run is not finished yet.
-        data: Where the dataset is now, if not where it was.
+        data: Path or URL of the dataset, if it was moved.
 
     Raises:
-        FileNotFoundError: The dataset is not there.
-        RunError: ``run`` is no run directory, is not finished, or has no such trial; or the
-            dataset is another.
+        FileNotFoundError: The dataset does not exist.
+        RunError: ``run`` is not a run directory, is not finished, or has no such trial; or the
+            dataset is not the one that the run was made with.
     """
     spec = read_spec(run)
     sweep = replay(spec, read_events(run))
     if trial_id is None and not sweep.finished:
         raise RunError(
-            f"{run} is not finished, so that its incumbent may change; end it with "
+            f"{run} is not finished, so its incumbent may change; finish it with "
             f"`python -m tune resume {run}`, or name a trial with --trial"
         )
     trials = sweep.trials.values()

@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: a live table on a terminal, plain lines elsewhere."""
+"""Shows the progress of a sweep: a live table on a terminal, plain lines elsewhere."""
 
 import time
 from collections import Counter
@@ -20,7 +20,7 @@ _ROWS = 16
 
 
 class Progress:
-    """Shows a sweep; call `update` as often as you like."""
+    """Shows a sweep. `update` may be called often: it draws the table twice per second."""
 
     def __init__(self, sweep: Sweep, console: Console | None = None) -> None:
         self._sweep = sweep
@@ -47,7 +47,7 @@ class Progress:
         self._live.stop()
 
     def update(self, *, force: bool = False) -> None:
-        """Print trials that have ended, and draw the table anew if it is time."""
+        """Print trials that have ended, and redraw the table if it is due."""
         now = time.monotonic()
         if not force and now - self._drawn < _REFRESH_SECONDS:
             return
@@ -97,7 +97,7 @@ class Progress:
         )
 
     def headline(self) -> str:
-        """Say in one line how the sweep stands."""
+        """Return the state of the sweep in one line."""
         sweep = self._sweep
         counts = Counter(trial.status for trial in sweep.trials.values())
         parts = [f"{count} {status.lower()}" for status, count in sorted(counts.items())]
@@ -107,7 +107,7 @@ class Progress:
             value = sweep.objective(sweep.incumbent)
             parts.append(f"best {value:.4f} {sweep.incumbent.name}")
         elapsed = time.monotonic() - self._started
-        parts.append(f"{clock(elapsed)} gone")
+        parts.append(f"{clock(elapsed)} elapsed")
         ended = len(self._told) - self._before
         if sweep.expected and ended:
             left = (sweep.expected - len(self._told)) * elapsed / ended
@@ -118,12 +118,12 @@ class Progress:
 
 
 def explain(fusing: Fusing, name: str) -> str:
-    """Say whether trials of this name are trained as one, and why."""
+    """Return whether trials of this name are fused, and why."""
     count = len(fusing.trials)
     if fusing.reason:
-        return f"{count} trials of {name} are trained apart: {fusing.reason}"
-    how = "as one" if fusing.fused else "apart"
-    return f"{count} trials of {name} are trained {how}: as one {fusing.gain:.2f} times as fast"
+        return f"{count} trials of {name} are trained separately: {fusing.reason}"
+    how = "fused" if fusing.fused else "trained separately"
+    return f"{count} trials of {name} are {how}: fused training is {fusing.gain:.2f} times as fast"
 
 
 _STYLES = {

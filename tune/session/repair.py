@@ -1,4 +1,4 @@
-"""Makes again what a killed sweep, or a careless hand, left missing in a run directory."""
+"""Recreates predictions that are missing in a run directory, for example after a killed sweep."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +11,10 @@ from tune.sweep.sweep import Sweep
 
 
 def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
-    """Make lost predictions again and say so, a line for each kind of repair.
+    """Recreate lost predictions, and yield a line for each kind of repair.
 
-    From the best weights where they are there. A trial that was stopped early and left nothing, as
-    when its worker was killed at that moment, is trained again up to where it was stopped.
+    They come from the best weights, if those exist. A trial that was stopped early and left no
+    files, because its worker was killed at that moment, is trained again to the same epoch.
     """
     lost = [trial for trial in sweep.trials.values() if _lacks_predictions(run, trial)]
     kept = [trial for trial in lost if _predicted_again(run, sweep, trial, dataset)]
@@ -23,11 +23,11 @@ def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
     for trial in again:
         sweep.train_again(trial.id)
     if kept:
-        yield f"made the predictions of {len(kept)} trials again from their best weights"
+        yield f"recreated the predictions of {len(kept)} trials from their best weights"
     if again:
         yield f"{len(again)} trials that were stopped early left no files and are trained again"
     if gone:
-        yield f"the predictions of {gone} trials are lost, and no checkpoint is left to make them"
+        yield f"the predictions of {gone} trials are lost, and so are their checkpoints"
 
 
 def _lacks_predictions(run: Path, trial: Trial) -> bool:
@@ -36,10 +36,10 @@ def _lacks_predictions(run: Path, trial: Trial) -> bool:
 
 
 def _predicted_again(run: Path, sweep: Sweep, trial: Trial, dataset: ImageDataset) -> bool:
-    """Make a trial's predictions again, of test too if it was opened; return whether it could."""
+    """Recreate a trial's predictions, on test too if it was opened; return whether it worked."""
     if not best_weights(run, trial.id).is_file():
         return False
-    # Repairs are rare, and torch takes seconds to import.
+    # Imported late, because repairs are rare and torch takes seconds to import.
     from models.checkpoint import CheckpointError
     from tune.execution.predictions import predict_from_best
 
@@ -52,21 +52,25 @@ def _predicted_again(run: Path, sweep: Sweep, trial: Trial, dataset: ImageDatase
 
 
 def what_counts(run: Path, before: dict[str, int], sweep: Sweep) -> str:
-    """Say in one line what an extension does with the trials that are there.
+    """Return one line on what an extension does with the existing trials.
 
     Args:
         run: The run directory.
         before: Epochs of each trial that had ended before the extension.
         sweep: The extended sweep.
     """
-    reopened = [one for one in before if sweep.trials[one].epochs > before[one]]
+    reopened = [
+        trial_id for trial_id, epochs in before.items() if sweep.trials[trial_id].epochs > epochs
+    ]
     kept = [
-        one for one in reopened if (run / CHECKPOINTS_DIR / sweep.folder(one) / "last.pt").is_file()
+        trial_id
+        for trial_id in reopened
+        if (run / CHECKPOINTS_DIR / sweep.folder(trial_id) / "last.pt").is_file()
     ]
     anew = len(reopened) - len(kept)
     line = f"{len(before) - len(reopened)} trials count as they are"
     if kept:
-        line += f", {len(kept)} go on from their checkpoints"
+        line += f", {len(kept)} continue from their checkpoints"
     if anew:
-        line += f", {anew} are trained anew because their last.pt is gone"
+        line += f", {anew} start again because their last.pt is missing"
     return line

@@ -1,4 +1,4 @@
-"""Makes the files that describe a run again, after a power cut or a killed start."""
+"""Recreates the files that describe a run, after a power cut or a killed start."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +20,14 @@ from tune.session.store import open_dataset
 
 
 def restore(run: Path, data: str | Path | None) -> Iterator[str]:
-    """Write ``spec.yaml`` and ``provenance.json`` again where they are damaged, and say so.
+    """Write a damaged ``spec.yaml`` or ``provenance.json`` again, and yield a line for each.
 
     Args:
         run: The run directory.
-        data: Where the dataset is now, if not where the spec says.
+        data: Path or URL of the dataset, if it differs from that in the spec.
 
     Raises:
-        RunError: ``run`` is no run directory, or the dataset is not the one of its trials.
+        RunError: ``run`` is not a run directory, or the dataset is not the one of its trials.
     """
     spec = read_spec(run)
     if not has_spec(run):
@@ -46,7 +46,7 @@ def restore(run: Path, data: str | Path | None) -> Iterator[str]:
 
 
 def _check_trials(run: Path, manifest: DatasetManifest) -> None:
-    """Make sure that the ids of the trials come from this dataset."""
+    """Check that the trials' ids belong to this dataset."""
     events = read_events(run) if (run / LEDGER_FILE).is_file() else []
     for event in events:
         if not isinstance(event, TrialProposed):

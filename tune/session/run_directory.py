@@ -1,4 +1,4 @@
-"""Run directories: made, found, described, and held by one process at a time."""
+"""Creates run directories, and reads their spec, provenance and dataset."""
 
 import importlib.metadata
 import json
@@ -43,17 +43,17 @@ from tune.sweep.spec import SpecError, SweepSpec, load_spec, parse_spec
 
 
 def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest, carried: Carried) -> Path:
-    """Make the run directory of a new sweep, with its spec, provenance and what it carries.
+    """Create the run directory of a new sweep, with its spec, provenance and carried files.
 
-    What a start leaves that was killed before its sweep began is written over.
+    A directory whose start was killed before its sweep began is overwritten.
 
     Raises:
-        RunError: There is a run of this name already, or another process makes one.
+        RunError: A run of this name exists already, or another process is creating it.
     """
     run = root / spec.name
     if run.exists() and not (_only_prepared(run) or holder_of(run)):
         raise RunError(
-            f"{run} holds a run already; go on with `python -m tune resume {run}`, "
+            f"{run} already holds a run; continue it with `python -m tune resume {run}`, "
             "or give this one another --name"
         )
     run.mkdir(parents=True, exist_ok=True)
@@ -66,32 +66,32 @@ def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest, carried: 
 
 
 def _only_prepared(run: Path) -> bool:
-    """Return whether a directory holds no more than what is written before a sweep begins."""
+    """Return whether a directory only holds files that are written before a sweep begins."""
     prepared = {INITIAL_FILE, GROUPS_FILE, SPEC_FILE, PROVENANCE_FILE, LEASE_FILE}
     left = [path for path in run.iterdir() if path.name.removeprefix(".") not in prepared]
-    # A partial file has the name of the whole one between a dot and a number.
+    # A partial file is named after the complete one, with a dot before and a number after it.
     left = [path for path in left if path.stem.removeprefix(".") not in prepared]
     return all(path.name == LEDGER_FILE and path.stat().st_size == 0 for path in left)
 
 
 def write_spec(run: Path, spec: SweepSpec) -> None:
-    """Write the spec of a run, whole or not at all."""
+    """Write the spec of a run atomically."""
     write_text(run / SPEC_FILE, spec.to_yaml())
 
 
 def write_provenance(
     run: Path, spec: SweepSpec, manifest: DatasetManifest, origin: Mapping[str, str] | None = None
 ) -> None:
-    """Write how a run came to be, whole or not at all."""
+    """Write the provenance of a run atomically."""
     values = _provenance(spec, manifest) | ({} if origin is None else {"origin": dict(origin)})
     write_text(run / PROVENANCE_FILE, json.dumps(values, indent=2) + "\n")
 
 
 def read_spec(run: Path) -> SweepSpec:
-    """Read back the spec of a run, from its ledger where ``spec.yaml`` is missing or damaged.
+    """Read the spec of a run, from its ledger if ``spec.yaml`` is missing or damaged.
 
     Raises:
-        RunError: ``run`` is no run directory, or neither of the two can be read.
+        RunError: ``run`` is not a run directory, or neither file can be read.
     """
     _check_run(run)
     try:
@@ -101,7 +101,7 @@ def read_spec(run: Path) -> SweepSpec:
             return found
         raise RunError(
             f"{run} has no spec and no ledger that can be read ({error}), so nothing was trained; "
-            "begin again with `python -m tune run`"
+            "start again with `python -m tune run`"
         ) from error
 
 
@@ -116,7 +116,7 @@ def _spec_in_ledger(run: Path) -> SweepSpec | None:
 
 
 def has_spec(run: Path) -> bool:
-    """Return whether a run's ``spec.yaml`` is there and whole."""
+    """Return whether a run's ``spec.yaml`` exists and is valid."""
     try:
         load_spec(run / SPEC_FILE, recorded=True)
     except SpecError:
@@ -125,7 +125,7 @@ def has_spec(run: Path) -> bool:
 
 
 def has_provenance(run: Path) -> bool:
-    """Return whether a run's ``provenance.json`` is there and whole."""
+    """Return whether a run's ``provenance.json`` exists and is valid."""
     return _load_provenance(run) is not None
 
 
@@ -146,20 +146,20 @@ def _check_run(run: Path) -> None:
     begun = ledger.is_file() and ledger.stat().st_size > 0
     if not begun and (lost := next((n for n in _TRAINED if (run / n).exists()), None)):
         raise RunError(
-            f"{ledger} is empty or missing, but {run} was trained (it has {lost}); put the ledger "
-            "back from a copy, or begin a new run under another --name"
+            f"{ledger} is empty or missing, but {run} was trained (it has {lost}); restore the "
+            "ledger from a copy, or start a new run under another --name"
         )
 
 
 _TRAINED = (CHECKPOINTS_DIR, PREDICTIONS_DIR)
-"""What a run holds from its first epochs on."""
+"""Folders that exist in a run after its first epochs."""
 
 
 def read_provenance(run: Path) -> dict[str, Any]:
-    """Read what is known of how a run came to be.
+    """Read the provenance of a run.
 
     Raises:
-        RunError: ``run`` is no run directory, or the file is damaged.
+        RunError: ``run`` is not a run directory, or the file is missing or damaged.
     """
     _check_run(run)
     values = _load_provenance(run)
@@ -172,12 +172,12 @@ def read_provenance(run: Path) -> dict[str, Any]:
 
 
 def find_dataset(run: Path, data: str | Path | None) -> ImageDataset:
-    """Read the dataset of a run, from ``data`` if it was moved, with the columns that it carries.
+    """Read the dataset of a run, from ``data`` if it was moved, with the run's own columns.
 
     Raises:
-        MissingFileError: It is not there.
-        RunError: It is another dataset than the run was made with.
-        UserError: Its content is not what its fingerprint says.
+        MissingFileError: The dataset does not exist.
+        RunError: The dataset is not the one that the run was made with.
+        UserError: The content of the dataset does not match its fingerprint.
     """
     provenance = read_provenance(run)
     dataset = open_dataset(data or provenance["dataset"]["path"])
@@ -217,7 +217,7 @@ def _provenance(spec: SweepSpec, manifest: DatasetManifest) -> dict[str, Any]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit of this code and whether it was changed since, if git knows."""
+    """Return the commit of this code and whether it has changes; None without git."""
 
     def ask(*words: str) -> str:
         folder = Path(__file__).parent

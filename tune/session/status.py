@@ -1,4 +1,4 @@
-"""How a run stands, read from its ledger; works while it runs, after, and from any machine."""
+"""Reads the status of a run from its ledger, on any machine, during the run and after it."""
 
 import math
 import time
@@ -18,18 +18,18 @@ from tune.sweep.replay import apply
 from tune.sweep.state import SweepState
 
 _RECENT_EPOCHS = 100
-"""How many of the last measurements tell how fast a sweep goes."""
+"""Number of last measurements from which the speed of a sweep is computed."""
 
 
 class RunWatch:
-    """A run seen from outside; each look reads only what its ledger has gained since the last."""
+    """Follows a run from outside; each call of `status` reads only new lines of its ledger."""
 
     def __init__(self, run: Path) -> None:
-        """Read the ledger as it stands.
+        """Read the ledger as it is now.
 
         Raises:
-            RunError: ``run`` is no run directory.
-            UserError: Its ledger is of a newer version, or a line has a wrong shape.
+            RunError: ``run`` is not a run directory.
+            UserError: The ledger has a newer version, or a line has the wrong shape.
         """
         self._run = run
         self.sweep = SweepState(read_spec(run))
@@ -39,12 +39,11 @@ class RunWatch:
         self._read_on()
 
     def status(self) -> dict[str, Any]:
-        """Look once more; return the keys that `tune status --json` promises, and more.
+        """Read new events, and return the documented keys of `tune status --json` and more.
 
-        ``curve`` is the incumbent's objective metric after each epoch, ``images_per_second`` that
-        of all running trials together, and ``seconds_left`` an estimate, None where there is
-        nothing yet to go by. ``silence`` says since when nothing was heard of whoever works on it;
-        empty where it is heard or has ended.
+        ``curve`` is the incumbent's objective metric after each epoch, ``images_per_second`` the
+        sum over all running trials, and ``seconds_left`` an estimate, or None if there are too few
+        measurements. ``silence`` says since when the driver has given no sign of life, or is empty.
         """
         self._read_on()
         sweep, silence = self.sweep, silence_of(self._run)
@@ -77,12 +76,12 @@ class RunWatch:
     def _new_events(self) -> Iterator[Event]:
         path = self._run / LEDGER_FILE
         if not path.is_file():
-            return  # A start that was killed before its sweep began.
+            return  # The start was killed before its sweep began.
         with path.open("rb") as ledger:
             ledger.seek(self._bytes_read)
             for line in ledger:
                 if not line.endswith(b"\n"):
-                    return  # Its writer has not finished it.
+                    return  # The driver is still writing this line.
                 self._bytes_read += len(line)
                 event = self._reader.read(line)
                 if isinstance(event, MeasurementTaken):
@@ -92,7 +91,7 @@ class RunWatch:
                 yield event
 
     def _epochs_per_second(self) -> float:
-        """Return the rate of the last measurements, all slots together."""
+        """Return the rate of the last measurements in all slots together."""
         if len(self._recent) < 2:
             return 0.0
         return (len(self._recent) - 1) / max(1e-3, self._recent[-1] - self._recent[0])
@@ -107,10 +106,10 @@ class RunWatch:
 
 
 def epochs_left(sweep: SweepState) -> float | None:
-    """Estimate how many epochs a sweep has still to train, or None if its size is not known.
+    """Estimate how many epochs a sweep still has to train; None if its size is not known.
 
-    A trial that goes on is taken to train the same share of what it has left as those that ended
-    trained of what they were given, so that early stops are counted in.
+    The ended trials give the share of their epochs that trials train on average, which includes
+    early stops. This share is applied to the remaining epochs of all other trials.
     """
     if sweep.expected is None or not sweep.trials:
         return None
@@ -124,7 +123,7 @@ def epochs_left(sweep: SweepState) -> float | None:
 
 
 def read_sweep(run: Path) -> SweepState:
-    """Read a run's sweep back from its ledger; errors as in `RunWatch`."""
+    """Read a run's sweep from its ledger; raises the errors of `RunWatch`."""
     return RunWatch(run).sweep
 
 
@@ -134,9 +133,9 @@ def run_status(run: Path) -> dict[str, Any]:
 
 
 def list_runs(root: Path = RUNS) -> list[dict[str, Any]]:
-    """Return the status of every run below ``root``, by name.
+    """Return the status of every run below ``root``, sorted by name.
 
-    Of one that cannot be read its ``name``, and under ``damage`` why.
+    A run that cannot be read has only ``name`` and, under ``damage``, the reason.
     """
     return [_status_or_damage(path.parent) for path in sorted(root.glob(f"*/{LEDGER_FILE}"))]
 
@@ -149,7 +148,7 @@ def _status_or_damage(run: Path) -> dict[str, Any]:
 
 
 def silence_of(run: Path) -> str:
-    """Say since when nothing was heard of whoever works on a run; empty if it is heard."""
+    """Say since when the driver of a run has given no sign of life, or return an empty text."""
     silent = silent_holder(run)
     if silent is None:
         return ""
@@ -159,27 +158,27 @@ def silence_of(run: Path) -> str:
 
 
 def request_stop(run: Path, trial_id: str | None = None) -> None:
-    """Ask the process that works on a run to stop it, or to end one of its trials early.
+    """Ask the driver of a run to stop the run, or to end one of its trials early.
 
     Raises:
-        RunError: ``run`` is no run directory, or nobody works on it; or it has no such trial, or
-            the trial has ended.
+        RunError: ``run`` is not a run directory or is not running, or has no such trial, or the
+            trial has ended.
     """
     sweep = read_sweep(run)
     if holder_of(run) is None:
-        cause = silence_of(run) or f"nothing works on {run}"
+        cause = silence_of(run) or f"{run} is not running"
         raise RunError(f"{cause}, so there is nothing to stop")
     if trial_id is None:
         (run / STOP_FILE).touch()
         return
     trial = find_trial(run, sweep.trials.values(), trial_id)
     if trial.ended:
-        raise RunError(f"trial {trial_id} has ended already: {trial.status}")
+        raise RunError(f"trial {trial_id} has already ended: {trial.status}")
     (run / f"{STOP_FILE}-{trial.id}").touch()
 
 
 def _counts(sweep: SweepState, alive: bool) -> dict[str, int]:
-    # Without a living driver nothing runs, whatever the ledger's last line says.
+    # Without a living driver no trial runs, even if the ledger has no end of it.
     dead = {} if alive else {Status.RUNNING: Status.INTERRUPTED}
     counts = Counter(dead.get(trial.status, trial.status) for trial in sweep.trials.values())
     return {str(status): count for status, count in sorted(counts.items())}
@@ -206,7 +205,7 @@ def _best(sweep: SweepState) -> dict[str, Any]:
 
 
 def _front(sweep: SweepState) -> list[dict[str, Any]]:
-    """Return the Pareto front where there are several objectives, else nothing."""
+    """Return the Pareto front if there are several objectives, otherwise an empty list."""
     if len(sweep.spec.objectives) == 1:
         return []
     return [

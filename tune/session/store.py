@@ -1,7 +1,7 @@
 """Datasets in object stores, and copies of datasets on each node's own disk.
 
-URLs are pyarrow's: ``s3://bucket/path``, ``gs://bucket/path``, ``file:///path``; credentials and
-endpoints come from where the clouds' own tools look for them (``AWS_ENDPOINT_URL``, …).
+URLs are pyarrow's: ``s3://bucket/path``, ``gs://bucket/path``, ``file:///path``. Credentials and
+endpoints are found as by the clouds' own tools (``AWS_ENDPOINT_URL``, …).
 """
 
 import fcntl
@@ -22,12 +22,12 @@ from fairsweep.errors import MissingFileError, UserError
 from fairsweep.urls import check_url, is_url
 
 STAGE = "TUNE_STAGE"
-"""The variable that names a folder on each node's own disk; where it is set, datasets are copied
+"""Environment variable with a folder on each node's own disk. If it is set, datasets are copied
 there before they are read."""
 
 
 def is_staged(place: str) -> bool:
-    """Return whether each node reads a copy of its own of the dataset there."""
+    """Return whether each node reads its own copy of the dataset at ``place``."""
     return is_url(place) or STAGE in os.environ
 
 
@@ -35,8 +35,8 @@ def open_dataset(place: str | Path) -> ImageDataset:
     """Read the dataset in a directory or at a URL, through a copy on this node if it is staged.
 
     Raises:
-        MissingFileError: There is none.
-        UserError: The URL is of no store, or the manifest cannot be read.
+        MissingFileError: There is no dataset.
+        UserError: The URL is not that of a store, or the manifest cannot be read.
     """
     place = str(place)
     place = place if is_url(place) else str(Path(place).absolute())
@@ -45,7 +45,7 @@ def open_dataset(place: str | Path) -> ImageDataset:
 
 
 def read_manifest(place: str | Path) -> DatasetManifest:
-    """Read the manifest of the dataset in a directory or at a URL; errors as `open_dataset`."""
+    """Read a dataset's manifest in a directory or at a URL; raises errors as `open_dataset`."""
     place = str(place)
     if not is_url(place):
         return DatasetManifest.read(Path(place))
@@ -55,7 +55,7 @@ def read_manifest(place: str | Path) -> DatasetManifest:
 
 
 def local_copy(place: str) -> Path:
-    """Return a copy of a dataset on this node's own disk; the first to ask makes it."""
+    """Return a copy of a dataset on this node's own disk; the first caller makes it."""
     fingerprint = read_manifest(place).fingerprint
     cache = _node_folder()
     copy = cache / fingerprint
@@ -74,7 +74,7 @@ def _node_folder() -> Path:
     """Return the folder for datasets on this node's own disk, which nobody else can write to.
 
     Raises:
-        UserError: There is one that belongs to somebody else, or a link or file of that name.
+        UserError: The path exists and is a link, a file, or a folder that others can write to.
     """
     cache = Path(os.environ.get(STAGE, tempfile.gettempdir())) / f"tune-datasets-{os.getuid()}"
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -93,14 +93,14 @@ def open_store(url: str) -> tuple[pafs.FileSystem, str]:
     """Return the filesystem of a URL, and the path in it.
 
     Raises:
-        UserError: It is no such URL, holds keys, or nothing answers there.
+        UserError: The URL is not that of a store, holds keys, or cannot be reached.
     """
     check_url(url)
     try:
         store, path = pafs.FileSystem.from_uri(url if is_url(url) else str(Path(url).absolute()))
     except pa.ArrowInvalid as error:
         raise UserError(
-            f"{url} is no URL of a store; it must begin with s3://, gs:// or file://"
+            f"{url} is not the URL of a store; it must begin with s3://, gs:// or file://"
         ) from error
     except OSError as error:
         reason = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Builds the Parquet tables of a run from its sweep; they can be made again at any time."""
+"""Builds the Parquet tables of a run from its sweep, at any time."""
 
 import dataclasses
 import types
@@ -19,7 +19,7 @@ from tune.sweep.sweep import Sweep
 
 
 def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
-    """Write ``trials.parquet`` and ``measurements.parquet``, whole or not at all."""
+    """Write ``trials.parquet`` and ``measurements.parquet``, each atomically."""
     trials = sorted(sweep.trials.values(), key=lambda trial: trial.number)
     earlier = _has_earlier_names(sweep)
     rows = [_row(trial, sweep, earlier_names=earlier) for trial in trials]
@@ -29,12 +29,12 @@ def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
 
 
 def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
-    """Say what the columns of the trials table mean."""
+    """Return the meaning of the columns in the trials table."""
     spec = sweep.spec
     space = spec.search_space
     return TableInfo(
         hyperparameters=tuple(hyperparameter_types()),
-        # Folds are what configurations are judged on, not what is searched.
+        # Configurations are evaluated on folds; folds are not searched.
         searched=tuple(name for name in space.names() if name != "fold"),
         tied=space.all_ties(),
         objective=spec.objective.model_dump(),
@@ -57,14 +57,14 @@ def _type(hint: Any) -> pa.DataType:
     for kind, column in ((bool, pa.bool_()), (int, pa.int64()), (float, pa.float64())):
         if set(options) <= {kind, type(None)}:
             return column
-    return pa.string()  # Words, or numbers and words mixed, as in fc_width.
+    return pa.string()  # Words, or both numbers and words, as in fc_width.
 
 
 def _has_earlier_names(sweep: Sweep) -> bool:
-    """Tell whether the spec or a trial gives a hyperparameter under its earlier name.
+    """Return whether the spec or a trial has a hyperparameter under its earlier name.
 
-    Every trial then has its value in the column of that name, so that the tables of a run that an
-    earlier version began keep their columns when it is resumed or extended.
+    Then all trials have the value under the earlier name, so that a run started by an earlier
+    version keeps its columns when it is resumed or extended.
     """
     spec, space = sweep.spec, sweep.spec.search_space
     chosen = ({**spec.fixed, **space.at(point)} for point in space.samples_of_each())
@@ -73,7 +73,7 @@ def _has_earlier_names(sweep: Sweep) -> bool:
 
 
 def _renamed(values: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the earlier names of the family's hyperparameters, with those of today."""
+    """Return the earlier names of the family's hyperparameters → their current names."""
     family = FAMILIES.get(values.get("family", TrainConfig.family))
     return {} if family is None else family.earlier_names
 

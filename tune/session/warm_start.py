@@ -1,4 +1,4 @@
-"""What a new sweep's searcher learns from another run: its finished trials that fit the space."""
+"""Reads another run's finished trials that fit the space, as known trials for a new searcher."""
 
 import math
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ from tune.sweep.sweep import Sweep
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """Another run's trials, as a new sweep sees them."""
+    """Another run's trials, for the searcher of a new sweep."""
 
     run: str
     trials: tuple[KnownTrial, ...]
     unfit: int
-    """Finished trials that are no point of the space, or from which the searcher cannot learn."""
+    """Finished trials that are not in the space, or from which the searcher cannot learn."""
 
     def __str__(self) -> str:
-        """Say in one line how many trials fit."""
+        """Return one line with the number of trials that fit."""
         return (
             f"warm start: {len(self.trials)} finished trials of {self.run} fit this space and are "
             f"known to the searcher, {self.unfit} do not"
@@ -36,15 +36,15 @@ class WarmStart:
 
 
 def read_warm_start(spec: SweepSpec, fingerprint: str) -> WarmStart | None:
-    """Read what ``spec`` names under ``warm_start``, if anything.
+    """Read the run that ``spec`` names under ``warm_start``; None without one.
 
     Args:
-        spec: The new sweep's.
-        fingerprint: Of its dataset.
+        spec: Spec of the new sweep.
+        fingerprint: Fingerprint of its dataset.
 
     Raises:
-        RunError: It is no run directory.
-        SpecError: That run had another dataset or other objectives.
+        RunError: ``warm_start`` is not a run directory.
+        SpecError: That run has another dataset or other objectives.
     """
     if spec.warm_start is None:
         return None
@@ -57,12 +57,12 @@ def read_warm_start(spec: SweepSpec, fingerprint: str) -> WarmStart | None:
         )
     if other.objectives != spec.objectives:
         raise SpecError(
-            f"warm_start: {run} was after {_words(other.objectives)}, but this sweep is after "
+            f"warm_start: the objective of {run} is {_words(other.objectives)}, but this sweep has "
             f"{_words(spec.objectives)}; give both the same objective, or leave warm_start out"
         )
     trials = Sweep(other, fingerprint=theirs, events=read_events(run)).trials.values()
     found = [_known(trial, spec) for trial in trials if trial.ended]
-    fit = tuple(one for one in found if one is not None)
+    fit = tuple(known for known in found if known is not None)
     return WarmStart(run=spec.warm_start, trials=fit, unfit=len(found) - len(fit))
 
 
@@ -83,9 +83,9 @@ def _known(trial: Trial, spec: SweepSpec) -> KnownTrial | None:
 
 
 def _up_to(trial: Trial, epochs: int) -> Trial:
-    """Return the trial as it stood after ``epochs``: a constant rate may have been trained on."""
+    """Return the trial as it was after ``epochs``: with a constant rate, it may have had more."""
     measurements = trial.measurements[:epochs]
-    seconds = sum(one.values["seconds"] for one in measurements)
+    seconds = sum(measurement.values["seconds"] for measurement in measurements)
     return replace(trial, measurements=measurements, seconds=seconds)
 
 
@@ -99,5 +99,5 @@ def _same(theirs: Mapping[str, Any], config: TrainConfig) -> bool:
     return (other.configuration_id, other.fold) == (config.configuration_id, config.fold)
 
 
-def _words(several: tuple[Objective, ...]) -> str:
-    return " and ".join(f"{one.mode} {one.metric} (at {one.at})" for one in several)
+def _words(all_objectives: tuple[Objective, ...]) -> str:
+    return " and ".join(f"{each.mode} {each.metric} (at {each.at})" for each in all_objectives)
