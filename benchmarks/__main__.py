@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parsed = parser.parse_args(arguments)
     if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):
-        parser.error(f"--sweeps takes a number above 0, for {SIMULATED} alone")
+        parser.error(f"--sweeps takes a number above 0, and only for {SIMULATED}")
     if parsed.data is not None and parsed.name not in ON_PICTURES:
         parser.error(f"{parsed.name} takes no --data; leave it out")
     if parsed.data is not None:

@@ -1,4 +1,4 @@
-"""Prepares a full-size Kaggle CSV: with `data_prep`, and with a pandas loop over the rows.
+"""The time to prepare a full-size Kaggle CSV with `data_prep`, and with a pandas loop over rows.
 
 Both read pixels and votes, clean, label by the FER2013 study's rule, split by class and write
 Parquet. Only `data_prep` checks every value, finds byte-identical pictures and keeps them in one
@@ -77,12 +77,12 @@ def _figures(begun: float, pictures: int) -> dict[str, Any]:
 
 
 def run(rows: int = ROWS) -> Iterator[Result]:
-    """Measure both on synthetic faces in the format of FER2013."""
+    """Measure both sides on synthetic faces in the format of FER2013."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        images, votes = map(str, write_raw(place, draw_raw(rows, seed=0)))
-        mine = in_process(ours, images, votes, str(place / "ours"))
-        other = in_process(row_by_row, images, votes, str(place / "pandas"))
+        root = Path(folder)
+        images, votes = map(str, write_raw(root, draw_raw(rows, seed=0)))
+        mine = in_process(ours, images, votes, str(root / "ours"))
+        other = in_process(row_by_row, images, votes, str(root / "pandas"))
     if mine["pictures"] != other["pictures"]:
         raise RuntimeError(f"both sides should keep the same number of pictures: {mine}, {other}")
     yield Result(

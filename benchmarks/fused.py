@@ -95,7 +95,7 @@ def run(data: Path | None = None) -> Iterator[Result]:
                 smaller_is_better=False,
                 details={
                     "replicates": REPLICATES,
-                    "a probe's word on them in turn": mine["gains"],
+                    "gain measured by the probe": mine["gains"],
                     "pictures": f"{IMAGES}, {'synthetic' if data is None else 'real'}",
                 },
             )

@@ -20,14 +20,14 @@ MOST = 10
 
 
 def kernels(data: str, values: Mapping[str, Any]) -> dict[str, float]:
-    """Return the operators (on one CPU thread) or GPU kernels that take most of a step.
+    """Return the operators (on one CPU thread) or GPU kernels that take most time of a step.
 
     Args:
         data: A prepared dataset.
         values: Hyperparameters for `TrainConfig.create`.
 
     Returns:
-        Name → share of the time of a step, the largest first.
+        Name → share of a step's time, in descending order.
     """
     torch.set_num_threads(1)
     keep_freed_memory()

@@ -43,7 +43,7 @@ class Layer:
     flop: int
     """Floating-point operations per picture."""
     numbers: int
-    """Numbers that it reads and writes per picture."""
+    """Numbers that the layer reads and writes per picture."""
     parameters: int
 
     def bytes(self, *, batch: int, size: int) -> int:
@@ -83,7 +83,7 @@ def count(config: TrainConfig, *, classes: int, image_shape: tuple[int, int]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """What the hardware does per second."""
+    """Floating-point operations and bytes of traffic per second."""
 
     flop: float
     bytes: float = math.inf
@@ -141,11 +141,11 @@ class Limit:
 
     @property
     def pictures_per_second(self) -> float:
-        """Rate that the slower of both allows."""
+        """Rate that the slower of the two allows."""
         return 1 / max(self.seconds.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the limit and the counts behind it as text for readers."""
+        """Return the limit and its counts as readable text."""
         found = {f"matrix products, {8 * self.size} bits": f"{self.rates.flop / 1e9:.0f} GFLOP/s"}
         if math.isfinite(self.rates.bytes):
             found["copies"] = f"{self.rates.bytes / 1e9:.0f} GB/s"

@@ -61,7 +61,7 @@ def _figures(begun: float, out: str) -> dict[str, Any]:
 
 
 def run() -> Iterator[Result]:
-    """Measure both on a run of thousands of trials."""
+    """Measure both sides on a run of thousands of trials."""
     with tempfile.TemporaryDirectory() as folder:
         big = write_big_run(Path(folder) / "run", trials=TRIALS, epochs=EPOCHS)
         mine = in_process(ours, str(big), f"{folder}/report")

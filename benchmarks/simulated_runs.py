@@ -1,9 +1,10 @@
-"""Runs in memory whose truth is known, with errors that no table assumes.
+"""Simulated runs with a known truth, whose errors violate the assumptions of the tables.
 
-On the logit scale a training's answer to a picture is the sum of its configuration's skill, an
-effect of its seed, the difficulty of the picture, and a taste in pictures of each level, of the
-configuration and of the training. Difficulties and seeds have heavy tails. Pictures come in groups
-of near-copies, as in FER2013's validation split, and copies mostly get the same answer.
+On the logit scale, the probability of a correct answer is the sum of the configuration's skill, an
+effect of the seed, the picture's difficulty, and random interactions with the picture ("taste") of
+each level, of the configuration and of the training. Difficulties and seeds have heavy tails.
+Pictures come in groups of near-copies, as in FER2013's validation split, and copies mostly get the
+same answer.
 """
 
 import json
@@ -28,7 +29,8 @@ from tune.run.trial import METRICS, Status
 Floats = npt.NDArray[np.float64]
 FINGERPRINT = "f" * 64
 LARGEST_GROUP, SHARE_IN_GROUPS = 29, 0.177
-"""Of the near-copies in the validation split of FER2013 (grouped split)."""
+"""Size of the largest group of near-copies in FER2013's validation split (grouped split), and share
+of the pictures that are in such groups."""
 _DRAWS = 100_000
 
 
@@ -43,38 +45,38 @@ class World:
     training_taste: float = 0.5
     seed: float = 0.035
     configuration: float = 0.0
-    """What drawn configurations differ by beyond their hyperparameters' effects."""
+    """Differences between drawn configurations beyond the effects of their hyperparameters."""
     alike: float = 0.7
-    """Probability that a copy gets the answer that its group gets."""
+    """Probability that a copy gets the same answer as its group."""
     duplicates: bool = True
 
     @cached_property
     def groups(self) -> npt.NDArray[np.int64]:
-        """Picture → its duplicate group."""
+        """Duplicate group of each picture."""
         sizes = [LARGEST_GROUP]
         while self.duplicates and sum(sizes) < SHARE_IN_GROUPS * self.pictures:
             sizes += [2, 3, 2, 5]
         sizes = sizes if self.duplicates else []
-        alone = self.pictures - sum(sizes)
-        return np.repeat(np.arange(len(sizes) + alone), sizes + [1] * alone)
+        single = self.pictures - sum(sizes)
+        return np.repeat(np.arange(len(sizes) + single), sizes + [1] * single)
 
     def accuracy(self, skill: Floats, hyperparameters: int) -> Floats:
-        """Return the accuracy over all pictures of trainings with these skills."""
+        """Return the expected accuracy of trainings with these skills."""
         at, values = _curve(self, hyperparameters)
         return np.interp(skill, at, values)
 
     def answers(
         self, rng: np.random.Generator, skill: Floats, design: pd.DataFrame
     ) -> npt.NDArray[np.bool_]:
-        """Draw what trainings tell right.
+        """Draw which pictures the trainings classify correctly.
 
         Args:
-            rng: Source of chance.
-            skill: (trainings,) skill of each, its seed's effect included.
+            rng: Random generator.
+            skill: (trainings,) skill of each training, including the effect of its seed.
             design: A row per training: ``configuration`` and the level of each hyperparameter.
 
         Returns:
-            (trainings, pictures) whether a training told a picture right.
+            (trainings, pictures) whether a training classifies a picture correctly.
         """
         count = int(self.groups[-1]) + 1
         logit = skill[:, None] + self.difficulty * rng.standard_t(4, count)
@@ -112,7 +114,7 @@ def write_dataset(world: World, out: Path) -> Path:
 
 
 def seeds(rng: np.random.Generator, world: World, shape: int | Sequence[int]) -> Floats:
-    """Draw effects of seeds: heavy tails, with the standard deviation of ``world``."""
+    """Draw effects of seeds, with heavy tails and the standard deviation of ``world``."""
     drawn: Floats = world.seed * rng.standard_t(5, shape) / np.sqrt(5 / 3)
     return drawn
 
@@ -132,13 +134,13 @@ def run_of(
 
     Args:
         trials: A row per trial: ``trial_id``, ``configuration_id``, ``accuracy``, ``n``, the
-            hyperparameters, and what else shall not be as usual.
-        searched: The hyperparameters.
+            hyperparameters, and columns that replace the defaults.
+        searched: The searched hyperparameters.
         searcher: Name of the searcher.
-        answers: Trial id → (n,) whether a picture was told right.
+        answers: Trial id → (n,) whether a picture was classified correctly.
         scheduler: Name of the scheduler.
-        early: Trial id → accuracy after the first epoch; else there is one epoch.
-        name: Of the run.
+        early: Trial id → accuracy after the first epoch; None: each trial has one epoch.
+        name: Name of the run.
         data: Directory of the dataset.
     """
     usual: dict[str, Any] = {
@@ -183,7 +185,9 @@ def run_of(
 
 
 def _answers(right: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, pd.DataFrame]:
-    count = max((len(told) for told in right.values()), default=0)
+    count = max((len(is_right) for is_right in right.values()), default=0)
     ids = np.array([f"p{number:05d}" for number in range(count)], dtype=object)
     empty = pd.DataFrame({"image_id": ids, "label": 1, "predicted": 0, "probability": 0.9})
-    return {trial: empty.assign(predicted=told.astype(int)) for trial, told in right.items()}
+    return {
+        trial: empty.assign(predicted=is_right.astype(int)) for trial, is_right in right.items()
+    }

@@ -1,4 +1,4 @@
-"""Kinds of sweeps with a known truth: grids, drawn configurations, folds, and finalists of ASHA."""
+"""Simulates sweeps with a known truth: grids, drawn configurations, folds, finalists of ASHA."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +23,10 @@ GRID: Space = {
 SPACE: Space = {**GRID, "conv_depth": [1, 2, 3]}
 MATTERS, RATE = "kernel_size", "learning_rate"
 USUAL = 0.62
-"""Accuracy of a configuration without anything that matters."""
+"""Accuracy of a configuration without any effect."""
 DRAWN_WORLD = World(configuration=0.05)
 EARLY = 0.6
-"""What the first epoch lacks in skill."""
+"""Skill that the first epoch lacks."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +37,7 @@ class Simulated:
     accuracy: Mapping[str, float]
     """Configuration id → accuracy over all pictures and seeds."""
     models: Mapping[str, float]
-    """Trial id → accuracy of that training over all pictures."""
+    """Trial id → accuracy of this training over all pictures."""
     matters: frozenset[str] = frozenset()
     """Hyperparameters with an effect, and pairs of them that interact, joined by ×."""
     levels: Mapping[tuple[str, str], float] = field(default_factory=dict)
@@ -66,11 +66,11 @@ def grid(
     """Simulate a grid of 12 configurations.
 
     Args:
-        rng: Source of chance.
-        effect: What ``kernel_size`` 5 adds to the accuracy.
-        replicates: Trainings of each.
-        world: What chance does.
-        best: What one configuration of all is better by.
+        rng: Random generator.
+        effect: Accuracy that ``kernel_size`` 5 adds.
+        replicates: Trainings per configuration.
+        world: Standard deviations of the random effects.
+        best: Accuracy by which one configuration is better than the others.
         data: The dataset's directory.
     """
     world = world or World()
@@ -98,14 +98,14 @@ def drawn(
     searcher: str = "random",
     data: Path | None = None,
 ) -> Simulated:
-    """Simulate drawn configurations, each with an effect of its own.
+    """Simulate drawn configurations, each with a random effect of its own.
 
     Args:
-        rng: Source of chance.
-        effect: What ``kernel_size`` 5 adds to the accuracy.
-        rate: What a decade of the learning rate takes from the skill.
-        count: Configurations.
-        replicates: Trainings of each.
+        rng: Random generator.
+        effect: Accuracy that ``kernel_size`` 5 adds.
+        rate: Skill that a decade of the learning rate costs.
+        count: Number of configurations.
+        replicates: Trainings per configuration.
         searcher: Name of the searcher.
         data: The dataset's directory.
     """
@@ -160,10 +160,10 @@ def finalists(
 def folds(
     rng: np.random.Generator, *, effect: float = 0.0, count: int = 5, replicates: int = 5
 ) -> Simulated:
-    """Simulate a grid of six configurations over folds, several seeds a fold.
+    """Simulate a grid of six configurations over folds, with several seeds per fold.
 
-    What a configuration makes of a fold's training pictures is common to its seeds, and has a part
-    that is common to all folds, which share most of their training pictures.
+    The effect of a fold's training pictures on a configuration is the same for all its seeds. Part
+    of it is the same for all folds, because folds share most of their training pictures.
     """
     world = World(seed=0.03)
     names = ["kernel_size", "blocks"]
@@ -192,7 +192,7 @@ def folds(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Made:
-    """Trainings of some configurations."""
+    """Simulated trainings of some configurations."""
 
     ids: list[str]
     trials: pd.DataFrame
@@ -215,7 +215,7 @@ def _trained(
     *,
     fold: int = 0,
 ) -> _Made:
-    """Train each configuration of ``table`` several times."""
+    """Simulate several trainings of each configuration of ``table``."""
     ids = [f"c{number}" for number in table.index]
     rows = table.loc[table.index.repeat(replicates)].reset_index(drop=True)
     configuration = np.repeat(ids, replicates)
@@ -275,12 +275,12 @@ def _drawn_space(
 def two_runs(
     rng: np.random.Generator, *, count: int = 24, replicates: int = 1, data: Path | None = None
 ) -> tuple[Simulated, Simulated]:
-    """Simulate a run of ``count`` configurations and a run of one, all of them equally good."""
+    """Simulate a run of ``count`` configurations and a run of one; all are equally good."""
     world = World()
     table = pd.DataFrame({MATTERS: np.arange(count + 1)})
     skill = np.full(count + 1, skill_of(world, 1, USUAL))
     made = _trained(rng, world, table, skill, replicates)
-    alone = made.trials["configuration_id"] == made.ids[-1]
+    is_last = made.trials["configuration_id"] == made.ids[-1]
     first, second = (
         Simulated(
             run=run_of(
@@ -294,6 +294,6 @@ def two_runs(
             accuracy=dict.fromkeys(made.ids, USUAL),
             models=made.truth,
         )
-        for name, chosen in (("many", ~alone), ("one", alone))
+        for name, chosen in (("many", ~is_last), ("one", is_last))
     )
     return first, second

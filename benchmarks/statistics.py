@@ -1,7 +1,6 @@
-"""How often tables are wrong: false verdicts, intervals that miss, and differences not found.
+"""How often a report's tables are wrong: false verdicts, missed truths, undetected differences.
 
-Sweeps are simulated (`benchmarks.simulated_sweeps`) and given to the functions that make the tables
-of a report.
+The functions that make the tables run on simulated sweeps (`benchmarks.simulated_sweeps`).
 """
 
 from collections import Counter
@@ -34,26 +33,26 @@ Rows = Mapping[str, Mapping[str, float]]
 
 @dataclass(kw_only=True)
 class Tally:
-    """What the tables of one kind of sweep said."""
+    """Counts of true and false results of the tables for one kind of sweep."""
 
     sweeps: int = 0
     false: Counter[str] = field(default_factory=Counter)
-    """Table → sweeps in which it said something false; ``any``: in which some table did."""
+    """Table → number of sweeps in which it has a false verdict; ``any``: in which any table has."""
     intervals: dict[str, list[bool]] = field(default_factory=dict)
-    """Kind of interval → for each whether it held the truth."""
+    """Kind of interval → whether each interval contains the truth."""
     found: Counter[str] = field(default_factory=Counter)
-    """Table → sweeps in which it found a difference of five points."""
+    """Table → number of sweeps in which it finds a true difference."""
 
     def judge(self, simulated: Simulated) -> None:
-        """Count what the tables of a run say that is false, and whose intervals hold the truth."""
+        """Count tables of a run with a false verdict, and intervals that contain the truth."""
         wrong = {name for name, judge in JUDGES.items() if judge(self, simulated)}
         self._note(wrong)
 
     def judge_two(self, first: Simulated, second: Simulated) -> None:
-        """Count what the comparison of two runs says of two equally good best configurations."""
-        told = " ".join(compare_runs(first.run, second.run).found)
-        said = {f": {verdict}." for verdict in (Verdict.BETTER, Verdict.WORSE)}
-        self._note({"compare"} if any(each in told for each in said) else set())
+        """Count whether a comparison of two equally good runs calls one of them better."""
+        sentences = " ".join(compare_runs(first.run, second.run).found)
+        verdicts = {f": {verdict}." for verdict in (Verdict.BETTER, Verdict.WORSE)}
+        self._note({"compare"} if any(verdict in sentences for verdict in verdicts) else set())
 
     @property
     def tables(self) -> list[str]:
@@ -65,14 +64,14 @@ class Tally:
         self.false.update([*wrong, *(["any"] if wrong else [])])
 
     def covered(self, kind: str, low: object, high: object, truth: object) -> None:
-        """Note whether intervals hold the truth; those that are missing do not count."""
+        """Record whether intervals contain the truth; missing intervals do not count."""
         ends = np.array([low, high, truth], dtype=float)
         known = ~np.isnan(ends).any(axis=0)
         held = (ends[0] <= ends[2]) & (ends[2] <= ends[1])
         self.intervals.setdefault(kind, []).extend(held[known].tolist())
 
     def rate(self, table: str = "any") -> float:
-        """Return the share of sweeps in which this table, or any, said something false."""
+        """Return the share of sweeps in which this table (or any) has a false verdict."""
         return self.false[table] / self.sweeps
 
 
@@ -141,14 +140,14 @@ KINDS: Mapping[str, Callable[..., Simulated]] = {
     "ten folds with seeds, one matters": partial(folds, effect=0.03, count=10, replicates=3),
     "ASHA with finalists": partial(finalists, effect=0.03),
 }
-"""Kind of sweep → what simulates one."""
+"""Kind of sweep → function that simulates it."""
 
 
 PAIRS: Mapping[str, Callable[..., tuple[Simulated, Simulated]]] = {
     "two runs, 24 models against 1": two_runs,
     "two runs, 12 configurations against 1": partial(two_runs, count=12, replicates=4),
 }
-"""Kind of comparison of two runs → what simulates one."""
+"""Kind of comparison of two runs → function that simulates it."""
 
 
 def simulate(sweeps: int = SWEEPS) -> dict[str, Tally]:
@@ -165,7 +164,7 @@ def simulate(sweeps: int = SWEEPS) -> dict[str, Tally]:
 
 
 def run(sweeps: int = SWEEPS) -> Iterator[Result]:
-    """Simulate sweeps; print what their tables said, and give the worst rate of false verdicts."""
+    """Simulate sweeps, print the results, and yield the worst rate of false verdicts."""
     tallies = simulate(sweeps)
     console = Console(width=150)
     for table in (_false_table(tallies), _coverage_table(tallies), _found_table(tallies)):

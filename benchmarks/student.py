@@ -26,9 +26,9 @@ def write_pictures(data: Path, folder: Path) -> None:
     dataset = read_dataset(data)
     for split in ("train", "val"):
         for row in dataset.rows(split):
-            place = folder / split / str(dataset.labels[row])
-            place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(dataset.pixels[row]).save(place / f"{row}.png")
+            class_folder = folder / split / str(dataset.labels[row])
+            class_folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(dataset.pixels[row]).save(class_folder / f"{row}.png")
 
 
 class PictureFiles(Dataset[tuple[Tensor, int]]):
@@ -131,7 +131,7 @@ def train(
 
 
 def published(model: nn.Module) -> nn.Module:
-    """Replace our optimized layers in ``model`` by the PyTorch layers of the FER2013 study."""
+    """Replace our optimised layers in ``model`` by PyTorch's, as in the published study."""
     for module in list(model.modules()):
         for name, layer in module.named_children():
             if isinstance(layer, AdaptiveAveragePool):

@@ -1,11 +1,11 @@
 """The same eight trials with each tool: wall-clock time to the end, and to a given accuracy.
 
 The student's loop reads picture files, as in `benchmarks.train`. Every other tool uses the faster
-loop over a tensor in memory, so that only the way in which the tool runs trials differs. The time
-runs from before the tool starts to the end of its last trial, with libraries already imported.
+loop over a tensor in memory, so that only the tool's way of running trials differs. The time runs
+from before the tool starts to the end of its last trial, with libraries already imported.
 
-The second result uses the early stopping of each tool. Its time runs to the first epoch that
-reaches the highest accuracy which all sides reach. The student's loop has no early stopping.
+The second result uses the early stopping of each tool. Its time ends at the first epoch with the
+highest accuracy that all sides reach. The student's loop has no early stopping.
 """
 
 import itertools
