@@ -79,7 +79,7 @@ def incumbent(run: RunData) -> "pd.Series[Any]":
     trial_id = incumbents.incumbent(_trainings(run))
     if trial_id is None:
         return run.trials.iloc[0]
-    return run.trials.set_index("trial_id", drop=False).loc[trial_id]
+    return run.trials[run.trials["trial_id"] == trial_id].iloc[0]
 
 
 def _trainings(run: RunData) -> list[incumbents.Training]:
