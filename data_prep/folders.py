@@ -98,12 +98,12 @@ def prepare_sources(
     ]
     file = with_classes(file, labels)
     parts = []
-    for source, one in zip(file.sources, found, strict=True):
+    for place, source in enumerate(file.sources):
+        one, found[place] = found[place], None  # A source's records go as its arrays come.
         if one is None:
             parts.append(read_prepared(source, file, rejections))
         else:
             parts.append(collect(one, source, file, rejections))
-    del found  # all pixels stand in memory once
     choice = choose_split(
         split or file.split,
         [

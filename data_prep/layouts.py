@@ -3,7 +3,9 @@
 import os
 from pathlib import Path, PurePath
 
+from data_prep.cifar_batches import find_in_batches, is_cifar
 from data_prep.class_folders import find_pictures
+from data_prep.idx_pictures import find_in_idx, idx_files
 from data_prep.npz_pictures import find_in_npz
 from data_prep.parquet_pictures import SUFFIX, find_in_parquet
 from data_prep.pictures import SUFFIXES
@@ -24,6 +26,10 @@ def find_source(source: Source, file: SourcesFile, rejections: Rejections) -> Fo
         return find_in_npz(source, file)
     if _is_parquet(source.path):
         return find_in_parquet(source, file)
+    if is_cifar(source.path):
+        return find_in_batches(source, file, rejections)
+    if source.path.is_dir() and idx_files(source.path):
+        return find_in_idx(source, file)
     return find_pictures(source, file, rejections)
 
 

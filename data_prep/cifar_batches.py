@@ -1,0 +1,109 @@
+"""Reads the Python batches of CIFAR-10 and CIFAR-100, in which torchvision keeps them."""
+
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+
+from data_prep.places import READ_ERRORS, members
+from data_prep.records import Found, PictureReader, Record
+from data_prep.rejections import BadInputError, Rejections
+from data_prep.sources_file import Source, SourcesFile
+
+TRAIN = ("train", *(f"data_batch_{number}" for number in range(1, 6)))
+TEST = ("test", "test_batch")
+METAS = ("meta", "batches.meta")
+FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
+ARCHIVES = ("cifar-10-python.tar.gz", "cifar-100-python.tar.gz")
+SHAPE = (3, 32, 32)
+ALLOWED = frozenset(
+    {
+        ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"),
+        ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
+    }
+)  # fmt: skip
+"""What a pickle may make; anything else could run a program."""
+
+
+def is_cifar(path: Path) -> bool:
+    """Return whether a path is the folder or archive of batches, or a folder with that folder."""
+    if path.is_dir():
+        return path.name in FOLDERS or any((path / name).is_dir() for name in FOLDERS)
+    return path.name in ARCHIVES
+
+
+def find_in_batches(source: Source, file: SourcesFile, rejections: Rejections) -> Found:
+    """Read all batches; of CIFAR-100 the fine labels, and the coarse ones as a column.
+
+    Raises:
+        BadInputError: A batch is damaged or no batch, or the file with the names is not there.
+    """
+    assert source.path is not None
+    reader = PictureReader(source, file)
+    names: Mapping[str, Sequence[str]] = {}
+    batches: list[tuple[PurePosixPath, str, Mapping[str, Any]]] = []
+    for member in members(source.path, rejections):
+        if member.path.name in (*TRAIN, *TEST):
+            batches.append((member.path, member.shown, _unpickled(member.open, member.shown)))
+        elif member.path.name in METAS:
+            names = _unpickled(member.open, member.shown)
+    if not names or not batches:
+        raise BadInputError(
+            f"{source.path}: lacks {' or '.join(METAS)} or all batches; fetch it again"
+        )
+    records: list[Record] = []
+    for path, shown, batch in sorted(batches, key=lambda one: one[0]):
+        records += _records(path, shown, batch, names, reader, len(records))
+    return Found(records=records, in_colour=reader.in_colour)
+
+
+def _records(
+    path: PurePosixPath,
+    shown: str,
+    batch: Mapping[str, Any],
+    names: Mapping[str, Sequence[str]],
+    reader: PictureReader,
+    start: int,
+) -> Iterator[Record]:
+    fine = "fine_" if "fine_labels" in batch else ""
+    try:
+        pixels = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, *SHAPE).transpose(0, 2, 3, 1)
+        labels = [names[f"{fine}label_names"][label] for label in batch[f"{fine}labels"]]
+        coarse = [names["coarse_label_names"][label] for label in batch.get("coarse_labels", ())]
+        rows = list(zip(pixels, labels, coarse or [""] * len(labels), strict=True))
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise BadInputError(f"{shown}: is no batch of CIFAR ({error}); fetch it again") from error
+    split = "train" if path.name in TRAIN else "test"
+    for row, (picture, label, above) in enumerate(rows):
+        yield Record(
+            name=f"{split}/{start + row:06}",
+            shown=shown,
+            row=row,
+            label=label,
+            picture=reader.from_pixels(np.ascontiguousarray(picture)),
+            subset=split,
+            columns={"coarse_label": above} if above else {},
+        )
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes arrays, texts and numbers, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"it holds {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _unpickled(open_it: Any, shown: str) -> Mapping[str, Any]:
+    try:
+        stream: IO[bytes]
+        with open_it() as stream:
+            values = _Unpickler(stream, encoding="latin1").load()
+    except (*READ_ERRORS, pickle.UnpicklingError, ValueError, AttributeError) as error:
+        raise BadInputError(f"{shown}: is no batch of CIFAR ({error}); fetch it again") from error
+    if not isinstance(values, dict):
+        raise BadInputError(f"{shown}: is no batch of CIFAR; fetch it again")
+    return values
