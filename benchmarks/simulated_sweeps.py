@@ -273,14 +273,31 @@ def _drawn_space(
 
 
 def two_runs(
-    rng: np.random.Generator, *, count: int = 24, replicates: int = 1, data: Path | None = None
+    rng: np.random.Generator,
+    *,
+    count: int = 24,
+    against: int = 1,
+    better: float = 0.0,
+    replicates: int = 1,
+    data: Path | None = None,
 ) -> tuple[Simulated, Simulated]:
-    """Simulate a run of ``count`` configurations and a run of one; all are equally good."""
+    """Simulate two runs of equally good configurations.
+
+    Args:
+        rng: Source of chance.
+        count: Configurations of the first run.
+        against: Configurations of the second.
+        better: What those of the second are better by.
+        replicates: Trainings of each.
+        data: The dataset's directory.
+    """
     world = World()
-    table = pd.DataFrame({MATTERS: np.arange(count + 1)})
-    skill = np.full(count + 1, skill_of(world, 1, USUAL))
-    made = _trained(rng, world, table, skill, replicates)
-    is_last = made.trials["configuration_id"] == made.ids[-1]
+    second_run = np.arange(count + against) >= count
+    table = pd.DataFrame({MATTERS: np.arange(count + against)})
+    levels = [skill_of(world, 1, accuracy) for accuracy in (USUAL, USUAL + better)]
+    made = _trained(rng, world, table, np.take(levels, second_run.astype(int)), replicates)
+    ids = np.array(made.ids)[second_run]
+    alone = made.trials["configuration_id"].isin(ids)
     first, second = (
         Simulated(
             run=run_of(
@@ -291,9 +308,9 @@ def two_runs(
                 name=name,
                 data=data,
             ),
-            accuracy=dict.fromkeys(made.ids, USUAL),
+            accuracy=dict(zip(made.ids, USUAL + better * second_run, strict=True)),
             models=made.truth,
         )
-        for name, chosen in (("many", ~is_last), ("one", is_last))
+        for name, chosen in (("first", ~alone), ("second", alone))
     )
     return first, second

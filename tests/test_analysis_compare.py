@@ -3,9 +3,10 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import binomtest, ttest_ind
+from scipy.stats import binomtest
 
 from analysis.__main__ import main
 from analysis.drawing.style import BLUE, VERMILION
@@ -14,7 +15,12 @@ from analysis.run.run_data import read_probabilities, read_run
 from analysis.run.trials import incumbent
 from analysis.runs.compare import compare_runs
 from analysis.runs.page import drawings, write_comparison
+from analysis.runs.picked import Candidates, picked_difference
+from analysis.statistics.estimate import Estimate
+from analysis.statistics.trainings import difference
+from analysis.statistics.verdicts import Verdict
 from tests.support.run_factory import Factory
+from tests.support.trainings import trainings_of
 from tune.run.directory import predictions_file
 from tune.run.tables import read_predictions, write_table
 
@@ -49,7 +55,12 @@ def test_the_same_pictures_are_compared_by_mcnemar(runs):
     only = [int((rights[i] & ~rights[1 - i]).sum()) for i in (0, 1)]
     sentence = next(s for s in compare_runs(*runs).found if "McNemar" in s)
     assert f"is right on {only[0]} and only that of second on {only[1]}" in sentence
-    assert f"p = {binomtest(only[0], sum(only)).pvalue:.2g}" in sentence
+    # The second is ahead, and was picked from all of its comparable trials.
+    assert only[1] > only[0]
+    p = min(1, len(runs[1].comparable) * binomtest(only[0], sum(only)).pvalue)
+    assert f"p = {p:.2g}" in sentence
+    counts = [len(run.comparable) for run in runs]
+    assert f"picking the best of {counts[0]} and of {counts[1]} models" in sentence
     assert "these two trainings" in sentence
 
 
@@ -115,21 +126,93 @@ def test_every_sentence_tells_the_figures_of_its_own_run(runs):
 
 
 def test_the_best_configurations_are_compared_over_their_fair_replicates(runs):
-    fair = []
+    groups, answers, best = {}, {}, []
     for run in runs:
-        best = incumbent(run)["configuration_id"]
-        own = run.completed[run.completed["configuration_id"] == best]
-        fair.append(own[own["phase"] == "finalist"]["best_val_accuracy"].to_numpy())
-    assert [len(each) for each in fair] == [2, 2]
-    # Two variances of one degree of freedom each that may be equal: the pooled t test.
-    theirs = ttest_ind(*fair)
-    low, high = theirs.confidence_interval()
-    shown = [f"{100 * each:+.1f}" for each in (fair[0].mean() - fair[1].mean(), low, high)]
-    assert next(each for each in compare_runs(*runs).found if "replicates" in each) == (
-        "Over 2 and 2 replicates, the best configuration of first is {} percentage points (95 % "
-        "interval {} to {}) from that of second, on these pictures (t test, p = {:.2g}): no "
-        "difference shown.".format(*shown, theirs.pvalue)
+        fair = run.completed[run.completed["phase"] == "finalist"]
+        means = fair.groupby("configuration_id")["best_val_accuracy"].mean()
+        best.append(means.idxmax())
+        for name, own in fair.groupby("configuration_id"):
+            groups[name] = own["best_val_accuracy"].tolist()
+            answers[name] = [right_of(run, trial) for trial in own["trial_id"]]
+    assert [len(values) for values in groups.values()] == [2] * 4
+    trainings = trainings_of(groups, np.concatenate([answers[name] for name in groups]))
+    estimate = difference(trainings, *best)
+    low, high = estimate.interval(2)  # the best of two each
+    shown = [f"{100 * each:+.1f}" for each in (estimate.value, low, high)]
+    first, second = (
+        run.trials.set_index("configuration_id").loc[[name], "name"].iloc[0]
+        for run, name in zip(runs, best, strict=True)
     )
+    assert next(each for each in compare_runs(*runs).found if "replicates" in each) == (
+        f"Over 2 and 2 replicates and the pictures, the best configuration of first ({first}) is "
+        "{} percentage points (95 % interval {} to {}) ".format(*shown)
+        + f"from that of second ({second}) (t test, p = {min(1, 2 * estimate.p_value):.2g}): no "
+        "difference shown. Interval, p and verdict allow for picking the best of 2 and of 2 "
+        "configurations."
+    )
+
+
+def test_without_predictions_replicates_are_compared_for_these_pictures_only(runs, tmp_path):
+    bare = OTHER.write(tmp_path / "bare")
+    for file in (bare / "predictions").iterdir():
+        file.unlink()
+    told = next(
+        each for each in compare_runs(runs[0], read_run(bare)).found if "replicates" in each
+    )
+    assert told.startswith("Over 2 and 2 replicates, for these pictures only, the best")
+
+
+def test_the_same_configuration_in_both_is_told(runs, tmp_path):
+    again = read_run(shutil.copytree(runs[0].path, tmp_path / "again"))
+    told = compare_runs(runs[0], again).found
+    assert any("best configuration over replicates is the same in both: " in each for each in told)
+
+
+def test_the_verdict_is_on_the_margin_of_the_user(runs):
+    wide = [replace(run, margin=0.5) for run in runs]
+    told = [each for each in compare_runs(*wide).found if "equivalent" in each]
+    assert len(told) == 2
+    assert all("equivalent within 50 percentage points." in each for each in told)
+
+
+def test_a_run_without_a_completed_trial_is_told_to_have_none(runs):
+    first, second = runs
+    stopped = second.trials["status"].replace("COMPLETED", "EARLY_STOPPED")
+    open_end = replace(second, trials=second.trials.assign(status=stopped))
+    told = compare_runs(first, open_end).found[1]
+    assert "(stopped early; no trial was trained to the end)" in told
+
+
+ESTIMATE = Estimate(value=0.03, standard_error=0.01)
+
+
+@pytest.mark.parametrize(
+    ("counts", "by_compared", "family"),
+    [((1, 1), True, 1), ((24, 1), True, 24), ((1, 24), True, 1), ((24, 5), False, 120)],
+)
+def test_the_picking_of_the_one_that_is_ahead_is_allowed_for(counts, by_compared, family):
+    candidates = Candidates(first=counts[0], second=counts[1], by_compared=by_compared)
+    found = picked_difference(ESTIMATE, candidates, margin=0.01, pictures=2_400)
+    assert found.p_value == pytest.approx(family * ESTIMATE.p_value)
+    assert found.verdict == (Verdict.BETTER if family < 19 else Verdict.NOT_SHOWN)
+    assert found.low == ESTIMATE.interval(family)[0]
+    behind = family if not by_compared else counts[1]
+    assert found.high == ESTIMATE.interval(behind)[1]
+    # The interval begins above 0 just where the first is shown to be better.
+    assert (found.low > 0) == (found.verdict == Verdict.BETTER)
+
+
+def test_the_other_way_round_the_picking_of_the_second_counts():
+    behind = replace(ESTIMATE, value=-0.03)
+    few = picked_difference(behind, Candidates(first=24, second=1), margin=0.01, pictures=2_400)
+    assert few.verdict == Verdict.WORSE
+    many = picked_difference(behind, Candidates(first=1, second=24), margin=0.01, pictures=2_400)
+    assert many.verdict == Verdict.NOT_SHOWN
+
+
+def right_of(run, trial_id):
+    answers = read_probabilities(run, trial_id).sort_values("image_id")
+    return (answers["label"] == answers["predicted"]).to_numpy()
 
 
 def test_a_single_replicate_is_none_and_that_is_told(runs):
