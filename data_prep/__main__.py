@@ -12,9 +12,11 @@ from data_prep.fer2013 import prepare_fer2013
 from data_prep.folders import prepare_folders
 from data_prep.image_options import add_image_options, image_options
 from data_prep.images import prepare_images
+from data_prep.inspection import inspect_dataset
+from data_prep.inspection_figures import write_figures
 from data_prep.manifest import DatasetManifest
 from data_prep.splits import SPLIT_METHODS
-from data_prep.summary import print_summary, summary
+from data_prep.summary import print_inspection, print_summary, summary
 from data_prep.synthetic import DEFAULT_IMAGES, prepare_synthetic
 from data_prep.votes import RULES
 from fairsweep.command_line import run_command
@@ -25,7 +27,7 @@ EXAMPLES = {
     "folders": "python -m data_prep folders --config sources.yaml --out data/merged",
     "images": "python -m data_prep images my_pictures --colour --image-size 64 --out data/mine",
     "synthetic": "python -m data_prep synthetic --out data/synthetic",
-    "inspect": "python -m data_prep inspect data/fer2013",
+    "inspect": "python -m data_prep inspect data/fer2013 --figures fer2013-figures",
 }
 
 SEEDS = 1 << 32
@@ -40,12 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "inspect":
-        manifest = DatasetManifest.read(options.dataset)
-        if options.json:
-            print(json.dumps(summary(manifest), indent=2))
-        else:
-            print_summary(manifest, Console(markup=False, emoji=False))
-        return 0
+        return _inspect(options)
     if not 0 <= options.seed < SEEDS:
         raise UserError(f"--seed must be from 0 to {SEEDS - 1:,}, but got {options.seed}")
     shared: dict[str, Any] = {
@@ -78,6 +75,22 @@ def _run(options: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     print_summary(manifest, Console(markup=False, emoji=False))
     print(f"{manifest.images:,} pictures are in {options.out}")
+    return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    manifest = DatasetManifest.read(options.dataset)
+    found = inspect_dataset(options.dataset)
+    if options.json:
+        print(json.dumps(summary(manifest) | found.summary(), indent=2))
+    else:
+        console = Console(markup=False, emoji=False)
+        print_summary(manifest, console)
+        print_inspection(manifest, found, console)
+    if options.figures is not None:
+        with Console(stderr=True).status("drawing"):
+            names = write_figures(options.dataset, manifest, found, options.figures)
+        print(f"wrote {', '.join(names)} into {options.figures}", file=sys.stderr)
     return 0
 
 
@@ -138,6 +151,12 @@ def _parser() -> argparse.ArgumentParser:
     inspect = _command(commands, "inspect", "what a prepared dataset holds")
     inspect.add_argument("dataset", type=Path, help="dataset directory")
     inspect.add_argument("--json", action="store_true", help="for a machine to read")
+    inspect.add_argument(
+        "--figures",
+        type=Path,
+        metavar="OUT",
+        help="write figures of classes, samples, pixels, copies and what was left out to OUT",
+    )
     return parser
 
 

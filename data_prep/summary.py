@@ -6,10 +6,16 @@ from rich.console import Console
 from rich.table import Table
 
 from data_prep.group_columns import split_words
+from data_prep.inspection import Copies, Inspection, copies_across_words, most_frequent
 from data_prep.manifest import COPIES_FILE, DatasetManifest
 from data_prep.splits import SHARES
 from data_prep.together import leak_words
+from fairsweep.class_balance import balance_words
 
+MOST_PAIRS = 5
+"""Pairs of labels that are told of duplicates whose labels differ."""
+MOST_ROWS = 60
+"""Rows of a table by source; of more classes or folders only sums are printed."""
 VOTES = {
     "nf_votes": "NF votes",
     "unknown_votes_where_nf_is_0": "unknown votes, where NF has none",
@@ -95,6 +101,39 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
     console.print(f"fingerprint {manifest.fingerprint}")
 
 
+def print_inspection(manifest: DatasetManifest, found: Inspection, console: Console) -> None:
+    """Print what the files of a dataset tell beyond its manifest, and what to do about it."""
+    if found.reasons:
+        table = Table("reason", title="Left out, as in rejected.csv", title_justify="left")
+        table.add_column("rows", justify="right")
+        for reason, count in most_frequent(found.reasons).items():
+            table.add_row(reason, f"{count:,}")
+        console.print(table)
+    if found.copies is not None:
+        console.print(_mixed(found.copies))
+        leaks = copies_across_words(found.copies.leaks())
+        if leaks:
+            console.print(
+                f"{leaks}: accuracy on these is too high; split 'grouped' keeps copies together"
+            )
+    console.print(balance_words(manifest.counts))
+
+
+def _mixed(copies: Copies) -> str:
+    """Say how many groups of duplicates have several labels, and which."""
+    if not copies.several:
+        return "no picture has a copy"
+    if not copies.mixed:
+        return f"in each of the {len(copies.several):,} groups of duplicates all labels agree"
+    pairs = copies.label_pairs().most_common()
+    told = ", ".join(f"{a} / {b} {count:,}" for (a, b), count in pairs[:MOST_PAIRS])
+    more = f", and {len(pairs) - MOST_PAIRS:,} more" if len(pairs) > MOST_PAIRS else ""
+    return (
+        f"in {len(copies.mixed):,} of {len(copies.several):,} groups of duplicates labels differ: "
+        f"{told}{more}"
+    )
+
+
 def _steps(manifest: DatasetManifest) -> Table:
     table = Table("cleaning step", title="Cleaning", title_justify="left")
     for column in ("removed", "left"):
@@ -126,19 +165,48 @@ def _found(manifest: DatasetManifest) -> Table:
         table.add_column(subset or "pictures", justify="right")
     counts = {(one["source"], one["folder"], one["subset"]): one["pictures"] for one in found}
     rows = dict.fromkeys((one["source"], one["folder"], one["class"]) for one in found)
+    if len(rows) > MOST_ROWS:
+        return _found_in_short(manifest)
     for source, folder, ours in rows:
         cells = [f"{counts.get((source, folder, subset), 0):,}" for subset in subsets]
         table.add_row(source, folder, ours or "left out", *cells)
     return table
 
 
+def _found_in_short(manifest: DatasetManifest) -> Table:
+    """Pictures of each source before anything was left out, without its folders."""
+    table = Table("source", title="Found (each folder: --json)", title_justify="left")
+    for column in ("folders", "pictures", "left-out folders", "their pictures"):
+        table.add_column(column, justify="right")
+    for source in dict.fromkeys(one["source"] for one in manifest.details["found"]):
+        own = [one for one in manifest.details["found"] if one["source"] == source]
+        out = [one for one in own if one["class"] is None]
+        cells = [
+            count
+            for rows in (own, out)
+            for count in (len({one["folder"] for one in rows}), sum(r["pictures"] for r in rows))
+        ]
+        table.add_row(source, *(f"{count:,}" for count in cells))
+    return table
+
+
 def _sources(manifest: DatasetManifest) -> Table:
-    """Pictures of each source, class and split in the dataset."""
+    """Pictures of each source, class and split in the dataset; of many classes their sums."""
+    sources: dict[str, dict[str, dict[str, int]]] = manifest.details["sources"]
+    if sum(map(len, sources.values())) > MOST_ROWS:
+        sources = {
+            source: {
+                f"all {len(classes):,}": {
+                    split: sum(of_split[split] for of_split in classes.values()) for split in SHARES
+                }
+            }
+            for source, classes in sources.items()
+        }
     table = Table("source", "class", title="Merged", title_justify="left")
     for split in SHARES:
         table.add_column(split, justify="right")
     table.add_column("all", justify="right")
-    for source, classes in manifest.details["sources"].items():
+    for source, classes in sources.items():
         for name, of_split in classes.items():
             cells = [*of_split.values(), sum(of_split.values())]
             table.add_row(source, name, *(f"{count:,}" for count in cells))

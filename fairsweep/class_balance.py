@@ -26,7 +26,7 @@ def balance_words(counts: Mapping[str, Mapping[str, int]]) -> str:
     else:
         ratio = f" ({train[largest] / train[smallest]:.3g} times)" if train[smallest] else ""
         told += (
-            f"{ratio}. `balance: label` in a spec draws every class equally often in training; "
+            f"{ratio}. In a spec, `fixed: {{balance: label}}` draws every class equally often; "
             "`objective: {metric: val_macro_f1}` judges every class alike, where accuracy follows "
             "the large ones."
         )

@@ -214,7 +214,7 @@ def test_what_to_do_about_unequal_classes_is_said():
     }
     told = balance_words(counts)
     assert "class, a, has 300 training pictures, the smallest, c, has 12 (25 times)" in told
-    assert "`balance: label`" in told
+    assert "`fixed: {balance: label}`" in told
     assert "val_macro_f1" in told
     assert "1 of 3 classes have fewer than 30 validation pictures" in told
     level = {split: {"a": 140, "b": 100} for split in counts}
