@@ -1,4 +1,4 @@
-"""Study A's tables 2.2 and 3.1 through the same machinery: what its own numbers support."""
+"""The first student study's tables 2.2 and 3.1, analysed as ours: what its numbers support."""
 
 import json
 from math import sqrt

@@ -182,7 +182,7 @@ def test_every_shipped_spec_is_valid_and_comes_back_from_its_run(path):
     assert parse_spec(yaml.safe_load(spec.to_yaml())) == spec
 
 
-def test_plain_variants_are_study_bs_three_models():
+def test_plain_variants_are_the_second_studys_three_models():
     spec = load_spec(SPECS / "plain_variants.yaml")
     space = spec.search_space
     configs = [spec.config(space.at(point), seed=0) for point in space.grid()]
