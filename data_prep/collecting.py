@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_prep.group_columns import OWN_COLUMNS
+from data_prep.large_arrays import new_pixels
 from data_prep.layout import same_text
 from data_prep.pictures import SUFFIXES
 from data_prep.records import Found, ReadPicture, Record
@@ -114,7 +115,7 @@ def _why_left_out(record: Record) -> str:
 
 
 def _stacked(pictures: Sequence[ReadPicture], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    pixels = np.empty((len(pictures), *shape), dtype=np.uint8)
+    pixels = new_pixels((len(pictures), *shape))
     for row, picture in enumerate(pictures):
         pixels[row] = picture.pixels
     return pixels

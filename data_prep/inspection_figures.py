@@ -118,7 +118,8 @@ def _of_copies(
         "duplicates.png": f"{len(order[:GROUPS]):,} of {len(copies.several):,} groups of "
         f"duplicates of {manifest.name}; the {len(copies.mixed):,} whose labels differ come first",
         "leaks.png": f"{len(copies.across[:GROUPS]):,} of the {len(copies.across):,} groups of "
-        f"duplicates of {manifest.name} that are in several splits: {copies_across_words(copies.leaks())}",
+        f"duplicates of {manifest.name} that are in several splits: "
+        f"{copies_across_words(copies.leaks())}",
     }
     for name, groups in wanted.items():
         if groups:

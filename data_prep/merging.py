@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from data_prep.collecting import SPLIT_TYPE, SourceImages
 from data_prep.duplicates import as_gray, fine_correlation
+from data_prep.large_arrays import concatenate
 from data_prep.rejections import BadInputError, Rejection
 from data_prep.sources_file import SourcesFile
 from data_prep.writer import LabelledImages
@@ -38,7 +39,7 @@ def merge(file: SourcesFile, parts: Sequence[SourceImages]) -> LabelledImages:
         sources=[
             source.name for source, part in zip(file.sources, parts, strict=True) for _ in part.ids
         ],
-        pixels=np.concatenate([part.pixels for part in parts]),
+        pixels=concatenate([part.pixels for part in parts]),
         labels=labels,
         soft_labels=soft,
         columns={name: columns[name].combine_chunks() for name in columns.column_names},

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from data_prep.labels_file import USUAL, find_roles, text_of
 from data_prep.layout import subset_above, subset_of
-from data_prep.records import Found, PictureReader, Record
+from data_prep.records import Content, Found, PictureReader, Record
 from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile
 from data_prep.walking import walk
@@ -69,6 +69,15 @@ def _files(path: Path) -> list[Path]:
 def _records(
     path: Path, source: Source, reader: PictureReader, counts: Counter[str], odd: Counter[str]
 ) -> Iterator[Record]:
+    files = _picture_files(path, source, counts, odd)
+    for record, picture in reader.from_files(files):
+        yield replace(record, picture=picture)
+
+
+def _picture_files(
+    path: Path, source: Source, counts: Counter[str], odd: Counter[str]
+) -> Iterator[tuple[Record, Content]]:
+    """Yield what a file tells of each picture, and the content of the picture's own file."""
     with pq.ParquetFile(path) as file:
         columns = _columns(file.schema_arrow, source, path)
         of_file = subset_of(path.stem.replace("-", "_").replace(".", "_").partition("_")[0])
@@ -80,15 +89,16 @@ def _records(
                 subset = subset_of(text) if text else of_file
                 odd[text] += bool(text and not subset)
                 folder = f"{subset}/" if subset else ""
-                yield Record(
+                record = Record(
                     name=f"{folder}{counts[subset]:06}",
                     shown=path.name,
                     row=row,
                     label=_label(cells[columns.label], columns.names),
-                    picture=_picture(cells[columns.picture], reader),
+                    picture=None,
                     subset=subset,
                     columns={name: text_of(cells[name]) for name in columns.others},
                 )
+                yield record, _content(cells[columns.picture])
                 counts[subset] += 1
                 row += 1
 
@@ -98,11 +108,11 @@ def _relative(path: Path, root: Path | None) -> PurePosixPath:
     return PurePosixPath(inner.as_posix())
 
 
-def _picture(cell: Any, reader: PictureReader) -> Any:
+def _content(cell: Any) -> bytes | Exception:
     content = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(content, bytes):
         return BadInputError("has no picture in it, only a path or nothing")
-    return reader.from_bytes(content)
+    return content
 
 
 def _label(cell: Any, names: Mapping[int, str]) -> str:

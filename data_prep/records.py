@@ -1,15 +1,18 @@
 """The one form in which every layout delivers its pictures, and how each picture is read."""
 
 import io
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from data_prep.in_parallel import in_order
+from data_prep.large_arrays import Pixels, Spool
 from data_prep.margins import without_margin
-from data_prep.pictures import PictureError, fit_pixels, read_picture, to_gray
+from data_prep.pictures import Fit, PictureError, fit_pixels, read_picture, to_gray
 from data_prep.sources_file import Source, SourcesFile
 
 LOOKED_AT = 50
@@ -17,7 +20,9 @@ LOOKED_AT = 50
 COLOUR_RANGE = 24
 """Values by which red, green and blue of a picture differ somewhere if it is in colour."""
 
-Pixels = npt.NDArray[np.uint8]
+Content = bytes | Exception | None
+"""Of a picture file; or why it cannot be read; None if it is not wanted."""
+Tag = TypeVar("Tag")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,12 +78,51 @@ class Found:
         return Counter(record.label for record in self.records)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How every picture of a source is read."""
+
+    colour: bool
+    trim_margin: bool
+    image_size: int
+    fit: Fit
+
+    def read(self, content: Content) -> ReadPicture | Exception | None:
+        """Read a picture file, or return why it cannot be read; what is no content comes back."""
+        if not isinstance(content, bytes):
+            return content
+        try:
+            picture = read_picture(io.BytesIO(content), colour=self.colour)
+        except PictureError as error:
+            return error
+        return self.fitted(
+            picture.pixels, bits=picture.bits if picture.is_deep else 16, frames=picture.frames
+        )
+
+    def fitted(self, whole: Pixels, *, bits: int = 16, frames: int = 1) -> ReadPicture:
+        """Bring pixels to the size of the dataset."""
+        inner = without_margin(whole)
+        kept = inner if self.trim_margin else whole
+        return ReadPicture(
+            pixels=fit_pixels(kept, (self.image_size, self.image_size), self.fit),
+            shape=whole.shape[:2],
+            has_margin=inner.shape != whole.shape,
+            bits=bits,
+            has_frames=frames > 1,
+        )
+
+
 class PictureReader:
-    """Reads the pictures of one source as the sources file says."""
+    """Reads the pictures of one source as the sources file says, and keeps them."""
 
     def __init__(self, source: Source, file: SourcesFile) -> None:
-        self._trim = source.trim_margin
-        self._file = file
+        self._rules = Rules(
+            colour=file.colour,
+            trim_margin=source.trim_margin,
+            image_size=file.image_size,
+            fit=file.fit,
+        )
+        self._spool = Spool()
         self._looked_at = self._colourful = 0
 
     @property
@@ -86,40 +130,48 @@ class PictureReader:
         """Whether most of the first pictures are in colour, though gray is asked for."""
         return 2 * self._colourful > self._looked_at
 
-    def from_bytes(self, content: bytes) -> ReadPicture | PictureError:
-        """Read a picture file; return why it cannot be read."""
-        try:
-            picture = read_picture(io.BytesIO(content), colour=self._file.colour)
-            self._look_for_colour(content)
-        except PictureError as error:
-            return error
-        return self._fitted(
-            picture.pixels, bits=picture.bits if picture.is_deep else 16, frames=picture.frames
-        )
+    def from_files(
+        self, files: Iterable[tuple[Tag, Content]]
+    ) -> Iterator[tuple[Tag, ReadPicture | Exception | None]]:
+        """Read picture files on all cores, in their order.
+
+        Args:
+            files: A tag, and the content of the file; or why there is none, or None if the picture
+                is not wanted.
+
+        Yields:
+            The tag, and the picture; or why it cannot be read, or None.
+        """
+        tags: deque[Tag] = deque()
+
+        def contents() -> Iterator[Content]:
+            for tag, content in files:
+                tags.append(tag)
+                self._look_for_colour(content)
+                yield content
+
+        for picture in in_order(self._rules.read, contents()):
+            kept = self._kept(picture) if isinstance(picture, ReadPicture) else picture
+            yield tags.popleft(), kept
 
     def from_pixels(self, pixels: Pixels) -> ReadPicture:
         """Take (height, width) gray values or (height, width, 3) colours."""
-        if self._file.colour and pixels.ndim == 2:
+        if self._rules.colour and pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, axis=-1)
-        elif not self._file.colour and pixels.ndim == 3:
+        elif not self._rules.colour and pixels.ndim == 3:
             self._note(pixels)
             pixels = to_gray(pixels)
-        return self._fitted(pixels)
+        return self._kept(self._rules.fitted(pixels))
 
-    def _fitted(self, whole: Pixels, *, bits: int = 16, frames: int = 1) -> ReadPicture:
-        inner = without_margin(whole)
-        kept = inner if self._trim else whole
-        return ReadPicture(
-            pixels=fit_pixels(kept, (self._file.image_size,) * 2, self._file.fit),
-            shape=whole.shape[:2],
-            has_margin=inner.shape != whole.shape,
-            bits=bits,
-            has_frames=frames > 1,
-        )
+    def _kept(self, picture: ReadPicture) -> ReadPicture:
+        return replace(picture, pixels=self._spool.keep(picture.pixels))
 
-    def _look_for_colour(self, content: bytes) -> None:
-        if not self._file.colour and self._looked_at < LOOKED_AT:
-            self._note(read_picture(io.BytesIO(content), colour=True).pixels)
+    def _look_for_colour(self, content: Content) -> None:
+        if self._rules.colour or self._looked_at >= LOOKED_AT:
+            return
+        if isinstance(content, bytes):
+            with suppress(PictureError):
+                self._note(read_picture(io.BytesIO(content), colour=True).pixels)
 
     def _note(self, pixels: Pixels) -> None:
         if self._looked_at < LOOKED_AT:

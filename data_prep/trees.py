@@ -1,12 +1,12 @@
 """Goes through a folder or archive once: reads its pictures, keeps its tables of labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from data_prep.pictures import SUFFIXES
 from data_prep.places import READ_ERRORS, Member, members
-from data_prep.records import PictureReader, ReadPicture
+from data_prep.records import Content, PictureReader, ReadPicture
 from data_prep.rejections import Rejections
 from data_prep.sources_file import Source
 
@@ -65,28 +65,38 @@ def read_tree(
         MissingFileError: It does not exist.
         BadInputError: It cannot be read to its end.
     """
-    assert source.path is not None
     tree = Tree()
-    for member in members(source.path, rejections):
-        suffix = member.path.suffix.lower()
-        if suffix in SUFFIXES:
-            picture = _read(member, reader) if is_wanted(member.path) else None
-            tree.pictures.append(TreePicture(path=member.path, shown=member.shown, picture=picture))
-        elif suffix in TABLE_SUFFIXES and member.size_bytes <= MAX_TABLE_BYTES:
-            _keep_table(member, tree)
-        else:
-            tree.others.append((member.shown, suffix))
+    files = _picture_files(source, is_wanted, rejections, tree)
+    for member, picture in reader.from_files(files):
+        tree.pictures.append(TreePicture(path=member.path, shown=member.shown, picture=picture))
     tree.pictures.sort(key=lambda one: one.path)
     return tree
 
 
-def _read(member: Member, reader: PictureReader) -> ReadPicture | Exception:
+def _picture_files(
+    source: Source,
+    is_wanted: Callable[[PurePosixPath], bool],
+    rejections: Rejections,
+    tree: Tree,
+) -> Iterator[tuple[Member, Content]]:
+    """Yield the picture files of a source; put all other files into ``tree``."""
+    assert source.path is not None
+    for member in members(source.path, rejections):
+        suffix = member.path.suffix.lower()
+        if suffix in SUFFIXES:
+            yield member, _content(member) if is_wanted(member.path) else None
+        elif suffix in TABLE_SUFFIXES and member.size_bytes <= MAX_TABLE_BYTES:
+            _keep_table(member, tree)
+        else:
+            tree.others.append((member.shown, suffix))
+
+
+def _content(member: Member) -> bytes | Exception:
     try:
         with member.open() as stream:
-            content = stream.read()
+            return stream.read()
     except READ_ERRORS as error:
         return error
-    return reader.from_bytes(content)
 
 
 def _keep_table(member: Member, tree: Tree) -> None:

@@ -24,6 +24,7 @@ from data_prep.duplicates import (
 )
 from data_prep.fingerprint import content_hashes, fingerprint
 from data_prep.given import COPY_COLUMNS, about_given, absent_classes, copies_across
+from data_prep.large_arrays import take
 from data_prep.manifest import (
     COPIES_FILE,
     IMAGES_FILE,
@@ -32,9 +33,9 @@ from data_prep.manifest import (
     REJECTED_FILE,
     SCHEMA_VERSION,
     DatasetManifest,
-    Scale,
 )
 from data_prep.pictures import Fit
+from data_prep.pixel_statistics import means_and_stds
 from data_prep.rejections import Rejections
 from data_prep.splits import MIN_PER_CLASS, SHARES, SplitMethod, split_dataset
 from data_prep.together import (
@@ -84,7 +85,7 @@ class LabelledImages:
             self,
             image_ids=[self.image_ids[row] for row in rows],
             sources=[self.sources[row] for row in rows],
-            pixels=self.pixels[rows],
+            pixels=take(self.pixels, rows),
             labels=self.labels[rows],
             soft_labels=None if soft is None else soft[rows],
             columns={name: cells.take(pa.array(rows)) for name, cells in self.columns.items()},
@@ -181,7 +182,7 @@ def write_dataset(
     groups = number_by_first(groups)
     placed = _place(images, groups, recipe)
     splits = placed.splits
-    mean, std = _means_and_stds(images.pixels[splits == "train"])
+    mean, std = means_and_stds(images.pixels, splits == "train")
     manifest = DatasetManifest(
         name=recipe.name,
         classes=images.classes,
@@ -300,25 +301,6 @@ def _counts_of_sources(
         }
         for source in dict.fromkeys(images.sources)
     }
-
-
-def _means_and_stds(pixels: npt.NDArray[np.uint8]) -> tuple[Scale, Scale]:
-    """Return mean and standard deviation of gray values, or a tuple of those of each colour."""
-    if pixels.ndim == 3:
-        return _mean_and_std(pixels)
-    means, stds = zip(*(_mean_and_std(pixels[..., c]) for c in range(3)), strict=True)
-    return means, stds
-
-
-def _mean_and_std(pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """Return mean and standard deviation on a scale of 0 to 1, from whole-number sums."""
-    # In parts, because it counts in numbers of eight bytes.
-    parts = np.array_split(pixels, len(pixels) // 1000 + 1)
-    counts = np.sum([np.bincount(part.reshape(-1), minlength=256) for part in parts], axis=0)
-    values = np.arange(256)
-    mean = counts @ values / counts.sum()
-    variance = counts @ values**2 / counts.sum() - mean**2
-    return float(mean / 255), float(np.sqrt(variance) / 255)
 
 
 def _fingerprint(images: LabelledImages, placed: _Placed) -> str:

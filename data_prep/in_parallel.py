@@ -1,0 +1,54 @@
+"""Computes on all cores, in order, with a bounded number of items in memory."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain, islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+FEW = 2000
+"""So many items are computed in this process: others take a second to start."""
+AT_ONCE = 64
+"""Items that are sent to a process together."""
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield ``function(item)`` of each item, in the order of the items.
+
+    Args:
+        function: What is computed. It and its results can be pickled, and it does not raise.
+        items: Read a few steps ahead of the results.
+    """
+    rest = iter(items)
+    yield from map(function, islice(rest, FEW))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    further = list(islice(rest, 1))
+    if not further:
+        return
+    # A fork would copy locks that threads of Arrow hold.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(cores, mp_context=context) as pool:
+        ahead: deque[Future[list[Result]]] = deque()
+        try:
+            for chunk in _chunks(chain(further, rest)):
+                ahead.append(pool.submit(_all, function, chunk))
+                if len(ahead) > 2 * (cores or 1):
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while chunk := list(islice(items, AT_ONCE)):
+        yield chunk
+
+
+def _all(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    return [function(item) for item in items]

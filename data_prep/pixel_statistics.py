@@ -1,0 +1,35 @@
+"""Mean and standard deviation of pixels, counted in parts so that they need not be in memory."""
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.large_arrays import Pixels, parts
+from data_prep.manifest import Scale
+
+
+def means_and_stds(pixels: Pixels, chosen: npt.NDArray[np.bool_]) -> tuple[Scale, Scale]:
+    """Return mean and standard deviation on a scale of 0 to 1.
+
+    Args:
+        pixels: (n, height, width) gray values, or (n, height, width, 3) colours.
+        chosen: (n,) True for the pictures that count.
+
+    Returns:
+        Two numbers for gray values; two tuples of a number for each channel of colours.
+    """
+    channels = 1 if pixels.ndim == 3 else pixels.shape[3]
+    counts = np.zeros((channels, 256), np.int64)
+    for part in parts(pixels):
+        values = pixels[part][chosen[part]].reshape(-1, channels)
+        for channel in range(channels):
+            counts[channel] += np.bincount(values[:, channel], minlength=256)
+    means, stds = zip(*map(_mean_and_std, counts), strict=True)
+    return (means[0], stds[0]) if pixels.ndim == 3 else (means, stds)
+
+
+def _mean_and_std(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return mean and standard deviation of pixels, from how many have each value."""
+    values = np.arange(256)
+    mean = counts @ values / counts.sum()
+    variance = counts @ values**2 / counts.sum() - mean**2
+    return float(mean / 255), float(np.sqrt(variance) / 255)
