@@ -97,9 +97,9 @@ def _best_trial(run: RunData) -> str:
     which = (
         f"The best {completed} is {best['name']} (trial {best['number']})"
         if len(own) < 2
-        else f"The best configuration by the mean of {len(own)} fair trainings "
-        f"({percent(own['accuracy'].mean())}) is {best['name']}; the best of them (trial "
-        f"{best['number']})"
+        else f"The best configuration by its mean over {len(own)} fair trainings "
+        f"({percent(own['accuracy'].mean())}) is {best['name']}. The best of them is trial "
+        f"{best['number']}"
     )
     return (
         f"{which}: validation accuracy "

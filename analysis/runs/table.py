@@ -13,7 +13,7 @@ from analysis.folds.statistics import (
 from analysis.rendering.table import Column, Table, View
 from analysis.run.clusters import effective_n, picture_notes
 from analysis.run.run_data import RunData
-from analysis.run.trials import fairly_trained, ranked
+from analysis.run.trials import fairly_trained, incumbent, ranked
 from analysis.statistics.intervals import wilson_interval
 
 SHOWN = 10
@@ -21,7 +21,7 @@ SHOWN = 10
 
 
 def best_table(first: RunData, second: RunData, names: tuple[str, str]) -> Table:
-    """Show the best trial of each of the best configurations of both runs.
+    """Show the incumbents of both runs, and the best trials of their other best configurations.
 
     Frame, a row per configuration, the best first: ``run``, ``name``, ``accuracy`` of its best
     trial (at the epoch that the run's objective selects) with ``accuracy_low`` and
@@ -64,6 +64,8 @@ def _best_of(run: RunData, name: str) -> pd.DataFrame:
         return _averages_of(run, name)
     trials = ranked(run)
     trials = trials[trials["status"].isin(run.comparable["status"].unique())]
+    first = trials["trial_id"] == incumbent(run)["trial_id"]
+    trials = pd.concat([trials[first], trials[~first]])
     best = trials.drop_duplicates("configuration_id").head(SHOWN)
     replicates = run.completed.groupby("configuration_id").size()
     spent = run.trials.groupby("configuration_id")["device_seconds"].sum()
