@@ -46,7 +46,7 @@ def table(options: argparse.Namespace) -> None:
     from analysis.report.tables import NAMED
     from analysis.run.run_data import read_run
 
-    run = read_run(options.run, margin=options.margin)
+    run = read_run(options.run, options.data, options.margin)
     made = by_hyperparameter(run, options.by) if options.by else NAMED[options.what](run)
     print(WRITERS[options.format](made), end="")
 
@@ -85,7 +85,7 @@ def compare(options: argparse.Namespace) -> None:
     from analysis.runs.page import write_comparison
 
     first, second = (
-        read_run(path, margin=options.margin) for path in (options.first, options.second)
+        read_run(path, options.data, options.margin) for path in (options.first, options.second)
     )
     compared = compare_runs(first, second)
     if options.format:
@@ -163,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--by", metavar="HYPERPARAMETER", help="mean, best and count by its values")
     made.add_argument("--format", choices=FORMATS, default="md", help="default md (Markdown)")
+    made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
     _add_margin(made)
     made.set_defaults(command=table)
     made = commands.add_parser(
@@ -179,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--out", type=Path, metavar="DIR", help="default RUN_A/compare/NAME_OF_B")
     made.add_argument("--format", choices=FORMATS, help="only print the table, in this format")
+    made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
     _add_margin(made)
     made.set_defaults(command=compare)
     made = commands.add_parser(

@@ -9,14 +9,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.classes.scores import class_effects, per_class
+from analysis.classes.table import classes
+from analysis.comparisons.replicates_table import replicates
+from analysis.comparisons.table import comparisons
+from analysis.curves.incomplete_table import incomplete
+from analysis.effects.table import effects_table, levels_table
+from analysis.groups.bias import study_bias
 from analysis.run.clusters import effective_n, picture_notes, read_clusters
 from analysis.run.predictions import read_right
 from analysis.run.run_data import read_run
+from analysis.selection.table import selection_table
 from analysis.statistics.bootstrap import mean_intervals
 from analysis.statistics.clusters import clusters_of, design_effect, deviations, singles
 from analysis.statistics.intervals import wilson
 from analysis.statistics.pairs import compare_models
 from analysis.statistics.trainings import contrast
+from analysis.trials.table import models
 from benchmarks.simulated_runs import World
 from tests.support.run_factory import SPLIT_SIZES, Factory
 from tests.support.trainings import trainings_of
@@ -202,3 +211,46 @@ def test_without_the_dataset_tables_say_that_copies_count_as_pictures(place):
     rewrite(place, {"duplicate_group": None})
     (note,) = picture_notes(read_run(place / "run"))
     assert "for the dataset does not tell which pictures are copies" in note
+
+
+def test_each_class_has_the_design_effect_of_its_own_pictures():
+    rng = np.random.default_rng(0)
+    alike = np.repeat(rng.random(200) < 0.6, 2)  # 200 pictures of the first class, and their copies
+    told = pd.DataFrame({"label": [0] * 400 + [1] * 300, "predicted": 0})
+    told["predicted"] = np.where([*alike, *(rng.random(300) < 0.7)], told["label"], 2)
+    clusters = clusters_of([*np.repeat(np.arange(200), 2), *range(200, 500)])
+    effects = class_effects(told, clusters, 3)
+    assert effects["recall"].tolist() == pytest.approx([2, 1, 1], rel=0.02)
+    assert effects["precision"].iloc[0] == pytest.approx(2, rel=0.02)  # all right: as if alike
+    confusion = np.array([[240, 0, 160], [0, 210, 90], [0, 0, 0]])
+    row = per_class(confusion, list("abc"), effects).iloc[0]
+    theirs = wilson(0.6, 400 / effects["recall"].iloc[0])
+    assert (row["recall_low"], row["recall_high"]) == pytest.approx(theirs)
+
+
+def widths(table, name="accuracy"):
+    return (table.frame[f"{name}_high"] - table.frame[f"{name}_low"]).dropna()
+
+
+def test_every_table_of_accuracies_goes_by_the_effective_n(tmp_path):
+    count, first = sum(SPLIT_SIZES.values()), SPLIT_SIZES["train"]
+    Factory().write(tmp_path / "run", tmp_path / "data")
+    before = read_run(tmp_path / "run")
+    answers = [read_right(before, trial) for trial in before.comparable["trial_id"]]
+    alike = pd.concat(answers, axis=1).sum(axis=1).sort_values(kind="stable").index
+    groups = pd.Series(np.arange(count) + 1_000, [f"drawn/{i:05d}" for i in range(count)])
+    groups[alike] = np.arange(len(alike)) // 8  # pictures that equally many trials told right
+    assert (groups.iloc[:first] >= 1_000).all()
+    of_models = {models: "accuracy", selection_table: "accuracy", classes: "recall"}
+    of_models |= {incomplete: "accuracy"}
+    alone = {make: widths(make(before), name) for make, name in of_models.items()}
+    rewrite(tmp_path, {"duplicate_group": groups.to_numpy()})
+    run = read_run(tmp_path / "run")
+    for make, name in of_models.items():
+        assert (widths(make(run), name) > 1.02 * alone[make]).mean() > 0.6, make.__name__
+    assert widths(selection_table(run)).iloc[2] > 1.02 * alone[selection_table].iloc[2]
+    for make in (*of_models, comparisons, replicates, effects_table, levels_table):
+        assert any("(effective n)" in note for note in make(run).notes), make.__name__
+    by_group = study_bias(run)
+    assert by_group.answers["cluster"].nunique() == len(alike) // 8
+    assert any("(effective n)" in note for note in by_group.notes)

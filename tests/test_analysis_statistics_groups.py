@@ -7,7 +7,14 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis.groups.statistics import changes, confusion, crossings, differences, scores
+from analysis.groups.statistics import (
+    changes,
+    confusion,
+    crossings,
+    differences,
+    drawn,
+    scores,
+)
 
 
 def answers(*rights):
@@ -177,3 +184,38 @@ def test_a_change_is_after_less_before_on_pictures_drawn_in_pairs():
 def test_true_classes_stand_in_the_rows_of_a_confusion():
     told = pd.DataFrame({"label": [0, 0, 2], "predicted": [1, 0, 1]})
     assert confusion(told, 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0]]
+
+
+def test_copies_of_every_picture_change_no_interval_of_a_group():
+    told = random_answers(5, 300, skill=0.7)
+    after = random_answers(6, 300, skill=0.7).assign(label=told["label"])
+    group = pd.Series(np.repeat(["a", "b"], 150), name="hat")
+    twice, again, both = (
+        frame.loc[np.repeat(frame.index, 2)].reset_index(drop=True)
+        for frame in (told.assign(cluster=np.arange(300)), after, group.to_frame())
+    )
+    one, two = scores(told, group.to_frame()), scores(twice, both)
+    # G / (G - 1) over n / (n - 1) is what 150 clusters of two differ by from 150 pictures.
+    ends = ["accuracy_low", "accuracy_high"]
+    assert two[ends].to_numpy() == pytest.approx(one[ends].to_numpy(), abs=5e-4)
+    assert two["n"].tolist() == [300, 300]
+    first, second = differences(told, group, 3), differences(twice, both["hat"], 3)
+    row = ["difference", "difference_low", "difference_high"]
+    # Ends from 2,000 draws are uncertain by about 3 % of the width, here 0.2.
+    assert second[row].to_numpy() == pytest.approx(first[row].to_numpy(), abs=0.02)
+    ours, theirs = changes(twice, again, 3), changes(told, after, 3)
+    assert ours["n"] == 600
+    for key, value in theirs.items():
+        assert key == "n" or ours[key] == pytest.approx(value, abs=0.02), key
+
+
+def test_drawn_tables_hold_whole_clusters_and_as_many_of_them():
+    told = pd.DataFrame({"label": [0, 0, 0, 1, 1], "predicted": [0, 0, 1, 1, 0]})
+    answers = told.assign(cluster=[7, 7, 7, 2, 3])
+    tables = drawn(told, answers, 2, np.random.default_rng(0))
+    assert tables[0].tolist() == [[2, 1], [1, 1]]
+    draws = tables[1:].reshape(-1, 4)
+    # The cluster of three adds 2 and 1 at once; with the other two it makes three clusters.
+    assert (draws[:, 0] == 2 * draws[:, 1]).all()
+    assert (draws[:, 1] + draws[:, 2] + draws[:, 3] == 3).all()
+    assert draws[:, 1].mean() == pytest.approx(1, abs=0.07)  # of 2,000 draws, four errors

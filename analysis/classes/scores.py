@@ -6,15 +6,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.statistics.clusters import Clusters, design_effect
 from analysis.statistics.intervals import wilson_interval
 
 
-def per_class(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> pd.DataFrame:
+def per_class(
+    confusion: npt.NDArray[np.int64], classes: Sequence[str], effects: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Compute the scores of one trained model on each class.
 
     Args:
         confusion: (classes, classes) pictures by true class (rows) and predicted class (columns).
         classes: Names in the order of the rows.
+        effects: `class_effects`; 1 where None.
 
     Returns:
         A row per class in this order: ``class``, ``precision`` and ``recall``, each with its 95 %
@@ -29,8 +33,30 @@ def per_class(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> pd.Da
     columns: dict[str, object] = {"class": list(classes)}
     for name, total in (("precision", predicted), ("recall", truth)):
         share = (right / total.where(total > 0)).mask((total == 0) & (truth > 0), 0.0)
-        interval = wilson_interval(share, total.where(total > 0).astype("Int64"))
+        n = total.where(total > 0).astype("Int64")
+        interval = wilson_interval(share, n if effects is None else n / effects[name])
         columns |= {name: share}
         columns |= {f"{name}_{end}": interval[f"accuracy_{end}"] for end in ("low", "high")}
     columns["f1"] = 2 * right / (truth + predicted).where(truth > 0)
     return pd.DataFrame({**columns, "n": truth, "predicted": predicted})
+
+
+def class_effects(answers: pd.DataFrame, clusters: Clusters, classes: int) -> pd.DataFrame:
+    """Compute by how much clusters of pictures raise the variance of each score of a class.
+
+    Args:
+        answers: A row per picture: ``label`` and ``predicted``.
+        clusters: Which of the pictures belong together.
+        classes: Number of classes.
+
+    Returns:
+        A row per class: the design effects of its ``precision`` and ``recall``.
+    """
+    right = (answers["label"] == answers["predicted"]).to_numpy()
+    columns = {}
+    for score, column in (("precision", "predicted"), ("recall", "label")):
+        chosen = [(answers[column] == place).to_numpy() for place in range(classes)]
+        columns[score] = [
+            design_effect([(right[of], clusters.part(of))]) if of.any() else 1.0 for of in chosen
+        ]
+    return pd.DataFrame(columns)

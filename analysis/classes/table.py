@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from analysis.classes.scores import per_class
+from analysis.classes.scores import class_effects, per_class
 from analysis.rendering.digits import supported, with_interval
 from analysis.rendering.table import Column, Table, View
-from analysis.run.run_data import RunData, read_confusion
+from analysis.run.clusters import picture_notes, read_clusters
+from analysis.run.run_data import RunData, read_confusion, read_probabilities
 from analysis.run.trials import ranked
 from analysis.statistics.estimate import NotKnownError
 
@@ -25,16 +26,25 @@ def classes(run: RunData) -> Table:
     """
     parts: list[pd.DataFrame] = []
     for _, trial in ranked(run).iterrows():
-        confusion = read_confusion(run, trial["trial_id"]) if len(parts) < MOST_MODELS else None
-        if confusion is not None:
+        scores = _scores(run, trial["trial_id"]) if len(parts) < MOST_MODELS else None
+        if scores is not None:
             facts = {"trial": trial["number"], "trial_id": trial["trial_id"]}
-            parts.append(per_class(confusion, run.info.classes).assign(name=trial["name"], **facts))
+            parts.append(scores.assign(name=trial["name"], **facts))
     if not parts:
         raise NotKnownError(f"no trial of {run.name} has predictions, which scores by class need")
     frame = pd.concat(parts, ignore_index=True)
     frame = frame[["name", *frame.columns.drop("name")]]
     view = View(title="Each class, at the best epoch", columns=_columns(frame))
-    return Table(name="classes", frame=frame, views=(view,), notes=_notes(len(parts)))
+    return Table(name="classes", frame=frame, views=(view,), notes=_notes(run, len(parts)))
+
+
+def _scores(run: RunData, trial_id: str) -> pd.DataFrame | None:
+    answers, confusion = read_probabilities(run, trial_id), read_confusion(run, trial_id)
+    if answers is None or confusion is None:
+        return None
+    clusters = read_clusters(run, answers["image_id"].tolist())
+    effects = class_effects(answers, clusters, len(run.info.classes))
+    return per_class(confusion, run.info.classes, effects)
 
 
 def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
@@ -50,9 +60,10 @@ def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
     )
 
 
-def _notes(models: int) -> tuple[str, ...]:
+def _notes(run: RunData, models: int) -> tuple[str, ...]:
     return (
         "n: pictures of the class in validation; predicted: pictures predicted to be of the class.",
+        *picture_notes(run),
         "95 % intervals: Wilson, for one trained model; recall is a share of n, precision a share "
         "of predicted. A class without pictures in validation has neither recall nor F1.",
         f"The {models} best trials with predictions, in the order of the table of all models.",

@@ -13,6 +13,7 @@ from analysis.groups.figure import groups_figure
 from analysis.groups.table import group_tables
 from analysis.rendering.page import Page, Section, figures_of, tables_of, write_page
 from analysis.rendering.table import Table
+from analysis.run.clusters import picture_notes, read_clusters
 from analysis.run.run_data import RunData, read_probabilities, read_run
 from analysis.run.trials import incumbent
 from analysis.statistics.estimate import NotKnownError
@@ -28,7 +29,7 @@ class Bias:
     trial: "pd.Series[Any]"
     split: str
     answers: pd.DataFrame
-    """A row per picture (its id as index): ``label`` and ``predicted``."""
+    """A row per picture (its id as index): ``label``, ``predicted`` and ``cluster``."""
     before: pd.DataFrame | None
     """The same of the model that it was retrained from."""
     groups: Groups
@@ -90,7 +91,7 @@ def study_bias(
         answers=answers,
         before=then,
         groups=groups,
-        notes=(told, *notes, *groups.notes),
+        notes=(told, *picture_notes(run), *notes, *groups.notes),
     )
 
 
@@ -150,7 +151,8 @@ def _answers(run: RunData, trial: "pd.Series[Any]", split: str) -> pd.DataFrame:
         raise NotKnownError(
             f"trial {trial['trial_id']} of {run.path} has no {split} predictions; {way_out}"
         )
-    return answers.set_index("image_id")[["label", "predicted"]]
+    cluster = read_clusters(run, answers["image_id"].tolist()).of
+    return answers.assign(cluster=cluster).set_index("image_id")[["label", "predicted", "cluster"]]
 
 
 def _before(run: RunData, before: Path | None, split: str) -> tuple[pd.DataFrame | None, list[str]]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.statistics.clusters import Clusters, clusters_of, design_effect, singles
 from analysis.statistics.estimate import ALPHA
 from analysis.statistics.intervals import newcombe, wilson_interval
 
@@ -24,14 +25,15 @@ def scores(answers: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     """Compute every metric in each group, or in each crossing of groups.
 
     Args:
-        answers: A row per picture: ``label`` and ``predicted``.
+        answers: A row per picture: ``label`` and ``predicted``, and ``cluster``, the number of the
+            cluster that it belongs to; each picture stands alone where there is no such column.
         groups: The same index, one or more columns; pictures with a missing one do not count.
 
     Returns:
         Index: the groups. Columns: ``n``, the metrics of `compared`, the micro averages
         (``micro_precision``, ``micro_recall``, ``micro_f1``; of one label a picture, all three are
-        the accuracy), and the 95 % Wilson interval of the accuracy, ``accuracy_low`` and
-        ``accuracy_high``.
+        the accuracy), and the 95 % Wilson interval of the accuracy by the effective n,
+        ``accuracy_low`` and ``accuracy_high``.
     """
     kept = groups.dropna()
     if kept.empty:
@@ -42,11 +44,14 @@ def scores(answers: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     n = grouped.size()
     found = pd.DataFrame(compared(confusions), index=n.index)
     micro = {f"micro_{name}": found["accuracy"] for name in ("precision", "recall", "f1")}
-    return found.assign(n=n, **micro).join(wilson_interval(found["accuracy"], n))
+    effect = pd.Series([_design_effect(rows) for _, rows in grouped], index=n.index)
+    return found.assign(n=n, **micro).join(wilson_interval(found["accuracy"], n / effect))
 
 
 def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -> pd.DataFrame:
     """Compare every two groups: the pictures of each are drawn again, apart from the others'.
+
+    The ``answers`` and ``groups`` are those of `scores`, and what is drawn are clusters.
 
     Returns:
         A row per two groups and metric of `COMPARED`: ``first``, ``second``, ``metric``,
@@ -57,13 +62,15 @@ def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -
     """
     rng = np.random.default_rng(0)
     tables: dict[str, Counts] = {}
+    effects: dict[str, float] = {}
     values: dict[str, dict[str, npt.NDArray[np.float64]]] = {}
     for name, rows in answers.groupby(groups):
-        counts = confusion(rows, classes)
-        tables[str(name)] = counts
-        values[str(name)] = compared(np.concatenate([counts[None], drawn(counts, rng)]))
+        tables[str(name)] = confusion(rows, classes)
+        effects[str(name)] = _design_effect(rows)
+        values[str(name)] = compared(drawn(rows[["label", "predicted"]], rows, classes, rng))
     found = []
-    for first, second in combinations(tables, 2):
+    for names in combinations(tables, 2):
+        first, second = names
         for metric in COMPARED:
             one, other = values[first][metric], values[second][metric]
             ratios = np.divide(one, other, out=np.full_like(one, np.nan), where=other > 0)
@@ -75,8 +82,12 @@ def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -
                 | {"n_first": tables[first].sum(), "n_second": tables[second].sum()}
             )
             if metric == "accuracy":
-                both = ((int(np.trace(t)), int(t.sum())) for t in (tables[first], tables[second]))
-                low, high = newcombe(*both)
+                low, high = newcombe(
+                    *(
+                        (np.trace(tables[n]) / effects[n], tables[n].sum() / effects[n])
+                        for n in names
+                    )
+                )
                 found[-1] |= {"difference_low": low, "difference_high": high}
     return pd.DataFrame(found)
 
@@ -85,7 +96,7 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str
     """Compare two models on the same pictures, which are drawn in pairs.
 
     Args:
-        before: A row per picture: ``label`` and ``predicted``.
+        before: A row per picture, as in `scores`.
         after: The same pictures in the same order.
         classes: Number of classes.
 
@@ -94,9 +105,8 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str
         95 % percentile interval ``_change_low`` and ``_change_high``, missing where every draw has
         changed alike, and of no width where none has changed.
     """
-    triples = (before["label"] * classes + before["predicted"]) * classes + after["predicted"]
-    counts = np.bincount(triples, minlength=classes**3).reshape((classes,) * 3)
-    all_counts = np.concatenate([counts[None], drawn(counts, np.random.default_rng(0))])
+    told = before[["label", "predicted"]].assign(after=after["predicted"])
+    all_counts = drawn(told, before, classes, np.random.default_rng(0))
     then, now = compared(all_counts.sum(axis=3)), compared(all_counts.sum(axis=2))
     found: dict[str, float] = {"n": len(before)}
     for metric in ("accuracy", "macro_f1"):
@@ -112,11 +122,41 @@ def confusion(answers: pd.DataFrame, classes: int) -> Counts:
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
-def drawn(counts: Counts, rng: np.random.Generator) -> Counts:
-    """Return (draws, …) tables of as many pictures, drawn with replacement from ``counts``."""
-    total = counts.sum()
-    tables = rng.multinomial(total, counts.ravel() / total, DRAWS)
-    return tables.reshape(DRAWS, *counts.shape)
+def clusters_in(answers: pd.DataFrame) -> Clusters:
+    """Return which pictures of ``answers`` belong together, as in `scores`."""
+    return clusters_of(answers["cluster"]) if "cluster" in answers else singles(len(answers))
+
+
+def drawn(
+    told: pd.DataFrame, answers: pd.DataFrame, classes: int, rng: np.random.Generator
+) -> Counts:
+    """Count pictures, and count them again in draws of whole clusters with replacement.
+
+    Only what a cluster's pictures are counts, so drawing clusters is drawing how many there are of
+    each kind, from a multinomial distribution.
+
+    Args:
+        told: A row per picture, a column for each of k classes that it has to do with.
+        answers: The same pictures, as in `scores`.
+        classes: Number of classes.
+        rng: Source of chance.
+
+    Returns:
+        (1 + `DRAWS`, classes, …, classes) tables with k axes: that of the pictures, then of draws.
+    """
+    shape = (classes,) * told.shape[1]
+    cells = np.ravel_multi_index(tuple(told.to_numpy().T), shape)
+    clusters = clusters_in(answers)
+    alone = clusters.sizes[clusters.of] == 1
+    single = np.bincount(cells[alone], minlength=classes ** len(shape))
+    rows, places = np.unique(clusters.of[~alone], return_inverse=True)
+    several = np.zeros((len(rows), len(single)), np.int64)
+    np.add.at(several, (places, cells[~alone]), 1)
+    kinds, counts = np.unique(several, axis=0, return_counts=True)
+    total = len(clusters.sizes)
+    chosen = rng.multinomial(total, np.concatenate([counts, single]) / total, DRAWS)
+    tables = chosen[:, len(kinds) :] + chosen[:, : len(kinds)] @ kinds
+    return np.concatenate([[np.bincount(cells, minlength=len(single))], tables]).reshape(-1, *shape)
 
 
 def compared(confusions: Counts) -> dict[str, npt.NDArray[np.float64]]:
@@ -157,3 +197,8 @@ def _interval(
     known = len(draws) and all(np.ptp(part[1:]) > 0 for part in parts)
     low, high = np.quantile(draws, [ALPHA / 2, 1 - ALPHA / 2]) if known else (np.nan, np.nan)
     return {name: values[0], f"{name}_low": low, f"{name}_high": high}
+
+
+def _design_effect(answers: pd.DataFrame) -> float:
+    right = (answers["label"] == answers["predicted"]).to_numpy()
+    return design_effect([(right, clusters_in(answers))])

@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.classes.scores import per_class
+from analysis.classes.scores import class_effects, per_class
 from analysis.groups.statistics import (
     COMPARED,
     SMALL,
     changes,
+    clusters_in,
     confusion,
     crossings,
     differences,
@@ -134,7 +135,8 @@ def _classes(answers: pd.DataFrame, groups: pd.DataFrame, classes: Sequence[str]
         own = groups[attribute].dropna()
         totals = answers.loc[own.index, "label"].value_counts().reindex(range(len(classes)))
         for group, rows in answers.groupby(own):
-            part = per_class(confusion(rows, len(classes)), classes)
+            effects = class_effects(rows, clusters_in(rows), len(classes))
+            part = per_class(confusion(rows, len(classes)), classes, effects)
             share = part["n"] / totals.to_numpy()
             parts.append(part.assign(attribute=attribute, group=group, share_of_class=share))
     frame = _marked(pd.concat(parts, ignore_index=True))

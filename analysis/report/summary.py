@@ -13,6 +13,7 @@ from analysis.effects.design import MATTERS
 from analysis.effects.statistics import FAIR_SEARCHERS, effects
 from analysis.folds.statistics import fold_average
 from analysis.rendering.digits import points_text
+from analysis.run.clusters import effective_n
 from analysis.run.hyperparameters import followers, is_continuous, level_text, searched, words
 from analysis.run.run_data import RunData
 from analysis.run.trials import fairly_trained
@@ -87,6 +88,9 @@ def _best_trial(run: RunData) -> str:
     best = best_trial(run)
     completed = "completed trial" if len(run.completed) else "trial (none completed)"
     n = "" if pd.isna(best["n"]) else f", on n = {best['n']:,} validation pictures"
+    effective = float(effective_n(run, best.to_frame().T).iloc[0])
+    if n and effective < best["n"]:
+        n += f" (worth {effective:,.0f} independent ones)"
     interval = (
         ""
         if pd.isna(best["accuracy_low"])

@@ -15,7 +15,7 @@ def wilson(accuracy: float, n: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+def newcombe(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
     """Compute the 95 % interval of one accuracy less another, each on pictures of its own.
 
     Newcombe (1998), "Interval Estimation for the Difference Between Independent Proportions",
@@ -23,7 +23,8 @@ def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, fl
     every picture was told right too.
 
     Args:
-        first: Pictures told right, and all pictures.
+        first: Pictures told right, and all pictures; both over the design effect where pictures
+            belong together.
         second: The same of the other.
     """
     low, high = confint_proportions_2indep(

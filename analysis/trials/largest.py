@@ -1,6 +1,7 @@
 """Whether the incumbent is better than always predicting the largest class."""
 
 from analysis.classes.scores import per_class
+from analysis.run.clusters import effective_n
 from analysis.run.run_data import RunData, read_confusion
 from analysis.run.trials import incumbent
 from analysis.statistics.intervals import wilson
@@ -14,12 +15,13 @@ def no_better_than_largest(run: RunData) -> str:
         The sentence; empty where the 95 % Wilson interval of the incumbent's accuracy lies above
         the share of the largest class, or where the incumbent has no predictions.
     """
-    confusion = read_confusion(run, str(incumbent(run)["trial_id"]))
+    best = incumbent(run)
+    confusion = read_confusion(run, str(best["trial_id"]))
     if confusion is None:
         return ""
     sizes, n = confusion.sum(axis=1), int(confusion.sum())
     accuracy, share = confusion.trace() / n, sizes.max() / n
-    low, high = wilson(accuracy, n)
+    low, high = wilson(accuracy, float(effective_n(run, best.to_frame().T.assign(n=n)).iloc[0]))
     if low > share:
         return ""
     recall = per_class(confusion, run.info.classes)["recall"].mean()
