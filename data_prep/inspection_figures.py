@@ -110,14 +110,20 @@ def _of_copies(
 
     if not copies.several:
         return
-    order = [*copies.mixed, *(rows for rows in copies.several if len(_labels(copies, rows)) == 1)]
-    wanted = {"duplicates.png": order[:GROUPS], "leaks.png": copies.across[:GROUPS]}
+    mixed = _spread(copies.mixed, GROUPS)
+    agreed = [rows for rows in copies.several if len({copies.labels[row] for row in rows}) == 1]
+    wanted = {
+        "duplicates.png": [
+            _varied(rows, copies.labels) for rows in (*mixed, *_spread(agreed, GROUPS - len(mixed)))
+        ],
+        "leaks.png": [_varied(rows, copies.splits) for rows in _spread(copies.across, GROUPS)],
+    }
     needed = np.unique(np.concatenate([rows for groups in wanted.values() for rows in groups]))
     pixels = read_pixels(file, needed, manifest.pixel_shape)
     captions = {
-        "duplicates.png": f"{len(order[:GROUPS]):,} of {len(copies.several):,} groups of "
+        "duplicates.png": f"{len(wanted['duplicates.png']):,} of {len(copies.several):,} groups of "
         f"duplicates of {manifest.name}; the {len(copies.mixed):,} whose labels differ come first",
-        "leaks.png": f"{len(copies.across[:GROUPS]):,} of the {len(copies.across):,} groups of "
+        "leaks.png": f"{len(wanted['leaks.png']):,} of the {len(copies.across):,} groups of "
         f"duplicates of {manifest.name} that are in several splits: "
         f"{copies_across_words(copies.leaks())}",
     }
@@ -153,8 +159,17 @@ def read_pixels(
     return found
 
 
-def _labels(copies: Copies, rows: Rows) -> set[str]:
-    return {copies.labels[row] for row in rows}
+def _spread(groups: list[Rows], most: int) -> list[Rows]:
+    """Return at most ``most`` groups, spread evenly over all."""
+    places = np.linspace(0, len(groups) - 1, most).round().astype(int)
+    return groups if len(groups) <= most else [groups[place] for place in places]
+
+
+def _varied(rows: Rows, texts: Sequence[str]) -> Rows:
+    """Return the rows, one of each text first, so that those that are drawn show all texts."""
+    _, firsts = np.unique([texts[row] for row in rows], return_index=True)
+    first = rows[np.sort(firsts)]
+    return np.concatenate([first, rows[~np.isin(rows, first)]])
 
 
 def _listed(copies: Copies) -> bytes:

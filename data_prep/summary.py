@@ -64,7 +64,7 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
             counts = "; ".join(f"{n}: {rows:,}" for n, rows in manifest.details[key].items())
             console.print(f"rows by number of {votes}: {counts}")
     console.print(_steps(manifest), _classes(manifest))
-    if "found" in manifest.details:
+    if len(manifest.details.get("sources", ())) > 1 and "found" in manifest.details:
         details = manifest.details
         console.print(
             _sources(manifest),

@@ -17,6 +17,8 @@ def balance_words(counts: Mapping[str, Mapping[str, int]]) -> str:
     """
     train, val = counts["train"], counts["val"]
     largest, smallest = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
+    if train[largest] == train[smallest]:
+        return f"All {len(train):,} classes have {train[largest]:,} training pictures.{_few(val)}"
     told = (
         f"The largest class, {largest}, has {train[largest]:,} training pictures, the smallest, "
         f"{smallest}, has {train[smallest]:,}"
@@ -30,10 +32,14 @@ def balance_words(counts: Mapping[str, Mapping[str, int]]) -> str:
             "`objective: {metric: val_macro_f1}` judges every class alike, where accuracy follows "
             "the large ones."
         )
+    return told + _few(val)
+
+
+def _few(val: Mapping[str, int]) -> str:
     few = sum(count < FEW for count in val.values())
-    if few:
-        told += (
-            f" {few:,} of {len(val):,} classes have fewer than {FEW} validation pictures, so "
-            "the 95 % interval of a recall near one half is wider than ±18 points."
-        )
-    return told
+    if not few:
+        return ""
+    return (
+        f" {few:,} of {len(val):,} classes have fewer than {FEW} validation pictures, so the 95 % "
+        "interval of a recall near one half is wider than ±18 points."
+    )

@@ -19,7 +19,7 @@ from data_prep.inspection import (
     leak_words,
     most_frequent,
 )
-from data_prep.inspection_figures import FILES, read_pixels, write_figures
+from data_prep.inspection_figures import FILES, _spread, _varied, read_pixels, write_figures
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import read_dataset
 from data_prep.rejections import Rejection, Rejections
@@ -211,3 +211,11 @@ def test_without_matplotlib_figures_name_what_to_install(scattered, tmp_path, ca
     assert program.main(["inspect", str(scattered), "--figures", str(out)]) == 2
     assert "pip install 'fairsweep[analysis]'" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_what_is_drawn_of_copies_is_spread_and_varied():
+    groups = [np.array([number]) for number in range(101)]
+    assert [int(rows[0]) for rows in _spread(groups, 3)] == [0, 50, 100]
+    assert _spread(groups[:3], 3) == groups[:3]
+    texts = ["train", "train", "train", "val", "test", "val"]
+    assert _varied(np.arange(6), texts).tolist() == [0, 3, 4, 1, 2, 5]

@@ -44,7 +44,8 @@ FOUND = {
         "z": {
             "neutral": {"train": 71, "val": 72, "test": 1073},
             "angry": {"train": 81, "val": 82, "test": 83},
-        }
+        },
+        "a": {"neutral": {"train": 91, "val": 92, "test": 93}},
     },
 }
 
@@ -130,10 +131,11 @@ def test_a_merge_is_told_as_it_was_found_and_as_it_is_now():
         ["z", "wut", "angry", "1,502", "1,501", "0"],
         ["a", "ruhe", "left out", "0", "0", "1,503"],
     ]
-    assert rows[-3:] == [
+    assert rows[-4:] == [
         ["source", "class", "train", "val", "test", "all"],
         ["z", "neutral", "71", "72", "1,073", "1,216"],
         ["z", "angry", "81", "82", "83", "246"],
+        ["a", "neutral", "91", "92", "93", "276"],
     ]
     assert (
         "4,444 pictures are in an earlier source too, 5,555 of them under another label; "
@@ -163,3 +165,31 @@ def test_group_columns_are_told_with_what_does_not_fit(empty, told):
         "group columns: 1,001 ids are of no picture here, 1,002 pictures have no row, "
         f"empty cells: {told}"
     ) in lines
+
+
+def test_of_many_classes_and_folders_the_sums_by_source_are_told():
+    found = [
+        {"source": "z", "folder": f"f{n}", "subset": "", "class": "c" if n else None, "pictures": 7}
+        for n in range(70)
+    ]
+    of_split = {"train": 10, "val": 2, "test": 1}
+    sources = {
+        "z": {f"c{n}": of_split for n in range(50)},
+        "a": {f"c{n}": of_split for n in range(20)},
+    }
+    _, rows = printed(replace(MANIFEST, details={**FOUND, "found": found, "sources": sources}))
+    assert rows[:2] == [
+        ["source", "folders", "pictures", "left-out folders", "their pictures"],
+        ["z", "70", "490", "1", "7"],
+    ]
+    assert rows[-2:] == [
+        ["z", "all 50", "500", "100", "50", "650"],
+        ["a", "all 20", "200", "40", "20", "260"],
+    ]
+
+
+def test_one_source_is_not_told_twice():
+    details = {**FOUND, "sources": {"z": FOUND["sources"]["z"]}}
+    lines, rows = printed(replace(MANIFEST, details=details))
+    assert ["source", "class", "train", "val", "test", "all"] not in rows
+    assert not any("in an earlier source too" in line for line in lines)

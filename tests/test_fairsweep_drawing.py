@@ -217,6 +217,8 @@ def test_what_to_do_about_unequal_classes_is_said():
     assert "`fixed: {balance: label}`" in told
     assert "val_macro_f1" in told
     assert "1 of 3 classes have fewer than 30 validation pictures" in told
+    even = {split: {"a": 140, "b": 140} for split in counts}
+    assert balance_words(even) == "All 2 classes have 140 training pictures."
     level = {split: {"a": 140, "b": 100} for split in counts}
     assert balance_words(level) == (
         "The largest class, a, has 140 training pictures, the smallest, b, has 100."
