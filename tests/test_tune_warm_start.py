@@ -100,7 +100,7 @@ def test_another_dataset_and_another_objective_are_refused(other):
     run, _ = other()
     with pytest.raises(SpecError, match="fingerprint f, but this one has g"):
         read_warm_start(warm_spec(run), "g")
-    with pytest.raises(SpecError, match=r"after max val_accuracy \(at best\), but this sweep"):
+    with pytest.raises(SpecError, match=r"is max val_accuracy \(at best\), but this sweep"):
         read_warm_start(warm_spec(run, objective={"at": "last"}), "f")
 
 
