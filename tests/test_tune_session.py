@@ -240,15 +240,13 @@ def test_a_worker_has_a_thread_for_each_whole_core_and_ray_has_room_for_the_pict
     loss = {"metric": "val_loss", "mode": "min"}
     sweep, _ = new_sweep(tiny_spec(few_pictures, fuse="always", objective=loss))
     dataset = session.open_dataset(few_pictures)
-    pictures = SimpleNamespace(
-        pixels=SimpleNamespace(nbytes=70_000_000 if copied else 7), manifest=dataset.manifest
-    )
+    pictures = SimpleNamespace(pixels=SimpleNamespace(nbytes=70_000_000), manifest=dataset.manifest)
     data = SweepData(dataset=pictures, read_copy="a copy" if copied else None)
     steps = []
     RayExecutor().execute(sweep, tmp_path, data, on_step=lambda: steps.append(1))
     factory = asked["factory"]
     assert (asked["run"], asked["slots"], steps) == (tmp_path, slots, [1])
-    assert asked["store"] == (210_000_000 if copied else 200_000_000)
+    assert asked["store"] == (200_000_000 if copied else 210_000_000)
     assert (factory.run, factory.threads, factory.always_fuse) == (tmp_path, threads, True)
     assert factory.load_dataset == ("a copy" if copied else ("through Ray", pictures))
     assert factory.fingerprint == dataset.manifest.fingerprint
