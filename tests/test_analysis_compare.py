@@ -24,7 +24,7 @@ from tests.support.trainings import trainings_of
 from tune.run.directory import predictions_file
 from tune.run.tables import read_predictions, write_table
 
-OTHER = Factory(configurations=20, learning_rate=0.002, seed=2)
+OTHER = Factory(configurations=20, learning_rate=0.002, seed=8)
 
 
 @pytest.fixture(scope="module")
