@@ -60,13 +60,11 @@ def standings(trainings: Iterable[Training]) -> list[Standing]:
     trainings = list(trainings)
     fair = _by_configuration(_fair(trainings))
     most = max((_folds(own) for own in fair.values()), default=0)
-    compared = [own for own in fair.values() if _folds(own) == most]
-    compared.sort(key=lambda own: (-_mean(own), min(training.number for training in own)))
+    compared = [(_mean(own), own) for own in fair.values() if _folds(own) == most]
+    compared.sort(key=lambda pair: (-pair[0], min(training.number for training in pair[1])))
     return [
-        Standing(
-            configuration_id=own[0].configuration_id, score=_mean(own), trial_id=_best(own).trial_id
-        )
-        for own in compared
+        Standing(configuration_id=own[0].configuration_id, score=mean, trial_id=_best(own).trial_id)
+        for mean, own in compared
     ]
 
 
@@ -109,11 +107,13 @@ def _by_configuration(trainings: Iterable[Training]) -> Mapping[str, list[Traini
     return found
 
 
-def _folds(trainings: Iterable[Training]) -> int:
-    return len({training.fold for training in trainings})
+def _folds(trainings: Sequence[Training]) -> int:
+    return 1 if len(trainings) == 1 else len({training.fold for training in trainings})
 
 
-def _mean(trainings: Iterable[Training]) -> float:
+def _mean(trainings: Sequence[Training]) -> float:
+    if len(trainings) == 1:  # Most configurations of a large sweep.
+        return trainings[0].score
     of_fold: dict[int | None, list[float]] = defaultdict(list)
     for training in trainings:
         of_fold[training.fold].append(training.score)

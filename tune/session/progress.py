@@ -103,9 +103,8 @@ class Progress:
         parts = [f"{count} {status.lower()}" for status, count in sorted(counts.items())]
         if sweep.expected:
             parts.append(f"of {sweep.expected}")
-        if sweep.incumbent is not None:
-            value = sweep.objective(sweep.incumbent)
-            parts.append(f"best {value:.4f} {sweep.incumbent.name}")
+        if (best := sweep.incumbent) is not None:
+            parts.append(f"best {sweep.objective(best):.4f} {best.name}")
         elapsed = time.monotonic() - self._started
         parts.append(f"{clock(elapsed)} elapsed")
         ended = len(self._told) - self._before

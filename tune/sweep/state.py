@@ -53,6 +53,8 @@ class SweepState:
         self.openings: list[str] = []
         """The trial of each time that the test split was opened."""
         self.worked = WorkedTime()
+        self._values: dict[str, tuple[int, float | None]] = {}
+        """Epochs of a trial, and its value of the objective after them."""
 
     @property
     def finished(self) -> bool:
@@ -105,7 +107,12 @@ class SweepState:
 
     def objective(self, trial: Trial) -> float | None:
         """Return the metric that the spec compares, or None before the first finite one."""
-        return objectives.value(self.spec.objective, trial)
+        epochs = len(trial.measurements)
+        known = self._values.get(trial.id)
+        if known is None or known[0] != epochs:
+            # Trials have many epochs, and their values are needed many times.
+            known = self._values[trial.id] = epochs, objectives.value(self.spec.objective, trial)
+        return known[1]
 
     def values(self, trial: Trial) -> dict[str, float | None]:
         """Return a trial's value of every objective by its metric."""
