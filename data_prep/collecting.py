@@ -111,6 +111,8 @@ def collect(
 def _why_left_out(record: Record) -> str:
     if not record.label:
         return record.why_unlabelled
+    if record.label == ".":
+        return "lies in no class folder"
     return f"{record.label!r} is mapped to no class of ours"
 
 
@@ -156,7 +158,7 @@ def check_found(source: Source, file: SourcesFile, found: Mapping[tuple[str, str
         raise BadInputError(
             f"{shown} has no pictures in class folders ({', '.join(SUFFIXES)}); check the path"
         )
-    there = sorted({theirs for theirs, _ in found})
+    there = sorted({theirs or "pictures without a label" for theirs, _ in found})
     for name in {same_text(name) for name in source.map or ()} - set(map(same_text, there)):
         raise BadInputError(
             f"source {source.name!r} maps {name!r}, but {shown} has {', '.join(there)}; "

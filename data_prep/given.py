@@ -29,14 +29,14 @@ class OwnSplit:
 
     @property
     def exists(self) -> bool:
-        """Whether the source has any split."""
-        return bool((self.given != "").any())
+        """Whether the source sets any pictures apart; train alone is no split."""
+        return bool(np.isin(self.given, ("val", "test")).any())
 
     @property
     def fault(self) -> str:
         """Why the split cannot be kept; empty if it can."""
         names = set(self.given.tolist())
-        if not self.exists:
+        if names <= {""}:
             return "has no train, val and test of its own"
         if "" in names:
             without = np.flatnonzero(self.given == "")

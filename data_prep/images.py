@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from data_prep.folders import prepare_sources
-from data_prep.manifest import DatasetManifest
+from data_prep.manifest import MANIFEST_FILE, DatasetManifest
 from data_prep.sources_file import Source, SourcesFile
 from data_prep.trees import TABLE_SUFFIXES
 from fairsweep.errors import UserError
@@ -37,6 +37,11 @@ def prepare_images(
         ValueError: Something in the files is wrong, or ``out`` cannot be written.
     """
     source = {"name": _name(path), "path": path, **_given(about_source)}
+    if (path / MANIFEST_FILE).is_file():
+        raise UserError(
+            f"{path} is a prepared dataset already; train on it, or merge it with others by a "
+            "sources file (folders)"
+        )
     if path.suffix.lower() in TABLE_SUFFIXES:
         source = {"labels": path, **source, "path": path.parent}
     try:

@@ -94,15 +94,15 @@ class NestedLayout:
         if self._top in self._folders and len(self._folders) == 1:
             self._top = self._top.parent
         inner = [parts for parts in map(self._inner, self._folders) if parts]
-        self._has_subsets = bool(inner) and all(_is_subset(parts[0]) for parts in inner)
-        below = [parts for parts in map(self._without_subset, inner) if parts]
+        self._has_subsets = _has_subsets(inner)
+        below = [parts for parts in map(self._below_subset, inner) if parts]
         self._skip = common_folder({PurePosixPath(*parts[:-1]) for parts in below}).parts
 
     def place(self, path: PurePosixPath) -> Place:
         """Return where a picture lies."""
         inner = self._inner(path.parent)
-        subset = SUBSETS[inner[0].lower()] if self._has_subsets and inner else ""
-        rest = self._without_subset(inner)[len(self._skip) :]
+        rest = self._below_subset(inner)[len(self._skip) :]
+        subset = SUBSETS[inner[0].lower()] if self._has_subsets and rest else ""
         while rest and not self._is_class(rest[0]):
             rest = rest[1:]
         theirs, below = (rest[0], rest[1:]) if rest else (".", ())
@@ -113,8 +113,24 @@ class NestedLayout:
     def _inner(self, folder: PurePosixPath) -> tuple[str, ...]:
         return folder.relative_to(self._top).parts
 
-    def _without_subset(self, inner: tuple[str, ...]) -> tuple[str, ...]:
-        return inner[1:] if self._has_subsets else inner
+    def _below_subset(self, inner: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the folders from the class on; none for those beside train and test."""
+        if not self._has_subsets:
+            return inner
+        return inner[1:] if inner and _is_subset(inner[0]) else ()
+
+
+def _has_subsets(folders: Collection[tuple[str, ...]]) -> bool:
+    """Return whether the outermost folders are train, val or test, and not classes.
+
+    They are if there are no others. If there are, two of them must hold folders, and only folders:
+    a class of vehicles may be called train.
+    """
+    subsets = [parts for parts in folders if _is_subset(parts[0])]
+    if len(subsets) == len(folders):
+        return bool(folders)
+    kinds = {SUBSETS[parts[0].lower()] for parts in subsets}
+    return len(kinds) > 1 and all(len(parts) > 1 for parts in subsets)
 
 
 def common_folder(folders: Collection[PurePosixPath]) -> PurePosixPath:

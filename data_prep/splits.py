@@ -56,7 +56,8 @@ def split_dataset(
     if few:
         raise UserError(
             f"every class needs at least {min_per_class} pictures to be split, but there are "
-            f"{', '.join(few)}; give more pictures, or (images, folders) lower min_per_class"
+            f"{', '.join(few)}; give more pictures, leave the class out, or lower min_per_class "
+            "(images, folders)"
         )
     folds = np.full(len(labels), -1, dtype=np.int64)
     if method == "random":

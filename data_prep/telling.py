@@ -16,7 +16,7 @@ def pictures_found(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator
         for (theirs, subset), count in sorted(part.found.items()):
             yield {
                 "source": source.name,
-                "folder": theirs,
+                "folder": theirs or "no label",
                 "subset": subset,
                 "class": source.class_of(theirs, file.classes),
                 "pictures": count,

@@ -152,7 +152,6 @@ def own(*given, is_official=True):
     ("given", "fault"),
     [
         (("train", "", "test"), "has 1 pictures in none of train, val and test, such as x/1"),
-        (("train", "train"), "has only train"),
         (("val", "test"), "has only val and test"),
     ],
 )
@@ -162,6 +161,13 @@ def test_a_split_that_cannot_be_kept_is_refused_or_dealt_anew(given, fault):
     choice = choose_split(None, [own(*given)])
     assert choice.method == "grouped"
     assert fault in choice.warnings[0]
+
+
+def test_train_alone_is_no_split():
+    assert choose_split(None, [own("train", "train")]).method == "grouped"
+    assert choose_split(None, [own("train", "train")]).warnings == ()
+    with pytest.raises(ValueError, match="split given: source 'x' has only train; take split"):
+        choose_split("given", [own("train", "train")])
 
 
 def test_the_split_of_a_prepared_dataset_is_kept_only_if_it_was_official_or_is_asked_for():

@@ -111,6 +111,52 @@ def test_split_folders_are_kept_and_folders_below_a_class_become_a_column(
     assert "own train, val and test are kept" in capsys.readouterr().err
 
 
+def test_folders_beside_train_and_test_are_no_classes_and_told(tmp_path):
+    for split, count in (("train", 20), ("test", 4)):
+        for name in ("cat", "dog"):
+            for number in range(count):
+                put(tmp_path / "in" / split / name / f"{number}.png", seed_of(split, name, number))
+    put(tmp_path / "in" / "unlabelled" / "1.png", 9)
+    put(tmp_path / "in" / "samples" / "cat" / "1.png", 10)
+    dataset = prepare(tmp_path, tmp_path / "in")
+    assert dataset.manifest.classes == ("cat", "dog")
+    assert dataset.manifest.split_method == "given"
+    with (tmp_path / "out" / "rejected.csv").open(newline="") as file:
+        rows = {row["image_id"]: row["reason"] for row in csv.DictReader(file)}
+    assert rows == dict.fromkeys(
+        ("in/unlabelled/1.png", "in/samples/cat/1.png"), "lies in no class folder"
+    )
+
+
+def test_a_flat_test_folder_without_labels_is_left_out_and_no_split(tmp_path, capsys):
+    """As many competitions come: the labels of the test pictures are not given away."""
+    for name in ("cat", "dog"):
+        for number in range(PER_CLASS):
+            put(tmp_path / "in" / "train" / name / f"{number}.png", seed_of(name, number))
+    put(tmp_path / "in" / "test" / "1.png", 9)
+    dataset = prepare(tmp_path, tmp_path / "in")
+    assert dataset.manifest.classes == ("cat", "dog")
+    assert dataset.manifest.split_method == "grouped"
+    assert len(dataset.labels) == 2 * PER_CLASS
+    assert "warning: source" not in capsys.readouterr().err
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for name in ("train", "car", "bus"):
+        for number in range(PER_CLASS):
+            put(tmp_path / "in" / name / f"{number}.png", seed_of(name, number))
+    assert prepare(tmp_path, tmp_path / "in").manifest.classes == ("bus", "car", "train")
+
+
+def test_a_prepared_dataset_is_none_of_the_layouts(tmp_path, capsys):
+    for name in ("cat", "dog"):
+        for number in range(PER_CLASS):
+            put(tmp_path / "in" / name / f"{number}.png", seed_of(name, number))
+    prepare(tmp_path, tmp_path / "in", out="data")
+    error = refused(tmp_path, capsys, tmp_path / "data")
+    assert "is a prepared dataset already; train on it, or merge it" in error
+
+
 def test_people_below_classes_are_kept_together_when_asked_and_told_when_not(tmp_path, capsys):
     for place, name in enumerate(("angry", "calm")):
         for person in range(12):
