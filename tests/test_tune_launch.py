@@ -21,10 +21,14 @@ from tune.launch.deadline import Deadline
 from tune.launch.preflight import NodeFacts, complaints, token_fingerprint
 from tune.launch.slurm import limit_seconds, margin_seconds
 from tune.run.directory import LEDGER_FILE
+from tune.run.events import SweepStopped
 from tune.run.lease import hold
+from tune.run.ledger import Ledger
 from tune.session.run_directory import write_spec
+from tune.session.status import STOP_REASON
 from tune.sweep.spec import parse_spec
 
+ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads((Path(__file__).parent / "fixtures/kuberay_rayjob.schema.json").read_text())
 
 
@@ -313,7 +317,8 @@ def test_the_manifest_runs_the_sweep_on_the_claim_and_lets_the_driver_alone_on_i
     _, job = yaml.safe_load_all(capsys.readouterr().out)
     assert job["metadata"]["name"] == "small"
     assert job["spec"]["entrypoint"] == (
-        "sh -c 'cd /work && python -m tune launch sweep /etc/sweep/spec.yaml'"
+        "sh -c 'cd /work && { python -m tune launch sweep /etc/sweep/spec.yaml || "
+        "python -m tune launch stopped runs/small; }'"
     )
     assert (job["spec"]["backoffLimit"], job["spec"]["shutdownAfterJobFinishes"]) == (10, True)
     cluster = job["spec"]["rayClusterSpec"]
@@ -333,6 +338,23 @@ def test_the_manifest_runs_the_sweep_on_the_claim_and_lets_the_driver_alone_on_i
         }  # fmt: skip
         assert pod["volumes"][0]["persistentVolumeClaim"] == {"claimName": "faces"}
     assert cluster["rayVersion"] == importlib.metadata.version("ray")
+
+
+def test_the_manifest_does_not_retry_a_sweep_that_was_asked_to_stop(capsys, folder):
+    assert kubernetes("--cpus-per-node", "8") == 0
+    _, job = yaml.safe_load_all(capsys.readouterr().out)
+    python = folder / "python"  # Stands in for the sweep, and runs all else.
+    ours = f"PYTHONPATH='{ROOT}' exec '{sys.executable}' \"$@\""
+    python.write_text(f'#!/bin/sh\ntest "$4" = sweep && exit 130\n{ours}\n')
+    python.chmod(0o755)
+    _, _, script = shlex.split(job["spec"]["entrypoint"])
+    words = ["sh", "-c", script.replace("cd /work", "true")]
+    run = begin(parse_spec(SPEC))
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    for reason, code in ((STOP_REASON, 0), ("stopped by SIGTERM", 1)):
+        with Ledger(run) as ledger:
+            ledger.append(SweepStopped(reason=reason, time=1.0))
+        assert subprocess.run(words, env=environment).returncode == code, reason
 
 
 def test_a_name_is_written_as_kubernetes_allows_it(capsys):

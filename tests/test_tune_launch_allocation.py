@@ -26,7 +26,10 @@ from tune.launch.job import TUNE, SlurmJob
 from tune.launch.preflight import NodeFacts, look, token_fingerprint
 from tune.launch.ray_nodes import RayNodes
 from tune.run.directory import LEDGER_FILE, RUNS
+from tune.run.events import SweepStopped
+from tune.run.ledger import Ledger
 from tune.session.run_directory import write_spec
+from tune.session.status import STOP_REASON
 
 JOB = "4711"
 
@@ -443,6 +446,18 @@ def test_a_job_is_queued_again_where_time_was_up_and_an_epoch_was_trained(
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
     assert RUNS.is_dir()
+
+
+def test_a_job_whose_user_has_asked_to_stop_is_not_queued_again_though_its_time_is_up(
+    job, monkeypatch, capsys
+):
+    stand_in(monkeypatch, job)
+    with Ledger(write_run([])) as ledger:
+        ledger.append(SweepStopped(reason=STOP_REASON, time=1.0))
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called == [("ray", ["a.yaml"])]
+    told = f"small: stopped as asked, so job {JOB} is not queued again\n"
+    assert capsys.readouterr().out == told
 
 
 CANCELLED = f"small: job {JOB} was cancelled, so it is not queued again\n"

@@ -75,6 +75,7 @@ def _add_inner_parts(add: Any) -> None:
     """Add the commands that the scripts call; `--help` does not list them."""
     for name, handler in (("allocation", _allocation), ("sweep", _sweep)):
         add_spec(add(name, handler))
+    add("stopped", _stopped).add_argument("run", type=Path)
     node = add("node", _node)
     node.add_argument("--address", required=True)
     node.add_argument("--gpus", type=int, default=0)
@@ -151,6 +152,13 @@ def _wait_for_lease(run: Path) -> None:
     until = time.monotonic() + 1.5 * LEASE_SECONDS
     while holder_of(run) is not None and time.monotonic() < until:
         time.sleep(1)
+
+
+def _stopped(parsed: Parsed) -> int:
+    """Return 0 if `tune stop` ended the run, and 1 if something else did."""
+    from tune.session.status import was_asked_to_stop
+
+    return 0 if was_asked_to_stop(parsed.run) else 1
 
 
 def _node(parsed: Parsed) -> int:

@@ -18,6 +18,7 @@ from tune.launch.ray_nodes import RayNodes, ray_on
 from tune.run.directory import LEDGER_FILE, RUNS
 from tune.run.events import MeasurementTaken
 from tune.run.ledger import read_events
+from tune.session.status import was_asked_to_stop
 
 _EPOCH_SECONDS = 5.0
 """How long trials of a cancelled job may end their epochs. Slurm kills all after 30 s."""
@@ -57,6 +58,8 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
         code, left = INTERRUPTED, False  # What went wrong was the cancelling.
     if _cancelled.is_set() and code != 0:
         print(f"{name}: job {job.id} was cancelled, so it is not queued again", flush=True)
+    elif left and was_asked_to_stop(run):
+        print(f"{name}: stopped as asked, so job {job.id} is not queued again", flush=True)
     elif left:
         if _epochs_trained(run) == before:
             raise LaunchError(

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tune.launch.errors import LaunchError
+from tune.run.directory import RUNS
 from tune.sweep.spec import SweepSpec
 
 _WORK = "/work"
@@ -69,7 +70,6 @@ class KubernetesRequest:
         }
 
     def _ray_job(self) -> dict[str, Any]:
-        sweep = ["python", "-m", "tune", "launch", "sweep", f"{_SPEC}/spec.yaml"]
         here = {"cpu": "2", "memory": "8Gi"}
         there = {"cpu": str(self.cpus_per_node), "memory": self.memory}
         if self.gpus_per_node:
@@ -79,7 +79,7 @@ class KubernetesRequest:
             "kind": "RayJob",
             "metadata": {"name": self._name},
             "spec": {
-                "entrypoint": f"sh -c {shlex.quote(f'cd {_WORK} && {shlex.join(sweep)}')}",
+                "entrypoint": f"sh -c {shlex.quote(self._script())}",
                 # A new cluster goes on where the last one was lost.
                 "backoffLimit": _RETRIES,
                 "shutdownAfterJobFinishes": True,
@@ -106,6 +106,13 @@ class KubernetesRequest:
                 },
             },
         }
+
+    def _script(self) -> str:
+        """Run the sweep; one that `tune stop` ended has not failed, so that it is not retried."""
+        launch = ("python", "-m", "tune", "launch")
+        sweep = shlex.join([*launch, "sweep", f"{_SPEC}/spec.yaml"])
+        asked = shlex.join([*launch, "stopped", str(RUNS / self.spec.name)])
+        return f"cd {_WORK} && {{ {sweep} || {asked}; }}"
 
     def _pod(self, container: str, resources: dict[str, str]) -> dict[str, Any]:
         mounts = [

@@ -8,6 +8,7 @@ from tune.session.disk import needed_bytes, wait_for_space
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers
 from tune.session.progress import Progress
+from tune.session.status import STOP_REASON
 from tune.session.tables import write_tables
 from tune.sweep.sweep import Sweep
 
@@ -69,7 +70,7 @@ class Chores:
             (self._run / STOP_FILE).touch()  # Makes the workers write a checkpoint.
             return
         if (self._run / STOP_FILE).exists():
-            self._sweep.stop("asked to by `tune stop`")
+            self._sweep.stop(STOP_REASON)
         elif spent := self._sweep.budget_spent():
             self._sweep.stop(spent, as_designed=True)
             (self._run / STOP_FILE).touch()

@@ -9,8 +9,9 @@ from typing import Any
 
 from tune.run.directory import LEDGER_FILE, RUNS, STOP_FILE, RunError
 from tune.run.event_lines import LineReader
-from tune.run.events import Event, MeasurementTaken, SweepResumed
+from tune.run.events import Event, MeasurementTaken, SweepResumed, SweepStopped
 from tune.run.lease import describe, holder_of, silent_holder
+from tune.run.ledger import read_events
 from tune.run.lookup import find_trial
 from tune.run.trial import Status, Trial
 from tune.session.run_directory import read_spec
@@ -19,6 +20,9 @@ from tune.sweep.state import SweepState
 
 _RECENT_EPOCHS = 100
 """Number of last measurements from which the speed of a sweep is computed."""
+
+STOP_REASON = "asked to by `tune stop`"
+"""Why a sweep stops that a user has asked to."""
 
 
 class RunWatch:
@@ -175,6 +179,13 @@ def request_stop(run: Path, trial_id: str | None = None) -> None:
     if trial.ended:
         raise RunError(f"trial {trial_id} has already ended: {trial.status}")
     (run / f"{STOP_FILE}-{trial.id}").touch()
+
+
+def was_asked_to_stop(run: Path) -> bool:
+    """Return whether `tune stop` ended the last driver session of a run."""
+    events = read_events(run) if (run / LEDGER_FILE).is_file() else []
+    last = events[-1] if events else None
+    return isinstance(last, SweepStopped) and last.reason == STOP_REASON
 
 
 def _counts(sweep: SweepState, alive: bool) -> dict[str, int]:
