@@ -94,7 +94,7 @@ def test_submit_keeps_the_script_and_hands_it_to_slurm(folder, capsys, monkeypat
     sbatch.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     assert slurm("--submit") == 0
-    assert "job 7 from small.sbatch" in capsys.readouterr().out
+    assert "job 7 from small.sbatch; its log is small-7.log" in capsys.readouterr().out
     assert (folder / "asked").read_text() == "--parsable small.sbatch\n"
     assert options((folder / "small.sbatch").read_text())["nodes"] == "1"
     assert slurm("--submit", "--name", "mine") == 0

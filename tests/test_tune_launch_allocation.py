@@ -63,7 +63,9 @@ def job_of(**changes):
     return SlurmJob(**{**values, **changes})
 
 
-@pytest.mark.parametrize(("given", "gpus"), [(None, 0), ("4", 4), ("a100:4", 4), ("gpu:a100:2", 2)])
+@pytest.mark.parametrize(
+    ("given", "gpus"), [(None, 0), ("4", 4), ("a100:4,v100:2", 6), ("gpu:a100:2", 2)]
+)
 def test_a_job_is_read_from_what_slurm_says(program, monkeypatch, given, gpus):
     with pytest.raises(LaunchError, match="this is not inside a Slurm job"):
         SlurmJob.here()
@@ -109,6 +111,10 @@ def test_the_end_of_a_job_is_in_local_time_and_unknown_where_slurm_does_not_say(
     program("squeue", "echo N/A")
     assert job_of().end() is None
     program("squeue", "exit 1")
+    assert job_of().end() is None
+    assert job_of().nodes_left() == ()
+    monkeypatch.setattr("tune.launch.job._ANSWER_SECONDS", 0.1)
+    program("squeue", "exec sleep 5")
     assert job_of().end() is None
     assert job_of().nodes_left() == ()
 
@@ -575,11 +581,9 @@ def test_half_of_a_short_allocation_is_used_however_long_epochs_are(monkeypatch)
 
 @pytest.mark.usefixtures("program")
 def test_the_end_of_an_allocation_is_asked_for_anew_each_minute(monkeypatch):
-    now, ends, asked = 1000.0, [1400.0, 9000.0], []
+    now, ends, asked = 1000.0, [1400.0, 9000.0, None], []
     monkeypatch.setattr(deadline.time, "time", lambda: now)
-    watch = deadline.Deadline(
-        lambda: asked.append(now) or ends[min(len(asked), 2) - 1], RUNS / "no"
-    )
+    watch = deadline.Deadline(lambda: asked.append(now) or ends[len(asked) - 1], RUNS / "no")
     watch.leave()
     now = 1059.0
     watch.leave()
@@ -589,7 +593,7 @@ def test_the_end_of_an_allocation_is_asked_for_anew_each_minute(monkeypatch):
     assert asked == [1000.0, 1061.0]
     now = 1395.0
     assert not watch.leave()
-    assert watch.seconds_left() == 9000.0 - 1395.0
+    assert watch.seconds_left() == 9000.0 - 1395.0, "Slurm does not answer the third time"
 
 
 # What the scripts call.

@@ -110,7 +110,8 @@ def _slurm(parsed: Parsed) -> int:
         parsed.out = Path(f"{request.name}.sbatch")
     _hand_over(request.script(), parsed.out)
     if parsed.submit:
-        print(f"job {submit(parsed.out)} from {parsed.out}; its log is {request.name}-JOB.log")
+        job = submit(parsed.out)
+        print(f"job {job} from {parsed.out}; its log is {request.name}-{job}.log")
     return 0
 
 

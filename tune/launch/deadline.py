@@ -43,7 +43,7 @@ class Deadline:
         now = time.time()
         if now >= self._next_look:
             self._next_look = now + _ASK_SECONDS
-            self._end = self._ask_end()
+            self._end = self._ask_end() or self._end  # Slurm may not answer for a while.
             self._leave = None if self._end is None else self._end - self._time_to_leave()
         if self._leave is None:
             return self._signalled

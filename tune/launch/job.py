@@ -15,6 +15,8 @@ from tune.run.lease import describe, holder_of
 
 TUNE = (sys.executable, "-m", "tune")
 """The words that call our commands, on any node."""
+_ANSWER_SECONDS = 10.0
+"""How long Slurm's controller may take to answer; while it is restarted it does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class SlurmJob:
         try:
             text = _output(["squeue", "--noheader", "--job", self.id, "--format", "%e"])
             return datetime.fromisoformat(text.strip()).timestamp()
-        except (OSError, subprocess.CalledProcessError, ValueError):
+        except (OSError, subprocess.SubprocessError, ValueError):
             return None
 
     def nodes_left(self) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ class SlurmJob:
         try:
             names = _output(["squeue", "--noheader", "--job", self.id, "--format", "%N"]).strip()
             return tuple(_output(["scontrol", "show", "hostnames", names]).split())
-        except (OSError, subprocess.CalledProcessError):
+        except (OSError, subprocess.SubprocessError):
             return ()
 
     def on_each_node(self, command: Sequence[str], *options: str) -> list[str]:
@@ -117,21 +119,20 @@ def _is_running(job: str) -> bool:
     words = ["squeue", "--noheader", "--job", job, "--states=RUNNING,SUSPENDED", "--format=%T"]
     try:
         return bool(_output(words).strip())
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return False
 
 
 def _gpus_per_node() -> int:
     """Return the GPUs that the job has on the batch script's node, as Slurm tells of them.
 
-    ``--gpus-per-node`` sets the first variable, which may name a kind, as in ``a100:4``. ``--gres``
+    ``--gpus-per-node`` sets the first variable, which may name kinds: ``a100:4,v100:2``. ``--gres``
     and ``--gpus`` set only the others: a number, and the cards' places (sbatch, OUTPUT ENVIRONMENT
     VARIABLES).
     """
-    if asked := os.environ.get("SLURM_GPUS_PER_NODE"):
-        return int(asked.rpartition(":")[2])
-    if on_node := os.environ.get("SLURM_GPUS_ON_NODE"):
-        return int(on_node.rpartition(":")[2])
+    for name in ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"):
+        if told := os.environ.get(name):
+            return sum(int(kind.rpartition(":")[2]) for kind in told.split(","))
     if "SLURM_JOB_GPUS" in os.environ:
         return sum(map(_cards, filter(None, os.environ["SLURM_JOB_GPUS"].split(","))))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -148,5 +149,10 @@ def _output(command: Sequence[str]) -> str:
     # A user may have times shown in another form.
     environment = os.environ | {"SLURM_TIME_FORMAT": "standard"}
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_ANSWER_SECONDS,
     ).stdout
