@@ -1,4 +1,4 @@
-"""Reads CSV files in blocks of rows, all cells as text, and tells of every malformed row."""
+"""Reads CSV files in blocks of rows with text cells, and reports every malformed row."""
 
 import codecs
 import csv
@@ -15,10 +15,10 @@ from data_prep.places import READ_ERRORS
 from data_prep.rejections import BadInputError, Rejections
 
 BLOCK_BYTES = 1 << 22
-"""Bytes read at once; no row may be longer."""
+"""Bytes per block; no row may be longer."""
 MAX_HEADER_BYTES = 1 << 16
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-"""Separators other than the comma → how they are named to a person."""
+"""Separators other than the comma → their names in messages."""
 AS_UTF_8 = "save it as CSV in UTF-8 (in a spreadsheet program: 'CSV UTF-8')"
 
 
@@ -43,12 +43,13 @@ def read_blocks(
 ) -> Iterator[Block]:
     """Read the named columns (None: all) of a CSV file in blocks of one or more rows.
 
-    Spaces around column names do not count. ``check`` sees the names before any row is read;
-    ``identify`` gives the image id that belongs to a row.
+    Spaces around column names are ignored. ``check`` receives the names before any row is read.
+    ``identify`` returns the image id of a row.
 
     Raises:
-        BadInputError: A column is missing, or bad input is not to be skipped and a row has another
-            number of cells than the header, or the file breaks off or is no CSV.
+        BadInputError: A column is missing, or the file is not a CSV file. If bad input is not
+            skipped, also: a row has another number of cells than the header, or the file is cut
+            off.
     """
     header = _header(stream, file)
     check(header)
@@ -63,7 +64,7 @@ def read_blocks(
     try:
         reader = _reader(stream, header, columns or header, malformed)
         for cells in reader:
-            # The reader drops malformed rows; their numbers (from 1) tell where the gaps are.
+            # The reader drops malformed rows; their numbers (from 1) are the gaps.
             gaps = [row.number - 1 for row in malformed if row.number > first]
             candidates = np.arange(first, first + len(cells) + len(gaps))
             rows = np.setdiff1d(candidates, gaps)[: len(cells)]
@@ -129,7 +130,7 @@ def _reader(
 
     return pa.csv.open_csv(
         stream,
-        # Only one thread counts the rows.
+        # Rows are only numbered with a single thread.
         read_options=pa.csv.ReadOptions(
             column_names=header, block_size=BLOCK_BYTES, use_threads=False
         ),

@@ -8,17 +8,17 @@ from scipy.ndimage import zoom
 
 SIDE = 48
 CHUNK = 100
-"""Faces drawn at once; more take more memory and are no faster."""
+"""Faces drawn together; more faces take more memory and are not faster."""
 
 Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Expressions:
-    """What the faces of n people do; each field holds (n,) values, 0 at rest, about 1 in full."""
+    """The expressions of n faces; each field has (n,) values from 0 (at rest) to about 1 (full)."""
 
     frown: Floats
-    """Inner ends of the brows lowered, folds between them; negative: raised as in grief."""
+    """Inner ends of the brows lowered, with folds between them; negative: raised as in grief."""
     brows_up: Floats
     lids_down: Floats
     """Upper lids lowered; negative: eyes wide open."""
@@ -32,7 +32,7 @@ class Expressions:
 
 
 def draw_faces(expressions: Expressions, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Draw one face for each expression; people, pose, light and noise are drawn at random.
+    """Draw one face for each expression, with random people, pose, light and noise.
 
     Returns:
         (n, 48, 48) gray values.
@@ -58,10 +58,9 @@ def _draw(expressions: Expressions, generator: np.random.Generator) -> npt.NDArr
 
 
 class _Canvas:
-    """Pictures of n faces in the making: (n, 48, 48) tones from 0 to 1, in each face's own frame.
+    """Unfinished pictures of n faces: (n, 48, 48) tones from 0 to 1, in each face's own frame.
 
-    In that frame the face stands upright in the middle and coordinates run from about -1 to 1,
-    y downwards.
+    In this frame, the face is upright in the middle; x and y go from about -1 to 1, y downwards.
     """
 
     def __init__(self, count: int, generator: np.random.Generator) -> None:
@@ -80,17 +79,17 @@ class _Canvas:
         return self._generator.uniform(low, high, (self._count, 1, 1)).astype(np.float32)
 
     def _blotches(self) -> Floats:
-        """Return a background out of focus, so that drawn faces differ as photos do."""
+        """Return a blurred background, so that drawn faces differ as photos do."""
         coarse = self._generator.uniform(-0.35, 0.35, (self._count, SIDE // 8, SIDE // 8))
         blended: Floats = zoom(coarse.astype(np.float32), (1, 8, 8), order=1)
         return blended
 
     def paint(self, cover: Floats, tone: Floats | float) -> None:
-        """Lay a tone over the pixels, as far as they are covered."""
+        """Blend a tone into the pixels, in proportion to their cover."""
         self._tones = self._tones + cover * (tone - self._tones)
 
     def inside(self, distance: Floats) -> Floats:
-        """Return how much of each pixel is covered, given its signed distance from an edge."""
+        """Return the cover of each pixel (0 to 1), given its signed distance from an edge."""
         return np.clip(0.5 - distance / self._pixel, 0, 1)
 
     def ellipse(
@@ -114,7 +113,7 @@ class _Canvas:
         return self.inside(distance - half_width)
 
     def expose(self) -> npt.NDArray[np.uint8]:
-        """Light the pictures from one side, set contrast, add noise; return gray values."""
+        """Add light from one side, contrast and noise; return gray values."""
         angle, strength = self.vary(0, 2 * np.pi), self.vary(0, 0.55)
         light = 1 + strength * (np.cos(angle) * self.x + np.sin(angle) * self.y)
         exposed = self.vary(0.45, 1.05) * self._tones * light + self.vary(-0.08, 0.2)
@@ -140,7 +139,7 @@ def _paint_head(canvas: _Canvas, turn: Floats) -> Floats:
 
 
 def _paint_eyes(canvas: _Canvas, expressions: Expressions, turn: Floats, skin: Floats) -> None:
-    """Paint eyes with lids and brows, and folds where the brows are drawn together."""
+    """Paint eyes with lids and brows, and folds between brows that are drawn together."""
     level, apart = canvas.vary(-0.25, -0.15), canvas.vary(0.24, 0.3)
     opening = np.clip(canvas.vary(0.07, 0.1) * (1 - 0.75 * expressions.lids_down), 0.012, 0.17)
     brow = level - canvas.vary(0.15, 0.2) - 0.1 * expressions.brows_up
@@ -163,7 +162,7 @@ def _paint_eyes(canvas: _Canvas, expressions: Expressions, turn: Floats, skin: F
 
 
 def _paint_mouth(canvas: _Canvas, expressions: Expressions, turn: Floats, skin: Floats) -> None:
-    """Paint lips along a parabola, dark and with teeth between them where the mouth is open."""
+    """Paint lips along a parabola; an open mouth is dark and shows teeth."""
     x = canvas.x - 1.2 * turn
     half = canvas.vary(0.2, 0.27) * (1 - 0.3 * expressions.lips_pressed)
     ends = np.abs(x) - half
@@ -181,7 +180,7 @@ def _paint_mouth(canvas: _Canvas, expressions: Expressions, turn: Floats, skin: 
 
 
 def _paint_occlusion(canvas: _Canvas) -> None:
-    """Put glasses on some faces, and a hand or a strand of hair before others."""
+    """Paint glasses on some faces, and a hand or a strand of hair in front of others."""
     wears = canvas.vary(0, 1) < 0.12
     for x in (-0.28, 0.28):
         rim = canvas.ellipse(x, -0.2, 0.22, 0.17) - canvas.ellipse(x, -0.2, 0.19, 0.14)

@@ -1,4 +1,4 @@
-"""Prepares FER2013 with the FER+ votes: from any of its layouts to a dataset directory."""
+"""Prepares FER2013 with the FER+ votes as a dataset directory, from any of its layouts."""
 
 from pathlib import Path
 from typing import Any
@@ -38,20 +38,20 @@ def prepare_fer2013(
 
     Args:
         images: Kaggle's CSV, the FER+ folder of PNGs, or a folder or archive that holds either.
-        votes: ``fer2013new.csv``; None where it stands in the folder or archive.
-        out: Directory to write, which must not hold anything yet.
+        votes: ``fer2013new.csv``; None if it is in the folder or archive.
+        out: Directory to write, which must be empty or missing.
         rule: Labelling rule.
-        split: How to split; ``given`` takes Usage for the split.
+        split: Method of splitting; ``given`` uses the Usage column.
         seed: Seed of the split and the folds.
-        near_duplicates: Look for near-identical pictures, beside byte-identical ones.
-        groups: CSV with ``image_id`` and any further columns to join.
-        together: Column whose pictures of one value (a person, a scene) are kept on one side.
-        skip_bad: List bad rows in ``rejected.csv`` instead of stopping at the first.
-        name: Name of the dataset; that of ``out`` by default.
+        near_duplicates: Whether to look for near-identical pictures, not only byte-identical ones.
+        groups: CSV with ``image_id`` and further columns to join.
+        together: Column whose equal values (a person, a scene) stay in one split and fold.
+        skip_bad: Whether to list bad rows in ``rejected.csv`` instead of stopping at the first.
+        name: Name of the dataset; by default that of ``out``.
 
     Raises:
         FileNotFoundError: A file does not exist.
-        ValueError: Something in the files is wrong, or ``out`` cannot be written.
+        UserError: The files break a rule, or ``out`` cannot be written.
     """
     check_output(out)
     rejections = Rejections(skip_bad=skip_bad)
@@ -71,7 +71,7 @@ def prepare_fer2013(
         given=np.array([SPLIT_OF_USAGE[usage] for usage in rows.votes.usages[kept]], dtype=str),
     )
     details = _details(rows.votes, labels[kept], group_columns)
-    del rows  # all pixels stand in memory once
+    del rows  # Keep only one copy of the pixels in memory.
     recipe = Recipe(
         name=name or out.absolute().name,
         label_rule=rule,
@@ -89,7 +89,7 @@ def prepare_fer2013(
 def _clean(
     rows: FerRows, labels: npt.NDArray[np.int8], rule: Rule, rejections: Rejections
 ) -> tuple[npt.NDArray[np.int64], list[dict[str, Any]]]:
-    """Leave out what cannot be used, step by step; return the rows kept and the steps."""
+    """Remove unusable rows, step by step; return the rows kept and the steps."""
     unknown, no_face = (rows.votes.votes[:, VOTE_NAMES.index(name)] for name in ("unknown", "NF"))
     tests = {
         "NF votes > 0": no_face > 0,
@@ -117,7 +117,7 @@ def _vote_columns(votes: VoteTable, kept: npt.NDArray[np.int64]) -> dict[str, pa
 def _details(
     votes: VoteTable, labels: npt.NDArray[np.int8], group_columns: GroupColumns
 ) -> dict[str, Any]:
-    """Count rows by their NF votes, by their unknown votes where NF is 0, and by class."""
+    """Count rows by NF votes, by unknown votes if NF is 0, and by class."""
     unknown, no_face = (votes.votes[votes.sound, VOTE_NAMES.index(name)] for name in VOTE_NAMES[8:])
     return {
         "rows": int(votes.sound.sum()),

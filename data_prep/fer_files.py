@@ -15,7 +15,7 @@ from data_prep.votes import VOTE_NAMES, VoteTable, image_id, read_votes
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 VOTES_NAME = "fer2013new.csv"
 MAX_WRONG_USAGES = 0.01
-"""Share of rows whose Usage may differ from the votes' before the two are of different sets."""
+"""If Usage differs in more than this share of rows, pictures and votes are of different sets."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,14 +24,14 @@ class FerRows:
 
     votes: VoteTable
     pixels: npt.NDArray[np.uint8]
-    """(n, 2304) gray values; zeros where a row has no picture."""
+    """(n, 2304) gray values; zeros for a row without a picture."""
     usable: npt.NDArray[np.bool_]
-    """(n,) False where votes or picture were refused."""
+    """(n,) False if the votes or the picture were refused."""
 
 
 @dataclass(kw_only=True, eq=False)
 class _Found:
-    """What was found so far."""
+    """The votes and pictures found so far."""
 
     votes: VoteTable | None = None
     kaggle: KagglePictures | None = None
@@ -43,13 +43,13 @@ def read_fer_rows(images: Path, votes: Path | None, rejections: Rejections) -> F
 
     Args:
         images: Kaggle's CSV, the FER+ folder of PNGs, or a folder or archive that holds either.
-        votes: ``fer2013new.csv``; None where it stands in the folder or archive.
-        rejections: Hears of every bad row.
+        votes: ``fer2013new.csv``; None if it is in the folder or archive.
+        rejections: Collects bad rows.
 
     Raises:
         FileNotFoundError: A file does not exist.
-        BadInputError: No pictures or no votes were found, or the votes are of another set; or bad
-            rows are not to be skipped and there is one.
+        BadInputError: No pictures or no votes were found, or the votes belong to another set. If
+            bad rows are not skipped, also: a row is bad.
     """
     found = _find(images, votes, rejections)
     if found.votes is None:
@@ -131,7 +131,7 @@ def _join_by_name(
             picture = " ".join(keys[row]) if keys[row][1] else "an image name"
             _refuse(f"{place} lacks {picture}", votes.file, row, rejections)
         else:
-            usable[row] = True  # no face, no picture: the cleaning leaves it out
+            usable[row] = True  # Without a face there is no picture; cleaning removes the row.
     for key in pngs.keys() - set(keys):
         rejections.refuse("no votes name it", file=pngs[key].shown, way_out="remove the picture")
     return FerRows(votes=votes, pixels=pixels, usable=usable)

@@ -13,9 +13,9 @@ from data_prep.places import READ_ERRORS, Member
 from fairsweep.errors import UserError
 
 FOLDERS = {"FER2013Train": "Training", "FER2013Valid": "PublicTest", "FER2013Test": "PrivateTest"}
-"""Folder that the FER+ tools write → Usage in the votes file."""
+"""Folder written by the FER+ tools → Usage in the votes file."""
 MAX_FILE_BYTES = 1 << 20
-"""A picture of 48 × 48 pixels takes 2 kB; what is larger than this is something else."""
+"""A picture of 48 × 48 pixels takes 2 kB; a file larger than this is something else."""
 
 Key = tuple[str, str]
 """Usage and file name."""
@@ -28,20 +28,20 @@ class PngPicture:
     shown: str
     """Path for messages."""
     pixels: npt.NDArray[np.uint8] | None = None
-    """(2304,) gray values; None where the file cannot be used."""
+    """(2304,) gray values; None if the file cannot be used."""
     fault: str = ""
-    """Why it cannot be used."""
+    """Why the file cannot be used."""
 
 
 def picture_key(member: Member) -> Key | None:
-    """Return Usage and name of a picture by its path; None for any other file."""
+    """Return the Usage and name of a picture, from its path; None for any other file."""
     usage = FOLDERS.get(member.path.parent.name)
     is_png = member.path.suffix.lower() == ".png"
     return (usage, member.path.name) if usage and is_png else None
 
 
 def read_png(member: Member) -> PngPicture:
-    """Read one picture; its size is judged by the header, before any pixel is decoded."""
+    """Read one picture; its size is checked in the header, before any pixel is decoded."""
     try:
         return PngPicture(shown=member.shown, pixels=_decode(member))
     except (*READ_ERRORS, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:

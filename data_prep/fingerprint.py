@@ -1,4 +1,4 @@
-"""The fingerprint of a dataset: a hash of all that decides a training on it."""
+"""The fingerprint of a dataset: a hash of everything that determines a training on it."""
 
 import hashlib
 import json
@@ -30,18 +30,18 @@ def fingerprint(
     soft_labels: npt.NDArray[np.float32] | None,
     split_groups: npt.NDArray[np.int64] | None,
 ) -> str:
-    """Hash all that decides a training.
+    """Hash everything that determines a training.
 
     Args:
         classes: Class names in order.
         image_ids: (n,) id of each picture.
         pixels_shape: Shape of the array of all pictures.
-        hashes: (n,) what `content_hashes` returns.
-        labels: (n,) places in ``classes``.
+        hashes: (n,) hashes from `content_hashes`.
+        labels: (n,) indices into ``classes``.
         groups: (n,) duplicate groups.
         splits: (n,) ``train``, ``val`` or ``test``.
         folds: (n,) folds, -1 for none.
-        soft_labels: (n, classes) label distributions, where the source has votes.
+        soft_labels: (n, classes) label distributions, if the source has votes.
         split_groups: (n,) what folds keep on one side beside duplicates, where that was asked for.
     """
     digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, tuple(classes)]).encode())
@@ -58,10 +58,10 @@ def fingerprint(
 
 
 def check_content(dataset: ImageDataset) -> None:
-    """Make sure that a dataset holds what its fingerprint says; 0.2 s for 35,000 small pictures.
+    """Check a dataset's content against its fingerprint; takes 0.2 s for 35,000 small pictures.
 
     Raises:
-        UserError: Its files were changed, or belong to two datasets.
+        UserError: The files were changed, or belong to two datasets.
     """
     groups = dataset.duplicate_groups
     assert groups is not None, "it was read from a file"
@@ -81,6 +81,6 @@ def check_content(dataset: ImageDataset) -> None:
         raise UserError(
             f"{IMAGES_FILE} of the dataset {dataset.place} does not hold the pictures and labels "
             f"that its {MANIFEST_FILE} was written for (its content has fingerprint {found[:12]}…, "
-            f"not {dataset.manifest.fingerprint[:12]}…); put both files back from a copy, or "
-            "prepare the dataset again as it was"
+            f"not {dataset.manifest.fingerprint[:12]}…); restore both files from a copy, or "
+            "prepare the dataset again as before"
         )

@@ -1,4 +1,4 @@
-"""Whether a dataset has enough pictures for so many folds."""
+"""Checks that a dataset has enough pictures for a number of folds."""
 
 import numpy as np
 
@@ -7,10 +7,11 @@ from fairsweep.errors import UserError
 
 
 def check_folds(dataset: ImageDataset, count: int, repeats: int) -> None:
-    """Make sure that train and val have enough pictures for so many folds.
+    """Check that train and val have enough pictures for ``count`` folds.
 
     Raises:
-        UserError: A class has fewer pictures than there are folds, or duplicates leave one empty.
+        UserError: A class has fewer pictures than there are folds, or a fold would be empty because
+            duplicates stay together.
     """
     labels = dataset.labels[dataset.folds >= 0]
     counts = np.bincount(labels, minlength=len(dataset.manifest.classes))
@@ -23,6 +24,6 @@ def check_folds(dataset: ImageDataset, count: int, repeats: int) -> None:
     for repeat in range(repeats):
         if len(set(folds_of(dataset, count, repeat)[dataset.folds >= 0].tolist())) < count:
             raise UserError(
-                f"dataset {dataset.manifest.name} cannot be dealt into {count} folds without "
-                "parting duplicates, or what is kept together; take fewer folds"
+                f"dataset {dataset.manifest.name} cannot be split into {count} folds without "
+                "separating duplicates or pictures that stay together; take fewer folds"
             )

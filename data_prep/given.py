@@ -1,4 +1,4 @@
-"""The train, val and test that sources come with: whether to keep them, and what leaks in them."""
+"""Sources' own train, val and test: whether they are kept, and which copies cross them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OwnSplit:
-    """What a source says about its own split."""
+    """The split that a source comes with."""
 
     source: str
     ids: Sequence[str]
     given: Splits
-    """(n,) ``train``, ``val`` or ``test``; empty where the source says nothing."""
+    """(n,) ``train``, ``val`` or ``test``; empty if the source gives none."""
     is_official: bool = True
-    """False for one that we dealt, as in most prepared datasets: it is kept only when asked for."""
+    """False if we made the split, as in most prepared datasets; then it is only kept on request."""
 
     @property
     def exists(self) -> bool:
@@ -51,7 +51,7 @@ class OwnSplit:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """How to split, and what to tell the user about it."""
+    """The chosen method of splitting, and messages for the user about it."""
 
     method: SplitMethod
     notes: tuple[str, ...] = ()
@@ -59,23 +59,23 @@ class Choice:
 
 
 def choose_split(asked: SplitMethod | None, own: Sequence[OwnSplit]) -> Choice:
-    """Decide how to split; without a wish, an official split of all sources is kept.
+    """Choose the method of splitting; by default, an official split of all sources is kept.
 
     Raises:
-        UserError: The sources' own split is asked for, and one has none that can be kept.
+        UserError: The sources' own split is requested, but a source has none that can be kept.
     """
     if asked == "given":
-        for one in own:
-            if one.fault:
+        for split in own:
+            if split.fault:
                 raise UserError(
-                    f"split given: source {one.source!r} {one.fault}; take split grouped"
+                    f"split given: source {split.source!r} {split.fault}; take split grouped"
                 )
     if asked is not None:
         return Choice(method=asked)
-    official = [one for one in own if one.is_official and one.exists]
+    official = [split for split in own if split.is_official and split.exists]
     if not official:
         return Choice(method="grouped")
-    unfit = [one for one in own if one.fault or not one.is_official]
+    unfit = [split for split in own if split.fault or not split.is_official]
     if not unfit:
         return Choice(method="given", notes=(_kept(own),))
     reason = unfit[0].fault or "has no official split"
@@ -90,7 +90,7 @@ def choose_split(asked: SplitMethod | None, own: Sequence[OwnSplit]) -> Choice:
 
 
 def _kept(own: Sequence[OwnSplit]) -> str:
-    names = {name for one in own for name in one.given.tolist()}
+    names = {name for split in own for name in split.given.tolist()}
     *others, last = (name for name in SHARES if name in names)
     there = f"{', '.join(others)} and {last}"
     dealt = "".join(f"; {name} is dealt from train" for name in SHARES if name not in names)
@@ -98,7 +98,7 @@ def _kept(own: Sequence[OwnSplit]) -> str:
 
 
 def copies_across(splits: Splits, groups: Rows) -> Rows:
-    """Return the rows of all pictures whose duplicates lie in several splits, group by group."""
+    """Return the rows of all pictures with duplicates in another split, group by group."""
     places = np.unique(splits, return_inverse=True)[1]
     low = np.full(groups.max(initial=-1) + 1, len(SHARES))
     high = np.full(len(low), -1)
@@ -114,12 +114,12 @@ def about_given(
     groups: Rows,
     labels: npt.NDArray[np.integer],
 ) -> dict[str, Any]:
-    """Return what a manifest's details say about a given split.
+    """Return the entries about a given split in a manifest's details.
 
     Returns:
-        ``dealt_splits``, the splits that were not given, and ``copies_across_splits``: ``groups``
-        of duplicates that lie in several splits, ``groups_of_several_labels`` of them, and their
-        ``pictures`` by split.
+        ``dealt_splits``: the splits that were not given. ``copies_across_splits``: the number of
+        duplicate ``groups`` in several splits, how many of them are ``groups_of_several_labels``,
+        and their ``pictures`` by split.
     """
     rows = copies_across(splits, groups)
     of_group = np.unique(np.stack([groups[rows], labels[rows].astype(np.int64)], 1), axis=0)[:, 0]
@@ -137,7 +137,7 @@ def about_given(
 def absent_classes(
     splits: Splits, labels: npt.NDArray[np.integer], classes: Sequence[str]
 ) -> Iterator[str]:
-    """Say of each split which classes it lacks."""
+    """Yield a line for each split that lacks classes."""
     for split in SHARES:
         there = set(labels[splits == split].tolist())
         names = [repr(name) for place, name in enumerate(classes) if place not in there]

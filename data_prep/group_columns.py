@@ -1,4 +1,4 @@
-"""Joins the user's own columns (gender, age, …) to the pictures, and tells what did not fit."""
+"""Joins the user's own columns (gender, age, …) to the pictures, and counts what does not fit."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,12 +28,12 @@ class GroupColumns:
     """The user's columns, one cell for each picture."""
 
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
-    """Text columns; null where the file says nothing of a picture."""
+    """Text columns; null for a picture without a value."""
     named: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    """(n,) True for a picture that the file names."""
+    """(n,) True for a picture that is in the file."""
     notes: Mapping[str, Any] = field(default_factory=dict)
-    """``unknown_ids`` (ids of no picture in the dataset), ``pictures_without`` (pictures that the
-    file does not name) and ``empty_cells`` {column: count}."""
+    """``unknown_ids`` (ids of no picture in the dataset), ``pictures_without`` (pictures that are
+    not in the file) and ``empty_cells`` {column: count}."""
 
 
 def read_group_columns(
@@ -43,9 +43,9 @@ def read_group_columns(
 
     Raises:
         FileNotFoundError: The file does not exist.
-        BadInputError: It has no ``image_id`` or nothing else, a column with a name of ours, one
-            without a name, or two with one name; or an id stands twice and bad rows are not to be
-            skipped (else the first one counts); or no id is that of a picture.
+        BadInputError: The file has no ``image_id`` or no other column; a column has a reserved
+            name, no name or the name of another column; no id belongs to a picture; or an id occurs
+            twice and bad rows are not skipped (if they are, the first row counts).
     """
     cells: dict[str, dict[str, str]] = {}
     names: list[str] = []
@@ -91,15 +91,15 @@ def read_group_columns(
 
 
 def _same_id(image_id: str) -> str:
-    """Return an id as it is compared: with slashes, and with letters in composed form."""
+    """Return the form of an id that is compared: with slashes, and letters in composed form."""
     return same_text(image_id.replace("\\", "/"))
 
 
 def count_by_split(named: npt.NDArray[np.bool_], splits: npt.NDArray[np.str_]) -> str:
-    """Say how many of the pictures that a CSV names are in which split.
+    """Return a sentence with the number of pictures in each split that a CSV names.
 
     Args:
-        named: (n,) True for a picture that the CSV names.
+        named: (n,) True for a picture that is in the CSV.
         splits: (n,) ``train``, ``val`` or ``test``.
     """
     counts = {split: int((splits[named] == split).sum()) for split in ("train", "val", "test")}
@@ -107,7 +107,7 @@ def count_by_split(named: npt.NDArray[np.bool_], splits: npt.NDArray[np.str_]) -
 
 
 def split_words(counts: Mapping[str, int]) -> str:
-    """Say how many annotated pictures are in which split, from their number in each."""
+    """Return a sentence with the number of annotated pictures in each split."""
     return (
         f"of your {sum(counts.values()):,} annotated pictures {counts['val']:,} are in validation, "
         f"{counts['train']:,} in train, {counts['test']:,} in test"

@@ -18,7 +18,7 @@ from data_prep.votes import USAGES, image_id
 SIDE = 48
 PIXELS = SIDE * SIDE
 BLOCKS_AHEAD = 2
-"""Blocks that are parsed while the next is read; each takes some tens of megabytes."""
+"""Blocks that are parsed while the next one is read; each takes tens of megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,20 +27,20 @@ class KagglePictures:
 
     file: str
     usages: npt.NDArray[np.str_]
-    """(n,) Usage of each row, empty where the row was refused."""
+    """(n,) Usage of each row; empty if the row was refused."""
     pixels: npt.NDArray[np.uint8]
-    """(n, 2304) gray values; zeros where the row was refused."""
+    """(n, 2304) gray values; zeros if the row was refused."""
     sound: npt.NDArray[np.bool_]
-    """(n,) False where the row was refused."""
+    """(n,) False if the row was refused."""
 
 
 def read_kaggle_csv(stream: IO[bytes], file: str, rejections: Rejections) -> KagglePictures:
     """Read and check a CSV with the columns ``pixels`` and ``Usage``.
 
     Raises:
-        BadInputError: A column is missing, the file holds no rows; or bad rows are not to be
-            skipped and a row has other than 2,304 pixels, a pixel that is no whole number from 0
-            to 255, or an unknown Usage.
+        BadInputError: A column is missing, or the file holds no rows. If bad rows are not skipped,
+            also: a row does not have 2,304 pixels, a pixel is not a whole number from 0 to 255, or
+            a Usage is unknown.
     """
     parts: list[_Part] = []
     blocks = read_blocks(
@@ -66,7 +66,7 @@ def read_kaggle_csv(stream: IO[bytes], file: str, rejections: Rejections) -> Kag
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Part:
-    """What a block of n rows comes to."""
+    """The parsed contents of a block of n rows."""
 
     rows: npt.NDArray[np.int64]
     usages: npt.NDArray[np.str_]
@@ -75,7 +75,7 @@ class _Part:
 
 
 _Parsed = tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
-"""(n, 2304) gray values of a block and (n,) whether each row is sound."""
+"""(n, 2304) gray values of a block, and (n,) whether each row is valid."""
 _Ahead = tuple[Block, _Parsed | None]
 
 
@@ -102,7 +102,7 @@ def _refuse(fault: str, file: str, row: int, rejections: Rejections) -> None:
 
 
 def _ahead(work: Callable[[Block], _Parsed | None], blocks: Iterator[Block]) -> Iterator[_Ahead]:
-    """Yield each block with what ``work`` makes of it, while threads work on the next ones."""
+    """Yield each block with the result of ``work``, while threads work on the next blocks."""
     waiting: deque[tuple[Block, Future[_Parsed | None]]] = deque()
     with ThreadPoolExecutor(BLOCKS_AHEAD) as pool:
         for block in blocks:
@@ -115,7 +115,7 @@ def _ahead(work: Callable[[Block], _Parsed | None], blocks: Iterator[Block]) -> 
 
 
 def _parse_sound(block: Block) -> _Parsed | None:
-    """Turn a block's pixel texts into gray values and soundness, or None if a row is bad."""
+    """Parse a block's pixel texts; return None if a row is bad."""
     try:
         # Arrow splits and checks a whole block at once.
         numbers = pc.split_pattern(block.cells["pixels"], " ")
@@ -128,7 +128,7 @@ def _parse_sound(block: Block) -> _Parsed | None:
 
 
 def _parse_each(block: Block, file: str, rejections: Rejections) -> _Parsed:
-    """Do the same row by row, and refuse each bad one."""
+    """Parse a block's pixel texts row by row, and refuse each bad row."""
     texts = block.cells["pixels"]
     pixels = np.zeros((len(texts), PIXELS), dtype=np.uint8)
     sound = np.zeros(len(texts), dtype=bool)

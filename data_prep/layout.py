@@ -14,38 +14,38 @@ SUBSETS = {
 
 
 def same_text(name: str) -> str:
-    """Return a name in composed form (NFC): macOS writes é as two characters, others as one."""
+    """Return a name in composed form (NFC), because macOS writes é as two characters."""
     return normalize("NFC", name)
 
 
 def folded(name: str) -> str:
-    """Return what is the same in names that differ in case or white space only."""
+    """Return a form of a name that ignores case and white space."""
     return " ".join(same_text(name).split()).casefold()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a picture lies among the folders."""
+    """The folders that a picture is in."""
 
     theirs: str
-    """The class folder; ``.`` where there is none."""
+    """The class folder; ``.`` if there is none."""
     subset: str
     """``train``, ``val``, ``test``, or empty."""
     root: PurePosixPath
-    """The folder that holds the class folders, or the subsets of them."""
+    """The folder that holds the class folders, or their subsets."""
     below: str = ""
-    """Folders below the class folder, such as one for each person; empty where there are none."""
+    """Folders below the class folder, such as one for each person; empty if there are none."""
 
 
 class Layout:
-    """Tells subsets from classes that bear the name of one, such as CIFAR-100's ``train``."""
+    """Tells subsets from classes with the name of a subset, such as CIFAR-100's ``train``."""
 
     def __init__(self, folders: Iterable[PurePosixPath], classes: Collection[str]) -> None:
-        """Look at the whole source.
+        """Learn the folders of the whole source.
 
         Args:
-            folders: Those that hold pictures.
-            classes: Names of class folders that the sources file knows.
+            folders: Folders that hold pictures.
+            classes: Names of class folders in the sources file.
         """
         self._classes = {same_text(name) for name in classes}
         self._siblings = defaultdict[PurePosixPath, set[str]](set)
@@ -53,7 +53,7 @@ class Layout:
             self._siblings[folder.parent].add(folder.name)
 
     def place(self, path: PurePosixPath) -> Place:
-        """Return where a picture lies: ``class/train/x.png`` or ``train/class/x.png``."""
+        """Return the folders of a picture: ``class/train/x.png`` or ``train/class/x.png``."""
         folders = list(path.parent.parts)
         subset = ""
         if folders and _is_subset(folders[-1]) and not self._is_class(path.parent):
@@ -65,28 +65,28 @@ class Layout:
         )
 
     def _is_class(self, folder: PurePosixPath) -> bool:
-        """Return whether a folder that bears the name of a subset is a class."""
+        """Return whether a folder with the name of a subset is a class."""
         known = same_text(folder.name) in self._classes
         above_known = same_text(folder.parent.name) in self._classes
         if known != above_known:
             return known
-        # The subsets of a class have only subsets beside them.
+        # If it is a subset of a class, all folders beside it are subsets too.
         return not all(map(_is_subset, self._siblings[folder.parent]))
 
 
 class NestedLayout:
-    """Takes the outermost folders for classes, and keeps the names of those below them.
+    """Takes the outermost folders as classes, and keeps the names of the folders below them.
 
-    Folders that hold everything are passed over, and so are train, val and test where a source
-    has nothing else above its classes.
+    Folders that hold everything are skipped. So are train, val and test, if a source has no other
+    folders above its classes.
     """
 
     def __init__(self, folders: Iterable[PurePosixPath], is_class: Callable[[str], bool]) -> None:
-        """Look at the whole source.
+        """Learn the folders of the whole source.
 
         Args:
-            folders: Those that hold pictures.
-            is_class: Tells class folders; a folder above them is passed over.
+            folders: Folders that hold pictures.
+            is_class: Returns whether a folder is a class; folders above classes are skipped.
         """
         self._is_class = is_class
         self._folders = set(folders)
@@ -99,7 +99,7 @@ class NestedLayout:
         self._skip = common_folder({PurePosixPath(*parts[:-1]) for parts in below}).parts
 
     def place(self, path: PurePosixPath) -> Place:
-        """Return where a picture lies."""
+        """Return the folders of a picture."""
         inner = self._inner(path.parent)
         rest = self._below_subset(inner)[len(self._skip) :]
         subset = SUBSETS[inner[0].lower()] if self._has_subsets and rest else ""

@@ -1,4 +1,4 @@
-"""What a prepared dataset says of itself: the manifest beside its pictures."""
+"""The manifest of a prepared dataset: facts about its content, in a file beside the pictures."""
 
 import json
 import re
@@ -14,25 +14,25 @@ MANIFEST_FILE = "manifest.json"
 IMAGES_FILE = "images.parquet"
 REJECTED_FILE = "rejected.csv"
 LABELS_FILE = "labels.csv"
-"""Id, source, split and label of every picture, for people with a spreadsheet."""
+"""Id, source, split and label of every picture, for use in a spreadsheet."""
 COPIES_FILE = "copies_across_splits.csv"
-"""Pictures that a given split parts from their copies; only where there are any."""
+"""Pictures whose copies are in another split of a given split; only written if there are any."""
 SCHEMA_VERSION = 1
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 """A SHA-256 hash. Copies of a dataset are kept in folders of this name."""
 FOLDS = 10
-"""Folds that the file of every dataset holds."""
+"""Number of folds in the file of every dataset."""
 
 
 Scale = float | tuple[float, ...]
-"""A mean or deviation of pixels on a scale of 0 to 1; of colour one for red, green and blue."""
+"""A mean or standard deviation of pixels on a scale of 0 to 1; in colour, one per channel."""
 
 
 class Task(TypedDict):
-    """The keyword arguments by which a network is built for a dataset."""
+    """The keyword arguments for building a network for a dataset."""
 
     classes: int
-    """Width of the logits."""
+    """Number of classes."""
     image_shape: tuple[int, int]
     """Height and width of a picture, in pixels."""
     image_channels: int
@@ -41,35 +41,35 @@ class Task(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetManifest:
-    """The facts about one dataset directory that its users need before they read a picture."""
+    """Facts about a dataset directory that are needed without reading its pictures."""
 
     name: str
-    """Name of the dataset, that of its directory unless the user gives one."""
+    """Name of the dataset; by default that of its directory."""
     classes: tuple[str, ...]
-    """Class names; a label's index is its place here."""
+    """Class names, in the order of the label indices."""
     image_shape: tuple[int, int]
     """Height and width of every picture, in pixels."""
     mean: Scale
     """Mean of the training pictures' pixels."""
     std: Scale
-    """Standard deviation of the training pictures' pixels; as ``mean``."""
+    """Standard deviation of the training pictures' pixels."""
     counts: Mapping[str, Mapping[str, int]]
     """Rows per split (train, val, test) and class."""
     steps: tuple[Mapping[str, Any], ...]
     """The cleaning steps in order: ``step`` (what was done), ``removed`` and ``left`` (rows)."""
     label_rule: str
-    """Name of the rule that gave each picture its label."""
+    """Name of the labelling rule."""
     split_method: str
-    """``grouped`` (duplicates stay on one side), ``random`` or ``given`` (the source's own)."""
+    """``grouped`` (duplicates stay in one split), ``random`` or ``given`` (the source's own)."""
     split_seed: int
     """Seed of the split and of the folds."""
     duplicates: Mapping[str, int]
     """``groups``, ``surplus`` (copies beyond the first) and ``across_splits`` (val and test
     pictures with a copy in train)."""
     details: Mapping[str, Any]
-    """What only this kind of source has, such as vote distributions."""
+    """Facts that only this kind of source has, such as vote distributions."""
     versions: Mapping[str, str]
-    """Versions of Python and of the libraries that shaped the content."""
+    """Versions of Python and of the libraries that made the content."""
     fingerprint: str
     """Hash of the content, the same on every machine."""
     channels: int = 1
@@ -81,7 +81,7 @@ class DatasetManifest:
 
     @property
     def task(self) -> Task:
-        """What a network must know of the dataset."""
+        """What a network must know about the dataset."""
         return Task(
             classes=len(self.classes), image_shape=self.image_shape, image_channels=self.channels
         )
@@ -106,8 +106,8 @@ class DatasetManifest:
         """Read the manifest of the dataset in ``directory``.
 
         Raises:
-            MissingFileError: There is no dataset there.
-            UserError: The manifest is of another schema version, or no manifest at all.
+            MissingFileError: There is no dataset in the directory.
+            UserError: The file is not a manifest, or has another schema version.
         """
         path = directory / MANIFEST_FILE
         if not path.is_file():
@@ -125,7 +125,7 @@ class DatasetManifest:
                 f"{path} has schema version {version}, but this program reads {SCHEMA_VERSION}; "
                 "prepare the dataset again"
             )
-        # A field that came later has a default, and older manifests lack it.
+        # Fields that were added later have a default, and older manifests lack them.
         required = {field.name for field in fields(cls) if field.default is MISSING}
         odd = (required - values.keys()) | (values.keys() - {field.name for field in fields(cls)})
         if odd:
@@ -135,13 +135,13 @@ class DatasetManifest:
             )
         if not _FINGERPRINT.fullmatch(str(values["fingerprint"])):
             raise UserError(
-                f"{path} has the fingerprint {str(values['fingerprint'])[:80]!r}, but a hash "
-                "of 64 digits and letters from a to f is meant; prepare the dataset again"
+                f"{path} has the fingerprint {str(values['fingerprint'])[:80]!r}, but it must be a "
+                "hash of 64 hexadecimal digits; prepare the dataset again"
             )
         return cls.from_dict(values)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DatasetManifest":
-        """Make a manifest from the values of `asdict`, also after they were JSON."""
+        """Make a manifest from the values of `asdict`, even after they were stored as JSON."""
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
         return cls(**{**values, **lists})

@@ -1,4 +1,4 @@
-"""Puts the pictures of several sources together, and leaves out what two of them have."""
+"""Joins the pictures of several sources, and finds pictures that more than one source has."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,10 +17,10 @@ Rows = npt.NDArray[np.int64]
 
 
 def merge(file: SourcesFile, parts: Sequence[SourceImages]) -> LabelledImages:
-    """Put the pictures of all sources one after the other, in the order of the sources.
+    """Concatenate the pictures of all sources, in the order of the sources.
 
-    A column that a source lacks is empty there; where one source knows label distributions, the
-    pictures of the others are certain of their label.
+    A column that a source lacks is empty for its pictures. If a source has label distributions,
+    those of the other sources put all weight on the label.
     """
     columns = pa.concat_tables([part.columns for part in parts], promote_options="permissive")
     labels = np.concatenate([part.labels for part in parts])
@@ -35,7 +35,7 @@ def merge(file: SourcesFile, parts: Sequence[SourceImages]) -> LabelledImages:
         )
     return LabelledImages(
         classes=file.classes,
-        image_ids=[one for part in parts for one in part.ids],
+        image_ids=[image_id for part in parts for image_id in part.ids],
         sources=[
             source.name for source, part in zip(file.sources, parts, strict=True) for _ in part.ids
         ],
@@ -48,19 +48,19 @@ def merge(file: SourcesFile, parts: Sequence[SourceImages]) -> LabelledImages:
 
 
 def given_of(part: SourceImages) -> npt.NDArray[np.str_]:
-    """Return the (n,) split that a source puts each picture in, empty for none."""
+    """Return the (n,) split that the source gives each picture; empty for none."""
     return np.full(len(part.ids), "", SPLIT_TYPE) if part.given is None else part.given
 
 
 def repeated(images: LabelledImages, groups: Rows) -> dict[int, int]:
-    """Find the pictures that an earlier source has too.
+    """Find pictures that an earlier source has too.
 
     Args:
-        images: Those of all sources, in the order of the sources.
-        groups: (n,) duplicate group of each.
+        images: Pictures of all sources, in the order of the sources.
+        groups: (n,) duplicate group of each picture.
 
     Returns:
-        Row of each such picture → row of the likest one among the earliest source's.
+        Row of each such picture → row of its most similar copy in the first source that has one.
     """
     found = {}
     for rows in _several(groups):
@@ -75,7 +75,7 @@ def repeated(images: LabelledImages, groups: Rows) -> dict[int, int]:
 
 
 def _several(groups: Rows) -> Iterator[Rows]:
-    """Go through the groups of two or more, each as its rows in their order."""
+    """Yield the rows of each group of two or more pictures, in order."""
     order = np.argsort(groups, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         if len(rows) > 1:
@@ -83,17 +83,17 @@ def _several(groups: Rows) -> Iterator[Rows]:
 
 
 def told(images: LabelledImages, found: Mapping[int, int]) -> Iterator[Rejection]:
-    """Say of each repeated picture which one is kept, and whether their labels differ."""
+    """Yield for each repeated picture which copy is kept, and whether their labels differ."""
     for row, original in sorted(found.items()):
         reason = f"a copy of {images.image_ids[original]}"
-        names = [images.classes[images.labels[one]] for one in (original, row)]
+        names = [images.classes[images.labels[place]] for place in (original, row)]
         if names[0] != names[1]:
             reason += f", which is labelled {names[0]!r} there and {names[1]!r} here"
         yield Rejection(images.image_ids[row], "", None, reason)
 
 
 def over_limit(file: SourcesFile, images: LabelledImages, seed: int) -> Rows:
-    """Draw at random which pictures a source's limits leave out; return their rows."""
+    """Draw the pictures that are left out because of a source's limits; return their rows."""
     generator = np.random.default_rng(seed)
     sources = np.array(images.sources)
     out = [np.empty(0, dtype=np.int64)]
@@ -106,10 +106,10 @@ def over_limit(file: SourcesFile, images: LabelledImages, seed: int) -> Rows:
 
 
 def check_ids(images: LabelledImages) -> None:
-    """Make sure that no two pictures bear one id.
+    """Check that all ids differ.
 
     Raises:
-        BadInputError: Two do.
+        BadInputError: Two pictures have the same id.
     """
     ids, counts = np.unique(np.array(images.image_ids), return_counts=True)
     if counts.max(initial=0) > 1:

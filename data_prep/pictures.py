@@ -1,4 +1,4 @@
-"""Reads picture files of any common kind, gray or in colour, the same way everywhere."""
+"""Reads picture files of all common kinds, in gray or in colour."""
 
 import struct
 import warnings
@@ -16,15 +16,15 @@ from fairsweep.errors import UserError
 FORMATS = (
     "PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "TGA", "PCX", "SGI",
 )  # fmt: skip
-"""Kinds of pictures, as Pillow names them: those that it reads without another program."""
+"""Kinds of pictures that Pillow reads without another program, by Pillow's names."""
 SUFFIXES = (
     ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
     ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".tga", ".pcx",
     ".sgi", ".rgb", ".bw",
 )  # fmt: skip
-"""How the names of picture files end, in small letters."""
+"""Suffixes of picture files, in lower case."""
 MAX_PIXELS = 100_000_000
-"""Largest picture that is decoded; it takes 400 MB at most, and no camera makes larger ones."""
+"""Largest picture that is decoded, which takes 400 MB; no camera makes larger ones."""
 
 
 _DAMAGE = (
@@ -38,7 +38,7 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
-"""What Pillow raises on damaged files."""
+"""Exceptions of Pillow on damaged files."""
 
 
 Fit = Literal["stretch", "crop", "pad"]
@@ -47,49 +47,49 @@ FITS: tuple[str, ...] = get_args(Fit)
 
 
 class PictureError(UserError):
-    """A file that cannot be read as a picture; the message says why in a few words."""
+    """A file cannot be read as a picture; the message says why in a few words."""
 
 
 def read_gray(source: Path | IO[bytes]) -> npt.NDArray[np.uint8]:
-    """Read a picture as gray values, turned upright as its EXIF data say.
+    """Read a picture as gray values, rotated according to its EXIF data.
 
-    Gray is 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601); what is transparent becomes white;
-    of several frames the first is read. The size is judged before any pixel is decoded.
+    Gray is 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601). Transparent areas become white. Of
+    several frames, the first is read. The size is checked before any pixel is decoded.
 
-    Gray files of 16 bits become 8 bits by `used_bits`.
+    Gray files of 16 bits are reduced to 8 bits by `used_bits`.
 
     Returns:
         (height, width) gray values.
 
     Raises:
-        PictureError: It is damaged, too large, or no picture of a known kind; or its values have
-            no known range.
+        PictureError: The file is damaged, too large, not a picture of a known kind, or has values
+            of an unknown range.
     """
     return read_picture(source).pixels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Picture:
-    """A picture file, read."""
+    """The content of a picture file."""
 
     pixels: npt.NDArray[np.uint8]
     """(height, width) gray values, or (height, width, 3) red, green and blue."""
     is_deep: bool
     """True for a gray file of 16 bits."""
     bits: int
-    """Bits that its values use: 8, 12 or 16."""
+    """Bits that the values use: 8, 12 or 16."""
     frames: int
-    """Frames of the file; the first is read."""
+    """Number of frames in the file; the first is read."""
 
 
 def read_picture(source: Path | IO[bytes], *, colour: bool = False) -> Picture:
-    """Read a picture as `read_gray` does, or in colour, with what a user should know of it.
+    """Read a picture as `read_gray` does, or in colour, together with properties of its file.
 
-    In colour, a gray file has three equal channels.
+    In colour, a gray file gives three equal channels. Raises the errors of `read_gray`.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow's own limit lies above ours; its warnings below that are of no concern here.
+            # Pillow warns of pictures smaller than our limit.
             warnings.simplefilter("ignore")
             with Image.open(source, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
@@ -114,10 +114,10 @@ def read_picture(source: Path | IO[bytes], *, colour: bool = False) -> Picture:
 
 
 def resize_pixels(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Bring a picture to ``shape`` (height, width), whatever that does to its proportions.
+    """Resize a picture to ``shape`` (height, width), ignoring its proportions.
 
-    What gets smaller is averaged over all pixels that fall together, so that nothing aliases;
-    what gets larger is interpolated linearly.
+    Shrinking averages over all pixels that fall together, which avoids aliasing. Enlarging
+    interpolates linearly.
     """
     if pixels.shape[:2] == shape:
         return pixels
@@ -129,13 +129,13 @@ def resize_pixels(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.
 def fit_pixels(
     pixels: npt.NDArray[np.uint8], shape: tuple[int, int], fit: Fit
 ) -> npt.NDArray[np.uint8]:
-    """Bring a picture to ``shape`` (height, width), by `resize_pixels`.
+    """Resize a picture to ``shape`` (height, width) by `resize_pixels`.
 
     Args:
         pixels: (height, width) gray values or (height, width, 3) colours.
-        shape: Height and width to come to.
-        fit: ``stretch`` pays no heed to proportions; ``crop`` takes the largest part of the right
-            proportions from the middle; ``pad`` adds black on two sides.
+        shape: Height and width of the result.
+        fit: ``stretch`` ignores proportions; ``crop`` takes the largest central part with the right
+            proportions; ``pad`` adds black on two sides.
     """
     height, width = pixels.shape[:2]
     scales = (height / shape[0], width / shape[1])
@@ -151,13 +151,13 @@ def fit_pixels(
 
 
 def used_bits(values: npt.NDArray[np.integer]) -> int:
-    """Return 8, 12 or 16: the least of them that holds all values of a gray file of 16 bits.
+    """Return the smallest of 8, 12 and 16 bits that holds all values of a 16-bit gray file.
 
-    Cameras and scanners of 12 bits often store their values as they are, in files of 16 bits;
-    taken for a sixteenth of the full range they would come out black.
+    Cameras and scanners with 12 bits often store their values unscaled in 16-bit files. Read as 16
+    bits, they would be almost black.
 
     Raises:
-        PictureError: A value is outside 16 bits.
+        PictureError: A value does not fit into 16 bits.
     """
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     if low < 0 or high >= 1 << 16:
@@ -168,7 +168,7 @@ def used_bits(values: npt.NDArray[np.integer]) -> int:
 def to_gray(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return the (…) gray values of (…, 3) colours, by the formula of `read_gray`.
 
-    Rounded as Pillow rounds, so that a colour file comes out as if it was read in gray.
+    Values are rounded as by Pillow, so the result equals that of reading the file in gray.
     """
     red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
     return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)
@@ -179,7 +179,7 @@ def _to_mode(image: Image.Image, mode: str, bits: int, tile: str) -> Image.Image
         values = np.asarray(image).astype(np.uint32)
         return Image.fromarray((values >> (bits - 8)).astype(np.uint8)).convert(mode)
     if image.mode == "F":
-        raise PictureError("has floating-point values, whose range nobody knows; save it as 8 bits")
+        raise PictureError("has floating-point values of unknown range; save it as 8 bits")
     if ";16" in tile and 0 < np.asarray(image.convert("RGB")).max() < 1 << 4:
         # Pillow keeps the upper 8 bits of each colour.
         raise PictureError("has 16-bit colours that use 12 bits or fewer; save it as 8 bits")

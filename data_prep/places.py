@@ -1,4 +1,4 @@
-"""Goes through the files of a folder, a zip or a tar in place, without unpacking anything."""
+"""Iterates over the files of a folder, a zip or a tar, without unpacking it."""
 
 import lzma
 import posixpath
@@ -21,13 +21,13 @@ READ_ERRORS = (
     EOFError,
     RuntimeError,  # zipfile: a member is encrypted
     NotImplementedError,  # zipfile: a compression method that Python lacks
-    KeyError,  # tarfile: a link to a member that is not there
+    KeyError,  # tarfile: a link to a missing member
     zlib.error,
-    lzma.LZMAError,  # unlike those of gzip and bzip2, no OSError
+    lzma.LZMAError,  # not an OSError, unlike the errors of gzip and bzip2
     tarfile.TarError,
     zipfile.BadZipFile,
 )
-"""What folders and archives raise when they cannot be read to their end."""
+"""Exceptions of folders and archives that cannot be read to the end."""
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -39,25 +39,24 @@ class Member:
     path: PurePosixPath
     """Path inside the folder or archive."""
     shown: str
-    """Path for messages, from the name of the folder or archive on."""
+    """Path for messages, beginning with the name of the folder or archive."""
     size_bytes: int
     open: Callable[[], IO[bytes]]
-    """Opens the content; of an archive's members only the latest one can be read."""
+    """Opens the content; in an archive, only the latest member can be opened."""
 
 
 def is_archive(path: Path) -> bool:
-    """Return True if the name of ``path`` is that of a zip or tar."""
+    """Return whether ``path`` has the name of a zip or tar."""
     return path.name.lower().endswith((".zip", *TAR_SUFFIXES))
 
 
 def members(path: Path, rejections: Rejections) -> Iterator[Member]:
-    """Go through all files below a folder or inside an archive, but for hidden ones.
+    """Iterate over all files in a folder or an archive, except hidden ones.
 
     Raises:
         MissingFileError: ``path`` does not exist.
-        BadInputError: Bad input is not to be skipped, and a link leads nowhere or in a circle, a
-            member's path or link leaves the archive, a zip has a link, a name is not UTF-8, or the
-            archive breaks off; or it cannot be opened at all.
+        BadInputError: Bad input is not skipped, and a link is broken, a member's path or link
+            leaves the archive, a zip has a link, a name is not UTF-8, or the archive is damaged.
     """
     if not path.exists():
         raise MissingFileError(f"{path} does not exist; check the path")
@@ -96,7 +95,7 @@ def _zip_members(path: Path, rejections: Rejections) -> Iterator[Member]:
             name = info.filename.replace("\\", "/")
             shown = f"{path.name}:{printable(name)}"
             if stat.S_ISLNK(info.external_attr >> 16):
-                # Its target would have to be unpacked, and can be of any size.
+                # The target would have to be unpacked, and can have any size.
                 if not is_hidden(PurePosixPath(name)):
                     reason, way_out = "a link in a zip is not followed", "pack the files themselves"
                     rejections.refuse(reason, file=shown, way_out=way_out)
@@ -138,12 +137,12 @@ def _open_in_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _may_be_read(archive: Path, paths: list[str], rejections: Rejections) -> bool:
-    """Return whether a member is to be read: not hidden, its name a text, no path leading out.
+    """Return whether a member may be read: it is not hidden, and its name and paths are valid.
 
     Args:
         archive: The archive.
-        paths: The member's own path, and that of a link's target.
-        rejections: Hears of what is refused.
+        paths: The member's own path, and for a link also that of its target.
+        rejections: Collects refused members.
     """
     shown = f"{archive.name}:{printable(paths[0])}"
     for inner in paths:

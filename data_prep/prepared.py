@@ -1,4 +1,4 @@
-"""Reads a prepared dataset as one of several sources, its classes mapped to ours."""
+"""Reads a prepared dataset as one of several sources, and maps its classes to the new ones."""
 
 from collections import Counter
 
@@ -17,11 +17,11 @@ from data_prep.sources_file import Source, SourcesFile
 
 
 def read_prepared(source: Source, file: SourcesFile, rejections: Rejections) -> SourceImages:
-    """Read a prepared dataset; its votes, groups and label distributions come along.
+    """Read a prepared dataset, with its votes, groups and label distributions.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: It is not as the map or the numbers of a complete copy say.
+        FileNotFoundError: There is no dataset.
+        UserError: The dataset does not match the map, or the counts of a complete copy.
     """
     assert source.dataset is not None
     dataset = read_dataset(source.dataset)
@@ -64,7 +64,7 @@ def labels_of(source: Source) -> dict[str, int]:
 
 
 def _pixels(pixels: npt.NDArray[np.uint8], file: SourcesFile) -> npt.NDArray[np.uint8]:
-    """Bring the pictures of a dataset to the size, and to the gray or colour, of the new one."""
+    """Convert pictures to the size of the new dataset, and to gray or colour."""
     if file.colour and pixels.ndim == 3:
         pixels = np.repeat(pixels[..., None], 3, axis=-1)
     elif not file.colour and pixels.ndim == 4:
@@ -74,15 +74,15 @@ def _pixels(pixels: npt.NDArray[np.uint8], file: SourcesFile) -> npt.NDArray[np.
 
 
 def _mapping(source: Source, file: SourcesFile, theirs: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    """Return (their classes, our classes): 1 where a class is mapped; a row of 0 is left out."""
+    """Return (their classes, our classes): 1 for a mapped class; a row of 0 is left out."""
     ours = [source.class_of(name, file.classes) for name in theirs]
-    return np.array([[name == one for name in file.classes] for one in ours], dtype=np.float32)
+    return np.array([[name == own for name in file.classes] for own in ours], dtype=np.float32)
 
 
 def _mapped(
     soft: npt.NDArray[np.float32], mapping: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """Add up what is mapped to one class; what is left out is shared among the rest."""
+    """Add the shares that are mapped to one class; rescale for the shares that are left out."""
     ours = soft @ mapping
     total = ours.sum(axis=1, keepdims=True)
     certain = np.eye(mapping.shape[1], dtype=np.float32)[labels]

@@ -19,12 +19,12 @@ from fairsweep.errors import MissingFileError, UserError
 
 SPLITS = ("train", "val", "test")
 NO_GROUPS = frozenset({"image_id", "split", "content_hash"})
-"""Text columns whose values are no groups of pictures."""
+"""Text columns that do not group pictures."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageDataset:
-    """All pictures of a dataset with what training needs, as plain arrays of n rows."""
+    """All pictures of a dataset and what training needs, as arrays of n rows."""
 
     manifest: DatasetManifest
     image_ids: npt.NDArray[np.str_]
@@ -32,36 +32,37 @@ class ImageDataset:
     pixels: npt.NDArray[np.uint8]
     """(n, height, width) gray values, or (n, height, width, 3) red, green and blue."""
     labels: npt.NDArray[np.int64]
-    """(n,) places in ``manifest.classes``."""
+    """(n,) indices into ``manifest.classes``."""
     splits: npt.NDArray[np.str_]
     """(n,) ``train``, ``val`` or ``test``."""
     folds: npt.NDArray[np.int64]
     """(n,) 0 to 9 over train and val, -1 in test."""
     soft_labels: npt.NDArray[np.float32] | None
-    """(n, classes) label distribution from the votes, or None where the source has no votes."""
+    """(n, classes) label distribution from the votes; None if the source has no votes."""
     duplicate_groups: npt.NDArray[np.int64] | None = None
-    """(n,) duplicate group of each picture, or None where nobody has looked for duplicates."""
+    """(n,) duplicate group of each picture; None if duplicates were not searched for."""
     split_groups: npt.NDArray[np.int64] | None = None
-    """(n,) groups that folds keep on one side: duplicates joined with the pictures of a person or
-    scene; None where only duplicates are."""
+    """(n,) groups that stay in one fold: duplicates joined with the pictures of a person or scene;
+    None if they are the duplicate groups."""
     columns: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
     """Name → (n,) texts by which pictures can be grouped: the user's columns (gender, age, …),
-    ``label`` and ``source``; empty where nothing is known of a picture."""
+    ``label`` and ``source``. A text is empty if it is not known for the picture."""
     place: str = ""
-    """Directory or URL that it was read from; empty where it was made in memory."""
+    """Directory or URL that the dataset was read from; empty if it was made in memory."""
 
     def rows(
         self, split: str, fold: int | None = None, folds: int | None = None
     ) -> npt.NDArray[np.int64]:
-        """Return the row numbers of a split; with ``fold``, that fold is val and the rest train.
+        """Return the row numbers of a split; with ``fold``, this fold is val and the rest train.
 
         Args:
             split: ``train``, ``val`` or ``test``.
-            fold: Counted from 0, and on through the folds of each further repeat.
-            folds: How many there are in a repeat; None for the ten that the file holds.
+            fold: Counted from 0 across all repeats.
+            folds: Folds per repeat; None for the ten folds in the file.
 
         Raises:
-            UserError: The split or the fold does not exist.
+            ValueError: ``split`` is not the name of a split.
+            UserError: The fold does not exist.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, but got {split!r}")
@@ -82,7 +83,7 @@ class ImageDataset:
         return isinstance(self.pixels, np.memmap)
 
     def joined(self, columns: Mapping[str, pa.Array]) -> "ImageDataset":
-        """Return the dataset with further text columns, which replace those of the same name."""
+        """Return the dataset with further text columns, replacing columns of the same name."""
         return replace(self, columns={**self.columns, **_texts(columns)})
 
 
@@ -90,13 +91,13 @@ def read_dataset(directory: Path, *, unpack_to: Callable[[], Path] | None = None
     """Read the dataset in ``directory``.
 
     Args:
-        directory: Where it lies.
-        unpack_to: Returns a folder on a disk of this machine for the pixels of a large dataset,
-            from where all processes map them. Without it, pixels are always read into memory.
+        directory: Directory of the dataset.
+        unpack_to: Returns a folder on a local disk for the pixels of a large dataset, which all
+            processes map. Without it, pixels are always read into memory.
 
     Raises:
-        MissingFileError: There is no dataset there.
-        UserError: One of its files is damaged, or the two do not belong together.
+        MissingFileError: There is no dataset in the directory.
+        UserError: A file is damaged, or pictures and manifest do not belong together.
     """
     manifest = DatasetManifest.read(directory)
     path = directory / IMAGES_FILE
@@ -113,7 +114,7 @@ def read_dataset(directory: Path, *, unpack_to: Callable[[], Path] | None = None
         ) from error
 
 
-_WAY_OUT = f"put it and {MANIFEST_FILE} back from a copy, or prepare the dataset again as it was"
+_WAY_OUT = f"restore it and {MANIFEST_FILE} from a copy, or prepare the dataset again as before"
 
 
 def size_of(manifest: DatasetManifest) -> int:
@@ -178,28 +179,28 @@ def _texts(columns: Mapping[str, pa.Array]) -> dict[str, npt.NDArray[np.str_]]:
 
 
 def _pixels(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
-    """Copy the pixels out of Arrow's memory, which must not be written to."""
+    """Copy the pixels from Arrow's memory, which is read-only."""
     size = column.type.byte_width
     values = np.frombuffer(column.buffers()[1], dtype=np.uint8)
     return values[column.offset * size : (column.offset + len(column)) * size].copy()
 
 
-@lru_cache(maxsize=8)  # A trial asks again at each of its best epochs.
+@lru_cache(maxsize=8)  # A trial calls this at each of its best epochs.
 def folds_of(dataset: ImageDataset, count: int, repeat: int) -> npt.NDArray[np.int64]:
     """Return (n,) the fold of each picture, 0 to ``count`` - 1 over train and val, -1 in test.
 
-    Those of the file where it has as many; else dealt as they were: whole groups of duplicates and
-    of what is kept together (unless the dataset was split without heed to them), and equal shares
-    of every class. The same for equal datasets on every machine.
+    The first repeat of ten folds is in the file. Other folds are made in the same way: with equal
+    shares of every class, and whole groups of duplicates and of pictures that stay together, unless
+    the dataset was split without groups. The result is the same on every machine.
 
     Args:
         dataset: The pictures.
-        count: How many folds.
-        repeat: How often they were dealt before.
+        count: Number of folds.
+        repeat: Number of the repeat, from 0.
     """
     if count == FOLDS and repeat == 0:
         return dataset.folds
-    # Importing scikit-learn takes a second, and few trainings need it.
+    # Imported late, because scikit-learn takes a second to import and is rarely needed.
     from data_prep.splits import deal
 
     inside = np.flatnonzero(dataset.folds >= 0)

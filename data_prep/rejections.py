@@ -1,4 +1,4 @@
-"""Rows that did not get into a dataset: told at once, or listed in ``rejected.csv``."""
+"""Rows that are left out of a dataset: reported as an error, or listed in ``rejected.csv``."""
 
 import csv
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from fairsweep.errors import UserError
 
 
 class BadInputError(UserError):
-    """The user's files break a rule; the message names file, row and way out in one line."""
+    """The user's files break a rule; the message names file, row and fix in one line."""
 
 
 @dataclass(frozen=True)
@@ -17,16 +17,16 @@ class Rejection:
     """One row left out."""
 
     image_id: str
-    """Id that the picture has or would have had; empty where the row has none."""
+    """Id of the picture, even if it was not kept; empty if the row has none."""
     file: str
-    """File, or ``archive:member``, in which the fault stands."""
+    """File, or ``archive:member``, with the fault."""
     row: int | None
-    """Row of the file, counted from 0 below the header; None where the whole file is meant."""
+    """Row of the file, counted from 0 below the header; None for the whole file."""
     reason: str
 
 
 class Rejections:
-    """Collects what is left out; the first bad row ends the work unless bad rows are skipped."""
+    """Collects rows that are left out; a bad row is an error unless bad rows are skipped."""
 
     def __init__(self, *, skip_bad: bool = False, may_skip: bool = True) -> None:
         self._skip_bad = skip_bad
@@ -36,10 +36,10 @@ class Rejections:
     def refuse(
         self, reason: str, *, file: str, row: int | None = None, image_id: str = "", way_out: str
     ) -> None:
-        """Note a bad row.
+        """Record a bad row.
 
         Raises:
-            BadInputError: Bad rows are not to be skipped.
+            BadInputError: Bad rows are not skipped.
         """
         if not self._skip_bad:
             place = file if row is None else f"{file}, row {row} (line {row + 2})"
@@ -48,7 +48,7 @@ class Rejections:
         self._rows.append(Rejection(image_id, file, row, reason))
 
     def leave_out(self, rejections: Iterable[Rejection]) -> None:
-        """Note sound rows that a cleaning step removes."""
+        """Record valid rows that a cleaning step removes."""
         self._rows.extend(rejections)
 
     @property
@@ -57,7 +57,7 @@ class Rejections:
         return tuple(self._rows)
 
     def write(self, path: Path) -> None:
-        """Write all rows left out as CSV."""
+        """Write all collected rows as CSV."""
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(field.name for field in fields(Rejection))

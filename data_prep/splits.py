@@ -1,4 +1,4 @@
-"""Divides a dataset into train, val and test, and train and val into ten folds."""
+"""Splits a dataset into train, val and test, and train and val into ten folds."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -15,7 +15,7 @@ SPLIT_METHODS: tuple[str, ...] = get_args(SplitMethod)
 
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 MIN_PER_CLASS = 20
-"""Pictures that each class must have, so that every split and fold gets some."""
+"""Minimum pictures per class, so that every split and fold gets some."""
 
 GivenSplits = npt.NDArray[np.str_]
 Labels = npt.NDArray[np.integer]
@@ -35,14 +35,14 @@ def split_dataset(
     """Split 70/15/15 and into ten folds, stratified by class.
 
     Args:
-        labels: (n,) place of each picture's class in ``classes``.
-        groups: (n,) duplicate group of each picture; numbered from 0.
+        labels: (n,) index of each picture's class in ``classes``.
+        groups: (n,) duplicate group of each picture, numbered from 0.
         classes: Names of the classes.
-        method: ``grouped`` keeps each duplicate group on one side; ``random`` pays no heed to
-            groups, as the study did; ``given`` keeps the split that the pictures came with; a val
-            or test that is missing there is dealt from train, in the usual ratio.
-        seed: Seed of both.
-        given: (n,) ``train``, ``val`` or ``test`` of each picture, for ``given``.
+        method: ``grouped`` keeps each duplicate group in one split and fold; ``random`` ignores
+            groups, as did the study that relabelled FER2013 to four classes; ``given`` keeps the
+            source's own split, and takes a missing val or test from train in the usual ratio.
+        seed: Seed of the split and the folds.
+        given: (n,) ``train``, ``val`` or ``test`` of each picture, for the method ``given``.
         min_per_class: Pictures that each class must have.
 
     Returns:
@@ -113,18 +113,18 @@ def _completed(
 def deal(
     labels: Labels, groups: Rows, shares: npt.NDArray[np.float64], generator: np.random.Generator
 ) -> Rows:
-    """Deal whole groups to parts so that every part gets its share of every class.
+    """Assign whole groups to parts so that every part gets its share of every class.
 
-    Groups of several pictures go first, the largest before the smaller, each to the part that lacks
-    most of its classes; single pictures then fill up what is missing, so the shares come out to
-    the picture. (scikit-learn's StratifiedGroupKFold weighs every single picture against every
-    part: 11 s for FER2013's 16,256.)
+    Groups of several pictures are assigned first, the largest first, each to the part that lacks
+    most of the group's classes. Single pictures then fill the gaps, so the shares are exact to one
+    picture. (scikit-learn's StratifiedGroupKFold compares every single picture with every part,
+    which takes 11 s for the 16,256 pictures of FER2013.)
 
     Args:
         labels: (n,) class of each picture.
         groups: (n,) group of each picture.
         shares: (parts,) share of each part; they add up to 1.
-        generator: Shuffles.
+        generator: Draws the order of groups and pictures.
 
     Returns:
         (n,) part of each picture.

@@ -1,7 +1,7 @@
-"""A FER2013 of drawn faces: pictures, ten taggers' votes, and the files that Kaggle and FER+ write.
+"""Draws a synthetic FER2013: faces, ten taggers' votes, and files in Kaggle's and FER+'s formats.
 
-A person's feelings are a mixture of the basic emotions. The face shows them, the taggers guess at
-them, so votes disagree most where the face is ambiguous.
+A person's feelings are a mixture of the basic emotions. The face shows them and the taggers guess
+them, so votes disagree most about ambiguous faces.
 """
 
 import csv
@@ -25,12 +25,12 @@ COPIES = 0.03
 NEAR_COPIES = 0.03
 NO_FACES = 0.01
 UNKNOWN_SHARE = 0.03
-"""Mean share of votes for "unknown"; it varies from picture to picture."""
+"""Mean share of votes for "unknown"; the share varies between pictures."""
 TAGGERS = 10
 
 EMOTIONS = VOTE_NAMES[:8]
-# Share of people, then their mean feelings in the order of EMOTIONS (neutral, happiness, surprise,
-# sadness, anger, disgust, fear, contempt), then how attentive they are.
+# Share of people, their mean feelings in the order of EMOTIONS (neutral, happiness, surprise,
+# sadness, anger, disgust, fear, contempt), and their attention.
 MOODS: dict[str, tuple[float, tuple[float, ...], float]] = {
     "angry": (0.23, (0.10, 0.00, 0.03, 0.05, 0.70, 0.08, 0.02, 0.02), 0.5),
     "weary": (0.23, (0.36, 0.00, 0.00, 0.58, 0.02, 0.02, 0.00, 0.02), 0.0),
@@ -41,9 +41,9 @@ MOODS: dict[str, tuple[float, tuple[float, ...], float]] = {
     "afraid": (0.03, (0.05, 0.00, 0.25, 0.10, 0.00, 0.00, 0.60, 0.00), 0.8),
 }
 CONCENTRATION = 40.0
-"""Of the Dirichlet distribution of feelings around their mean: higher, more alike."""
+"""Concentration of the Dirichlet distribution of feelings around their mean."""
 HABIT = 0.12
-"""Standard deviation of what a face does without feeling anything."""
+"""Standard deviation of a face's expression that does not depend on feelings."""
 
 Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -67,17 +67,17 @@ def prepare_synthetic(
     near_duplicates: bool = True,
     name: str | None = None,
 ) -> DatasetManifest:
-    """Draw faces and prepare them as FER2013 is prepared.
+    """Draw faces and prepare them like FER2013.
 
     Args:
-        out: Directory to write, which must not hold anything yet.
-        images: Pictures to draw; about four in five of them get a class.
+        out: Directory to write, which must be empty or missing.
+        images: Number of pictures to draw; about four in five of them get a class.
         seed: Seed of pictures, votes, split and folds.
-        near_duplicates: Look for near-identical pictures too.
-        name: Name of the dataset; that of ``out`` by default.
+        near_duplicates: Whether to look for near-identical pictures too.
+        name: Name of the dataset; by default that of ``out``.
 
     Raises:
-        UserError: ``images`` is too small to be split, or ``out`` cannot be written.
+        UserError: There are too few pictures to split, or ``out`` cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="synthetic-faces-") as folder:
         with enough_space(f"the drawn pictures in {folder}", "point TMPDIR to another disk"):
@@ -93,7 +93,7 @@ def prepare_synthetic(
 
 
 def draw_raw(count: int, seed: int) -> RawFaces:
-    """Draw ``count`` pictures and their votes, copies and pictures without a face among them.
+    """Draw ``count`` pictures and their votes, including copies and pictures without a face.
 
     Raises:
         UserError: ``count`` is not positive.
@@ -134,7 +134,7 @@ def write_raw(folder: Path, faces: RawFaces) -> tuple[Path, Path]:
 
 
 def _people(count: int, generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """Draw (n, 8) feelings that add up to 1, and (n,) attention; some are between two moods."""
+    """Draw (n, 8) feelings that add up to 1, and (n,) attention; some people mix two moods."""
     shares, means, attention = (np.array(part) for part in zip(*MOODS.values(), strict=True))
     first, second = generator.choice(len(shares), (2, count), p=shares)
     blend = generator.beta(0.6, 5, count)
@@ -145,7 +145,7 @@ def _people(count: int, generator: np.random.Generator) -> tuple[Floats, Floats]
 
 
 def _plant_copies(count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return the (n,) picture that each one shows: mostly itself, for copies another."""
+    """Return the (n,) source of each picture: itself, or for copies another picture."""
     sources = np.arange(count)
     copies = np.flatnonzero(generator.random(count) < COPIES + NEAR_COPIES)
     sources[copies] = sources[generator.integers(0, count, len(copies))]
@@ -153,7 +153,7 @@ def _plant_copies(count: int, generator: np.random.Generator) -> npt.NDArray[np.
 
 
 def _express(feelings: Floats, attention: Floats, generator: np.random.Generator) -> Expressions:
-    """Turn feelings into what the face does; everyone shows them more or less, and differently."""
+    """Turn feelings into expressions; people show them with different intensity and habits."""
     _, happiness, surprise, sadness, anger, disgust, fear, _ = feelings.T
     shouts = anger * generator.integers(0, 2, len(anger))
     means = {
@@ -175,7 +175,7 @@ def _express(feelings: Floats, attention: Floats, generator: np.random.Generator
 
 
 def _print_again(pixels: Pixels, generator: np.random.Generator) -> Pixels:
-    """Shift pictures by up to two pixels and change their contrast, as other crops of a photo."""
+    """Shift pictures by up to two pixels and change their contrast, like other crops of a photo."""
     shifted = [
         np.roll(picture, tuple(generator.integers(-2, 3, 2)), axis=(0, 1)) for picture in pixels
     ]
@@ -186,7 +186,7 @@ def _print_again(pixels: Pixels, generator: np.random.Generator) -> Pixels:
 def _vote(
     feelings: Floats, no_face: npt.NDArray[np.bool_], generator: np.random.Generator
 ) -> npt.NDArray[np.int64]:
-    """Let ten taggers guess; pictures without a face get one to ten votes for NF."""
+    """Draw the votes of ten taggers; most pictures without a face get votes for NF."""
     unknown = np.minimum(generator.exponential(UNKNOWN_SHARE, len(feelings)), 0.8)
     nothing = np.where(no_face, generator.choice([0.2, 1.0], len(feelings)), 0.0)
     chances = np.column_stack([feelings * (1 - unknown)[:, None], unknown])

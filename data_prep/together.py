@@ -1,4 +1,4 @@
-"""Pictures of one person, patient or scene: kept on one side of a split, or told as leaks."""
+"""Pictures of one person, patient or scene: kept in one split, or counted as leaks."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,20 +17,20 @@ NAMES = re.compile(
     r"(subject|patient|person|people|identity|individual|participant|proband|actor|speaker|user|"
     r"animal|scene|session|sequence|video|clip|series|folder)s?([ _-]?(id|no|nr|number|name|code))?"
 )
-"""Columns whose name says that their pictures belong together."""
+"""Names of columns whose equal values belong together."""
 NO_NAMES = re.compile(r"subset|(.*[ _-])?(age|year|date|time|size|width|height)")
-"""Columns of many values that pictures may share by chance."""
+"""Names of columns with many values that pictures may share by chance."""
 MIN_VALUES = 50
-"""Values from which a column of another name looks like persons or scenes, not like classes."""
+"""A column of any other name with at least this many values may hold persons or scenes."""
 
 Groups = npt.NDArray[np.int64]
 
 
 def numbered(cells: pa.Array | pa.ChunkedArray, sources: Sequence[str]) -> Groups:
-    """Number the values of a column: equal only within a source, where ``1`` is one person.
+    """Number the values of a column separately for each source, because ids such as ``1`` recur.
 
     Returns:
-        (n,) number of each picture's value, from 0; -1 where there is none.
+        (n,) number of each picture's value, from 0; -1 if it has none.
     """
     texts = np.array([text or "" for text in cells.cast(pa.string()).to_pylist()], dtype=str)
     keys = np.strings.add(np.strings.add(np.array(sources, dtype=str), "\n"), texts)
@@ -41,7 +41,7 @@ def numbered(cells: pa.Array | pa.ChunkedArray, sources: Sequence[str]) -> Group
 
 
 def values_together(name: str, columns: Mapping[str, pa.Array], sources: Sequence[str]) -> Groups:
-    """Return what `numbered` makes of the column whose pictures are to be kept together.
+    """Return the numbered values of the column whose equal values stay together.
 
     Raises:
         UserError: There is no such column, or it is empty.
@@ -58,7 +58,7 @@ def values_together(name: str, columns: Mapping[str, pa.Array], sources: Sequenc
 
 
 def joined_groups(duplicate_groups: Groups, values: Groups) -> Groups:
-    """Join groups of duplicates with the pictures of one value, and so on from either to the other.
+    """Join pictures that are linked by duplicates or equal values, directly or through others.
 
     Args:
         duplicate_groups: (n,) duplicate group of each picture, from 0.
@@ -76,10 +76,10 @@ def joined_groups(duplicate_groups: Groups, values: Groups) -> Groups:
 
 
 def check_sides(name: str, values: Groups, splits: npt.NDArray[np.str_]) -> None:
-    """Make sure that no split is empty because everything is kept together.
+    """Check that no split is empty because too many pictures stay together.
 
     Raises:
-        UserError: One is.
+        UserError: A split is empty.
     """
     empty = [split for split in SHARES if split not in splits]
     if empty:
@@ -95,17 +95,17 @@ def leaks(
     splits: npt.NDArray[np.str_],
     together: str | None,
 ) -> dict[str, dict[str, int]]:
-    """Count what lies on both sides of a split, for each column that looks like persons or scenes.
+    """Count values in train and in another split, for columns that look like persons or scenes.
 
     Args:
-        columns: Those of the pictures.
+        columns: Columns of the pictures.
         sources: (n,) source of each picture.
         splits: (n,) ``train``, ``val`` or ``test``.
-        together: The column that is to be kept together, whatever it looks like.
+        together: Column that stays together; it is always checked.
 
     Returns:
-        Column → ``values``, those ``on_both_sides`` of train and the rest, and the validation and
-        test ``pictures`` whose value has pictures in train; only columns that leak.
+        Column → number of ``values``, number of values ``on_both_sides`` of train and the rest, and
+        number of validation and test ``pictures`` with such a value; only columns that leak.
     """
     found = {}
     for name, cells in columns.items():
@@ -135,7 +135,7 @@ def _looks_like_a_grouping(name: str, values: Groups) -> bool:
 
 
 def leak_words(found: Mapping[str, Mapping[str, Any]], together: str | None) -> Iterator[str]:
-    """Say what `leaks` found, a sentence for each column."""
+    """Yield a sentence for each column that `leaks` found."""
     for name, counts in found.items():
         way_out = "" if name == together else f"; together: {name} keeps them on one side"
         yield (

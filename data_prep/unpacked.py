@@ -1,7 +1,7 @@
-"""Pixels of a large dataset, unpacked once on a machine into a file that all processes map.
+"""Unpacks the pixels of a large dataset once per machine, into a file that all processes map.
 
-Whoever maps the file holds a shared lock on it. A file that nobody holds is removed by the last
-process that held it, or, where that one was killed, by the next one that unpacks something.
+A process that maps the file holds a shared lock on it. The last process removes the file. If that
+process was killed, the next process that unpacks a dataset removes it.
 """
 
 import atexit
@@ -18,12 +18,12 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 BATCH_BYTES = 1 << 26
-"""Pixels that are unpacked at once."""
+"""Bytes of pixels that are unpacked together."""
 LARGE_BYTES = 1 << 30
 """Datasets with more pixels than this are mapped; smaller ones are read into memory."""
 _SUFFIX = ".pixels"
 _held: dict[Path, IO[bytes]] = {}
-"""Files that this process maps, open for as long as it lives."""
+"""Files that this process maps; they stay open until it ends."""
 
 
 def map_pixels(images: Path, name: str, folder: Path) -> npt.NDArray[np.uint8]:
@@ -31,14 +31,14 @@ def map_pixels(images: Path, name: str, folder: Path) -> npt.NDArray[np.uint8]:
 
     Args:
         images: Parquet file with the columns ``pixels`` and ``content_hash``.
-        name: Name of the unpacked file, the same for equal content only.
-        folder: Where it lies: on a disk of this machine with room for all pixels.
+        name: Name of the unpacked file, unique for its content.
+        folder: Folder of the unpacked file, on a local disk with space for all pixels.
 
     Returns:
-        (n · bytes of a picture,) bytes that cannot be written to.
+        (n · bytes per picture,) read-only bytes.
 
     Raises:
-        ValueError: Pixels do not have the hash that stands beside them.
+        ValueError: Pixels do not match their hash.
         OSError: The disk is full, or the file cannot be read.
     """
     file = folder / f"{name}{_SUFFIX}"
@@ -53,10 +53,10 @@ def map_pixels(images: Path, name: str, folder: Path) -> npt.NDArray[np.uint8]:
 
 @contextmanager
 def _sole_access(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Keep other processes from making, taking and removing files in ``folder`` meanwhile.
+    """Keep other processes from creating, mapping or removing files in ``folder``.
 
     Raises:
-        BlockingIOError: Another process does so, and ``wait`` is false.
+        BlockingIOError: Another process has access, and ``wait`` is false.
     """
     with (folder / f"{_SUFFIX}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +64,7 @@ def _sole_access(folder: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def _unpack(images: Path, file: Path) -> None:
-    """Write the pixels of all pictures one after another, checked against their hashes."""
+    """Write the pixels of all pictures in order, and check them against their hashes."""
     partial = file.with_suffix(".partial")
     with pq.ParquetFile(images, buffer_size=1 << 20) as source, partial.open("wb") as target:
         size = source.schema_arrow.field("pixels").type.byte_width
@@ -88,7 +88,7 @@ def _hold(file: Path) -> None:
 
 
 def _release() -> None:
-    """Give up the files of this process, and remove those that no other one maps."""
+    """Release the files of this process, and remove those that no other process maps."""
     with suppress(OSError):
         while _held:
             file, opened = _held.popitem()
@@ -98,7 +98,7 @@ def _release() -> None:
 
 
 def _remove_unused(folder: Path, but: Path | None = None) -> None:
-    """Remove the files that no process maps, and what is left of broken attempts."""
+    """Remove the files that no process maps, and partial files of killed processes."""
     for partial in folder.glob("*.partial"):
         if partial.is_file():
             partial.unlink()

@@ -1,7 +1,7 @@
-"""The FER+ votes file: reads and checks it, cleans by it, and turns votes into labels.
+"""Reads and checks the FER+ votes file, and turns votes into labels.
 
 Votes: Barsoum et al. 2016, "Training deep networks for facial expression recognition with
-crowd-sourced label distribution". Cleaning and rules: the study that relabelled them to four
+crowd-sourced label distribution". Rules: those of the study that relabelled FER2013 to four
 classes.
 """
 
@@ -28,7 +28,7 @@ Rule = Literal["published", "table"]
 RULES: tuple[str, ...] = get_args(Rule)
 
 REDRAWS = 64
-"""Redraws of a picture's votes for its soft label: shares in steps of 1/64."""
+"""Redraws of a picture's votes for its soft label, whose shares are multiples of 1/64."""
 REDRAW_SEED = 20160801
 
 Votes = npt.NDArray[np.int8]
@@ -43,15 +43,15 @@ class VoteTable:
     usages: npt.NDArray[np.str_]
     """(n,) one of ``USAGES``."""
     image_names: npt.NDArray[np.str_]
-    """(n,) name of the picture in the FER+ folders, empty where there is none."""
+    """(n,) name of the picture in the FER+ folders; empty if there is no picture."""
     votes: Votes
     """(n, 10) votes in the order of ``VOTE_NAMES``."""
     sound: Flags
-    """(n,) False where the row was refused."""
+    """(n,) False for a row that was refused."""
 
 
 def image_id(row: int) -> str:
-    """Return the id of the picture that belongs to a row of the votes file, counted from 0."""
+    """Return the id of the picture in a row of the votes file; rows are counted from 0."""
     return f"fer2013/{row:05d}"
 
 
@@ -59,9 +59,9 @@ def read_votes(stream: IO[bytes], file: str, rejections: Rejections) -> VoteTabl
     """Read and check ``fer2013new.csv``.
 
     Raises:
-        BadInputError: A column is missing, the file holds no rows; or bad rows are not to be
-            skipped and a vote is no number from 0 to 10, the votes of a row do not add up to 9 or
-            10, or a Usage is none of ``USAGES``.
+        BadInputError: A column is missing, or the file holds no rows. If bad rows are not skipped,
+            also: a vote is not a number from 0 to 10, the votes of a row do not add up to 9 or 10,
+            or a Usage is not in ``USAGES``.
     """
     columns = ("Usage", "Image name", *VOTE_NAMES)
     blocks = list(
@@ -91,7 +91,7 @@ def read_votes(stream: IO[bytes], file: str, rejections: Rejections) -> VoteTabl
 
 
 def _spread(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
-    """Put cells at their rows, with empty text where the file has a malformed row."""
+    """Put cells at their rows; malformed rows of the file get an empty text."""
     cells = pc.utf8_trim_whitespace(column).to_numpy().astype(str)
     spread = np.zeros(rows[-1] + 1, dtype=cells.dtype)
     spread[rows] = cells
@@ -99,25 +99,25 @@ def _spread(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> npt.NDArray
 
 
 def _numbers(cells: npt.NDArray[np.str_]) -> Votes:
-    """Read whole numbers from 0 to 10; -1 stands for anything else."""
+    """Read whole numbers from 0 to 10; -1 for anything else."""
     values = {str(number): number for number in range(11)}
     distinct, places = np.unique(cells, return_inverse=True)
     return np.array([values.get(cell, -1) for cell in distinct.tolist()], dtype=np.int8)[places]
 
 
 def label(votes: Votes, rule: Rule) -> npt.NDArray[np.int8]:
-    """Label pictures by their votes; the first clause that holds wins.
+    """Label pictures by their votes, with the first clause that holds.
 
     Every clause of the study compares strictly, and "all others" means each of the other basic
     emotions and neutral; contempt, unknown and NF are ignored. ``published`` gives the study's
-    published class counts; ``table`` reads the angry clause with "and", as the study prints it.
+    published class counts; ``table`` has "and" in the angry clause, as the study prints it.
 
     Args:
         votes: (..., 10) votes in the order of ``VOTE_NAMES``.
         rule: Which angry clause to use.
 
     Returns:
-        (...) places in ``CLASSES``, -1 where no clause holds.
+        (...) indices into ``CLASSES``, -1 if no clause holds.
     """
     named = {name: votes[..., place] for place, name in enumerate(VOTE_NAMES)}
     anger, neutral, sadness = named["anger"], named["neutral"], named["sadness"]
@@ -138,7 +138,7 @@ def label(votes: Votes, rule: Rule) -> npt.NDArray[np.int8]:
 
 
 def _others(votes: Votes, name: str) -> Votes:
-    """Return the (...) highest vote among the seven that the rules compare, less ``name``."""
+    """Return the (...) highest of the seven votes that the rules compare, without ``name``."""
     places = [place for place, other in enumerate(VOTE_NAMES[:7]) if other != name]
     highest: Votes = votes[..., places].max(axis=-1)
     return highest
@@ -147,13 +147,14 @@ def _others(votes: Votes, name: str) -> Votes:
 def soft_labels(votes: Votes, labels: npt.NDArray[np.int8], rule: Rule) -> npt.NDArray[np.float32]:
     """Map each picture's vote distribution through the labelling rule.
 
-    The bootstrap over taggers: ten votes are drawn with replacement from the picture's own, 64
-    times, and the rule labels each redraw. A class's share is that among the redraws that got a
-    class. The same draws serve every picture, so a soft label depends on the picture's votes alone.
+    This is a bootstrap over taggers: ten votes are drawn with replacement from the picture's own
+    votes, 64 times, and the rule labels each redraw. The share of a class is its share among the
+    redraws that have a class. All pictures use the same random numbers, so a soft label depends
+    only on the picture's votes.
 
     Args:
         votes: (n, 10) votes in the order of ``VOTE_NAMES``.
-        labels: (n,) hard labels, which stand where no redraw gets a class.
+        labels: (n,) hard labels, used if no redraw has a class.
         rule: The labelling rule.
 
     Returns:
@@ -171,8 +172,8 @@ def soft_labels(votes: Votes, labels: npt.NDArray[np.int8], rule: Rule) -> npt.N
 def _redraw(votes: Votes) -> Votes:
     """Return (n, 64, 10) redraws of the (n, 10) votes.
 
-    Votes are laid out in a row, name after name; ``ends`` are where each name's votes end. How
-    many draws fall before each end is looked up, and differences give the votes of each name.
+    A picture's votes are laid out in a row, name after name, and ``ends`` has the end of each
+    name's votes. The differences between the numbers of draws before each end are the new votes.
     """
     ends = votes.cumsum(axis=1, dtype=np.int64)
     draws = np.random.Generator(np.random.PCG64(REDRAW_SEED)).random((REDRAWS, 10))

@@ -1,4 +1,4 @@
-"""Walks through a folder: by the same rules for preparing a dataset and for predicting."""
+"""Walks through a folder, with the same rules for preparing a dataset and for predicting."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -8,23 +8,23 @@ from pathlib import Path, PurePath
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A file of a folder, or a place that cannot be walked into."""
+    """A file in a folder, or a path that cannot be read."""
 
     path: Path
     fault: str = ""
-    """Why nothing can be read there; empty for a file."""
+    """Why the path cannot be read; empty for a file."""
 
 
 def is_hidden(path: PurePath) -> bool:
-    """Return True for what operating systems leave in folders and archives, as in `__MACOSX`."""
+    """Return whether a path is hidden, or in a folder of an operating system such as `__MACOSX`."""
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def walk(root: Path) -> Iterator[Found]:
-    """Go through all files below a folder in the order of their paths.
+    """Yield all files below a folder, sorted by path.
 
-    Hidden files are passed over. Links are followed, to folders too; one that leads back to a
-    folder which it is in adds nothing.
+    Hidden files are skipped. Links are followed, also to folders, except a link to a folder that
+    contains the link.
     """
     yield from sorted(_walk(root, root, {_identity(root)}), key=lambda found: found.path)
 
@@ -59,15 +59,15 @@ def _is_text(name: str) -> bool:
 
 
 def printable(path: object) -> str:
-    """Return a path for messages and files, with each byte that is no text as an escape."""
+    """Return a path for messages and files, with bytes that are not text as escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def not_read(suffixes: Mapping[str, int]) -> str:
-    """Say how many files are not read because they are no pictures of a known kind.
+    """Return how many files are not read because they are not pictures of a known kind.
 
     Args:
-        suffixes: Ending of a name → how many files have it.
+        suffixes: Suffix of a name → number of files.
     """
     each = ", ".join(f"{n:,} {name or 'without an ending'}" for name, n in sorted(suffixes.items()))
     total = sum(suffixes.values())

@@ -1,4 +1,4 @@
-"""Tells a full disk in one line that says what to do."""
+"""Reports a full disk as an error that the user can fix."""
 
 import errno
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def enough_space(what: str, way_out: str) -> Iterator[None]:
-    """Report a full disk as the user's to mend.
+    """Raise UserError if the disk is full.
 
     Args:
         what: What is written.
-        way_out: What to do apart from freeing some space.
+        way_out: What the user can do other than free some space.
 
     Raises:
-        UserError: There is no space for ``what``.
+        UserError: There is no space left for ``what``.
     """
     try:
         yield

@@ -13,7 +13,7 @@ from models.epoch import Batch
 def gathered_ahead(
     steps: Iterator[tuple[Batch, ...]], data: DeviceDataset
 ) -> Iterator[tuple[Batch, ...]]:
-    """Yield the steps of an epoch with their pixels; as they are if the device holds all pixels.
+    """Yield the steps of an epoch with their pixels; unchanged if the device holds all pixels.
 
     Args:
         steps: The batches of all members, step by step.

@@ -35,7 +35,7 @@ def test_a_dataset_that_was_changed_is_refused(directory, name):
     values[[0, 1]] = values[[1, 0]] if name != "folds" else 7 - values[[0, 1]]
     if np.array_equal(values, getattr(dataset, name)):
         values[0] = 1 - values[0]
-    with pytest.raises(UserError, match=rf"{IMAGES_FILE} of the dataset .* put both files back"):
+    with pytest.raises(UserError, match=rf"{IMAGES_FILE} of the dataset .* restore both files"):
         check_content(replace(dataset, **{name: values}))
 
 

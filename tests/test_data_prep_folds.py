@@ -90,7 +90,7 @@ def test_too_many_folds_are_refused():
 
 def test_duplicates_that_leave_a_fold_empty_are_told():
     made = replace(dataset(), duplicate_groups=np.zeros(200, dtype=np.int64))
-    with pytest.raises(ValueError, match="cannot be dealt into 5 folds without parting"):
+    with pytest.raises(ValueError, match="cannot be split into 5 folds without separating"):
         check_folds(made, 5, 1)
 
 
@@ -98,5 +98,5 @@ def test_every_repeat_is_checked():
     """The file's own ten folds are full; those that are dealt once more are not."""
     made = replace(dataset(), duplicate_groups=np.zeros(200, dtype=np.int64))
     check_folds(made, 10, 1)
-    with pytest.raises(ValueError, match="cannot be dealt into 10 folds without parting"):
+    with pytest.raises(ValueError, match="cannot be split into 10 folds without separating"):
         check_folds(made, 10, 2)

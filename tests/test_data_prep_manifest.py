@@ -51,7 +51,7 @@ def test_pictures_are_counted_over_splits_and_classes():
 def test_a_fingerprint_that_is_no_hash_is_refused(tmp_path, fingerprint):
     """It names a folder in the cache, so a path would lead out of it."""
     replace(MANIFEST, fingerprint=fingerprint).write(tmp_path)
-    with pytest.raises(UserError, match="64 digits and letters from a to f is meant; prepare"):
+    with pytest.raises(UserError, match="must be a hash of 64 hexadecimal digits; prepare"):
         DatasetManifest.read(tmp_path)
 
 

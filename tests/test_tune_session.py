@@ -271,7 +271,7 @@ def test_a_dataset_that_changed_after_a_kill_is_refused_with_its_file(tmp_path, 
     for call in (resume, extend):
         with pytest.raises(UserError, match=f"{IMAGES_FILE} of the dataset {changed} does not"):
             call(run, data=str(changed))
-    with pytest.raises(UserError, match="put both files back from a copy"):
+    with pytest.raises(UserError, match="restore both files from a copy"):
         start(tiny_spec(changed), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

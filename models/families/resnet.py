@@ -42,7 +42,7 @@ class ResidualBlock(nn.Module):
         return y
 
     def _planes(self, x: Tensor) -> Tensor:
-        """Return what is added to the output for a picture; if fused, for those of all members."""
+        """Return the gray planes of pictures, to be added to the output; fused, of all members."""
         if self.inputs > 1:
             x = x.view(len(x), -1, self.inputs, *x.shape[2:]).mean(2)
         # A single plane is broadcast to all channels.

@@ -40,13 +40,13 @@ def ray_folder() -> Iterator[Path]:
 
 @contextmanager
 def job_folder(job: str) -> Iterator[Path]:
-    """Make the folder of a Slurm job's Ray on this node, and remove it at the end.
+    """Create the folder of a Slurm job's Ray on this node, and remove it at the end.
 
-    Ray wants one path on all nodes, so that the folder bears the number of the job. Folders of jobs
-    that were killed are removed first.
+    The folder is named after the job, because Ray needs the same path on all nodes. Folders of
+    killed jobs are removed first.
 
     Raises:
-        UserError: Something of another user is there, or a link.
+        UserError: As `private_folder`.
     """
     parent = Path("/tmp")
     _remove_old(parent)

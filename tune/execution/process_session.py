@@ -1,4 +1,4 @@
-"""Ends all processes of a session, such as all that one Ray has started on a machine."""
+"""Kills all processes of a process session, such as those that one Ray started on a machine."""
 
 import os
 from contextlib import suppress
@@ -7,7 +7,7 @@ import psutil
 
 
 def end_session(leader: int) -> None:
-    """Kill every process of a session but the caller, and return when none is left."""
+    """Kill every process of a session except the caller, and return when none is left."""
     while left := [process for process in psutil.process_iter() if _is_other(process, leader)]:
         for process in left:
             with suppress(psutil.NoSuchProcess):

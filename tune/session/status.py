@@ -152,7 +152,7 @@ def _status_or_damage(run: Path) -> dict[str, Any]:
 
 
 def silence_of(run: Path) -> str:
-    """Say since when the driver of a run has given no sign of life, or return an empty text."""
+    """Return since when a run's driver has given no sign of life; empty if it is alive or gone."""
     silent = silent_holder(run)
     if silent is None:
         return ""
