@@ -1,0 +1,99 @@
+"""What a job is told by Slurm, and asks of it; shell scripts stand in for Slurm."""
+
+from datetime import datetime
+
+import pytest
+
+from tests.support.allocations import JOB, Programs, job_of
+from tune.launch.errors import LaunchError
+from tune.launch.job import SlurmJob
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """A function that puts a shell script with a name of Slurm's first on the path."""
+    return Programs(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("given", "gpus"), [(None, 0), ("4", 4), ("a100:4,v100:2", 6), ("gpu:a100:2", 2)]
+)
+def test_a_job_is_read_from_what_slurm_says(program, monkeypatch, given, gpus):
+    with pytest.raises(LaunchError, match="this is not inside a Slurm job"):
+        SlurmJob.here()
+    program("scontrol", "echo n7; echo n3")
+    monkeypatch.setenv("SLURM_JOB_ID", JOB)
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "n[7,3]")
+    if given:
+        monkeypatch.setenv("SLURM_GPUS_PER_NODE", given)
+    assert SlurmJob.here() == job_of(gpus=gpus, cpus=None)
+    assert program.asked() == ["scontrol show hostnames n[7,3]"]
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "16")
+    assert SlurmJob.here().cpus == "16"
+
+
+@pytest.mark.parametrize(
+    ("variables", "gpus"),
+    [
+        ({"SLURM_GPUS_ON_NODE": "2"}, 2),
+        ({"SLURM_GPUS_ON_NODE": "a100:3", "CUDA_VISIBLE_DEVICES": "0"}, 3),
+        ({"SLURM_JOB_GPUS": "0-2,5"}, 4),
+        ({"CUDA_VISIBLE_DEVICES": "1,3"}, 2),
+        ({"CUDA_VISIBLE_DEVICES": ""}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, 0),
+        ({"SLURM_GPUS_PER_NODE": "1", "SLURM_GPUS_ON_NODE": "4"}, 1),
+    ],
+)
+def test_gpus_are_seen_however_they_were_asked_for(program, monkeypatch, variables, gpus):
+    program("scontrol", "echo n7; echo n3")
+    monkeypatch.setenv("SLURM_JOB_ID", JOB)
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "n[7,3]")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert SlurmJob.here().gpus == gpus
+
+
+def test_the_end_of_a_job_is_in_local_time_and_unknown_where_slurm_does_not_say(
+    program, monkeypatch
+):
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    program("squeue", "test $SLURM_TIME_FORMAT = standard && echo 2031-05-06T07:08:09")
+    assert job_of().end() == datetime(2031, 5, 6, 7, 8, 9).timestamp()
+    assert program.asked() == [f"squeue --noheader --job {JOB} --format %e"]
+    program("squeue", "echo N/A")
+    assert job_of().end() is None
+    program("squeue", "exit 1")
+    assert job_of().end() is None
+    assert job_of().nodes_left() == ()
+    monkeypatch.setattr("tune.launch.job._ANSWER_SECONDS", 0.1)
+    program("squeue", "exec sleep 5")
+    assert job_of().end() is None
+    assert job_of().nodes_left() == ()
+
+
+def test_the_nodes_that_are_left_are_those_that_slurm_still_has(program):
+    program("squeue", "echo n[3]")
+    program("scontrol", "echo n3")
+    assert job_of().nodes_left() == ("n3",)
+    assert program.asked() == [
+        f"squeue --noheader --job {JOB} --format %N", "scontrol show hostnames n[3]",
+    ]  # fmt: skip
+
+
+def test_a_command_is_run_once_on_every_node():
+    words = job_of().on_each_node(["a", "b c"], "--label")
+    assert words == [
+        "srun", "--nodes", "2", "--ntasks-per-node=1", "--export=ALL", "--cpus-per-task=16",
+        "--label", "a", "b c",
+    ]  # fmt: skip
+    assert "--cpus-per-task=None" not in job_of(cpus=None).on_each_node(["a"])
+    assert job_of(cpus=None).on_each_node(["a"])[4:] == ["--export=ALL", "a"]
+
+
+def test_a_job_is_queued_again_or_says_why_not(program):
+    program("scontrol", "")
+    job_of().queue_again()
+    assert program.asked() == [f"scontrol requeue Incomplete {JOB}"]
+    program("scontrol", "echo 'not\n allowed' >&2; exit 1")
+    with pytest.raises(LaunchError, match=rf"does not queue job {JOB} again: not allowed; "):
+        job_of().queue_again()
