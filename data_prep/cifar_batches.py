@@ -1,4 +1,4 @@
-"""Reads the Python batches of CIFAR-10 and CIFAR-100, in which torchvision keeps them."""
+"""Reads CIFAR-10 and CIFAR-100 from their Python batches, the format that torchvision keeps."""
 
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,21 +24,21 @@ ALLOWED = frozenset(
         ("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"),
     }
 )  # fmt: skip
-"""What a pickle may make; anything else could run a program."""
+"""Names that a pickle may load; any other could run a program."""
 
 
 def is_cifar(path: Path) -> bool:
-    """Return whether a path is the folder or archive of batches, or a folder with that folder."""
+    """Return whether a path is the folder or archive of batches, or a folder that holds one."""
     if path.is_dir():
         return path.name in FOLDERS or any((path / name).is_dir() for name in FOLDERS)
     return path.name in ARCHIVES
 
 
 def find_in_batches(source: Source, file: SourcesFile, rejections: Rejections) -> Found:
-    """Read all batches; of CIFAR-100 the fine labels, and the coarse ones as a column.
+    """Read all batches. In CIFAR-100, classes are the fine labels; coarse labels are a column.
 
     Raises:
-        BadInputError: A batch is damaged or no batch, or the file with the names is not there.
+        BadInputError: A batch is damaged or not a batch, or the file with the names is missing.
     """
     assert source.path is not None
     reader = PictureReader(source, file)
@@ -89,7 +89,7 @@ def _records(
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes arrays, texts and numbers, and nothing else."""
+    """Loads only arrays, texts and numbers."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:

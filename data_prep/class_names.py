@@ -1,4 +1,4 @@
-"""Finds the classes of sources where the user names none, and labels that differ in case only."""
+"""Finds the classes of sources if the user names none, and labels that differ only in case."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,21 +8,21 @@ from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile
 
 Labels = Mapping[str, int]
-"""A source's label → how many pictures have it."""
+"""A source's label → number of pictures."""
 
 
 def with_classes(file: SourcesFile, labels: Sequence[Labels]) -> SourcesFile:
-    """Return the sources file with its classes, found in the sources if it names none.
+    """Return the sources file with its classes, or with those found in the sources.
 
-    Numbers are sorted by value, names by their letters. Of spellings that are to be one the most
-    frequent is taken.
+    Numbers are sorted by value, names alphabetically. Of spellings that ``fold_case`` joins, the
+    most frequent is used.
 
     Args:
         file: The sources file.
-        labels: Those of each source.
+        labels: Labels of each source.
 
     Raises:
-        BadInputError: There are fewer than two classes, or a limit is of none of them.
+        BadInputError: There are fewer than two classes, or a limit names an unknown class.
     """
     if file.classes:
         return file
@@ -42,7 +42,7 @@ def with_classes(file: SourcesFile, labels: Sequence[Labels]) -> SourcesFile:
 
 
 def _one_of_each(counts: Counter[str]) -> list[str]:
-    """Return the most frequent spelling of each name; of equals the first in sorted order."""
+    """Return the most frequent spelling of each name; in a tie, the first in sorted order."""
     spellings = defaultdict[str, list[str]](list)
     for name in sorted(counts):
         spellings[folded(name)].append(name)
@@ -67,7 +67,7 @@ def _check(file: SourcesFile, names: Sequence[str]) -> None:
 
 
 def alike(source: Source, labels: Labels, classes: Sequence[str]) -> Iterator[str]:
-    """Say which labels differ in case or white space only, from one another or from a class."""
+    """Yield a line for labels that differ only in case or white space from others or a class."""
     if source.fold_case:
         return
     spellings = defaultdict[str, set[str]](set)

@@ -1,4 +1,4 @@
-"""Reads idx files, in which MNIST, FashionMNIST and their kin come and torchvision keeps them."""
+"""Reads idx files, the format of MNIST, FashionMNIST and similar sets, also in torchvision."""
 
 import gzip
 import zlib
@@ -15,22 +15,22 @@ from data_prep.sources_file import Source, SourcesFile
 PICTURES = "images-idx3-ubyte"
 LABELS = "labels-idx1-ubyte"
 SPLITS = {"train": "train", "t10k": "test", "test": "test"}
-"""How the names of files begin → split."""
+"""First part of a file's name → split."""
 
 
 def idx_files(folder: Path) -> Mapping[str, tuple[Path, Path]]:
-    """Return the files of pictures and of labels that lie in a folder or below it, by split.
+    """Return the files of pictures and labels in a folder and its subfolders, by split.
 
-    Packed and unpacked files of one name are one; the unpacked is taken.
+    If a file is there both packed and unpacked, the unpacked file is used.
 
     Raises:
-        BadInputError: There are several sets, as in EMNIST's folder.
+        BadInputError: There are files of several sets, as in EMNIST's folder.
     """
     found: dict[str, tuple[Path, Path]] = {}
     for path in sorted(folder.rglob(f"*{PICTURES}*"), reverse=True):
         start, _, end = path.name.partition(PICTURES)
-        labels = [path.with_name(f"{start}{LABELS}{one}") for one in ("", ".gz")]
-        there = [one for one in labels if one.is_file()]
+        labels = [path.with_name(f"{start}{LABELS}{suffix}") for suffix in ("", ".gz")]
+        there = [file for file in labels if file.is_file()]
         split = SPLITS.get(start.strip("-").split("-")[-1])
         if split is None or not there or end not in ("", ".gz"):
             continue
@@ -47,7 +47,7 @@ def find_in_idx(source: Source, file: SourcesFile) -> Found:
     """Read pictures and labels of all splits; classes are the numbers of the labels.
 
     Raises:
-        BadInputError: A file is damaged, or has other than one label for each picture.
+        BadInputError: A file is damaged, or the numbers of pictures and labels differ.
     """
     assert source.path is not None
     reader = PictureReader(source, file)
@@ -78,7 +78,7 @@ def _records(split: str, pictures: Path, labels: Path, reader: PictureReader) ->
 def _read(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     """Read one file: two zero bytes, the type (8: uint8), the dimensions, their sizes, the values.
 
-    The format is told on the page of MNIST (LeCun, Cortes and Burges).
+    The format is described on the MNIST page of LeCun, Cortes and Burges.
     """
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Computes on all cores, in order, with a bounded number of items in memory."""
+"""Computes on all cores, in order, with a limited number of items in memory."""
 
 import multiprocessing
 import os
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 FEW = 2000
-"""So many items are computed in this process: others take a second to start."""
+"""Items that are computed in this process, because other processes take a second to start."""
 AT_ONCE = 64
 """Items that are sent to a process together."""
 
@@ -21,8 +21,8 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     """Yield ``function(item)`` of each item, in the order of the items.
 
     Args:
-        function: What is computed. It and its results can be pickled, and it does not raise.
-        items: Read a few steps ahead of the results.
+        function: Called on each item. It must not raise; it and its results must be picklable.
+        items: The items; they are read a few steps ahead of the results.
     """
     rest = iter(items)
     yield from map(function, islice(rest, FEW))

@@ -1,4 +1,4 @@
-"""Looks into a prepared dataset: what was left out and why, which pictures are copies of which."""
+"""Inspects a prepared dataset: why pictures were left out, and which pictures are copies."""
 
 import csv
 import re
@@ -83,12 +83,12 @@ class Copies:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inspection:
-    """What the files of a dataset tell beyond its manifest."""
+    """Facts from the files of a dataset that its manifest lacks."""
 
     reasons: Mapping[str, int]
-    """Why rows were left out → how many, the most frequent first."""
+    """Reason for leaving out rows → number of rows, in descending order."""
     copies: Copies | None
-    """None if the dataset's pictures are not there."""
+    """None if the file of pictures is missing."""
 
     def summary(self) -> dict[str, Any]:
         """Return the facts as plain values, ready for JSON."""
@@ -104,7 +104,7 @@ class Inspection:
 
 
 def inspect_dataset(directory: Path) -> Inspection:
-    """Read what was left out, and the duplicate groups.
+    """Read the reasons for leaving out rows, and the duplicate groups.
 
     Raises:
         UserError: A file is damaged.

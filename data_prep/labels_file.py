@@ -1,4 +1,4 @@
-"""Reads tables that name pictures with their labels: CSV, or JSON Lines as Hugging Face's."""
+"""Reads tables of pictures and their labels: CSV, or JSON Lines as used by Hugging Face."""
 
 import io
 import json
@@ -19,7 +19,7 @@ USUAL: Mapping[Role, Sequence[str]] = {
               "diagnosis", "target"),
     "split": ("split", "subset", "usage", "partition"),
 }  # fmt: skip
-"""Role → names that its column usually has, in any case; the first one that is there counts."""
+"""Role → usual names of its column, in any case; the first name that occurs is used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +29,18 @@ class LabelRow:
     row: int
     """Counted from 0 below the header, or from the first line of JSON."""
     file: str
-    """The picture, as the table calls it."""
+    """The picture's name in the table."""
     label: str | None
-    """Its class; None where the table has no column of labels."""
+    """The picture's class; None if the table has no column of labels."""
     split: str
     columns: Mapping[str, str]
 
 
 def find_roles(header: Sequence[str], chosen: Mapping[Role, str], *, file: str) -> dict[Role, str]:
-    """Return which column has which role, as the user says or by their usual names.
+    """Return the column of each role, as given by the user or found by its usual names.
 
     Raises:
-        BadInputError: A column that the user names is not there.
+        BadInputError: A column that the user names does not exist.
     """
     roles: dict[Role, str] = {}
     by_name = {name.strip().lower(): name for name in reversed(header)}
@@ -67,11 +67,11 @@ def read_rows(
     *,
     shown: str,
 ) -> list[LabelRow] | None:
-    """Read a table; return None if no column of it names pictures.
+    """Read a table; return None if none of its columns names pictures.
 
     Raises:
-        BadInputError: A column that the user names is not there, the table cannot be read, or a
-            row is malformed and bad rows are not to be skipped.
+        BadInputError: A column that the user names does not exist, the table cannot be read, or a
+            row is malformed and bad rows are not skipped.
     """
     rows = _json_rows if path.suffix.lower() == ".jsonl" else _csv_rows
     header, records = rows(content, shown, rejections)
@@ -129,7 +129,7 @@ def _json_rows(
 
 
 def text_of(value: object) -> str:
-    """Return a value as text: empty for none, and for what is no single value."""
+    """Return a value as text; empty for None, and for lists, mappings and bytes."""
     if value is None or isinstance(value, dict | list | tuple | bytes):
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -1,6 +1,6 @@
-"""Arrays of pixels that may be larger than the memory: those lie in files that have no name.
+"""Arrays of pixels that may be larger than the memory; large ones are in files without a name.
 
-Such a file is removed by the system when nothing uses it any more, also after a kill.
+The system removes such a file when nothing uses it any more, even after a kill.
 """
 
 import os
@@ -15,13 +15,13 @@ from fairsweep.disk_space import enough_space
 
 Pixels = npt.NDArray[np.uint8]
 LARGE_BYTES = 1 << 30
-"""Arrays that are larger than this lie in files."""
+"""Larger arrays are in files."""
 PART_BYTES = 1 << 26
-"""Bytes that are copied at once."""
+"""Bytes that are copied together."""
 
 
 def new_pixels(shape: tuple[int, ...], *, large: bool = False) -> Pixels:
-    """Return a new array, in a file in the folder for temporary files if it is ``large``.
+    """Return a new array; if it is large or ``large`` is set, in a temporary file.
 
     Raises:
         UserError: The disk is full.
@@ -31,13 +31,13 @@ def new_pixels(shape: tuple[int, ...], *, large: bool = False) -> Pixels:
         return np.empty(shape, np.uint8)
     what = f"{size / 1e9:.1f} GB of pixels in {tempfile.gettempdir()}"
     with tempfile.TemporaryFile() as file, enough_space(what, "point TMPDIR to another disk"):
-        # A full disk ends the process where a mapped file only grows as it is written to.
+        # Allocated now, because writing to a mapped file on a full disk kills the process.
         os.posix_fallocate(file.fileno(), 0, size)
         return np.memmap(file, np.uint8, "r+", shape=shape)
 
 
 def take(pixels: Pixels, rows: npt.NDArray[np.int64]) -> Pixels:
-    """Return the pictures of ``rows``; ``pixels`` itself if these are all in their order."""
+    """Return the pictures of ``rows``; ``pixels`` itself if these are all rows in order."""
     if len(rows) == len(pixels) and np.array_equal(rows, np.arange(len(pixels))):
         return pixels
     taken = new_pixels((len(rows), *pixels.shape[1:]))
@@ -47,7 +47,7 @@ def take(pixels: Pixels, rows: npt.NDArray[np.int64]) -> Pixels:
 
 
 def concatenate(arrays: Sequence[Pixels]) -> Pixels:
-    """Return the pictures of all arrays, one after the other; a single array itself."""
+    """Concatenate the pictures of all arrays; a single array is returned itself."""
     if len(arrays) == 1:
         return arrays[0]
     joined = new_pixels((sum(map(len, arrays)), *arrays[0].shape[1:]))
@@ -59,13 +59,13 @@ def concatenate(arrays: Sequence[Pixels]) -> Pixels:
 
 
 def parts(pixels: Pixels) -> list[slice]:
-    """Return slices of pictures that cover ``pixels``, each of about `PART_BYTES`."""
+    """Return slices that cover all pictures, each of about ``PART_BYTES``."""
     step = max(1, PART_BYTES // max(1, prod(pixels.shape[1:])))
     return [slice(first, first + step) for first in range(0, len(pixels), step)]
 
 
 class Spool:
-    """Keeps single pictures: the first gigabyte in memory, all further ones in files."""
+    """Keeps single pictures: the first gigabyte in memory, the rest in files."""
 
     def __init__(self) -> None:
         self._chunk = np.empty(0, np.uint8)

@@ -1,4 +1,4 @@
-"""Which of the known layouts a source has; each is read by one file into the same records."""
+"""Finds out which of the known layouts a source has, and reads it."""
 
 import os
 from pathlib import Path, PurePath
@@ -15,11 +15,11 @@ from data_prep.sources_file import Source, SourcesFile
 
 
 def find_source(source: Source, file: SourcesFile, rejections: Rejections) -> Found:
-    """Read the pictures of a source that is no prepared dataset, with the labels they have there.
+    """Read the pictures of a source that is not a prepared dataset, with the source's labels.
 
     Raises:
-        MissingFileError: It does not exist.
-        BadInputError: It cannot be read.
+        MissingFileError: The source does not exist.
+        BadInputError: The source cannot be read.
     """
     assert source.path is not None
     if source.path.suffix.lower() == ".npz":

@@ -1,21 +1,21 @@
-"""Finds and removes the margin of one colour that some collections put around their pictures."""
+"""Finds and removes the margin of one colour that some collections have around their pictures."""
 
 import numpy as np
 import numpy.typing as npt
 
 MARGIN_TOLERANCE = 8
-"""Values by which the pixels of a margin may differ, as lossy compression makes them."""
+"""Values by which the pixels of a margin may differ, because of lossy compression."""
 MARGIN_SLACK = 2
-"""Pixels by which the sides of a margin may differ; what is wider belongs to the picture."""
+"""Pixels by which the widths of a margin's sides may differ; the rest belongs to the picture."""
 
 
 def without_margin(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return (height, width) or (height, width, 3) pixels without the margin of one colour.
 
-    A margin is on all four sides and about as wide on each: a picture whose own edge has the
-    margin's colour loses nothing of it. Without a margin the picture comes back whole.
+    A margin is on all four sides and has about the same width on each. So a picture whose own edge
+    has the margin's colour keeps this edge. A picture without a margin is returned unchanged.
     """
-    # Most pictures have none, and their edges show it.
+    # Most pictures have no margin, as their edges show.
     edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
     first = pixels[0, 0].astype(np.int16)
     if any((np.abs(edge.astype(np.int16) - first) > MARGIN_TOLERANCE).any() for edge in edges):

@@ -1,4 +1,4 @@
-"""Joins the rows of tables of labels with the picture files that they name."""
+"""Joins the rows of label tables with the picture files that they name."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -16,21 +16,21 @@ from fairsweep.errors import MissingFileError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelTable:
-    """A table of labels, read."""
+    """The content of a label table."""
 
     path: PurePosixPath
-    """Where it lies, as seen from the folder or archive of pictures."""
+    """Path of the table in the folder or archive of pictures."""
     shown: str
     rows: list[LabelRow]
 
 
 @dataclass(kw_only=True, eq=False)
 class _Joined:
-    """Which row names which picture."""
+    """The rows that name pictures."""
 
     rows: dict[PurePosixPath, tuple[LabelRow, LabelTable]] = field(default_factory=dict)
     has_labels: bool = False
-    """Whether rows tell labels, so that a picture without a row has none."""
+    """Whether rows have labels, so that a picture without a row has no label."""
     top: PurePosixPath = field(default_factory=PurePosixPath)
     """The deepest folder that holds all pictures with rows."""
     odd_subsets: Counter[str] = field(default_factory=Counter)
@@ -40,12 +40,14 @@ def label_tables(source: Source, tree: Tree, rejections: Rejections) -> list[Lab
     """Return the tables that name pictures: the one that the user gives, or those in the tree.
 
     Raises:
-        MissingFileError: The one that the user gives does not exist.
-        BadInputError: It has no column that names pictures, or cannot be read.
+        MissingFileError: The user's table does not exist.
+        BadInputError: The user's table has no column that names pictures, or cannot be read.
     """
     if source.labels is None:
         index = _Index(tree.pictures)
-        found = (_read_if_it_names_pictures(one, source, index, rejections) for one in tree.tables)
+        found = (
+            _read_if_it_names_pictures(table, source, index, rejections) for table in tree.tables
+        )
         return [table for table in found if table is not None]
     path = source.labels
     if not path.is_file():
@@ -62,7 +64,7 @@ def label_tables(source: Source, tree: Tree, rejections: Rejections) -> list[Lab
 def _read_if_it_names_pictures(
     table: TreeTable, source: Source, index: "_Index", rejections: Rejections
 ) -> LabelTable | None:
-    """Read a table; what turns out to be none must not end the reading of a tree of pictures."""
+    """Read a table; return None for a file that is not a label table, which is not an error."""
     held_back = Rejections(skip_bad=True)
     try:
         rows = read_rows(table.path, table.content, source.columns, held_back, shown=table.shown)
@@ -89,11 +91,11 @@ def named_records(
 ) -> Found:
     """Give each picture the label, split and columns of the row that names it.
 
-    What the row does not say is taken from the folders of the picture.
+    A missing label or split is taken from the folders of the picture.
 
     Raises:
-        BadInputError: A row names no picture, or one that an earlier row names, and bad rows are
-            not to be skipped.
+        BadInputError: A row names no picture, or the same picture as an earlier row, and bad rows
+            are not skipped.
     """
     index, joined = _Index(tree.pictures), _Joined()
     for table in tables:
@@ -102,7 +104,7 @@ def named_records(
     joined.has_labels = any(row.label is not None for row, _ in joined.rows.values())
     joined.top = common_folder({path.parent for path in joined.rows})
     return Found(
-        records=[_record(by_folder(one), one.path, joined) for one in tree.pictures],
+        records=[_record(by_folder(found), found.path, joined) for found in tree.pictures],
         odd_subsets=joined.odd_subsets,
     )
 
@@ -150,18 +152,18 @@ def _record(found: Record, path: PurePosixPath, joined: _Joined) -> Record:
 
 
 class _Index:
-    """Finds picture files by what a table calls them."""
+    """Finds picture files by their names in tables."""
 
     def __init__(self, pictures: Sequence[TreePicture]) -> None:
-        self._paths = {same_text(str(one.path)): one.path for one in pictures}
+        self._paths = {same_text(str(found.path)): found.path for found in pictures}
         self._names = defaultdict[str, list[PurePosixPath]](list)
-        for one in pictures:
-            self._names[same_text(one.path.name)].append(one.path)
-            if one.path.stem != one.path.name:
-                self._names[same_text(one.path.stem)].append(one.path)
+        for found in pictures:
+            self._names[same_text(found.path.name)].append(found.path)
+            if found.path.stem != found.path.name:
+                self._names[same_text(found.path.stem)].append(found.path)
 
     def find(self, text: str, folder: PurePosixPath) -> list[PurePosixPath]:
-        """Return the pictures that a row of a table in ``folder`` may mean; one if it is clear."""
+        """Return the pictures that a row of a table in ``folder`` may mean; one if it is unique."""
         name = same_text(text.strip().replace("\\", "/"))
         if not name:
             return []
@@ -171,7 +173,7 @@ class _Index:
         wanted = PurePosixPath(name)
         candidates = self._names.get(wanted.name, [])
         alike = [path for path in candidates if _ends_with(path, wanted)]
-        # The folders that a table tells may be those of its author's machine.
+        # The folders in a table may be those of its author's machine.
         return alike or candidates
 
 

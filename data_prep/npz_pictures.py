@@ -1,4 +1,4 @@
-"""Reads pictures and labels out of an npz file, as MedMNIST's are."""
+"""Reads pictures and labels from an npz file in the format of MedMNIST or Keras."""
 
 import zipfile
 import zlib
@@ -13,15 +13,15 @@ from data_prep.sources_file import Source, SourcesFile
 from fairsweep.errors import MissingFileError
 
 NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))
-"""Names of the arrays of pictures and of labels, as MedMNIST and Keras have them."""
+"""Names of the arrays of pictures and labels in MedMNIST and in Keras."""
 
 
 def find_in_npz(source: Source, file: SourcesFile) -> Found:
     """Read an npz file with ``train_images``, ``train_labels``, and likewise val and test.
 
     Raises:
-        MissingFileError: It does not exist.
-        BadInputError: It cannot be read, or its arrays are not as they are to be.
+        MissingFileError: The file does not exist.
+        BadInputError: The file cannot be read, or its arrays have other names, types or shapes.
     """
     path = source.path
     assert path is not None

@@ -1,4 +1,4 @@
-"""Reads pictures that lie inside Parquet files, as Hugging Face writes them."""
+"""Reads pictures inside Parquet files, as Hugging Face writes them."""
 
 import json
 from collections import Counter
@@ -19,31 +19,32 @@ from data_prep.walking import walk
 from fairsweep.errors import MissingFileError
 
 ROWS_AT_ONCE = 256
-"""Rows that are decoded together, which bounds memory."""
+"""Rows that are decoded together, to limit memory."""
 SUFFIX = ".parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Columns:
-    """Which column of a file is what."""
+    """The roles of a file's columns."""
 
     picture: str
     label: str
     split: str
     names: Mapping[int, str]
-    """Number → class, where labels are numbers of named classes."""
+    """Number → class, if labels are numbers of named classes."""
     others: Sequence[str]
 
 
 def find_in_parquet(source: Source, file: SourcesFile) -> Found:
     """Read the pictures of a Parquet file, or of all such files in a folder.
 
-    The split is that of a column, or is told by the names of files and folders. Numbers of classes
-    become names by the schema's metadata.
+    The split comes from a column, or else from the names of files and folders. Numbers of classes
+    are replaced by the names in the schema's metadata.
 
     Raises:
-        MissingFileError: It does not exist.
-        BadInputError: A file cannot be read, has no pictures or no labels, or several of them.
+        MissingFileError: The path does not exist.
+        BadInputError: A file cannot be read, or it is unclear which column holds the pictures or
+            the labels.
     """
     assert source.path is not None
     reader = PictureReader(source, file)
@@ -117,7 +118,7 @@ def _content(cell: Any) -> bytes | Exception:
 
 def _label(cell: Any, names: Mapping[int, str]) -> str:
     if names and isinstance(cell, int):
-        return names.get(cell, "")  # -1 where there is no label, as in many test splits
+        return names.get(cell, "")  # -1 means no label, as in many test splits.
     return text_of(cell)
 
 
@@ -155,7 +156,7 @@ def _columns(schema: pa.Schema, source: Source, path: Path) -> _Columns:
 
 
 def _features(schema: pa.Schema) -> Mapping[str, Any]:
-    """Return what Hugging Face's metadata says about the columns; nothing where there is none."""
+    """Return Hugging Face's metadata about the columns; empty if there is none."""
     try:
         about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         return dict(about["info"]["features"])

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of pixels, counted in parts so that they need not be in memory."""
+"""Mean and standard deviation of pixels, computed in parts to save memory."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,10 @@ def means_and_stds(pixels: Pixels, chosen: npt.NDArray[np.bool_]) -> tuple[Scale
 
     Args:
         pixels: (n, height, width) gray values, or (n, height, width, 3) colours.
-        chosen: (n,) True for the pictures that count.
+        chosen: (n,) True for the pictures to use.
 
     Returns:
-        Two numbers for gray values; two tuples of a number for each channel of colours.
+        Two numbers for gray values; for colours two tuples with a number per channel.
     """
     channels = 1 if pixels.ndim == 3 else pixels.shape[3]
     counts = np.zeros((channels, 256), np.int64)
@@ -28,7 +28,7 @@ def means_and_stds(pixels: Pixels, chosen: npt.NDArray[np.bool_]) -> tuple[Scale
 
 
 def _mean_and_std(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Return mean and standard deviation of pixels, from how many have each value."""
+    """Return mean and standard deviation, given the number of pixels with each value."""
     values = np.arange(256)
     mean = counts @ values / counts.sum()
     variance = counts @ values**2 / counts.sum() - mean**2

@@ -1,4 +1,4 @@
-"""The one form in which every layout delivers its pictures, and how each picture is read."""
+"""The records of pictures that every layout is read into, and the reader of single pictures."""
 
 import io
 from collections import Counter, deque
@@ -16,9 +16,9 @@ from data_prep.pictures import Fit, PictureError, fit_pixels, read_picture, to_g
 from data_prep.sources_file import Source, SourcesFile
 
 LOOKED_AT = 50
-"""Pictures of a source that are looked at for colour, where the dataset is to be gray."""
+"""Pictures of a source that are checked for colour if the dataset is gray."""
 COLOUR_RANGE = 24
-"""Values by which red, green and blue of a picture differ somewhere if it is in colour."""
+"""A picture is in colour if red, green and blue differ by more than this somewhere."""
 
 Content = bytes | Exception | None
 """Of a picture file; or why it cannot be read; None if it is not wanted."""
@@ -27,60 +27,60 @@ Tag = TypeVar("Tag")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadPicture:
-    """A picture, read and brought to the size of the dataset."""
+    """A picture, resized for the dataset."""
 
     pixels: Pixels
     shape: tuple[int, ...]
-    """Height and width before."""
+    """Height and width of the picture in its file."""
     has_margin: bool = False
     bits: int = 16
-    """Bits that a file of 16 bits uses; 16 for all others."""
+    """Bits that a 16-bit file uses; 16 for all other files."""
     has_frames: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Record:
-    """One picture as its source gives it."""
+    """One picture, with what its source says about it."""
 
     name: str
-    """Stands behind the name of the source in the picture's id."""
+    """Part of the picture's id after the name of the source."""
     shown: str
     """File, for messages."""
     label: str
-    """Their class; empty for none."""
+    """Class in the source; empty for none."""
     picture: ReadPicture | Exception | None
     """The picture, or why it cannot be read; None where its class is known not to be wanted."""
     row: int | None = None
-    """Row of the file, where it holds several pictures."""
+    """Row of the file, if it holds several pictures."""
     subset: str = ""
     """``train``, ``val``, ``test``, or empty."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """What else the source says about the picture."""
+    """Further columns of the source."""
     why_unlabelled: str = "has no label"
-    """Why it has no label, where it has none."""
+    """Why the picture has no label, if it has none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
-    """What a source holds, before its classes are mapped to ours."""
+    """The content of a source, before its classes are mapped to the dataset's."""
 
     records: list[Record]
     passed_over: list[tuple[str, str]] = field(default_factory=list)
     """Files that are not read: path for messages, ending of the name."""
     in_colour: bool = False
-    """Whether pictures are in colour, where the dataset is to be gray."""
+    """Whether pictures are in colour although the dataset is gray."""
     odd_subsets: Counter[str] = field(default_factory=Counter)
-    """Texts in a column of splits that name none → pictures."""
+    """Texts in a column of splits that are not a split → number of pictures."""
 
     @property
     def labels(self) -> Counter[str]:
-        """Their class → pictures."""
+        """Class in the source → number of pictures."""
         return Counter(record.label for record in self.records)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How every picture of a source is read."""
+    """Options for reading the pictures of a source."""
 
     colour: bool
     trim_margin: bool
@@ -88,7 +88,7 @@ class Rules:
     fit: Fit
 
     def read(self, content: Content) -> ReadPicture | Exception | None:
-        """Read a picture file, or return why it cannot be read; what is no content comes back."""
+        """Read the content of a file; return an error if that fails. Other values are returned."""
         if not isinstance(content, bytes):
             return content
         try:
@@ -100,7 +100,7 @@ class Rules:
         )
 
     def fitted(self, whole: Pixels, *, bits: int = 16, frames: int = 1) -> ReadPicture:
-        """Bring pixels to the size of the dataset."""
+        """Resize pixels to the size of the dataset."""
         inner = without_margin(whole)
         kept = inner if self.trim_margin else whole
         return ReadPicture(
@@ -113,7 +113,7 @@ class Rules:
 
 
 class PictureReader:
-    """Reads the pictures of one source as the sources file says, and keeps them."""
+    """Reads and keeps the pictures of one source, with the options in the sources file."""
 
     def __init__(self, source: Source, file: SourcesFile) -> None:
         self._rules = Rules(
@@ -127,7 +127,7 @@ class PictureReader:
 
     @property
     def in_colour(self) -> bool:
-        """Whether most of the first pictures are in colour, though gray is asked for."""
+        """Whether most of the first pictures are in colour although the dataset is gray."""
         return 2 * self._colourful > self._looked_at
 
     def from_files(
@@ -136,11 +136,11 @@ class PictureReader:
         """Read picture files on all cores, in their order.
 
         Args:
-            files: A tag, and the content of the file; or why there is none, or None if the picture
-                is not wanted.
+            files: A tag and the content of each file. Instead of the content, the error of reading
+                it, or None if the picture is not wanted.
 
         Yields:
-            The tag, and the picture; or why it cannot be read, or None.
+            The tag and the picture. Instead of the picture, an error or None.
         """
         tags: deque[Tag] = deque()
 

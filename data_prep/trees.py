@@ -1,4 +1,4 @@
-"""Goes through a folder or archive once: reads its pictures, keeps its tables of labels."""
+"""Goes through a folder or archive once, and reads its pictures and label tables."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from data_prep.sources_file import Source
 
 TABLE_SUFFIXES = (".csv", ".jsonl")
 MAX_TABLE_BYTES = 1 << 28
-"""Largest table of labels that is kept while an archive is gone through."""
+"""Largest label table that is read from a folder or archive."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +37,7 @@ class TreeTable:
 
 @dataclass(kw_only=True, eq=False)
 class Tree:
-    """What a folder or archive holds."""
+    """The content of a folder or archive."""
 
     pictures: list[TreePicture] = field(default_factory=list)
     tables: list[TreeTable] = field(default_factory=list)
@@ -46,8 +46,8 @@ class Tree:
 
     @property
     def folders(self) -> set[PurePosixPath]:
-        """Those that hold pictures."""
-        return {one.path.parent for one in self.pictures}
+        """Folders that hold pictures."""
+        return {picture.path.parent for picture in self.pictures}
 
 
 def read_tree(
@@ -56,20 +56,20 @@ def read_tree(
     is_wanted: Callable[[PurePosixPath], bool],
     rejections: Rejections,
 ) -> Tree:
-    """Read all pictures of a source that are wanted.
+    """Read all wanted pictures of a source.
 
-    An archive is gone through once, and each of its members can be read only then, though what
-    a picture's class is may be known at the end only.
+    An archive is read once, so each picture must be decoded when it comes, even if its class is
+    only known at the end.
 
     Raises:
-        MissingFileError: It does not exist.
-        BadInputError: It cannot be read to its end.
+        MissingFileError: The source does not exist.
+        BadInputError: The source cannot be read to its end.
     """
     tree = Tree()
     files = _picture_files(source, is_wanted, rejections, tree)
     for member, picture in reader.from_files(files):
         tree.pictures.append(TreePicture(path=member.path, shown=member.shown, picture=picture))
-    tree.pictures.sort(key=lambda one: one.path)
+    tree.pictures.sort(key=lambda picture: picture.path)
     return tree
 
 
