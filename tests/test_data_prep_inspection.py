@@ -15,8 +15,8 @@ from data_prep.inspection import (
     MOST_REASONS,
     Copies,
     Inspection,
+    copies_across_words,
     inspect_dataset,
-    leak_words,
     most_frequent,
 )
 from data_prep.inspection_figures import FILES, _spread, _varied, read_pixels, write_figures
@@ -53,8 +53,10 @@ def test_labels_that_meet_in_a_group_and_leaks_are_counted():
     assert COPIES.label_pairs() == {("x", "y"): 2}
     leaks = COPIES.leaks()
     assert leaks == {"val in train": 2, "test in train": 1, "test in val": 1}
-    assert leak_words(leaks).startswith("2 val pictures have a copy in train, 1 test pictures")
-    assert leak_words({"val in train": 0}) == ""
+    assert copies_across_words(leaks).startswith(
+        "2 val pictures have a copy in train, 1 test pictures"
+    )
+    assert copies_across_words({"val in train": 0}) == ""
 
 
 @pytest.fixture(scope="module")
