@@ -1,4 +1,4 @@
-"""Turns the records of a source into arrays: maps classes, leaves out and refuses, and counts."""
+"""Turns the records of a source into arrays: maps classes, leaves out pictures, and counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,54 +17,53 @@ from data_prep.rejections import BadInputError, Rejection, Rejections
 from data_prep.sources_file import Source, SourcesFile
 
 SPLIT_TYPE = "<U5"
-"""Of arrays of ``train``, ``val`` and ``test``."""
+"""Type of arrays of ``train``, ``val`` and ``test``."""
 TAKEN = OWN_COLUMNS | {"subset", "width", "height"}
-"""Names that columns of a source cannot keep."""
+"""Reserved names, which columns of a source cannot keep."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceImages:
-    """What one source gives: n labelled pictures, and what was found there."""
+    """The n labelled pictures of one source, and counts of what it holds."""
 
     ids: list[str]
     pixels: npt.NDArray[np.uint8]
     """(n, height, width) gray values, or (n, height, width, 3) colours."""
     labels: npt.NDArray[np.int64]
-    """(n,) places in our classes."""
+    """(n,) indices into the dataset's classes."""
     columns: pa.Table
     """n rows of further columns; ``width`` and ``height`` are those of the file, in pixels."""
     found: Counter[tuple[str, str]]
-    """(their class, subset or empty) → pictures found."""
+    """(class in the source, subset or empty) → number of pictures."""
     soft_labels: npt.NDArray[np.float32] | None = None
-    """(n, classes) distributions over our classes, where the source knows them."""
+    """(n, classes) label distributions, if the source has them."""
     bad: int = 0
     """Pictures left out because they cannot be read."""
     with_margin: int = 0
-    """Pictures that have a margin of one colour on all four sides."""
+    """Pictures with a margin of one colour on all four sides."""
     passed_over: Counter[str] = field(default_factory=Counter)
-    """Ending of a name → files that are not read as pictures."""
+    """Suffix of a name → number of files that are not read as pictures."""
     of_bits: Counter[int] = field(default_factory=Counter)
-    """Bits → gray pictures of fewer than 16 that lie in files of 16 bits."""
+    """Bits → number of gray pictures that use only so many bits of a 16-bit file."""
     with_frames: int = 0
-    """Pictures that have several frames, of which the first is read."""
+    """Pictures with several frames, of which the first is read."""
     given: npt.NDArray[np.str_] | None = None
-    """(n,) split that the source puts each picture in, empty for none; None for none at all."""
+    """(n,) the source's split of each picture, empty for none; None if the source has no split."""
     is_official: bool = True
-    """False where we dealt that split."""
+    """False if we made that split."""
     in_colour: bool = False
-    """Whether most pictures are in colour, where the dataset is to be gray."""
+    """Whether most pictures are in colour although the dataset is gray."""
     odd_subsets: Counter[str] = field(default_factory=Counter)
-    """Texts in a column of splits that name none → pictures."""
+    """Texts in a column of splits that are not a split → number of pictures."""
 
 
 def collect(
     found: Found, source: Source, file: SourcesFile, rejections: Rejections
 ) -> SourceImages:
-    """Take in the pictures of a source whose class is wanted, in their order.
+    """Collect the pictures of a source whose class is wanted, in order.
 
     Raises:
-        BadInputError: It has not what its map and the numbers of a complete copy say; or a picture
-            is bad and bad ones are not to be skipped.
+        BadInputError: As `check_found`; or a picture is bad and bad pictures are not skipped.
     """
     counts = Counter((record.label, record.subset) for record in found.records)
     check_found(source, file, counts)
@@ -137,16 +136,16 @@ def _columns(records: Sequence[Record], pictures: Sequence[ReadPicture]) -> pa.T
 
 
 def free_name(name: str) -> str:
-    """Return the name of a source's column, with ``their_`` before it where it is one of ours."""
+    """Return the name of a source's column, with the prefix ``their_`` if it is reserved."""
     is_ours = name in TAKEN or name.startswith("votes_")
     return f"their_{name}" if is_ours else name
 
 
 def check_found(source: Source, file: SourcesFile, found: Mapping[tuple[str, str], int]) -> None:
-    """Make sure that a source has what its map names and as much as a complete copy.
+    """Check that a source has the classes in its map, and the counts of a complete copy.
 
     Raises:
-        BadInputError: It has not.
+        BadInputError: A class is missing, or a count differs.
     """
     shown = source.path or source.dataset
     pictures = Counter[str]()

@@ -78,7 +78,7 @@ def _records(
 def _picture_files(
     path: Path, source: Source, counts: Counter[str], odd: Counter[str]
 ) -> Iterator[tuple[Record, Content]]:
-    """Yield what a file tells of each picture, and the content of the picture's own file."""
+    """Yield the record of each picture in a file without the picture, and the picture's content."""
     with pq.ParquetFile(path) as file:
         columns = _columns(file.schema_arrow, source, path)
         of_file = subset_of(path.stem.replace("-", "_").replace(".", "_").partition("_")[0])

@@ -11,7 +11,7 @@ from data_prep.walking import not_read
 
 
 def pictures_found(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[dict[str, Any]]:
-    """Count the pictures of each source as they lie there."""
+    """Count the pictures of each source by folder and subset."""
     for source, part in zip(file.sources, parts, strict=True):
         for (theirs, subset), count in sorted(part.found.items()):
             yield {
@@ -24,7 +24,7 @@ def pictures_found(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator
 
 
 def how_read(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
-    """Warn of what was not read, and of what could be read in another way."""
+    """Warn of files that were not read, and of pictures that could be read in another way."""
     yield from _margins(file, parts)
     yield from _files(file, parts)
     for source, part in zip(file.sources, parts, strict=True):

@@ -1,16 +1,16 @@
-"""Says how unequal the classes of a dataset are, and what to do about it."""
+"""Describes how unequal the classes of a dataset are, and what to do about it."""
 
 from collections.abc import Mapping
 
 UNEQUAL = 1.5
-"""Ratio of the largest class to the smallest from which on something should be done."""
+"""Ratio of the largest class to the smallest at which remedies are suggested."""
 FEW = 30
 """With fewer validation pictures than this, a class's recall is known to ±18 points at best: the
 half-width of a 95 % interval around one half."""
 
 
 def balance_words(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Compare the largest class with the smallest, and count classes too small to be judged.
+    """Compare the largest class with the smallest, and count classes too small to evaluate.
 
     Args:
         counts: Split → class → pictures.
@@ -19,20 +19,20 @@ def balance_words(counts: Mapping[str, Mapping[str, int]]) -> str:
     largest, smallest = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
     if train[largest] == train[smallest]:
         return f"All {len(train):,} classes have {train[largest]:,} training pictures.{_few(val)}"
-    told = (
+    text = (
         f"The largest class, {largest}, has {train[largest]:,} training pictures, the smallest, "
         f"{smallest}, has {train[smallest]:,}"
     )
     if train[largest] < UNEQUAL * max(1, train[smallest]):
-        told += "."
+        text += "."
     else:
         ratio = f" ({train[largest] / train[smallest]:.3g} times)" if train[smallest] else ""
-        told += (
+        text += (
             f"{ratio}. In a spec, `fixed: {{balance: label}}` draws every class equally often; "
             "`objective: {metric: val_macro_f1}` judges every class alike, where accuracy follows "
             "the large ones."
         )
-    return told + _few(val)
+    return text + _few(val)
 
 
 def _few(val: Mapping[str, int]) -> str:

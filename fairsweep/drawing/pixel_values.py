@@ -18,7 +18,7 @@ BIN = 8
 MOST_CURVES = 6
 """At most this many classes get a curve each."""
 BAND = (5, 95)
-"""Percentiles of the classes between which the band of many classes lies."""
+"""Percentiles of the classes at the edges of the band that summarises many classes."""
 
 
 def draw_pixel_values(values: Values) -> Figure:

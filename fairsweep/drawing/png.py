@@ -13,7 +13,7 @@ from fairsweep.drawing.style import INK, RC
 
 DOTS_PER_INCH = 160
 CHARACTERS_PER_INCH = 17
-"""Of the caption, in its font size."""
+"""Line width of the caption."""
 
 
 def png(draw: Callable[[], Figure], caption: str) -> bytes:

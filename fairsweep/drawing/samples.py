@@ -13,9 +13,9 @@ Pictures = npt.NDArray[np.uint8]
 SAMPLES = 10
 """Sample pictures per class."""
 FEW = 20
-"""More classes than this stand in two or three columns, with half as many pictures each."""
+"""More classes than this are in two or three columns, with half as many pictures per class."""
 MOST_CLASSES = 102
-"""Maximum number of classes; of more, some are shown that are spread evenly over their order."""
+"""Maximum number of classes; if there are more, the shown ones are spread evenly over them."""
 LONGEST_NAME = 20
 """Characters of a class name that are shown."""
 GAP = 1

@@ -1,4 +1,4 @@
-"""Reads what figures show of the training pictures of a dataset's Parquet file, in one pass."""
+"""Reads sample pictures and pixel counts from the training split of a dataset, in one pass."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingPictures:
-    """What one pass over the training pictures gives."""
+    """The result of one pass over the training pictures."""
 
     samples: Mapping[str, Pixels]
     """Class → (k, height, width) gray values or (k, height, width, 3) colours of k pictures, no
