@@ -284,11 +284,11 @@ def two_runs(
     """Simulate two runs of equally good configurations.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         count: Configurations of the first run.
-        against: Configurations of the second.
-        better: What those of the second are better by.
-        replicates: Trainings of each.
+        against: Configurations of the second run.
+        better: Accuracy by which those of the second run are better.
+        replicates: Trainings per configuration.
         data: The dataset's directory.
     """
     world = World()
@@ -297,7 +297,7 @@ def two_runs(
     levels = [skill_of(world, 1, accuracy) for accuracy in (USUAL, USUAL + better)]
     made = _trained(rng, world, table, np.take(levels, second_run.astype(int)), replicates)
     ids = np.array(made.ids)[second_run]
-    alone = made.trials["configuration_id"].isin(ids)
+    in_second = made.trials["configuration_id"].isin(ids)
     first, second = (
         Simulated(
             run=run_of(
@@ -311,6 +311,6 @@ def two_runs(
             accuracy=dict(zip(made.ids, USUAL + better * second_run, strict=True)),
             models=made.truth,
         )
-        for name, chosen in (("first", ~alone), ("second", alone))
+        for name, chosen in (("first", ~in_second), ("second", in_second))
     )
     return first, second

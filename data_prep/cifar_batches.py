@@ -54,7 +54,7 @@ def find_in_batches(source: Source, file: SourcesFile, rejections: Rejections) -
             f"{source.path}: lacks {' or '.join(METAS)} or all batches; fetch it again"
         )
     records: list[Record] = []
-    for path, shown, batch in sorted(batches, key=lambda one: one[0]):
+    for path, shown, batch in sorted(batches, key=lambda batch: batch[0]):
         records += _records(path, shown, batch, names, reader, len(records))
     return Found(records=records, in_colour=reader.in_colour)
 

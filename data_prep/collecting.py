@@ -93,7 +93,7 @@ def collect(
     return SourceImages(
         ids=[f"{source.name}/{record.name}" for record, _ in taken],
         pixels=_stacked(pictures, file.pixel_shape),
-        labels=np.array([places[ours[one.label] or ""] for one, _ in taken], dtype=np.int64),
+        labels=np.array([places[ours[record.label] or ""] for record, _ in taken], dtype=np.int64),
         columns=_columns([record for record, _ in taken], pictures),
         found=counts,
         bad=bad,
@@ -129,7 +129,9 @@ def _columns(records: Sequence[Record], pictures: Sequence[ReadPicture]) -> pa.T
     subsets = pa.array([record.subset or None for record in records], pa.string())
     names = dict.fromkeys(name for record in records for name in record.columns)
     further = {
-        free_name(name): pa.array([one.columns.get(name) or None for one in records], pa.string())
+        free_name(name): pa.array(
+            [record.columns.get(name) or None for record in records], pa.string()
+        )
         for name in names
     }
     return pa.table({"subset": subsets, "width": widths, "height": heights, **further})

@@ -34,7 +34,7 @@ def prepare_images(
 
     Raises:
         FileNotFoundError: A file does not exist.
-        ValueError: Something in the files is wrong, or ``out`` cannot be written.
+        UserError: The files break a rule, or ``out`` cannot be written.
     """
     source = {"name": _name(path), "path": path, **_given(about_source)}
     if (path / MANIFEST_FILE).is_file():

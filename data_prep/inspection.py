@@ -125,12 +125,12 @@ def most_frequent(reasons: Mapping[str, int]) -> dict[str, int]:
 
 def copies_across_words(leaks: Mapping[str, int]) -> str:
     """Say how many pictures of a split have a copy in an earlier one; empty if none has."""
-    told = []
+    parts = []
     for pair, count in leaks.items():
         later, earlier = pair.split(" in ")
         if count:
-            told.append(f"{count:,} {later} pictures have a copy in {earlier}")
-    return ", ".join(told)
+            parts.append(f"{count:,} {later} pictures have a copy in {earlier}")
+    return ", ".join(parts)
 
 
 def _reasons(file: Path) -> dict[str, int]:

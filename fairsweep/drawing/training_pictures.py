@@ -109,7 +109,7 @@ def _training_rows(file: Path) -> _TrainingRows:
     if "content_hash" in names:
         hashes = np.array(table["content_hash"].to_pylist(), str)
     else:
-        hashes = np.array([sha256(one.encode()).hexdigest() for one in ids], str)
+        hashes = np.array([sha256(image_id.encode()).hexdigest() for image_id in ids], str)
     order = np.lexsort((np.array(ids, str), hashes))
     hashes = hashes[order]
     copy = np.zeros(len(order), bool)
