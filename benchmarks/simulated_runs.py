@@ -25,6 +25,8 @@ from analysis.run.dataset import IMAGES_FILE, MANIFEST_FILE
 from analysis.run.run_data import RunData
 from tune.run.tables import TableInfo
 from tune.run.trial import METRICS, Status
+from tune.sweep.schedulers import SCHEDULERS
+from tune.sweep.searchers.registry import SEARCHERS
 
 Floats = npt.NDArray[np.float64]
 FINGERPRINT = "f" * 64
@@ -169,7 +171,10 @@ def run_of(
         objective={"metric": "val_accuracy", "mode": "max", "at": "best"},
         classes=("wrong", "right"),
         searcher=searcher,
+        searcher_words=SEARCHERS[searcher].words,
+        sampling=SEARCHERS[searcher].sampling,
         scheduler=scheduler,
+        scheduler_words=SCHEDULERS[scheduler].words,
         rungs=(),
     )
     return RunData(

@@ -19,7 +19,7 @@ from analysis.runs.picked import Candidates, picked_difference
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.trainings import difference
 from analysis.statistics.verdicts import Verdict
-from tests.support.run_factory import Factory
+from tests.support.run_factory import Factory, by, under
 from tests.support.trainings import trainings_of
 from tune.run.directory import predictions_file
 from tune.run.tables import read_predictions, write_table
@@ -285,7 +285,7 @@ def test_the_page_shows_both_runs_with_facts_of_their_own(runs, tmp_path):
     second = replace(
         second,
         provenance={**second.provenance, "command": "python -m tune run second.yaml"},
-        info=replace(second.info, searcher="random", scheduler="none"),
+        info=replace(second.info, **by("random"), **under("none")),
     )
     compared = compare_runs(first, second)
     page = write_comparison(compared, tmp_path / "a page").read_text("utf-8")

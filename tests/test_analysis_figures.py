@@ -31,7 +31,7 @@ from analysis.report.figures import FIGURES
 from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from fairsweep.drawing.training_pictures import read_training_pictures
-from tests.support.run_factory import CLASSES, IMAGE_SHAPE, Factory
+from tests.support.run_factory import CLASSES, IMAGE_SHAPE, Factory, by
 
 
 @pytest.fixture(scope="module")
@@ -784,7 +784,7 @@ def test_models_that_broke_are_not_among_the_best(run):
 def test_means_of_a_continuous_hyperparameter_stand_at_the_median_of_their_quarter(run):
     trials = run.trials[run.trials["replicate"] == 0]
     rates = np.geomspace(1e-4, 1e-1, len(trials))
-    info = replace(run.info, searched=("learning_rate",), tied={}, searcher="random")
+    info = replace(run.info, searched=("learning_rate",), tied={}, **by("random"))
     varied = replace(run, trials=trials.assign(learning_rate=rates), info=info)
     drawing = next(effects.effects(varied))
     (panel,) = drawing.chart.panels

@@ -25,7 +25,7 @@ from analysis.selection.statistics import selection
 from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
 from analysis.trials.headline import headline
-from tests.support.run_factory import SPLIT_SIZES, Factory
+from tests.support.run_factory import SPLIT_SIZES, Factory, under
 
 FOLDS = 10
 LUCKY = 0.69
@@ -59,7 +59,7 @@ def over_folds(plain, accuracy, name="kfold", folds=FOLDS):
     measurements = measurements.assign(
         trial_id=trials["trial_id"], val_accuracy=trials["best_val_accuracy"]
     )
-    info = replace(plain.info, searched=("kernel_size",), tied={}, scheduler="none", rungs=())
+    info = replace(plain.info, searched=("kernel_size",), tied={}, **under("none"), rungs=())
     path = plain.path.parent / name
     return replace(plain, path=path, trials=trials, measurements=measurements, info=info)
 

@@ -13,7 +13,7 @@ from analysis.report.summary import found, unknown
 from analysis.run.run_data import read_run
 from analysis.trials.headline import best_trial
 from analysis.trials.table import models
-from tests.support.run_factory import Factory
+from tests.support.run_factory import Factory, by
 
 SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
 
@@ -111,7 +111,7 @@ def test_the_summary_says_what_is_not_known(run):
 
 
 def test_an_uneven_searcher_is_told(run):
-    guided = replace(run, info=replace(run.info, searcher="tpe"))
+    guided = replace(run, info=replace(run.info, **by("tpe")))
     assert "no verdict is given on hyperparameters" in " ".join(unknown(guided))
     assert "no verdict is given on hyperparameters" not in " ".join(unknown(run))
 

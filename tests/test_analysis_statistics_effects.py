@@ -20,7 +20,7 @@ from analysis.importance.statistics import _warnings as importance_warnings
 from analysis.run.run_data import read_run
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.trainings import Trainings
-from tests.support.run_factory import RUNGS, Factory
+from tests.support.run_factory import RUNGS, Factory, by
 
 
 def grid(replicates, seed=0, drop=()):
@@ -199,7 +199,7 @@ def test_levels_stand_in_their_order(whole):
 
 
 def test_a_random_search_is_judged_by_the_spread_of_its_configurations(whole):
-    drawn = replace(whole, info=replace(whole.info, searcher="random"))
+    drawn = replace(whole, info=replace(whole.info, **by("random")))
     frame = marginal_means(drawn).set_index(["hyperparameter", "level"])
     means = whole.comparable.groupby("configuration_id").agg(
         y=("best_val_accuracy", "mean"), channels=("channels", "first")
@@ -234,7 +234,7 @@ def with_values(run, count, skill):
         val_accuracy=accuracy.to_numpy()
     )
     searched = ("kernel_size", "channels", "learning_rate")
-    info = replace(run.info, searcher="random", searched=searched, tied={})
+    info = replace(run.info, **by("random"), searched=searched, tied={})
     trials = trials.assign(status="COMPLETED", epochs_trained=1)
     return replace(run, trials=trials, measurements=measurements, info=info)
 
@@ -257,7 +257,7 @@ def test_importance_of_noise_warns(run):
 
 def test_importance_of_an_adaptive_search_warns(run):
     drawn = with_values(run, 60, lambda trials: 0.6 - 0.03 * np.log10(trials["learning_rate"]) ** 2)
-    adaptive = replace(drawn, info=replace(drawn.info, searcher="tpe"))
+    adaptive = replace(drawn, info=replace(drawn.info, **by("tpe")))
     assert [w for w in importance(adaptive).warnings if "searcher tpe sampled" in w]
 
 

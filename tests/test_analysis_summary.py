@@ -20,7 +20,7 @@ from analysis.run.run_data import read_run
 from analysis.run.trials import incumbent
 from analysis.selection.statistics import selection
 from analysis.trials.headline import headline, percent, status_counts
-from tests.support.run_factory import CLASSES, Factory
+from tests.support.run_factory import CLASSES, Factory, by, under
 from tune.run.directory import LEDGER_FILE, predictions_file
 from tune.run.tables import predictions_table
 
@@ -59,12 +59,12 @@ def test_what_was_searched_is_told_with_levels_and_followers(run):
 def test_other_searchers_schedulers_and_ranges_are_told_in_words(run):
     rates = np.geomspace(1e-4, 1e-1, len(run.trials))
     trials = run.trials.assign(learning_rate=rates)
-    info = replace(run.info, searcher="tpe", scheduler="median", searched=("learning_rate",))
+    info = replace(run.info, **by("tpe"), **under("median"), searched=("learning_rate",))
     assert found(replace(run, trials=trials, info=info))[0] == (
         "The sweep searched learning rate (0.0001 to 0.1), by TPE (Bayesian) search with "
-        "scheduler median."
+        "early stopping by the median rule."
     )
-    info = replace(run.info, searcher="random", scheduler="none", searched=("family",))
+    info = replace(run.info, **by("random"), **under("none"), searched=("family",))
     assert found(replace(run, info=info))[0] == (
         "The sweep searched no hyperparameter with more than one value, by random search with no "
         "early stopping."
@@ -243,13 +243,13 @@ def test_trials_that_broke_are_counted_as_not_known(run, tmp_path):
 
 @pytest.mark.parametrize("searcher", ["grid", "random", "sobol"])
 def test_a_searcher_that_looks_at_no_result_is_fair(run, searcher):
-    fair = replace(run, info=replace(run.info, searcher=searcher))
+    fair = replace(run, info=replace(run.info, **by(searcher)))
     assert not any("no verdict is given on hyperparameters" in each for each in unknown(fair))
 
 
 def test_a_searcher_that_looks_at_results_is_named(run):
-    guided = replace(run, info=replace(run.info, searcher="cmaes"))
-    assert "avoided would do: cmaes sampled where" in " ".join(unknown(guided))
+    guided = replace(run, info=replace(run.info, **by("cmaes")))
+    assert "avoided would do: CMA-ES sampled where" in " ".join(unknown(guided))
 
 
 def test_a_percentage_has_one_digit():

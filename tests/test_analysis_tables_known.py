@@ -32,7 +32,7 @@ from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import MARGIN, Verdict
 from analysis.trials.table import models
-from tests.support.run_factory import CLASSES, SPLIT_SIZES, Factory
+from tests.support.run_factory import CLASSES, SPLIT_SIZES, Factory, by
 from tune.run.directory import PREDICTIONS_DIR
 
 
@@ -295,7 +295,7 @@ def test_a_level_of_which_no_trial_is_left_is_named(single):
 def test_broken_trials_are_counted_in_the_range_of_a_continuous_hyperparameter(single):
     rates = np.geomspace(1e-4, 1e-1, len(single.trials))
     status = ["COMPLETED"] * 9 + ["DIVERGED"] * 3  # all above the last rate that went well
-    info = replace(single.info, searched=("learning_rate", "channels"), searcher="random")
+    info = replace(single.info, searched=("learning_rate", "channels"), **by("random"))
     trials = single.trials.assign(learning_rate=rates, status=status)
     frame = levels_table(replace(single, trials=trials, info=info)).frame
     rows = frame[frame["hyperparameter"] == "learning_rate"]
@@ -304,7 +304,7 @@ def test_broken_trials_are_counted_in_the_range_of_a_continuous_hyperparameter(s
 
 
 def test_effects_of_an_adaptive_search_are_marked(picked):
-    adaptive = replace(picked, info=replace(picked.info, searcher="tpe"))
+    adaptive = replace(picked, info=replace(picked.info, **by("tpe")))
     for table in (effects_table(adaptive), levels_table(adaptive)):
         assert any("do not represent the whole space" in note for note in table.notes)
     assert not any("do not represent" in note for note in effects_table(picked).notes)
@@ -317,7 +317,7 @@ def test_effects_of_an_adaptive_search_are_marked(picked):
 
 def test_importance_is_for_sweeps_that_are_no_grid(picked):
     assert list(TABLES["importance"](picked)) == []
-    drawn = replace(picked, info=replace(picked.info, searcher="random"))
+    drawn = replace(picked, info=replace(picked.info, **by("random")))
     assert [table.name for table in TABLES["importance"](drawn)] == ["importance"]
     assert any("too few for a reliable order" in note for note in importance_table(drawn).notes)
 
@@ -518,7 +518,7 @@ def test_levels_show_the_means_of_the_statistics(repeated):
     [("grid", "Without replicates there is no"), ("random", "Intervals: from")],
 )
 def test_notes_say_what_the_intervals_of_levels_are_of(single, searcher, told):
-    run = replace(single, info=replace(single.info, searcher=searcher))
+    run = replace(single, info=replace(single.info, **by(searcher)))
     assert sum(note.startswith(told) for note in levels_table(run).notes) == 1
     assert sum(note.startswith(("Without", "Intervals")) for note in levels_table(run).notes) == 1
 
@@ -567,7 +567,7 @@ def test_importance_shows_its_columns_and_what_is_left_out(single):
     some = single.trials["channels"].where(single.trials["blocks"] == 4)
     info = replace(
         single.info,
-        searcher="random",
+        **by("random"),
         searched=("learning_rate", "kernel_size", "channels"),
         tied={},
     )
@@ -610,7 +610,7 @@ def test_broken_trials_are_counted_in_the_range_that_they_lie_in(single):
     rates = np.geomspace(1e-4, 1e-1, 12)
     broken = [1, 4, 5]  # of ranges that end at the trials 3, 7, 9 and 11
     status = ["FAILED" if place in broken else "COMPLETED" for place in range(12)]
-    info = replace(single.info, searched=("learning_rate", "channels"), searcher="random")
+    info = replace(single.info, searched=("learning_rate", "channels"), **by("random"))
     trials = single.trials.assign(learning_rate=rates, status=status)
     frame = levels_table(replace(single, trials=trials, info=info)).frame
     rows = frame[frame["hyperparameter"] == "learning_rate"]
@@ -634,7 +634,7 @@ def test_a_trial_that_broke_carries_no_verdict_of_its_configuration(picked):
 
 @pytest.mark.parametrize("searcher", ["random", "sobol"])
 def test_a_search_that_looks_at_no_result_is_an_even_sample(single, searcher):
-    fair = replace(single, info=replace(single.info, searcher=searcher))
+    fair = replace(single, info=replace(single.info, **by(searcher)))
     assert not any("uneven sample" in note for note in effects_table(fair).notes)
 
 

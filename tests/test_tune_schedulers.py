@@ -152,7 +152,7 @@ def test_no_scheduler_stops_nothing():
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_every_scheduler_can_be_made_from_a_spec(name):
     spec = SchedulerSpec(name=name, grace_period=2, reduction_factor=2)
-    assert SCHEDULERS[name](spec, 10).hear("a", 1, 0.5) is None
+    assert SCHEDULERS[name].make(spec, 10).hear("a", 1, 0.5) is None
 
 
 def test_equal_values_at_a_rung_all_go_on():

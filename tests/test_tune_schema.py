@@ -105,7 +105,8 @@ def test_figures_keep_each_number_under_its_name():
 INFO = TableInfo(
     hyperparameters=("seed", "fold"), searched=("blocks", "fc_layers"),
     tied={"fc_layers": "blocks"}, objective={"metric": "val_loss", "mode": "min", "at": "last"},
-    classes=("neutral", "angry"), searcher="tpe", scheduler="asha", rungs=(1, 3),
+    classes=("neutral", "angry"), searcher="tpe", searcher_words="TPE", sampling="adaptive",
+    scheduler="asha", scheduler_words="early stopping", rungs=(1, 3),
 )  # fmt: skip
 
 
@@ -125,6 +126,21 @@ def test_the_trials_table_says_what_its_columns_mean_and_keeps_their_order(tmp_p
     assert again.to_pylist()[0] == {**dict.fromkeys(table.column_names), **row}
     assert json.loads(again.schema.metadata[b"sweep"])["schema_version"] == 1
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["trials.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("searcher", "sampling"),
+    [("grid", "every"), ("random", "drawn"), ("sobol", "drawn"), ("tpe", "adaptive")],
+)
+def test_a_table_of_an_earlier_version_tells_how_its_searcher_sampled(searcher, sampling):
+    info = {**vars(INFO), "schema_version": 1, "searcher": searcher, "scheduler": "none"}
+    for name in ("searcher_words", "sampling", "scheduler_words"):
+        del info[name]
+    table = trials_table([], INFO, {"seed": pa.int64(), "fold": pa.int64()})
+    earlier = table.replace_schema_metadata({b"sweep": json.dumps(info).encode()})
+    found = read_table_info(earlier)
+    assert (found.sampling, found.searcher_words) == (sampling, f"searcher {searcher}")
+    assert found.scheduler_words == "no early stopping"
 
 
 def test_the_measurements_table_has_a_row_for_each_epoch_of_each_trial():

@@ -442,3 +442,11 @@ def test_tpe_models_all_hyperparameters_at_once_and_keeps_trials_apart():
 def test_a_gaussian_process_is_asked_only_twice_for_a_point():
     assert searcher_of("gp", space=RANGES, samples=3).tries == 2
     assert searcher_of("tpe", space=RANGES, samples=3).tries == 20
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_a_searcher_that_learns_from_results_samples_adaptively(name):
+    kind = SEARCHERS[name]
+    learns = "warm start" not in kind.refuses
+    assert (kind.sampling == "adaptive") == learns
+    assert kind.words

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.drawing.chart import Axis, Chart, Kind, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted
 from analysis.drawing.style import BLUE, INK
-from analysis.effects.statistics import FAIR_SEARCHERS, marginal_means
+from analysis.effects.statistics import marginal_means
 from analysis.folds.statistics import CORRECTED
 from analysis.run.hyperparameters import followers, is_continuous, is_wide, levels, searched, words
 from analysis.run.run_data import RunData
@@ -127,7 +127,7 @@ def trial_layers(
 
 
 def _error_words(run: RunData, means: pd.DataFrame) -> str:
-    if run.info.searcher not in FAIR_SEARCHERS:
+    if run.info.sampling == "adaptive":
         return "They have no interval: configurations chosen by earlier results are no sample."
     if means["low"].isna().all():
         return "They have no interval, for without replicates nothing tells what chance does."
@@ -135,7 +135,7 @@ def _error_words(run: RunData, means: pd.DataFrame) -> str:
         return f"Whiskers: 95 % intervals over the folds, {CORRECTED}."
     chance = (
         "the chance of seeds and pictures"
-        if run.info.searcher == "grid"
+        if run.info.sampling == "every"
         else "the spread of the configurations that were drawn"
     )
     return f"Whiskers: 95 % intervals from {chance}."

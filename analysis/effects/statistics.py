@@ -18,9 +18,6 @@ from analysis.statistics import pairs
 from analysis.statistics.estimate import Estimate, NotKnownError
 from analysis.statistics.trainings import Trainings, contrast
 
-FAIR_SEARCHERS = ("grid", "random", "sobol")
-"""Searchers that look at no result, so that what they sampled is a fair sample."""
-
 Judge = Callable[["pd.Series[float]", "pd.Series[str]"], Estimate]
 """What estimates a contrast: configuration id → weight, and → level of the hyperparameter."""
 
@@ -42,7 +39,7 @@ def effects(run: RunData) -> pd.DataFrame:
     """
     trainings = trainings_at_common_epoch(run)
     table, error = level_table(run), error_of(run)
-    grid = run.info.searcher == "grid"
+    grid = run.info.sampling == "every"
     if not has_folds(run):
         return factorial(trainings, table, interactions=grid, error=error)
     cells = by_fold(accuracy_at_common_epoch(run), "accuracy_at_epoch").dropna(axis="columns")
@@ -63,10 +60,10 @@ def error_of(run: RunData) -> Error:
     is no effect of a term, and is the error. Where the searcher looked at results, configurations
     are no sample of the space, and nothing is.
     """
-    if run.info.searcher not in FAIR_SEARCHERS:
+    if run.info.sampling == "adaptive":
         return "none"
     trainings = trainings_at_common_epoch(run)
-    if run.info.searcher != "grid":
+    if run.info.sampling != "every":
         return "configurations"
     complete = is_complete(levels_of_configurations(level_table(run), trainings.configuration))
     return "replicates" if complete or not trainings.replicated else "configurations"
@@ -132,13 +129,13 @@ def level_table(run: RunData) -> pd.DataFrame:
 
 def _judge(run: RunData, trainings: Trainings) -> Judge:
     """Return what estimates contrasts of the configurations of a run."""
-    if run.info.searcher not in FAIR_SEARCHERS:
+    if run.info.sampling == "adaptive":
         return lambda weights, _: _without_error(trainings, weights)
     if has_folds(run):
         table = by_fold(accuracy_at_common_epoch(run), "accuracy_at_epoch")
         ratio = held_out_ratio(run)
         return lambda weights, _: _over_folds(table, weights, ratio)
-    if run.info.searcher == "grid":
+    if run.info.sampling == "every":
         return lambda weights, _: _fixed(trainings, weights)
     return partial(_drawn, trainings)
 

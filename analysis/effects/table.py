@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.comparisons.statistics import ADD_REPLICATES
 from analysis.effects.design import LEAST_SHARE, SMALL
-from analysis.effects.statistics import FAIR_SEARCHERS, effects, error_of, marginal_means
+from analysis.effects.statistics import effects, error_of, marginal_means
 from analysis.folds.statistics import CORRECTED
 from analysis.rendering.digits import fraction, p_text, share_text, signed, supported
 from analysis.rendering.table import Column, Table, View
@@ -138,7 +138,7 @@ def _common_notes(run: RunData) -> list[str]:
             "Tied hyperparameters (with …) change together: they are one effect, and nothing tells "
             "which of them it comes from."
         )
-    if run.info.searcher not in FAIR_SEARCHERS:
+    if run.info.sampling == "adaptive":
         told.append(
             f"The searcher {run.info.searcher} sampled where results were good, so means and "
             "shares do not represent the whole space."
@@ -216,11 +216,11 @@ def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[
         "Effect: the mean less that of all levels of the hyperparameter.",
         *([f"Excluded to the last trial: {', '.join(gone)}."] if gone else []),
     ]
-    if has_folds(run) and run.info.searcher in FAIR_SEARCHERS:
+    if has_folds(run) and run.info.sampling != "adaptive":
         told.append(f"Intervals: over the folds, {CORRECTED}.")
-    elif run.info.searcher not in FAIR_SEARCHERS:
+    elif run.info.sampling == "adaptive":
         told.append("No interval: configurations chosen by earlier results are no sample.")
-    elif run.info.searcher != "grid":
+    elif run.info.sampling != "every":
         known = trainings_at_common_epoch(run).correct is not None
         told.append(
             "Intervals: from the spread of the configurations drawn within a level"

@@ -8,7 +8,6 @@ import optuna
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 
-from analysis.effects.statistics import FAIR_SEARCHERS
 from analysis.run.distributions import distribution, plain
 from analysis.run.hyperparameters import searched
 from analysis.run.run_data import RunData
@@ -137,7 +136,7 @@ def _warnings(run: RunData, count: int, width: int, explained: float) -> list[st
             f"A forest predicts only {100 * max(0.0, explained):.0f} % of the variance of "
             "configurations that it has not seen, so the shares are mostly chance."
         )
-    if run.info.searcher not in FAIR_SEARCHERS:
+    if run.info.sampling == "adaptive":
         sentences.append(
             f"The searcher {run.info.searcher} sampled adaptively, so values that it avoided early "
             "count for too little here."

@@ -10,7 +10,7 @@ from analysis.comparisons.best import Standing
 from analysis.comparisons.best_table import best
 from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.effects.design import MATTERS
-from analysis.effects.statistics import FAIR_SEARCHERS, effects
+from analysis.effects.statistics import effects
 from analysis.folds.statistics import fold_average
 from analysis.rendering.digits import points_text
 from analysis.run.clusters import effective_n
@@ -25,14 +25,12 @@ from analysis.trials.largest import no_better_than_largest
 
 MOST_NAMED = 10
 """Configurations that a sentence names at most."""
-SEARCHERS = {"grid": "grid search", "random": "random search", "tpe": "TPE (Bayesian) search"}
 VERDICTS = {
     Verdict.BETTER: "shown to be better",
     Verdict.WORSE: "shown to be worse",
     Verdict.EQUIVALENT: "equivalent within {margin}",
     Verdict.NOT_SHOWN: "without a difference shown",
 }
-SCHEDULERS = {"none": "no early stopping", "asha": "early stopping by ASHA"}
 
 
 def found(run: RunData) -> list[str]:
@@ -51,10 +49,9 @@ def unknown(run: RunData) -> list[str]:
 
 def _searched(run: RunData) -> str:
     parts = [_space(run, name) for name in searched(run)]
-    searcher = SEARCHERS.get(run.info.searcher, run.info.searcher)
-    scheduler = SCHEDULERS.get(run.info.scheduler, f"scheduler {run.info.scheduler}")
     what = _listed(parts) if parts else "no hyperparameter with more than one value"
-    return f"The sweep searched {what}, by {searcher} with {scheduler}."
+    how = f"{run.info.searcher_words} with {run.info.scheduler_words}"
+    return f"The sweep searched {what}, by {how}."
 
 
 def _space(run: RunData, name: str) -> str:
@@ -201,7 +198,7 @@ def _effects_untold(run: RunData) -> str:
     frame = _effects(run)
     if frame is None or frame["p_value"].notna().any():
         return ""
-    if run.info.searcher not in FAIR_SEARCHERS or "seed" in set(frame["term"]):
+    if run.info.sampling == "adaptive" or "seed" in set(frame["term"]):
         return ""  # Replicates would not help: the table says what would.
     return (
         "Whether any hyperparameter matters beyond chance: without replicates nothing tells what "
@@ -220,11 +217,11 @@ def _excluded(run: RunData) -> str:
 
 
 def _searcher(run: RunData) -> str:
-    if run.info.searcher in FAIR_SEARCHERS:
+    if run.info.sampling != "adaptive":
         return ""
-    name = SEARCHERS.get(run.info.searcher, run.info.searcher)
     return (
-        f"How the parts of the space that the searcher avoided would do: {name} sampled where "
+        "How the parts of the space that the searcher avoided would do: "
+        f"{run.info.searcher_words} sampled where "
         "results were good, so no verdict is given on hyperparameters."
     )
 

@@ -67,7 +67,7 @@ def _bias(run: RunData) -> Iterator[Table]:
 
 def _importance(run: RunData) -> Table | None:
     # A grid is balanced, so its table of effects says the same and gives verdicts.
-    return None if run.info.searcher == "grid" else importance_table(run)
+    return None if run.info.sampling == "every" else importance_table(run)
 
 
 def _confusions(run: RunData) -> Table | None:

@@ -47,7 +47,7 @@ def _trainings(run: RunData, trials: pd.DataFrame, *, any_epoch: bool = False) -
     accuracy = trials["accuracy"].astype(float)
     replicated = trials["configuration_id"].duplicated().any()
     # A grid without replicates has no error to add the choice of pictures to: spare the reading.
-    needed = (replicated or run.info.searcher != "grid") and not has_folds(run)
+    needed = (replicated or run.info.sampling != "every") and not has_folds(run)
     correct = read_correct(run, accuracy, any_epoch=any_epoch) if needed else None
     return Trainings(
         configuration=trials["configuration_id"].astype(str),

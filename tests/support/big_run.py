@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.support.run_factory import CLASSES, INFO, TYPES
+from tests.support.run_factory import CLASSES, INFO, TYPES, by
 from tune.run.directory import (
     LEDGER_FILE,
     MEASUREMENTS_FILE,
@@ -23,7 +23,7 @@ BIG_INFO = replace(
     INFO,
     searched=("kernel_size", "blocks", "channels", "conv_depth", "learning_rate", "weight_decay"),
     tied={},
-    searcher="random",
+    **by("random"),
     rungs=(11, 33),
 )
 

@@ -12,7 +12,7 @@ import numpy as np
 from data_prep.reader import ImageDataset, read_dataset
 from data_prep.rejections import Rejections
 from data_prep.writer import LabelledImages, Recipe, write_dataset
-from tests.support.run_factory import INFO, write_run_files
+from tests.support.run_factory import INFO, under, write_run_files
 from tune.run.directory import PREDICTIONS_DIR, PROVENANCE_FILE
 from tune.run.tables import predictions_table, write_table
 from tune.run.trial import METRICS, Measurement, Status, Trial
@@ -35,7 +35,7 @@ def write_run_of_many_classes(
         searched=("kernel_size",),
         tied={},
         classes=dataset.manifest.classes,
-        scheduler="none",
+        **under("none"),
         rungs=(),
     )
     made = [_trial(number, run, dataset, rng) for number in range(trials)]

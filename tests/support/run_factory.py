@@ -27,6 +27,8 @@ from tune.run.directory import (
 )
 from tune.run.tables import TableInfo, measurements_table, predictions_table, trials_table
 from tune.run.trial import METRICS, Ending, Measurement, Status, Trial
+from tune.sweep.schedulers import SCHEDULERS
+from tune.sweep.searchers.registry import SEARCHERS
 
 CLASSES = ("neutral", "bored", "angry", "focused")
 IMAGE_SHAPE = (20, 28)
@@ -51,14 +53,27 @@ TYPES: Mapping[str, pa.DataType] = {
     "seed": pa.int64(),
     "fold": pa.int64(),
 }
+
+
+def by(searcher: str) -> dict[str, Any]:
+    """What the tables of a sweep with this searcher say of it."""
+    kind = SEARCHERS[searcher]
+    return {"searcher": searcher, "searcher_words": kind.words, "sampling": kind.sampling}
+
+
+def under(scheduler: str) -> dict[str, Any]:
+    """What the tables of a sweep with this scheduler say of it."""
+    return {"scheduler": scheduler, "scheduler_words": SCHEDULERS[scheduler].words}
+
+
 INFO = TableInfo(
     hyperparameters=tuple(TYPES),
     searched=("kernel_size", "blocks", "channels", "conv_depth", "fc_layers"),
     tied={"fc_layers": "blocks"},
     objective={"metric": "val_accuracy", "mode": "max", "at": "best"},
     classes=CLASSES,
-    searcher="grid",
-    scheduler="asha",
+    **by("grid"),
+    **under("asha"),
     rungs=RUNGS,
 )
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +13,10 @@ from fairsweep.durable import replaced
 from fairsweep.errors import UserError
 from tune.run.directory import SCHEMA_VERSION, predictions_file
 from tune.run.trial import MEASURED, METRICS, TIMINGS, Trial
+
+Sampling = Literal["every", "drawn", "adaptive"]
+"""How a searcher chooses configurations: all of them, drawn without a look at results, or by the
+results of earlier ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,12 @@ class TableInfo:
     classes: tuple[str, ...]
     """Class names in the order of the labels."""
     searcher: str
+    searcher_words: str
+    """What the searcher is called in a sentence, as in *grid search*."""
+    sampling: Sampling
     scheduler: str
+    scheduler_words: str
+    """What the scheduler does, to go on with after *with*."""
     rungs: tuple[int, ...]
     """Epochs at which the scheduler compared trials."""
 
@@ -97,11 +106,24 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def read_table_info(table: pa.Table) -> TableInfo:
-    """Read back what `trials_table` wrote into the metadata of ``table``."""
+    """Read back what `trials_table` wrote into the metadata of ``table``.
+
+    Tables of earlier versions lack what `_facts_of_earlier_tables` adds.
+    """
     values: dict[str, Any] = json.loads(table.schema.metadata[_INFO_KEY])
     del values["schema_version"]
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return TableInfo(**{**values, **lists})
+    return TableInfo(**{**_facts_of_earlier_tables(values), **values, **lists})
+
+
+def _facts_of_earlier_tables(values: Mapping[str, Any]) -> dict[str, str]:
+    searcher, scheduler = values["searcher"], values["scheduler"]
+    sampling = {"grid": "every", "random": "drawn", "sobol": "drawn"}.get(searcher, "adaptive")
+    return {
+        "searcher_words": f"searcher {searcher}",
+        "sampling": sampling,
+        "scheduler_words": "no early stopping" if scheduler == "none" else f"scheduler {scheduler}",
+    }
 
 
 def predictions_table(

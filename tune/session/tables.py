@@ -15,6 +15,8 @@ from models.registry import FAMILIES
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import TableInfo, measurements_table, trials_table, write_table
 from tune.run.trial import METRICS, Trial
+from tune.sweep.schedulers import SCHEDULERS
+from tune.sweep.searchers.registry import SEARCHERS
 from tune.sweep.sweep import Sweep
 
 
@@ -31,7 +33,7 @@ def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
 def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
     """Return the meaning of the columns in the trials table."""
     spec = sweep.spec
-    space = spec.search_space
+    space, searcher = spec.search_space, SEARCHERS[spec.searcher.name]
     return TableInfo(
         hyperparameters=tuple(hyperparameter_types()),
         # Configurations are evaluated on folds; folds are not searched.
@@ -40,7 +42,10 @@ def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
         objective=spec.objective.model_dump(),
         classes=tuple(classes),
         searcher=spec.searcher.name,
+        searcher_words=searcher.words,
+        sampling=searcher.sampling,
         scheduler=spec.scheduler.name,
+        scheduler_words=SCHEDULERS[spec.scheduler.name].words,
         rungs=sweep.scheduler.rungs,
     )
 

@@ -151,16 +151,32 @@ def make_scheduler(spec: SweepSpec) -> Scheduler:
     epochs = max(
         spec.config(space.at(point), seed=spec.seed).epochs for point in space.samples_of_each()
     )
-    return SCHEDULERS[name](spec.scheduler, epochs)
+    return SCHEDULERS[name].make(spec.scheduler, epochs)
 
 
-SCHEDULERS: dict[str, Callable[[SchedulerSpec, int], Scheduler]] = {
-    "none": lambda _spec, _epochs: NoScheduler(),
-    "asha": lambda spec, epochs: Asha(
-        grace_period=spec.grace_period, reduction_factor=spec.reduction_factor, epochs=epochs
+@dataclass(frozen=True, kw_only=True)
+class SchedulerKind:
+    """A scheduler as the registry knows it."""
+
+    make: Callable[[SchedulerSpec, int], Scheduler]
+    """Makes it from its settings and the epochs of a whole training."""
+    words: str
+    """What it does, to go on with after *with*."""
+
+
+SCHEDULERS: dict[str, SchedulerKind] = {
+    "none": SchedulerKind(make=lambda _spec, _epochs: NoScheduler(), words="no early stopping"),
+    "asha": SchedulerKind(
+        make=lambda spec, epochs: Asha(
+            grace_period=spec.grace_period, reduction_factor=spec.reduction_factor, epochs=epochs
+        ),
+        words="early stopping by ASHA",
     ),
-    "median": lambda spec, epochs: MedianStopping(
-        grace_period=spec.grace_period, min_trials=spec.min_trials, epochs=epochs
+    "median": SchedulerKind(
+        make=lambda spec, epochs: MedianStopping(
+            grace_period=spec.grace_period, min_trials=spec.min_trials, epochs=epochs
+        ),
+        words="early stopping by the median rule",
     ),
 }
-"""Name in the spec → function of its settings and the epochs of a whole training."""
+"""Name in the spec → the scheduler."""

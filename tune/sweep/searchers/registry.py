@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fairsweep.errors import UserError
+from tune.run.tables import Sampling
 from tune.sweep.searchers.searcher import Searcher
 from tune.sweep.space import Choice, Range, SearchSpace
 from tune.sweep.spec import SpecError, SweepSpec
@@ -30,6 +31,10 @@ class SearcherKind:
 
     make: Callable[[SweepSpec], Searcher]
     """Makes it; called for specs that ask for nothing in ``refuses``."""
+    words: str
+    """What it is called in a sentence."""
+    sampling: Sampling
+    """How it chooses configurations, which decides what tables may say of hyperparameters."""
     refuses: Mapping[Feature, str] = field(default_factory=dict)
     """What it does not go with, and why."""
 
@@ -179,6 +184,8 @@ _WHOLE_ONLY = "it learns only from trials that were trained whole"
 SEARCHERS: dict[str, SearcherKind] = {
     "grid": SearcherKind(
         make=_grid,
+        words="grid search",
+        sampling="every",
         refuses={
             "continuous range": "a grid needs values, so list them",
             "warm start": _LEARNS_NOTHING,
@@ -186,19 +193,31 @@ SEARCHERS: dict[str, SearcherKind] = {
         },
     ),
     "random": SearcherKind(
-        make=_random, refuses={"warm start": _LEARNS_NOTHING, "generations": _NO_GENERATIONS}
+        make=_random,
+        words="random search",
+        sampling="drawn",
+        refuses={"warm start": _LEARNS_NOTHING, "generations": _NO_GENERATIONS},
     ),
     "sobol": SearcherKind(
         make=_sobol,
+        words="Sobol search",
+        sampling="drawn",
         refuses={
             "conditional space": "its sequence has a fixed number of dimensions",
             "warm start": _LEARNS_NOTHING,
             "generations": _NO_GENERATIONS,
         },
     ),
-    "tpe": SearcherKind(make=_tpe, refuses={"generations": _NO_GENERATIONS}),
+    "tpe": SearcherKind(
+        make=_tpe,
+        words="TPE (Bayesian) search",
+        sampling="adaptive",
+        refuses={"generations": _NO_GENERATIONS},
+    ),
     "gp": SearcherKind(
         make=_gp,
+        words="Gaussian process (Bayesian) search",
+        sampling="adaptive",
         refuses={
             "conditional space": _DRAWS_AT_RANDOM,
             "early stopping": _WHOLE_ONLY,
@@ -207,6 +226,8 @@ SEARCHERS: dict[str, SearcherKind] = {
     ),
     "cmaes": SearcherKind(
         make=_cmaes,
+        words="CMA-ES",
+        sampling="adaptive",
         refuses={
             "conditional space": _DRAWS_AT_RANDOM,
             "list of values": "it moves through ranges of numbers, as in {low: 1, high: 8}",
@@ -215,6 +236,8 @@ SEARCHERS: dict[str, SearcherKind] = {
     ),
     "nsga2": SearcherKind(
         make=_nsga2,
+        words="NSGA-II",
+        sampling="adaptive",
         refuses={"conditional space": _DRAWS_AT_RANDOM, "early stopping": _WHOLE_ONLY},
     ),
 }
