@@ -151,7 +151,7 @@ def test_trials_that_do_not_fit_into_memory_together_are_parted():
     sweep.out_of_memory(bundle.key, "tried to take 3 GiB more")
     apart = [sweep.next_bundle(2) for _ in bundle.trials]
     assert [one.key for one in apart] == list(bundle.trials)
-    assert not any(one.alone for one in apart)
+    assert not any(one.exclusive for one in apart)
     assert sweep.fusings[-1].reason == "tried to take 3 GiB more"
 
 

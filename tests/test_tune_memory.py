@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tune.execution.memory import ALONE, Gate, Gates, MemoryRequest
+from tune.execution.memory import WHOLE_CARD, Gate, Gates, MemoryRequest
 
 
 class Card:
@@ -79,7 +79,7 @@ def test_alone_means_alone_whatever_was_measured(play):
         card = Card(10)
         await card.gate.leave("before", "k", 3)
         await card.come("a", 3)
-        await card.come("again", ALONE, kind="k")
+        await card.come("again", WHOLE_CARD, kind="k")
         assert card.entered == ["a"]
         await card.go("a")
         await card.come("b", 1)
@@ -123,7 +123,7 @@ def test_a_trial_is_told_its_share_of_the_card(play):
         await gate.leave("b", "k", 2)
         assert await gate.enter("c", "k", 4) == 0.3, "the most that was measured counts"
         await gate.leave("c")
-        assert await gate.enter("d", "k", ALONE) == 1.0
+        assert await gate.enter("d", "k", WHOLE_CARD) == 1.0
         await gate.leave("d", "k", 30)
         assert await gate.enter("e", "k", 4) == 1.0, "no share is more than the card"
 
@@ -158,9 +158,9 @@ def test_each_card_has_a_gate_of_its_own(play):
         gates = Gates()
         request = {"card_bytes": 10, "kind": "k", "estimate": 8}
         first, second = (MemoryRequest(card=name, **request) for name in ("one", "two"))
-        assert await gates.enter("a", first, alone=False) == 0.8
-        assert await gates.enter("b", second, alone=True) == 1.0
-        late = asyncio.ensure_future(gates.enter("c", first, alone=False))
+        assert await gates.enter("a", first, exclusive=False) == 0.8
+        assert await gates.enter("b", second, exclusive=True) == 1.0
+        late = asyncio.ensure_future(gates.enter("c", first, exclusive=False))
         await _settle()
         assert not late.done()
         await gates.leave("b")
@@ -178,7 +178,7 @@ def test_the_watchdog_can_ask_who_waits_for_memory(play):
 
         async def come(trial_id, need):
             request = MemoryRequest(card="c", card_bytes=10, kind=trial_id, estimate=need)
-            await gates.enter(trial_id, request, alone=False)
+            await gates.enter(trial_id, request, exclusive=False)
 
         tasks = [asyncio.ensure_future(come(trial_id, 9)) for trial_id in ("in", "out")]
         await _settle()

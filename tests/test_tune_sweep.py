@@ -379,12 +379,12 @@ def test_the_loss_of_a_node_is_no_failure_of_its_trials():
 def test_a_trial_that_does_not_fit_into_memory_is_tried_once_more_alone():
     sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
     bundle = sweep.next_bundle(2)
-    assert not bundle.alone
+    assert not bundle.exclusive
     sweep.start(bundle.key, 1.0)
     sweep.out_of_memory(bundle.key, "3 GiB too much")
     once_more = sweep.next_bundle(2)
-    assert (once_more.key, once_more.alone) == (bundle.key, True)
-    assert not sweep.next_bundle(2).alone
+    assert (once_more.key, once_more.exclusive) == (bundle.key, True)
+    assert not sweep.next_bundle(2).exclusive
     sweep.out_of_memory(bundle.key, "still 2 GiB too much")
     trial = sweep.trials[bundle.key]
     assert (trial.status, trial.reason) == (Status.INFEASIBLE, "still 2 GiB too much")

@@ -140,8 +140,8 @@ class Gates:
         self.enter = SimpleNamespace(remote=self._enter)
         self.leave = SimpleNamespace(remote=lambda *words: self.notes.append(("leave", *words)))
 
-    def _enter(self, key, request, *, alone):
-        self.notes.append(("enter", key, request.kind, alone))
+    def _enter(self, key, request, *, exclusive):
+        self.notes.append(("enter", key, request.kind, exclusive))
         return 0.4
 
 
@@ -159,7 +159,7 @@ REQUEST = MemoryRequest(card="card", card_bytes=10, kind="k", estimate=4)
 def test_a_bundle_enters_its_card_once_and_leaves_with_its_peak(gates):
     make = Make()
     make.request = REQUEST
-    worker = worker_of(make, gates, alone=True)
+    worker = worker_of(make, gates, exclusive=True)
     assert worker.step()["worker"][0]["share"] == 0.4
     worker.step()
     assert gates.notes == [("enter", "a", "k", True)]

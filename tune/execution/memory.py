@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-ALONE = -1
+WHOLE_CARD = -1
 """Estimate that requests the whole card from a gate."""
 
 
@@ -50,11 +50,11 @@ class Gate:
         Args:
             trial_id: The trial.
             kind: As `MemoryRequest.kind`.
-            estimate: In bytes, or `ALONE`.
+            estimate: In bytes, or `WHOLE_CARD`.
         """
         await self.leave(trial_id)  # Release what an attempt that died held or waited for.
         need = self._measured.get(kind, estimate)
-        need = self._capacity if estimate == ALONE else min(need, self._capacity)
+        need = self._capacity if estimate == WHOLE_CARD else min(need, self._capacity)
         ticket = _Ticket(trial_id=trial_id, need=need)
         self._queue.append(ticket)
         async with self._changed:
@@ -89,10 +89,12 @@ class Gates:
     def __init__(self) -> None:
         self._gates: dict[str, Gate] = {}
 
-    async def enter(self, trial_id: str, request: MemoryRequest, *, alone: bool) -> float:
+    async def enter(self, trial_id: str, request: MemoryRequest, *, exclusive: bool) -> float:
         """Wait until the trial is admitted to its card; return its share of the card's memory."""
         gate = self._gates.setdefault(request.card, Gate(request.card_bytes))
-        return await gate.enter(trial_id, request.kind, ALONE if alone else request.estimate)
+        return await gate.enter(
+            trial_id, request.kind, WHOLE_CARD if exclusive else request.estimate
+        )
 
     async def waits(self, trial_id: str) -> bool:
         """Return whether the trial is waiting for memory of any card."""

@@ -132,7 +132,7 @@ class Worker(ray.tune.Trainable):
         request = self._make_training.memory_request(self._bundle)
         if request is None:
             return
-        self._share = ray.get(gates.enter.remote(key, request, alone=self._bundle.alone))
+        self._share = ray.get(gates.enter.remote(key, request, exclusive=self._bundle.exclusive))
 
         def leave() -> None:
             # Without a trained epoch, the peak would be too low.

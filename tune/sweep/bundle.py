@@ -14,7 +14,7 @@ class Bundle:
     """Every hyperparameter of each by its id."""
     folder: str
     """Where their state lies below ``checkpoints``: the trial's own folder if it is one."""
-    alone: bool = False
+    exclusive: bool = False
     """Whether it needs its card to itself."""
     channels_last: bool = True
     """Layout in memory of several as one."""

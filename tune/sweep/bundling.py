@@ -54,13 +54,13 @@ def take(
     return Bundle(
         trials={trial_id: state.trials[trial_id].config for trial_id in trial_ids},
         folder=trial_ids[0] if bound is None else bound.folder,
-        alone=trial_ids[0] in state.alone,
+        exclusive=trial_ids[0] in state.exclusive,
         channels_last=bound is None or bound.channels_last,
         probe=probe,
     )
 
 
 def _may_be_fused(state: SweepState, trial: Trial) -> bool:
-    fresh = not trial.measurements and trial.id not in state.bundles.keys() | state.alone
+    fresh = not trial.measurements and trial.id not in state.bundles.keys() | state.exclusive
     whole = trial.phase == "finalist" or state.spec.scheduler.name == "none"
     return fresh and whole and state.spec.fuse != "never"

@@ -214,7 +214,7 @@ def _node_lost(event: NodeLost, state: SweepState) -> None:
 
 @_change.register
 def _out_of_memory(event: OutOfMemory, state: SweepState) -> None:
-    state.alone.add(event.trial)
+    state.exclusive.add(event.trial)
     _lose_worker(state, event.trial)
 
 

@@ -40,7 +40,7 @@ class SweepState:
         """Trials of the search that were trained to their end."""
         self.failures: Counter[str] = Counter()
         """Failed attempts of each trial in this driver session."""
-        self.alone: set[str] = set()
+        self.exclusive: set[str] = set()
         """Trials that did not fit into memory beside others."""
         self.fusings: list[Fusing] = []
         """Every decision whether trials are trained as one, in their order."""

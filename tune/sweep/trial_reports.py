@@ -133,7 +133,7 @@ class TrialReports(SweepState):
         bundle = self.bundles.get(trial_id)
         if bundle is not None:
             self.decide_fusing(replace(bundle, fused=False, reason=figures))
-        elif trial_id in self.alone:
+        elif trial_id in self.exclusive:
             self.give_up(trial_id, Status.INFEASIBLE, figures)
         else:
             self._commit(OutOfMemory(time=self._clock.now(), trial=trial_id, error=figures))
