@@ -81,7 +81,9 @@ def test_nodes_are_told_when_the_sweep_has_ended_and_their_logs_are_removed(node
         ray.end()
     assert nodes.read_text() == "end\n"
     assert not list(nodes.parent.glob("small-*.log"))
-    assert f"--output=small-%n.log {' '.join(TUNE)} launch node --address n7:" in program.asked()[0]
+    (asked,) = program.asked()
+    assert "--input=all" in asked
+    assert f"--output=small-%n.log {' '.join(TUNE)} launch node --address n7:" in asked
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

@@ -54,9 +54,10 @@ def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator
 
     address = f"{own_address()}:{_free_port(int(job.id))}"
     command = [*TUNE, "launch", "node", "--address", address, "--gpus", str(job.gpus)]
-    options = ("--no-kill", "--kill-on-bad-exit=0", "--wait=0", f"--output={log}-%n.log")
+    # Nodes read from their input when to end, and a user's SLURM_STDINMODE may leave them none.
+    options = ("--input=all", "--no-kill", "--kill-on-bad-exit=0", "--wait=0")
     # What srun says of a job that is cancelled looks like a fault; it is for no one to read.
-    words = job.on_each_node(command, *options)
+    words = job.on_each_node(command, *options, f"--output={log}-%n.log")
     step = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     ray = RayNodes(address=address, step=step)
     failed = True
