@@ -122,14 +122,15 @@ def test_variances_that_chance_explains_become_the_pooled_one():
     assert found["df"].tolist() == [14] * 4
 
 
-def test_the_prior_of_smyth_is_found_again():
+def test_the_degrees_of_freedom_of_smyths_prior_are_found_again():
     # Smyth (2004), section 3: 1/σ² is chi-square with d0 degrees of freedom over d0·s0².
     rng = np.random.default_rng(0)
     prior_df, prior, df, count = 8, 2.0, 4, 50_000
     true = prior_df * prior / rng.chisquare(prior_df, count)
     variances = pd.Series(true * rng.chisquare(df, count) / df)
     found = moderated(variances, pd.Series([df] * count))
-    expected = (prior_df * prior + df * variances) / (prior_df + df)
+    pooled = prior_df * prior / (prior_df - 2)  # the mean of the true variances
+    expected = (prior_df * pooled + df * variances) / (prior_df + df)
     assert found["df"].iloc[0] == pytest.approx(prior_df + df, rel=0.03)
     assert (found["variance"] / expected).mean() == pytest.approx(1, abs=0.01)
     assert ((found["variance"] - true) ** 2).mean() < ((variances - true) ** 2).mean() / 2

@@ -135,10 +135,10 @@ def test_intervals_hold_the_truth_in_93_to_97_percent(world):
 
 @pytest.mark.long
 def test_unsteady_configurations_do_not_make_up_differences():
-    rate = rate_of_any(World(unsteady=3.0), 400)
-    print(f"{rate:.1%} of sweeps")
-    # Variances so different are moderated, not known: the level is held only about.
-    assert rate <= 0.09
+    rates = {factor: rate_of_any(World(unsteady=factor), 400) for factor in (2.0, 3.0, 6.0)}
+    print(rates)
+    # 400 sweeps: a true rate of 5 % is known to 1.1 points.
+    assert all(rate <= 0.07 for rate in rates.values())
 
 
 def test_few_equal_sweeps_show_hardly_any_difference():

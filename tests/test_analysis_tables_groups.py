@@ -144,6 +144,8 @@ def test_before_and_after_stand_in_tables_of_their_own(retrained):
     assert frame.loc[frame["attribute"] == "hat", "n"].tolist() == [40, 20, 60]
     after = tables["bias_groups"].frame
     assert after.loc[after["attribute"] == "hat", "n"].tolist() == [60, 30, 90]
+    told = {name for name, table in tables.items() if "another seed" in " ".join(table.notes)}
+    assert told == {"bias_change"}
 
 
 def test_a_change_is_told_for_a_group_and_for_all_others(retrained, answers, groups):

@@ -166,6 +166,8 @@ def _change(before: pd.DataFrame, after: pd.DataFrame, groups: pd.DataFrame, cla
     notes = (
         "change: after less before on the same pictures, drawn in pairs; others: the change for "
         "all other groups of the attribute, what it cost them.",
+        "The intervals of changes are for these two trainings on other pictures; they do not cover "
+        "another seed. A retraining with no factor, the control, shows what more training does.",
     )
     view = View(title="Before and after", columns=columns)
     return Table(name="change", frame=frame, views=(view,), notes=notes)
