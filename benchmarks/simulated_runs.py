@@ -51,6 +51,8 @@ class World:
     alike: float = 0.7
     """Probability that a copy gets the same answer as its group."""
     duplicates: bool = True
+    unsteady: float = 1.0
+    """Factor of ``seed`` for every fourth configuration."""
 
     @cached_property
     def groups(self) -> npt.NDArray[np.int64]:

@@ -158,7 +158,12 @@ def finalists(
 
 
 def folds(
-    rng: np.random.Generator, *, effect: float = 0.0, count: int = 5, replicates: int = 5
+    rng: np.random.Generator,
+    *,
+    effect: float = 0.0,
+    count: int = 5,
+    replicates: int = 5,
+    data: Path | None = None,
 ) -> Simulated:
     """Simulate a grid of six configurations over folds, with several seeds per fold.
 
@@ -182,7 +187,7 @@ def folds(
         parts.append(made.trials.assign(accuracy=accuracy, n=int(held_out.sum()), fold=fold))
     trials = pd.concat(parts, ignore_index=True).assign(folds=count)
     return Simulated(
-        run=run_of(trials, searched=names, searcher="grid"),
+        run=run_of(trials, searched=names, searcher="grid", data=data),
         accuracy=dict(zip(made.ids, target, strict=True)),
         models={},
         matters=frozenset([MATTERS] if effect else []),
@@ -221,7 +226,9 @@ def _trained(
     configuration = np.repeat(ids, replicates)
     replicate = np.tile(np.arange(replicates), len(ids))
     trial = [f"{c}-{fold}-{r}" for c, r in zip(configuration, replicate, strict=True)]
-    trained = np.repeat(skill, replicates) + seeds(rng, world, len(rows))
+    unsteady = np.where(np.arange(len(ids)) % 4 == 3, world.unsteady, 1.0)
+    of_seeds = seeds(rng, world, len(rows)) * np.repeat(unsteady, replicates)
+    trained = np.repeat(skill, replicates) + of_seeds
     right = world.answers(rng, trained, rows.assign(configuration=configuration))
     width = len(table.columns)
     accuracy = right.mean(axis=1)

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from rich.console import Console
@@ -21,6 +23,7 @@ from analysis.runs.compare import compare_runs
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import MARGIN, Verdict
 from benchmarks.harness import Result
+from benchmarks.simulated_runs import World, write_dataset
 from benchmarks.simulated_sweeps import Simulated, drawn, finalists, folds, grid, two_runs
 
 SWEEPS = 400
@@ -130,6 +133,7 @@ JUDGES: Mapping[str, Callable[[Tally, Simulated], bool]] = {
 
 KINDS: Mapping[str, Callable[..., Simulated]] = {
     "grid, nothing matters": grid,
+    "grid, some seeds unsteady": partial(grid, world=World(unsteady=3.0)),
     "grid, one matters": partial(grid, effect=0.03),
     "grid, one training each": partial(grid, effect=0.03, replicates=1),
     "drawn, nothing matters": drawn,
@@ -153,13 +157,16 @@ PAIRS: Mapping[str, Callable[..., tuple[Simulated, Simulated]]] = {
 def simulate(sweeps: int = SWEEPS) -> dict[str, Tally]:
     """Simulate and judge this many sweeps of each kind."""
     tallies = {kind: Tally() for kind in (*KINDS, *PAIRS, FIVE_POINTS)}
-    for number in range(sweeps):
-        for place, (kind, tally) in enumerate(tallies.items()):
-            rng = np.random.default_rng([number, place])
-            if kind in PAIRS:
-                tally.judge_two(*PAIRS[kind](rng))
-            else:
-                tally.judge(KINDS[kind](rng) if kind in KINDS else grid(rng, best=0.05))
+    with TemporaryDirectory() as folder:
+        data = write_dataset(World(), Path(folder))
+        for number in range(sweeps):
+            for place, (kind, tally) in enumerate(tallies.items()):
+                rng = np.random.default_rng([number, place])
+                if kind in PAIRS:
+                    tally.judge_two(*PAIRS[kind](rng, data=data))
+                else:
+                    made = KINDS.get(kind, partial(grid, best=0.05))
+                    tally.judge(made(rng, data=data))
     return tallies
 
 
