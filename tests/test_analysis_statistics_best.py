@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparisons.best import Standing, pairs_of, with_the_best
+from analysis.comparisons.best import Standing, with_the_best
+from analysis.comparisons.pairwise import pairs_of, pairs_of_trainings
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.trainings import difference
 from tests.support.trainings import trainings_of
@@ -32,7 +33,7 @@ def dunnett(count, df):
 
 def compared(groups, margin=0.01, **options):
     trainings = trainings_of(groups)
-    pairs = pairs_of(list(groups), partial(difference, trainings))
+    pairs = pairs_of_trainings(trainings, list(groups))
     return with_the_best(pairs, margin, **options).set_index("id")
 
 
@@ -60,6 +61,31 @@ def test_intervals_are_those_of_hsu_with_the_quantile_of_dunnett():
         Standing.MAY_BE,
         Standing.NOT_BEST,
     ]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_all_differences_are_those_of_two_configurations_at_a_time(known):
+    rng = np.random.default_rng(0)
+    counts = {"a": 3, "b": 5, "c": 1, "d": 4}
+    shares = {"a": 0.6, "b": 0.62, "c": 0.7, "d": 0.65}
+    correct = np.concatenate([rng.random((counts[k], 300)) < shares[k] for k in counts])
+    ends = np.cumsum(list(counts.values()))[:-1]
+    groups = dict(zip(counts, np.split(correct.mean(axis=1), ends), strict=True))
+    trainings = trainings_of(groups, correct if known else None)
+    ids = ["d", "a", "c", "b"]
+    ours = pairs_of_trainings(trainings, ids)
+    theirs = pairs_of(ids, partial(difference, trainings))
+    apart = ~np.eye(4, dtype=bool)
+    for name in ("differences", "errors", "df"):
+        one, other = (getattr(each, name)[apart] for each in (ours, theirs))
+        assert one.tolist() == pytest.approx(other.tolist())
+    assert (ours.errors.diagonal() == 0).all()
+
+
+def test_replicates_without_spread_have_no_error():
+    pairs = pairs_of_trainings(trainings_of({"a": [0.5, 0.5], "b": [0.6, 0.6]}), ["a", "b"])
+    assert (pairs.errors == 0).all()
+    assert np.isinf(pairs.df).all()
 
 
 def test_one_that_is_better_than_every_other_is_the_best_and_its_interval_begins_at_0():

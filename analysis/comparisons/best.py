@@ -5,8 +5,6 @@ The Annals of Statistics 12(3), with the quantiles of unbalanced designs in Hsu 
 Comparisons: Theory and Methods", section 4.2.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from math import sqrt
 
@@ -15,9 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics.estimate import CONFIDENCE, Estimate
-
-Floats = npt.NDArray[np.float64]
+from analysis.comparisons.pairwise import Floats, Pairs
+from analysis.statistics.estimate import CONFIDENCE
 
 DRAWS = 10_000
 """Draws from the joint distribution of all differences; they leave the 5 % uncertain by 0.2 %."""
@@ -31,43 +28,6 @@ class Standing(StrEnum):
     AS_GOOD = "as good as the best"
     MAY_BE = "cannot be told from the best"
     NOT_BEST = "not the best"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Pairs:
-    """Every candidate less every other one."""
-
-    ids: tuple[str, ...]
-    differences: Floats
-    """(K, K) estimates: of the row less that of the column."""
-    errors: Floats
-    """(K, K) standard errors of them."""
-    df: Floats
-    """(K, K) degrees of freedom of the errors."""
-
-
-def pairs_of(ids: Sequence[str], pair: Callable[[str, str], Estimate]) -> Pairs:
-    """Estimate all differences; leave out a candidate that cannot be compared with an earlier one.
-
-    Args:
-        ids: The candidates.
-        pair: Estimates the first less the second; with a missing error where nothing tells it.
-    """
-    kept: list[str] = []
-    found: dict[tuple[str, str], Estimate] = {}
-    for name in ids:
-        own = {(name, other): pair(name, other) for other in kept}
-        if not any(np.isnan(estimate.standard_error) for estimate in own.values()):
-            kept.append(name)
-            found |= own
-    differences, errors, df = (np.zeros((len(kept), len(kept))) for _ in range(3))
-    for i, name in enumerate(kept):
-        for j, other in enumerate(kept[:i]):
-            estimate = found[name, other]
-            differences[i, j], differences[j, i] = estimate.value, -estimate.value
-            errors[i, j] = errors[j, i] = estimate.standard_error
-            df[i, j] = df[j, i] = estimate.df
-    return Pairs(ids=tuple(kept), differences=differences, errors=errors, df=df)
 
 
 def with_the_best(
@@ -132,12 +92,13 @@ def _quantiles(pairs: Pairs, unseen: int, seed: int = 0) -> Floats:
     count = len(pairs.ids)
     errors = rng.standard_normal((DRAWS, count)) @ _root(pairs.errors**2).T
     unit = np.where(pairs.errors > 0, pairs.errors, 1.0)
-    uniform = rng.random((2, DRAWS))
-    further = stats.norm.ppf(uniform[0] ** (1 / unseen)) if unseen else np.full(DRAWS, -np.inf)
+    further = np.full(DRAWS, -np.inf)
+    if unseen:
+        further = stats.norm.ppf(rng.random(DRAWS) ** (1 / unseen))
     quantiles = np.zeros((count, count))
     for i in range(count):
         df = pairs.df[i].max()
-        scale = 1.0 if np.isinf(df) else np.sqrt(stats.chi2.ppf(uniform[1], df) / df)
+        scale = 1.0 if np.isinf(df) else np.sqrt(rng.chisquare(df, DRAWS) / df)
         missed = np.delete((errors[:, [i]] - errors) / unit[i], i, axis=1).max(axis=1)
         joint = np.quantile(np.maximum(missed, further) / scale, CONFIDENCE)
         level = min(1 - CONFIDENCE, stats.t.sf(joint, df))  # larger where errors are 0

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from analysis.comparisons.best import Standing, pairs_of, with_the_best
+from analysis.comparisons.best import Standing, with_the_best
 from analysis.comparisons.replicates_table import PICKED
 from analysis.comparisons.statistics import MOST_MODELS, against_incumbent
 from analysis.comparisons.table import basis_note
@@ -27,7 +27,7 @@ def against_best(run: RunData) -> pd.DataFrame:
     """
     compared = against_incumbent(run)
     order = compared.means["accuracy"].sort_values(ascending=False, kind="stable").index
-    pairs = pairs_of(list(map(str, order[:MOST_MODELS])), compared.pair)
+    pairs = compared.pairs(list(map(str, order[:MOST_MODELS])))
     return with_the_best(
         pairs,
         run.margin,

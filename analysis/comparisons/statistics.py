@@ -1,6 +1,6 @@
 """The incumbent of a run against the other fully trained configurations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from math import inf
@@ -15,6 +15,7 @@ from analysis.comparisons.against import (
     judged,
     models_apart,
 )
+from analysis.comparisons.pairwise import Pairs, pairs_of, pairs_of_trainings
 from analysis.folds.statistics import by_fold, fold_average, fold_means, held_out_ratio
 from analysis.run.clusters import effective_n, read_clusters
 from analysis.run.predictions import read_correct
@@ -22,9 +23,8 @@ from analysis.run.run_data import RunData
 from analysis.run.trainings import fair_trainings, has_folds
 from analysis.run.trials import fairly_trained, incumbent, ranked
 from analysis.statistics.bootstrap import mean_intervals
-from analysis.statistics.estimate import Estimate, NotKnownError
+from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.intervals import wilson_interval
-from analysis.statistics.trainings import difference
 from analysis.statistics.verdicts import all_pairs
 
 MOST_MODELS = 100
@@ -61,8 +61,8 @@ class Comparisons:
     """Whether all that holds for new pictures too, or for the ones in validation only."""
     candidates: int
     """How many there were to pick the incumbent from."""
-    pair: Callable[[str, str], Estimate]
-    """Estimates the accuracy of the first id of ``means`` less that of the second."""
+    pairs: Callable[[Sequence[str]], Pairs]
+    """Estimates the differences of every two of some ids of ``means``."""
     pictures: float = inf
     """Number of pictures that all were judged on; infinite over folds, and where the answers are
     not known."""
@@ -111,7 +111,7 @@ def _configurations(run: RunData) -> Comparisons:
         means=means,
         on_pictures=trainings.correct is not None,
         candidates=len(means),
-        pair=partial(difference, trainings),
+        pairs=partial(pairs_of_trainings, trainings),
         pictures=inf if trainings.correct is None else len(trainings.pictures.sizes),
     )
 
@@ -145,7 +145,7 @@ def _models(run: RunData) -> Comparisons:
         means=interval.assign(accuracy=best, trainings=1, trial_id=best.index),
         on_pictures=True,
         candidates=len(accuracy),
-        pair=partial(models_apart, correct, clusters),
+        pairs=partial(pairs_of, pair=partial(models_apart, correct, clusters)),
         pictures=len(clusters.sizes),
     )
 
@@ -174,7 +174,7 @@ def _over_folds(run: RunData) -> Comparisons:
         means=fold_means(trials, ratio),
         on_pictures=True,
         candidates=len(table),
-        pair=partial(folds_apart, table, ratio),
+        pairs=partial(pairs_of, pair=partial(folds_apart, table, ratio)),
     )
 
 
