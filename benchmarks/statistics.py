@@ -5,7 +5,7 @@ The functions that make the tables run on simulated sweeps (`benchmarks.simulate
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,16 +19,21 @@ from analysis.effects.design import MATTERS
 from analysis.effects.table import effects_table, levels_table
 from analysis.rendering.words import INCUMBENT
 from analysis.run.hyperparameters import words
-from analysis.runs.compare import compare_runs
+from analysis.statistics import verdicts
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.verdicts import MARGIN, Verdict
+from analysis.statistics.verdicts import Verdict
 from benchmarks.harness import Result
+from benchmarks.judged_comparisons import EXACT, judge_best, judge_two_runs
 from benchmarks.simulated_runs import World, write_dataset
 from benchmarks.simulated_sweeps import Simulated, drawn, finalists, folds, grid, two_runs
 
 SWEEPS = 400
 MOST_FALSE, LEAST_FOUND, COVERAGE = 0.06, 0.90, (0.93, 0.97)
 FIVE_POINTS = "grid, one configuration better by 5 points"
+LARGE = "grid, 10 replicates on 10,000 pictures"
+LARGE_WORLD = World(pictures=10_000, duplicates=False)
+MARGIN = 0.02
+"""Margin of the sweeps on many pictures."""
 
 
 Rows = Mapping[str, Mapping[str, float]]
@@ -45,17 +50,20 @@ class Tally:
     """Kind of interval → whether each interval contains the truth."""
     found: Counter[str] = field(default_factory=Counter)
     """Table → number of sweeps in which it finds a true difference."""
+    equivalent: Counter[str] = field(default_factory=Counter)
+    """Table → number of sweeps in which it finds all that are equivalent."""
 
-    def judge(self, simulated: Simulated) -> None:
+    def judge(self, simulated: Simulated, margin: float = verdicts.MARGIN) -> None:
         """Count tables of a run with a false verdict, and intervals that contain the truth."""
+        simulated = replace(simulated, run=replace(simulated.run, margin=margin))
         wrong = {name for name, judge in JUDGES.items() if judge(self, simulated)}
         self._note(wrong)
 
     def judge_two(self, first: Simulated, second: Simulated) -> None:
-        """Count whether a comparison of two equally good runs calls one of them better."""
-        sentences = " ".join(compare_runs(first.run, second.run).found)
-        verdicts = {f": {verdict}." for verdict in (Verdict.BETTER, Verdict.WORSE)}
-        self._note({"compare"} if any(verdict in sentences for verdict in verdicts) else set())
+        """Count whether a comparison of two runs says something false of their best."""
+        judged = judge_two_runs(first, second)
+        self.found["compare"] += judged.found
+        self._note({"compare"} if judged.false else set())
 
     @property
     def tables(self) -> list[str]:
@@ -120,14 +128,25 @@ def _comparisons(tally: Tally, simulated: Simulated) -> bool:
     false = {
         Verdict.BETTER: gap <= 0,
         Verdict.WORSE: gap >= 0,
-        Verdict.EQUIVALENT: gap.abs() > MARGIN,
+        Verdict.EQUIVALENT: gap.abs() >= simulated.run.margin - EXACT,
     }
+    within = others.loc[~false[Verdict.EQUIVALENT], "verdict"]
+    tally.equivalent["comparisons"] += bool((within == Verdict.EQUIVALENT).all())
     return any((others["verdict"].eq(verdict) & wrong).any() for verdict, wrong in false.items())
+
+
+def _best(tally: Tally, simulated: Simulated) -> bool:
+    judged = judge_best(simulated)
+    tally.intervals.setdefault("from the best, all together", []).append(judged.held)
+    tally.found["best"] += judged.found
+    tally.equivalent["best"] += judged.as_good
+    return judged.false
 
 
 JUDGES: Mapping[str, Callable[[Tally, Simulated], bool]] = {
     "effects": _effects,
     "levels": _levels,
+    "best": _best,
     "comparisons": _comparisons,
 }
 
@@ -136,6 +155,9 @@ KINDS: Mapping[str, Callable[..., Simulated]] = {
     "grid, some seeds unsteady": partial(grid, world=World(unsteady=3.0)),
     "grid, one matters": partial(grid, effect=0.03),
     "grid, one training each": partial(grid, effect=0.03, replicates=1),
+    "grid, one better by a fifth of a point": partial(grid, best=0.002),
+    LARGE: partial(grid, replicates=10, world=LARGE_WORLD),
+    f"{LARGE}, two points apart": partial(grid, effect=0.02, replicates=10, world=LARGE_WORLD),
     "drawn, nothing matters": drawn,
     "drawn, one matters": partial(drawn, effect=0.03),
     "drawn, learning rate matters": partial(drawn, rate=0.3),
@@ -143,12 +165,15 @@ KINDS: Mapping[str, Callable[..., Simulated]] = {
     "folds with seeds, nothing matters": folds,
     "ten folds with seeds, one matters": partial(folds, effect=0.03, count=10, replicates=3),
     "ASHA with finalists": partial(finalists, effect=0.03),
+    FIVE_POINTS: partial(grid, best=0.05),
 }
 """Kind of sweep → function that simulates it."""
 
 
 PAIRS: Mapping[str, Callable[..., tuple[Simulated, Simulated]]] = {
     "two runs, 24 models against 1": two_runs,
+    "two runs, 100 models against 1": partial(two_runs, count=100),
+    "two runs, 24 models against 24": partial(two_runs, against=24),
     "two runs, 12 configurations against 1": partial(two_runs, count=12, replicates=4),
 }
 """Kind of comparison of two runs → function that simulates it."""
@@ -156,17 +181,19 @@ PAIRS: Mapping[str, Callable[..., tuple[Simulated, Simulated]]] = {
 
 def simulate(sweeps: int = SWEEPS) -> dict[str, Tally]:
     """Simulate and judge this many sweeps of each kind."""
-    tallies = {kind: Tally() for kind in (*KINDS, *PAIRS, FIVE_POINTS)}
+    tallies = {kind: Tally() for kind in (*KINDS, *PAIRS)}
     with TemporaryDirectory() as folder:
-        data = write_dataset(World(), Path(folder))
+        data = write_dataset(World(), Path(folder) / "usual")
+        large = write_dataset(LARGE_WORLD, Path(folder) / "large")
         for number in range(sweeps):
             for place, (kind, tally) in enumerate(tallies.items()):
                 rng = np.random.default_rng([number, place])
                 if kind in PAIRS:
                     tally.judge_two(*PAIRS[kind](rng, data=data))
+                elif kind.startswith(LARGE):
+                    tally.judge(KINDS[kind](rng, data=large), MARGIN)
                 else:
-                    made = KINDS.get(kind, partial(grid, best=0.05))
-                    tally.judge(made(rng, data=data))
+                    tally.judge(KINDS[kind](rng, data=data))
     return tallies
 
 
@@ -174,8 +201,9 @@ def run(sweeps: int = SWEEPS) -> Iterator[Result]:
     """Simulate sweeps, print the results, and yield the worst rate of false verdicts."""
     tallies = simulate(sweeps)
     console = Console(width=150)
-    for table in (_false_table(tallies), _coverage_table(tallies), _found_table(tallies)):
-        console.print(table)
+    tables = (_false_table, _coverage_table, _found_table, _equivalent_table)
+    for table in tables:
+        console.print(table(tallies))
     worst = max(tallies, key=lambda kind: tallies[kind].rate())
     yield Result(
         name="statistics",
@@ -191,6 +219,7 @@ def run(sweeps: int = SWEEPS) -> Iterator[Result]:
             },
             "coverage": {kind: _coverage(tally) for kind, tally in tallies.items()},
             "five points found": _found(tallies[FIVE_POINTS]),
+            "equivalence found": _equivalent(tallies[LARGE]),
         },
     )
 
@@ -201,6 +230,10 @@ def _coverage(tally: Tally) -> dict[str, float]:
 
 def _found(tally: Tally) -> dict[str, float]:
     return {table: count / tally.sweeps for table, count in tally.found.items()}
+
+
+def _equivalent(tally: Tally) -> dict[str, float]:
+    return {table: count / tally.sweeps for table, count in tally.equivalent.items()}
 
 
 def _printed(
@@ -234,3 +267,9 @@ def _found_table(tallies: Mapping[str, Tally]) -> Printed:
     rows = {FIVE_POINTS: _found(tallies[FIVE_POINTS])}
     title = f"Sweeps in which a difference of five points was found (at least {LEAST_FOUND:.0%})"
     return _printed(title, list(rows[FIVE_POINTS]), rows)
+
+
+def _equivalent_table(tallies: Mapping[str, Tally]) -> Printed:
+    rows = {LARGE: _equivalent(tallies[LARGE])}
+    title = f"Sweeps in which all configurations were found equivalent, margin {MARGIN:g}"
+    return _printed(title, list(rows[LARGE]), rows)
