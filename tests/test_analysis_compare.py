@@ -56,11 +56,10 @@ def test_the_same_pictures_are_compared_by_mcnemar(runs):
     only = [int((rights[i] & ~rights[1 - i]).sum()) for i in (0, 1)]
     sentence = next(s for s in compare_runs(*runs).found if "McNemar" in s)
     assert f"is right on {only[0]} and only that of second on {only[1]}" in sentence
-    # The second is ahead, and was picked from all of its comparable trials.
-    assert only[1] > only[0]
-    p = min(1, len(runs[1].comparable) * binomtest(only[0], sum(only)).pvalue)
-    assert f"p = {p:.2g}" in sentence
+    # Finalists were trained several times, so the best were not picked as single models.
     counts = [len(run.comparable) for run in runs]
+    p = min(1, counts[0] * counts[1] * binomtest(only[0], sum(only)).pvalue)
+    assert f"p = {p:.2g}" in sentence
     assert f"picking the best of {counts[0]} and of {counts[1]} models" in sentence
     assert "these two trainings" in sentence
 
