@@ -85,9 +85,8 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
             f"{copies['groups_of_several_labels']:,} of them under several labels; {COPIES_FILE} "
             "lists their pictures"
         )
-    for sentence in leak_words(
-        manifest.details.get("leaking_columns", {}), manifest.details.get("together")
-    ):
+    leaking = manifest.details.get("leaking_columns", {})
+    for sentence in leak_words(leaking, manifest.split_method):
         console.print(sentence)
     notes = manifest.details.get("group_columns")
     if notes:

@@ -134,12 +134,14 @@ def _looks_like_a_grouping(name: str, values: Groups) -> bool:
     return bool(NAMES.fullmatch(name)) or (count >= MIN_VALUES and not NO_NAMES.fullmatch(name))
 
 
-def leak_words(found: Mapping[str, Mapping[str, Any]], together: str | None) -> Iterator[str]:
-    """Yield a sentence for each column that `leaks` found."""
+def leak_words(found: Mapping[str, Mapping[str, Any]], split: str) -> Iterator[str]:
+    """Yield a sentence for each column that `leaks` found, after a split by this method."""
     for name, counts in found.items():
-        way_out = "" if name == together else f"; together: {name} keeps them on one side"
+        way_out = f"together: {name} keeps them on one side"
+        if split != "grouped":
+            way_out = f"split grouped with {way_out}, which split {split} does not"
         yield (
             f"{counts['on_both_sides']:,} of the {counts['values']:,} values of {name!r} have "
             f"pictures in train and in validation or test, where {counts['pictures']:,} pictures "
-            f"have such a value{way_out}"
+            f"have such a value; {way_out}"
         )

@@ -261,7 +261,7 @@ def _told(
         about["leaking_columns"] = found
     warnings = [
         *absent_classes(placed.splits, images.labels, images.classes),
-        *leak_words(found, recipe.together),
+        *leak_words(found, recipe.split),
     ]
     if warnings:
         about["warnings"] = [*details.get("warnings", ()), *warnings]

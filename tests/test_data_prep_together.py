@@ -127,7 +127,9 @@ def test_an_official_split_that_parts_people_stays_and_is_told(tmp_path):
     inside = dataset.splits != "test"
     assert sides(dataset.columns["person"][inside], dataset.splits[inside]) == 1
     assert manifest.details["leaking_columns"]["person"]["on_both_sides"] > 20
-    assert manifest.details["warnings"][-1].endswith("pictures have such a value")
+    assert manifest.details["warnings"][-1].endswith(
+        "; split grouped with together: person keeps them on one side, which split given does not"
+    )
 
 
 @pytest.mark.parametrize(
