@@ -55,7 +55,8 @@ def _check(file: SourcesFile, names: Sequence[str]) -> None:
         only = f"only the class {names[0]!r}" if names else "no class"
         raise BadInputError(
             f"{shown}: {only} was found, and at least two are needed; give a folder for each "
-            "class, or a CSV with a row for each picture (labels)"
+            "class, or a CSV with a row for each picture (labels); where its columns have unusual "
+            "names, say which one is the label (columns)"
         )
     for source in file.sources:
         unknown = next((name for name in source.limit if name not in names), None)

@@ -144,9 +144,9 @@ def _record(found: Record, path: PurePosixPath, joined: _Joined) -> Record:
     return replace(
         found,
         name=name,
-        label=found.label if row.label is None else row.label,
+        label=(row.label or "") if joined.has_labels else found.label,
         subset=subset,
-        columns={**found.columns, **row.columns} if row.label is None else row.columns,
+        columns=row.columns if joined.has_labels else {**found.columns, **row.columns},
         why_unlabelled="has no label",
     )
 

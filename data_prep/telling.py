@@ -77,6 +77,6 @@ def _margins(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
         if 2 * part.with_margin > len(part.ids) and not source.trim_margin:
             yield (
                 f"{part.with_margin:,} of the {len(part.ids):,} pictures of {source.name!r} have "
-                "a margin of one colour, which hides their copies in other sources; set "
-                "trim_margin: true"
+                "a margin of one colour, which hides their copies in other sources and makes "
+                "different pictures alike; set trim_margin: true (images: --trim-margin)"
             )

@@ -518,7 +518,8 @@ def test_margins_are_warned_of_where_most_pictures_have_one(tmp_path, framed_one
     if warned:
         assert manifest.details["warnings"][0] == (
             "11 of the 20 pictures of 'study' have a margin of one colour, which hides their "
-            "copies in other sources; set trim_margin: true"
+            "copies in other sources and makes different pictures alike; set trim_margin: true "
+            "(images: --trim-margin)"
         )
 
 

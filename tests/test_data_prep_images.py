@@ -294,6 +294,32 @@ def test_a_table_without_labels_adds_its_columns_to_class_folders(tmp_path):
     assert set(dataset.columns["owner"].tolist()) == {f"p{n}" for n in range(5)}
 
 
+def test_a_table_of_test_pictures_without_labels_leaves_them_without(tmp_path, flat):
+    """As many competitions come, with train.csv and test.csv beside one folder."""
+    write_csv(flat / "train.csv", ("image", "emotion", "person"), rows_of()[:40])
+    write_csv(flat / "test.csv", ("image", "person"), [row[::2] for row in rows_of()[40:]])
+    dataset = prepare(tmp_path, flat)
+    assert dataset.manifest.classes == ("happy", "sad")
+    assert len(dataset.labels) == 40
+    assert dataset.manifest.split_method == "grouped"
+    with (tmp_path / "out" / "rejected.csv").open(newline="") as file:
+        assert [row["reason"] for row in csv.DictReader(file)] == ["has no label"] * 8
+
+
+def test_tables_of_train_and_test_are_an_official_split(tmp_path, flat):
+    write_csv(flat / "train_labels.csv", ("image", "emotion", "person"), rows_of()[:40])
+    write_csv(flat / "test.csv", ("image", "emotion", "person"), rows_of()[40:])
+    dataset = prepare(tmp_path, flat)
+    assert dataset.manifest.split_method == "given"
+    assert np.flatnonzero(dataset.splits == "test").tolist() == list(range(40, 48))
+
+
+def test_a_table_whose_label_is_not_found_is_told_how_to_be_read(tmp_path, flat, capsys):
+    write_csv(flat / "legend.csv", ("image", "dx", "person"), rows_of())
+    assert "names, say which one is the label (columns)" in refused(tmp_path, capsys, flat)
+    assert prepare(tmp_path, flat, "--columns", "label=dx").manifest.classes == ("happy", "sad")
+
+
 def test_rows_and_pictures_that_do_not_meet_are_told(tmp_path, flat, capsys):
     rows = [*rows_of()[:40], ("gone.png", "sad", "p9"), ("f01.png", "happy", "p9")]
     write_csv(flat / "legend.csv", ("image", "emotion", "person"), rows)
