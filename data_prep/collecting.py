@@ -16,6 +16,8 @@ from data_prep.records import Found, ReadPicture, Record
 from data_prep.rejections import BadInputError, Rejection, Rejections
 from data_prep.sources_file import Source, SourcesFile
 
+MAX_TEXT = 200
+"""Longest text of a column; longer ones are captions, which group no pictures."""
 SPLIT_TYPE = "<U5"
 """Type of arrays of ``train``, ``val`` and ``test``."""
 TAKEN = OWN_COLUMNS | {"subset", "width", "height"}
@@ -55,6 +57,8 @@ class SourceImages:
     """Whether most pictures are in colour although the dataset is gray."""
     odd_subsets: Counter[str] = field(default_factory=Counter)
     """Texts in a column of splits that are not a split → number of pictures."""
+    long_columns: tuple[str, ...] = ()
+    """Columns that are left out because their texts are too long to group pictures."""
 
 
 def collect(
@@ -88,13 +92,14 @@ def collect(
         Rejection("", shown, None, "its name is not that of a picture of a known kind")
         for shown, _ in found.passed_over
     )
+    long_columns = _long_columns([record for record, _ in taken])
     places = {name: place for place, name in enumerate(file.classes)}
     pictures = [picture for _, picture in taken]
     return SourceImages(
         ids=[f"{source.name}/{record.name}" for record, _ in taken],
         pixels=_stacked(pictures, file.pixel_shape),
         labels=np.array([places[ours[record.label] or ""] for record, _ in taken], dtype=np.int64),
-        columns=_columns([record for record, _ in taken], pictures),
+        columns=_columns([record for record, _ in taken], pictures, long_columns),
         found=counts,
         bad=bad,
         with_margin=sum(picture.has_margin for picture in pictures),
@@ -104,6 +109,7 @@ def collect(
         given=np.array([record.subset for record, _ in taken], dtype=SPLIT_TYPE),
         in_colour=found.in_colour,
         odd_subsets=found.odd_subsets,
+        long_columns=tuple(sorted(long_columns)),
     )
 
 
@@ -115,6 +121,11 @@ def _why_left_out(record: Record) -> str:
     return f"{record.label!r} is mapped to no class of ours"
 
 
+def _long_columns(records: Sequence[Record]) -> set[str]:
+    cells = (cell for record in records for cell in record.columns.items())
+    return {name for name, text in cells if len(text) > MAX_TEXT}
+
+
 def _stacked(pictures: Sequence[ReadPicture], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     pixels = new_pixels((len(pictures), *shape))
     for row, picture in enumerate(pictures):
@@ -122,12 +133,16 @@ def _stacked(pictures: Sequence[ReadPicture], shape: tuple[int, ...]) -> npt.NDA
     return pixels
 
 
-def _columns(records: Sequence[Record], pictures: Sequence[ReadPicture]) -> pa.Table:
+def _columns(
+    records: Sequence[Record], pictures: Sequence[ReadPicture], left_out: set[str]
+) -> pa.Table:
     heights, widths = (
         pa.array([picture.shape[axis] for picture in pictures], pa.int32()) for axis in (0, 1)
     )
     subsets = pa.array([record.subset or None for record in records], pa.string())
-    names = dict.fromkeys(name for record in records for name in record.columns)
+    names = dict.fromkeys(
+        name for record in records for name in record.columns if name not in left_out
+    )
     further = {
         free_name(name): pa.array(
             [record.columns.get(name) or None for record in records], pa.string()

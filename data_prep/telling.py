@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data_prep.class_names import alike
-from data_prep.collecting import SourceImages
+from data_prep.collecting import MAX_TEXT, SourceImages
 from data_prep.sources_file import Source, SourcesFile
 from data_prep.walking import not_read
 
@@ -31,6 +31,11 @@ def how_read(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
         labels = Counter(theirs for theirs, _ in part.found)
         yield from alike(source, labels, file.classes)
         yield from _pixels(source, part, file)
+        if part.long_columns:
+            yield (
+                f"columns of {source.name!r} with texts of more than {MAX_TEXT} characters are "
+                f"left out: {', '.join(part.long_columns)}"
+            )
         for text, count in sorted(part.odd_subsets.items()):
             yield (
                 f"{count:,} pictures of {source.name!r} have {text!r} for a split, which is none "

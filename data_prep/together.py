@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -32,11 +33,15 @@ def numbered(cells: pa.Array | pa.ChunkedArray, sources: Sequence[str]) -> Group
     Returns:
         (n,) number of each picture's value, from 0; -1 if it has none.
     """
-    texts = np.array([text or "" for text in cells.cast(pa.string()).to_pylist()], dtype=str)
-    keys = np.strings.add(np.strings.add(np.array(sources, dtype=str), "\n"), texts)
-    numbers: Groups = np.full(len(texts), -1, dtype=np.int64)
-    there = texts != ""
-    numbers[there] = np.unique(keys[there], return_inverse=True)[1]
+    texts = pc.dictionary_encode(cells.cast(pa.string()).fill_null(""))
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    origins = np.unique(np.array(sources, dtype=str), return_inverse=True)[1].astype(np.int64)
+    keys = origins * len(texts.dictionary) + texts.indices.to_numpy()
+    there = np.array([text != "" for text in texts.dictionary.to_pylist()], dtype=bool)
+    known = there[texts.indices.to_numpy()]
+    numbers: Groups = np.full(len(keys), -1, dtype=np.int64)
+    numbers[known] = np.unique(keys[known], return_inverse=True)[1]
     return numbers
 
 

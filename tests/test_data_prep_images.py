@@ -281,6 +281,15 @@ def test_json_lines_in_split_folders_are_read_as_hugging_face_writes_them(tmp_pa
     assert "box" not in dataset.columns
 
 
+def test_captions_are_no_column_and_told(tmp_path, flat, capsys):
+    rows = [(*row, "a long story " * (20 if row[0] == "f07.png" else 1)) for row in rows_of()]
+    write_csv(flat / "legend.csv", ("image", "emotion", "person", "caption"), rows)
+    dataset = prepare(tmp_path, flat)
+    assert "person" in dataset.columns
+    assert "caption" not in dataset.columns
+    assert "texts of more than 200 characters are left out: caption" in capsys.readouterr().err
+
+
 def test_a_table_without_labels_adds_its_columns_to_class_folders(tmp_path):
     rows = []
     for place, name in enumerate(("cat", "dog")):
