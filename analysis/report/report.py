@@ -145,7 +145,7 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
         title="Dataset",
         warning=f"Pictures and class counts are left out: {left_out}." if left_out else "",
         blocks=(
-            *_dataset_figures(figures["dataset"]),
+            *figures_of(figures["dataset"]),
             *_tables(tables, SECTIONS["dataset"]),
             Block(kind="facts", facts=_dataset_facts(run)),
         ),
@@ -194,14 +194,6 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
             *blocks,
         ),
     )
-
-
-def _dataset_figures(figures: list[Drawn]) -> Iterator[Block]:
-    """Show counts and histograms side by side, and the wall of pictures below them."""
-    if figures:
-        *charts, samples = figures
-        yield Block(kind="grid", figures=tuple(charts))
-        yield from figures_of([samples])
 
 
 def _dataset_facts(run: RunData) -> dict[str, str]:
