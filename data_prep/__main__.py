@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from data_prep.duplicates import DEFAULT_SEARCH, SEARCH_VERSIONS
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.folders import prepare_folders
 from data_prep.image_options import add_image_options, image_options
@@ -49,6 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         "out": options.out,
         "seed": options.seed,
         "near_duplicates": options.near_duplicates,
+        "duplicates": options.duplicates,
         "name": options.name,
     }
     with Console(stderr=True).status("preparing the dataset"):
@@ -147,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
             action="store_false",
             help="look for byte-identical pictures only",
         )
+        command.add_argument(
+            "--duplicates", choices=SEARCH_VERSIONS,
+            default=None if command in (folders, images) else DEFAULT_SEARCH,
+            help="near-duplicate search; v1 makes datasets of before v2 again",
+        )  # fmt: skip
         command.add_argument("--name", help="name of the dataset (that of the directory)")
     inspect = _command(commands, "inspect", "what a prepared dataset holds")
     inspect.add_argument("dataset", type=Path, help="dataset directory")

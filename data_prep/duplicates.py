@@ -1,52 +1,41 @@
 """Finds pictures that are the same, or nearly: other crop, other contrast, a stamp across it."""
 
-from typing import cast
+from typing import Any, Literal, get_args
 
-import imagehash
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from scipy.fft import irfft2, rfft2
-from scipy.ndimage import gaussian_filter
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from data_prep.fingerprint import content_hashes
+from data_prep.near_duplicates.alignment import MIN_LIKENESS, likeness
+from data_prep.near_duplicates.candidates import candidate_pairs
+from data_prep.near_duplicates.signatures import Signatures, signatures
+from data_prep.near_duplicates.stars import star_groups
+from data_prep.near_duplicates.version_1 import chained_groups, fine_correlation
 from data_prep.pictures import to_gray
 from fairsweep.errors import UserError
 
-MAX_HASH_DISTANCE = 16
-"""Bits of 64 in which the perceptual hashes of a candidate pair may differ."""
-MIN_CORRELATION = 0.6
-"""Lowest correlation of fine structure that confirms a candidate pair.
-
-Seen on FER2013's labelled pictures: correlations have one heap around 0.3 (different people, alike
-in pose and light) and one around 0.9, with the valley here; of 60 pairs looked at between 0.60 and
-0.65 about 50 were crops of one photo, between 0.55 and 0.60 about 30. Plain correlation of gray
-values has no such valley: frontal faces of different people reach 0.92.
-"""
-BLUR_SIGMA = 3.0
-"""What a Gaussian of this many pixels keeps (pose, light) is taken away before correlating."""
-MAX_SHIFT = 3
-"""Pixels by which one picture may be shifted against the other, in each direction."""
-CHUNK = 256
-"""Pictures or pairs compared at once, which bounds memory."""
+SearchVersion = Literal["v1", "v2"]
+"""Versions of the near-duplicate search; datasets of before there were versions are of v1."""
+SEARCH_VERSIONS = get_args(SearchVersion)
+DEFAULT_SEARCH: SearchVersion = "v2"
 
 Pictures = npt.NDArray[np.uint8]
-Pairs = npt.NDArray[np.int64]
-Spectra = npt.NDArray[np.complex64]
 
 
-def duplicate_groups(pictures: Pictures, *, near: bool = True) -> npt.NDArray[np.int64]:
+def duplicate_groups(
+    pictures: Pictures, *, near: bool = True, version: SearchVersion = DEFAULT_SEARCH
+) -> npt.NDArray[np.int64]:
     """Group byte-identical pictures and, with ``near``, near-identical ones.
 
-    Groups are the connected components of the pairs found, so a chain of near-identical pictures
-    is one group.
+    Every member of a group of v2 is a near-duplicate of the group's centre; groups of v1 are
+    connected components, so a chain of near-identical pictures is one group.
 
     Args:
         pictures: (n, height, width) gray values or (n, height, width, 3) colours. Pictures are
-            byte-identical in all colours, and near-identical by their gray values.
+            byte-identical in all colours. Near-identical they are by their gray values; colour
+            helps v2 to find what to compare.
         near: Look for near-identical pictures too.
+        version: Which search for near-identical pictures.
 
     Returns:
         (n,) group of each picture, numbered from 0 by the group's first picture; a picture without
@@ -61,75 +50,42 @@ def duplicate_groups(pictures: Pictures, *, near: bool = True) -> npt.NDArray[np
     _, firsts, same = np.unique(
         np.array(content_hashes(flat)), return_index=True, return_inverse=True
     )
-    pairs = near_pairs(as_gray(pictures[firsts])) if near else np.empty((0, 2), dtype=np.int64)
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(firsts),) * 2)
-    _, components = connected_components(links, directed=False)
-    return number_by_first(components[same])
+    if not near:
+        groups = np.arange(len(firsts))
+    elif version == "v1":
+        groups = chained_groups(as_gray(pictures[firsts]))
+    else:
+        groups = _near_groups(signatures(pictures, firsts))
+    return number_by_first(groups[same])
 
 
-def near_pairs(pictures: Pictures) -> Pairs:
-    """Find near-identical pairs among (n, height, width) distinct pictures.
+def _near_groups(pictures: Signatures) -> npt.NDArray[np.int64]:
+    candidates = candidate_pairs(pictures.descriptors)
+    pairs = candidates[likeness(pictures, candidates) >= MIN_LIKENESS]
+    return star_groups(
+        len(pictures.descriptors), pairs, lambda more: likeness(pictures, more) >= MIN_LIKENESS
+    )
 
-    A perceptual hash proposes, correlation of fine structure under small shifts confirms.
 
-    Returns:
-        (pairs, 2) places of the two pictures, the lower first.
+def pair_likeness(
+    pictures: Pictures, pairs: npt.NDArray[np.int64], version: SearchVersion
+) -> npt.NDArray[np.floating[Any]]:
+    """Return the (pairs,) correlation by which the search judges pairs of pictures.
+
+    Args:
+        pictures: As for `duplicate_groups`.
+        pairs: (pairs, 2) places of pictures.
+        version: Which search.
     """
-    candidates = _close_hashes(np.array([_hash(picture) for picture in pictures], dtype=np.uint64))
-    spectra = _fine_spectra(pictures)
-    confirmed = np.zeros(len(candidates), dtype=bool)
-    for start in range(0, len(candidates), CHUNK):
-        rows = slice(start, start + CHUNK)
-        first, second = spectra[candidates[rows, 0]], spectra[candidates[rows, 1]]
-        confirmed[rows] = _correlation(first, second, pictures.shape[1:]) >= MIN_CORRELATION
-    return candidates[confirmed]
+    if version == "v1":
+        return fine_correlation(*(as_gray(pictures[pairs[:, side]]) for side in (0, 1)))
+    rows, places = np.unique(pairs, return_inverse=True)
+    return likeness(signatures(pictures, rows), places.reshape(-1, 2))
 
 
 def as_gray(pictures: Pictures) -> Pictures:
     """Return the (n, height, width) gray values of pictures that may be in colour."""
     return to_gray(pictures) if pictures.ndim == 4 else pictures
-
-
-def fine_correlation(first: Pictures, second: Pictures) -> npt.NDArray[np.float32]:
-    """Correlate the fine structure of (n, height, width) pictures, pair by pair.
-
-    Returns:
-        (n,) the best circular cross-correlation over all shifts of up to ``MAX_SHIFT``, 1 for
-        equal pictures; 0 where a picture is flat.
-    """
-    return _correlation(_fine_spectra(first), _fine_spectra(second), first.shape[1:])
-
-
-def _fine_spectra(pictures: Pictures) -> Spectra:
-    """Return the Fourier transforms of the pictures' fine structure, of mean 0 and length 1."""
-    fine = pictures.astype(np.float32)
-    fine -= gaussian_filter(fine, (0, BLUR_SIGMA, BLUR_SIGMA))
-    fine -= fine.mean(axis=(1, 2), keepdims=True)
-    fine /= np.maximum(np.linalg.norm(fine, axis=(1, 2), keepdims=True), 1e-3)
-    return cast("Spectra", rfft2(fine))
-
-
-def _correlation(
-    first: Spectra, second: Spectra, shape: tuple[int, ...]
-) -> npt.NDArray[np.float32]:
-    """Cross-correlate pairs by their spectra (the correlation theorem)."""
-    shifts = np.arange(-MAX_SHIFT, MAX_SHIFT + 1)
-    correlations = irfft2(first.conj() * second, s=shape)[:, shifts[:, None], shifts]
-    return cast("npt.NDArray[np.float32]", correlations.max(axis=(1, 2)))
-
-
-def _hash(picture: Pictures) -> int:
-    """Return the 64-bit perceptual hash (signs of the lowest DCT coefficients)."""
-    return int(str(imagehash.phash(Image.fromarray(picture))), 16)
-
-
-def _close_hashes(hashes: npt.NDArray[np.uint64]) -> Pairs:
-    found = [np.empty((0, 2), dtype=np.int64)]
-    for start in range(0, len(hashes), CHUNK):
-        distances = np.bitwise_count(hashes[start : start + CHUNK, None] ^ hashes[start:])
-        pairs = np.argwhere(distances <= MAX_HASH_DISTANCE)
-        found.append(pairs[pairs[:, 0] < pairs[:, 1]] + start)
-    return np.concatenate(found)
 
 
 def number_by_first(groups: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

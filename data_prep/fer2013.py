@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from data_prep.duplicates import DEFAULT_SEARCH, SearchVersion
 from data_prep.fer_files import FerRows, read_fer_rows
 from data_prep.group_columns import GroupColumns, read_group_columns
 from data_prep.kaggle_csv import SIDE
@@ -29,6 +30,7 @@ def prepare_fer2013(
     split: SplitMethod = "grouped",
     seed: int = 0,
     near_duplicates: bool = True,
+    duplicates: SearchVersion = DEFAULT_SEARCH,
     groups: Path | None = None,
     together: str | None = None,
     skip_bad: bool = False,
@@ -44,6 +46,7 @@ def prepare_fer2013(
         split: Method of splitting; ``given`` uses the Usage column.
         seed: Seed of the split and the folds.
         near_duplicates: Whether to look for near-identical pictures, not only byte-identical ones.
+        duplicates: Version of the search for near-identical pictures.
         groups: CSV with ``image_id`` and further columns to join.
         together: Column whose equal values (a person, a scene) stay in one split and fold.
         skip_bad: Whether to list bad rows in ``rejected.csv`` instead of stopping at the first.
@@ -78,6 +81,7 @@ def prepare_fer2013(
         split=split,
         seed=seed,
         near_duplicates=near_duplicates,
+        duplicates=duplicates,
         together=together,
     )
     return write_dataset(

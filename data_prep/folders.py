@@ -9,12 +9,12 @@ import numpy as np
 
 from data_prep.class_names import with_classes
 from data_prep.collecting import SourceImages, collect
-from data_prep.duplicates import duplicate_groups
+from data_prep.duplicates import SearchVersion, duplicate_groups
 from data_prep.given import OwnSplit, choose_split
 from data_prep.group_columns import GroupColumns, read_group_columns
 from data_prep.layouts import find_source
 from data_prep.manifest import DatasetManifest
-from data_prep.merging import check_ids, given_of, merge, over_limit, repeated, told
+from data_prep.merging import alike, check_ids, doubts, given_of, merge, over_limit, repeated, told
 from data_prep.prepared import labels_of, read_prepared
 from data_prep.rejections import Rejection, Rejections
 from data_prep.sources_file import SourcesFile, read_sources
@@ -33,6 +33,7 @@ def prepare_folders(
     split: SplitMethod | None = None,
     seed: int = 0,
     near_duplicates: bool = True,
+    duplicates: SearchVersion | None = None,
     groups: Path | None = None,
     together: str | None = None,
     skip_bad: bool = False,
@@ -50,6 +51,7 @@ def prepare_folders(
             all sources have one.
         seed: Seed of the split, the folds, and what a limit takes.
         near_duplicates: Look for near-identical pictures, beside byte-identical ones.
+        duplicates: Version of the search for near-identical pictures; by default as in the file.
         groups: CSV with ``image_id`` and any further columns to join.
         together: Column whose pictures of one value (a person, a scene) are kept on one side.
         skip_bad: List bad pictures in ``rejected.csv`` instead of stopping at the first.
@@ -66,6 +68,7 @@ def prepare_folders(
         split=split,
         seed=seed,
         near_duplicates=near_duplicates,
+        duplicates=duplicates,
         groups=groups,
         together=together,
         skip_bad=skip_bad,
@@ -80,6 +83,7 @@ def prepare_sources(
     split: SplitMethod | None = None,
     seed: int = 0,
     near_duplicates: bool = True,
+    duplicates: SearchVersion | None = None,
     groups: Path | None = None,
     together: str | None = None,
     skip_bad: bool = False,
@@ -117,8 +121,10 @@ def prepare_sources(
         ],
     )
     images = merge(file, parts)
-    of_group = duplicate_groups(images.pixels, near=near_duplicates)
-    originals = repeated(images, of_group)
+    version = duplicates or file.duplicates
+    of_group = duplicate_groups(images.pixels, near=near_duplicates, version=version)
+    originals, doubtful = repeated(images, of_group, version)
+    kept_alike = list(alike(images, doubtful))
     rejections.leave_out(told(images, originals))
     differ = sum(images.labels[row] != images.labels[one] for row, one in originals.items())
     steps = _Steps(parts)
@@ -141,6 +147,7 @@ def prepare_sources(
         split=choice.method,
         seed=seed,
         near_duplicates=near_duplicates,
+        duplicates=version,
         min_per_class=file.min_per_class,
         fit=file.fit,
         together=together or file.together,
@@ -149,8 +156,9 @@ def prepare_sources(
         "found": list(pictures_found(file, parts)),
         "repeated": len(originals),
         "repeated_with_another_label": int(differ),
+        "kept_with_another_label": kept_alike,
         "notes": [*choice.notes],
-        "warnings": [*how_read(file, parts), *choice.warnings],
+        "warnings": [*how_read(file, parts), *choice.warnings, *doubts(len(doubtful))],
         "group_columns": notes.notes,
     }
     return write_dataset(

@@ -7,13 +7,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_prep.collecting import SPLIT_TYPE, SourceImages
-from data_prep.duplicates import as_gray, fine_correlation
+from data_prep.duplicates import SearchVersion, pair_likeness
 from data_prep.large_arrays import concatenate
 from data_prep.rejections import BadInputError, Rejection
 from data_prep.sources_file import SourcesFile
 from data_prep.writer import LabelledImages
 
 Rows = npt.NDArray[np.int64]
+Originals = dict[int, int]
+"""Row of a picture → row of the one in an earlier source that it is a copy of."""
+
+STRONG_LIKENESS = 0.95
+"""Correlation of details from which on a copy with another label is left out."""
 
 
 def merge(file: SourcesFile, parts: Sequence[SourceImages]) -> LabelledImages:
@@ -52,26 +57,52 @@ def given_of(part: SourceImages) -> npt.NDArray[np.str_]:
     return np.full(len(part.ids), "", SPLIT_TYPE) if part.given is None else part.given
 
 
-def repeated(images: LabelledImages, groups: Rows) -> dict[int, int]:
+def repeated(
+    images: LabelledImages, groups: Rows, version: SearchVersion
+) -> tuple[Originals, Originals]:
     """Find pictures that an earlier source has too.
 
     Args:
         images: Pictures of all sources, in the order of the sources.
         groups: (n,) duplicate group of each picture.
+        version: Version of the search that found the groups.
 
     Returns:
         Row of each such picture → row of its most similar copy in the first source that has one.
+        The first mapping holds pictures to leave out. The second holds pictures to keep: their
+        label differs, and they are not similar enough to be sure that they are copies. With v1
+        it is empty.
     """
-    found = {}
+    sure: Originals = {}
+    doubtful: Originals = {}
+    for row, (original, likeness) in _likest(images, groups, version).items():
+        same = images.labels[row] == images.labels[original]
+        strong = same or version == "v1" or likeness >= STRONG_LIKENESS
+        (sure if strong else doubtful)[row] = original
+    return sure, doubtful
+
+
+def _likest(
+    images: LabelledImages, groups: Rows, version: SearchVersion
+) -> dict[int, tuple[int, float]]:
+    """Return for each row of a later source its likest original, and how like that is."""
+    pairs = np.array(list(_across_sources(images, groups)), dtype=np.int64).reshape(-1, 2)
+    found: dict[int, tuple[int, float]] = {}
+    if len(pairs):
+        correlations = pair_likeness(images.pixels, pairs, version)
+        for (original, row), likeness in zip(pairs.tolist(), correlations.tolist(), strict=True):
+            if row not in found or likeness > found[row][1]:
+                found[row] = (original, likeness)
+    return found
+
+
+def _across_sources(images: LabelledImages, groups: Rows) -> Iterator[tuple[int, int]]:
+    """Yield pairs of one group: a row of its earliest source, and one of another source."""
     for rows in _several(groups):
         first = images.sources[rows[0]]
-        own = np.array([row for row in rows if images.sources[row] == first])
         for row in rows:
             if images.sources[row] != first:
-                kept = as_gray(images.pixels[own])
-                again = np.broadcast_to(as_gray(images.pixels[[row]]), kept.shape)
-                found[int(row)] = int(own[fine_correlation(kept, again).argmax()])
-    return found
+                yield from ((own, row) for own in rows if images.sources[own] == first)
 
 
 def _several(groups: Rows) -> Iterator[Rows]:
@@ -90,6 +121,27 @@ def told(images: LabelledImages, found: Mapping[int, int]) -> Iterator[Rejection
         if names[0] != names[1]:
             reason += f", which is labelled {names[0]!r} there and {names[1]!r} here"
         yield Rejection(images.image_ids[row], "", None, reason)
+
+
+def alike(images: LabelledImages, found: Originals) -> Iterator[dict[str, str]]:
+    """Yield, for each picture that is kept, the one of an earlier source it may be a copy of."""
+    for row, original in sorted(found.items()):
+        yield {
+            "image_id": images.image_ids[row],
+            "label": images.classes[images.labels[row]],
+            "original": images.image_ids[original],
+            "original_label": images.classes[images.labels[original]],
+        }
+
+
+def doubts(count: int) -> Iterator[str]:
+    """Warn of pictures that are kept although they may be copies."""
+    if count:
+        yield (
+            f"{count:,} pictures look like a picture of an earlier source that has another label. "
+            "They are kept, because this is not certain; manifest.json lists them under "
+            "kept_with_another_label"
+        )
 
 
 def over_limit(file: SourcesFile, images: LabelledImages, seed: int) -> Rows:

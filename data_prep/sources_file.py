@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from data_prep.duplicates import DEFAULT_SEARCH, SearchVersion
 from data_prep.layout import folded, same_text
 from data_prep.pictures import Fit
 from data_prep.splits import MIN_PER_CLASS, SplitMethod
@@ -118,6 +119,8 @@ class SourcesFile(_Part):
     """How to split; by default as the sources do, if all come with an official split."""
     together: str | None = None
     """Column whose pictures of one value (a person, a scene) are kept on one side."""
+    duplicates: SearchVersion = DEFAULT_SEARCH
+    """Version of the search for near-identical pictures."""
     sources: tuple[Source, ...] = Field(min_length=1)
 
     @property

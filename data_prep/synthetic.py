@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data_prep.duplicates import DEFAULT_SEARCH, SearchVersion
 from data_prep.faces import SIDE, Expressions, draw_faces
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.manifest import DatasetManifest
@@ -65,6 +66,7 @@ def prepare_synthetic(
     images: int = DEFAULT_IMAGES,
     seed: int = 0,
     near_duplicates: bool = True,
+    duplicates: SearchVersion = DEFAULT_SEARCH,
     name: str | None = None,
 ) -> DatasetManifest:
     """Draw faces and prepare them like FER2013.
@@ -74,6 +76,7 @@ def prepare_synthetic(
         images: Number of pictures to draw; about four in five of them get a class.
         seed: Seed of pictures, votes, split and folds.
         near_duplicates: Whether to look for near-identical pictures too.
+        duplicates: Version of the search for near-identical pictures.
         name: Name of the dataset; by default that of ``out``.
 
     Raises:
@@ -88,6 +91,7 @@ def prepare_synthetic(
             out=out,
             seed=seed,
             near_duplicates=near_duplicates,
+            duplicates=duplicates,
             name=name,
         )
 

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from data_prep.duplicates import (
+    DEFAULT_SEARCH,
+    SearchVersion,
     count_duplicates,
     duplicate_groups,
     number_by_first,
@@ -103,6 +105,8 @@ class Recipe:
     seed: int = 0
     near_duplicates: bool = True
     """Look for near-identical pictures too."""
+    duplicates: SearchVersion = DEFAULT_SEARCH
+    """Version of the search for near-identical pictures."""
     min_per_class: int = MIN_PER_CLASS
     """Pictures that each class must have."""
     fit: Fit = "stretch"
@@ -178,7 +182,9 @@ def write_dataset(
     """
     check_output(out)
     if groups is None:
-        groups = duplicate_groups(images.pixels, near=recipe.near_duplicates)
+        groups = duplicate_groups(
+            images.pixels, near=recipe.near_duplicates, version=recipe.duplicates
+        )
     groups = number_by_first(groups)
     placed = _place(images, groups, recipe)
     splits = placed.splits
@@ -199,6 +205,7 @@ def write_dataset(
         duplicates=count_duplicates(groups, splits),
         details={
             "near_duplicates": recipe.near_duplicates,
+            **({"duplicate_search": recipe.duplicates} if recipe.near_duplicates else {}),
             "sources": _counts_of_sources(images, splits),
             **_told(details, recipe, images, placed),
             **_annotated(named, splits),

@@ -346,8 +346,8 @@ def test_near_copies_are_looked_for_unless_told_otherwise(small, tmp_path, monke
     asked = []
     plain = writer.duplicate_groups
 
-    def note(pixels, *, near):
-        asked.append(near)
+    def note(pixels, *, near, version):
+        asked.append((near, version))
         return plain(pixels, near=False)
 
     monkeypatch.setattr(writer, "duplicate_groups", note)
@@ -355,7 +355,9 @@ def test_near_copies_are_looked_for_unless_told_otherwise(small, tmp_path, monke
     files = {"images": folder / "fer2013.csv", "votes": folder / "votes.csv", "skip_bad": True}
     manifest = prepare_fer2013(**files, out=tmp_path / "a", name="other name")
     prepare_fer2013(**files, out=tmp_path / "b", near_duplicates=False)
-    assert asked == [True, False]
+    prepare_fer2013(**files, out=tmp_path / "c", duplicates="v1")
+    assert asked == [(True, "v2"), (False, "v2"), (True, "v1")]
+    assert manifest.details["duplicate_search"] == "v2"
     assert manifest.name == "other name"
     assert (manifest.label_rule, manifest.split_method, manifest.split_seed) == (
         "published", "grouped", 0,

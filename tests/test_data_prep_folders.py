@@ -102,6 +102,21 @@ def test_pictures_that_an_earlier_source_has_are_left_out_and_told(
     assert "labelled 'angry' there and 'bored' here" in told[0]
 
 
+def test_the_version_of_the_search_comes_from_the_command_or_the_sources_file(tmp_path):
+    write_labelled(tmp_path / "set", labelled_images(columns={}))
+    config = write_sources(
+        tmp_path / "sources.yaml",
+        {"name": "a", "dataset": str(tmp_path / "set")},
+        classes=list(DATASET_CLASSES), image_size=8, duplicates="v1",
+    )  # fmt: skip
+    found = [
+        prepare_folders(config=config, out=tmp_path / str(given), duplicates=given)
+        for given in (None, "v2")
+    ]
+    assert [manifest.details["duplicate_search"] for manifest in found] == ["v1", "v2"]
+    assert found[0].details["kept_with_another_label"] == []
+
+
 def test_folder_and_archive_give_the_same_dataset(tmp_path, copies):
     archive = tmp_path / "copies.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:

@@ -137,12 +137,12 @@ def test_without_options_fer2013_is_prepared_as_the_study_published_it(tmp_path,
 
 def test_the_options_of_synthetic_reach_the_dataset(tmp_path):
     out = tmp_path / "out"
-    arguments = ["--images", "250", "--seed", "5", "--name", "other", "--no-near-duplicates"]
+    arguments = ["--images", "250", "--seed", "5", "--name", "other", "--duplicates", "v1"]
     assert program.main(["synthetic", "--out", str(out), *arguments]) == 0
     manifest = DatasetManifest.read(out)
     assert (manifest.name, manifest.split_seed) == ("other", 5)
     assert manifest.details["rows"] == 250
-    assert manifest.details["near_duplicates"] is False
+    assert manifest.details["duplicate_search"] == "v1"
 
 
 def test_the_options_of_folders_reach_the_dataset(tmp_path, capsys):

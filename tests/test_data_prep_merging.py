@@ -1,11 +1,23 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from data_prep.collecting import SourceImages
-from data_prep.merging import check_ids, merge, over_limit, repeated, told
+from data_prep.duplicates import SEARCH_VERSIONS, pair_likeness
+from data_prep.merging import (
+    STRONG_LIKENESS,
+    alike,
+    check_ids,
+    doubts,
+    merge,
+    over_limit,
+    repeated,
+    told,
+)
 from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile
 
@@ -77,8 +89,8 @@ def test_a_copy_in_a_later_source_is_left_out_for_the_likest_of_the_earliest(mer
     images, *_ = merged
     images.pixels[3] = images.pixels[2]
     images.pixels[5] = images.pixels[0]
-    found = repeated(images, np.array([4, 1, 4, 4, 0, 4, 0]))
-    assert found == {3: 2, 5: 0}
+    found, doubtful = repeated(images, np.array([4, 1, 4, 4, 0, 4, 0]), "v1")
+    assert (found, doubtful) == ({3: 2, 5: 0}, {})
     rejected = list(told(images, found))
     assert [(one.image_id, one.file, one.row, one.reason) for one in rejected] == [
         ("a/0", "", None, "a copy of z/2"),
@@ -91,13 +103,38 @@ def test_a_copy_in_a_later_source_is_left_out_for_the_likest_of_the_earliest(mer
 
 def test_copies_inside_one_source_stay():
     images = merge(sources_file("z", "a"), [part_of("z", [1, 1]), part_of("a", [0, 0], seed=1)])
-    assert repeated(images, np.array([0, 0, 1, 1])) == {}
+    for version in SEARCH_VERSIONS:
+        assert repeated(images, np.array([0, 0, 1, 1]), version) == ({}, {})
+
+
+def test_a_doubtful_copy_under_another_label_is_kept_and_told():
+    """a0 is z0 with a strong stamp, a1 is z1 but darker, and a2 and a3 are z2 with a stamp."""
+    z = part_of("z", [0, 0, 0])
+    smooth = gaussian_filter(z.pixels.astype(float), (0, 1, 1))
+    z = replace(z, pixels=((smooth - 90) * 3).clip(0, 255).astype(np.uint8))
+    stamp = (40 * (np.arange(16) % 5 < 1)).astype(np.uint8)
+    stamped = z.pixels // 3 + stamp
+    again = np.stack([stamped[0], z.pixels[1] // 2, stamped[2], stamped[2]])
+    images = merge(sources_file("z", "a"), [z, replace(part_of("a", [1, 1, 1, 0]), pixels=again)])
+    groups = np.array([0, 1, 2, 0, 1, 2, 2])
+    likeness = pair_likeness(images.pixels, np.array([[0, 3], [1, 4], [2, 5]]), "v2")
+    assert likeness[1] > STRONG_LIKENESS > likeness[[0, 2]].max()
+    assert repeated(images, groups, "v2") == ({4: 1, 6: 2}, {3: 0, 5: 2})
+    assert repeated(images, groups, "v1") == ({3: 0, 4: 1, 5: 2, 6: 2}, {})
+    assert list(alike(images, {3: 0})) == [
+        {"image_id": "a/0", "label": "angry", "original": "z/0", "original_label": "neutral"}
+    ]
+    assert [warning.split(" that")[0] for warning in doubts(2)] == [
+        "2 pictures look like a picture of an earlier source"
+    ]
+    assert not list(doubts(0))
 
 
 def test_of_three_sources_the_earliest_wins():
     parts = [part_of(name, [0, 1], seed=seed) for seed, name in enumerate("zam")]
     images = merge(sources_file(*"zam"), parts)
-    assert repeated(images, np.array([0, 1, 2, 0, 2, 0])) == {3: 0, 5: 0, 4: 2}
+    groups = np.array([0, 1, 2, 0, 2, 0])
+    assert repeated(images, groups, "v1") == ({3: 0, 5: 0, 4: 2}, {})
 
 
 def test_a_limit_holds_for_its_own_source_and_class():

@@ -89,6 +89,7 @@ def test_the_manifest_says_what_the_table_holds(written, table):
     sources = dict.fromkeys(row["source"] for row in table)
     assert manifest.details == {
         "near_duplicates": True,
+        "duplicate_search": "v2",
         "note": 1,
         "sources": {
             source: {

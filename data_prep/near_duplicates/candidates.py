@@ -1,0 +1,62 @@
+"""Finds for each picture the few others whose low frequencies are most like its own.
+
+Descriptors are short, so a blocked matrix product over all pairs costs less than reading the
+pictures: no approximate index is needed at the sizes we know (see docs/near_duplicates.md).
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.near_duplicates.signatures import Floats
+
+MIN_SIMILARITY = 0.6
+"""Lowest cosine of two descriptors that makes a candidate pair."""
+NEIGHBOURS = 8
+"""Most candidates that a picture proposes; it can be proposed by any number of others."""
+BLOCK, TILE = 512, 4096
+"""Pictures compared with others at once, and with how many, so that memory is used again."""
+CROWD = 1 << 16
+"""Similar pictures in a tile, from which on each picture keeps its nearest alone."""
+MOST_THREADS = 8
+
+Pairs = npt.NDArray[np.int64]
+
+
+def candidate_pairs(descriptors: Floats) -> Pairs:
+    """Return the (pairs, 2) places of pictures to compare, the lower first, in order."""
+    starts = range(0, len(descriptors), BLOCK)
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
+        found = list(threads.map(lambda start: _neighbours(descriptors, start), starts))
+    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+
+
+def _neighbours(descriptors: Floats, start: int) -> Pairs:
+    """Return the candidates that the pictures of one block propose."""
+    tiles = [_similar(descriptors, start, tile) for tile in range(0, len(descriptors), TILE)]
+    rows, others, similarities = (np.concatenate(part) for part in zip(*tiles, strict=True))
+    order = np.lexsort((-similarities, rows))
+    rows, others = rows[order], others[order]
+    best = np.arange(len(rows)) - np.searchsorted(rows, rows) < NEIGHBOURS
+    return np.stack([rows[best] + start, others[best]], axis=1)
+
+
+def _similar(descriptors: Floats, start: int, tile: int) -> tuple[Pairs, Pairs, Floats]:
+    """Return rows of a block, pictures of a tile, and how similar they are."""
+    similar = descriptors[start : start + BLOCK] @ descriptors[tile : tile + TILE].T
+    own = np.arange(max(start, tile), min(start + len(similar), tile + similar.shape[1]))
+    similar[own - start, own - tile] = -1
+    if np.count_nonzero(similar > MIN_SIMILARITY) > max(similar.size // 16, CROWD):
+        # Where all pictures are alike, so many hits would fill memory.
+        nearest = min(NEIGHBOURS, similar.shape[1])
+        kept = np.argpartition(similar, -nearest, axis=1)[:, -nearest:]
+        rows, others = np.repeat(np.arange(len(similar)), kept.shape[1]), kept.ravel()
+        above = similar[rows, others] > MIN_SIMILARITY
+        rows, others = rows[above], others[above]
+    else:
+        rows, others = np.divmod(
+            np.flatnonzero((similar > MIN_SIMILARITY).ravel()), similar.shape[1]
+        )
+    return rows, others + tile, similar[rows, others]
