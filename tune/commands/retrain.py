@@ -120,7 +120,7 @@ def retrain(request: Request, root: Path, *, executor: Executor = ON_RAY) -> tup
     dataset = origin.dataset
     if request.groups is not None:
         found = read_groups(request.groups, dataset)
-        print(f"{request.groups}: {_told(found.notes)}", file=sys.stderr)
+        print(f"{request.groups}: {_words(found.notes)}", file=sys.stderr)
         print(count_by_split(found.named, dataset.splits), file=sys.stderr)
         dataset = dataset.joined(found.columns)
     fixed = {name: value for name, value in origin.fixed.items() if name != "initial"}
@@ -157,7 +157,7 @@ def _carried(request: Request, origin: Origin) -> Carried:
     )
 
 
-def _told(notes: Mapping[str, Any]) -> str:
+def _words(notes: Mapping[str, Any]) -> str:
     empty = ", ".join(f"{count:,} in {name}" for name, count in notes["empty_cells"].items())
     return (
         f"{notes['unknown_ids']:,} ids of no picture, {notes['pictures_without']:,} pictures that "

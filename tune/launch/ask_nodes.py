@@ -46,7 +46,7 @@ def _ask_each(job: SlurmJob, command: Sequence[str]) -> list[tuple[str, str]]:
         )
         streams = [done.stdout, done.stderr]
     except subprocess.TimeoutExpired as error:
-        streams = [(one or b"").decode() for one in (error.stdout, error.stderr)]
+        streams = [(stream or b"").decode() for stream in (error.stdout, error.stderr)]
     answers = [["", ""] for _ in job.nodes]
     for number, stream in enumerate(streams):
         for line in stream.splitlines():

@@ -28,9 +28,9 @@ class Progress:
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._started = time.monotonic()
         self._drawn = 0.0
-        self._told = {trial.id for trial in sweep.trials.values() if trial.status in FINISHED}
-        self._before = len(self._told)
-        self._fusings_told = len(sweep.fusings)
+        self._printed = {trial.id for trial in sweep.trials.values() if trial.status in FINISHED}
+        self._before = len(self._printed)
+        self._fusings_printed = len(sweep.fusings)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -53,11 +53,11 @@ class Progress:
             return
         self._drawn = now
         for trial in self._sweep.trials.values():
-            if trial.status in FINISHED and trial.id not in self._told:
-                self._told.add(trial.id)
+            if trial.status in FINISHED and trial.id not in self._printed:
+                self._printed.add(trial.id)
                 self._console.print(self._line(trial), highlight=False, soft_wrap=True)
-        for fusing in self._sweep.fusings[self._fusings_told :]:
-            self._fusings_told += 1
+        for fusing in self._sweep.fusings[self._fusings_printed :]:
+            self._fusings_printed += 1
             self.tell(explain(fusing, self._sweep.trials[fusing.trials[0]].name))
         if self._live.is_started:
             self._live.update(self._table(), refresh=True)
@@ -72,7 +72,7 @@ class Progress:
         figure = "" if value is None else f"  {self._sweep.spec.objective.metric} {value:.4f}"
         epochs = f"{len(trial.measurements)} epochs in {trial.seconds:.0f} s"
         reason = f"  ({trial.reason})" if trial.reason else ""
-        text = Text(f"[{len(self._told)}{of}] {trial.name} {trial.draw}  ")
+        text = Text(f"[{len(self._printed)}{of}] {trial.name} {trial.draw}  ")
         text.append(str(trial.status), style=_STYLES.get(trial.status, ""))
         return text.append(f"{figure}  {epochs}{reason}")
 
@@ -107,9 +107,9 @@ class Progress:
             parts.append(f"best {sweep.objective(best):.4f} {best.name}")
         elapsed = time.monotonic() - self._started
         parts.append(f"{clock(elapsed)} elapsed")
-        ended = len(self._told) - self._before
+        ended = len(self._printed) - self._before
         if sweep.expected and ended:
-            left = (sweep.expected - len(self._told)) * elapsed / ended
+            left = (sweep.expected - len(self._printed)) * elapsed / ended
             parts.append(f"about {clock(left)} left")
         if sweep.stopping:
             parts.append(f"stopping: {sweep.stopping}")

@@ -222,8 +222,8 @@ def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
     """Make sure that networks with pretrained weights can start; download what is not here yet."""
     space = spec.search_space
     points = [spec.config(space.at(p), seed=spec.seed) for p in space.samples_of_each()]
-    fresh = [one for one in points if one.initial is None]
-    pretrained = {one.name: one for one in fresh if one.pretrained is not None}
+    fresh = [config for config in points if config.initial is None]
+    pretrained = {config.name: config for config in fresh if config.pretrained is not None}
     if not pretrained:
         return  # And no need for torch, whose import would hold up the driver by a second.
     from models.build import check_network

@@ -21,7 +21,8 @@ class Choice:
     def holds(self, value: object) -> bool:
         """True if ``value`` is one of these; True and 1 are told apart."""
         return any(
-            one == value and isinstance(one, bool) == isinstance(value, bool) for one in self.values
+            known == value and isinstance(known, bool) == isinstance(value, bool)
+            for known in self.values
         )
 
 
@@ -54,7 +55,9 @@ class Range:
             return False
         if self.whole and value != int(value):
             return False
-        on_step = self.step is None or min(abs(value - one) for one in self.values or ()) < 1e-9
+        on_step = (
+            self.step is None or min(abs(value - allowed) for allowed in self.values or ()) < 1e-9
+        )
         return self.low <= value <= self.high and on_step
 
 
@@ -273,7 +276,7 @@ def _extremes(domain: Domain) -> Sequence[Scalar]:
 
 def _parse_entry(value: Any, where: str) -> Choice | Range | Tie | Branch:
     match value:
-        case list() if value and all(isinstance(one, Scalar) for one in value):
+        case list() if value and all(isinstance(entry, Scalar) for entry in value):
             if len(set(map(repr, value))) < len(value):
                 raise UserError(f"{where} names a value twice: {value}")
             return Choice(values=tuple(value))
@@ -282,7 +285,7 @@ def _parse_entry(value: Any, where: str) -> Choice | Range | Tie | Branch:
         case {"from": str(source)}:
             mapping = value.get("map")
             return Tie(source=source, mapping=tuple(mapping.items()) if mapping else None)
-        case dict() if value and all(isinstance(one, dict) for one in value.values()):
+        case dict() if value and all(isinstance(entry, dict) for entry in value.values()):
             return Branch(
                 spaces={
                     name: SearchSpace.parse(space, f"{where}.{name}")

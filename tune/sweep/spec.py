@@ -171,7 +171,7 @@ class SweepSpec(_Part):
     @classmethod
     def _as_several(cls, value: Any) -> Any:
         several = value if isinstance(value, list) else [value]
-        return tuple(_written_out("objective", one) for one in several)
+        return tuple(_written_out("objective", entry) for entry in several)
 
     @field_validator("searcher", "scheduler", mode="before")
     @classmethod
@@ -187,7 +187,7 @@ class SweepSpec(_Part):
     @field_validator("objectives")
     @classmethod
     def _led_by_a_metric(cls, value: tuple[ObjectiveSpec, ...]) -> tuple[ObjectiveSpec, ...]:
-        names = [one.metric for one in value]
+        names = [objective.metric for objective in value]
         if len(set(names)) < len(names):
             raise UserError(f"must name each metric once, but got {', '.join(names)}")
         if names[0] in COSTS:
@@ -216,7 +216,7 @@ class SweepSpec(_Part):
 
     @field_serializer("objectives")
     def _as_written(self, value: tuple[ObjectiveSpec, ...]) -> Any:
-        written = [one.model_dump() for one in value]
+        written = [objective.model_dump() for objective in value]
         return written if len(written) > 1 else written[0]
 
     @property
@@ -376,7 +376,7 @@ def _pin_spaces(space: Any) -> Any:
 def _explain(error: ValidationError, source: str, lines: Mapping[tuple[str, ...], int]) -> str:
     first = error.errors()[0]
     unsaid = ("Resources", "literal['auto']")
-    path = tuple(one for one in first["loc"] if isinstance(one, str) and one not in unsaid)
+    path = tuple(key for key in first["loc"] if isinstance(key, str) and key not in unsaid)
     place = _place(path, source, lines)
     if first["type"] == "extra_forbidden":
         part: Any = SweepSpec

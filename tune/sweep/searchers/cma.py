@@ -70,7 +70,7 @@ class CmaEsSearcher(SampledSearcher):
     def hear_known(self, trials: Sequence[KnownTrial]) -> None:
         """Begin around the best of the known trials."""
         # The library minimises.
-        solutions = [(self._shares(one.point), -one.curve[-1]) for one in trials]
+        solutions = [(self._shares(trial.point), -trial.curve[-1]) for trial in trials]
         if solutions:
             share = min(1.0, max(_WARM_SHARE, 1.001 / len(solutions)))
             mean, sigma, covariance = cmaes.get_warm_start_mgd(solutions, gamma=share)
@@ -93,10 +93,10 @@ class CmaEsSearcher(SampledSearcher):
             self._tell()
 
     def _tell(self) -> None:
-        told, self._untold = self._untold, []
-        converged = np.ptp([place for place, _ in told], axis=0).max() < _CONVERGED
+        batch, self._untold = self._untold, []
+        converged = np.ptp([place for place, _ in batch], axis=0).max() < _CONVERGED
         if not converged:
-            self._optimizer.tell(told)
+            self._optimizer.tell(batch)
         if converged or self._optimizer.should_stop():
             self._restarts += 1
             rng = np.random.default_rng([self._seed, self._restarts])

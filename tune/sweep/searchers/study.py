@@ -105,13 +105,14 @@ class StudySearcher(SampledSearcher):
     ) -> None:
         """Tell the study the trial's curve, as complete or as pruned."""
         trial = self._running.pop(trial_id)
-        one = len(self._study.directions) == 1  # A study of several has no curves.
-        for epoch, value in enumerate(curve if one else (), start=1):
+        has_curves = len(self._study.directions) == 1  # A study of several has no curves.
+        for epoch, value in enumerate(curve if has_curves else (), start=1):
             trial.report(value, epoch)
         if values is not None:
             self._study.tell(trial, list(values))
         else:
-            self._study.tell(trial, state=TrialState.PRUNED if curve and one else TrialState.FAIL)
+            pruned = curve and has_curves
+            self._study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
 
 def tpe(seed: int) -> BaseSampler:

@@ -22,7 +22,7 @@ def value_at(domain: Domain, share: float) -> Scalar:
 def share_of(domain: Range, value: float) -> float:
     """Return where a value stands in a range; the middle of its stretch if it has one."""
     if domain.values is not None:
-        nearest = min(domain.values, key=lambda one: abs(one - value))
+        nearest = min(domain.values, key=lambda each: abs(each - value))
         return (domain.values.index(nearest) + 0.5) / len(domain.values)
     low, high = _ends(domain)
     return ((math.log(value) if domain.log else value) - low) / (high - low)
