@@ -1,4 +1,4 @@
-"""Runs a sweep inside a Slurm allocation: looks at the nodes, starts Ray, leaves in good time."""
+"""Runs a sweep in a Slurm allocation: checks the nodes, starts Ray, stops before time is up."""
 
 import os
 import secrets
@@ -21,11 +21,11 @@ from tune.run.ledger import read_events
 from tune.session.status import was_asked_to_stop
 
 _EPOCH_SECONDS = 5.0
-"""How long trials of a cancelled job may end their epochs. Slurm kills all after 30 s."""
+"""How long trials of a cancelled job may take to end their epochs. Slurm kills all after 30 s."""
 _CLOSE_SECONDS = 14.0
-"""So long before its end a driver that still waits for epochs must close its run."""
+"""When this much time is left, a driver that still waits for epochs must close its run."""
 _KILL_SECONDS = 4.0
-"""And so long before, it is killed, so that the job can still be queued again."""
+"""When this much time is left, it is killed, so that the job can still be queued again."""
 _cancelled = threading.Event()
 """Whether Slurm has told this job to end."""
 
@@ -55,7 +55,7 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
     except LaunchError:
         if not _cancelled.is_set():
             raise
-        code, left = INTERRUPTED, False  # What went wrong was the cancelling.
+        code, left = INTERRUPTED, False  # The cancellation caused the error.
     if _cancelled.is_set() and code != 0:
         print(f"{name}: job {job.id} was cancelled, so it is not queued again", flush=True)
     elif left and was_asked_to_stop(run):
@@ -64,7 +64,7 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
         if _epochs_trained(run) == before:
             raise LaunchError(
                 "no trial has trained a whole epoch in this allocation, so another like it is in "
-                f"vain; launch with a longer --time, and {name} goes on where it stands"
+                f"vain; launch with a longer --time, and {name} continues"
             )
         print(f"{name}: the allocation ends; queued again as job {job.id}", flush=True)
         job.queue_again()
@@ -108,7 +108,7 @@ def _drive(ray: RayNodes, words: Sequence[str], deadline: Deadline) -> tuple[int
             told = now
         late = told is not None and now - told > _EPOCH_SECONDS
         if deadline.seconds_left() < _CLOSE_SECONDS or (cancelled and late):
-            ray.end()  # Then the driver closes the run without the epochs that are being trained.
+            ray.end()  # The driver then closes the run without waiting for epochs.
         if deadline.seconds_left() < _KILL_SECONDS:
             driver.kill()  # Only what was trained since the last checkpoint is lost.
         time.sleep(0.2)

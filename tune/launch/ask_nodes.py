@@ -1,4 +1,4 @@
-"""Asks every node of a job whether it is fit for the sweep, before Ray starts there."""
+"""Checks every node of a job before Ray starts there."""
 
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ def check_nodes(job: SlurmJob) -> None:
 
 
 def _ask_each(job: SlurmJob, command: Sequence[str]) -> list[tuple[str, str]]:
-    """Run a command on all nodes; return what each wrote to stdout and stderr."""
+    """Run a command on all nodes; return what each node wrote to stdout and stderr."""
     step = job.on_each_node(command, "--label", "--kill-on-bad-exit=0")
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""When a sweep must leave an allocation that ends."""
+"""Decides when a sweep must leave an allocation that ends."""
 
 import math
 import time
@@ -11,18 +11,18 @@ from tune.run.trial import Status
 from tune.session.status import RunWatch
 
 _ASK_SECONDS = 60.0
-"""How often the end is asked for anew; an administrator may have moved it."""
+"""How often Slurm is asked for the end, which an administrator may change."""
 
 
 class Deadline:
-    """Tells when to leave: time for two epochs and a margin before the end."""
+    """Decides when to leave: two epochs and a margin before the end."""
 
     def __init__(self, end: Callable[[], float | None], run: Path) -> None:
         """Begin to watch.
 
         Args:
-            end: Asks when the allocation ends, in seconds since 1970; None where nobody knows.
-            run: The run directory, which tells how long epochs take.
+            end: Returns when the allocation ends, in seconds since 1970; None if that is not known.
+            run: The run directory, from which the length of epochs is read.
         """
         self._ask_end = end
         self._run = run
@@ -34,7 +34,7 @@ class Deadline:
         self._leave: float | None = None
 
     def signal(self) -> None:
-        """Hear Slurm's signal, which may be up to a minute early."""
+        """Note Slurm's signal, which may be up to a minute early."""
         self._signalled = True
         self._next_look = 0.0
 

@@ -1,7 +1,7 @@
-"""What goes wrong on a cluster and the user must change."""
+"""The error of a cluster, or of a request for one."""
 
 from fairsweep.errors import UserError
 
 
 class LaunchError(UserError):
-    """A cluster, or a request for one, that cannot be used; one line names node and cause."""
+    """A cluster or a request for one cannot be used; the message names the node and the cause."""

@@ -29,7 +29,7 @@ class SlurmJob:
     gpus: int
     """GPUs that the job has on each node, however they were asked for."""
     cpus: str | None
-    """Cores that were asked for on each node; None where the nodes are ours as a whole."""
+    """Cores that the job has on each node; None if it has whole nodes."""
 
     @classmethod
     def here(cls) -> Self:
@@ -52,7 +52,7 @@ class SlurmJob:
         )
 
     def end(self) -> float | None:
-        """Return when Slurm will end the job, in seconds since 1970; None if it does not say."""
+        """Return when Slurm will end the job, in seconds since 1970; None if that is not known."""
         try:
             text = _output(["squeue", "--noheader", "--job", self.id, "--format", "%e"])
             return datetime.fromisoformat(text.strip()).timestamp()
@@ -60,7 +60,7 @@ class SlurmJob:
             return None
 
     def nodes_left(self) -> tuple[str, ...]:
-        """Return the nodes that have not died since; none where nobody says."""
+        """Return the nodes that are still alive; none if Slurm does not answer."""
         try:
             names = _output(["squeue", "--noheader", "--job", self.id, "--format", "%N"]).strip()
             return tuple(_output(["scontrol", "show", "hostnames", names]).split())
@@ -69,7 +69,7 @@ class SlurmJob:
 
     def on_each_node(self, command: Sequence[str], *options: str) -> list[str]:
         """Return the words that run a command once on every node."""
-        # A step inherits neither from its job: cores since Slurm 22.05, and a user's --export.
+        # A step inherits neither the cores (since Slurm 22.05) nor the --export of its job.
         cores = [] if self.cpus is None else [f"--cpus-per-task={self.cpus}"]
         return [
             *("srun", "--nodes", str(len(self.nodes)), "--ntasks-per-node=1", "--export=ALL"),
@@ -77,7 +77,7 @@ class SlurmJob:
         ]
 
     def queue_again(self) -> None:
-        """Put the job back into the queue; Slurm ends this process for it.
+        """Put the job back into the queue, for which Slurm ends this process.
 
         Raises:
             LaunchError: Slurm refuses, as it does for a job that is cancelled at this moment.
@@ -107,7 +107,7 @@ def refuse_if_running(run: Path, *, but: str | None = None) -> None:
     if holder is None or (but is not None and other in (None, but)):
         return
     if other is not None and not _is_running(other):
-        return  # Its node has died, and its lease will be void in a minute.
+        return  # Its node has died; its lease ends within a minute.
     way_out = f"python -m tune stop {quote(str(run))}" if other is None else f"scancel {other}"
     raise LaunchError(
         f"{run} is running already, in {describe(holder)}; wait for it, or end it with `{way_out}`"
@@ -146,7 +146,7 @@ def _cards(places: str) -> int:
 
 
 def _output(command: Sequence[str]) -> str:
-    # A user may have times shown in another form.
+    # The user may have configured another form of times.
     environment = os.environ | {"SLURM_TIME_FORMAT": "standard"}
     return subprocess.run(
         command,

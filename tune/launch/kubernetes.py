@@ -25,15 +25,15 @@ _QUANTITY = re.compile(r"\d+(\.\d+)?([kMGTPE]|[KMGTPE]i)?")
 
 @dataclass(frozen=True, kw_only=True)
 class KubernetesRequest:
-    """What is asked of Kubernetes."""
+    """What the manifest requests from Kubernetes."""
 
     spec: SweepSpec
     image: str
     nodes: int
     claim: str
-    """A volume claim that all pods can write to (ReadWriteMany); it holds data and runs."""
+    """A volume claim that all pods can write to (ReadWriteMany), with the data and the runs."""
     memory: str
-    """Of one pod."""
+    """Memory of one pod."""
     gpus_per_node: int = 0
     cpus_per_node: int | None = None
 
@@ -80,16 +80,16 @@ class KubernetesRequest:
             "metadata": {"name": self._name},
             "spec": {
                 "entrypoint": f"sh -c {shlex.quote(self._script())}",
-                # A new cluster goes on where the last one was lost.
+                # A new cluster continues after the last one was lost.
                 "backoffLimit": _RETRIES,
                 "shutdownAfterJobFinishes": True,
                 "ttlSecondsAfterFinished": _KEPT_SECONDS,
                 "rayClusterSpec": {
                     "rayVersion": importlib.metadata.version("ray"),
-                    # The operator makes a token, and no one without it is heard.
+                    # The operator makes a token; clients without it are refused.
                     "authOptions": {"mode": "token"},
                     "headGroupSpec": {
-                        # The driver alone is there, so that trials do not take its cores.
+                        # Only the driver runs there, so that trials do not take its cores.
                         "rayStartParams": {"num-cpus": "0"},
                         "template": self._pod("ray-head", here),
                     },

@@ -27,10 +27,10 @@ _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO
 
 
 def become_ray_node(address: str, *, gpus: int) -> None:
-    """Run Ray here, as the head on the first node, until the driver's node says that it is over.
+    """Run Ray here, as the head on the first node, until the driver's node tells it to end.
 
-    The first node also has the batch script. If it dies, Slurm lets the job be, for the other nodes
-    go on; so one of these queues it again.
+    The first node also runs the batch script. If it dies, Slurm keeps the job, because other nodes
+    are alive; one of these then queues the job again.
 
     Args:
         address: Where the head listens, ``host:port``; the next port is its own too.
@@ -65,19 +65,19 @@ def _ray_command(address: str, *, first: bool, gpus: int) -> list[str]:
     return [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *place),
         f"--node-name={os.environ['SLURMD_NODENAME']}",
-        # Ray would count those that belong to other jobs too.
+        # Ray would also count those of other jobs.
         f"--num-cpus={os.environ['SLURM_CPUS_ON_NODE']}",
         f"--num-gpus={gpus}",
-        # Any that are free, for the raylets of several sweeps may share this node.
+        # Any free ports, because raylets of several sweeps may share this node.
         *("--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"),
     ]
 
 
 @contextmanager
 def _stops_blocked() -> Iterator[None]:
-    """Let this process and all that it starts not hear that they are to stop.
+    """Block the signals that ask this process, and all that it starts, to stop.
 
-    Slurm tells every process of the job. Only when the driver has closed the run is it time.
+    Slurm signals every process of the job, but Ray must run until the driver has closed the run.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     try:
@@ -87,10 +87,10 @@ def _stops_blocked() -> Iterator[None]:
 
 
 def _run_ray(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Run Ray until the driver's node says that it is over, or for a while after a stop.
+    """Run Ray until the driver's node tells it to end, or for `_LEAVE_SECONDS` after a stop.
 
     Returns:
-        False where Ray ended by itself, or the driver's node is gone without a word.
+        False if Ray ended by itself, or the driver's node is gone.
     """
     words: list[bytes] = []
     reader = threading.Thread(target=_read_all, args=(words,), daemon=True)
@@ -114,7 +114,7 @@ def _read_all(words: list[bytes]) -> None:
 
 
 def _wait_for_the_loss_of_the_first(job: SlurmJob, me: str) -> None:
-    """Queue the job again once Slurm has given up its first node; else Slurm ends us here."""
+    """Queue the job again when Slurm has given up its first node; else Slurm ends this process."""
     while True:
         time.sleep(_LOOK_SECONDS)
         left = job.nodes_left()

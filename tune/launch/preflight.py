@@ -1,4 +1,4 @@
-"""What each node of a cluster must have before a sweep starts on it, and which node has it not."""
+"""Checks of a cluster's node before a sweep starts on it: versions, GPUs, token, shared folder."""
 
 import hashlib
 import importlib.metadata
@@ -10,22 +10,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_ALIKE = ("ray", "torch")
-"""Packages that must have one version on all nodes; Python too."""
+_SAME = ("ray", "torch")
+"""Packages that must have the same version on all nodes, as Python must."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFacts:
-    """What a node says of itself."""
+    """What a node reports about itself."""
 
     versions: Mapping[str, str]
-    """Of Python and of the packages that must be alike."""
+    """Versions of Python and of the packages that must be the same on all nodes."""
     gpus: int
     """GPUs that torch sees."""
     token: str
-    """Fingerprint of the token that Ray would use there; empty where there is none."""
+    """Fingerprint of the token that Ray would use there; empty if there is none."""
     unwritable: str
-    """Why the folder of the runs cannot be written, or nothing."""
+    """Why the folder of the runs cannot be written; empty if it can."""
 
     def to_json(self) -> str:
         """Return the facts as one line."""
@@ -36,7 +36,7 @@ class NodeFacts:
         """Read back what `to_json` wrote.
 
         Raises:
-            ValueError: It is something else.
+            ValueError: ``line`` was not written by it.
         """
         values: Any = json.loads(line)
         if not isinstance(values, dict) or set(values) != set(cls.__dataclass_fields__):
@@ -45,18 +45,18 @@ class NodeFacts:
 
 
 def look(mark: Path, *, gpus: bool) -> NodeFacts:
-    """Return the facts of this node, and leave the file ``mark`` in the folder of the runs.
+    """Return the facts of this node, and write the file ``mark`` into the folder of the runs.
 
     Args:
-        mark: The file to write; the caller looks from its own node whether it sees it.
-        gpus: Whether to count GPUs, for which torch must be imported.
+        mark: The file to write; the caller checks from its own node that it is there.
+        gpus: Whether to count GPUs, which imports torch.
     """
     try:
         mark.write_text("", encoding="utf-8")
         unwritable = ""
     except OSError as error:
         unwritable = error.strerror or str(error)
-    versions = {name: importlib.metadata.version(name) for name in _ALIKE}
+    versions = {name: importlib.metadata.version(name) for name in _SAME}
     return NodeFacts(
         versions={"Python": platform.python_version(), **versions},
         gpus=_count_gpus() if gpus else 0,
@@ -66,21 +66,21 @@ def look(mark: Path, *, gpus: bool) -> NodeFacts:
 
 
 def token_fingerprint(token: str) -> str:
-    """Return what tells two tokens apart without giving either away."""
+    """Return a short hash, by which two tokens are compared without showing them."""
     return hashlib.sha256(token.encode()).hexdigest()[:12] if token else ""
 
 
 def complaints(
     node: str, facts: NodeFacts, *, expected: NodeFacts, gpus: int, mark: Path
 ) -> Iterable[str]:
-    """Say what is wrong with a node, a line for each thing.
+    """Yield a line for each thing that is wrong with a node.
 
     Args:
         node: Its name.
-        facts: What it said.
-        expected: What the driver's own node says.
+        facts: What it reported.
+        expected: What the driver's own node reports.
         gpus: How many GPUs were asked for on each node.
-        mark: The file that the node was to write.
+        mark: The file that the node had to write.
     """
     for name, version in expected.versions.items():
         if facts.versions[name] != version:

@@ -1,4 +1,4 @@
-"""Ray on all nodes of a Slurm job, as one step that ends when the driver does."""
+"""Runs Ray on all nodes of a Slurm job, as one step that ends with the driver."""
 
 import socket
 import subprocess
@@ -26,7 +26,7 @@ class RayNodes:
     address: str
     """Where its head listens, ``host:port``."""
     step: "subprocess.Popen[bytes]"
-    """The step of Slurm's that it runs in, through `srun`."""
+    """The `srun` of the step in which it runs."""
 
     def end(self) -> None:
         """Tell all nodes to end Ray; a driver that still runs then closes its run."""
@@ -39,12 +39,12 @@ class RayNodes:
 
 @contextmanager
 def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator[RayNodes]:
-    """Start Ray on all nodes and end exactly that.
+    """Start Ray on all nodes, and end it after.
 
     Args:
         job: The job on whose nodes Ray starts.
-        log: Where the nodes write what they say: here with ``-``, their number and ``.log``.
-        give_up: Asked while nodes start; whether to wait for them no longer.
+        log: Prefix of the nodes' logs, followed by ``-``, the number of the node and ``.log``.
+        give_up: Called while nodes start; returns whether to stop waiting for them.
 
     Raises:
         LaunchError: Ray does not start on a node; the message names it.
@@ -56,7 +56,7 @@ def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator
     command = [*TUNE, "launch", "node", "--address", address, "--gpus", str(job.gpus)]
     # Nodes read from their input when to end, and a user's SLURM_STDINMODE may leave them none.
     options = ("--input=all", "--no-kill", "--kill-on-bad-exit=0", "--wait=0")
-    # What srun says of a job that is cancelled looks like a fault; it is for no one to read.
+    # What srun prints about a cancelled job looks like a fault, so it is not shown.
     words = job.on_each_node(command, *options, f"--output={log}-%n.log")
     step = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     ray = RayNodes(address=address, step=step)
@@ -84,7 +84,7 @@ def _wait_for_end(step: "subprocess.Popen[bytes]") -> None:
 
 
 def _free_port(job: int) -> int:
-    """Return the first of two ports that are the job's own; other jobs may share the node."""
+    """Return the first of two ports of the job's own, because other jobs may share the node."""
     own = job % len(_PORTS)
     port: int
     for port in (*_PORTS[own:], *_PORTS[:own]):
@@ -122,12 +122,12 @@ def _wait_for_nodes(job: SlurmJob, ray: RayNodes, log: Path, give_up: Callable[[
 
 
 def _log_of(log: Path, place: int) -> Path:
-    """Return where Ray on a node of the allocation writes what it says."""
+    """Return the log of Ray on one node of the job."""
     return Path(f"{log}-{place}.log")
 
 
 def _joined(address: str) -> set[str]:
-    """Return the names of the nodes that Ray has."""
+    """Return the names of the nodes that have joined Ray."""
     from tune.execution.ray_cluster import node_names
 
     host, port = address.split(":")

@@ -21,7 +21,7 @@ _TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<a>\d+)(?::(?P<b>\d+))?(?::(?P<c>\d+))?"
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmRequest:
-    """What is asked of Slurm."""
+    """What the batch script requests from Slurm."""
 
     name: str
     """Name of the run."""
@@ -29,10 +29,10 @@ class SlurmRequest:
     """The spec, and the options of `tune run`."""
     nodes: int
     time: str
-    """Longest time of one allocation, as Slurm writes it; the sweep takes as many as it needs."""
+    """Time limit of one allocation, as Slurm writes it; a sweep uses as many as it needs."""
     gpus_per_node: int = 0
     cpus_per_node: int | None = None
-    """None asks for whole nodes."""
+    """None requests whole nodes."""
     partition: str | None = None
     account: str | None = None
     stage_data: bool = False
@@ -78,7 +78,7 @@ def limit_seconds(time: str) -> int:
     ``days-hours:minutes`` or ``days-hours:minutes:seconds`` (manual page of sbatch).
 
     Raises:
-        LaunchError: It is written otherwise.
+        LaunchError: ``time`` has another form.
     """
     found = _TIME.fullmatch(time)
     if found is None:
@@ -92,16 +92,16 @@ def limit_seconds(time: str) -> int:
 
 
 def margin_seconds(limit: float) -> int:
-    """Return how long before its end an allocation is left, the time for two epochs aside."""
+    """Return the seconds between leaving an allocation and its end, beside those of two epochs."""
     share = round(_MARGIN_SHARE * limit)
     return min(max(_LEAST_MARGIN_SECONDS, share), _MOST_MARGIN_SECONDS)
 
 
 def submit(script: Path) -> str:
-    """Hand a script to Slurm; return the number of the job.
+    """Submit a script to Slurm and return the number of the job.
 
     Raises:
-        LaunchError: Slurm is not here, or refuses it.
+        LaunchError: Slurm is not installed here, or refuses the script.
     """
     try:
         done = subprocess.run(
@@ -109,7 +109,7 @@ def submit(script: Path) -> str:
         )
     except FileNotFoundError as error:
         raise LaunchError(
-            "there is no sbatch here; call this on a login node of the cluster"
+            "there is no sbatch here; run this on a login node of the cluster"
         ) from error
     except subprocess.CalledProcessError as error:
         raise LaunchError(f"Slurm refuses {script}: {' '.join(error.stderr.split())}") from error
