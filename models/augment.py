@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from models.config import TrainConfig
 
+MAX_RATIO = 4 / 3
+"""Largest ratio of the sides of a crop."""
 MAX_DEGREES = 10.0
 """Largest rotation in either direction, as in the study of twelve residual networks on FER2013."""
 
@@ -33,9 +35,12 @@ def draw_transforms(
         sizes = rng.uniform(1 - config.scale, 1 + config.scale, count)
     if config.shift > 0:
         shifts = rng.uniform(-config.shift, config.shift, (2, count))
-    if config.augmentation == "none" and config.scale == config.shift == 0:
+    matrices = _matrices(signs, degrees, sizes, shifts, image_shape)
+    if config.crop < 1:
+        matrices = _cropped(matrices, config.crop, image_shape, rng)
+    elif config.augmentation == "none" and config.scale == config.shift == 0:
         return None
-    return torch.from_numpy(_matrices(signs, degrees, sizes, shifts, image_shape))
+    return torch.from_numpy(matrices)
 
 
 def transform_pictures(pictures: Tensor, transforms: Tensor) -> Tensor:
@@ -94,6 +99,31 @@ def _matrices(
     moves = -np.einsum("ijn,jn->in", turns, 2 * shifts)
     matrices = np.concatenate((turns, moves[:, None]), axis=1)
     return np.moveaxis(matrices, -1, 0).astype(np.float32, order="C")
+
+
+def _cropped(
+    matrices: npt.NDArray[np.float32],
+    least: float,
+    image_shape: tuple[int, int],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.float32]:
+    """Return matrices that take a random crop of the picture before what ``matrices`` do.
+
+    Args:
+        matrices: (n, 2, 3), of `_matrices`.
+        least: Smallest share of the picture's area.
+        image_shape: Height and width of a picture.
+        rng: Source of the random numbers.
+    """
+    count, aspect = len(matrices), image_shape[0] / image_shape[1]
+    areas = rng.uniform(least, 1, count)
+    ratios = np.exp(rng.uniform(-math.log(MAX_RATIO), math.log(MAX_RATIO), count))
+    # Shares of the picture's width and height. A crop that would exceed one side keeps all of it.
+    shares = np.minimum(1, np.sqrt([areas * ratios * aspect, areas / ratios / aspect]))
+    centres = rng.uniform(-1, 1, (2, count)) * (1 - shares)
+    cropped = matrices * shares.T[:, :, None]
+    cropped[:, :, 2] += centres.T
+    return cropped.astype(np.float32)
 
 
 def _pixel_places(height: int, width: int, device: torch.device) -> Tensor:

@@ -11,6 +11,7 @@ from data_prep.manifest import Scale
 from fairsweep.errors import UserError
 from models.config import TrainConfig
 from models.families.layers import replace_faulty_convolutions
+from models.input_size import input_shape
 from models.registry import FAMILIES
 
 
@@ -35,7 +36,7 @@ def build_model(
     Args:
         config: Its family and network hyperparameters are used.
         classes: Number of classes.
-        image_shape: Height and width of a picture.
+        image_shape: Height and width of the dataset's pictures.
         image_channels: 1 for gray pictures, 3 for colour.
 
     Returns:
@@ -46,6 +47,7 @@ def build_model(
     """
     module, _, attribute = FAMILIES[config.family].builder.partition(":")
     builder = getattr(import_module(module), attribute)
+    image_shape = input_shape(config, image_shape)
     options = dict(config.network)
     if "image_channels" in inspect.signature(builder).parameters:
         options["image_channels"] = image_channels

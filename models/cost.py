@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.build import build_model
 from models.config import TrainConfig
+from models.input_size import input_shape
 from models.state_size import state_bytes
 
 BACKWARD = 3
@@ -52,7 +53,7 @@ def training_cost(
             if not list(module.children()):
                 module.register_forward_hook(count)
         with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, image_channels, *image_shape))
+            model(torch.empty(1, image_channels, *input_shape(config, image_shape)))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - parameters
     state = state_bytes(parameters, config.optimizer)

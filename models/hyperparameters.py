@@ -98,6 +98,8 @@ class Hyperparameters:
     """Optimiser; ``sgd`` has Nesterov momentum 0.9."""
     lr_schedule: Schedule = "constant"
     """How the learning rate changes over all steps of the training."""
+    image_size: Annotated[int, Field(ge=4, le=1024)] | None = None
+    """Height to which pictures are reduced for the network, in pixels; None: as in the dataset."""
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Passes over the training split."""
     augmentation: Augmentation = "flip_rotate"
@@ -109,6 +111,10 @@ class Hyperparameters:
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Largest change of a training picture's size, as a share of it; drawn uniformly (the same
     paper, "scale jittering")."""
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Smallest share of a training picture's area that a random crop keeps, which is then enlarged
+    to the whole; sides in a ratio from 3/4 to 4/3 (Szegedy et al. 2015, "Going deeper with
+    convolutions", section 6). 1 turns cropping off."""
     mixup: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Both parameters of the Beta distribution that mixes pairs of pictures and their labels
     (Zhang et al. 2018, "mixup", eq. 2); 0 turns mixup off."""
@@ -148,6 +154,6 @@ NETWORK: tuple[str, ...] = tuple(
 )
 """Hyperparameters that shape the network; the others decide how it is trained."""
 
-LATER: Mapping[str, Any] = {"shift": 0.0, "scale": 0.0, "test_time_flip": False}
+LATER: Mapping[str, Any] = {"shift": 0.0, "scale": 0.0, "crop": 1.0, "test_time_flip": False}
 """Hyperparameters added after the first runs, with the value that all earlier trainings used. A
 trial id omits them at this value, so that earlier ids stay valid. Ids also omit values of None."""

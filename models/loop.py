@@ -33,6 +33,7 @@ from models.fused import (
     split_optimizer,
 )
 from models.gather import gathered_ahead
+from models.input_size import input_shape, resize
 from models.optim import learning_rate_at, make_optimizer, set_learning_rate
 from models.predict import autocast, evaluate, predict_logits
 from models.sampling import Sampling, weighted
@@ -120,6 +121,7 @@ class Loop:
     ) -> None:
         """Build the networks of ``configs`` as one. Raises the errors of `fit_together`."""
         self.config, self.data, self.members = configs[0], data, len(configs)
+        self._input_shape = input_shape(self.config, data.image_shape)
         self._each = [_Member(config, data) for config in configs]
         weighs = self.config.sample_weights is not None
         self._label_smoothing = 0.0 if weighs else self.config.label_smoothing
@@ -222,7 +224,7 @@ class Loop:
     def _sample(self) -> Tensor:
         """Return zeros with the shape of every batch except the last of an epoch."""
         size = min(self.config.batch_size, *(len(member.train_rows) for member in self._each))
-        shape = (self.members * size, self.data.image_channels, *self.data.image_shape)
+        shape = (self.members * size, self.data.image_channels, *self._input_shape)
         return side_by_side(torch.zeros(shape, device=self.data.device), self.members)
 
     def _train(self) -> list[dict[str, float]]:
@@ -267,7 +269,7 @@ class Loop:
         pictures = self.data.pictures(batch.rows.view(-1), batch.pixels)
         if batch.transforms is not None:
             pictures = transform_pictures(pictures, batch.transforms)
-        pictures = self.data.normalise(pictures)
+        pictures = self.data.normalise(resize(pictures, self._input_shape))
         of_each = torch.arange(len(targets), device=targets.device)[:, None]
         targets = targets[of_each, batch.rows]
         if self.config.mixup > 0:

@@ -10,6 +10,7 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fused import side_by_side
 from models.hyperparameters import Precision
+from models.input_size import input_shape, resize
 from models.metrics import classification_metrics, confusion_matrix
 
 CPU_BATCH_SIZE = 64
@@ -41,9 +42,10 @@ def predict_logits(
     batch_size = CPU_BATCH_SIZE // members if on_cpu else GPU_BATCHES * config.batch_size
     model.eval()
     with torch.inference_mode(), autocast(data.device, config.precision):
-        parts = []
+        parts, shape = [], input_shape(config, data.image_shape)
         for part in torch.split(rows, max(1, batch_size), dim=-1):
-            pictures = side_by_side(data.normalise(data.pictures(part.reshape(-1))), members)
+            pictures = data.normalise(resize(data.pictures(part.reshape(-1)), shape))
+            pictures = side_by_side(pictures, members)
             parts.append(forward(model, pictures, flip=config.test_time_flip))
     model.train(training)
     return torch.cat(parts, dim=-2)

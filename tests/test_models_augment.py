@@ -138,6 +138,56 @@ def test_shift_and_scale_need_no_flip_and_no_turn(values):
     assert (of_its_size, stays) == ("shift" in values, "scale" in values)
 
 
+def _corners(transform):
+    """Where the corners of the result lie in the picture: lowest and highest x, then y."""
+    corners = np.array([[x, y, 1] for x in (-1, 1) for y in (-1, 1)]).T
+    x, y = transform @ corners
+    return x.min(), x.max(), y.min(), y.max()
+
+
+def test_a_crop_lies_in_the_picture_and_keeps_enough_of_it():
+    config = TrainConfig(augmentation="none", crop=0.3)
+    shape = (40, 56)
+    transforms = draw_transforms(config, 4000, shape, np.random.default_rng(3)).numpy()
+    assert (np.abs(transforms) <= 1 + 1e-6).all()
+    x_low, x_high, y_low, y_high = np.array([_corners(each) for each in transforms]).T
+    assert min(x_low.min(), y_low.min()) >= -1 - 1e-6
+    assert max(x_high.max(), y_high.max()) <= 1 + 1e-6
+    widths, heights = (x_high - x_low) / 2, (y_high - y_low) / 2
+    areas = widths * heights
+    inside = (widths < 1) & (heights < 1)
+    assert areas.max() > 0.95
+    # What would exceed a side is cut off there, so only other crops have the areas that are drawn.
+    assert 0.3 - 1e-6 <= areas[inside].min() < 0.31
+    ratios = (widths * shape[1]) / (heights * shape[0])
+    assert ratios[inside].min() == pytest.approx(3 / 4, abs=0.01)
+    assert ratios[inside].max() == pytest.approx(4 / 3, abs=0.01)
+    # They lie anywhere: as often to the left as to the right, above as below.
+    middles = (x_low + x_high)[inside], (y_low + y_high)[inside]
+    assert all(abs((middle > 0).mean() - 0.5) < 0.03 for middle in middles)
+
+
+def test_a_crop_shows_its_part_of_the_picture():
+    picture = _smooth_picture(40, 56)
+    config = TrainConfig(augmentation="none", crop=0.5)
+    transform = draw_transforms(config, 1, picture.shape, np.random.default_rng(5))
+    found = transform_pictures(torch.from_numpy(picture)[None, None], transform)[0, 0].numpy()
+    x_low, x_high, y_low, y_high = _corners(transform[0].numpy())
+    box = ((x_low + 1) * 28, (y_low + 1) * 20, (x_high + 1) * 28, (y_high + 1) * 20)
+    expected = Image.fromarray(picture).resize((56, 40), Image.Resampling.BILINEAR, box=box)
+    inside = (slice(4, -4), slice(4, -4))
+    assert np.allclose(found[inside], np.asarray(expected)[inside], atol=0.5)
+
+
+def test_a_crop_leaves_flips_and_turns_as_they_are_drawn():
+    plain, cropped = (
+        draw_transforms(TrainConfig(crop=crop), 50, (40, 56), np.random.default_rng(3)).numpy()
+        for crop in (1.0, 0.5)
+    )
+    assert np.array_equal(plain[:, 0, 0] < 0, cropped[:, 0, 0] < 0)
+    assert not np.allclose(plain, cropped)
+
+
 def test_a_picture_is_flipped_before_it_is_turned():
     picture = _smooth_picture(40, 56)
     inside = (slice(8, -8), slice(8, -8))

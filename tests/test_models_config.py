@@ -96,10 +96,10 @@ def test_any_other_hyperparameter_makes_another_configuration(name):
     other |= {"lr_schedule": "cosine", "augmentation": "none", "soft_labels": True}
     other |= {"precision": "bf16", "dropout": 0.25, "label_smoothing": 0.1, "mixup": 0.2}
     other |= {"learning_rate": 0.01, "weight_decay": 0.1}
-    other |= {"shift": 0.1, "scale": 0.1, "test_time_flip": True}
+    other |= {"shift": 0.1, "scale": 0.1, "crop": 0.5, "test_time_flip": True}
     other |= {"architecture": "vgg11", "pretrained": "imagenet"}
     other |= {"oversample": "age=child:4", "sample_weights": "age=child:4", "balance": "age"}
-    other |= {"groups": "0" * 16, "initial": "0" * 16}
+    other |= {"groups": "0" * 16, "initial": "0" * 16, "image_size": 24}
     of_torchvision = name in FAMILIES["torchvision"].defaults
     base = {"family": "torchvision"} if of_torchvision else {}
     base = {"family": "plain"} if name == "stages" else base
@@ -142,7 +142,8 @@ LIMITS = {
     "kernel_size": (1, 11), "blocks": (1, 64), "channels": (1, 1024), "conv_depth": (1, 8),
     "fc_layers": (0, 8), "fc_width": (1, 65536), "pool_size": (1, 64), "weight_decay": (0, 1),
     "batch_size": (2, 65536), "epochs": (1, 1_000_000), "shift": (0, 0.5), "scale": (0, 0.5),
-    "mixup": (0, 10), "seed": (0, 2**63 - 1), "fold": (0, 99_999), "folds": (2, 1000),
+    "image_size": (4, 1024), "mixup": (0, 10), "seed": (0, 2**63 - 1), "fold": (0, 99_999),
+    "folds": (2, 1000),
 }  # fmt: skip
 
 
@@ -157,12 +158,17 @@ def test_a_limit_is_allowed_and_what_lies_beyond_it_is_not(name, limits):
 
 
 @pytest.mark.parametrize(
-    ("name", "open_end"),
-    [("learning_rate", 0), ("head_learning_rate", 0), ("dropout", 1), ("label_smoothing", 1)],
+    ("name", "open_end", "other"),
+    [
+        ("learning_rate", 0, 10),
+        ("head_learning_rate", 0, 10),
+        ("crop", 0, 1),
+        ("dropout", 1, 0),
+        ("label_smoothing", 1, 0),
+    ],
 )
-def test_an_open_end_is_not_allowed_and_what_lies_just_inside_it_is(name, open_end):
+def test_an_open_end_is_not_allowed_and_what_lies_just_inside_it_is(name, open_end, other):
     inside = abs(open_end - 1e-9)
-    other = {0: 10, 1: 0}[open_end]
     for allowed in (inside, other):
         assert getattr(TrainConfig.create({name: allowed}), name) == allowed
     for refused in (open_end, other + (1e-9 if other else -1e-9)):

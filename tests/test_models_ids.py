@@ -1,7 +1,8 @@
 """Ids, short names and parameter counts stay what earlier versions made them.
 
 `tests/fixtures/ids.json` was written by the version of 26 November 2026: for each family its
-defaults, each hyperparameter away from its default, and all of them together. Each line holds the
+defaults, each hyperparameter away from its default, and all of them together; hyperparameters of
+later versions were added at the end. Each line holds the
 values, the configuration id, the trial id on a dataset with the fingerprint "fingerprint", the
 short name, and, where the values shape the network, its parameters for 4 classes of 48×40 pictures.
 """
