@@ -15,7 +15,7 @@ from data_prep.writer import LabelledImages, Recipe, write_dataset
 from tests.support.run_factory import INFO, under, write_run_files
 from tune.run.directory import PREDICTIONS_DIR, PROVENANCE_FILE
 from tune.run.tables import predictions_table, write_table
-from tune.run.trial import METRICS, Measurement, Status, Trial
+from tune.run.trial import METRICS, Ending, Measurement, Status, Trial
 
 SIDE = 32
 EPOCHS = 10
@@ -113,7 +113,7 @@ def _trial(number: int, run: Path, dataset: ImageDataset, rng: np.random.Generat
         values |= {"train_accuracy": now, "learning_rate": 0.001}
         values |= {"seconds": 2.0, "images_per_second": 1000.0}
         trial.measurements.append(Measurement(epoch=epoch, values=values))
-    trial.status = Status.COMPLETED
+    trial.ending = Ending(status=Status.COMPLETED, reason="")
     table = predictions_table(
         image_ids=dataset.image_ids[rows].tolist(),
         labels=labels,
