@@ -21,6 +21,7 @@ from analysis.report.tables import TABLES
 from analysis.run.dataset import find_dataset
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from analysis.run.trials import incumbent
+from analysis.statistics.clusters import clusters_of, design_effect, singles
 from tests.support.many_classes import write_run_of_many_classes
 from tests.support.run_factory import Factory
 
@@ -46,8 +47,17 @@ def small(tmp_path_factory):
 MATRIX = np.array([[5, 0, 3, 1], [0, 0, 0, 0], [7, 3, 90, 0], [2, 0, 0, 0]])
 
 
+def answers_of(matrix):
+    """Return a row per picture of a confusion matrix."""
+    labels, predicted = (
+        np.repeat(part, matrix.ravel()) for part in np.indices(matrix.shape).reshape(2, -1)
+    )
+    return pd.DataFrame({"label": labels, "predicted": predicted})
+
+
 def test_confusions_are_the_cells_off_the_diagonal_the_most_frequent_first():
-    found = confusions(MATRIX, ["a", "b", "c", "d"])
+    answers = answers_of(MATRIX)
+    found = confusions(answers, ["a", "b", "c", "d"], singles(len(answers)), 9)
     assert list(zip(found["true"], found["predicted"], found["pictures"], strict=True)) == [
         ("c", "a", 7), ("a", "c", 3), ("c", "b", 3), ("d", "a", 2), ("a", "d", 1),
     ]  # fmt: skip
@@ -55,7 +65,28 @@ def test_confusions_are_the_cells_off_the_diagonal_the_most_frequent_first():
     assert found["share"].tolist() == pytest.approx([0.07, 3 / 9, 0.03, 1, 1 / 9])
     low, high = proportion_confint(7, 100, method="wilson")
     assert (found["share_low"][0], found["share_high"][0]) == pytest.approx((low, high))
-    assert confusions(np.diag([3, 4]), ["a", "b"]).empty
+    most = confusions(answers, ["a", "b", "c", "d"], singles(len(answers)), 2)
+    pd.testing.assert_frame_equal(most, found.head(2))
+    right = answers_of(np.diag([3, 4]))
+    assert confusions(right, ["a", "b"], singles(7), 9).empty
+
+
+def all_confusions(run, trial_id):
+    answers = read_probabilities(run, trial_id)
+    return confusions(answers, run.info.classes, singles(len(answers)), 10_000)
+
+
+def test_copies_count_once_in_the_interval_of_a_confusion():
+    answers = answers_of(np.array([[30, 10], [0, 40]]))
+    pairs = clusters_of(np.arange(80) // 2)  # two copies each, told alike
+    found = confusions(answers, ["a", "b"], pairs, 9)
+    assert (found["pictures"][0], found["n"][0], found["share"][0]) == (10, 40, 0.25)
+    of_class = (answers["label"] == 0).to_numpy()
+    taken = (answers["predicted"] == 1).to_numpy()[of_class]
+    effect = design_effect([(taken, pairs.part(of_class))])
+    assert effect > 1.9
+    low, high = proportion_confint(10 / effect, 40 / effect, method="wilson")
+    assert (found["share_low"][0], found["share_high"][0]) == pytest.approx((low, high))
 
 
 def test_a_matrix_of_many_classes_has_colours_and_a_limited_size():
@@ -94,7 +125,7 @@ def test_long_class_names_stand_upright_below_a_matrix():
 def test_the_pairs_that_the_incumbent_confuses_most_are_drawn(run):
     (drawing,) = confusions_figure.confused_pairs(run)
     matrix = read_confusion(run, str(incumbent(run)["trial_id"]))
-    found = confusions(matrix, run.info.classes)
+    found = all_confusions(run, str(incumbent(run)["trial_id"]))
     panel = drawing.chart.panels[0]
     first = found.iloc[0]
     assert len(panel.y.names) == confusions_figure.SHOWN < len(found)
@@ -121,7 +152,7 @@ def test_few_classes_need_no_list_of_pairs_but_can_have_it(small):
 def test_the_table_of_confusions_has_the_most_frequent_of_each_model(run):
     (table,) = TABLES["confusions"](run)
     for trial_id, rows in table.frame.groupby("trial_id", sort=False):
-        expected = confusions(read_confusion(run, trial_id), run.info.classes).head(MOST_PAIRS)
+        expected = all_confusions(run, trial_id).head(MOST_PAIRS)
         own = rows[list(expected)].reset_index(drop=True)
         pd.testing.assert_frame_equal(own, expected)
     assert table.frame["trial"].iloc[0] == incumbent(run)["number"]

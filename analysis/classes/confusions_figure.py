@@ -10,7 +10,8 @@ from analysis.classes.figure import MOST_NUMBERED
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted
 from analysis.drawing.style import shortened
-from analysis.run.run_data import RunData, read_confusion
+from analysis.run.clusters import read_clusters
+from analysis.run.run_data import RunData, read_probabilities
 from analysis.run.trials import incumbent
 
 SHOWN = 20
@@ -21,20 +22,22 @@ LONGEST_NAME = 24
 def confused_pairs(run: RunData) -> Iterator[Drawing]:
     """Yield one figure for the incumbent of a run with many classes, if it has predictions."""
     best = incumbent(run)
-    matrix = read_confusion(run, str(best["trial_id"]))
-    if len(run.info.classes) <= MOST_NUMBERED or matrix is None:
+    answers = read_probabilities(run, str(best["trial_id"]))
+    if len(run.info.classes) <= MOST_NUMBERED or answers is None:
         return
-    pairs = confusions(matrix, run.info.classes)
-    if not len(pairs):
+    clusters = read_clusters(run, answers["image_id"].tolist())
+    shown = confusions(answers, run.info.classes, clusters, SHOWN)
+    if not len(shown):
         return
-    shown = pairs.head(SHOWN)
-    share = shown["pictures"].sum() / pairs["pictures"].sum()
+    wrong = answers[answers["label"] != answers["predicted"]]
+    kinds = len(wrong[["label", "predicted"]].drop_duplicates())
+    share = shown["pictures"].sum() / len(wrong)
     yield charted(
         name="confused_pairs",
         title=f"What the incumbent confuses most: {best['name']}, trial {best['number']}",
-        caption=f"The {len(shown)} most frequent of {len(pairs):,} kinds of mistakes (true class → "
-        f"predicted class); they are {share:.0%} of all {pairs['pictures'].sum():,} mistakes on "
-        f"{matrix.sum():,} validation pictures. Share of the true class, with its 95 % interval "
+        caption=f"The {len(shown)} most frequent of {kinds:,} kinds of mistakes (true class → "
+        f"predicted class); they are {share:.0%} of all {len(wrong):,} mistakes on "
+        f"{len(answers):,} validation pictures. Share of the true class, with its 95 % interval "
         "(Wilson); in brackets the number of pictures.",
         chart=_chart(shown),
     )

@@ -6,7 +6,8 @@ from analysis.classes.confusions import confusions
 from analysis.classes.table import MOST_MODELS
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
-from analysis.run.run_data import RunData, read_confusion
+from analysis.run.clusters import picture_notes, read_clusters
+from analysis.run.run_data import RunData, read_probabilities
 from analysis.run.trials import ranked
 from analysis.statistics.estimate import NotKnownError
 
@@ -27,17 +28,18 @@ def confusions_table(run: RunData) -> Table:
     """
     parts: list[pd.DataFrame] = []
     for _, trial in ranked(run).iterrows():
-        matrix = read_confusion(run, trial["trial_id"]) if len(parts) < MOST_MODELS else None
-        if matrix is not None:
+        answers = read_probabilities(run, trial["trial_id"]) if len(parts) < MOST_MODELS else None
+        if answers is not None:
             facts = {"trial": trial["number"], "trial_id": trial["trial_id"]}
-            pairs = confusions(matrix, run.info.classes).head(MOST_PAIRS)
+            clusters = read_clusters(run, answers["image_id"].tolist())
+            pairs = confusions(answers, run.info.classes, clusters, MOST_PAIRS)
             parts.append(pairs.assign(name=trial["name"], **facts))
     if not parts:
         raise NotKnownError(f"no trial of {run.name} has predictions, which confusions need")
     frame = pd.concat(parts, ignore_index=True)
     frame = frame[["name", *frame.columns.drop("name")]]
     view = View(title="Classes that are confused most, at the best epoch", columns=_columns(frame))
-    return Table(name="confusions", frame=frame, views=(view,), notes=_notes(len(parts)))
+    return Table(name="confusions", frame=frame, views=(view,), notes=_notes(run, len(parts)))
 
 
 def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
@@ -54,10 +56,11 @@ def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
     )
 
 
-def _notes(models: int) -> tuple[str, ...]:
+def _notes(run: RunData, models: int) -> tuple[str, ...]:
     return (
         "n: pictures of the true class in validation; pictures: those predicted as the other "
         "class; share: pictures / n, with its 95 % interval (Wilson).",
+        *picture_notes(run),
         f"The {MOST_PAIRS} most frequent pairs (fewer if there are fewer) of each of the {models} "
         "best trials with predictions; `predictions/` holds every answer.",
     )
