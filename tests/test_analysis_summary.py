@@ -137,7 +137,7 @@ def test_picking_and_test_are_told_as_the_selection_has_them(tmp_path):
     row = selection(run).set_index("estimate").loc["corrected"]
     low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]
     assert text == (
-        "Corrected for having picked the best of 14 on the pictures that judge it, its accuracy is "
+        "Corrected for having picked the best of 12 on the pictures that judge it, its accuracy is "
         f"about {100 * row['accuracy']:.1f} % (95 % interval {low:.1f} % to {high:.1f} %). "
         f"On 60 test pictures it is 75.0 % ({wilson(0.75, 60)}); they were opened 1 time."
     )

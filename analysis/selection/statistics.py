@@ -14,7 +14,7 @@ from analysis.run.predictions import read_correct, read_right
 from analysis.run.run_data import COMPARABLE, RunData
 from analysis.run.trials import accuracy_within, fairly_trained, incumbent, ranked
 from analysis.statistics.bootstrap import picture_counts
-from analysis.statistics.clusters import Clusters, singles
+from analysis.statistics.clusters import Clusters, clusters_of, singles
 from analysis.statistics.intervals import wilson
 from tune.run.directory import LEDGER_FILE
 from tune.run.trial import Status
@@ -43,14 +43,14 @@ def selection(run: RunData) -> pd.DataFrame:
     if average is not None:
         return _over_folds(run, average)
     best = incumbent(run)
-    models = len(run.comparable)
+    candidates = _candidates(run)
     n, effective = best["n"], float(effective_n(run, best.to_frame().T).iloc[0])
     rows = [
-        _measured(f"{at} epoch", best[f"{at}_val_accuracy"], n, effective, models)
+        _measured(f"{at} epoch", best[f"{at}_val_accuracy"], n, effective, len(candidates))
         for at in ("best", "last")
     ]
     test = _test(run, str(best["trial_id"]))
-    return pd.DataFrame([row for row in (*rows, _corrected(run), test) if row])
+    return pd.DataFrame([row for row in (*rows, _corrected(run, candidates), test) if row])
 
 
 def corrected_for_selection(
@@ -60,6 +60,7 @@ def corrected_for_selection(
     *,
     clusters: Clusters | None = None,
     to_come: npt.NDArray[np.float64] | float = 0.0,
+    configuration: npt.NDArray[np.int64] | None = None,
 ) -> tuple[float, float, float]:
     """Estimate the accuracy of whatever model is picked as the best of several.
 
@@ -67,8 +68,9 @@ def corrected_for_selection(
     "Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation",
     Machine Learning 107, algorithm 4. On each draw of pictures the best model on the drawn ones
     is picked, the first of equals, and judged on those that were not drawn; whole clusters of
-    pictures are drawn. Draws of every picture leave none to judge on and are left out; they occur
-    only with a handful of pictures.
+    pictures are drawn. Of replicates the best configuration is picked by their mean, and then the
+    best of them (`tune.run.incumbent`). Draws of every picture leave none to judge on and are left
+    out; they occur only with a handful of pictures.
 
     Args:
         correct: (models, pictures) whether a model told a picture right.
@@ -76,6 +78,8 @@ def corrected_for_selection(
         draws: Number of draws.
         clusters: Which pictures belong together, at least two do not; each stands alone where None.
         to_come: (models,) what more training would have added to the accuracy of a model.
+        configuration: (models,) number of the configuration of each, from 0 on; each is one of its
+            own where None.
 
     Returns:
         The mean over draws and its 95 % percentile interval.
@@ -83,12 +87,15 @@ def corrected_for_selection(
     clusters = clusters or singles(correct.shape[1])
     right, sizes = clusters.sums(correct).astype(np.float32), clusters.sizes
     added = np.broadcast_to(to_come, len(correct))
+    of = np.arange(len(correct)) if configuration is None else configuration
+    share = np.eye(of.max() + 1)[of] / np.bincount(of)
     judged = []
     for counts in picture_counts(len(sizes), draws, np.random.default_rng(seed)):
         counts = counts[(counts == 0).any(axis=1)]
         drawn, out = counts @ sizes, counts == 0
         told = counts.astype(np.float32) @ right.T + np.multiply.outer(drawn, added)
-        picked = told.argmax(axis=1)
+        best = (told @ share).argmax(axis=1)
+        picked = np.where(of == best[:, None], told, -np.inf).argmax(axis=1)
         accuracy = (right[picked] * out).sum(axis=1) / (out @ sizes)
         judged.append(accuracy + added[picked])
     values = np.concatenate(judged)
@@ -104,17 +111,26 @@ def openings_of_test(run: RunData) -> Mapping[str, int]:
     return Counter(str(event["trial"]) for event in events if event["event"] == OPENED)
 
 
-def _corrected(run: RunData) -> dict[str, object] | None:
-    """Return the row of the incumbent corrected for the picking, at rungs and at the end.
+def _candidates(run: RunData) -> pd.DataFrame:
+    """Return the trials that the incumbent was picked from, at a rung or at the end: a row each.
+
+    Of finalists those trainings alone by which they are ranked.
+    """
+    trials, fair = ranked(run).set_index("trial_id"), fairly_trained(run)
+    lucky = trials["configuration_id"].isin(fair["configuration_id"])
+    counts = trials.index.isin(fair["trial_id"]) | ~lucky
+    return trials[trials["status"].isin(COMPARABLE) & counts]
+
+
+def _corrected(run: RunData, candidates: pd.DataFrame) -> dict[str, object] | None:
+    """Return the row of the incumbent corrected for the picking.
 
     Where the trials that were stopped early left no predictions, for the picking at the end alone.
     """
-    trials = ranked(run).set_index("trial_id")
-    completed = trials[trials["status"] == Status.COMPLETED]
+    completed = candidates[candidates["status"] == Status.COMPLETED]
     if run.info.objective["metric"] != "val_accuracy" or completed.empty:
         return None
-    every = trials[trials["status"].isin(COMPARABLE)]
-    return _corrected_among(run, every) or _corrected_among(run, completed)
+    return _corrected_among(run, candidates) or _corrected_among(run, completed)
 
 
 def _corrected_among(run: RunData, trials: pd.DataFrame) -> dict[str, object] | None:
@@ -125,26 +141,30 @@ def _corrected_among(run: RunData, trials: pd.DataFrame) -> dict[str, object] | 
     as many epochs.
     """
     accuracy = trials[f"{run.info.objective['at']}_val_accuracy"]
-    to_come = trials["epochs_trained"].map(_gains(run, accuracy))
+    to_come = trials["epochs_trained"].map(_gains(run, trials, accuracy))
     to_come = to_come.where(trials["status"] != Status.COMPLETED, 0.0).astype(float)
-    best = (accuracy + to_come).sort_values(ascending=False, kind="stable").index[:MOST_MODELS]
+    means = (accuracy + to_come).groupby(trials["configuration_id"]).transform("mean")
+    best = means.sort_values(ascending=False, kind="stable").index[:MOST_MODELS]
     correct = read_correct(run, accuracy[best]) if len(best) > 1 else None
     clusters = None if correct is None else read_clusters(run, correct.columns)
     if correct is None or clusters is None or len(clusters.sizes) < 2:  # One leaves none to judge.
         return None
     value, low, high = corrected_for_selection(
-        correct.to_numpy(), clusters=clusters, to_come=np.asarray(to_come[best], np.float64)
+        correct.to_numpy(),
+        clusters=clusters,
+        to_come=np.asarray(to_come[best], np.float64),
+        configuration=clusters_of(trials.loc[best, "configuration_id"]).of,
     )
     row = _row("corrected", value, correct.shape[1], len(trials))
     return row | {"accuracy_low": low, "accuracy_high": high}
 
 
-def _gains(run: RunData, accuracy: "pd.Series[float]") -> dict[int, float]:
+def _gains(run: RunData, trials: pd.DataFrame, accuracy: "pd.Series[float]") -> dict[int, float]:
     """Return epochs trained → the mean accuracy that completed trials gained after as many."""
-    whole = run.completed["trial_id"]
+    whole = trials.index[trials["status"] == Status.COMPLETED]
     return {
         int(epochs): float((accuracy[whole] - accuracy_within(run, int(epochs))[whole]).mean())
-        for epochs in run.comparable["epochs_trained"].unique()
+        for epochs in trials["epochs_trained"].unique()
     }
 
 

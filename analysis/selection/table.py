@@ -54,7 +54,7 @@ def _notes(run: RunData) -> tuple[str, ...]:
         "n: pictures of the split.",
         *picture_notes(run),
         "Picked from: trained models among which it was the best on the same pictures, those that "
-        "were stopped early included.",
+        "were stopped early included; where there are replicates, by the mean of a configuration.",
         "The corrected one repeats the picking on drawn pictures and judges on the others "
         "(Tsamardinos et al. 2018); it does not undo the picking of the best epoch.",
     ]
