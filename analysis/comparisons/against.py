@@ -74,7 +74,8 @@ def compare_trained_models(
         name: compare_models(correct.loc[name].to_numpy(), reference, clusters) for name in others
     }
     frame = judged({name: pair.estimate for name, pair in pairs.items()}, family, margin)
-    within = [equivalence(pair.estimate, margin, pair.n) for pair in pairs.values()]
+    pictures = correct.shape[1] if clusters is None else len(clusters.sizes)
+    within = [equivalence(pair.estimate, margin, pictures) for pair in pairs.values()]
     intervals = [pair.interval(family) for pair in pairs.values()]
     frame["difference_low"] = [low for low, _ in intervals]
     frame["difference_high"] = [high for _, high in intervals]
