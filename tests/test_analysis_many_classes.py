@@ -1,5 +1,6 @@
 """Tables and figures of a run with more classes than a matrix of numbers can show."""
 
+import json
 from dataclasses import replace
 from io import BytesIO
 
@@ -16,7 +17,7 @@ from analysis.classes.confusions_table import MOST_PAIRS, confusions_table
 from analysis.dataset import mistakes_figure as mistakes
 from analysis.dataset.table import class_counts_table
 from analysis.drawing.drawing import render
-from analysis.report.report import write_report
+from analysis.report.report import _dataset_warning, write_report
 from analysis.report.tables import TABLES
 from analysis.run.dataset import find_dataset
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
@@ -179,6 +180,18 @@ def test_the_table_of_the_dataset_counts_each_class_by_split(run):
     assert table.frame["all"].sum() == sum(sum(of_class.values()) for of_class in counts.values())
     gone = replace(run, provenance={})
     assert class_counts_table(gone) is None
+
+
+def test_copies_across_splits_are_a_warning_of_the_report(run, tmp_path):
+    manifest = dict(find_dataset(run).manifest)
+    (tmp_path / "images.parquet").touch()
+    for leaks, told in ((0, ""), (1234, "1,234 validation and test pictures have a copy in")):
+        manifest["duplicates"] = {"groups": 9, "surplus": 9, "across_splits": leaks}
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        warning = _dataset_warning(replace(run, data=tmp_path), "")
+        assert warning.startswith(told)
+        assert bool(warning) == bool(leaks)
+    assert "left out: it is gone." in _dataset_warning(run, "it is gone")
 
 
 @pytest.mark.long

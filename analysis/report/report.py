@@ -143,7 +143,7 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
     yield Section(
         id="dataset",
         title="Dataset",
-        warning=f"Pictures and class counts are left out: {left_out}." if left_out else "",
+        warning=_dataset_warning(run, left_out),
         blocks=(
             *figures_of(figures["dataset"]),
             *_tables(tables, SECTIONS["dataset"]),
@@ -193,6 +193,19 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
             *(Block(kind="note", text=caption) for caption in captions),
             *blocks,
         ),
+    )
+
+
+def _dataset_warning(run: RunData, left_out: str) -> str:
+    """Say why the dataset is not shown, or that validation and test know training pictures."""
+    if left_out:
+        return f"Pictures and class counts are left out: {left_out}."
+    leaks = find_dataset(run).manifest.get("duplicates", {}).get("across_splits", 0)
+    if not leaks:
+        return ""
+    return (
+        f"{leaks:,} validation and test pictures have a copy in the training split, so accuracies "
+        "are too high. `python -m data_prep inspect DATASET --figures OUT` shows and lists them."
     )
 
 
