@@ -150,6 +150,7 @@ def test_the_list_of_runs_tells_hours_and_device_hours(capsys, tmp_path, monkeyp
     status = {
         "name": "night", "finished": False, "running": True, "expected_trials": 12,
         "trials": {"COMPLETED": 3, "RUNNING": 1}, "seconds": 5400.0, "device_seconds": 900.0,
+        "silence": "",
         "best": {"metric": "val_loss", "value": 0.25, "name": "B4"},
     }  # fmt: skip
     done = {**status, "name": "done", "finished": True, "expected_trials": None, "best": None}
