@@ -1,5 +1,6 @@
 """Which trials are compared, at which epoch and in which order: the same for tables and figures."""
 
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -55,6 +56,7 @@ def ranked(run: RunData) -> pd.DataFrame:
     return ordered.drop(columns=["_group", "_objective"])
 
 
+@lru_cache(maxsize=4)  # nearly every table asks
 def selected_finalists(run: RunData) -> bool:
     """Tell whether finalists were picked, by their search training, from more configurations."""
     return incumbents.selected_finalists(_trainings(run))
@@ -76,10 +78,15 @@ def fairly_trained(run: RunData) -> pd.DataFrame:
 
 def incumbent(run: RunData) -> "pd.Series[Any]":
     """Return the training that shows the best configuration (`tune.run.incumbent`)."""
-    trial_id = incumbents.incumbent(_trainings(run))
+    trial_id = _incumbent_id(run)
     if trial_id is None:
         return run.trials.iloc[0]
     return run.trials[run.trials["trial_id"] == trial_id].iloc[0]
+
+
+@lru_cache(maxsize=4)
+def _incumbent_id(run: RunData) -> str | None:
+    return incumbents.incumbent(_trainings(run))
 
 
 def _trainings(run: RunData) -> list[incumbents.Training]:
