@@ -221,6 +221,7 @@ def test_each_table_and_figure_stands_in_its_section(written):
 
     assert headings("models") == [
         "All models, macro averages",
+        "Which configurations cannot be told from the best",
         "The others against the incumbent, as configurations",
         "Configurations trained more than once",
         "How far the others are from the incumbent",
