@@ -12,6 +12,7 @@ NAMES = (
     "cluster",
     "data_prep",
     "fused",
+    "near_duplicates",
     "overhead",
     "report",
     "resume",

@@ -4,8 +4,6 @@ Lucas and Kanade's method: Gauss-Newton steps on the difference of the normalise
 (Baker and Matthews 2004; that contrast does not matter is Evangelidis and Psarakis 2008).
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from data_prep.near_duplicates.candidates import Pairs
 from data_prep.near_duplicates.signatures import BAND_SIDE, WORKING_SIDE, Signatures
+from data_prep.near_duplicates.threads import in_threads
 
 MIN_LIKENESS = 0.86
 """Lowest correlation of aligned details in a near-duplicate; docs/near_duplicates.md calibrates."""
@@ -35,15 +34,10 @@ Floating = npt.NDArray[np.floating[Any]]
 def likeness(signatures: Signatures, pairs: Pairs) -> npt.NDArray[np.float64]:
     """Return the (pairs,) correlation of details after alignment; 0 for pairs given up early."""
     starts = range(0, len(pairs), CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        found = [
-            np.zeros(0),
-            *threads.map(
-                lambda start: _likeness(signatures, pairs[start : start + CHUNK], np.float32),
-                starts,
-            ),
-        ]
-    alike = np.concatenate(found).astype(np.float64)
+    found = in_threads(
+        lambda start: _likeness(signatures, pairs[start : start + CHUNK], np.float32), starts
+    )
+    alike = np.concatenate([np.zeros(0), *found])
     close = np.flatnonzero(np.abs(alike - MIN_LIKENESS) < CLOSE_CALL)
     for start in range(0, len(close), CHUNK):
         rows = close[start : start + CHUNK]

@@ -4,13 +4,11 @@ Descriptors are short, so a blocked matrix product over all pairs costs less tha
 pictures: no approximate index is needed at the sizes we know (see docs/near_duplicates.md).
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import numpy.typing as npt
 
 from data_prep.near_duplicates.signatures import Floats
+from data_prep.near_duplicates.threads import in_threads
 
 MIN_SIMILARITY = 0.6
 """Lowest cosine of two descriptors that makes a candidate pair."""
@@ -20,7 +18,6 @@ BLOCK, TILE = 512, 4096
 """Pictures compared with others at once, and with how many, so that memory is used again."""
 CROWD = 1 << 16
 """Similar pictures in a tile, from which on each picture keeps its nearest alone."""
-MOST_THREADS = 8
 
 Pairs = npt.NDArray[np.int64]
 
@@ -28,8 +25,7 @@ Pairs = npt.NDArray[np.int64]
 def candidate_pairs(descriptors: Floats) -> Pairs:
     """Return the (pairs, 2) places of pictures to compare, the lower first, in order."""
     starts = range(0, len(descriptors), BLOCK)
-    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
-        found = list(threads.map(lambda start: _neighbours(descriptors, start), starts))
+    found = in_threads(lambda start: _neighbours(descriptors, start), starts)
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 

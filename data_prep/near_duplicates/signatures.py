@@ -11,6 +11,8 @@ import numpy.typing as npt
 from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 
+from data_prep.near_duplicates.threads import in_threads
+
 WORKING_SIDE = 48
 """Pixels to which height and width are brought, whatever the stored size."""
 BAND_SIDE = 24
@@ -28,7 +30,7 @@ SHARPENING = 0.8
 CHROMA_WEIGHT = 2.0
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Shares of red, green and blue in a gray value (ITU-R BT.601)."""
-BLOCK_VALUES = 1 << 24
+BLOCK_VALUES = 1 << 22
 """Pixel values reduced at once, which bounds memory."""
 
 Floats = npt.NDArray[np.float32]
@@ -63,7 +65,7 @@ def signatures(pictures: npt.NDArray[np.uint8], rows: Rows | None = None) -> Sig
     """
     rows = np.arange(len(pictures)) if rows is None else rows
     blocks = max(1, len(rows) * pictures[0].size // BLOCK_VALUES)
-    parts = [_reduce(pictures[block]) for block in np.array_split(rows, blocks)]
+    parts = in_threads(lambda block: _reduce(pictures[block]), np.array_split(rows, blocks))
     descriptors, coarse, gray = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Signatures(descriptors=descriptors, coarse=coarse, gray=gray)
 
