@@ -95,7 +95,7 @@ def test_the_summary_says_what_was_searched_and_what_was_best(run):
     assert f"{100 * best['best_val_accuracy']:.1f} %" in text
     assert "16 trials of 12 configurations: 10 completed, 4 stopped early" in text
     assert "n = 400 validation pictures" in text
-    assert "Corrected for having picked the best of 10" in text
+    assert "Corrected for having picked the best of 12" in text
     assert "without a difference shown" in text
 
 

@@ -37,9 +37,9 @@ def shown(data, monkeypatch, **values):
     counts = Counter()
     pictures = DeviceDataset.pictures
 
-    def count(self, rows):
+    def count(self, rows, *pixels):
         counts.update(rows.tolist())
-        return pictures(self, rows)
+        return pictures(self, rows, *pixels)
 
     monkeypatch.setattr(DeviceDataset, "pictures", count)
     result = next(fit(TrainConfig.create({**TINY, **values}), data))

@@ -237,6 +237,8 @@ def test_a_worker_has_a_thread_for_each_whole_core_and_ray_has_room_for_the_pict
     monkeypatch.setattr(f"{module}.find_slots", lambda _spec: slots)
     monkeypatch.setattr(f"{module}.drive", drive)
     monkeypatch.setattr(f"{module}.share", lambda dataset: ("through Ray", dataset))
+    # It would start a Ray to ask for its servers, and leave it to later tests of this process.
+    monkeypatch.setattr(f"{module}.run_while_ray_lives", lambda work: work())
     loss = {"metric": "val_loss", "mode": "min"}
     sweep, _ = new_sweep(tiny_spec(few_pictures, fuse="always", objective=loss))
     dataset = session.open_dataset(few_pictures)
