@@ -8,7 +8,7 @@ from typing import Protocol
 
 from data_prep.collecting import SourceImages, collect
 from data_prep.layout import Layout, NestedLayout, Place, common_folder
-from data_prep.named_pictures import label_tables, named_records
+from data_prep.named_pictures import inside, label_tables, named_records
 from data_prep.records import Found, PictureReader, Record
 from data_prep.rejections import Rejections
 from data_prep.sources_file import Source, SourcesFile
@@ -52,8 +52,8 @@ def find_pictures(source: Source, file: SourcesFile, rejections: Rejections) -> 
     are_known = bool(file.classes or source.map)
     tree = read_tree(source, reader, _is_wanted(source, file, is_class), rejections)
     has_classes = any(one.picture is not None for one in tree.pictures)
-    if tree.tables and not has_classes:
-        # No folder bears the name of a class, so a table has to tell them.
+    if (tree.tables or source.votes) and not has_classes:
+        # No folder bears the name of a class, so a table or votes have to tell them.
         tree = read_tree(source, reader, lambda _: True, rejections)
     layout = _layout(source, file, tree, is_class)
     places = {folder: layout.place(folder / "picture") for folder in tree.folders}
@@ -67,7 +67,12 @@ def find_pictures(source: Source, file: SourcesFile, rejections: Rejections) -> 
     if tables:
         found = named_records(tree, tables, by_folder, rejections)
     used = {table.path for table in tables}
-    unused = [(one.shown, one.path.suffix.lower()) for one in tree.tables if one.path not in used]
+    votes = source.votes and inside(source.votes, source.path)
+    unused = [
+        (one.shown, one.path.suffix.lower())
+        for one in tree.tables
+        if one.path not in used and one.path != votes
+    ]
     return replace(found, passed_over=sorted(tree.others + unused), in_colour=reader.in_colour)
 
 

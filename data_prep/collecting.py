@@ -1,8 +1,8 @@
 """Turns the records of a source into arrays: maps classes, leaves out pictures, and counts."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from data_prep.pictures import SUFFIXES
 from data_prep.records import Found, ReadPicture, Record
 from data_prep.rejections import BadInputError, Rejection, Rejections
 from data_prep.sources_file import Source, SourcesFile
+from data_prep.vote_shares import counted_votes
 
 MAX_TEXT = 200
 """Longest text of a column; longer ones are captions, which group no pictures."""
@@ -59,6 +60,8 @@ class SourceImages:
     """Texts in a column of splits that are not a split → number of pictures."""
     long_columns: tuple[str, ...] = ()
     """Columns that are left out because their texts are too long to group pictures."""
+    vote_notes: tuple[str, ...] = ()
+    """Sentences about the votes."""
 
 
 def collect(
@@ -70,7 +73,8 @@ def collect(
         BadInputError: As `check_found`; or a picture is bad and bad pictures are not skipped.
     """
     counts = Counter((record.label, record.subset) for record in found.records)
-    check_found(source, file, counts)
+    voted = {name for record in found.records for name in record.votes}
+    check_found(source, file, counts, voted=voted)
     ours = {label: source.class_of(label, file.classes) for label in found.labels}
     taken: list[tuple[Record, ReadPicture]] = []
     left_out: list[Rejection] = []
@@ -95,7 +99,7 @@ def collect(
     long_columns = _long_columns([record for record, _ in taken])
     places = {name: place for place, name in enumerate(file.classes)}
     pictures = [picture for _, picture in taken]
-    return SourceImages(
+    images = SourceImages(
         ids=[f"{source.name}/{record.name}" for record, _ in taken],
         pixels=_stacked(pictures, file.pixel_shape),
         labels=np.array([places[ours[record.label] or ""] for record, _ in taken], dtype=np.int64),
@@ -111,6 +115,13 @@ def collect(
         odd_subsets=found.odd_subsets,
         long_columns=tuple(sorted(long_columns)),
     )
+    if source.votes is None:
+        return images
+    votes = counted_votes([record for record, _ in taken], images.labels, source, file)
+    columns = images.columns
+    for name, cells in votes.columns.items():
+        columns = columns.append_column(name, cells)
+    return replace(images, columns=columns, soft_labels=votes.soft_labels, vote_notes=votes.notes)
 
 
 def _why_left_out(record: Record) -> str:
@@ -158,8 +169,16 @@ def free_name(name: str) -> str:
     return f"their_{name}" if is_ours else name
 
 
-def check_found(source: Source, file: SourcesFile, found: Mapping[tuple[str, str], int]) -> None:
+def check_found(
+    source: Source,
+    file: SourcesFile,
+    found: Mapping[tuple[str, str], int],
+    *,
+    voted: Collection[str] = (),
+) -> None:
     """Check that a source has the classes in its map, and the counts of a complete copy.
+
+    A class that is only ``voted`` for, but is the label of no picture, may be in the map.
 
     Raises:
         BadInputError: A class is missing, or a count differs.
@@ -175,7 +194,8 @@ def check_found(source: Source, file: SourcesFile, found: Mapping[tuple[str, str
             f"{shown} has no pictures in class folders ({', '.join(SUFFIXES)}); check the path"
         )
     there = sorted({theirs or "pictures without a label" for theirs, _ in found})
-    for name in {same_text(name) for name in source.map or ()} - set(map(same_text, there)):
+    known = set(map(same_text, (*there, *voted)))
+    for name in {same_text(name) for name in source.map or ()} - known:
         raise BadInputError(
             f"source {source.name!r} maps {name!r}, but {shown} has {', '.join(there)}; "
             "mend its map"

@@ -15,7 +15,9 @@ from data_prep.group_columns import GroupColumns, read_group_columns
 from data_prep.layouts import find_source
 from data_prep.manifest import DatasetManifest
 from data_prep.merging import alike, check_ids, doubts, given_of, merge, over_limit, repeated, told
+from data_prep.picture_votes import with_votes
 from data_prep.prepared import labels_of, read_prepared
+from data_prep.records import Found
 from data_prep.rejections import Rejection, Rejections
 from data_prep.sources_file import SourcesFile, read_sources
 from data_prep.splits import SplitMethod
@@ -92,10 +94,14 @@ def prepare_sources(
     """Do what `prepare_folders` does, with a sources file that is read already."""
     check_output(out)
     rejections = Rejections(skip_bad=skip_bad)
-    found = [
-        None if source.path is None else find_source(source, file, rejections)
-        for source in file.sources
-    ]
+    found: list[Found | None] = []
+    vote_notes: list[str] = []
+    for source in file.sources:
+        one = None if source.path is None else find_source(source, file, rejections)
+        if one is not None:
+            one, notes_of_source = with_votes(one, source, file, rejections)
+            vote_notes += notes_of_source
+        found.append(one)
     labels = [
         labels_of(source) if one is None else one.labels
         for source, one in zip(file.sources, found, strict=True)
@@ -157,7 +163,11 @@ def prepare_sources(
         "repeated": len(originals),
         "repeated_with_another_label": int(differ),
         "kept_with_another_label": kept_alike,
-        "notes": [*choice.notes],
+        "notes": [
+            *choice.notes,
+            *vote_notes,
+            *(note for part in parts for note in part.vote_notes),
+        ],
         "warnings": [*how_read(file, parts), *choice.warnings, *doubts(len(doubtful))],
         "group_columns": notes.notes,
     }

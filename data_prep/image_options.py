@@ -20,6 +20,10 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--labels", type=Path, help="CSV or JSON Lines file, if not in the folder")
     parser.add_argument(
+        "--votes", type=Path, metavar="CSV",
+        help="labels of several annotators: a column of counts for each class, or a row a vote",
+    )  # fmt: skip
+    parser.add_argument(
         "--columns", nargs="+", type=_role, metavar="ROLE=NAME",
         help=f"columns with other than usual names; roles are {', '.join(ROLES)}",
     )  # fmt: skip
@@ -46,6 +50,7 @@ def image_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "about_source": {
             "labels": options.labels,
+            "votes": options.votes,
             "columns": dict(options.columns) if options.columns else None,
             "fold_case": options.fold_case,
             "trim_margin": options.trim_margin,

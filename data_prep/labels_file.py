@@ -13,7 +13,7 @@ from data_prep.sources_file import Role
 USUAL: Mapping[Role, Sequence[str]] = {
     "file": (
         "file", "filename", "file_name", "filepath", "file_path", "path", "image", "image_path",
-        "image_name", "image_file", "img", "img_path", "image_id",
+        "image_name", "image_file", "img", "img_path", "image_id", "picture",
     ),
     "label": ("label", "labels", "class", "class_name", "category", "emotion", "expression",
               "diagnosis", "target"),

@@ -44,9 +44,12 @@ def label_tables(source: Source, tree: Tree, rejections: Rejections) -> list[Lab
         BadInputError: The user's table has no column that names pictures, or cannot be read.
     """
     if source.labels is None:
-        index = _Index(tree.pictures)
+        index = PictureIndex([found.path for found in tree.pictures])
+        votes = source.votes and inside(source.votes, source.path)
         found = (
-            _read_if_it_names_pictures(table, source, index, rejections) for table in tree.tables
+            _read_if_it_names_pictures(table, source, index, rejections)
+            for table in tree.tables
+            if table.path != votes
         )
         return [table for table in found if table is not None]
     path = source.labels
@@ -58,11 +61,11 @@ def label_tables(source: Source, tree: Tree, rejections: Rejections) -> list[Lab
         raise BadInputError(
             f"{path}: no column names pictures; say which one does with columns: {{file: NAME}}"
         )
-    return [LabelTable(path=_inside(path, source.path) or inner, shown=path.name, rows=rows)]
+    return [LabelTable(path=inside(path, source.path) or inner, shown=path.name, rows=rows)]
 
 
 def _read_if_it_names_pictures(
-    table: TreeTable, source: Source, index: "_Index", rejections: Rejections
+    table: TreeTable, source: Source, index: "PictureIndex", rejections: Rejections
 ) -> LabelTable | None:
     """Read a table; return None for a file that is not a label table, which is not an error."""
     held_back = Rejections(skip_bad=True)
@@ -77,7 +80,8 @@ def _read_if_it_names_pictures(
     return LabelTable(path=table.path, shown=table.shown, rows=rows or [])
 
 
-def _inside(path: Path, root: Path | None) -> PurePosixPath | None:
+def inside(path: Path, root: Path | None) -> PurePosixPath | None:
+    """Return the path of a file inside the folder of a source; None for one elsewhere."""
     if root is None or not path.resolve().is_relative_to(root.resolve()):
         return None
     return PurePosixPath(path.resolve().relative_to(root.resolve()).as_posix())
@@ -97,7 +101,7 @@ def named_records(
         BadInputError: A row names no picture, or the same picture as an earlier row, and bad rows
             are not skipped.
     """
-    index, joined = _Index(tree.pictures), _Joined()
+    index, joined = PictureIndex([found.path for found in tree.pictures]), _Joined()
     for table in tables:
         for row in table.rows:
             _join(row, table, index, joined, rejections)
@@ -110,7 +114,7 @@ def named_records(
 
 
 def _join(
-    row: LabelRow, table: LabelTable, index: "_Index", joined: _Joined, rejections: Rejections
+    row: LabelRow, table: LabelTable, index: "PictureIndex", joined: _Joined, rejections: Rejections
 ) -> None:
     paths = index.find(row.file, table.path.parent)
     fault = ""
@@ -151,16 +155,17 @@ def _record(found: Record, path: PurePosixPath, joined: _Joined) -> Record:
     )
 
 
-class _Index:
+class PictureIndex:
     """Finds picture files by their names in tables."""
 
-    def __init__(self, pictures: Sequence[TreePicture]) -> None:
-        self._paths = {same_text(str(found.path)): found.path for found in pictures}
+    def __init__(self, paths: Sequence[PurePosixPath]) -> None:
+        """Index the paths of all pictures."""
+        self._paths = {same_text(str(path)): path for path in paths}
         self._names = defaultdict[str, list[PurePosixPath]](list)
-        for found in pictures:
-            self._names[same_text(found.path.name)].append(found.path)
-            if found.path.stem != found.path.name:
-                self._names[same_text(found.path.stem)].append(found.path)
+        for path in paths:
+            self._names[same_text(path.name)].append(path)
+            if path.stem != path.name:
+                self._names[same_text(path.stem)].append(path)
 
     def find(self, text: str, folder: PurePosixPath) -> list[PurePosixPath]:
         """Return the pictures that a row of a table in ``folder`` may mean; one if it is unique."""
@@ -172,11 +177,12 @@ class _Index:
                 return [self._paths[str(whole)]]
         wanted = PurePosixPath(name)
         candidates = self._names.get(wanted.name, [])
-        alike = [path for path in candidates if _ends_with(path, wanted)]
+        alike = [path for path in candidates if ends_with(path, wanted)]
         # The folders in a table may be those of its author's machine.
         return alike or candidates
 
 
-def _ends_with(path: PurePosixPath, wanted: PurePosixPath) -> bool:
+def ends_with(path: PurePosixPath, wanted: PurePosixPath) -> bool:
+    """Return whether the folders of a path end with those of another one."""
     above = wanted.parts[:-1]
     return path.parts[:-1][-len(above) :] == above if above else True

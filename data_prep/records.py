@@ -56,6 +56,8 @@ class Record:
     """``train``, ``val``, ``test``, or empty."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Further columns of the source."""
+    votes: Mapping[str, int] = field(default_factory=dict)
+    """Class in the source → number of annotators who chose it."""
     why_unlabelled: str = "has no label"
     """Why the picture has no label, if it has none."""
 

@@ -46,6 +46,8 @@ class Source(_Part):
     names; or a Parquet file with pictures, a folder of such files, or an npz file."""
     labels: Path | None = None
     """CSV or JSON Lines file with a row for each picture; found by itself inside ``path``."""
+    votes: Path | None = None
+    """CSV of several annotators' labels: counts of each class, or a row for each vote."""
     columns: dict[Role, str] = Field(default_factory=dict)
     """Role → its column in ``labels`` or in Parquet; found by themselves where names are usual."""
     fold_case: bool = False
@@ -75,8 +77,10 @@ class Source(_Part):
             raise UserError("give either dataset (a prepared one) or path (class folders)")
         if self.dataset is not None and self.trim_margin:
             raise UserError("trim_margin goes with path; a prepared dataset is taken as it is")
-        if self.path is None and (self.labels or self.columns):
-            raise UserError("labels and columns go with path; a prepared dataset has its own")
+        if self.path is None and (self.labels or self.columns or self.votes):
+            raise UserError(
+                "labels, columns and votes go with path; a prepared dataset has its own"
+            )
         return self
 
     def class_of(self, theirs: str, classes: tuple[str, ...]) -> str | None:
