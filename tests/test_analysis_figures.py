@@ -606,6 +606,12 @@ def test_the_two_most_frequent_votes_are_told():
     assert votes({"votes_fear": 0}) == ""
 
 
+def test_a_picture_without_votes_beside_others_with_votes_has_none():
+    # The columns of votes are then floats, with NaN for this picture.
+    assert mistakes._votes({"votes_fear": float("nan"), "votes_anger": float("nan")}) == ""
+    assert mistakes._votes({"votes_fear": 2.0, "votes_anger": 5.0}) == "anger 5\nfear 2"
+
+
 def test_cells_of_a_pair_stand_at_their_levels():
     data = pd.DataFrame(
         {

@@ -138,7 +138,9 @@ def _tile(axes: Axes, x: float, y: float, row: Any, shape: tuple[int, ...]) -> N
     axes.plot([x, x + width], [y + height] * 2, color=RULE, linewidth=0.5)
 
 
-def _votes(row: dict[Any, int]) -> str:
-    """Return the most frequent votes, one per line, such as ``neutral 5``."""
-    counted = sorted(((count, name) for name, count in row.items() if count), reverse=True)
-    return "\n".join(f"{name.removeprefix(VOTES)} {count}" for count, name in counted[:MOST_VOTES])
+def _votes(row: dict[Any, float]) -> str:
+    """Return the most frequent votes, one per line, such as ``neutral 5``; NaN is for none."""
+    counted = sorted(((count, name) for name, count in row.items() if count > 0), reverse=True)
+    return "\n".join(
+        f"{name.removeprefix(VOTES)} {count:.0f}" for count, name in counted[:MOST_VOTES]
+    )
