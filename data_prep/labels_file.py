@@ -21,6 +21,9 @@ USUAL: Mapping[Role, Sequence[str]] = {
 }  # fmt: skip
 """Role → usual names of its column, in any case; the first name that occurs is used."""
 
+_Row = tuple[int, Mapping[str, str], frozenset[str]]
+"""Number of a row, its cells as text, and the columns that hold lists."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRow:
@@ -34,6 +37,8 @@ class LabelRow:
     """The picture's class; None if the table has no column of labels."""
     split: str
     columns: Mapping[str, str]
+    has_several_labels: bool = False
+    """Whether the label is a list, which is not supported."""
 
 
 def find_roles(header: Sequence[str], chosen: Mapping[Role, str], *, file: str) -> dict[Role, str]:
@@ -86,14 +91,15 @@ def read_rows(
             label=cells.get(roles["label"], "") if "label" in roles else None,
             split=cells.get(roles["split"], "") if "split" in roles else "",
             columns={name: cells[name] for name in others if cells.get(name)},
+            has_several_labels=roles.get("label") in lists,
         )
-        for row, cells in records
+        for row, cells, lists in records
     ]
 
 
 def _csv_rows(
     content: bytes, shown: str, rejections: Rejections
-) -> tuple[Sequence[str], Iterator[tuple[int, Mapping[str, str]]]]:
+) -> tuple[Sequence[str], Iterator[_Row]]:
     header: list[str] = []
     blocks = read_blocks(
         io.BytesIO(content),
@@ -103,7 +109,7 @@ def _csv_rows(
         check=lambda names: header.extend(names),
     )
     rows = [
-        (row, cells)
+        (row, cells, frozenset[str]())
         for block in blocks
         for row, cells in zip(block.rows.tolist(), block.cells.to_pylist(), strict=True)
     ]
@@ -112,19 +118,21 @@ def _csv_rows(
 
 def _json_rows(
     content: bytes, shown: str, rejections: Rejections
-) -> tuple[Sequence[str], Iterator[tuple[int, Mapping[str, str]]]]:
-    rows: list[tuple[int, Mapping[str, str]]] = []
+) -> tuple[Sequence[str], Iterator[_Row]]:
+    rows: list[_Row] = []
     for number, line in enumerate(content.splitlines()):
         if not line.strip():
             continue
         try:
             values = json.loads(line)
-            rows.append((number, {str(key): text_of(value) for key, value in values.items()}))
+            cells = {str(key): text_of(value) for key, value in values.items()}
+            lists = frozenset(key for key, value in values.items() if isinstance(value, list))
+            rows.append((number, cells, lists))
         except (ValueError, AttributeError):
             rejections.refuse(
                 "is no JSON object", file=shown, row=number, way_out="correct the line"
             )
-    header = dict.fromkeys(name for _, cells in rows for name in cells)
+    header = dict.fromkeys(name for _, cells, _ in rows for name in cells)
     return list(header), iter(rows)
 
 

@@ -98,8 +98,8 @@ def named_records(
     A missing label or split is taken from the folders of the picture.
 
     Raises:
-        BadInputError: A row names no picture, or the same picture as an earlier row, and bad rows
-            are not skipped.
+        BadInputError: A row has several labels; or it names no picture, or the same picture as an
+            earlier row, and bad rows are not skipped.
     """
     index, joined = PictureIndex([found.path for found in tree.pictures]), _Joined()
     for table in tables:
@@ -127,6 +127,11 @@ def _join(
     if fault:
         rejections.refuse(fault, file=table.shown, row=row.row, way_out="correct the row")
         return
+    if row.has_several_labels:
+        raise BadInputError(
+            f"{table.shown}, row {row.row}: has several labels a picture, which is not supported; "
+            "give each picture one label"
+        )
     joined.rows[paths[0]] = (row, table)
     if row.split and not subset_of(row.split):
         joined.odd_subsets[row.split] += 1

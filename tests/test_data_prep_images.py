@@ -550,6 +550,17 @@ def test_npz_of_another_content_is_refused(tmp_path, capsys):
     assert "c.npz: cannot be read" in refused(tmp_path, capsys, tmp_path / "c.npz")
 
 
+def test_lists_of_labels_in_json_lines_are_refused(tmp_path, capsys):
+    lines = []
+    for number in range(4):
+        put(tmp_path / "in" / f"{number}.png", number)
+        lines.append(json.dumps({"file_name": f"{number}.png", "labels": ["cat", "dog"]}))
+    (tmp_path / "in" / "metadata.jsonl").write_text("\n".join(lines))
+    assert "metadata.jsonl, row 0: has several labels a picture, which is not supported" in refused(
+        tmp_path, capsys, tmp_path / "in"
+    )
+
+
 # Options
 
 
