@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from data_prep.near_duplicates.alignment import MIN_LIKENESS, align, likeness
+from data_prep.near_duplicates.alignment import MIN_LIKENESS, align, inverse, likeness
 from data_prep.near_duplicates.signatures import signatures
 
 GENERATOR = np.random.default_rng(8)
@@ -49,6 +49,12 @@ def test_the_crop_is_found():
     np.testing.assert_allclose(np.median(crops, axis=0), [1.08, 0.92, -1.5, 1.0], atol=0.02)
     assert (correlations >= align(first, second, begin, 0)[1]).all()
     assert np.median(correlations) > 0.97
+
+
+def test_the_inverse_of_a_crop_leads_back():
+    """A place x of the first is s x + t in the second, so y of that is (y - t) / s."""
+    crop = np.array([[0.8, 1.25, 2.0, -1.0]])
+    np.testing.assert_allclose(inverse(crop), [[1.25, 0.8, -2.5, 0.8]])
 
 
 def test_different_scenes_are_not_alike():

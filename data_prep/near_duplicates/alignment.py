@@ -52,7 +52,7 @@ def _likeness(signatures: Signatures, pairs: Pairs, precision: type[np.floating[
     for steps, wanted in STAGES:
         crops[left], correlations = align(first[left], second[left], crops[left], steps)
         left = left[correlations >= wanted]
-    back, _ = align(second[left], first[left], _inverse(crops[left]), STEPS_BACK)
+    back, _ = align(second[left], first[left], inverse(crops[left]), STEPS_BACK)
     first, second = (signatures.details(pairs[left, side]).astype(precision) for side in (0, 1))
     ways = ((first, second, _enlarged(crops[left])), (second, first, _enlarged(back)))
     alike = np.zeros(len(pairs), dtype=precision)
@@ -66,7 +66,7 @@ def _enlarged(crops: Floating) -> Floating:
     return np.concatenate([crops[:, :2], crops[:, 2:] * (WORKING_SIDE / BAND_SIDE)], axis=1)
 
 
-def _inverse(crops: Floating) -> Floating:
+def inverse(crops: Floating) -> Floating:
     """Return the crops of the first pictures that belong to these of the second ones."""
     return _limited(np.concatenate([1 / crops[:, :2], -crops[:, 2:] / crops[:, :2]], axis=1))
 
