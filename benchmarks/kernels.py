@@ -9,10 +9,10 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from data_prep.reader import read_dataset
-from models.allocation import keep_freed_memory
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import seed_of
+from models.freed_memory import keep_freed_memory
 from models.loop import Loop, seeded
 
 WARM_UP, STEPS = 3, 20

@@ -98,8 +98,8 @@ class TrainingFactory:
         if self.fingerprint not in _on_device:
             import torch
 
-            from models.allocation import keep_freed_memory
             from models.data import DeviceDataset
+            from models.freed_memory import keep_freed_memory
 
             if self.gpus and not torch.cuda.is_available():
                 raise UserError(

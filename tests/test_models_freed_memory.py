@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import ctypes, resource
-from models.allocation import keep_freed_memory
+from models.freed_memory import keep_freed_memory
 
 keep_freed_memory()
 libc = ctypes.CDLL(None)
