@@ -22,17 +22,18 @@ def by_hyperparameter(run: RunData, name: str) -> Table:
     """Compare the levels of hyperparameter ``name``: a row per level, in order.
 
     Frame: ``name`` (the level); ``n`` (validation pictures); ``trials``, ``completed``,
-    ``early_stopped``, ``other``, and ``configurations`` (that completed); ``accuracy`` and
-    ``best``: mean and best over *completed* trials, at the epoch that the objective picks;
-    ``accuracy_at_epoch``: the same mean over completed and early-stopped trials alike, each
-    judged by its first ``epoch`` epochs only, which all of them were given, and
-    ``best_at_epoch``. Means are over configurations, the trainings of each averaged first.
-    Each with its 95 % interval, ``_low`` and ``_high``: of a best trial Wilson's, of a mean that of
-    `analysis.effects.statistics.level_means`. Missing for a mean of survivors of early stopping,
-    who are no sample, and where nothing tells what chance does, as between seeds.
+    ``early_stopped``, ``other``; ``configurations`` (number of completed configurations);
+    ``accuracy`` and ``best`` (mean and maximum over *completed* trials at the epoch that the
+    objective selects); ``accuracy_at_epoch`` and ``best_at_epoch`` (the same over completed and
+    early-stopped trials, from the first ``epoch`` epochs only, which all of them reached).
+
+    Means are over configurations, after averaging the replicates of each. Every accuracy has a
+    95 % interval, ``_low`` and ``_high``: Wilson's for a maximum, and that of
+    `analysis.effects.statistics.level_means` for a mean. The interval is missing if early stopping
+    selected the trials that the mean is over, or if the error cannot be estimated.
 
     Raises:
-        ValueError: The run has no such hyperparameter.
+        UserError: The run has no such hyperparameter.
     """
     level = levels(run.trials[checked(run, name)])
     frame = _counts(run, level)
@@ -47,7 +48,9 @@ def by_hyperparameter(run: RunData, name: str) -> Table:
     known = level_means(run, level.set_axis(run.trials["trial_id"])[fair["trial_id"]])
     known = known.reindex(frame.index.astype(str)).set_axis(frame.index)
     for mean in ("accuracy", "accuracy_at_epoch"):
-        same = np.isclose(frame[mean], known["mean"])  # else it is the interval of another mean
+        same = np.isclose(
+            frame[mean], known["mean"]
+        )  # otherwise the interval belongs to another mean
         for end in ("low", "high"):
             frame[f"{mean}_{end}"] = known[end].where(same)
     frame["epoch"] = common_epoch(run)
@@ -73,15 +76,15 @@ def _counts(run: RunData, level: "pd.Series[str]") -> pd.DataFrame:
 def _mean_and_best(
     run: RunData, trials: pd.DataFrame, mean: str, best: str, level: "pd.Series[str]"
 ) -> pd.DataFrame:
-    """Return ``configurations``, ``mean`` and ``best`` per level, replicates averaged first."""
+    """Return ``configurations``, ``mean`` and ``best`` per level, averaging replicates first."""
     keys = [level[trials.index].rename("level"), trials["configuration_id"]]
     means = trials.groupby(keys, observed=True)[mean].mean().groupby("level", observed=True)
     ordered = trials.assign(level=keys[0]).sort_values(mean, ascending=False, kind="stable")
     top = ordered.drop_duplicates("level").set_index("level")
     interval = wilson_interval(top[mean], effective_n(run, top))
     interval.columns = [f"{best}_low", f"{best}_high"]
-    told = {"configurations": means.count(), mean: means.mean(), best: top[mean]}
-    return pd.DataFrame(told).join(interval)
+    columns = {"configurations": means.count(), mean: means.mean(), best: top[mean]}
+    return pd.DataFrame(columns).join(interval)
 
 
 def _columns(run: RunData, name: str, frame: pd.DataFrame) -> tuple[Column, ...]:

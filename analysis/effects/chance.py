@@ -1,4 +1,4 @@
-"""What chance does to the means of configurations, and tests of terms against it."""
+"""Error models for the means of configurations, and tests of model terms against them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from analysis.statistics.estimate import Estimate, combined
 from analysis.statistics.trainings import Trainings
 
 LEAST_DF = 3
-"""A spread of configurations with fewer degrees of freedom is no error to judge by."""
+"""Least degrees of freedom of an error that is estimated from the spread of configurations."""
 
 NO_ERROR = Estimate(value=0.0, standard_error=np.nan)
 
@@ -24,29 +24,30 @@ class Tested:
     f: float = np.nan
     p_value: float = np.nan
     error: Estimate = NO_ERROR
-    """What chance does to one mean of a configuration, as far as this term is concerned."""
+    """Standard error of one configuration's mean, in the directions that this term tests."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chance:
     """The error of the means of K configurations, in two parts.
 
-    Each mean has an error of its own: by seeds, or by what drawn configurations differ by. And all
-    were judged on the same m pictures, or folds, some of which suit some levels better.
+    The first part is independent for each mean: the variance between seeds, or between sampled
+    configurations. The second part is shared, because all means are measured on the same m pictures
+    or folds, and some of these favour some levels.
     """
 
     own: Floats
-    """(K,) variance of the own errors."""
+    """(K,) variance of the independent errors."""
     own_df: float
     shared: Floats
-    """(K, m) deviations by picture, by cluster of pictures or by fold; the covariance of the means
-    is their product."""
+    """(K, m) deviations by picture, cluster of pictures or fold; ``shared @ shared.T`` is the
+    covariance of the means."""
     counted_twice: Floats
-    """(K,) part of the variance by ``shared`` that ``own`` holds already."""
+    """(K,) part of the variance in ``shared`` that ``own`` already contains."""
 
     @property
     def shared_df(self) -> float:
-        """Degrees of freedom of the covariance by pictures or folds; infinite without either."""
+        """Degrees of freedom of the shared covariance; infinite if there is none."""
         return self.shared.shape[1] - 1.0 if self.shared.any() else np.inf
 
     def contrast(self, weights: Floats, means: Floats) -> Estimate:
@@ -56,12 +57,12 @@ class Chance:
         return combined(float(weights @ means), parts)
 
     def test(self, contrasts: Floats, means: Floats) -> Tested:
-        """Test that several contrasts of the means are all 0.
+        """Test the hypothesis that several contrasts of the means are all 0.
 
-        Each term has an error of its own, its interaction with pictures (Clark 1973, "The
+        The error of a term includes its interaction with pictures (Clark 1973, "The
         Language-as-Fixed-Effect Fallacy", Journal of Verbal Learning and Verbal Behavior 12(4)).
-        It is Hotelling's T² with a covariance of two parts, whose degrees of freedom are
-        Satterthwaite's, each part weighted by its share of the covariance.
+        The test is Hotelling's T² with the sum of the two covariances. Its degrees of freedom
+        follow Satterthwaite, each part weighted by its share of the covariance.
 
         Args:
             contrasts: (q, K) orthonormal weights.
@@ -89,16 +90,16 @@ class Chance:
 
 
 def chance_of_seeds(trainings: Trainings) -> Chance | None:
-    """Return the error where configurations are as given: replicates and pictures.
+    """Return the error for fixed configurations, from replicates and pictures.
 
-    None without replicates. Their variance is pooled over configurations.
+    The variance between replicates is pooled over configurations. Returns None without replicates.
     """
     if not trainings.replicated:
         return None
     replicates = trainings.replicates.to_numpy(float)
     own = trainings.accuracy.groupby(trainings.configuration, sort=False).var().fillna(0.0)
     pooled = float(own.to_numpy() @ (replicates - 1)) / trainings.seeds_df
-    # Replicates agree by luck at times, but never by more than their single answers do.
+    # Few replicates can agree by luck; the error is at least the noise of single answers.
     noise = np.asarray(trainings.noise, np.float64)
     return Chance(
         own=np.maximum(pooled / replicates, noise),
@@ -111,14 +112,14 @@ def chance_of_seeds(trainings: Trainings) -> Chance | None:
 def chance_of_configurations(
     means: Floats, shared: Floats, columns: Sequence[Floats]
 ) -> Chance | None:
-    """Return the error where configurations were drawn: what they differ by beyond a model.
+    """Return the error for sampled configurations: their residual variance in a linear model.
 
-    None where the model leaves fewer than `LEAST_DF` degrees of freedom.
+    Returns None if the model leaves fewer than `LEAST_DF` degrees of freedom.
 
     Args:
         means: (K,) means of the configurations.
         shared: (K, m) deviations by picture or fold, as in `Chance`.
-        columns: Blocks (K, c) of the columns of the model, the constant left out.
+        columns: Blocks (K, c) of the columns of the model, without the constant.
     """
     basis = orthonormal(np.hstack([np.ones((len(means), 1)), *columns]))
     df = len(means) - basis.shape[1]
@@ -136,7 +137,7 @@ def chance_of_configurations(
 
 
 def chance_of_folds(shared: Floats) -> Chance:
-    """Return the error where configurations are as given and were trained on the same folds."""
+    """Return the error for fixed configurations that were trained on the same folds."""
     nothing = np.zeros(len(shared))
     return Chance(own=nothing, own_df=np.inf, shared=shared, counted_twice=nothing)
 
@@ -144,12 +145,12 @@ def chance_of_folds(shared: Floats) -> Chance:
 def by_fold(cells: pd.DataFrame, held_out_ratio: float) -> Floats:
     """Return the (K, J) deviations of the configurations by fold, as in `Chance`.
 
-    Folds share training pictures: the variance is that of Nadeau and Bengio (2003), "Inference
-    for the Generalization Error", Machine Learning 52, equation 9.
+    The variance is corrected for the training pictures that folds share, by equation 9 of Nadeau
+    and Bengio (2003), "Inference for the Generalization Error", Machine Learning 52.
 
     Args:
         cells: Accuracies, configurations × J folds.
-        held_out_ratio: Pictures judged on in a fold over those trained on.
+        held_out_ratio: Number of validation pictures of a fold over that of training pictures.
     """
     values = cells.to_numpy(float)
     count = values.shape[1]
@@ -159,14 +160,14 @@ def by_fold(cells: pd.DataFrame, held_out_ratio: float) -> Floats:
 
 
 def orthonormal(columns: Floats) -> Floats:
-    """Return an orthonormal basis of what columns span, in columns."""
+    """Return an orthonormal basis of the column space, as columns."""
     left, sizes, _ = np.linalg.svd(columns, full_matrices=False)
     basis: Floats = left[:, sizes > 1e-9 * max(1.0, float(sizes.max(initial=0.0)))]
     return basis
 
 
 def _positive(matrix: Floats) -> Floats:
-    """Return the nearest covariance: with no negative variance in any direction."""
+    """Return the nearest positive semi-definite matrix."""
     sizes, directions = np.linalg.eigh(matrix)
     nearest: Floats = (directions * np.maximum(sizes, 0.0)) @ directions.T
     return nearest

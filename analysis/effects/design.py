@@ -1,4 +1,4 @@
-"""Terms of a factorial model, the columns that code them, and what may be said of each."""
+"""Terms of a factorial model, their design columns and contrasts, and their verdicts."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -13,17 +13,18 @@ from analysis.statistics.verdicts import holm
 
 MATTERS = "matters"
 SMALL = "shown, but tiny"
-"""Verdict of an effect that explains less than `LEAST_SHARE` of the variance, 0 % when printed."""
+"""Verdict of a significant effect that explains less than `LEAST_SHARE` of the variance."""
 LEAST_SHARE = 0.005
+"""Smaller shares of the variance would print as 0 %."""
 NO_EFFECT = "no effect shown"
 NO_VERDICT = ""
 
 Term = tuple[str, ...]
-"""One hyperparameter, or two of them: their interaction."""
+"""One hyperparameter, or two for their interaction."""
 
 
 def terms_of(levels: pd.DataFrame, *, interactions: bool) -> list[Term]:
-    """Return every column of ``levels`` as a term, then every pair of them."""
+    """Return every column of ``levels`` as a term, followed by every pair with ``interactions``."""
     names = [str(name) for name in levels]
     pairs = list(combinations(names, 2)) if interactions else []
     return [*((name,) for name in names), *pairs]
@@ -33,30 +34,30 @@ def design(levels: pd.DataFrame, terms: Sequence[Term]) -> list[npt.NDArray[np.f
     """Code each term in columns that add up to zero over its levels.
 
     Returns:
-        For each term an array (trials, columns); columns of an interaction are the products of
-        those of its two hyperparameters. Some depend on others where cells are empty.
+        An array (rows of ``levels``, columns) for each term. The columns of an interaction are
+        products of its hyperparameters' columns, and can be linearly dependent if cells are empty.
     """
     coded = {str(name): _coded(levels[name]) for name in levels}
     return [_product([coded[name] for name in term]) for term in terms]
 
 
 def can_tell_pairs(levels: pd.DataFrame) -> bool:
-    """Tell whether the configurations suffice to tell every pair of hyperparameters apart."""
+    """Return whether the configurations identify every term of the model with all pairs."""
     blocks = design(levels, terms_of(levels, interactions=True))
     columns = np.hstack([np.ones((len(levels), 1)), *blocks])
     return bool(np.linalg.matrix_rank(columns) == columns.shape[1])
 
 
 def contrasts(levels: pd.DataFrame, terms: Sequence[Term], term: Term) -> npt.NDArray[np.float64]:
-    """Return what a term adds to all others that do not contain it, as weights.
+    """Return the contrasts of a term, adjusted for all other terms that do not contain it.
 
     Args:
         levels: The level of each hyperparameter, a row per configuration.
         terms: All terms of the model.
-        term: One of them.
+        term: The term, one of ``terms``.
 
     Returns:
-        (q, configurations) orthonormal weights; q is 0 where it cannot be told from the others.
+        (q, configurations) orthonormal weights; q is 0 if the other terms determine this term.
     """
     others = [other for other in terms if not set(term) <= set(other)]
     basis = orthonormal(np.hstack([np.ones((len(levels), 1)), *design(levels, others)]))
@@ -65,7 +66,7 @@ def contrasts(levels: pd.DataFrame, terms: Sequence[Term], term: Term) -> npt.ND
 
 
 def is_complete(levels: pd.DataFrame) -> bool:
-    """Tell whether each combination of levels is there, in equally many configurations."""
+    """Return whether all combinations of levels exist, in equal numbers of configurations."""
     counts = levels.astype(str).value_counts()
     return len(counts) == levels.nunique().prod() and counts.nunique() == 1
 
@@ -81,7 +82,7 @@ def with_verdicts(fitted: pd.DataFrame) -> pd.DataFrame:
 
 
 def term_text(term: Term) -> str:
-    """Write a term: its hyperparameters joined by ×."""
+    """Join the hyperparameters of a term with ×."""
     return " × ".join(term)
 
 

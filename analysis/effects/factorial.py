@@ -1,4 +1,4 @@
-"""The factorial model of a sweep: what each hyperparameter and each pair of them explains."""
+"""The factorial model of a sweep: variance explained by each hyperparameter and each pair."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -29,11 +29,11 @@ from analysis.statistics.trainings import Trainings
 COLUMNS = ["term", "df", "share", "f", "p_value", "p_adjusted", "verdict", "detectable"]
 
 LEAST_SPREAD = 1e-12
-"""Sum of squares of accuracies that differ by rounding alone."""
+"""Sums of squares up to this value are rounding errors."""
 
 Error = Literal["replicates", "configurations", "none"]
-"""What terms are tested against: what replicates differ by, where configurations are as given;
-what configurations differ by beyond the terms, where they were drawn; or nothing."""
+"""What terms are tested against: the variance between replicates (fixed configurations), the
+residual variance between configurations (sampled configurations), or nothing."""
 
 
 def factorial(
@@ -43,26 +43,27 @@ def factorial(
     interactions: bool,
     error: Error = "replicates",
 ) -> pd.DataFrame:
-    """Split the variance of accuracies by hyperparameters, and test each of them.
+    """Split the variance of accuracies by hyperparameter, and test each term.
 
-    Sums of squares of type II: what a term explains beyond all others that do not contain it
+    Sums of squares are of type II: what a term explains beyond all others that do not contain it
     (Langsrud 2003, "ANOVA for unbalanced data: Use Type II instead of Type III sums of squares",
     Statistics and Computing 13). The tests are those of `analysis.effects.chance.Chance.test`.
 
     Args:
         trainings: The trainings.
-        levels: Trial id → the level of each hyperparameter; a column each.
-        interactions: Whether pairs of hyperparameters are terms too.
+        levels: A row per trial id, a column with the level of each hyperparameter.
+        interactions: Whether to include pairs of hyperparameters, if the configurations identify
+            all of them.
         error: What the terms are tested against.
 
     Returns:
         A row per term: ``term`` (hyperparameters joined by ×), ``df``, ``share`` (of the sum of
         squares about the mean: eta squared), ``f``, ``p_value``, ``p_adjusted`` (Holm over all
-        terms), ``verdict``, ``detectable`` (main effects: the smallest difference between two
-        levels that would have been shown with 80 % probability). Last come ``higher order``, what
-        no term explains between configurations, and ``seed``, what replicates differ by. A term
-        with ``df`` 0 cannot be told from the others, so its share is missing; all shares are where
-        accuracies do not differ.
+        terms), ``verdict``, ``detectable`` (for main effects, the smallest difference between two
+        levels that would be significant with 80 % probability). The last rows are ``higher order``
+        (variance between configurations that no term explains) and ``seed`` (variance between
+        replicates). ``share`` is missing for a term with ``df`` 0, which the other terms determine,
+        and for all terms if the accuracies are equal.
     """
     y = trainings.accuracy.loc[levels.index].to_numpy().astype(np.float64)
     terms = terms_of(levels, interactions=interactions and can_tell_pairs(levels))
@@ -86,18 +87,18 @@ def over_folds(
     interactions: bool,
     error: Error = "replicates",
 ) -> pd.DataFrame:
-    """Split the variance of accuracies over folds by hyperparameters, and test each of them.
+    """Split the variance of accuracies over folds by hyperparameter, and test each term.
 
-    A term is tested against its own interaction with folds: Hotelling's T² of its contrasts on
-    each fold, with the correction of Nadeau and Bengio (`analysis.effects.chance.by_fold`). For a
-    hyperparameter with two levels it is their corrected resampled t-test.
+    A term is tested against its interaction with folds: Hotelling's T² of its contrasts on each
+    fold, with the correction of Nadeau and Bengio (`analysis.effects.chance.by_fold`). For a
+    hyperparameter with two levels this is their corrected resampled t-test.
 
     Args:
-        cells: Accuracies, configurations × folds, seeds of a fold averaged; none is missing.
-        levels: Configuration id → the level of each hyperparameter; a column each.
-        held_out_ratio: Pictures judged on in a fold over those trained on.
-        interactions: Whether pairs of hyperparameters are terms too.
-        error: As in `factorial`; with ``replicates`` configurations are as given.
+        cells: Accuracies, configurations × folds, averaged over seeds; none is missing.
+        levels: A row per configuration id, a column with the level of each hyperparameter.
+        held_out_ratio: Number of validation pictures of a fold over that of training pictures.
+        interactions: As in `factorial`.
+        error: As in `factorial`; with ``replicates``, folds are the only error.
 
     Returns:
         The columns of `factorial`, a row per term.
@@ -117,7 +118,7 @@ def over_folds(
 
 
 def levels_of_configurations(levels: pd.DataFrame, configuration: "pd.Series[str]") -> pd.DataFrame:
-    """Return the levels of each configuration: a row each."""
+    """Return the levels of hyperparameters, a row per configuration instead of per trial."""
     return levels.groupby(configuration.loc[levels.index], sort=False, observed=True).first()
 
 
@@ -162,7 +163,7 @@ def _tested(
     terms: Sequence[Term],
     chance: Chance | None,
 ) -> pd.DataFrame:
-    """Add the tests of all terms, without figures where there is no error."""
+    """Add the tests of all terms; all values are missing if there is no error."""
     if chance is None:
         nothing = dict.fromkeys(["f", "p_value", "p_adjusted", "detectable"], np.nan)
         return fitted.assign(**nothing, verdict=NO_VERDICT)
@@ -170,7 +171,7 @@ def _tested(
     tests = [chance.test(contrasts(levels, terms, term), values) for term in terms]
     f, p_value = ([getattr(test, key) for test in tests] for key in ("f", "p_value"))
     tested = with_verdicts(fitted.assign(f=f, p_value=p_value))
-    family = max(1, int(tested["p_value"].count()))  # 0 where no term can be told from another
+    family = max(1, int(tested["p_value"].count()))  # 0 if no term is identified
     per_level = tested["term"].map(len(levels) / levels.nunique())
     of_one = np.array([test.error.detectable(family) for test in tests])
     return tested.assign(detectable=of_one * np.sqrt(2 / per_level))
@@ -179,7 +180,7 @@ def _tested(
 def _rest(
     trainings: Trainings, y: npt.NDArray[np.float64], levels: pd.DataFrame, terms: Sequence[Term]
 ) -> pd.DataFrame:
-    """Return the rows of what is left: between configurations, and between their replicates."""
+    """Return the rows of unexplained variance: between configurations, and between replicates."""
     residual, rank = _fit(y, levels, terms)
     configuration = trainings.configuration.loc[levels.index].to_numpy()
     means = pd.Series(y).groupby(configuration).transform("mean").to_numpy()

@@ -1,4 +1,4 @@
-"""Accuracy by each searched hyperparameter: every trial and the mean of each level."""
+"""Draws accuracy by each searched hyperparameter: all trials, and the mean of each level."""
 
 from collections.abc import Iterator
 
@@ -20,12 +20,12 @@ from tune.run.trial import Status
 
 MOST_COLUMNS = 4
 MANY = 400
-"""More points than this in a layer are drawn faint, so that density shows."""
+"""If a layer has more points than this, they are semi-transparent so that density shows."""
 MEAN = ["mean", "low", "high"]
 
 
 def effects(run: RunData) -> Iterator[Drawing]:
-    """Yield one figure with a panel per hyperparameter, where there are two configurations."""
+    """Yield one figure with a panel per hyperparameter; none for a single configuration."""
     try:
         means = 100 * marginal_means(run).set_index(["hyperparameter", "level"])[MEAN]
     except NotKnownError:
@@ -55,12 +55,12 @@ def prepare(run: RunData) -> pd.DataFrame:
 
 
 def effects_chart(data: pd.DataFrame, means: pd.DataFrame, titles: dict[str, str]) -> Chart:
-    """Make a panel for each hyperparameter in ``titles``, all with the same accuracy axis.
+    """Return a panel for each hyperparameter in ``titles``, all with the same accuracy axis.
 
     Args:
         data: What `prepare` returns.
         means: Hyperparameter and level → ``mean``, ``low`` and ``high``, %.
-        titles: Hyperparameter → what its axis is called.
+        titles: Hyperparameter → label of its axis.
     """
     lowest, highest = (
         np.nanmin([*means["low"], *data["accuracy"]]),
@@ -76,7 +76,7 @@ def effects_chart(data: pd.DataFrame, means: pd.DataFrame, titles: dict[str, str
 
 
 def compared_words(run: RunData) -> str:
-    """Say in a sentence which accuracies are compared."""
+    """Return a sentence that says which accuracies are compared."""
     epoch = common_epoch(run)
     n = run.comparable["n"].max()
     pictures = f", n = {n:,} pictures" if not pd.isna(n) else ""
@@ -89,13 +89,13 @@ def compared_words(run: RunData) -> str:
 
 
 def title(run: RunData, name: str) -> str:
-    """Name a hyperparameter together with those that are tied to it."""
+    """Return the name of a hyperparameter, with the hyperparameters that are tied to it."""
     tied = followers(run, name)
     return words(name) + (f" (tied: {', '.join(words(each) for each in tied)})" if tied else "")
 
 
 def spread(places: "pd.Series[int]", reach: float) -> npt.NDArray[np.float64]:
-    """Return an x for each of ``places``: equal ones side by side, ``reach`` apart at most."""
+    """Return an x for each place; points at equal places spread over at most ``reach``."""
     order = places.groupby(places).cumcount().to_numpy(float)
     size = places.groupby(places).transform("size").to_numpy(float)
     wide = np.minimum(reach, 0.07 * (size - 1))
@@ -157,7 +157,7 @@ def _panel(data: pd.DataFrame, means: pd.DataFrame, name: str, label: str, y: Ax
 
 
 def _means(means: pd.DataFrame, at: "pd.Series[float]", kind: Kind, label: str) -> Layer:
-    """Draw the mean of each level at its place on the x axis, with whiskers where known."""
+    """Draw the mean of each level at its place on the x axis, with whiskers if known."""
     shown = means[means.index.isin(at.index)]
     known = bool(shown["low"].notna().any())
     return Layer(

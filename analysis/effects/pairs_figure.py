@@ -1,4 +1,4 @@
-"""Accuracy by each pair of searched hyperparameters (the study's figure 2.4)."""
+"""Draws accuracy by each pair of searched hyperparameters."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -16,7 +16,7 @@ from analysis.run.hyperparameters import is_continuous, is_wide, levels, searche
 from analysis.run.run_data import RunData
 
 LEAST_RANGE = 2.0
-"""Percentage points that a colour scale spans at least, so that it does not magnify noise."""
+"""Minimum span of a colour scale in percentage points, so that it does not magnify noise."""
 ACCURACY = Axis(label="validation accuracy, %")
 
 
@@ -31,7 +31,7 @@ def pairs(run: RunData) -> Iterator[Drawing]:
 
 
 def _drawing(run: RunData, used: pd.DataFrame, first: str, second: str) -> Drawing:
-    """Choose how to draw a pair; where one of them is continuous, it lies on the x axis."""
+    """Choose how to draw a pair; if one of the two is continuous, it is on the x axis."""
     continuous = [is_continuous(used[name]) for name in (first, second)]
     y, x = (second, first) if continuous == [True, False] else (first, second)
     make, how = (
@@ -54,7 +54,7 @@ def _drawing(run: RunData, used: pd.DataFrame, first: str, second: str) -> Drawi
 
 
 def cell_means(data: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """Return ``mean`` (%) and ``trials`` per pair of levels (index), replicates averaged first."""
+    """Return ``mean`` (%) and ``trials`` per pair of levels (index), averaging replicates first."""
     row, column = levels(data[first]).rename("row"), levels(data[second]).rename("column")
     keys = [row, column]
     grouped = data.groupby(keys, observed=True)
@@ -65,7 +65,7 @@ def cell_means(data: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
 
 
 def levels_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> Chart:
-    """Make a heat map of the means beside a point plot; ``x`` and ``y``: name and label."""
+    """Return a heat map of the means and a point plot; ``x`` and ``y`` are name and label."""
     names = [tuple(levels(data[name]).cat.categories) for name in (x[0], y[0])]
     across = Axis(label=x[1], names=names[0])
     cells = _cells(cell_means(data, y[0], x[0]), *names)
@@ -82,7 +82,7 @@ def levels_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> 
 
 
 def series_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> Chart:
-    """Show accuracy over a continuous hyperparameter, the levels of the other as series."""
+    """Plot accuracy over a continuous hyperparameter, with a series per level of the other."""
     layers = [
         Layer(
             kind="points",
@@ -99,7 +99,7 @@ def series_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> 
 
 
 def plane_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> Chart:
-    """Show the trials in the plane of two continuous hyperparameters, coloured by accuracy."""
+    """Plot trials in the plane of two continuous hyperparameters, coloured by accuracy."""
     values = float_array(data["accuracy"])
     points = Layer(
         kind="points",
@@ -156,7 +156,7 @@ def _point_layers(data: pd.DataFrame, first: str, second: str) -> Iterator[Layer
 
 
 def colour_limits(values: Any) -> tuple[float, float]:
-    """Return the ends of a colour scale of percentages."""
+    """Return the limits of a colour scale for percentages."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     widen = max(0.0, LEAST_RANGE - (high - low)) / 2
     return low - widen, high + widen

@@ -1,4 +1,4 @@
-"""Parallel coordinates: a line per trial through its hyperparameters to its accuracy."""
+"""Draws parallel coordinates: a line per trial through its hyperparameters to its accuracy."""
 
 from collections.abc import Iterator
 
@@ -13,12 +13,12 @@ from analysis.run.hyperparameters import is_continuous, is_wide, level_text, lev
 from analysis.run.run_data import RunData
 
 TICKS = 5
-"""Numbers told along an axis without named places."""
+"""Tick labels of a numeric axis."""
 Scale = tuple[Floats, tuple[tuple[float, str], ...]]
 
 
 def parallel(run: RunData) -> Iterator[Drawing]:
-    """Yield one figure where at least two hyperparameters were searched."""
+    """Yield one figure if at least two hyperparameters were searched."""
     names = searched(run)
     data = prepare(run)
     data = data[data["accuracy"].notna()]
@@ -33,7 +33,7 @@ def parallel(run: RunData) -> Iterator[Drawing]:
 
 
 def parallel_chart(data: pd.DataFrame, titles: dict[str, str]) -> Parallel:
-    """Make an axis for each hyperparameter in ``titles`` and one for the accuracy."""
+    """Return an axis for each hyperparameter in ``titles``, and a last one for the accuracy."""
     scales = [_scale(data[name]) for name in titles] + [_number_scale(data["accuracy"])]
     accuracy = float_array(data["accuracy"])
     return Parallel(
@@ -52,7 +52,7 @@ def _scale(values: "pd.Series[float]") -> Scale:
 
 
 def _level_scale(values: "pd.Series[float]") -> Scale:
-    """Spread the levels evenly; a missing value has no place."""
+    """Spread the levels evenly; missing values stay missing."""
     known = levels(values.dropna())
     names = list(known.cat.categories)
     at = np.linspace(0, 1, len(names)) if len(names) > 1 else np.array([0.5])
@@ -61,7 +61,7 @@ def _level_scale(values: "pd.Series[float]") -> Scale:
 
 
 def _number_scale(values: "pd.Series[float]") -> Scale:
-    """Spread numbers over their range, by their logarithms where it is wide."""
+    """Scale numbers to 0…1 over their range, by their logarithms if it is wide."""
     numbers = float_array(values)
     log = is_wide(values)
     scaled = np.log10(numbers) if log else numbers

@@ -1,4 +1,4 @@
-"""Effects of the hyperparameters of a run: their marginal means and what they explain."""
+"""Effects of a run's hyperparameters: marginal means and explained variance."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,18 +19,18 @@ from analysis.statistics.estimate import Estimate, NotKnownError
 from analysis.statistics.trainings import Trainings, contrast
 
 Judge = Callable[["pd.Series[float]", "pd.Series[str]"], Estimate]
-"""What estimates a contrast: configuration id → weight, and → level of the hyperparameter."""
+"""Estimates a contrast from the weight of each configuration id, and its level."""
 
 
 def effects(run: RunData) -> pd.DataFrame:
-    """Split the variance of the accuracies of a run by its hyperparameters, and test each.
+    """Split the variance of a run's accuracies by hyperparameter, and test each term.
 
-    All completed and early-stopped trials enter, at the last epoch that all of them reached; over
-    folds those that every configuration was trained on. Interactions are told for grids only:
-    elsewhere their cells are too thinly filled.
+    Includes all completed and early-stopped trials, at the last epoch that all of them reached.
+    Of a k-fold run, only the folds that every configuration was trained on count. Interactions are
+    estimated for grids only, because other searchers leave too few configurations per cell.
 
     Returns:
-        The frame of `analysis.effects.factorial.factorial`, or over folds that of
+        The frame of `analysis.effects.factorial.factorial`, or for a k-fold run that of
         `analysis.effects.factorial.over_folds`.
 
     Raises:
@@ -53,12 +53,11 @@ def effects(run: RunData) -> pd.DataFrame:
 
 
 def error_of(run: RunData) -> Error:
-    """Tell what the effects of a run are tested against.
+    """Return what the effects of a run are tested against.
 
-    A complete grid holds all configurations there are, so replicates are the error. Where
-    configurations were drawn, or some of a grid are missing, what they differ by beyond the terms
-    is no effect of a term, and is the error. Where the searcher looked at results, configurations
-    are no sample of the space, and nothing is.
+    - Complete grid: replicates, because the run holds all configurations of the space.
+    - Sampled configurations, or an incomplete grid: the residual variance between configurations.
+    - Adaptive searcher: nothing, because its configurations are not a sample of the space.
     """
     if run.info.sampling == "adaptive":
         return "none"
@@ -72,18 +71,18 @@ def error_of(run: RunData) -> Error:
 def marginal_means(run: RunData) -> pd.DataFrame:
     """Compute the mean accuracy at each level of each hyperparameter, at the common epoch.
 
-    On a grid the configurations are fixed, and chance comes from seeds and pictures alone; other
-    searchers draw configurations, whose spread within a level is part of the error. Where the
-    searcher looked at results there is no interval. Over folds each
-    figure is computed fold by fold, on those that all its configurations were trained on, and its
-    interval is corrected for what folds share (`analysis.statistics.pairs.over_folds`).
+    On a grid the configurations are fixed, so the error comes from seeds and pictures only. Other
+    searchers sample configurations, so the error includes their spread within a level. Adaptive
+    searchers give no interval. For a k-fold run, each value is computed on every fold that all its
+    configurations were trained on, and its interval is corrected for the pictures that folds share
+    (`analysis.statistics.pairs.over_folds`).
 
     Returns:
         A row per hyperparameter and level: ``hyperparameter``, ``level`` (text),
-        ``configurations``, ``trainings``, ``mean`` (over configurations, replicates averaged
-        first), ``low`` and ``high`` (95 %), ``effect`` (the mean less that of all levels),
-        ``effect_low`` and ``effect_high`` (95 %). Intervals are missing where there is no error
-        to make them of.
+        ``configurations``, ``trainings``, ``mean`` (over configurations, after averaging
+        replicates), ``low`` and ``high`` (95 %), ``effect`` (the mean minus that of all levels),
+        ``effect_low`` and ``effect_high`` (95 %). Intervals are missing if the error cannot be
+        estimated.
 
     Raises:
         NotKnownError: No hyperparameter has two values, or only one configuration finished.
@@ -100,7 +99,7 @@ def level_means(run: RunData, level: "pd.Series[str]") -> pd.DataFrame:
 
     Args:
         run: The run.
-        level: Trial id → level, of every comparable trial.
+        level: Trial id → level, for every comparable trial.
 
     Returns:
         Index: the levels. Columns: ``mean``, ``low`` and ``high``.
@@ -128,7 +127,7 @@ def level_table(run: RunData) -> pd.DataFrame:
 
 
 def _judge(run: RunData, trainings: Trainings) -> Judge:
-    """Return what estimates contrasts of the configurations of a run."""
+    """Return the function that estimates contrasts of a run's configurations."""
     if run.info.sampling == "adaptive":
         return lambda weights, _: _without_error(trainings, weights)
     if has_folds(run):
@@ -177,7 +176,7 @@ def _told(name: str, prefix: str, estimate: Estimate) -> dict[str, float]:
 
 
 def _over_folds(table: pd.DataFrame, weights: "pd.Series[float]", ratio: float) -> Estimate:
-    """Estimate a contrast on each fold that all its configurations have, then over these folds."""
+    """Estimate a contrast over the folds that all its configurations were trained on."""
     used = weights[weights != 0]
     own = table.loc[used.index].dropna(axis="columns")
     if own.shape[1] < 2:
@@ -198,7 +197,7 @@ def _without_error(trainings: Trainings, weights: "pd.Series[float]") -> Estimat
 
 
 def _drawn(trainings: Trainings, weights: "pd.Series[float]", of: "pd.Series[str]") -> Estimate:
-    """Estimate a contrast of drawn configurations, which also differ within a level."""
+    """Estimate a contrast of sampled configurations, which also differ within a level."""
     means = np.asarray(trainings.means, np.float64)
     level = pd.get_dummies(of.loc[trainings.means.index].astype(str)).to_numpy(np.float64)
     chance = chance_of_configurations(means, trainings.by_picture, [level])

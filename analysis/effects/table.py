@@ -1,4 +1,4 @@
-"""What each hyperparameter does: what it explains, and the mean at each of its levels."""
+"""Tables of effects: variance explained by each hyperparameter, and the mean at each level."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ from tune.run.trial import Status
 
 
 def effects_table(run: RunData) -> Table:
-    """Show the share of variance of each hyperparameter and pair: a row each, as modelled.
+    """Return a row per term of the factorial model, with the share of variance it explains.
 
-    Frame: ``name`` (the term in words, tied hyperparameters with it); ``n`` (validation pictures);
+    Frame: ``name`` (the term in words, with tied hyperparameters); ``n`` (validation pictures);
     ``trainings``; ``epoch`` (at which they are compared); then ``df``, ``share``, ``f``,
     ``p_value``, ``p_adjusted``, ``verdict`` and ``detectable`` of
     `analysis.effects.factorial.factorial`.
@@ -63,11 +63,11 @@ def effects_table(run: RunData) -> Table:
 
 
 def levels_table(run: RunData) -> Table:
-    """Show the mean accuracy at each level of each hyperparameter: a row each.
+    """Return a row per level of each hyperparameter, with its mean accuracy.
 
-    Frame: ``name`` (hyperparameter and level), ``n`` (validation pictures) and the columns of
-    `analysis.effects.statistics.marginal_means`, of which ``mean`` is called ``accuracy``; and
-    ``excluded``, how many trials of the level diverged, failed or did not fit.
+    Frame: ``name`` (hyperparameter and level), ``n`` (validation pictures), the columns of
+    `analysis.effects.statistics.marginal_means` with ``accuracy`` for ``mean``, and ``excluded``
+    (number of trials of the level that diverged, failed or did not fit).
 
     Raises:
         NotKnownError: No hyperparameter has two values, or only one configuration finished.
@@ -108,7 +108,7 @@ def levels_table(run: RunData) -> Table:
 
 
 def _excluded(run: RunData, name: str) -> Mapping[str, int]:
-    """Count the trials that are in no mean by the level of a hyperparameter."""
+    """Count the excluded trials by level of a hyperparameter."""
     values, kept = run.excluded[name], run.comparable[name]
     if is_continuous(kept):
         ends = kept.astype(float).groupby(levels(kept), observed=True).max().dropna()
@@ -179,7 +179,7 @@ def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _error_note(run: RunData, frame: pd.DataFrame) -> str:
-    """Say what the terms are tested against."""
+    """Return a sentence that says what the terms are tested against."""
     error = error_of(run)
     if error == "none":
         return (
