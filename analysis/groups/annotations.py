@@ -1,4 +1,4 @@
-"""Groups of pictures: the dataset's columns, the user's, and some that need no annotation."""
+"""Reads groups of pictures from the dataset and a CSV, and derives some from the pixels."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,39 +21,40 @@ from fairsweep.errors import UserError
 from tune.run.directory import GROUPS_FILE
 
 NO_GROUPS = frozenset({"image_id", "split", "label", "content_hash"})
-"""Text columns of a dataset that do not divide its pictures into groups."""
+"""Text columns of a dataset that are not groups."""
 VOTES = "votes_"
 MOST_GROUPS = 20
-"""A column with more values than this is no grouping: ages in years, names, dates."""
+"""A column with more values than this is not a grouping, such as ages in years, names, dates."""
 TERCILES = {"brightness": ("dark", "medium", "bright"), "contrast": ("low", "medium", "high")}
 AGREEMENT = ("low", "medium", "high")
 AGREEMENT_EDGES = (0.5, 0.8)
-"""Share of a picture's votes for its most frequent answer: over the first, at least the second."""
+"""Share of a picture's votes for its most frequent answer: medium above the first edge, high from
+the second."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Groups:
-    """Which group each picture is in."""
+    """The groups of each picture."""
 
     columns: pd.DataFrame
-    """A row per picture (its id as index), a column per attribute: ordered categoricals of the
-    groups' names; missing: in none."""
+    """A row per picture (its id as index), a column per attribute: ordered categoricals of group
+    names; missing if the picture is in none."""
     notes: tuple[str, ...]
-    """Sentences: where the groups come from, and what did not fit."""
+    """Sentences about the source of the groups, and about values that were left out."""
 
 
 def read_groups(run: RunData, image_ids: Sequence[str], file: Path | None = None) -> Groups:
     """Read the groups of some pictures of a run.
 
     Args:
-        run: The run; a CSV that it carries counts where no ``file`` is given.
+        run: The run; if it contains a CSV, this is the default for ``file``.
         image_ids: The pictures.
-        file: The user's CSV: ``image_id`` and any columns.
+        file: The user's CSV, with ``image_id`` and any other columns.
 
     Raises:
-        DatasetLeftOutError: There is no CSV, and the dataset is not there or has changed.
-        MissingFileError: The CSV is not there.
-        UserError: It breaks a rule, or nothing divides the pictures.
+        DatasetLeftOutError: There is no CSV, and the dataset is missing or has changed.
+        MissingFileError: The CSV does not exist.
+        UserError: The CSV breaks a rule, or no column divides the pictures into groups.
     """
     carried = run.path / GROUPS_FILE
     file = carried if file is None and carried.is_file() else file
@@ -81,7 +82,7 @@ def read_groups(run: RunData, image_ids: Sequence[str], file: Path | None = None
 
 
 def has_annotated_groups(run: RunData) -> bool:
-    """Tell whether a CSV, group columns or votes say something of the pictures of a run."""
+    """Return whether a run has a CSV of groups, or a dataset with group columns or votes."""
     if (run.path / GROUPS_FILE).is_file():
         return True
     try:
@@ -130,7 +131,7 @@ def _of_dataset(table: pa.Table, notes: list[str]) -> pd.DataFrame:
 
 
 def _in_order(cells: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Let groups stand from low to high: ours as they are named, numbers as numbers."""
+    """Order groups from low to high: our own names first, then by their leading number."""
     known = ("dark", "low", "medium", "bright", "high")
 
     def rank(name: str) -> tuple[float, str]:
@@ -157,13 +158,13 @@ def _agreement(votes: pd.DataFrame) -> "pd.Series[Any]":
 def _of_file(
     file: Path, image_ids: Sequence[str], known: set[str], notes: list[str]
 ) -> pd.DataFrame:
-    """Join a CSV by the rules of data prep, and note what does not fit.
+    """Read groups from a CSV by the rules of data_prep, and add a note about missing values.
 
     Args:
         file: The CSV.
         image_ids: The predicted pictures.
         known: Ids of all pictures of the dataset.
-        notes: Gets a sentence.
+        notes: One sentence is added.
     """
     ids = sorted(known)
     read = read_group_columns(file, ids, Rejections(may_skip=False))

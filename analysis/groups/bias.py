@@ -1,4 +1,4 @@
-"""How a trained model treats groups of pictures, and what a retraining changed for each."""
+"""Measures a trained model on groups of pictures, and how a retraining changed each group."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +31,7 @@ class Bias:
     answers: pd.DataFrame
     """A row per picture (its id as index): ``label``, ``predicted`` and ``cluster``."""
     before: pd.DataFrame | None
-    """The same of the model that it was retrained from."""
+    """The same for the model before the retraining."""
     groups: Groups
     notes: tuple[str, ...]
 
@@ -50,22 +50,23 @@ def study_bias(
     before: Path | None = None,
     split: str = "val",
 ) -> Bias:
-    """Read what a trial told of one split, the groups, and what was told before a retraining.
+    """Read a trial's predictions of one split, the groups, and the predictions before retraining.
 
     Args:
         run: The run.
-        trial_id: Another trial than the incumbent.
-        file: A CSV with columns that the dataset does not have.
-        before: The run whose incumbent is compared with, if not the one that this run tells.
+        trial_id: The trial; the incumbent by default.
+        file: A CSV with further group columns.
+        before: The run whose incumbent is the model before; by default the run that this one was
+            retrained from.
         split: ``val`` or ``test``.
 
     Raises:
-        DatasetLeftOutError: The groups need the dataset, and it is not there or has changed.
-        MissingFileError: A file or run is not there.
-        NoTrialSucceededError: The earlier run has none to compare with.
+        DatasetLeftOutError: The groups need the dataset, which is missing or has changed.
+        MissingFileError: A file or run does not exist.
+        NoTrialSucceededError: No trial of the earlier run succeeded.
         NotKnownError: The trial has no predictions of that split.
-        UserError: There is no such trial, the CSV breaks a rule, nothing makes groups, or the
-            two models told no picture in common.
+        UserError: The trial does not exist, the CSV breaks a rule, no column makes groups, or the
+            two models have no pictures in common.
     """
     trial = _trial(run, trial_id)
     answers = _answers(run, trial, split)
@@ -96,7 +97,7 @@ def study_bias(
 
 
 def reported(run: RunData) -> Bias | None:
-    """Study the incumbent for the report, None where that cannot be done."""
+    """Return the groups of the incumbent for the report; None if they are not available."""
     try:
         return study_bias(run)
     except UserError:
@@ -104,7 +105,7 @@ def reported(run: RunData) -> Bias | None:
 
 
 def write_bias(bias: Bias, out: Path) -> Path:
-    """Write a page with tables and figures into ``out``; return the path of the page."""
+    """Write a page with tables and figures into ``out``, and return its path."""
     figures = [render(drawing) for drawing in groups_figure(bias.tables)]
     right = (bias.answers["label"] == bias.answers["predicted"]).mean()
     return write_page(
@@ -156,7 +157,7 @@ def _answers(run: RunData, trial: "pd.Series[Any]", split: str) -> pd.DataFrame:
 
 
 def _before(run: RunData, before: Path | None, split: str) -> tuple[pd.DataFrame | None, list[str]]:
-    """Return what was told before, and notes; None where the run is no retraining."""
+    """Return the predictions before a retraining, and notes; None if the run is not one."""
     origin = {} if before is not None else (run.provenance.get("origin") or {})
     place = before or (Path(origin["run"]) if "run" in origin else None)
     if place is None:

@@ -1,4 +1,4 @@
-"""Accuracy of each group with its interval, and what it was before a retraining."""
+"""Draws the accuracy of each group with its interval, and the accuracy before a retraining."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ from analysis.rendering.table import AVERAGE, Table
 
 
 def groups_figure(tables: Iterable[Table]) -> Iterator[Drawing]:
-    """Yield one figure of the tables by group, none where there are none."""
+    """Yield one figure of the tables by group, if there are any."""
     frames = {table.name: table.frame for table in tables}
     if "bias_groups" not in frames:
         return
@@ -29,7 +29,7 @@ def groups_figure(tables: Iterable[Table]) -> Iterator[Drawing]:
 
 
 def groups_chart(now: pd.DataFrame, then: pd.DataFrame | None) -> Chart:
-    """Draw a row per group, the first on top."""
+    """Draw a row per group, with the first on top."""
     names = tuple(f"{r.attribute}: {r.group} (n {r.n:,})" for r in now.itertuples())
     place = np.arange(len(now), dtype=float)
     layers = [

@@ -1,4 +1,4 @@
-"""How well a trained model does on groups of pictures, how far apart they are, what changed."""
+"""Metrics of a trained model by group of pictures, their differences, and their changes."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -14,9 +14,9 @@ from analysis.statistics.intervals import newcombe, wilson_interval
 
 DRAWS = 2_000
 SMALL = 30
-"""Groups of fewer pictures are marked: intervals of so few are rough."""
+"""Groups with fewer pictures are marked, because their intervals are rough."""
 COMPARED = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
-"""Metrics whose differences between groups are shown."""
+"""Metrics that are compared between groups."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -25,14 +25,14 @@ def scores(answers: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
     """Compute every metric in each group, or in each crossing of groups.
 
     Args:
-        answers: A row per picture: ``label`` and ``predicted``, and ``cluster``, the number of the
-            cluster that it belongs to; each picture stands alone where there is no such column.
-        groups: The same index, one or more columns; pictures with a missing one do not count.
+        answers: A row per picture: ``label``, ``predicted`` and ``cluster`` (number of the
+            picture's cluster). Without the last column, all pictures are independent.
+        groups: The same index, one or more columns; pictures with a missing value are left out.
 
     Returns:
         Index: the groups. Columns: ``n``, the metrics of `compared`, the micro averages
-        (``micro_precision``, ``micro_recall``, ``micro_f1``; of one label a picture, all three are
-        the accuracy), and the 95 % Wilson interval of the accuracy by the effective n,
+        (``micro_precision``, ``micro_recall``, ``micro_f1``, which all equal the accuracy because a
+        picture has one label), and the 95 % Wilson interval of the accuracy for the effective n,
         ``accuracy_low`` and ``accuracy_high``.
     """
     kept = groups.dropna()
@@ -49,16 +49,16 @@ def scores(answers: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -> pd.DataFrame:
-    """Compare every two groups: the pictures of each are drawn again, apart from the others'.
+    """Compare all pairs of groups by a bootstrap that resamples clusters within each group.
 
-    The ``answers`` and ``groups`` are those of `scores`, and what is drawn are clusters.
+    ``answers`` and ``groups`` are as in `scores`.
 
     Returns:
-        A row per two groups and metric of `COMPARED`: ``first``, ``second``, ``metric``,
-        ``first_value``, ``second_value``, ``difference`` (first less second) and ``ratio`` with
-        their 95 % intervals (``_low``, ``_high``), ``n_first``, ``n_second``. Intervals of the
-        difference in accuracy are Newcombe's; others are percentiles of the draws, and missing
-        where those of a group are all alike.
+        A row per pair of groups and metric of `COMPARED`: ``first``, ``second``, ``metric``,
+        ``first_value``, ``second_value``, ``difference`` (first minus second) and ``ratio`` with
+        their 95 % intervals (``_low``, ``_high``), ``n_first``, ``n_second``. The interval of a
+        difference in accuracy is Newcombe's. Others are percentiles of the draws; they are missing
+        if all draws of a group are equal.
     """
     rng = np.random.default_rng(0)
     tables: dict[str, Counts] = {}
@@ -93,7 +93,7 @@ def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -
 
 
 def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str, float]:
-    """Compare two models on the same pictures, which are drawn in pairs.
+    """Compare two models on the same pictures by a paired bootstrap.
 
     Args:
         before: A row per picture, as in `scores`.
@@ -102,8 +102,8 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str
 
     Returns:
         ``n``, and for ``accuracy`` and ``macro_f1``: ``_before``, ``_after``, ``_change`` with its
-        95 % percentile interval ``_change_low`` and ``_change_high``, missing where every draw has
-        changed alike, and of no width where none has changed.
+        95 % percentile interval ``_change_low`` and ``_change_high``. If all draws are equal, the
+        interval is missing for a change, and has width 0 for no change.
     """
     told = before[["label", "predicted"]].assign(after=after["predicted"])
     all_counts = drawn(told, before, classes, np.random.default_rng(0))
@@ -117,32 +117,32 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str
 
 
 def confusion(answers: pd.DataFrame, classes: int) -> Counts:
-    """Return (classes, classes) pictures by true class (rows) and predicted class (columns)."""
+    """Count pictures by true class (rows) and predicted class (columns): (classes, classes)."""
     pairs = answers["label"] * classes + answers["predicted"]
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
 def clusters_in(answers: pd.DataFrame) -> Clusters:
-    """Return which pictures of ``answers`` belong together, as in `scores`."""
+    """Return the clusters of the pictures in ``answers``, as in `scores`."""
     return clusters_of(answers["cluster"]) if "cluster" in answers else singles(len(answers))
 
 
 def drawn(
     told: pd.DataFrame, answers: pd.DataFrame, classes: int, rng: np.random.Generator
 ) -> Counts:
-    """Count pictures, and count them again in draws of whole clusters with replacement.
+    """Count pictures by class, in the data and in bootstrap draws of whole clusters.
 
-    Only what a cluster's pictures are counts, so drawing clusters is drawing how many there are of
-    each kind, from a multinomial distribution.
+    Clusters with the same counts are interchangeable, so the number of clusters of each kind is
+    drawn from a multinomial distribution.
 
     Args:
-        told: A row per picture, a column for each of k classes that it has to do with.
+        told: A row per picture, with k columns of classes, such as its label and its prediction.
         answers: The same pictures, as in `scores`.
         classes: Number of classes.
-        rng: Source of chance.
+        rng: Random number generator.
 
     Returns:
-        (1 + `DRAWS`, classes, …, classes) tables with k axes: that of the pictures, then of draws.
+        (1 + `DRAWS`, classes, …, classes) counts over k class axes: the data, then the draws.
     """
     shape = (classes,) * told.shape[1]
     cells = np.ravel_multi_index(tuple(told.to_numpy().T), shape)
@@ -162,10 +162,10 @@ def drawn(
 def compared(confusions: Counts) -> dict[str, npt.NDArray[np.float64]]:
     """Compute the metrics of `COMPARED` for each of k groups.
 
-    Macro averages go over the classes with true pictures in the group: a class that the group
-    lacks has no recall, and counting it as 0 would make groups with fewer classes look worse.
-    The precision of a class that was never predicted counts as 0. As scikit-learn's
-    ``precision_recall_fscore_support(labels=the classes there, zero_division=0)``.
+    Macro averages are over the classes that occur as labels in the group, because counting the
+    recall of other classes as 0 would make groups with fewer classes look worse. The precision of
+    a class that was never predicted is 0. The same as scikit-learn's
+    ``precision_recall_fscore_support`` with these labels and ``zero_division=0``.
 
     Args:
         confusions: (k, classes, classes) pictures by true class and predicted class.
@@ -182,16 +182,16 @@ def compared(confusions: Counts) -> dict[str, npt.NDArray[np.float64]]:
 
 
 def crossings(attributes: Sequence[str]) -> list[tuple[str, str]]:
-    """Return every two attributes."""
+    """Return all pairs of attributes."""
     return list(combinations(attributes, 2))
 
 
 def _interval(
     name: str, values: npt.NDArray[np.float64], *parts: npt.NDArray[np.float64]
 ) -> dict[str, float]:
-    """Name the figure, which stands first, and the percentiles of its draws.
+    """Return the first value under ``name``, and the percentiles of the others, its draws.
 
-    Draws of a part that are all alike tell of no chance, however few the pictures: then none.
+    If all draws of a part are equal, its error cannot be estimated and the interval is missing.
     """
     draws = values[1:][np.isfinite(values[1:])]
     known = len(draws) and all(np.ptp(part[1:]) > 0 for part in parts)

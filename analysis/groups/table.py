@@ -1,4 +1,4 @@
-"""Groups of pictures: study A's tables 3.3 and 3.4, differences, classes, and what changed."""
+"""Tables by group of pictures: metrics, differences, classes, and changes by a retraining."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -30,13 +30,15 @@ def group_tables(
     classes: Sequence[str],
     notes: tuple[str, ...],
 ) -> list[Table]:
-    """Make every table of a model's answers by group.
+    """Return all tables of a model's predictions by group.
 
-    Frames, a row per: ``groups`` and ``groups_before``: group, and `AVERAGE` of an attribute's
-    groups, with the metrics; ``crossed``: two groups at once; ``differences``: two groups of an
-    attribute and metric; ``classes``: group and class, with ``share_of_class`` (of the pictures of
-    the class, those in the group); ``change``: group, with ``others_*`` for the other groups of
-    its attribute.
+    - ``groups``, ``groups_before``: the metrics, a row per group, and an `AVERAGE` of the groups
+      of each attribute.
+    - ``crossed``: the metrics, a row per combination of two attributes' groups.
+    - ``differences``: a row per pair of groups of an attribute, and metric.
+    - ``classes``: a row per group and class; ``share_of_class`` is the share of the class's
+      pictures that are in the group.
+    - ``change``: a row per group; ``others_*`` are for the other groups of its attribute.
     """
     after = answers if before is None else answers.loc[before.index]
     kept = groups.loc[after.index]
@@ -209,7 +211,7 @@ def _with_interval(key: str, heading: str, text: Callable[[Any], str]) -> Iterat
 
 
 def _marked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put attribute and group first, and mark small groups."""
+    """Move attribute and group to the front, and mark small groups."""
     frame = frame.assign(n=frame["n"].astype(int), small=_small(frame["n"]))
     return frame[[*_KEYS, *frame.columns.drop(list(_KEYS))]]
 
