@@ -1,4 +1,4 @@
-"""One configuration or trained model against each other one, adjusted for how many they are."""
+"""Compares one configuration or model with each of the others, adjusted for their number."""
 
 from collections.abc import Mapping, Sequence
 from math import inf, sqrt
@@ -23,20 +23,20 @@ COLUMNS = (
     "verdict",
     "detectable",
 )
-"""Columns of every frame here, a row per other one in the order given: its ``id``; ``difference``,
-its accuracy less that of the first, with an interval (95 %, all rows together); ``p_value``;
-``p_adjusted`` (Holm); ``p_equivalent``, of the tests that it is within the margin
-(`analysis.statistics.verdicts.equivalence`; Holm); ``verdict`` of the row against the first;
-``detectable``, the smallest difference that would have been shown with 80 % probability."""
+"""Columns of the frames in this module. A row compares another configuration or model with the
+first: its ``id``; ``difference`` (its accuracy minus that of the first) with a simultaneous 95 %
+interval; ``p_value``; ``p_adjusted`` (Holm); ``p_equivalent`` (Holm-adjusted p-value of
+`analysis.statistics.verdicts.equivalence`); ``verdict`` about the row, relative to the first;
+``detectable`` (smallest difference that would be significant with 80 % probability)."""
 
 
 def compare_configurations(
     trainings: Trainings, first: str, margin: float = MARGIN
 ) -> pd.DataFrame:
-    """Compare each other configuration with ``first`` over their replicates, the best first.
+    """Compare all other configurations with ``first`` over their replicates, best ones first.
 
-    Equal seeds mean nothing to networks of different shapes, so replicates are not paired;
-    pictures are (`analysis.statistics.trainings.contrast`). Adjusted for all pairs
+    Pictures are paired (`analysis.statistics.trainings.contrast`). Replicates are not, because the
+    same seed gives unrelated weights in networks of different shapes. Adjusted for all pairs
     (`analysis.statistics.verdicts.all_pairs`).
 
     Returns:
@@ -56,14 +56,14 @@ def compare_trained_models(
     margin: float = MARGIN,
     clusters: Clusters | None = None,
 ) -> pd.DataFrame:
-    """Compare each other trained model with ``first``: McNemar's test and a paired bootstrap.
+    """Compare all other trained models with ``first``, by McNemar's test and a paired bootstrap.
 
     Args:
-        correct: A row per trial, a column per picture: whether it was told right.
-        first: Trial id of the one that the others are compared with.
-        family: Number of comparisons that might have been looked at.
-        margin: Differences below it do not count.
-        clusters: Which pictures belong together; each stands alone where None.
+        correct: A row per trial, a column per picture: whether it was classified correctly.
+        first: Trial id of the model that the others are compared with.
+        family: Number of possible comparisons to adjust for.
+        margin: Smaller differences count as equivalent.
+        clusters: Clusters of the pictures; None if all are independent.
 
     Returns:
         A frame of `COLUMNS`, with trial ids.
@@ -85,12 +85,12 @@ def compare_trained_models(
 def judged(
     estimates: Mapping[str, Estimate], family: int, margin: float = MARGIN, pictures: float = inf
 ) -> pd.DataFrame:
-    """Judge differences by their t tests: a frame of `COLUMNS`.
+    """Test differences by t tests, and return a frame of `COLUMNS`.
 
     Args:
-        estimates: Id → difference of this one less the first.
-        family: Number of comparisons that might have been looked at.
-        margin: Differences below it do not count.
+        estimates: Id → difference from the first.
+        family: Number of possible comparisons to adjust for.
+        margin: Smaller differences count as equivalent.
         pictures: Number of pictures that the differences were measured on.
     """
     intervals = [estimate.interval(family) for estimate in estimates.values()]
@@ -109,10 +109,10 @@ def judged(
 
 
 def models_apart(correct: pd.DataFrame, clusters: Clusters, first: str, second: str) -> Estimate:
-    """Estimate how far two trained models are apart, with an error that few pictures do not shrink.
+    """Estimate the difference of two trained models, with an error that suits few pictures too.
 
-    The variance of the score test, that of models which are equally good, and one picture more
-    (one cluster more, where pictures belong together) that they answer differently.
+    The variance is that of the score test (under equal accuracies), plus one additional picture, or
+    cluster of pictures, that the models answer differently.
     """
     pair = compare_models(correct.loc[first].to_numpy(), correct.loc[second].to_numpy(), clusters)
     count = len(clusters.sizes)
@@ -121,7 +121,7 @@ def models_apart(correct: pd.DataFrame, clusters: Clusters, first: str, second: 
 
 
 def folds_apart(table: pd.DataFrame, ratio: float, first: str, second: str) -> Estimate:
-    """Estimate a difference over the folds that both have; its error is missing if there is one."""
+    """Estimate a difference over shared folds; for fewer than two of them the error is missing."""
     both = table.loc[[first, second]].dropna(axis="columns").to_numpy(float)
     if both.shape[1] < 2:
         return Estimate(value=0.0, standard_error=np.nan)

@@ -1,4 +1,4 @@
-"""Multiple comparisons with the best: which of several can be it, and how far off each may be.
+"""Multiple comparisons with the best: which candidates can be the best, and how far off each is.
 
 Hsu (1984), "Constrained Simultaneous Confidence Intervals for Multiple Comparisons with the Best",
 The Annals of Statistics 12(3), with the quantiles of unbalanced designs in Hsu (1996), "Multiple
@@ -17,12 +17,12 @@ from analysis.comparisons.pairwise import Floats, Pairs
 from analysis.statistics.estimate import CONFIDENCE
 
 DRAWS = 10_000
-"""Draws from the joint distribution of all differences; they leave the 5 % uncertain by 0.2 %."""
+"""Draws from the joint distribution of all differences; they determine the 5 % up to ±0.2 %."""
 COLUMNS = ("id", "difference", "difference_low", "difference_high", "verdict")
 
 
 class Standing(StrEnum):
-    """What is shown of one against the best of all."""
+    """Verdict about a candidate, relative to the best of all."""
 
     BEST = "the best"
     AS_GOOD = "as good as the best"
@@ -35,18 +35,18 @@ def with_the_best(
 ) -> pd.DataFrame:
     """Compare each candidate with the best of the others.
 
-    With 95 % confidence all rows are right together: a candidate that is `Standing.NOT_BEST` has
-    another one that is at least as good.
+    The confidence of 95 % is simultaneous for all rows. If a candidate is `Standing.NOT_BEST`, at
+    least one of the others is as good or better.
 
     Args:
         pairs: The candidates, at least two.
-        margin: What a candidate may be below the best and still count as as good.
-        unseen: Further candidates, which are worse than these by their figures.
+        margin: A candidate counts as equally good if it is at most this far below the best.
+        unseen: Number of further candidates, all with lower measured accuracies than these.
         pictures: Number of pictures that the differences were measured on.
 
     Returns:
         A row per candidate: ``id``; ``difference`` from the best of the others, with its
-        constrained interval, which always holds 0, perhaps as an end; ``verdict``.
+        constrained interval, which always includes 0; ``verdict``.
     """
     quantiles = _quantiles(pairs, unseen)
     apart = ~np.eye(len(pairs.ids), dtype=bool)
@@ -54,7 +54,7 @@ def with_the_best(
     can_be = (pairs.differences + reach > 0) | (pairs.differences >= 0)
     may_be = (can_be | ~apart).all(axis=1)
     rivals = apart & may_be
-    # Models that are a margin apart give that share of pictures other answers at least.
+    # Models whose accuracies differ by the margin disagree on at least that share of pictures.
     least = quantiles * sqrt(margin * (1 - margin) / pictures)
     low = _least(pairs.differences - reach.T, rivals)
     within = _least(pairs.differences - np.maximum(reach, least).T, rivals) >= -margin
@@ -75,18 +75,18 @@ def with_the_best(
 
 
 def _least(values: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
-    """Return the least chosen value of each row; infinite where none is."""
+    """Return the least chosen value of each row; infinite if none is chosen."""
     least: Floats = np.where(chosen, values, np.inf).min(axis=1)
     return least
 
 
 def _quantiles(pairs: Pairs, unseen: int, seed: int = 0) -> Floats:
-    """Return (K, K) how many standard errors each difference may miss the truth by.
+    """Return the half-widths of one-sided intervals in standard errors, (K, K).
 
-    Row i: all its differences hold one-sided together with 95 %. It is Dunnett's quantile with
-    candidate i as the control, from draws of the joint t distribution. Where errors differ in
-    their degrees of freedom, each gets its own quantile of the same level. Unseen candidates
-    count as independent, which is never too bold (Slepian 1962).
+    The intervals of each row are simultaneous at 95 %. Row i has Dunnett's quantile with candidate
+    i as the control, from draws of the joint t distribution. If degrees of freedom differ, each
+    difference gets its quantile at the same level. Unseen candidates count as independent, which is
+    conservative (Slepian 1962).
     """
     rng = np.random.default_rng(seed)
     count = len(pairs.ids)
@@ -108,7 +108,7 @@ def _quantiles(pairs: Pairs, unseen: int, seed: int = 0) -> Floats:
 
 
 def _root(variances: Floats) -> Floats:
-    """Return (K, K) a root of a covariance whose differences have these variances.
+    """Return a root (K, K) of a covariance whose differences have these variances.
 
     Gower (1966), "Some Distance Properties of Latent Root and Vector Methods", Biometrika 53.
     """

@@ -1,4 +1,4 @@
-"""Which configurations cannot be told from the best one: the first table of comparisons."""
+"""The table of configurations that are not distinguishable from the best one."""
 
 from functools import lru_cache
 
@@ -17,13 +17,13 @@ from analysis.run.trials import selected_finalists
 
 @lru_cache(maxsize=4)  # the table and the summary ask for it
 def against_best(run: RunData) -> pd.DataFrame:
-    """Compare each candidate with the best of the others: the best `MOST_MODELS` by their means.
+    """Compare the `MOST_MODELS` most accurate candidates, each with the best of the others.
 
     Returns:
-        The frame of `analysis.comparisons.best.with_the_best`, the best first.
+        The frame of `analysis.comparisons.best.with_the_best`, best ones first.
 
     Raises:
-        NotKnownError: The run holds nothing that could be compared.
+        NotKnownError: The run has nothing to compare.
     """
     compared = against_incumbent(run)
     order = compared.means["accuracy"].sort_values(ascending=False, kind="stable").index
@@ -37,15 +37,15 @@ def against_best(run: RunData) -> pd.DataFrame:
 
 
 def best(run: RunData) -> Table:
-    """Show which configurations, or trained models, cannot be told from the best: a row each.
+    """Return a row per configuration or trained model, with its difference from the best other one.
 
-    Frame, the best first: ``name``; ``n`` (validation pictures); ``trainings`` that count;
-    ``accuracy``, their mean at the epoch that the objective picks; ``difference`` from the best of
-    the others with ``difference_low``, ``difference_high`` and ``verdict`` of
+    Frame, best ones first: ``name``; ``n`` (validation pictures); ``trainings`` (number that
+    counts); ``accuracy`` (their mean, at the epoch that the objective selects); ``difference`` with
+    ``difference_low``, ``difference_high`` and ``verdict`` of
     `analysis.comparisons.best.with_the_best`; ``basis``; ``trial_id``, ``configuration_id``.
 
     Raises:
-        NotKnownError: The run holds nothing that could be compared.
+        NotKnownError: The run has nothing to compare.
     """
     compared, found = against_incumbent(run), against_best(run)
     trials = run.trials.set_index("trial_id")[["name", "n", "configuration_id"]]

@@ -1,4 +1,4 @@
-"""The incumbent against the others: differences with their intervals and verdicts."""
+"""Draws the differences of all others from the incumbent, with intervals and verdicts."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
 
 SHOWN = 25
-"""Others that get a line at most, the best first."""
+"""Maximum number of rows; the best ones are shown."""
 LOOKS = {
     Verdict.BETTER: (GREEN, "^"),
     Verdict.WORSE: (VERMILION, "v"),
@@ -31,7 +31,7 @@ BASES = {
 
 
 def comparisons(run: RunData) -> Iterator[Drawing]:
-    """Yield one figure, unless the run cannot tell what chance does."""
+    """Yield one figure; none if the run has nothing to compare."""
     try:
         compared = against_incumbent(run)
     except NotKnownError:
@@ -49,7 +49,7 @@ def comparisons(run: RunData) -> Iterator[Drawing]:
 
 
 def differences_chart(run: RunData, compared: Comparisons) -> Chart:
-    """Draw a line with a point and an interval for each of the others, the best on top."""
+    """Draw a row with a point and an interval for each of the others, best ones on top."""
     shown = compared.frame.head(SHOWN).reset_index(drop=True)
     names = row_names(run, compared).loc[shown["id"]]
     layers = [
@@ -69,7 +69,7 @@ def differences_chart(run: RunData, compared: Comparisons) -> Chart:
 
 
 def row_names(run: RunData, compared: Comparisons) -> "pd.Series[str]":
-    """Return what each id of ``compared`` is called; equal names get the number of a trial."""
+    """Return the name of each id in ``compared``; equal names are followed by a trial number."""
     key = "trial_id" if compared.basis == "models" else "configuration_id"
     trials = run.trials.drop_duplicates(key).set_index(key)
     shared = trials["name"].duplicated(keep=False)

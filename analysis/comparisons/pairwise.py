@@ -1,4 +1,4 @@
-"""The differences of every two of several candidates, with their errors."""
+"""Differences between all pairs of candidates, with their errors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pairs:
-    """Every candidate less every other one."""
+    """Differences between all pairs of K candidates."""
 
     ids: tuple[str, ...]
     differences: Floats
-    """(K, K) estimates: of the row less that of the column."""
+    """(K, K) estimates, row minus column."""
     errors: Floats
-    """(K, K) standard errors of them."""
+    """(K, K) standard errors of the differences."""
     df: Floats
     """(K, K) degrees of freedom of the errors."""
 
 
 def pairs_of(ids: Sequence[str], pair: Callable[[str, str], Estimate]) -> Pairs:
-    """Estimate all differences; leave out a candidate that cannot be compared with an earlier one.
+    """Estimate all differences; skip candidates that cannot be compared with an earlier one.
 
     Args:
         ids: The candidates.
-        pair: Estimates the first less the second; with a missing error where nothing tells it.
+        pair: Estimates the first minus the second; the error is missing if it is unknown.
     """
     kept: list[str] = []
     found: dict[tuple[str, str], Estimate] = {}
@@ -51,7 +51,7 @@ def pairs_of(ids: Sequence[str], pair: Callable[[str, str], Estimate]) -> Pairs:
 
 
 def pairs_of_trainings(trainings: Trainings, ids: Sequence[str]) -> Pairs:
-    """Return what `analysis.statistics.trainings.difference` gives for every two configurations."""
+    """Return `analysis.statistics.trainings.difference` for all pairs, computed together."""
     rows = trainings.means.index.get_indexer(pd.Index(list(ids)))
     means, noise, replicates = (
         np.asarray(each, np.float64)[rows]
@@ -83,6 +83,6 @@ def _sums(values: Floats) -> Floats:
 
 
 def _divided(values: Floats, by: Floats) -> Floats:
-    """Divide; infinite where there is nothing to divide by."""
+    """Divide; division by 0 gives infinity."""
     quotient: Floats = np.divide(values, by, out=np.full_like(values, np.inf), where=by > 0)
     return quotient

@@ -1,4 +1,4 @@
-"""Configurations that were trained more than once: how far a seed moves the accuracy."""
+"""The table of replicated configurations: how much the accuracy varies between seeds."""
 
 from analysis.comparisons.statistics import configuration_means
 from analysis.rendering.digits import supported
@@ -9,19 +9,20 @@ from analysis.run.trainings import fair_trainings, has_folds
 from analysis.run.trials import fairly_trained, selected_finalists
 
 PICKED = "The trainings by which the finalists were picked were lucky ones and do not count."
-"""Note of every table that leaves them out."""
+"""Note of every table that excludes these trainings."""
 
 
 def replicates(run: RunData) -> Table | None:
-    """Show each configuration with two or more trainings that count; None where there is none.
+    """Return a row per configuration with at least two fair trainings; None if there is none.
 
-    None over folds too, which differ in their pictures: the table of folds shows them.
+    Returns None for k-fold runs too, because folds differ in their pictures; see the table of
+    folds.
 
-    Frame, a row per configuration, by mean, ties by number: ``name``, ``n`` (validation pictures),
-    ``replicates`` (`analysis.run.trials.fairly_trained`), ``accuracy`` (their mean at the epoch
-    that the objective picks) with its 95 % interval ``accuracy_low`` and ``accuracy_high``
+    Frame, sorted by mean, ties by number: ``name``, ``n`` (validation pictures), ``replicates``
+    (number of `analysis.run.trials.fairly_trained`), ``accuracy`` (their mean, at the epoch that
+    the objective selects) with its 95 % interval ``accuracy_low`` and ``accuracy_high``
     (`analysis.statistics.bootstrap.mean_intervals`), ``lowest``, ``highest``, ``deviation``
-    (standard deviation between replicates, n-1 in its denominator), ``configuration_id``.
+    (standard deviation between replicates, with n-1 in its denominator), ``configuration_id``.
     """
     if has_folds(run):
         return None

@@ -1,4 +1,4 @@
-"""The incumbent of a run against the other fully trained configurations."""
+"""Compares the incumbent of a run with the other fully trained configurations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,44 +28,45 @@ from analysis.statistics.intervals import wilson_interval
 from analysis.statistics.verdicts import all_pairs
 
 MOST_MODELS = 100
-"""Trained models compared with the incumbent: the best ones."""
+"""Maximum number of trained models to compare; the best ones are."""
 
 LEAST_PICTURES = 30
-"""With fewer pictures in validation no difference is judged."""
+"""No difference is tested on fewer validation pictures."""
 
 ADD_REPLICATES = "train replicates: `python -m tune extend RUN --set replicates=5`"
-"""What to do where a run has no error to judge by."""
+"""Advice if a run has no replicates to estimate the error from."""
 
 Basis = Literal["configurations", "folds", "models"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparisons:
-    """The incumbent against each other one."""
+    """Comparisons of the incumbent with each of the others."""
 
     basis: Basis
-    """What is compared: configurations over their replicates, configurations over folds, or, with
-    one training each, two trained models at a time."""
+    """What is compared: configurations over replicates, configurations over folds, or trained
+    models if configurations were trained once."""
     incumbent_id: str
     """Configuration id of the incumbent."""
     reference: str
-    """Id of the incumbent in the terms of ``frame`` and ``means``."""
+    """Id of the incumbent in ``frame`` and ``means``."""
     frame: pd.DataFrame
-    """A row per other one, the best first; columns: `analysis.comparisons.against.COLUMNS`. Ids are
-    those of configurations, or of trials where trained models are compared."""
+    """A row for each of the others, best ones first; columns are those of
+    `analysis.comparisons.against.COLUMNS`. Ids are configuration ids, or trial ids for trained
+    models."""
     means: pd.DataFrame
-    """A row per id, the index, the incumbent's among them: ``accuracy`` (the mean of its
-    trainings) with ``accuracy_low`` and ``accuracy_high`` (95 %), ``trainings`` (that count) and
-    ``trial_id`` (the first of them)."""
+    """A row per id (index), including the incumbent: ``accuracy`` (mean of its trainings) with
+    ``accuracy_low`` and ``accuracy_high`` (95 %), ``trainings`` (number that counts) and
+    ``trial_id`` (of the first training)."""
     on_pictures: bool
-    """Whether all that holds for new pictures too, or for the ones in validation only."""
+    """Whether the results apply to new pictures, not only to those in validation."""
     candidates: int
-    """How many there were to pick the incumbent from."""
+    """Number of candidates that the incumbent was selected from."""
     pairs: Callable[[Sequence[str]], Pairs]
-    """Estimates the differences of every two of some ids of ``means``."""
+    """Estimates the differences of all pairs of the given ids of ``means``."""
     pictures: float = inf
-    """Number of pictures that all were judged on; infinite over folds, and where the answers are
-    not known."""
+    """Number of pictures that all were evaluated on; infinite for folds, and without
+    predictions."""
 
 
 @lru_cache(maxsize=4)  # tables, figures and the summary ask for it
@@ -74,7 +75,7 @@ def against_incumbent(run: RunData) -> Comparisons:
 
     Raises:
         NotKnownError: The run has neither replicates nor predictions, nothing to compare, or too
-            few pictures to judge by.
+            few validation pictures.
     """
     if run.completed.empty:
         raise NotKnownError(
@@ -90,7 +91,7 @@ def against_incumbent(run: RunData) -> Comparisons:
 
 @lru_cache(maxsize=4)
 def configuration_means(run: RunData) -> pd.DataFrame:
-    """Return `analysis.statistics.bootstrap.mean_intervals` of the trainings that count."""
+    """Return `analysis.statistics.bootstrap.mean_intervals` of the fair trainings."""
     return mean_intervals(fair_trainings(run))
 
 
@@ -151,7 +152,7 @@ def _models(run: RunData) -> Comparisons:
 
 
 def _over_folds(run: RunData) -> Comparisons:
-    """Compare configurations with the best average over the folds that both were trained on."""
+    """Compare all configurations with the best average, each over the folds that both share."""
     trials, best = fairly_trained(run), fold_average(run)
     if best is None:
         raise NotKnownError(

@@ -1,4 +1,4 @@
-"""The incumbent against the other fully trained configurations, with verdicts."""
+"""The table that compares all fully trained configurations with the incumbent."""
 
 import pandas as pd
 
@@ -13,17 +13,17 @@ from analysis.run.trials import selected_finalists
 
 
 def comparisons(run: RunData) -> Table:
-    """Compare the incumbent with each other one: a row each, the incumbent first, then the best.
+    """Return a row for the incumbent, followed by a row for each of the others, best ones first.
 
-    Frame: ``name``; ``n`` (validation pictures); ``trainings`` that count; ``accuracy``, their
-    mean at the epoch that the objective picks, with its 95 % interval ``accuracy_low`` and
-    ``accuracy_high``; ``difference`` to the incumbent's, with ``difference_low`` and
-    ``difference_high`` (95 % for all rows together), ``p_value``, ``p_adjusted``,
-    ``p_equivalent``, ``verdict`` (of the row against the incumbent) and ``detectable``, as in
-    `analysis.comparisons.against`; ``basis``; ``trial_id``, ``configuration_id``.
+    Frame: ``name``; ``n`` (validation pictures); ``trainings`` (number that counts); ``accuracy``
+    (their mean, at the epoch that the objective selects) with its 95 % interval ``accuracy_low``
+    and ``accuracy_high``; ``difference`` from the incumbent with ``difference_low``,
+    ``difference_high``, ``p_value``, ``p_adjusted``, ``p_equivalent``, ``verdict`` and
+    ``detectable`` as in `analysis.comparisons.against`; ``basis``; ``trial_id``,
+    ``configuration_id``.
 
     Raises:
-        NotKnownError: The run holds nothing that could be compared.
+        NotKnownError: The run has nothing to compare.
     """
     found = against_incumbent(run)
     frame = _frame(run, found)
@@ -33,7 +33,7 @@ def comparisons(run: RunData) -> Table:
 
 
 def basis_note(found: Comparisons) -> str:
-    """Say what is compared, and what it holds for."""
+    """Return a sentence that says what is compared, and what the results apply to."""
     if found.basis == "folds":
         return (
             "Configurations are compared over folds by the corrected resampled t-test (Nadeau and "
