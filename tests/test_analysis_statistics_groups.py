@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis.groups.statistics import (
+    Drawn,
     changes,
     confusion,
     crossings,
@@ -209,10 +210,27 @@ def test_copies_of_every_picture_change_no_interval_of_a_group():
         assert key == "n" or ours[key] == pytest.approx(value, abs=0.02), key
 
 
+def test_a_change_with_five_hundred_classes_takes_the_memory_of_its_pictures():
+    """All combinations of three classes would take 2 TB."""
+    rng = np.random.default_rng(3)
+    labels, first, second = rng.integers(0, 500, (3, 300))
+    right = rng.random(300) < 0.5
+    before = pd.DataFrame({"label": labels, "predicted": np.where(right, labels, first)})
+    after = before.assign(predicted=np.where(rng.random(300) < 0.7, labels, second))
+    few = drawn(before.assign(after=after["predicted"]), before, 500, np.random.default_rng(0))
+    assert len(few.cells) <= 301
+    assert few.counts[0].sum() == 300
+    told = before["predicted"].to_numpy() * 500 + after["predicted"].to_numpy()
+    expected = np.bincount(told, minlength=500**2).reshape(500, 500)
+    # Only the data's own: 2,000 draws of 500×500 cells are for those who ask for them.
+    own = Drawn(cells=few.cells, counts=few.counts[:1]).confusions(1, 2, 500)[0]
+    np.testing.assert_array_equal(own, expected)
+
+
 def test_drawn_tables_hold_whole_clusters_and_as_many_of_them():
     told = pd.DataFrame({"label": [0, 0, 0, 1, 1], "predicted": [0, 0, 1, 1, 0]})
     answers = told.assign(cluster=[7, 7, 7, 2, 3])
-    tables = drawn(told, answers, 2, np.random.default_rng(0))
+    tables = drawn(told, answers, 2, np.random.default_rng(0)).confusions(0, 1, 2)
     assert tables[0].tolist() == [[2, 1], [1, 1]]
     draws = tables[1:].reshape(-1, 4)
     # The cluster of three adds 2 and 1 at once; with the other two it makes three clusters.

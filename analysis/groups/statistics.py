@@ -1,12 +1,14 @@
 """Metrics of a trained model by group of pictures, their differences, and their changes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import csr_array
 
 from analysis.statistics.clusters import Clusters, clusters_of, design_effect, singles
 from analysis.statistics.estimate import ALPHA
@@ -67,7 +69,8 @@ def differences(answers: pd.DataFrame, groups: "pd.Series[Any]", classes: int) -
     for name, rows in answers.groupby(groups):
         tables[str(name)] = confusion(rows, classes)
         effects[str(name)] = _design_effect(rows)
-        values[str(name)] = compared(drawn(rows[["label", "predicted"]], rows, classes, rng))
+        draws = drawn(rows[["label", "predicted"]], rows, classes, rng)
+        values[str(name)] = compared(draws.confusions(0, 1, classes))
     found = []
     for names in combinations(tables, 2):
         first, second = names
@@ -106,8 +109,8 @@ def changes(before: pd.DataFrame, after: pd.DataFrame, classes: int) -> dict[str
         interval is missing for a change, and has width 0 for no change.
     """
     told = before[["label", "predicted"]].assign(after=after["predicted"])
-    all_counts = drawn(told, before, classes, np.random.default_rng(0))
-    then, now = compared(all_counts.sum(axis=3)), compared(all_counts.sum(axis=2))
+    draws = drawn(told, before, classes, np.random.default_rng(0))
+    then, now = (compared(draws.confusions(0, column, classes)) for column in (1, 2))
     found: dict[str, float] = {"n": len(before)}
     for metric in ("accuracy", "macro_f1"):
         found |= {f"{metric}_before": then[metric][0], f"{metric}_after": now[metric][0]}
@@ -127,9 +130,26 @@ def clusters_in(answers: pd.DataFrame) -> Clusters:
     return clusters_of(answers["cluster"]) if "cluster" in answers else singles(len(answers))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """How many pictures have each combination of classes, in the data and in bootstrap draws."""
+
+    cells: npt.NDArray[np.int64]
+    """(m, k) combinations of k classes, such as a picture's label and its prediction."""
+    counts: Counts
+    """(1 + `DRAWS`, m) pictures with each combination: in the data, then in the draws."""
+
+    def confusions(self, row: int, column: int, classes: int) -> Counts:
+        """Return (1 + `DRAWS`, classes, classes) counts by two of the k classes."""
+        places = self.cells[:, row] * classes + self.cells[:, column]
+        ones = np.ones(len(places), np.int64)
+        to_tables = csr_array((ones, (np.arange(len(places)), places)), (len(places), classes**2))
+        return np.asarray(self.counts @ to_tables).reshape(-1, classes, classes)
+
+
 def drawn(
     told: pd.DataFrame, answers: pd.DataFrame, classes: int, rng: np.random.Generator
-) -> Counts:
+) -> Drawn:
     """Count pictures by class, in the data and in bootstrap draws of whole clusters.
 
     Clusters with the same counts are interchangeable, so the number of clusters of each kind is
@@ -140,23 +160,27 @@ def drawn(
         answers: The same pictures, as in `scores`.
         classes: Number of classes.
         rng: Random number generator.
-
-    Returns:
-        (1 + `DRAWS`, classes, …, classes) counts over k class axes: the data, then the draws.
     """
     shape = (classes,) * told.shape[1]
-    cells = np.ravel_multi_index(tuple(told.to_numpy().T), shape)
+    flat = np.ravel_multi_index(tuple(told.to_numpy().T), shape)
+    # Only combinations that occur, since there may be millions; and the last one, with which the
+    # draws are the same as those from all combinations.
+    used, cells = np.unique(np.append(flat, classes ** len(shape) - 1), return_inverse=True)
+    cells = cells[:-1]
     clusters = clusters_in(answers)
     alone = clusters.sizes[clusters.of] == 1
-    single = np.bincount(cells[alone], minlength=classes ** len(shape))
+    single = np.bincount(cells[alone], minlength=len(used))
     rows, places = np.unique(clusters.of[~alone], return_inverse=True)
-    several = np.zeros((len(rows), len(single)), np.int64)
+    several = np.zeros((len(rows), len(used)), np.int64)
     np.add.at(several, (places, cells[~alone]), 1)
     kinds, counts = np.unique(several, axis=0, return_counts=True)
     total = len(clusters.sizes)
     chosen = rng.multinomial(total, np.concatenate([counts, single]) / total, DRAWS)
     tables = chosen[:, len(kinds) :] + chosen[:, : len(kinds)] @ kinds
-    return np.concatenate([[np.bincount(cells, minlength=len(single))], tables]).reshape(-1, *shape)
+    return Drawn(
+        cells=np.column_stack(np.unravel_index(used, shape)),
+        counts=np.concatenate([[np.bincount(cells, minlength=len(used))], tables]),
+    )
 
 
 def compared(confusions: Counts) -> dict[str, npt.NDArray[np.float64]]:
