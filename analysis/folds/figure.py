@@ -1,4 +1,4 @@
-"""Ranks of configurations across folds: does the same one win whichever pictures are held out?"""
+"""Draws the ranks of configurations across folds."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ from analysis.drawing.style import series_style
 from analysis.run.run_data import RunData
 
 SHOWN = 12
-"""Configurations that get a line, the best mean ranks first."""
+"""Maximum number of configurations; those with the best mean ranks are drawn."""
 
 
 def folds(run: RunData) -> Iterator[Drawing]:
-    """Yield one figure where at least two configurations completed on at least two folds."""
+    """Yield one figure if at least two configurations completed on at least two folds."""
     ranks = prepare(run)
     if ranks.shape[0] > 1 and ranks.shape[1] > 1:
         yield charted(
@@ -31,9 +31,9 @@ def folds(run: RunData) -> Iterator[Drawing]:
 
 
 def prepare(run: RunData) -> pd.DataFrame:
-    """Return ranks: a row per configuration (its name) that completed on all folds, best first.
+    """Return ranks by fold (columns) of the configurations that completed on all folds.
 
-    Columns: the folds. Empty where trials have no fold.
+    The index has their names, best mean rank first. Empty if trials have no folds.
     """
     if "fold" not in run.completed:
         return pd.DataFrame()
@@ -49,7 +49,7 @@ def prepare(run: RunData) -> pd.DataFrame:
 
 
 def ranks_chart(ranks: pd.DataFrame) -> Chart:
-    """Draw a line per configuration over the folds, rank 1 on top."""
+    """Draw a line per configuration over the folds, with rank 1 on top."""
     names = tuple(f"fold {fold}" for fold in ranks.columns)
     layers = [
         Layer(

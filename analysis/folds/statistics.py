@@ -1,4 +1,4 @@
-"""Configurations over folds: averages whose intervals allow for what folds have in common."""
+"""Averages of configurations over folds, with intervals that account for overlapping folds."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from analysis.run.trials import fairly_trained, incumbent
 from analysis.statistics.pairs import over_folds
 
 CORRECTED = "corrected for training pictures that folds share (Nadeau and Bengio 2003)"
-"""What every interval over folds is."""
+"""Description of every interval over folds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoldAverage:
-    """A configuration over its folds."""
+    """The average of a configuration over its folds."""
 
     configuration_id: str
     name: str
@@ -24,15 +24,15 @@ class FoldAverage:
     low: float
     high: float
     per_fold: "pd.Series[float]"
-    """Fold → accuracy, seeds averaged."""
+    """Fold → accuracy, averaged over seeds."""
     pictures: int | None
-    """Pictures of all folds of a repeat; None where no predictions tell it."""
+    """Total number of validation pictures of the folds of a repeat; None without predictions."""
 
 
 def fold_average(run: RunData) -> FoldAverage | None:
-    """Average the incumbent's configuration, which is the best on average.
+    """Return the average of the incumbent, the configuration that is best on average.
 
-    None where no configuration was trained on two folds.
+    None if no configuration was trained on two folds.
     """
     if not has_folds(run):
         return None
@@ -53,26 +53,26 @@ def fold_average(run: RunData) -> FoldAverage | None:
 
 
 def held_out_ratio(run: RunData) -> float:
-    """Return the pictures judged on in a fold over those trained on: 1 / (k - 1) in k folds."""
+    """Return the ratio of validation to training pictures of a fold: 1 / (k - 1) for k folds."""
     return 1 / (folds_in_a_repeat(run) - 1)
 
 
 def by_fold(trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return ``column`` as configurations × folds, the seeds of a fold averaged."""
+    """Return ``column`` as configurations × folds, averaged over the seeds of a fold."""
     table = trials.pivot_table(index="configuration_id", columns="fold", values=column)
     return table.astype(float)
 
 
 def fold_means(trials: pd.DataFrame, ratio: float) -> pd.DataFrame:
-    """Average the accuracy of each configuration over its folds, seeds of a fold first.
+    """Average the accuracy of each configuration over the seeds of a fold, then over folds.
 
     Args:
         trials: A row per training: ``configuration_id``, ``fold``, ``accuracy``, ``trial_id``.
         ratio: See `held_out_ratio`.
 
     Returns:
-        A row per configuration with two folds, the ``means`` of
-        `analysis.comparisons.statistics.Comparisons`.
+        A row per configuration with at least two folds, with the columns of
+        `analysis.comparisons.statistics.Comparisons.means`.
     """
     rows = {}
     for name, own in trials.groupby("configuration_id", sort=False):
@@ -85,7 +85,7 @@ def fold_means(trials: pd.DataFrame, ratio: float) -> pd.DataFrame:
 
 
 def pictures_of_folds(run: RunData, trials: pd.DataFrame) -> int | None:
-    """Return how many pictures the folds of a repeat hold together; None where nothing tells it."""
+    """Return the total validation pictures of the folds of a repeat; None without predictions."""
     per_fold = trials.groupby("fold")["n"].max()
     repeats = per_fold.index.to_series() // folds_in_a_repeat(run)
     return int(per_fold.groupby(repeats).sum().max()) or None

@@ -1,4 +1,4 @@
-"""Configurations over folds, in the columns of the study's tables 3.1 (macro) and 3.2 (micro)."""
+"""The table of configurations over folds, with macro and with micro averages."""
 
 import numpy as np
 import pandas as pd
@@ -16,16 +16,16 @@ from analysis.statistics.intervals import wilson_interval
 
 
 def folds(run: RunData) -> Table:
-    """Show every fold of each configuration and their average: a row each, seeds averaged.
+    """Return a row per configuration and fold, averaged over seeds, and a row for each average.
 
-    Frame: ``name``, ``repeat`` (how often the pictures had been dealt before; missing in the
-    average), ``fold`` (a number as text, or `AVERAGE`), ``n`` (pictures of the fold, of all),
-    ``accuracy``, its 95 % interval ``accuracy_low`` and ``accuracy_high`` (of a fold: Wilson,
-    missing where several seeds are averaged), ``macro_*`` and ``micro_*`` recall, precision and
-    f1, ``configuration_id``.
+    Frame: ``name``, ``repeat`` (number of the split into folds, from 0; missing for the average),
+    ``fold`` (a number as text, or `AVERAGE`), ``n`` (validation pictures of the fold, or of all
+    folds), ``accuracy``, its 95 % interval ``accuracy_low`` and ``accuracy_high`` (Wilson's for a
+    fold, missing for an average of several seeds), ``macro_*`` and ``micro_*`` recall, precision
+    and f1, ``configuration_id``.
 
     Raises:
-        NotKnownError: The run was not trained on folds.
+        NotKnownError: The run is not a k-fold run.
     """
     if not has_folds(run):
         raise NotKnownError(f"{run.name} was not trained on folds; `python -m tune kfold` does it")

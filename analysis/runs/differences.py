@@ -1,4 +1,4 @@
-"""How the best of two runs differ: on the same pictures, over replicates, or over folds."""
+"""Compares the best of two runs: on the same pictures, over replicates, or over folds."""
 
 from dataclasses import replace
 from math import inf
@@ -130,7 +130,7 @@ def _difference_words(
 
 
 def _together(first: Trainings, second: Trainings) -> Trainings:
-    """Put the trainings of two runs together, told apart by the words first and second."""
+    """Combine the trainings of two runs, with ids that begin with "first" and "second"."""
     both = (_worded("first ", first), _worded("second ", second))
     known = [side.correct for side in both if side.correct is not None]
     same = len(known) == 2 and known[0].columns.equals(known[1].columns)
@@ -152,7 +152,7 @@ def _worded(word: str, trainings: Trainings) -> Trainings:
 
 
 def _best_single(run: RunData) -> bool:
-    """Tell whether the incumbent is the training that told the most pictures right."""
+    """Return whether the incumbent is the training with the highest accuracy at any epoch."""
     once = run.comparable["configuration_id"].is_unique
     return once and _picked_by_accuracy(run) and run.info.objective["at"] == "best"
 

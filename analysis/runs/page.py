@@ -16,7 +16,7 @@ from analysis.trials.headline import headline
 
 
 class RunStyle(NamedTuple):
-    """How a run is drawn."""
+    """Colour, line and marker of a run."""
 
     colour: str
     dash: str

@@ -1,4 +1,4 @@
-"""The difference of two that were each picked as the best of their run."""
+"""Tests the difference of two models or configurations, each selected as the best of its run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,19 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """From how many the best of either run was picked.
+    """Number of candidates that the best of each run was selected from.
 
-    The picked one of the first run is ahead by luck if any of its candidates is, against the truly
-    best one of the second: the picked one of the second has no lower figure than that one. So
-    where the first is ahead, there are as many comparisons as candidates of the first. This needs
-    that the best was picked by the figures that are compared; else every pair counts.
+    Suppose that the selected candidate of the first run is ahead. The selected candidate of the
+    second run measures at least as well as the truly best one of that run. So the lead is due to
+    luck only if a candidate of the first run leads the truly best one of the second by luck: there
+    are as many comparisons as candidates of the first run. This requires that both were selected
+    by the values that are compared; otherwise every pair of candidates counts.
     """
 
     first: int
     second: int
     by_compared: bool = True
-    """Whether both were picked by the figures that are compared."""
+    """Whether both were selected by the values that are compared."""
 
     def ahead(self, value: float) -> int:
         """Return the number of comparisons for a difference with the sign of ``value``."""
@@ -36,7 +37,7 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class PickedDifference:
-    """The first less the second, with 95 % interval and p-value that allow for the picking."""
+    """First minus second, with a 95 % interval and a p-value that are corrected for selection."""
 
     value: float
     low: float
@@ -54,15 +55,15 @@ def picked_difference(
     p_value: float | None = None,
     interval: Callable[[int], Interval] | None = None,
 ) -> PickedDifference:
-    """Judge the difference of the two picked ones.
+    """Test the difference of the two selected candidates.
 
     Args:
-        estimate: The first less the second, as if they had not been picked.
-        candidates: From how many each was picked.
-        margin: Differences below it do not count.
-        pictures: Number of pictures that both were judged on.
-        p_value: Of its test, where that is not the t test.
-        interval: Its interval for a family of comparisons, where that is not the t interval.
+        estimate: First minus second, without correction for selection.
+        candidates: Number of candidates that each was selected from.
+        margin: Smaller differences count as equivalent.
+        pictures: Number of pictures that both were evaluated on.
+        p_value: The p-value without correction, if it is not that of the t test.
+        interval: Returns the interval for a family of comparisons, if it is not the t interval.
     """
     family = candidates.ahead(estimate.value)
     p = min(1.0, family * (estimate.p_value if p_value is None else p_value))

@@ -1,4 +1,4 @@
-"""What picking the best of many on the pictures that judge it does to its accuracy."""
+"""Estimates the incumbent's accuracy without the bias of selecting the best of many models."""
 
 import json
 from collections import Counter
@@ -20,24 +20,24 @@ from tune.run.directory import LEDGER_FILE
 from tune.run.trial import Status
 
 MOST_MODELS = 100
-"""Trained models that the selection is repeated among: the best ones. A model below a hundred
-others is not picked on any draw of pictures, so the rest change nothing."""
+"""Maximum number of trained models that the selection is repeated among, the best ones. A model
+that is worse than a hundred others is hardly ever selected on a draw of pictures."""
 DRAWS = 1_000
 OPENED = "test_opened"
-"""Event of the ledger: a trial was judged on the test split."""
+"""Ledger event: a trial was evaluated on the test split."""
 
 
 def selection(run: RunData) -> pd.DataFrame:
-    """Tell the accuracy of the incumbent as picked, corrected for the picking, and on test.
+    """Estimate the incumbent's accuracy on validation, corrected for selection, and on test.
 
     Returns:
-        A row per estimate that can be made: ``estimate`` (``best epoch``, ``last epoch``,
-        ``corrected``, ``test``), ``accuracy``, ``accuracy_low``, ``accuracy_high`` (95 %;
-        Wilson, for the corrected one the bootstrap's percentiles), ``n`` (pictures), ``models``
-        (how many it was picked from, trials that were stopped early included; 1 where the pictures
-        had no part in the picking), ``openings`` (how often the test split of the run was opened;
-        0 on validation). Of a run over folds the first two alone: averages of the configuration
-        that is best on average, with the interval of `analysis.statistics.pairs.over_folds`.
+        A row per available estimate: ``estimate`` (``best epoch``, ``last epoch``, ``corrected``,
+        ``test``), ``accuracy``, ``accuracy_low``, ``accuracy_high`` (95 %; Wilson's, or bootstrap
+        percentiles for ``corrected``), ``n`` (pictures), ``models`` (number of models that it was
+        selected from on these pictures, including trials that were stopped early; 1 for test),
+        ``openings`` (how often the run's test split was opened; 0 on validation). A k-fold run has
+        only the first two rows, with the best average over folds and the interval of
+        `analysis.statistics.pairs.over_folds`.
     """
     average = fold_average(run)
     if average is not None:
@@ -62,24 +62,24 @@ def corrected_for_selection(
     to_come: npt.NDArray[np.float64] | float = 0.0,
     configuration: npt.NDArray[np.int64] | None = None,
 ) -> tuple[float, float, float]:
-    """Estimate the accuracy of whatever model is picked as the best of several.
+    """Estimate the accuracy of the model that is selected as the best of several.
 
     Bootstrap bias-corrected cross-validation: Tsamardinos, Greasidou and Borboudakis (2018),
     "Bootstrapping the out-of-sample predictions for efficient and accurate cross-validation",
-    Machine Learning 107, algorithm 4. On each draw of pictures the best model on the drawn ones
-    is picked, the first of equals, and judged on those that were not drawn; whole clusters of
-    pictures are drawn. Of replicates the best configuration is picked by their mean, and then the
-    best of them (`tune.run.incumbent`). Draws of every picture leave none to judge on and are left
-    out; they occur only with a handful of pictures.
+    Machine Learning 107, algorithm 4. Each draw of pictures (of whole clusters) selects the model
+    that is best on the drawn pictures, the first in case of ties, and evaluates it on the pictures
+    that were not drawn. With replicates, the configuration with the best mean is selected first,
+    then its best replicate (`tune.run.incumbent`). A draw that contains all pictures is skipped,
+    which happens only if there are very few.
 
     Args:
-        correct: (models, pictures) whether a model told a picture right.
+        correct: (models, pictures) whether a model classified a picture correctly.
         seed: Seed of the draws.
         draws: Number of draws.
-        clusters: Which pictures belong together, at least two do not; each stands alone where None.
-        to_come: (models,) what more training would have added to the accuracy of a model.
-        configuration: (models,) number of the configuration of each, from 0 on; each is one of its
-            own where None.
+        clusters: Clusters of the pictures, at least two; None if all are independent.
+        to_come: (models,) expected gain in accuracy if the model's training had not been stopped.
+        configuration: (models,) number of each model's configuration, from 0; None if all models
+            have different configurations.
 
     Returns:
         The mean over draws and its 95 % percentile interval.
@@ -104,17 +104,17 @@ def corrected_for_selection(
 
 
 def openings_of_test(run: RunData) -> Mapping[str, int]:
-    """Return how often the test split was opened for each trial, as the ledger tells."""
+    """Return how often the test split was opened for each trial, according to the ledger."""
     with (run.path / LEDGER_FILE).open(encoding="utf-8") as ledger:
-        # A ledger has a line per trial and epoch; only the few that may tell of it are parsed.
+        # A ledger has a line per trial and epoch; parse only lines that can have this event.
         events = [json.loads(line) for line in ledger if f'"{OPENED}"' in line and line[-1] == "\n"]
     return Counter(str(event["trial"]) for event in events if event["event"] == OPENED)
 
 
 def _candidates(run: RunData) -> pd.DataFrame:
-    """Return the trials that the incumbent was picked from, at a rung or at the end: a row each.
+    """Return the trials that the incumbent was selected from, at a rung or at the end.
 
-    Of finalists those trainings alone by which they are ranked.
+    For finalists, only the trainings that rank them are included.
     """
     trials, fair = ranked(run).set_index("trial_id"), fairly_trained(run)
     lucky = trials["configuration_id"].isin(fair["configuration_id"])
@@ -123,9 +123,10 @@ def _candidates(run: RunData) -> pd.DataFrame:
 
 
 def _corrected(run: RunData, candidates: pd.DataFrame) -> dict[str, object] | None:
-    """Return the row of the incumbent corrected for the picking.
+    """Return the row of the incumbent, corrected for selection.
 
-    Where the trials that were stopped early left no predictions, for the picking at the end alone.
+    If trials that were stopped early have no predictions, only the selection among completed trials
+    is corrected for.
     """
     completed = candidates[candidates["status"] == Status.COMPLETED]
     if run.info.objective["metric"] != "val_accuracy" or completed.empty:
@@ -134,11 +135,10 @@ def _corrected(run: RunData, candidates: pd.DataFrame) -> dict[str, object] | No
 
 
 def _corrected_among(run: RunData, trials: pd.DataFrame) -> dict[str, object] | None:
-    """Return the row for a picking from these trials.
+    """Return the row for a selection from these trials.
 
-    A trial that was stopped early might have been the incumbent on other pictures. It counts with
-    what it told right when it was stopped, and with what the completed trials still gained after
-    as many epochs.
+    A trial that was stopped early could have become the incumbent on other pictures. Its accuracy
+    is that when it was stopped, plus the mean gain of completed trials after this epoch.
     """
     accuracy = trials[f"{run.info.objective['at']}_val_accuracy"]
     to_come = trials["epochs_trained"].map(_gains(run, trials, accuracy))
@@ -147,7 +147,7 @@ def _corrected_among(run: RunData, trials: pd.DataFrame) -> dict[str, object] | 
     best = means.sort_values(ascending=False, kind="stable").index[:MOST_MODELS]
     correct = read_correct(run, accuracy[best]) if len(best) > 1 else None
     clusters = None if correct is None else read_clusters(run, correct.columns)
-    if correct is None or clusters is None or len(clusters.sizes) < 2:  # One leaves none to judge.
+    if correct is None or clusters is None or len(clusters.sizes) < 2:  # One leaves none.
         return None
     value, low, high = corrected_for_selection(
         correct.to_numpy(),
@@ -160,7 +160,7 @@ def _corrected_among(run: RunData, trials: pd.DataFrame) -> dict[str, object] | 
 
 
 def _gains(run: RunData, trials: pd.DataFrame, accuracy: "pd.Series[float]") -> dict[int, float]:
-    """Return epochs trained → the mean accuracy that completed trials gained after as many."""
+    """Return epochs trained → mean gain in accuracy of completed trials after that epoch."""
     whole = trials.index[trials["status"] == Status.COMPLETED]
     return {
         int(epochs): float((accuracy[whole] - accuracy_within(run, int(epochs))[whole]).mean())
@@ -191,13 +191,13 @@ def _measured(
 
 
 def _row(name: str, accuracy: float, n: int, models: int) -> dict[str, object]:
-    """Return a row whose interval is still to come."""
+    """Return a row without its interval."""
     row = {"estimate": name, "accuracy": accuracy, "accuracy_low": np.nan, "accuracy_high": np.nan}
     return row | {"n": n, "models": models, "openings": 0}
 
 
 def _test(run: RunData, trial_id: str) -> dict[str, object] | None:
-    """Return the row of the test split, where the ledger says that it was opened."""
+    """Return the row of the test split; None if it was not opened for this trial."""
     openings = openings_of_test(run)
     right = read_right(run, trial_id, "test") if openings[trial_id] else None
     if right is None:

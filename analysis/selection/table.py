@@ -1,4 +1,4 @@
-"""The incumbent's accuracy as picked, corrected for the picking, and on test."""
+"""The table of the incumbent's accuracy on validation, corrected for selection, and on test."""
 
 from analysis.folds.statistics import CORRECTED, fold_average
 from analysis.rendering.digits import supported
@@ -17,9 +17,9 @@ WORDS = {
 
 
 def selection_table(run: RunData) -> Table:
-    """Show the estimates of the incumbent's accuracy: a row each, from the boldest on.
+    """Return a row per estimate of the incumbent's accuracy, most optimistic first.
 
-    Frame: ``name`` (what it is measured on), ``n`` (pictures) and the other columns of
+    Frame: ``name`` (what the accuracy is measured on), ``n`` (pictures) and the other columns of
     `analysis.selection.statistics.selection`.
     """
     frame = selection(run)

@@ -1,4 +1,4 @@
-"""What a page says first of a run: its best trial or average, and how many trials it has."""
+"""The headline of a run: its best trial or average over folds, and its number of trials."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from analysis.statistics.intervals import wilson_interval
 
 
 def headline(run: RunData) -> dict[str, str]:
-    """Return the accuracy of a run that stands in large on a page, by what it is."""
+    """Return the accuracy that a page shows in large type, by its label."""
     average = fold_average(run)
     if average is not None:
         return {"best average over folds": percent(average.accuracy)}
@@ -21,7 +21,7 @@ def headline(run: RunData) -> dict[str, str]:
 
 
 def best_trial(run: RunData) -> "pd.Series[Any]":
-    """Return the incumbent with its ``accuracy`` and the Wilson interval of it."""
+    """Return the incumbent with its ``accuracy`` and Wilson interval."""
     first = incumbent(run).to_frame().T
     accuracy = first[f"{run.info.objective['at']}_val_accuracy"].astype(float)
     interval = wilson_interval(accuracy, effective_n(run, first))
@@ -29,7 +29,7 @@ def best_trial(run: RunData) -> "pd.Series[Any]":
 
 
 def fold_words(average: FoldAverage) -> str:
-    """Say what a configuration reached over its folds, to go on with after who it is."""
+    """Return the second part of a sentence about the best configuration over folds."""
     folds = average.per_fold
     n = f", n = {average.pictures:,} pictures" if average.pictures else ""
     return (
@@ -41,7 +41,7 @@ def fold_words(average: FoldAverage) -> str:
 
 
 def status_counts(run: RunData) -> dict[str, int]:
-    """Return the number of trials by status in words, the most frequent first."""
+    """Return the number of trials by status in words, most frequent first."""
     counts = (
         run.trials["status"].value_counts(sort=False).sort_values(ascending=False, kind="stable")
     )
@@ -49,5 +49,5 @@ def status_counts(run: RunData) -> dict[str, int]:
 
 
 def percent(share: float) -> str:
-    """Write a share as a percentage with one digit after the point."""
+    """Format a share as a percentage with one decimal."""
     return f"{100 * share:.1f} %"

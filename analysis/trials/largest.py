@@ -1,4 +1,4 @@
-"""Whether the incumbent is better than always predicting the largest class."""
+"""Compares the incumbent with always predicting the largest class."""
 
 from analysis.classes.scores import per_class
 from analysis.run.clusters import effective_n
@@ -9,11 +9,11 @@ from analysis.trials.headline import percent
 
 
 def no_better_than_largest(run: RunData) -> str:
-    """Say that the incumbent is not shown to beat the largest class of validation.
+    """Warn if the incumbent may be no better than always predicting the largest class.
 
     Returns:
-        The sentence; empty where the 95 % Wilson interval of the incumbent's accuracy lies above
-        the share of the largest class, or where the incumbent has no predictions.
+        A sentence; empty if the 95 % Wilson interval of the incumbent's accuracy lies above the
+        share of the largest validation class, or if the incumbent has no predictions.
     """
     best = incumbent(run)
     confusion = read_confusion(run, str(best["trial_id"]))

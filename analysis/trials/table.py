@@ -1,4 +1,4 @@
-"""All trained models in the columns of the study's tables 2.2 (macro) and 2.3 (micro)."""
+"""The table of all trials, with macro and with micro averages."""
 
 import pandas as pd
 
@@ -21,19 +21,21 @@ STUDY_COLUMNS = {
     "channels": "channels",
     "fc_layers": "FCs",
 }
-"""Hyperparameters that the study's tables show → its headings."""
+"""Hyperparameter → heading, in the order of the first study's tables 2.2 and 2.3 (see
+`analysis.published`)."""
 
 
 def models(run: RunData) -> Table:
-    """Show every trial: a row each; completed first, then early-stopped, then the others.
+    """Return a row per trial: completed ones first, then early-stopped ones, then the others.
 
-    Frame: ``name``; every hyperparameter that some trial has; ``n`` (validation pictures);
-    ``accuracy`` with its 95 % Wilson interval ``accuracy_low`` and ``accuracy_high``,
-    ``macro_*`` and ``micro_*`` recall, precision and f1, all at the epoch that the objective
-    picks; ``best_epoch``, ``best_accuracy``, ``last_accuracy``, ``epochs_trained``; ``status``,
+    Frame: ``name``; every hyperparameter that at least one trial has; ``n`` (validation pictures);
+    ``accuracy`` with its 95 % Wilson interval ``accuracy_low`` and ``accuracy_high``, ``macro_*``
+    and ``micro_*`` recall, precision and f1, all at the epoch that the objective selects;
+    ``best_epoch``, ``best_accuracy``, ``last_accuracy``, ``epochs_trained``; ``status``,
     ``reason``, ``phase``, ``replicate``, ``parameters``, ``seconds``, ``device_seconds``,
-    ``trial`` (its number), ``trial_id``, ``configuration_id``; ``verdict`` against the incumbent,
-    of the configuration where it was replicated, else of the trained model; empty where none.
+    ``trial`` (its number), ``trial_id``, ``configuration_id``; ``verdict`` against the incumbent
+    (empty if there is none), of the configuration if the run has replicates, otherwise of the
+    trained model.
     """
     frame = _frame(run)
     views = tuple(
@@ -80,7 +82,7 @@ def _verdicts(run: RunData, trials: pd.DataFrame) -> "pd.Series[str]":
 
 def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
     shown = [name for name in STUDY_COLUMNS if name in frame]
-    apart = (*run.info.searched, "fold")  # What tells trials of one name apart.
+    apart = (*run.info.searched, "fold")  # These distinguish trials with equal names.
     shown += [name for name in apart if name in frame and name not in shown]
     text = supported(frame, "accuracy_low", "accuracy_high")
     other = "last" if run.info.objective["at"] == "best" else "best"
@@ -108,7 +110,7 @@ def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, .
 
 
 def _moved(run: RunData) -> tuple[str, ...]:
-    """Tell of trials that went on elsewhere; runs from before nodes were counted tell nothing."""
+    """Return a note about trials that moved to another node; old runs do not count these."""
     moved = int((run.trials["nodes_lost"] > 0).sum()) if "nodes_lost" in run.trials else 0
     if not moved:
         return ()
