@@ -1,6 +1,6 @@
-"""Which pictures of a run are copies of one another, and how many independent ones they are worth.
+"""Clusters of dependent pictures in a run, and the effective number of independent pictures.
 
-Copies, and pictures that were kept together on purpose, are no independent draws.
+Copies of a picture are dependent, and so are pictures that a dataset keeps in one split together.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,27 +19,26 @@ from analysis.run.trials import ranked
 from analysis.statistics.clusters import Clusters, clusters_of, design_effect, singles
 
 COLUMNS = ("split_group", "duplicate_group")
-"""Columns of a dataset that tell which pictures belong together; the first that is there counts:
-a split group joins duplicate groups."""
+"""Dataset columns that define the clusters. The first one that exists is used, because a split
+group contains whole duplicate groups."""
 MOST_MODELS = 20
-"""Trials that the design effect is estimated from: the best ones."""
+"""Number of trials that the design effect is estimated from, the best ones."""
 
 
 def read_clusters(run: RunData, image_ids: Sequence[str] | pd.Index) -> Clusters:
-    """Return which pictures of a run belong together; each stands alone where nothing tells it."""
+    """Return the clusters of pictures; all are independent if the dataset does not define any."""
     group, _ = _groups(run)
     if group is None:
         return singles(len(image_ids))
     labels = group.reindex(pd.Index(image_ids))
-    alone = -1.0 - np.arange(len(labels))  # a picture that the dataset does not place
+    alone = -1.0 - np.arange(len(labels))  # a picture without a cluster
     return clusters_of(labels.where(labels.notna(), alone))
 
 
 def effective_n(run: RunData, trials: pd.DataFrame) -> "pd.Series[float]":
-    """Return how many independent pictures each trial's ``n`` is worth, in the order of ``trials``.
+    """Return the effective ``n`` of each trial: n over the design effect.
 
-    It is n over the design effect, which is one for all trials of a run: estimated from the best
-    of them together.
+    All trials of a run share one design effect, which is estimated from the best trials together.
     """
     return trials["n"].astype("Float64").astype(float) / _design_effect(run)
 
@@ -47,12 +46,12 @@ def effective_n(run: RunData, trials: pd.DataFrame) -> "pd.Series[float]":
 def effective_of(
     run: RunData, right: "pd.Series[bool]", chosen: npt.NDArray[np.bool_] | None = None
 ) -> float:
-    """Return how many independent pictures those are worth that one trial was judged on.
+    """Return the effective n of one trial's pictures, or of some of them.
 
     Args:
         run: The run.
-        right: Picture id → whether the trial told it right.
-        chosen: (n,) which of them; all where None.
+        right: Picture id → whether the trial classified it correctly.
+        chosen: (n,) which pictures count; None for all.
     """
     part = right if chosen is None else right[chosen]
     clusters = read_clusters(run, part.index)
@@ -60,7 +59,7 @@ def effective_of(
 
 
 def picture_notes(run: RunData) -> tuple[str, ...]:
-    """Say how copies among the validation pictures were counted; nothing where there are none."""
+    """Return a note on how copies among validation pictures were counted; empty without copies."""
     group, reason = _groups(run)
     if group is None:
         return (
@@ -79,7 +78,7 @@ def picture_notes(run: RunData) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4)  # every table asks
 def _groups(run: RunData) -> tuple["pd.Series[Any] | None", str]:
-    """Return picture id → group, or None and why it is not known."""
+    """Return picture id → group, or None and the reason why it is not known."""
     try:
         file = find_dataset(run).path / IMAGES_FILE
     except DatasetLeftOutError as reason:

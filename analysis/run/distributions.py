@@ -1,4 +1,4 @@
-"""The values of a hyperparameter as Optuna describes them."""
+"""Converts the values of a hyperparameter to an Optuna distribution."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from analysis.run.hyperparameters import is_wide
 
 
 def distribution(values: "pd.Series[Any]") -> BaseDistribution:
-    """Return the range that the ``values`` of a hyperparameter span, or all of them if words."""
+    """Return the range of numeric ``values``, or the set of all other values."""
     known = values.dropna()
     numeric = pd.api.types.is_numeric_dtype(known) and not pd.api.types.is_bool_dtype(known)
     if not numeric:
@@ -26,7 +26,7 @@ def distribution(values: "pd.Series[Any]") -> BaseDistribution:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as Python's own type; numpy's and pandas' missing ones become None."""
+    """Convert a numpy or pandas value to a plain Python value, with None for missing ones."""
     if pd.isna(value):
         return None
     return value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""Hyperparameters as tables and figures see them: the searched ones, their levels and names."""
+"""Hyperparameters for tables and figures: the searched ones, their levels and display names."""
 
 import difflib
 from typing import Any
@@ -9,18 +9,18 @@ from analysis.run.run_data import RunData
 from fairsweep.errors import UserError
 
 MOST_LEVELS = 8
-"""A number with more distinct values than this counts as continuous."""
+"""A numeric hyperparameter with more distinct values than this counts as continuous."""
 BINS = 4
-"""Groups of about equal size that a continuous hyperparameter is cut into for a table."""
+"""Number of quantile bins for a continuous hyperparameter in a table."""
 NOT_USED = "–"
-"""Level of a trial to whose part of the space a hyperparameter does not belong."""
+"""Level of trials in a part of the space that does not have the hyperparameter."""
 
 
 def checked(run: RunData, name: str) -> str:
     """Return ``name`` if it is a hyperparameter of this run.
 
     Raises:
-        UserError: It is not; the message gives the nearest one that is.
+        UserError: It is not; the message names the most similar one.
     """
     names = run.info.hyperparameters
     if name in names:
@@ -31,7 +31,7 @@ def checked(run: RunData, name: str) -> str:
 
 
 def searched(run: RunData) -> list[str]:
-    """Return the searched hyperparameters that follow no other, with at least two values."""
+    """Return the searched, untied hyperparameters with at least two values."""
     return [
         name
         for name in run.info.searched
@@ -54,7 +54,7 @@ def words(name: str) -> str:
 
 
 def metric_words(metric: str) -> tuple[str, str]:
-    """Return what a metric is called and its unit, which may be empty."""
+    """Return the display name of a metric, and its unit (which may be empty)."""
     split, _, what = metric.partition("_")
     known = {"val": "validation", "train": "training", "test": "test"}
     name = f"{known[split]} {what.replace('_', ' ')}" if split in known else words(metric)
@@ -62,31 +62,31 @@ def metric_words(metric: str) -> tuple[str, str]:
 
 
 def metric_scale(metric: str) -> int:
-    """Return what a metric is multiplied by to be shown: shares are told in per cent."""
+    """Return the factor that converts a metric to its unit: 100 for shares, shown in percent."""
     shares = ("accuracy", "precision", "recall", "f1")
     return 100 if metric.endswith(shares) else 1
 
 
 def is_continuous(values: "pd.Series[Any]") -> bool:
-    """Tell whether ``values`` are numbers with too many levels to show each."""
+    """Return whether ``values`` are numbers with more than `MOST_LEVELS` levels."""
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     return bool(numeric and values.nunique() > MOST_LEVELS)
 
 
 def is_wide(values: "pd.Series[Any]") -> bool:
-    """Tell whether positive ``values`` span so much that only a log scale shows them all."""
+    """Return whether positive ``values`` have a range that needs a logarithmic scale."""
     return bool(values.min() > 0 and values.max() / values.min() >= 50)
 
 
 def level_text(value: Any) -> str:
-    """Write one value of a hyperparameter."""
+    """Format a value of a hyperparameter."""
     if pd.isna(value):
         return NOT_USED
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def levels(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Sort trials into the levels of a hyperparameter, a continuous one into bins.
+    """Assign trials to the levels of a hyperparameter, or to bins if it is continuous.
 
     Returns:
         An ordered categorical of level texts with the index of ``values``.

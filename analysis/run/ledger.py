@@ -1,4 +1,4 @@
-"""What the ledger alone knows: in which order measurements came in, and what they had cost."""
+"""Reads what only the ledger records: the order of measurements, and their times and costs."""
 
 import math
 
@@ -12,12 +12,12 @@ from tune.run.directory import LEDGER_FILE
 
 
 def progress(run: RunData) -> pd.DataFrame:
-    """Return a row per measurement in the order in which they came in.
+    """Return a row per measurement, in the order in which the driver received them.
 
-    Columns: ``trial_id``, ``epoch``, ``device_hours`` (of all trials together, up to and with
-    this epoch: seconds of training times the share of a GPU, or the CPU cores, that a trial
-    held), ``value`` (the objective's metric) and ``best`` (its best so far; for an objective at
-    the last epoch only the trials' last epochs count). Empty where the ledger has no measurement.
+    Columns: ``trial_id``, ``epoch``, ``device_hours`` (cumulative over all trials, including this
+    epoch: training time multiplied by the GPUs or CPU cores of a trial), ``value`` (the objective's
+    metric) and ``best`` (best value so far; for an objective at the last epoch, only the last
+    epochs of trials count).
     """
     events = _events(run)
     devices = events.groupby("trial")["devices"].last()
@@ -36,7 +36,7 @@ def progress(run: RunData) -> pd.DataFrame:
 
 
 def times(run: RunData) -> dict[str, tuple[float, float]]:
-    """Return when each trial began and when the last was heard of it, seconds since 1970."""
+    """Return the times of each trial's first and last event, in seconds since 1970."""
     events = _events(run).dropna(subset=["trial", "time"])
     events = events[events["event"].isin(("trial_started", "measurement", "trial_ended"))]
     spans = events.groupby("trial")["time"].agg(["min", "max"])
@@ -53,7 +53,7 @@ def _best_so_far(run: RunData, frame: pd.DataFrame) -> "pd.Series[float]":
 
 
 def _events(run: RunData) -> pd.DataFrame:
-    """Read the few columns that are needed; a half-written last line is left out."""
+    """Read the required columns; an incomplete last line is ignored."""
     metric = run.info.objective["metric"]
     columns = pa.schema(
         [

@@ -1,4 +1,4 @@
-"""All objectives of a sweep, and each trial's value of each of them."""
+"""The objectives of a sweep, and the value of each trial for each of them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,19 +15,19 @@ Objective = Mapping[str, str]
 
 
 def objectives_of(run: RunData) -> tuple[Objective, ...]:
-    """Return the objectives of a sweep; the first decides which trial is the incumbent."""
+    """Return the objectives of a sweep; the first one selects the incumbent."""
     spec = load_yaml(run.spec, str(run.path / SPEC_FILE)) or {}
     written = spec.get("objective")
     return tuple(written) if isinstance(written, list) else (run.info.objective,)
 
 
 def objective_values(run: RunData, objectives: Sequence[Objective]) -> pd.DataFrame:
-    """Return a row per trial, in their order, with a column per metric; NaN where one is unknown.
+    """Return a row per trial, in the order of ``run.trials``, and a column per metric.
 
-    A metric counts at the trial's epoch that is best in it, or at the last, as the sweep itself
-    compares trials.
+    The value is that of the trial's best epoch for this metric, or of its last epoch, as the
+    objective says. Unknown values are NaN.
     """
-    return pd.DataFrame({one["metric"]: _values(run, one) for one in objectives})
+    return pd.DataFrame({each["metric"]: _values(run, each) for each in objectives})
 
 
 def _values(run: RunData, objective: Objective) -> "pd.Series[float]":

@@ -1,4 +1,4 @@
-"""Which pictures trials told right: what paired statistics stand on."""
+"""Reads which pictures trials classified correctly, for paired statistics."""
 
 from collections.abc import Iterable
 
@@ -8,24 +8,24 @@ import pandas as pd
 from analysis.run.run_data import RunData, read_probabilities
 
 TOLERANCE = 1.5
-"""Pictures by which an accuracy may miss the predictions and still be theirs."""
+"""Maximum difference between an accuracy and its predictions, in pictures."""
 
 
 def read_correct(
     run: RunData, accuracy: "pd.Series[float]", split: str = "val", *, any_epoch: bool = False
 ) -> pd.DataFrame | None:
-    """Read which pictures trials told right.
+    """Read which pictures trials classified correctly.
 
     Args:
         run: The run.
-        accuracy: Trial id → the accuracy that the predictions must have. They are those of a
-            trial's best epoch and of no use for another one.
+        accuracy: Trial id → the accuracy that the predictions must have. Predictions are saved for
+            a trial's best epoch only, so those of another epoch are detected by their accuracy.
         split: The split of the pictures.
-        any_epoch: Whether predictions of another epoch will do.
+        any_epoch: Whether to accept predictions of another epoch.
 
     Returns:
-        A row per trial in the order of ``accuracy``, a column per picture. None where predictions
-        of a trial are missing, those of another epoch, or of other pictures.
+        A row per trial in the order of ``accuracy``, a column per picture. None if the predictions
+        of a trial are missing, or are for another epoch or other pictures.
     """
     rows: list[pd.Series[bool]] = []
     for trial_id, expected in accuracy.items():
@@ -41,7 +41,7 @@ def read_correct(
 
 
 def read_right(run: RunData, trial_id: str, split: str = "val") -> "pd.Series[bool] | None":
-    """Return by picture id, in its order, whether a trial told it right; None as above."""
+    """Return picture id → whether a trial classified it correctly; None without predictions."""
     answers = read_probabilities(run, trial_id, split)
     if answers is None:
         return None

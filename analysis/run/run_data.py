@@ -1,4 +1,4 @@
-"""One run directory as data frames: all that tables and figures of a sweep stand on."""
+"""Reads a run directory into data frames, from which tables and figures are made."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ from tune.run.tables import TableInfo, read_predictions, read_table_info
 from tune.run.trial import FINISHED, Status
 
 COMPARABLE = (Status.COMPLETED, Status.EARLY_STOPPED)
-"""Statuses of trials whose accuracy says something about their configuration."""
+"""Statuses of trials whose accuracies can be compared."""
 
 
 class NoTrialSucceededError(UserError):
@@ -40,37 +40,37 @@ class NoTrialSucceededError(UserError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunData:
-    """A run's tables and what is written beside them."""
+    """The tables of a run, and its other files."""
 
     path: Path
     """The run directory."""
     info: TableInfo
-    """What the columns of ``trials`` mean."""
+    """Describes the columns of ``trials``."""
     trials: pd.DataFrame
-    """A row per trial, ordered by number: the columns of ``trials.parquet``, and ``n``, the number
-    of validation pictures (missing where no predictions tell it)."""
+    """A row per trial, ordered by number: the columns of ``trials.parquet``, and ``n`` (number of
+    validation pictures; missing without predictions)."""
     measurements: pd.DataFrame
     """A row per trial and epoch: the columns of ``measurements.parquet``."""
     provenance: Mapping[str, Any]
-    """Content of ``provenance.json``; empty where it is missing."""
+    """Content of ``provenance.json``; empty if it is missing."""
     spec: str
-    """Text of ``spec.yaml``; empty where it is missing."""
+    """Text of ``spec.yaml``; empty if it is missing."""
     data: Path | None = None
-    """Where the dataset is now, if not where ``provenance`` says."""
+    """Path of the dataset; None for the path in ``provenance``."""
     margin: float = MARGIN
-    """Accuracies that differ by less count as equivalent, as the user has it."""
+    """Smaller differences in accuracy count as equivalent."""
     answers: Mapping[str, pd.DataFrame] | None = None
-    """Trial id → its validation predictions, as `read_probabilities` returns them, where they are
-    in memory; None where they are files of the run directory."""
+    """Trial id → its validation predictions, as `read_probabilities` returns them; None to read
+    them from the run directory."""
 
     @property
     def name(self) -> str:
-        """Name of the run, that of its directory."""
+        """Name of the run directory."""
         return self.path.resolve().name
 
     @property
     def shell_path(self) -> str:
-        """The run directory as a command line takes it, in quotes where it has spaces."""
+        """The run directory, quoted for a command line."""
         return quote(str(self.path))
 
     @property
@@ -80,7 +80,7 @@ class RunData:
 
     @property
     def excluded(self) -> pd.DataFrame:
-        """The rows of ``trials`` that diverged, failed or did not fit, and so are in no mean."""
+        """The rows of ``trials`` that diverged, failed or did not fit, and are in no mean."""
         return self.trials[self.trials["status"].isin(FINISHED.difference(COMPARABLE))]
 
     @property
@@ -90,11 +90,11 @@ class RunData:
 
 
 def read_run(path: Path, data: Path | None = None, margin: float = MARGIN) -> RunData:
-    """Read the run directory at ``path``, whose dataset is at ``data`` if it was moved.
+    """Read the run directory at ``path``; ``data`` is the path of its dataset if it was moved.
 
     Raises:
-        MissingFileError: ``path`` is no run directory.
-        UserError: No trial has finished yet, or ``margin`` is no share between 0 and 1.
+        MissingFileError: ``path`` is not a run directory.
+        UserError: No trial has finished yet, or ``margin`` is not between 0 and 1.
         NoTrialSucceededError: Trials have finished, but none of them completed or was stopped
             early.
     """
@@ -131,7 +131,7 @@ def read_probabilities(run: RunData, trial_id: str, split: str = "val") -> pd.Da
 
     Returns:
         A row per picture: ``image_id``, ``label`` and ``predicted`` (indices of classes) and
-        ``probability`` (of the class predicted). None where the trial left none of that split.
+        ``probability`` (of the predicted class). None if there are no predictions of that split.
     """
     if run.answers is not None:
         return run.answers.get(trial_id) if split == "val" else None
@@ -156,8 +156,8 @@ def read_confusion(run: RunData, trial_id: str) -> npt.NDArray[np.int64] | None:
     """Count a trial's validation predictions.
 
     Returns:
-        (classes, classes) pictures by true class (rows) and predicted class (columns), or None
-        where the trial left no predictions.
+        (classes, classes) pictures by true class (rows) and predicted class (columns), or None if
+        the trial has no predictions.
     """
     predictions = read_probabilities(run, trial_id)
     if predictions is None:
@@ -168,7 +168,7 @@ def read_confusion(run: RunData, trial_id: str) -> npt.NDArray[np.int64] | None:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    """Convert ``table``, keeping whole numbers whole where some are missing."""
+    """Convert ``table``; columns of integers with missing values stay integers."""
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     return frame
 
@@ -188,7 +188,7 @@ def _check_success(path: Path, trials: pd.DataFrame) -> None:
 
 
 def _picture_counts(path: Path, trials: pd.DataFrame) -> "pd.Series[Any]":
-    """Return the number of validation pictures of each trial, told once per fold."""
+    """Return the number of validation pictures of each trial, reading one trial per fold."""
     folds = trials["fold"] if "fold" in trials else pd.Series(pd.NA, index=trials.index)
     counts = pd.Series(pd.NA, index=trials.index, dtype="Int64")
     for _, rows in trials.groupby(folds.fillna(-1)):

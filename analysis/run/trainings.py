@@ -1,4 +1,4 @@
-"""The trainings of a run as statistics see them: which count, and with which accuracies."""
+"""Builds the `Trainings` of a run that statistics use."""
 
 from functools import lru_cache
 
@@ -13,17 +13,17 @@ from tune.run.trial import DATASET_FOLDS
 
 
 def has_folds(run: RunData) -> bool:
-    """Tell whether trials of the run were judged on different folds."""
+    """Return whether trials of the run were validated on different folds."""
     return "fold" in run.trials and run.completed["fold"].nunique() > 1
 
 
 def folds_in_a_repeat(run: RunData) -> int:
-    """Return into how many folds the pictures of a run were dealt, once or several times."""
+    """Return the number of folds of one split into folds, of which a run may have several."""
     told = run.trials.get("folds")
     return DATASET_FOLDS if told is None or told.isna().all() else int(told.max())
 
 
-@lru_cache(maxsize=4)  # several tables and figures ask, and the predictions are many files
+@lru_cache(maxsize=4)  # several tables and figures use it, and it reads many files
 def fair_trainings(run: RunData) -> Trainings:
     """Return the fairly trained, completed trials (`analysis.run.trials.fairly_trained`)."""
     return _trainings(run, fairly_trained(run).set_index("trial_id"))
@@ -31,22 +31,22 @@ def fair_trainings(run: RunData) -> Trainings:
 
 @lru_cache(maxsize=4)
 def trainings_at_common_epoch(run: RunData) -> Trainings:
-    """Return all completed and early-stopped trials after equally many epochs.
+    """Return all completed and early-stopped trials after the same number of epochs.
 
-    Predictions are those of a trial's best epoch, where that is a later one too: which pictures
-    suit which configurations hardly changes with the epoch.
+    Predictions are of each trial's best epoch, which may be a later one, because the interaction of
+    configurations with pictures changes little between epochs.
     """
     trials = accuracy_at_common_epoch(run).set_index("trial_id")
     fair = fair_trainings(run)
     if trials["accuracy_at_epoch"].equals(fair.accuracy.rename("accuracy_at_epoch")):
-        return fair  # without early stopping they are the same: spare the reading
+        return fair  # without early stopping both are the same
     return _trainings(run, trials.assign(accuracy=trials["accuracy_at_epoch"]), any_epoch=True)
 
 
 def _trainings(run: RunData, trials: pd.DataFrame, *, any_epoch: bool = False) -> Trainings:
     accuracy = trials["accuracy"].astype(float)
     replicated = trials["configuration_id"].duplicated().any()
-    # A grid without replicates has no error to add the choice of pictures to: spare the reading.
+    # A grid without replicates has no intervals, so it needs no predictions.
     needed = (replicated or run.info.sampling != "every") and not has_folds(run)
     correct = read_correct(run, accuracy, any_epoch=any_epoch) if needed else None
     return Trainings(

@@ -1,4 +1,4 @@
-"""Which trials are compared, at which epoch and in which order: the same for tables and figures."""
+"""Selects and orders the trials that tables and figures compare, and the epoch to compare at."""
 
 from functools import lru_cache
 from typing import Any
@@ -18,12 +18,12 @@ def common_epoch(run: RunData) -> int:
 
 
 def accuracy_at_common_epoch(run: RunData) -> pd.DataFrame:
-    """Compare all trials after the same number of epochs, so that none is ahead by training longer.
+    """Return the accuracies of all trials after the same number of epochs.
 
     Returns:
         The completed and early-stopped rows of ``run.trials`` with ``accuracy_at_epoch``: the
-        validation accuracy at the epoch that the objective picks among the first
-        `common_epoch` ones (``at: best``), or at that epoch itself (``at: last``).
+        validation accuracy at `common_epoch` (``at: last``), or at the best epoch up to it
+        (``at: best``).
     """
     accuracy = accuracy_within(run, common_epoch(run))
     trials = run.comparable
@@ -31,7 +31,7 @@ def accuracy_at_common_epoch(run: RunData) -> pd.DataFrame:
 
 
 def accuracy_within(run: RunData, epochs: int) -> "pd.Series[float]":
-    """Return trial id → validation accuracy at the epoch that the objective picks of the first."""
+    """Return trial id → validation accuracy at the objective's epoch, of the first ``epochs``."""
     within = run.measurements[run.measurements["epoch"] <= epochs]
     if run.info.objective["at"] == "best":
         ascending = run.info.objective["mode"] == "min"
@@ -44,7 +44,7 @@ def accuracy_within(run: RunData, epochs: int) -> "pd.Series[float]":
 
 
 def ranked(run: RunData) -> pd.DataFrame:
-    """Order trials: completed, early-stopped, others; in each by objective, ties by number."""
+    """Return trials by status (completed, early-stopped, others), then objective, then number."""
     metric, at = run.info.objective["metric"], run.info.objective["at"]
     sign = 1 if run.info.objective["mode"] == "min" else -1
     place = {status: rank for rank, status in enumerate(_STATUS_ORDER)}
@@ -56,19 +56,19 @@ def ranked(run: RunData) -> pd.DataFrame:
     return ordered.drop(columns=["_group", "_objective"])
 
 
-@lru_cache(maxsize=4)  # nearly every table asks
+@lru_cache(maxsize=4)  # nearly every table uses it
 def selected_finalists(run: RunData) -> bool:
-    """Tell whether finalists were picked, by their search training, from more configurations."""
+    """Return whether finalists were selected from more configurations by their search training."""
     return incumbents.selected_finalists(_trainings(run))
 
 
 def fairly_trained(run: RunData) -> pd.DataFrame:
-    """Return the completed trials that are a fair sample of what their configuration does.
+    """Return the completed trials that give unbiased means of their configurations.
 
-    The trainings by which finalists were picked out of more configurations were lucky ones, so
-    they are left out; the finalists' other replicates are fair. All are returned as long as not
-    every finalist has other replicates and one without them is the incumbent. Column ``accuracy``:
-    validation accuracy at the epoch that the objective picks.
+    The trainings that finalists were selected by are left out, because the selection makes their
+    accuracies too high; the later replicates of finalists remain. If the incumbent has no such
+    replicates yet, all completed trials are returned. Column ``accuracy``: validation accuracy at
+    the epoch that the objective selects.
     """
     column = f"{run.info.objective['at']}_val_accuracy"
     trials = run.completed.assign(accuracy=run.completed[column])
@@ -77,7 +77,7 @@ def fairly_trained(run: RunData) -> pd.DataFrame:
 
 
 def incumbent(run: RunData) -> "pd.Series[Any]":
-    """Return the training that shows the best configuration (`tune.run.incumbent`)."""
+    """Return the trial that represents the best configuration (`tune.run.incumbent`)."""
     trial_id = _incumbent_id(run)
     if trial_id is None:
         return run.trials.iloc[0]

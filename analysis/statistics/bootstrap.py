@@ -1,4 +1,4 @@
-"""The bootstrap over pictures and replicates together."""
+"""The bootstrap over both pictures and replicates."""
 
 from collections.abc import Iterator
 
@@ -12,24 +12,23 @@ from analysis.statistics.trainings import Trainings, contrast
 
 DRAWS = 2_000
 _BLOCK = 200
-"""Draws whose picture counts are held in memory at once."""
+"""Number of draws whose picture counts are in memory at a time."""
 
 
 def mean_intervals(trainings: Trainings, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
     """Compute the mean accuracy of every configuration with its 95 % interval.
 
-    Pictures, whole clusters of them, and the trainings of each configuration are drawn with
-    replacement, independently (Owen 2007, "The Pigeonhole Bootstrap", Annals of Applied Statistics
-    1(2)). With few replicates a percentile interval is too narrow, so it is stretched about the
-    mean by the ratio of the t interval's reach (`analysis.statistics.trainings.contrast`) to that
-    of a normal interval with the bootstrap's standard deviation (Hesterberg 2015, "What Teachers
-    Should Know About the Bootstrap", The American Statistician 69(4), section 4.2 on expanded
-    percentiles).
+    Clusters of pictures and the trainings of each configuration are resampled independently (Owen
+    2007, "The Pigeonhole Bootstrap", Annals of Applied Statistics 1(2)). With few replicates a
+    percentile interval is too narrow, so it is stretched around the mean, by the ratio of the width
+    of the t interval (`analysis.statistics.trainings.contrast`) to that of a normal interval with
+    the bootstrap's standard deviation (Hesterberg 2015, "What Teachers Should Know About the
+    Bootstrap", The American Statistician 69(4), section 4.2 on expanded percentiles).
 
     Returns:
         A row per configuration id: ``accuracy``, ``accuracy_low``, ``accuracy_high``,
-        ``standard_error``. Without predictions the t interval itself, and it holds for these
-        pictures only.
+        ``standard_error``. Without predictions, the interval is the t interval, which applies to
+        these pictures only.
     """
     drawn = None if trainings.correct is None else _draws(trainings, seed, draws)
     rows = {}
@@ -44,7 +43,7 @@ def mean_intervals(trainings: Trainings, seed: int = 0, draws: int = DRAWS) -> p
 
 
 def stretched(draws: npt.NDArray[np.float64], value: float, factor: float) -> tuple[float, float]:
-    """Return the 95 % percentile interval of ``draws``, stretched about ``value``."""
+    """Return the 95 % percentile interval of ``draws``, stretched around ``value``."""
     low, high = np.quantile(draws, [ALPHA / 2, 1 - ALPHA / 2])
     return float(value + factor * (low - value)), float(value + factor * (high - value))
 
@@ -52,9 +51,9 @@ def stretched(draws: npt.NDArray[np.float64], value: float, factor: float) -> tu
 def picture_counts(
     pictures: int, draws: int, rng: np.random.Generator
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield blocks (b, pictures) of how often each picture is drawn, ``draws`` rows in all.
+    """Yield blocks (b, pictures) of how often each picture is drawn, ``draws`` rows in total.
 
-    Where pictures belong together, their clusters are what is drawn.
+    For clustered pictures, ``pictures`` is the number of clusters.
     """
     for start in range(0, draws, _BLOCK):
         rows = min(_BLOCK, draws - start)

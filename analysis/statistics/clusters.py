@@ -1,4 +1,4 @@
-"""Pictures that are no independent draws: near-copies of one another, or pictures of one person."""
+"""Clusters of dependent pictures, such as near-copies or pictures of one person."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clusters:
-    """Which of n pictures belong together; made by `clusters_of` or `singles`."""
+    """The clusters of n pictures; made by `clusters_of` or `singles`."""
 
     of: npt.NDArray[np.int64]
-    """(n,) picture → number of its cluster, from 0 on in the order of appearance."""
+    """(n,) number of each picture's cluster, from 0 in order of first appearance."""
 
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """(G,) pictures of each cluster."""
+        """(G,) number of pictures in each cluster."""
         return np.bincount(self.of).astype(np.int64)
 
     @property
     def all_single(self) -> bool:
-        """Whether every picture is a cluster of its own."""
+        """Whether every cluster has one picture, so that all pictures are independent."""
         return len(self.sizes) == len(self.of)
 
     def sums(self, values: npt.ArrayLike) -> Floats:
@@ -35,7 +35,7 @@ class Clusters:
         return array if self.all_single else np.asarray(array @ self._members)
 
     def part(self, chosen: npt.NDArray[np.bool_]) -> "Clusters":
-        """Return the clusters of the chosen pictures alone."""
+        """Return the clusters of the chosen pictures."""
         return clusters_of(self.of[chosen])
 
     @cached_property
@@ -51,21 +51,20 @@ def clusters_of(labels: npt.ArrayLike) -> Clusters:
 
 
 def singles(n: int) -> Clusters:
-    """Return n pictures that all stand alone."""
+    """Return the clusters of n independent pictures."""
     return Clusters(of=np.arange(n))
 
 
 def deviations(values: npt.ArrayLike, clusters: Clusters) -> Floats:
     """Return (…, G) deviations whose sum of squares is the variance of the mean of the values.
 
-    The variance of a mean of whole clusters: Rao and Scott (1992), "A Simple Method for the
-    Analysis of Clustered Binary Data", Biometrics 48(2), section 2. Where pictures stand alone it
-    is the variance of the values over n. Products of deviations of two means add up to their
-    covariance.
+    The sum of products of the deviations of two means is their covariance. For the variance with
+    clusters see Rao and Scott (1992), "A Simple Method for the Analysis of Clustered Binary Data",
+    Biometrics 48(2), section 2. For independent pictures it is the variance of the values over n.
 
     Args:
         values: (…, n) values of the pictures.
-        clusters: Which of them belong together; at least two.
+        clusters: Clusters of the pictures, at least two.
     """
     array = np.asarray(values, np.float64)
     n, count = array.shape[-1], len(clusters.sizes)
@@ -75,15 +74,15 @@ def deviations(values: npt.ArrayLike, clusters: Clusters) -> Floats:
 
 
 def design_effect(parts: Iterable[tuple[npt.NDArray[np.bool_], Clusters]]) -> float:
-    """Return by how much clusters raise the variance of an accuracy (Rao and Scott 1992, as above).
+    """Return the factor by which clusters raise the variance of an accuracy, at least 1.
 
-    It is at least 1. Where every answer is right, or every one wrong, nothing tells how alike the
-    pictures of a cluster are answered: then it is that of answers that are all alike (Kish 1965,
-    "Survey Sampling", section 5.4).
+    Rao and Scott (1992), as in `deviations`. If all answers are correct, or all are wrong, the
+    correlation within clusters cannot be estimated; then it is taken to be 1 (Kish 1965, "Survey
+    Sampling", section 5.4).
 
     Args:
-        parts: Of one or more models (n,) whether it told a picture right, and the clusters of
-            these pictures. One design effect is estimated from all of them together.
+        parts: For each model, whether it classified each picture correctly (n,), and the clusters
+            of these pictures. One design effect is estimated from all models together.
     """
     known = list(parts)
     if all(clusters.all_single for _, clusters in known):

@@ -1,4 +1,4 @@
-"""An estimated figure with its standard error: interval, p-value, smallest difference it shows."""
+"""An estimate with its standard error: interval, p-value, smallest detectable difference."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ POWER = 0.8
 
 
 class NotKnownError(UserError):
-    """The run holds too little for an analysis; the message says what is missing and what to do."""
+    """The run has too little data for an analysis; the message says what is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,13 @@ class Estimate:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p-value of the t test that the figure is 0."""
+        """Two-sided p-value of the t test that the true value is 0."""
         if self.standard_error == 0:
             return float(self.value == 0)
         return float(2 * stats.t.sf(abs(self.value) / self.standard_error, self.df))
 
     def detectable(self, family: int = 1) -> float:
-        """Return the smallest true difference that would be shown with a probability of 80 %.
+        """Return the smallest true difference that is significant with a probability of 80 %.
 
         The multiplier of the standard error is that of Bloom (1995), "Minimum Detectable
         Effects", Evaluation Review 19(5); with a ``family`` of m, at the first step of Holm.
@@ -51,7 +51,7 @@ def combined(value: float, parts: Iterable[tuple[float, float]]) -> Estimate:
     """Build an estimate whose variance is a sum of independently estimated ``parts``.
 
     Args:
-        value: The figure.
+        value: The estimated value.
         parts: Variance and degrees of freedom of each part. The degrees of freedom of the sum are
             those of Satterthwaite (1946), "An Approximate Distribution of Estimates of Variance
             Components", Biometrics Bulletin 2(6).

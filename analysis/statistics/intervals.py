@@ -1,4 +1,4 @@
-"""Intervals of one trained model's accuracy on n pictures, and of its difference between groups."""
+"""Intervals for the accuracy of a trained model, and for differences between groups."""
 
 import numpy as np
 import pandas as pd
@@ -16,16 +16,16 @@ def wilson(accuracy: float, n: float) -> tuple[float, float]:
 
 
 def newcombe(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    """Compute the 95 % interval of one accuracy less another, each on pictures of its own.
+    """Compute the 95 % interval of the difference of two accuracies on different pictures.
 
     Newcombe (1998), "Interval Estimation for the Difference Between Independent Proportions",
-    Statistics in Medicine 17(8), method 10: of the two Wilson intervals, so it has a width where
-    every picture was told right too.
+    Statistics in Medicine 17(8), method 10. It combines the two Wilson intervals, so its width is
+    positive even if both accuracies are 1.
 
     Args:
-        first: Pictures told right, and all pictures; both over the design effect where pictures
-            belong together.
-        second: The same of the other.
+        first: Number of correct pictures, and of all pictures; both over the design effect if
+            pictures are clustered.
+        second: The same for the other accuracy.
     """
     low, high = confint_proportions_2indep(
         *first, *second, method="newcomb", compare="diff", alpha=ALPHA
@@ -36,17 +36,17 @@ def newcombe(first: tuple[float, float], second: tuple[float, float]) -> tuple[f
 def wilson_interval(
     accuracy: "pd.Series[float]", n: "pd.Series[int] | pd.Series[float]"
 ) -> pd.DataFrame:
-    """Compute the 95 % interval of accuracies of one model each on n pictures.
+    """Compute the 95 % Wilson intervals of accuracies, each of one model on n pictures.
 
-    Wilson (1927), the score interval, as recommended by Brown, Cai and DasGupta (2001),
-    "Interval Estimation for a Binomial Proportion", Statistical Science 16(2). Where pictures are
-    no independent draws, n is the effective one, n over the design effect (Franco, Little, Louis
-    and Slud 2019, "Comparative Study of Confidence Intervals for Proportions in Complex Sample
-    Surveys", Journal of Survey Statistics and Methodology 7(3)).
+    The score interval of Wilson (1927), as recommended by Brown, Cai and DasGupta (2001), "Interval
+    Estimation for a Binomial Proportion", Statistical Science 16(2). If pictures are dependent, n
+    must be the effective n, which is n over the design effect (Franco, Little, Louis and Slud 2019,
+    "Comparative Study of Confidence Intervals for Proportions in Complex Sample Surveys", Journal
+    of Survey Statistics and Methodology 7(3)).
 
     Returns:
-        ``accuracy_low`` and ``accuracy_high`` with the index of ``accuracy``; missing where an
-        accuracy or n is.
+        ``accuracy_low`` and ``accuracy_high`` with the index of ``accuracy``; missing if the
+        accuracy or n is missing.
     """
     known = accuracy.notna() & n.notna()
     total = n[known].astype(float)

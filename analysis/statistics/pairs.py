@@ -1,4 +1,4 @@
-"""Two trained models on the same pictures, and two configurations over the same folds."""
+"""Compares two models on the same pictures, and two configurations over the same folds."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,16 @@ DRAWS = 10_000
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelPair:
-    """Two trained models on the same n pictures: a statement about these two trainings alone."""
+    """Two trained models on the same n pictures.
+
+    The results apply to these two trainings, not to their configurations.
+    """
 
     differences: npt.NDArray[np.int64]
-    """(n,) 1 for a picture that only the first model told right, -1 for one that only the second
-    did, else 0."""
+    """(n,) 1 for a picture that only the first model classified correctly, -1 for one that only
+    the second did, else 0."""
     clusters: Clusters
-    """Which of these pictures belong together."""
+    """Clusters of these pictures."""
 
     @property
     def n(self) -> int:
@@ -30,29 +33,28 @@ class ModelPair:
 
     @property
     def only_first(self) -> int:
-        """Pictures that only the first model told right."""
+        """Number of pictures that only the first model classified correctly."""
         return int((self.differences > 0).sum())
 
     @property
     def only_second(self) -> int:
-        """Pictures that only the second model told right."""
+        """Number of pictures that only the second model classified correctly."""
         return int((self.differences < 0).sum())
 
     @property
     def difference(self) -> float:
-        """Accuracy of the first less that of the second."""
+        """Accuracy of the first minus that of the second."""
         return (self.only_first - self.only_second) / self.n
 
     @property
     def p_value(self) -> float:
-        """Exact two-sided p-value that the models are equally good.
+        """Exact two-sided p-value of the hypothesis that the models are equally good.
 
-        Of models that are, each cluster might as well have its difference in favour of the other
-        one: the p-value is the share of all such exchanges whose difference is at least as large
-        (a randomization test; Obuchowski 1998, "On the Comparison of Correlated Proportions for
-        Clustered Data", Statistics in Medicine 17(13), for whole clusters as units). Where pictures
-        stand alone this is McNemar's exact test (Psychometrika 12(2), 1947). Clusters without a
-        difference say nothing.
+        A randomization test: under the hypothesis, the difference on each cluster of pictures has
+        either sign with equal probability. The p-value is the probability of a total difference at
+        least as large as the observed one. (For clusters as units see Obuchowski 1998, "On the
+        Comparison of Correlated Proportions for Clustered Data", Statistics in Medicine 17(13).)
+        For independent pictures this is McNemar's exact test (Psychometrika 12(2), 1947).
         """
         sizes = np.abs(self._of_clusters)
         return _share_of_exchanges(sizes[sizes > 0], abs(int(self._of_clusters.sum())))
@@ -61,7 +63,7 @@ class ModelPair:
     def estimate(self) -> Estimate:
         """The difference with its normal-theory standard error for paired proportions.
 
-        Agresti (2013), Categorical Data Analysis, 3rd edition, equation 11.2; of clusters that of
+        Agresti (2013), Categorical Data Analysis, 3rd edition, equation 11.2; for clusters,
         `analysis.statistics.clusters.deviations`.
         """
         if self.clusters.all_single:
@@ -74,10 +76,10 @@ class ModelPair:
     def interval(self, family: int = 1, seed: int = 0) -> tuple[float, float]:
         """Return the 95 % interval of the difference by a paired bootstrap over the pictures.
 
-        What is drawn with replacement are clusters of pictures. Only their sizes and differences
-        count, so drawing them is drawing how many there are of each kind, from a multinomial
-        distribution. With a ``family`` of m the percentile interval is stretched so that all m hold
-        together (Bonferroni).
+        The bootstrap resamples clusters of pictures. Clusters with the same size and difference are
+        interchangeable, so the number of clusters of each kind is drawn from a multinomial
+        distribution. For a ``family`` of m comparisons, the percentile interval is stretched so
+        that all m intervals hold simultaneously (Bonferroni).
         """
         kinds = np.column_stack([self._of_clusters, self.clusters.sizes])
         kinds, counts = np.unique(kinds, axis=0, return_counts=True)
@@ -98,12 +100,12 @@ def compare_models(
     second: npt.NDArray[np.bool_],
     clusters: Clusters | None = None,
 ) -> ModelPair:
-    """Compare two trained models by which of the same n pictures each told right.
+    """Compare two trained models on the same n pictures.
 
     Args:
-        first: (n,) whether the first model told a picture right.
-        second: (n,) the same of the second.
-        clusters: Which pictures belong together; each stands alone where None.
+        first: (n,) whether the first model classified a picture correctly.
+        second: (n,) the same for the second.
+        clusters: Clusters of the pictures; None if all are independent.
     """
     differences = first.astype(np.int64) - second.astype(np.int64)
     return ModelPair(differences=differences, clusters=clusters or singles(len(first)))
@@ -112,19 +114,18 @@ def compare_models(
 def compare_over_folds(
     first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], test_to_train: float
 ) -> Estimate:
-    """Compare two configurations over the same J folds: the corrected resampled t-test.
+    """Compare two configurations over the same J folds by the corrected resampled t-test.
 
     Args:
         first: (J,) accuracy of the first configuration on each fold.
-        second: (J,) the same of the second.
-        test_to_train: Pictures judged on in a fold over pictures trained on, 1 / (k - 1) in k
-            folds.
+        second: (J,) the same for the second.
+        test_to_train: Ratio of validation to training pictures of a fold, 1 / (k - 1) for k folds.
     """
     return over_folds(first - second, test_to_train)
 
 
 def over_folds(values: npt.NDArray[np.float64], test_to_train: float) -> Estimate:
-    """Estimate the mean of a figure over J folds whose training pictures overlap.
+    """Estimate the mean of values on J folds whose training pictures overlap.
 
     The variance is that of Nadeau and Bengio (2003), "Inference for the Generalization Error",
     Machine Learning 52, equation 9: (1/J + n_test/n_train)·s², with J - 1 degrees of freedom. For
@@ -138,9 +139,9 @@ def over_folds(values: npt.NDArray[np.float64], test_to_train: float) -> Estimat
 
 
 def _share_of_exchanges(sizes: npt.NDArray[np.int64], least: int) -> float:
-    """Return the probability that a sum of ``sizes``, each with a random sign, reaches ``least``.
+    """Return the probability that a sum of ``sizes`` with random signs is at least ``least``.
 
-    In either direction. The distribution is the convolution of one binomial for each size.
+    Both directions count. The distribution is the convolution of a binomial for each size.
     """
     total = np.ones(1)
     for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):

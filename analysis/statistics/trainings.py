@@ -1,4 +1,4 @@
-"""Independent trainings of configurations, and what chance does to contrasts of their means."""
+"""Independent trainings of configurations, and contrasts of their means with errors."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +13,10 @@ from analysis.statistics.moderation import moderated
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trainings:
-    """Trainings that differ in configuration and seed, judged on the same n pictures.
+    """Trainings that differ in configuration and seed, evaluated on the same n pictures.
 
-    Chance enters twice: another seed gives another network, and other pictures would suit some
-    configurations better than others. Replicates show the first, the single pictures the second.
+    Their accuracies have two sources of error. One is the seed, estimated from replicates. The
+    other is the choice of pictures, estimated from the answers to single pictures.
     """
 
     configuration: "pd.Series[str]"
@@ -24,10 +24,10 @@ class Trainings:
     accuracy: "pd.Series[float]"
     """Trial id → accuracy."""
     correct: pd.DataFrame | None = None
-    """A row per trial, a column per picture: whether it was told right. None where predictions
-    are missing; then all that is said holds for these pictures only."""
+    """A row per trial, a column per picture: whether it was classified correctly. None without
+    predictions; then all results apply to these pictures only."""
     clusters: Clusters | None = None
-    """Which of these pictures belong together; each stands alone where None."""
+    """Clusters of these pictures; None if all are independent."""
 
     @cached_property
     def means(self) -> "pd.Series[float]":
@@ -41,34 +41,35 @@ class Trainings:
 
     @property
     def replicated(self) -> bool:
-        """Whether some configuration was trained more than once, so that there is an error."""
+        """Whether any configuration has several trainings, so that the error can be estimated."""
         return bool((self.replicates > 1).any())
 
     @cached_property
     def seeds(self) -> pd.DataFrame:
         """Variance between trainings: a row per configuration, columns ``variance`` and ``df``.
 
-        Replicates are few and configurations many, so each variance is moderated by those of the
-        others (`analysis.statistics.moderation`): the common one where all are alike, as in an
-        analysis of variance, and nearer its own, as in Welch's test, where they are not.
+        Because each configuration has few replicates, its variance is moderated by those of the
+        others (`analysis.statistics.moderation`). If all variances are similar, the result is the
+        pooled variance, as in an analysis of variance; otherwise it is closer to the separate
+        variances, as in Welch's test.
         """
         own = self.accuracy.groupby(self.configuration, sort=False).var()
         return moderated(own, self.replicates - 1)
 
     @property
     def seeds_df(self) -> int:
-        """Degrees of freedom of all variances between replicates together."""
+        """Total degrees of freedom of the variances between replicates."""
         return int((self.replicates - 1).sum())
 
     @cached_property
     def pictures(self) -> Clusters:
-        """Which of the pictures that ``correct`` tells of belong together."""
+        """Clusters of the pictures in ``correct``."""
         count = 0 if self.correct is None else self.correct.shape[1]
         return self.clusters or singles(count)
 
     @cached_property
     def counts(self) -> pd.DataFrame | None:
-        """Pictures of a cluster that a training told right: trials × clusters."""
+        """Number of correct pictures in each cluster: trials × clusters."""
         if self.correct is None:
             return None
         return pd.DataFrame(self.pictures.sums(self.correct), index=self.correct.index)
@@ -77,7 +78,7 @@ class Trainings:
     def by_picture(self) -> Floats:
         """Deviations of the means by picture: (configurations, clusters of pictures).
 
-        Their products add up to the covariance of the means by the choice of pictures.
+        Their sums of products are the covariances of the means due to the choice of pictures.
         """
         if self.correct is None:
             return np.zeros((len(self.means), 1))
@@ -86,7 +87,7 @@ class Trainings:
 
     @cached_property
     def noise(self) -> "pd.Series[float]":
-        """Configuration id → part of the variance ``by_picture`` that comes from seeds alone."""
+        """Configuration id → part of the variance in ``by_picture`` that is due to seeds."""
         if self.counts is None or self.correct is None:
             return self.means * 0
         of_counts = self.counts.groupby(self.configuration, sort=False).var().sum(axis=1)
@@ -94,22 +95,22 @@ class Trainings:
 
 
 def contrast(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
-    """Estimate a weighted sum of configuration means: a mean, a difference, an effect.
+    """Estimate a weighted sum of configuration means, such as a mean, a difference, an effect.
 
-    Seeds and pictures are crossed random factors; the variance of the sum is that of the seeds,
-    Σ wₖ²·sₖ²/Rₖ, plus that of the pictures, or of clusters of them
-    (`analysis.statistics.clusters.deviations`), less the part that the replicates of each picture
-    contribute to both (Owen 2007, "The Pigeonhole Bootstrap", Annals of Applied
-    Statistics 1(2), section 2, for the decomposition).
+    Seeds and pictures are crossed random factors. The variance of the sum is that due to seeds,
+    Σ wₖ²·sₖ²/Rₖ, plus that due to pictures or clusters of them
+    (`analysis.statistics.clusters.deviations`), minus the part that is in both (for the
+    decomposition see Owen 2007, "The Pigeonhole Bootstrap", Annals of Applied Statistics 1(2),
+    section 2).
 
     Args:
-        trainings: All trainings of the sweep that count; replicated.
-        weights: Configuration id → weight; those that are missing have weight 0.
+        trainings: All fair trainings of the sweep, with replicates.
+        weights: Configuration id → weight; missing ones have weight 0.
     """
     ids = weights.index
     seeds = trainings.seeds.loc[ids]
     replicates = trainings.replicates[ids]
-    # Replicates agree by luck at times, but never by more than their single answers do.
+    # Few replicates can agree by luck; the error is at least the noise of single answers.
     of_means = np.maximum(seeds["variance"] / replicates, trainings.noise[ids])
     parts = of_means * weights**2
     seed_part = combined(0.0, zip(parts, seeds["df"], strict=True))
@@ -120,12 +121,12 @@ def contrast(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
 
 
 def difference(trainings: Trainings, first: str, second: str) -> Estimate:
-    """Estimate the mean of configuration ``first`` less that of ``second``."""
+    """Estimate the mean of configuration ``first`` minus that of ``second``."""
     return contrast(trainings, pd.Series({first: 1.0, second: -1.0}))
 
 
 def _picture_variance(trainings: Trainings, weights: "pd.Series[float]") -> tuple[float, float]:
-    """Return variance and degrees of freedom of a contrast by the choice of pictures."""
+    """Return variance and degrees of freedom of a contrast due to the choice of pictures."""
     if trainings.correct is None:
         return 0.0, np.inf
     rows = trainings.means.index.get_indexer(weights.index)

@@ -1,4 +1,4 @@
-"""What may be said of a difference: the verdicts, and the adjustment for many comparisons."""
+"""Verdicts about differences, and the adjustment for many comparisons."""
 
 from enum import StrEnum
 from math import inf, sqrt
@@ -10,12 +10,11 @@ from scipy import stats
 from analysis.statistics.estimate import ALPHA, Estimate
 
 MARGIN = 0.01
-"""Configurations that differ by less than one percentage point count as equivalent, if the user
-does not say otherwise."""
+"""By default, configurations that differ by less than one percentage point are equivalent."""
 
 
 class Verdict(StrEnum):
-    """What a comparison shows of the first against the second."""
+    """Verdict about the first of two, relative to the second."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -24,26 +23,26 @@ class Verdict(StrEnum):
 
 
 def verdict(difference: float, p_adjusted: float, p_equivalent: float) -> Verdict:
-    """Judge ``difference`` (first less second) by the adjusted p-values of its two tests."""
+    """Return the verdict on first minus second from the adjusted p-values of its two tests."""
     if p_adjusted < ALPHA:
         return Verdict.BETTER if difference > 0 else Verdict.WORSE
     return Verdict.EQUIVALENT if p_equivalent < ALPHA else Verdict.NOT_SHOWN
 
 
 def equivalence(estimate: Estimate, margin: float, pictures: float = inf) -> float:
-    """Test that the true difference is at least ``margin``, in either direction.
+    """Test the hypothesis that the true difference is at least ``margin``, in either direction.
 
     Two one-sided t tests: Schuirmann (1987), "A Comparison of the Two One-Sided Tests Procedure and
     the Power Approach for Assessing the Equivalence of Average Bioavailability", Journal of
-    Pharmacokinetics and Biopharmaceutics 15(6). Below 5 % just where the 90 % interval lies within
-    the margin. Models that differ by ``margin`` give other answers to that share of n pictures at
-    least, so the error is taken to be no smaller than √(margin·(1 - margin)/n): few pictures on
-    which two models agree show nothing.
+    Pharmacokinetics and Biopharmaceutics 15(6). The p-value is below 5 % exactly if the 90 %
+    interval lies within the margin. Models whose accuracies differ by ``margin`` disagree on at
+    least that share of n pictures, so the error is at least √(margin·(1 - margin)/n). This way,
+    agreement on few pictures does not count as equivalence.
 
     Args:
         estimate: The difference.
-        margin: Differences below it do not count.
-        pictures: n; infinite where only the estimate is known.
+        margin: Smaller differences count as equivalent.
+        pictures: n; infinite if it is not known.
 
     Returns:
         The larger p-value of the two tests.
@@ -55,15 +54,15 @@ def equivalence(estimate: Estimate, margin: float, pictures: float = inf) -> flo
 
 
 def holm(p_values: npt.ArrayLike, family: int | None = None) -> npt.NDArray[np.float64]:
-    """Adjust p-values of some tests of a ``family``, the rest of which are not at hand.
+    """Adjust the p-values of some or all tests of a ``family``.
 
     Holm (1979), "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal
-    of Statistics 6(2). The rank of a p-value among those at hand is at most its rank in the
-    family, so its factor is at least Holm's: never too bold.
+    of Statistics 6(2). The rank of a p-value among the given ones is at most its rank in the
+    family, so its factor is at least Holm's, and the result is conservative.
 
     Args:
         p_values: (k,) p-values.
-        family: Number of tests in the family, at least k; k where None.
+        family: Number of tests in the family, at least k; None for k.
 
     Returns:
         (k,) adjusted p-values in the order of ``p_values``.
@@ -79,7 +78,7 @@ def holm(p_values: npt.ArrayLike, family: int | None = None) -> npt.NDArray[np.f
 def all_pairs(count: int) -> int:
     """Return the number of pairs among ``count`` things.
 
-    It is the family of comparisons with the best of them: which one is the best was seen on the
-    same figures, so each pair might have been the one that is looked at.
+    This is the family size for comparisons with the best: because the best is selected by the same
+    values, any of the pairs could have been compared.
     """
     return count * (count - 1) // 2
