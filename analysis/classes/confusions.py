@@ -1,4 +1,4 @@
-"""Which classes a trained model takes for which others."""
+"""Counts which classes a trained model confuses."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def confusions(
     Args:
         answers: A row per picture: ``label`` and ``predicted`` (places in ``classes``).
         classes: Names of the classes.
-        clusters: Which of the pictures belong together and are no independent draws.
+        clusters: Clusters of the pictures.
         most: Maximum number of rows.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The pairs of classes that the incumbent confuses most, where a matrix has no room for numbers."""
+"""Draws the pairs of classes that the incumbent confuses most, if there are many classes."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The pairs of classes that the best models confuse most."""
+"""The table of the pairs of classes that the best models confuse most."""
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ MOST_PAIRS = 20
 
 
 def confusions_table(run: RunData) -> Table:
-    """Show the most frequent kinds of mistakes of the best models: a row per model and pair.
+    """Return the most frequent kinds of mistakes of the best models: a row per model and pair.
 
     Frame: ``name`` (of the model), ``true``, ``predicted`` (classes), ``pictures`` (of the true
     class that were predicted as the other), ``n`` (validation pictures of the true class),

@@ -107,7 +107,7 @@ def _draw_colours(shares: npt.NDArray[np.float64], classes: Sequence[str]) -> Fi
 
 
 def _step(classes: int) -> int:
-    """Return of how many classes one is named."""
+    """Return the step between classes that are named on an axis."""
     return -(-classes // MOST_NAMED)
 
 

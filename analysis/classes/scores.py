@@ -18,13 +18,13 @@ def per_class(
     Args:
         confusion: (classes, classes) pictures by true class (rows) and predicted class (columns).
         classes: Names in the order of the rows.
-        effects: `class_effects`; 1 where None.
+        effects: The result of `class_effects`; None if all pictures are independent.
 
     Returns:
         A row per class in this order: ``class``, ``precision`` and ``recall``, each with its 95 %
         Wilson interval (``_low``, ``_high``), ``f1`` (their harmonic mean), ``n`` (pictures of the
         class), ``predicted`` (pictures predicted to be of the class). Recall and F1 are missing
-        for a class without pictures, and so is every interval of a share of nothing. The precision
+        for a class without pictures, and an interval is missing if its n is 0. The precision
         of a class that was never predicted is 0, as in scikit-learn, or missing if the class has
         no pictures either.
     """
@@ -42,11 +42,11 @@ def per_class(
 
 
 def class_effects(answers: pd.DataFrame, clusters: Clusters, classes: int) -> pd.DataFrame:
-    """Compute by how much clusters of pictures raise the variance of each score of a class.
+    """Compute the factor by which clusters raise the variance of each score of a class.
 
     Args:
         answers: A row per picture: ``label`` and ``predicted``.
-        clusters: Which of the pictures belong together.
+        clusters: Clusters of the pictures.
         classes: Number of classes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of each class for the best models."""
+"""The table of precision, recall and F1 of each class for the best models."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ MOST_MODELS = 12
 
 
 def classes(run: RunData) -> Table:
-    """Show the scores of the best models on each class: a row per model and class.
+    """Return the scores of the best models on each class: a row per model and class.
 
     Frame: ``name`` (of the model), ``class``, ``precision``, ``recall``, ``f1``, ``n``
     (validation pictures of the class), ``predicted`` (pictures predicted to be of the class), the

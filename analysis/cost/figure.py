@@ -1,4 +1,4 @@
-"""Accuracy against the cost of a model, with the Pareto front."""
+"""Draws accuracy against the cost of a model, with the Pareto front."""
 
 from collections.abc import Iterator
 
@@ -51,7 +51,7 @@ def prepare(run: RunData) -> pd.DataFrame:
 
 
 def pareto(costs: npt.NDArray[np.float64], gains: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return the Pareto front: entries for which no cheaper entry gains as much.
+    """Return the Pareto front: entries for which no entry of lower or equal cost gains as much.
 
     Returns:
         Indices by increasing cost; only the first of equal entries.

@@ -1,4 +1,4 @@
-"""Learning curves: one figure with all trials, and one figure for each of the best models."""
+"""Draws learning curves: one figure of all trials, and one figure for each of the best models."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Trials that were not trained to the end, and why."""
+"""The table of trials that were not trained to the end, with the reasons."""
 
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View

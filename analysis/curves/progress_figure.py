@@ -1,4 +1,4 @@
-"""The best objective value so far against the device-hours spent."""
+"""Draws the best objective value so far against the device-hours spent."""
 
 from collections.abc import Iterator
 

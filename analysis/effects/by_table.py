@@ -48,9 +48,7 @@ def by_hyperparameter(run: RunData, name: str) -> Table:
     known = level_means(run, level.set_axis(run.trials["trial_id"])[fair["trial_id"]])
     known = known.reindex(frame.index.astype(str)).set_axis(frame.index)
     for mean in ("accuracy", "accuracy_at_epoch"):
-        same = np.isclose(
-            frame[mean], known["mean"]
-        )  # otherwise the interval belongs to another mean
+        same = np.isclose(frame[mean], known["mean"])  # otherwise the interval is of another mean
         for end in ("low", "high"):
             frame[f"{mean}_{end}"] = known[end].where(same)
     frame["epoch"] = common_epoch(run)

@@ -8,7 +8,7 @@ from analysis.run.run_data import RunData
 
 
 def importance_table(run: RunData) -> Table:
-    """Show Optuna's importances: a row per hyperparameter, the most important first.
+    """Return Optuna's importances: a row per hyperparameter, most important first.
 
     Frame: ``name`` (in words), ``n`` (validation pictures), ``configurations``, ``fanova`` and
     ``ped_anova`` of `analysis.importance.statistics.Importance`, ``hyperparameter``.

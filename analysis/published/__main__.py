@@ -1,4 +1,4 @@
-"""The command `python -m analysis.published`: which claims a published table supports."""
+"""The command `python -m analysis.published`: tests claims about a published table."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ from fairsweep.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Judge the claims on the command line; return the exit code."""
+    """Test the claims on the command line; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.published",
         description="Judge the claims of a published grid of single trainings by its accuracies.",
@@ -48,13 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def published(csv: Path, pictures: int, claims: Sequence[str]) -> Table:
-    """Judge ``claims`` (such as ``kernel=5:3``), and that the best model is the best.
+    """Test ``claims`` (such as ``kernel=5:3``), and the claim that the best model is the best.
 
     Frame: a row per claim, as `analysis.published.statistics.judge` returns it, with ``n``
     (``pictures``).
 
     Raises:
-        UserError: The file cannot be read, lacks a column or a level that is claimed, or has too
+        UserError: The file cannot be read, lacks a column or level that a claim names, or has too
             few models.
     """
     if pictures < 1:

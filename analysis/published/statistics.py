@@ -1,4 +1,4 @@
-"""Which claims a published table of accuracies supports, without predictions or replicates."""
+"""Tests claims about a published table of accuracies, without predictions or replicates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MOST_PICTURES = 1_000_000_000
 
 
 class Conclusion(NamedTuple):
-    """That models with one level of a hyperparameter are better than models with another."""
+    """The claim that models with one level of a hyperparameter are better than with another."""
 
     hyperparameter: str
     better: object
@@ -27,7 +27,7 @@ class Conclusion(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """That one group of models is better than another."""
+    """The claim that one group of models is better than another."""
 
     words: str
     better: Mapping[str, object]
@@ -72,7 +72,7 @@ def claims_of(table: pd.DataFrame, conclusions: Mapping[str, Conclusion]) -> lis
 def judge(
     table: pd.DataFrame, hyperparameters: list[str], n: int, claims: list[Claim]
 ) -> pd.DataFrame:
-    """Judge claims about single trainings from their accuracies on n pictures.
+    """Test claims about single trainings from their accuracies on n pictures.
 
     The accuracies are treated as independent binomial shares (unpaired). The models were tested on
     the same pictures, so their differences vary less: the result is conservative, as long as models

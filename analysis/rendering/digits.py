@@ -72,7 +72,7 @@ def signed(write: Callable[[Any], str]) -> Callable[[Any], str]:
 
 
 def points_text(share: float) -> str:
-    """Write a difference in accuracy in percentage points."""
+    """Format a difference in accuracy in percentage points."""
     points = 100 * share
     return f"{points:g} percentage point{'' if points == 1 else 's'}"
 

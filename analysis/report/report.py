@@ -161,7 +161,7 @@ def _tables(tables: Tables, names: Any) -> Iterator[Block]:
 
 
 def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
-    """Show each of the best models with its learning curves and its confusion matrix."""
+    """Return the best models, each with its learning curves and its confusion matrix."""
     matrices = {d.drawing.name.removeprefix("confusion_"): d for d in figures["confusion"]}
     at = run.info.objective["at"]
     blocks = []
@@ -197,7 +197,7 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
 
 
 def _dataset_warning(run: RunData, left_out: str) -> str:
-    """Say why the dataset is not shown, or that validation and test know training pictures."""
+    """Return why the dataset is missing, or a warning about training pictures in other splits."""
     if left_out:
         return f"Pictures and class counts are left out: {left_out}."
     leaks = find_dataset(run).manifest.get("duplicates", {}).get("across_splits", 0)

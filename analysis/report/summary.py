@@ -1,4 +1,4 @@
-"""What a run found, in plain sentences."""
+"""Summarizes the findings of a run in sentences."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -24,7 +24,7 @@ from analysis.trials.headline import best_trial, fold_words, percent, status_cou
 from analysis.trials.largest import no_better_than_largest
 
 MOST_NAMED = 10
-"""Configurations that a sentence names at most."""
+"""Maximum number of configurations that a sentence names."""
 VERDICTS = {
     Verdict.BETTER: "shown to be better",
     Verdict.WORSE: "shown to be worse",
@@ -34,14 +34,14 @@ VERDICTS = {
 
 
 def found(run: RunData) -> list[str]:
-    """Say what was searched, what became of the trials, what won and what matters."""
+    """Return sentences about the search, its trials, the best configuration and the effects."""
     told = [_searched(run), _trials(run), _best(run), no_better_than_largest(run)]
     told += [_corrected(run), _leaders(run), _against(run), _matters(run)]
     return [sentence for sentence in told if sentence]
 
 
 def unknown(run: RunData) -> list[str]:
-    """Say what the run does not show, and what would show it."""
+    """Return sentences about what the run does not show, and what would show it."""
     told = [_untold(run), _small(run), _effects_untold(run), _excluded(run), _searcher(run)]
     told.append(_test(run))
     return [sentence for sentence in told if sentence]
@@ -110,7 +110,7 @@ def _best_trial(run: RunData) -> str:
 
 
 def _corrected(run: RunData) -> str:
-    """Say what is left of the best accuracy when the picking is allowed for, and on test."""
+    """Return a sentence about the best accuracy when corrected for selection, and on test."""
     rows = {row["estimate"]: row for row in _selection(run)}
     told = ""
     if row := rows.get("corrected"):
@@ -127,7 +127,7 @@ def _corrected(run: RunData) -> str:
 
 
 def _leaders(run: RunData) -> str:
-    """Name those that cannot be told from the best."""
+    """Return a sentence that names the candidates that may be the best."""
     if _compared(run) is None:
         return ""
     frame = best(run).frame
@@ -142,7 +142,7 @@ def _leaders(run: RunData) -> str:
 
 
 def _against(run: RunData) -> str:
-    """Count the verdicts on the others, each against the incumbent."""
+    """Return a sentence that counts the verdicts on the others, relative to the incumbent."""
     compared = _compared(run)
     if compared is None:
         return ""
@@ -157,7 +157,7 @@ def _against(run: RunData) -> str:
 
 
 def _matters(run: RunData) -> str:
-    """Name the hyperparameters whose effect is shown, with the share of variance they explain."""
+    """Return a sentence about the significant effects, with the variance that they explain."""
     frame = _effects(run)
     if frame is None:
         return ""
@@ -170,7 +170,7 @@ def _matters(run: RunData) -> str:
 
 
 def _untold(run: RunData) -> str:
-    """Say why configurations cannot be compared, where they cannot."""
+    """Return why configurations cannot be compared; empty if they can."""
     try:
         compared = against_incumbent(run)
     except NotKnownError as reason:
@@ -183,7 +183,7 @@ def _untold(run: RunData) -> str:
 
 
 def _small(run: RunData) -> str:
-    """Tell the smallest difference that the comparisons could have shown."""
+    """Return a sentence about the smallest difference that the comparisons can detect."""
     compared = _compared(run)
     if compared is None:
         return ""
@@ -199,7 +199,7 @@ def _effects_untold(run: RunData) -> str:
     if frame is None or frame["p_value"].notna().any():
         return ""
     if run.info.sampling == "adaptive" or "seed" in set(frame["term"]):
-        return ""  # Replicates would not help: the table says what would.
+        return ""  # Replicates would not help; the table says what would.
     return (
         "Whether any hyperparameter matters beyond chance: without replicates nothing tells what "
         f"chance does. Add some with `python -m tune extend {run.shell_path} --set replicates=5`."
@@ -228,7 +228,7 @@ def _searcher(run: RunData) -> str:
 
 def _test(run: RunData) -> str:
     if fold_average(run) is not None:
-        return ""  # What folds tell of is a configuration, and no trial of it is chosen.
+        return ""  # A k-fold run selects a configuration, but no trial to test.
     if any(row["estimate"] == "test" for row in _selection(run)):
         return ""
     return (
@@ -237,7 +237,7 @@ def _test(run: RunData) -> str:
     )
 
 
-@lru_cache(maxsize=4)  # several sentences ask
+@lru_cache(maxsize=4)  # several sentences use it
 def _compared(run: RunData) -> Comparisons | None:
     try:
         return against_incumbent(run)

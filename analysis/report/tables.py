@@ -66,12 +66,12 @@ def _bias(run: RunData) -> Iterator[Table]:
 
 
 def _importance(run: RunData) -> Table | None:
-    # A grid is balanced, so its table of effects says the same and gives verdicts.
+    # A grid is balanced, so its table of effects has the same information, with verdicts.
     return None if run.info.sampling == "every" else importance_table(run)
 
 
 def _confusions(run: RunData) -> Table | None:
-    # Of few classes the matrices tell all pairs.
+    # With few classes, the confusion matrices show all pairs.
     return None if len(run.info.classes) <= MOST_NUMBERED else confusions_table(run)
 
 
