@@ -1,4 +1,4 @@
-"""What a worker trains at a time: one trial, or several of equal shapes as one."""
+"""The unit of work of a worker: one trial, or several trials that are trained fused."""
 
 import json
 from collections.abc import Mapping
@@ -8,49 +8,49 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """Trials for one worker; it travels there as text."""
+    """Trials for one worker, which receives the bundle as JSON."""
 
     trials: Mapping[str, Mapping[str, Any]]
-    """Every hyperparameter of each by its id."""
+    """Trial id → all hyperparameters of the trial."""
     folder: str
-    """Where their state lies below ``checkpoints``: the trial's own folder if it is one."""
+    """Folder of their state below ``checkpoints``; for a single trial, its id."""
     exclusive: bool = False
-    """Whether it needs its card to itself."""
+    """Whether the bundle needs the whole GPU."""
     channels_last: bool = True
-    """Layout in memory of several as one."""
+    """Memory layout of fused training."""
     probe: bool = False
-    """Whether to measure first if several are worth training as one."""
+    """Whether the worker must first measure whether fused training is faster."""
 
     @property
     def key(self) -> str:
-        """The id of its first trial, which names it while it runs."""
+        """The id of the first trial, which identifies the bundle while it runs."""
         return next(iter(self.trials))
 
     def to_json(self) -> str:
-        """Return it as one string, because Ray copies and flattens a mapping many times over."""
+        """Return the bundle as one string, which Ray sends faster than a nested mapping."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
+        """Parse the result of `to_json`."""
         return cls(**json.loads(text))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fusing:
-    """A decision whether the trials of a configuration are trained as one."""
+    """A decision whether the trials of a configuration are trained fused."""
 
     trials: tuple[str, ...]
     fused: bool
     gain: float
-    """Measured speed as one, over that in turn."""
+    """Measured speed of fused training relative to separate training."""
     channels_last: bool = True
     reason: str = ""
-    """Why they cannot be, where they cannot."""
+    """Why they cannot be fused; empty if they can."""
 
     @property
     def folder(self) -> str:
-        """Name of the folder below ``checkpoints`` that holds the state of all."""
+        """Name of the folder below ``checkpoints`` with the state of all trials."""
         return f"{BUNDLE_PREFIX}{self.trials[0]}"
 
 

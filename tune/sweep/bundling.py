@@ -1,4 +1,4 @@
-"""Which trials a worker gets at a time: replicates and folds of one configuration, or one trial."""
+"""Selects the trials of a bundle: one trial, or replicates and folds of one configuration."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from tune.sweep.state import SweepState
 
 
 def mates(state: SweepState, first: Trial, devices: int) -> list[str]:
-    """Return the waiting trials that ``first`` may be trained with, no more than its share.
+    """Return the waiting trials that may be fused with ``first``, up to one device's share.
 
     Args:
         state: The sweep.
-        first: The trial that a worker gets in any case.
-        devices: Cores or GPUs, over which the trials that are left are spread evenly.
+        first: The first trial of the bundle.
+        devices: Number of cores or GPUs; the remaining trials are spread evenly over them.
     """
     last = last_fusing(state, first)
     if not _may_be_fused(state, first) or (last is not None and not last.fused):
@@ -29,7 +29,7 @@ def mates(state: SweepState, first: Trial, devices: int) -> list[str]:
 
 
 def last_fusing(state: SweepState, trial: Trial) -> Fusing | None:
-    """Return the last decision on trials of the same configuration, if there was one."""
+    """Return the last decision for the configuration of ``trial``, if there was one."""
     of_configuration = (
         fusing
         for fusing in reversed(state.fusings)
@@ -41,13 +41,13 @@ def last_fusing(state: SweepState, trial: Trial) -> Fusing | None:
 def take(
     state: SweepState, trial_ids: Sequence[str], bound: Fusing | None = None, *, probe: bool = False
 ) -> Bundle:
-    """Take trials out of the queue and return them as a bundle.
+    """Remove trials from the queue and return them as a bundle.
 
     Args:
         state: The sweep.
         trial_ids: The trials.
-        bound: The decision that binds them, if there was one.
-        probe: Whether the worker should measure first if several are worth training as one.
+        bound: The decision to fuse them, if there was one.
+        probe: As `Bundle.probe`.
     """
     for trial_id in trial_ids:
         state.queue.take(trial_id)

@@ -1,4 +1,4 @@
-"""The time of a sweep: what new events are stamped with, and how long driver sessions worked."""
+"""Time stamps of events, and the total time of driver sessions."""
 
 import time
 
@@ -16,9 +16,9 @@ from tune.run.events import (
 
 
 class Clock:
-    """The wall clock as it was when this was made, plus the seconds since.
+    """The wall clock at construction, plus the monotonic seconds since then.
 
-    So a step of the wall clock does not change how long a driver session seems to last.
+    This way, setting the wall clock does not change the measured length of a driver session.
     """
 
     def __init__(self) -> None:
@@ -30,9 +30,9 @@ class Clock:
 
 
 class WorkedTime:
-    """Seconds of all driver sessions, each from its start to its last event.
+    """Total seconds of all driver sessions, each from its start to its last event.
 
-    Time between two sessions does not count, whether the first of them ended or was killed.
+    Time between sessions does not count, even if a session was killed.
     """
 
     def __init__(self) -> None:
@@ -41,17 +41,17 @@ class WorkedTime:
         """Time of the session's last event; None between sessions."""
 
     def hear(self, event: Event) -> None:
-        """Take in an event that stands in the ledger."""
+        """Add the time of an event of the ledger."""
         if isinstance(event, SweepStarted | SweepResumed):
             self._last = event.time
         elif isinstance(event, _BETWEEN_SESSIONS):
             self._last = None
         elif self._last is not None:
-            # Earlier versions wrote times of a wall clock, which may have been set back.
+            # Earlier versions wrote wall-clock times, so the clock may have been set back.
             self.seconds += max(0.0, event.time - self._last)
             self._last = None if isinstance(event, _ENDS_OF_SESSIONS) else event.time
 
 
 _ENDS_OF_SESSIONS = (SweepStopped, SweepFinished)
 _BETWEEN_SESSIONS = (SweepExtended, FailedRetried, FilesLost, TestOpened)
-"""Events that no session writes, so that one which has not ended was killed before them."""
+"""Events that are written outside of sessions; a session without an end was killed before them."""

@@ -1,4 +1,4 @@
-"""Which parts of a spec may grow when a sweep is extended, and what that means for its trials."""
+"""Checks which parts of a spec change when a sweep is extended."""
 
 from collections.abc import Iterable
 
@@ -21,10 +21,10 @@ _MAY_CHANGE = (
 
 
 def extended_spec(spec: SweepSpec, *, samples: int, overrides: Iterable[str]) -> SweepSpec:
-    """Return ``spec`` with so many more samples and the overrides applied.
+    """Return ``spec`` with ``samples`` more samples and the overrides applied.
 
     Raises:
-        RunError: Something changes that would make it another sweep.
+        RunError: An override changes a part that must stay the same.
         SpecError: The new spec breaks a rule.
     """
     larger = override_spec(spec, overrides)

@@ -1,17 +1,17 @@
-"""When failures tell that the others would fail too: the same crash, or the same error in a row."""
+"""Detects repeated failures: the same crash of a trial, or the same error in many trials."""
 
 from collections.abc import Iterable
 
 from tune.run.trial import Status, Trial
 
 ALIKE = 5
-"""So many trials in a row that fail with the same error stop their sweep."""
+"""Number of consecutive trials with the same error that stops the sweep."""
 
 
 class AlikeFailures:
-    """The trials that failed last, as long as they failed with the same error.
+    """The most recent trials, while all of them fail with the same error.
 
-    An error that trials had when the driver session began does not stop the sweep again.
+    Errors that trials already had when the driver session began do not stop the sweep again.
     """
 
     def __init__(self, trials: Iterable[Trial]) -> None:
@@ -20,15 +20,15 @@ class AlikeFailures:
         self._count = 0
 
     def accept_none(self) -> None:
-        """Let every error stop the sweep, since failed trials are trained once more."""
+        """Count all errors from now on, because failed trials are trained again."""
         self._accepted.clear()
 
     def forget(self) -> None:
-        """Begin anew: a trial has ended in another way."""
+        """Start counting again after a trial ended in another way."""
         self._count = 0
 
     def hear(self, error: str) -> str | None:
-        """Take note that a trial failed; return why the sweep should stop, if it should."""
+        """Record a failed trial; return the reason if the sweep should stop."""
         gist = _gist(error)
         self._count = self._count + 1 if gist == self._gist else 1
         self._gist = gist
@@ -41,17 +41,17 @@ class AlikeFailures:
 
 
 class Faults:
-    """The signal that last ended a trial's worker: the same crash is not tried a third time."""
+    """The last crash of each trial's worker; the same crash is not retried twice."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str | None, int]] = {}
 
     def is_second(self, trial: Trial, fault: str | None) -> bool:
-        """Take note of an attempt's fault, if any; return whether the last one was the same.
+        """Record the crash of an attempt, if any; return whether the previous one was the same.
 
         Args:
             trial: The trial.
-            fault: Name of the signal of a fault that ended its worker.
+            fault: Name of the fatal signal, if its worker crashed.
         """
         moment = (fault, len(trial.measurements))
         second = fault is not None and self._last.get(trial.id) == moment
@@ -60,5 +60,5 @@ class Faults:
 
 
 def _gist(error: str) -> str:
-    """Return an error without the file that holds all of it, which each trial has its own of."""
+    """Return an error message without the path of the traceback, which differs between trials."""
     return error.partition(" (all of it in ")[0]

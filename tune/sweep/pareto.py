@@ -6,10 +6,12 @@ import numpy as np
 
 
 def undominated(rows: Sequence[Sequence[float]]) -> list[int]:
-    """Return the Pareto front: the rows than which none is as good everywhere and better somewhere.
+    """Return the indices of the Pareto front.
+
+    A row is on it if no other row is at least as good in every score and better in one.
 
     Args:
-        rows: Scores of n trials, larger being better.
+        rows: Scores of n trials; larger is better.
     """
     table = np.asarray(rows, dtype=float)
     return [

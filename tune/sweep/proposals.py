@@ -1,4 +1,4 @@
-"""What a sweep trains next: the searcher's points, and further replicates of the finalists."""
+"""Proposes trials: the searcher's points, and further replicates of the finalists."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tune.sweep.state import SweepState
 
 
 class Proposals:
-    """Makes the events by which trials join a sweep; the caller applies each before the next."""
+    """Yields the events that add trials to a sweep; the caller applies each before the next."""
 
     def __init__(self, state: SweepState, *, fingerprint: str, clock: Clock) -> None:
         self._state = state
@@ -19,7 +19,7 @@ class Proposals:
         self._clock = clock
 
     def of_search(self) -> Iterator[TrialProposed | ProposalSkipped | SpaceExhausted]:
-        """Yield what the searcher proposes up to the next new trial, or that there is none."""
+        """Yield the searcher's events up to its next new trial, or the end of the space."""
         state = self._state
         while True:
             point = state.search.propose()
@@ -36,10 +36,10 @@ class Proposals:
             )
 
     def of_finalists(self) -> Iterator[FinalistsChosen | TrialProposed]:
-        """Yield the choice of finalists and their other replicates, once the search is over.
+        """Yield the choice of finalists and their further replicates, after the search is over.
 
-        Where nothing is stopped early every trial that ends whole is a finalist, so that its
-        replicates need not wait for the rest of the search.
+        Without a scheduler, every completed trial is a finalist, so its replicates do not wait for
+        the rest of the search.
         """
         state = self._state
         if state.searching and not state.has_new_finalists:

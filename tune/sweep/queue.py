@@ -1,10 +1,10 @@
-"""Which trials are left to train, and which of them wait for a worker."""
+"""The queue of trials that are left to train."""
 
 from collections.abc import Iterable
 
 
 class Queue:
-    """Trials by their ids; the first of ``waiting`` came first."""
+    """Trial ids by state; ``waiting`` is in order."""
 
     def __init__(self) -> None:
         self.waiting: list[str] = []
@@ -12,7 +12,7 @@ class Queue:
         self.unfinished: set[str] = set()
         """Trials that have not ended."""
         self.lost: set[str] = set()
-        """Trials that have ended, and are trained again for their files."""
+        """Ended trials that are trained again because their files are missing."""
 
     @property
     def left(self) -> bool:
@@ -25,12 +25,12 @@ class Queue:
         self.waiting.append(trial_id)
 
     def return_to_front(self, trial_id: str) -> None:
-        """Put a trial that lost its worker first, to continue from its checkpoint."""
+        """Put a trial that lost its worker at the front, to continue from its checkpoint."""
         if trial_id in self.unfinished | self.lost and trial_id not in self.waiting:
             self.waiting.insert(0, trial_id)
 
     def take(self, trial_id: str) -> None:
-        """Note that a worker gets the trial."""
+        """Remove a trial from the waiting ones, because a worker gets it."""
         if trial_id in self.waiting:
             self.waiting.remove(trial_id)
 
@@ -40,15 +40,15 @@ class Queue:
         self.take(trial_id)
 
     def reopen(self, trial_id: str) -> None:
-        """Note that a trial which had ended is to be trained on; `refill` lets it wait."""
+        """Mark an ended trial as unfinished; `refill` adds it to the waiting ones."""
         self.unfinished.add(trial_id)
 
     def lose_files(self, trial_id: str) -> None:
-        """Append a trial that has ended, to train it again for its files."""
+        """Append an ended trial, to train it again because its files are missing."""
         self.lost.add(trial_id)
         self.waiting.append(trial_id)
 
     def refill(self, trial_ids: Iterable[str]) -> None:
-        """Let those of the trials wait that are left to train, in this order."""
+        """Set the waiting trials: those of ``trial_ids`` that are left to train, in this order."""
         left = self.unfinished | self.lost
         self.waiting = [trial_id for trial_id in trial_ids if trial_id in left]

@@ -1,4 +1,4 @@
-"""What each kind of event changes, live and when a ledger is read back alike."""
+"""Applies events to the state of a sweep, both live and when a ledger is replayed."""
 
 from collections.abc import Iterable
 from functools import singledispatch
@@ -39,14 +39,14 @@ from tune.sweep.state import SweepState
 
 
 def replay(spec: SweepSpec, events: Iterable[Event]) -> SweepState:
-    """Return where a sweep stands after ``events``.
+    """Return the state of a sweep after ``events``.
 
     Args:
-        spec: What to search, unless the events say it.
+        spec: The sweep spec; specs in events replace it.
         events: The ledger so far.
 
     Raises:
-        SpecError: Searcher or scheduler are unknown or do not go with the space.
+        SpecError: Searcher or scheduler are unknown or do not fit the space.
     """
     state = SweepState(spec)
     for event in events:
@@ -55,7 +55,7 @@ def replay(spec: SweepSpec, events: Iterable[Event]) -> SweepState:
 
 
 def apply(state: SweepState, event: Event) -> None:
-    """Change ``state`` as an event says that stands in the ledger."""
+    """Change ``state`` by one event of the ledger."""
     state.worked.hear(event)
     _change(event, state)
 
@@ -90,7 +90,7 @@ def _sweep_stopped(event: SweepStopped, state: SweepState) -> None:
 @_change.register(NodeJoined)
 @_change.register(SweepFinished)
 def _nothing(_event: NodeJoined | SweepFinished, _state: SweepState) -> None:
-    """Change nothing: it follows from the trials, or does not concern them."""
+    """Change nothing; these events do not affect the state."""
 
 
 @_change.register
@@ -182,7 +182,7 @@ def _test_opened(event: TestOpened, state: SweepState) -> None:
     state.openings.append(event.trial)
 
 
-# Attempts that go wrong.
+# Failed attempts.
 
 
 @_change.register
@@ -202,7 +202,7 @@ def _failed_retried(event: FailedRetried, state: SweepState) -> None:
 
 @_change.register
 def _attempt_lost(event: AttemptLost, state: SweepState) -> None:
-    """Let the trial go on elsewhere; what its node did is no failure of its own."""
+    """Requeue the trial; the death of its node does not count as a failure."""
     state.trials[event.trial].nodes_lost += 1
     _lose_worker(state, event.trial)
 
@@ -220,7 +220,7 @@ def _out_of_memory(event: OutOfMemory, state: SweepState) -> None:
 
 @_change.register
 def _fusing_decided(event: FusingDecided, state: SweepState) -> None:
-    """Bind the trials together, or let each wait for a worker of its own."""
+    """Fuse the trials, or return each of them to the queue."""
     fusing = Fusing(
         trials=event.trials,
         fused=event.fused,
@@ -255,13 +255,13 @@ def _lose_worker(state: SweepState, trial_id: str) -> None:
 
 
 def _reopen(state: SweepState, trial: Trial) -> None:
-    """Let a trial that has ended be trained on."""
+    """Reopen a trial that has ended, so that it is trained further."""
     trial.ending, trial.has_worker, trial.interruption = None, False, None
     state.queue.reopen(trial.id)
 
 
 def _give_epochs(state: SweepState, trial: Trial, epochs: int) -> None:
-    """Let a trial that was trained whole, or has not ended, go on to ``epochs``."""
+    """Raise the epochs of a trial that completed or has not ended."""
     if trial.epochs < epochs and (trial.status is Status.COMPLETED or not trial.ended):
         trial.epochs, trial.config = epochs, {**trial.config, "epochs": epochs}
         if trial.ended:

@@ -1,6 +1,6 @@
-"""Schedulers: which trials are stopped early. Each compares trials at the same epoch only.
+"""Schedulers decide which trials are stopped early; they compare trials at equal epochs only.
 
-To add one, write a function that makes it from its settings, and a line in `SCHEDULERS`.
+To add one, write a function that makes it from its settings, and add a line to `SCHEDULERS`.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tune.sweep.spec import SchedulerSpec, SpecError, SweepSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Why a trial should stop: its value fell short of what this many trials set at this epoch."""
+    """The reason to stop a trial: its value was below a threshold set by other trials."""
 
     epoch: int
     value: float
@@ -23,18 +23,18 @@ class Cut:
 
 
 class Scheduler(Protocol):
-    """Hears each trial's objective after each epoch and says whether the trial should stop.
+    """Receives each trial's objective after each epoch, and decides whether the trial stops.
 
-    Its whole knowledge is what it heard, so hearing a ledger again rebuilds it.
+    A scheduler has no other state, so replaying a ledger restores it.
     """
 
     rungs: tuple[int, ...]
     """Epochs at which trials are compared."""
     survivors: float
-    """Share of the trials at a rung that can be expected to go on."""
+    """Expected share of the trials at a rung that continue."""
 
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:
-        """Take note of ``value`` (larger is better); return why the trial should stop, or None."""
+        """Record ``value`` (larger is better); return the reason if the trial should stop."""
         ...
 
 
@@ -51,13 +51,13 @@ class NoScheduler:
 class Asha:
     """Asynchronous successive halving in its stopping form.
 
-    At each rung (``grace_period`` × ``reduction_factor`` ** k epochs) a trial goes on if it is
-    among the best 1 / ``reduction_factor`` of all that have come to this rung so far. The first
-    that come there, fewer than ``reduction_factor``, all go on.
+    At each rung (``grace_period`` × ``reduction_factor`` ** k epochs) a trial continues if it is
+    among the best 1 / ``reduction_factor`` of all trials that have reached this rung so far. The
+    first ``reduction_factor`` - 1 trials at a rung always continue.
 
-    Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020; the
-    stopping form and its quantile as in Ray Tune's `AsyncHyperBandScheduler` with one bracket,
-    which however stops the second trial at a rung already if it is worse than the first.
+    Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020. The
+    stopping form and its quantile are those of Ray Tune's `AsyncHyperBandScheduler` with one
+    bracket, except that Ray Tune can stop the second trial at a rung.
     """
 
     def __init__(self, *, grace_period: int, reduction_factor: int, epochs: int) -> None:
@@ -71,7 +71,7 @@ class Asha:
         self._seen: dict[int, dict[str, float]] = {rung: {} for rung in rungs}
 
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:
-        """Compare the trial with those that came to this rung before it."""
+        """Compare the trial with those that reached this rung before it."""
         if epoch not in self._seen:
             return None
         rung = self._seen[epoch]
@@ -86,10 +86,7 @@ class Asha:
 
 
 def _quantile(values: list[float], reduction_factor: int) -> float:
-    """Return the value that the best 1 / ``reduction_factor`` of ``values`` reach.
-
-    Interpolated between neighbours.
-    """
+    """Return the value that the best 1 / ``reduction_factor`` of ``values`` reach, interpolated."""
     finite = [value for value in values if value > -np.inf]
     if not finite:
         return -np.inf
@@ -97,17 +94,17 @@ def _quantile(values: list[float], reduction_factor: int) -> float:
 
 
 class MedianStopping:
-    """Stops a trial whose best so far is below the median of what the others averaged so far.
+    """Stops a trial whose best value so far is below the median of the others' running means.
 
-    From the grace period on, at every epoch: if the trial's best value by then is strictly worse
-    than the median, over the others that came to this epoch, of the mean of their values up to it.
-    The values are the objective's, so those of the best epoch so far under ``at: best``.
+    At every epoch from the grace period on, compares the trial's best value so far with the running
+    means of all other trials that have reached this epoch. The trial stops if its value is strictly
+    worse than their median. With ``at: best``, the values are those of the best epoch so far.
 
-    Source: Golovin et al., "Google Vizier", KDD 2017, section 3.2.2; with all other trials that
-    came so far, as in Ray Tune's `MedianStoppingRule`, and not only those that completed.
+    Source: Golovin et al., "Google Vizier", KDD 2017, section 3.2.2. As in Ray Tune's
+    `MedianStoppingRule`, all other trials count, not only completed ones.
     """
 
-    survivors = 1.0  # How many it stops depends on how curves cross; so expect the costliest.
+    survivors = 1.0  # The number of stops is unpredictable, so assume none.
 
     def __init__(self, *, grace_period: int, min_trials: int, epochs: int) -> None:
         self.rungs = tuple(range(grace_period, epochs))
@@ -117,7 +114,7 @@ class MedianStopping:
         self._means: list[dict[str, float]] = [{} for _ in range(epochs + 1)]
 
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:
-        """Compare the trial with the others that came to this epoch before it."""
+        """Compare the trial with the others that reached this epoch before it."""
         number = value if np.isfinite(value) else -np.inf
         best = self._best[trial_id] = max(number, self._best.get(trial_id, -np.inf))
         self._sums[trial_id] = self._sums.get(trial_id, 0.0) + number
@@ -134,10 +131,10 @@ class MedianStopping:
 
 
 def make_scheduler(spec: SweepSpec) -> Scheduler:
-    """Make the scheduler that a spec asks for.
+    """Make the scheduler that a spec names.
 
     Raises:
-        SpecError: It is unknown, or does not go with something else in the spec.
+        SpecError: It is unknown, or does not fit another part of the spec.
     """
     name = spec.scheduler.name
     if name not in SCHEDULERS:
@@ -156,12 +153,12 @@ def make_scheduler(spec: SweepSpec) -> Scheduler:
 
 @dataclass(frozen=True, kw_only=True)
 class SchedulerKind:
-    """A scheduler as the registry knows it."""
+    """An entry of the registry of schedulers."""
 
     make: Callable[[SchedulerSpec, int], Scheduler]
-    """Makes it from its settings and the epochs of a whole training."""
+    """Makes the scheduler from its settings and the epochs of a complete training."""
     words: str
-    """What it does, to go on with after *with*."""
+    """Description that follows "with" in a sentence."""
 
 
 SCHEDULERS: dict[str, SchedulerKind] = {
@@ -179,4 +176,4 @@ SCHEDULERS: dict[str, SchedulerKind] = {
         words="early stopping by the median rule",
     ),
 }
-"""Name in the spec → the scheduler."""
+"""Name in the spec → scheduler."""

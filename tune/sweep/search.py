@@ -1,4 +1,4 @@
-"""The searcher and the scheduler of a sweep, and what they have heard of its trials."""
+"""Holds the searcher and the scheduler of a sweep, and reports trials to them."""
 
 import math
 from collections.abc import Iterable
@@ -13,27 +13,27 @@ from tune.sweep.spec import SweepSpec
 
 
 class Search:
-    """Lets searcher and scheduler hear what happens to the trials of the search."""
+    """Reports the trials of the search to searcher and scheduler."""
 
     def __init__(self, spec: SweepSpec) -> None:
         """Make both.
 
         Raises:
-            SpecError: Searcher or scheduler are unknown or do not go with the space.
+            SpecError: Searcher or scheduler are unknown or do not fit the space.
         """
         self.configure(spec)
         self.known: tuple[KnownTrial, ...] | None = None
-        """Another run's trials that the searcher heard of at the start."""
+        """Another run's trials for the warm start; None without one."""
         self.proposals = 0
         self.exhausted = False
-        """Whether the searcher proposes nothing more."""
+        """Whether the searcher has no further points."""
         self.cuts: dict[str, Cut] = {}
-        """Why the scheduler stops a trial."""
+        """Trial id → why the scheduler stops it."""
         self._points: dict[str, Point] = {}
         self._reached: dict[str, float] = {}
 
     def configure(self, spec: SweepSpec) -> None:
-        """Make searcher and scheduler anew, for this spec."""
+        """Make a new searcher and scheduler for this spec."""
         self._spec = spec
         self.space = spec.search_space
         self._searcher = make_searcher(spec)
@@ -41,35 +41,35 @@ class Search:
 
     @property
     def size(self) -> int | None:
-        """Most points that the searcher will propose."""
+        """Maximum number of points that the searcher proposes; None if unknown."""
         return self._searcher.size
 
     def propose(self) -> Point | None:
-        """Return the next point, or None if the space is used up."""
+        """Return the next point, or None if there are no more."""
         return self._searcher.propose(self.proposals)
 
     def hear_known(self, known: tuple[KnownTrial, ...]) -> None:
-        """Take in another run's trials."""
+        """Report another run's trials."""
         self.known = known
         self._searcher.hear_known(known)
 
     def hear_skipped(self, proposal: int, point: Point) -> None:
-        """Take note that a proposed configuration was there already."""
+        """Report a proposal whose configuration the sweep already has."""
         self.proposals = proposal + 1
         self._searcher.hear_skipped(point)
 
     def hear_proposed(self, trial: Trial, proposal: int, point: Point) -> None:
-        """Take note of a new trial of the search."""
+        """Report a new trial of the search."""
         self.proposals = proposal + 1
         self._points[trial.id] = point
         self._searcher.hear_proposed(trial.id, point)
 
     def hear_reopened(self, trial: Trial) -> None:
-        """Take note that a trial which had ended is trained on; its end is heard once more."""
+        """Report that an ended trial is trained further; its end will be reported again."""
         self._searcher.hear_proposed(trial.id, self._points[trial.id])
 
     def hear_measurement(self, trial: Trial, measurement: Measurement) -> None:
-        """Let the scheduler hear the trial's last measurement."""
+        """Report the trial's last measurement to the scheduler."""
         before = self._reached.get(trial.id, -math.inf)
         point = objectives.curve_point(self._spec.objective, measurement, before)
         self._reached[trial.id] = point
@@ -78,7 +78,7 @@ class Search:
             self.cuts[trial.id] = cut
 
     def hear_ended(self, trial: Trial) -> None:
-        """Let the searcher hear how a trial ended."""
+        """Report the end of a trial to the searcher."""
         failed = trial.status is Status.FAILED
         curve = [] if failed else objectives.curve(self._spec.objective, trial)
         finite = [value for value in curve if math.isfinite(value)]
@@ -87,7 +87,7 @@ class Search:
         self._searcher.hear_ended(trial.id, finite, scores)
 
     def restart(self, spec: SweepSpec, trials: Iterable[Trial]) -> None:
-        """Go on under a larger spec; its searcher and scheduler hear what is known."""
+        """Continue with a larger spec: report all trials to a new searcher and scheduler."""
         self.configure(spec)
         self.exhausted = False
         if self.known is not None:

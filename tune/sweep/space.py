@@ -1,4 +1,4 @@
-"""The search space: the values of each hyperparameter, which are tied, which depend on a choice."""
+"""The search space: values of hyperparameters, tied hyperparameters, and conditional ones."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,17 +9,17 @@ from fairsweep.errors import UserError
 
 Scalar = bool | int | float | str
 Point = dict[str, Scalar]
-"""The free choices of one configuration: path of the choice → value. Tied values are not in it."""
+"""The free choices of a configuration: path of the choice → value, without tied values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One of a list of values."""
+    """A list of values to choose from."""
 
     values: tuple[Scalar, ...]
 
     def holds(self, value: object) -> bool:
-        """True if ``value`` is one of these; True and 1 are told apart."""
+        """Return whether ``value`` is in the list; True and 1 are different."""
         return any(
             known == value and isinstance(known, bool) == isinstance(value, bool)
             for known in self.values
@@ -28,7 +28,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """A number between two ends, both included."""
+    """A range of numbers, including both ends."""
 
     low: float
     high: float
@@ -37,12 +37,12 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """True if only whole numbers are meant: both ends (and the step) are written so."""
+        """Whether the range has whole numbers only: both ends and the step are integers."""
         return all(isinstance(end, int) for end in (self.low, self.high, self.step or 1))
 
     @property
     def values(self) -> tuple[float, ...] | None:
-        """All values of a stepped or whole-number range, None of a continuous one."""
+        """All values of a stepped or whole-number range; None for a continuous one."""
         if self.log or (self.step is None and not self.whole):
             return None
         step = self.step or 1
@@ -50,7 +50,7 @@ class Range:
         return tuple(self.low + index * step for index in range(count))
 
     def holds(self, value: object) -> bool:
-        """True if ``value`` is a number of this range."""
+        """Return whether ``value`` is a number in this range."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False
         if self.whole and value != int(value):
@@ -63,20 +63,20 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Tie:
-    """A value that follows another hyperparameter's."""
+    """A hyperparameter whose value follows that of another one."""
 
     source: str
     mapping: tuple[tuple[Scalar, Scalar], ...] | None
-    """Value of the other → value of this; None if they are equal."""
+    """Value of the other hyperparameter → value of this one; None if they are equal."""
 
     def follow(self, value: Scalar) -> Scalar:
-        """Return this hyperparameter's value where the other has ``value``."""
+        """Return this hyperparameter's value if the other one has ``value``."""
         return value if self.mapping is None else dict(self.mapping)[value]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """A choice that opens a space of its own for each value."""
+    """A choice with a separate subspace for each value."""
 
     spaces: Mapping[Scalar, "SearchSpace"]
 
@@ -96,7 +96,7 @@ class SearchSpace:
         """Read the ``space`` of a sweep spec.
 
         Raises:
-            UserError: An entry is no list, range, tie or mapping of spaces.
+            UserError: An entry is not a list, range, tie or mapping of spaces.
         """
         parsed = {name: _parse_entry(value, f"{where}.{name}") for name, value in values.items()}
         space = cls(entries=parsed)
@@ -123,7 +123,7 @@ class SearchSpace:
         return {name: entry for name, entry in self.entries.items() if isinstance(entry, Tie)}
 
     def all_ties(self) -> dict[str, str]:
-        """Return every tied hyperparameter, branches included, with the one that it follows."""
+        """Return every tied hyperparameter, including branches, and the one that it follows."""
         ties = {name: tie.source for name, tie in self.ties().items()}
         for space in self._branched():
             ties |= space.all_ties()
@@ -136,7 +136,7 @@ class SearchSpace:
 
     @property
     def conditional(self) -> bool:
-        """True if some hyperparameters exist only under a choice."""
+        """Whether some hyperparameters exist only for some values of a choice."""
         return any(True for _ in self._branched())
 
     def _branched(self) -> Iterator["SearchSpace"]:
@@ -145,10 +145,10 @@ class SearchSpace:
                 yield from entry.spaces.values()
 
     def choose(self, chooser: Chooser, prefix: str = "") -> dict[str, Scalar]:
-        """Walk the space, ask ``chooser`` at each free choice, and return the hyperparameters.
+        """Call ``chooser`` for each free choice, and return the hyperparameters.
 
-        The chooser gets the path of the choice (``family``, ``family=resnet.kernel_size``), so
-        that equal names under two branches stay apart.
+        The chooser gets the path of the choice (``family``, ``family=resnet.kernel_size``), which
+        differs for equal names in two branches.
         """
         chosen: dict[str, Scalar] = {}
         for name, entry in self.entries.items():
@@ -163,7 +163,7 @@ class SearchSpace:
         return {name: chosen[name] for name in (*self.entries, *chosen) if name in chosen}
 
     def point(self, chooser: Chooser) -> Point:
-        """Walk the space, ask ``chooser`` at each free choice, and return what it chose."""
+        """Call ``chooser`` for each free choice, and return its choices."""
         point: Point = {}
 
         def note(path: str, domain: Domain) -> Scalar:
@@ -216,14 +216,15 @@ class SearchSpace:
         """Yield every point of the space; the last hyperparameter varies fastest.
 
         Raises:
-            UserError: A range is continuous, so that it has no grid.
+            UserError: A range is continuous, so it has no grid.
         """
         return self._points("", _every_value)
 
     def samples_of_each(self) -> Iterator[Point]:
-        """Yield points that together hold each value of each choice and both ends of each range.
+        """Yield points that cover each value of each choice, and both ends of each range.
 
-        Far fewer than the grid: from the first point of each branch, one choice varies at a time.
+        From the first point of each branch, one choice varies at a time, which gives far fewer
+        points than the grid.
         """
         for first in self._points("", lambda _path, domain: _extremes(domain)[:1]):
             yield first

@@ -43,19 +43,19 @@ def direction(metric: object) -> Literal["max", "min"]:
 
 
 def _is_recorded(info: ValidationInfo) -> bool:
-    """Return whether the spec is that of a run which exists, made by rules that were laxer."""
+    """Return whether the spec is from an existing run, which newer rules do not apply to."""
     return bool((info.context or {}).get("recorded"))
 
 
 class ObjectiveSpec(_Part):
-    """What makes one trial better than another."""
+    """A metric or cost that trials are compared by."""
 
     metric: str = DEFAULT_METRIC
     """One of the measured metrics; a second objective may be a cost, a column of the trials."""
     mode: Literal["max", "min"] = "max"
-    """Follows from the metric: losses and costs are better when smaller, all others when larger."""
+    """Set from the metric: losses and costs are minimized, all others maximized."""
     at: Literal["best", "last"] = "best"
-    """The epoch that counts: the trial's best (the study's way) or its last."""
+    """The epoch that counts: the trial's best or its last."""
 
     @field_validator("metric")
     @classmethod
@@ -89,7 +89,7 @@ class SearcherSpec(_Part):
     name: str = "grid"
     samples: int | None = Field(default=None, ge=1)
     population: int | None = Field(default=None, ge=2)
-    """Configurations in a generation, of searchers that have generations; None: their default."""
+    """Configurations per generation, for evolutionary searchers; None for their default."""
 
 
 class SchedulerSpec(_Part):
@@ -99,13 +99,13 @@ class SchedulerSpec(_Part):
     grace_period: int = Field(default=1, ge=1)
     """Epochs before the first comparison."""
     reduction_factor: int = Field(default=3, ge=2)
-    """One of this many trials goes on at each rung (asha)."""
+    """One in this many trials continues at each rung (asha)."""
     min_trials: int = Field(default=3, ge=1)
-    """Other trials that must have come to an epoch before one is stopped there (median)."""
+    """Number of other trials that must reach an epoch before a trial stops there (median)."""
 
 
 class Resources(_Part):
-    """What one trial gets, and how many run at once."""
+    """Resources of a trial, and how many trials run in parallel."""
 
     cpus: float = Field(default=1, gt=0)
     gpus: float = Field(default=0, ge=0)
@@ -113,14 +113,14 @@ class Resources(_Part):
 
 
 class Budget(_Part):
-    """What the sweep may spend before it ends cleanly."""
+    """Limits of the sweep; at a limit it ends cleanly."""
 
     hours: float | None = Field(default=None, gt=0)
     device_hours: float | None = Field(default=None, gt=0)
 
 
 class SweepSpec(_Part):
-    """Everything that decides a sweep; sound defaults for what is left out."""
+    """Everything that determines a sweep."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
@@ -130,37 +130,38 @@ class SweepSpec(_Part):
     objectives: tuple[ObjectiveSpec, ...] = Field(
         default=(ObjectiveSpec(),), alias="objective", min_length=1
     )
-    """One, or a list; the first decides which trial is the incumbent. A metric's name is enough."""
+    """One objective or a list; the first selects the incumbent. A metric's name is enough."""
     fixed: dict[str, Any] = {}
     """Hyperparameters with one value."""
     space: dict[str, Any]
     """Hyperparameters that are searched."""
     searcher: SearcherSpec = SearcherSpec()
-    """A searcher's name is enough where it needs nothing else."""
+    """A searcher's name is enough if it needs no other settings."""
     scheduler: SchedulerSpec = SchedulerSpec()
-    """Likewise."""
+    """A scheduler's name is enough, too."""
     folds: int | None = Field(default=None, ge=2, le=1000)
-    """Folds, on each of which every configuration is trained; None: the dataset's own split."""
+    """Number of folds, on each of which every configuration is trained; None for the dataset's
+    split."""
     repeats: int = Field(default=1, ge=1, le=100)
-    """How often the pictures are dealt into folds."""
+    """Number of different splits into folds."""
     replicates: int = Field(default=1, ge=1)
     """Seeds per configuration."""
     finalists: int = Field(default=5, ge=1)
-    """How many configurations get their other replicates where a scheduler stops trials."""
+    """Number of configurations that get further replicates, if a scheduler stops trials."""
     seed: int = Field(default=0, ge=0)
     resources: Literal["auto"] | Resources = "auto"
     retries: int = Field(default=2, ge=0)
-    """How often a trial that failed is tried again."""
+    """How often a failed trial is retried."""
     budget: Budget = Budget()
     fuse: Literal["auto", "always", "never"] = "auto"
-    """Whether replicates and folds of a configuration are trained as one: where a probe says that
-    it pays, wherever it can be done, or never."""
+    """Whether replicates and folds of a configuration are trained fused: if a probe finds it
+    faster, whenever possible, or never."""
     keep: Literal["best", "all"] = "best"
-    """Checkpoints that stay: those of the best trials, or all."""
+    """Checkpoints to keep: those of the best trials, or all."""
     warm_start: str | None = None
-    """A run whose finished trials the searcher hears of before it proposes anything."""
+    """A run whose finished trials the searcher receives before its first proposal."""
     loggers: list[Literal["tensorboard", "mlflow"]] = []
-    """Libraries beside the run's own files in whose format trials are logged."""
+    """Formats in which trials are logged, in addition to the run's own files."""
 
     @field_validator("data")
     @classmethod
@@ -221,34 +222,34 @@ class SweepSpec(_Part):
 
     @property
     def objective(self) -> ObjectiveSpec:
-        """The first objective: it has a curve, and decides which trial is the incumbent."""
+        """The first objective, which schedulers compare and which selects the incumbent."""
         return self.objectives[0]
 
     @property
     def search_space(self) -> SearchSpace:
-        """The parsed ``space``, and the fold as its last dimension where there are folds."""
+        """The parsed ``space``, with the fold as its last dimension for a k-fold sweep."""
         if self.folds is None:
             return SearchSpace.parse(self.space)
         return SearchSpace.parse({**self.space, "fold": list(range(self.folds * self.repeats))})
 
     def to_yaml(self) -> str:
-        """Return the whole spec, defaults filled in, as `parse_spec` reads it back."""
-        # Not pydantic's JSON form, in which the number 4 as a key becomes the text '4'.
+        """Return the complete spec with defaults, in the format of `parse_spec`."""
+        # Pydantic's JSON form would turn the key 4 into the text '4'.
         return dump_yaml(self.model_dump())
 
     def config(self, chosen: Mapping[str, Any], *, seed: int) -> TrainConfig:
-        """Return the training that ``chosen`` hyperparameters and a seed make of this spec."""
+        """Return the configuration of this spec with ``chosen`` hyperparameters and a seed."""
         folds = {} if self.folds in (None, FOLDS) else {"folds": self.folds}
         return TrainConfig.create({**self.fixed, **chosen, **folds, "seed": seed})
 
 
 def _written_out(key: str, value: Any) -> Any:
-    """Return the long form of a part that may be given as a name alone, as in ``searcher: tpe``."""
+    """Return the long form of a part that can be a plain name, as in ``searcher: tpe``."""
     return {_SHORT[key]: value} if isinstance(value, str) and key in _SHORT else value
 
 
 _SHORT = {"objective": "metric", "searcher": "name", "scheduler": "name"}
-"""Part of a spec → the key that it stands for where it is a text."""
+"""Part of a spec → the key that a plain name stands for."""
 
 
 def load_spec(path: Path, overrides: Iterable[str] = (), *, recorded: bool = False) -> SweepSpec:
@@ -256,11 +257,11 @@ def load_spec(path: Path, overrides: Iterable[str] = (), *, recorded: bool = Fal
 
     Args:
         path: The file.
-        overrides: Changes of it.
-        recorded: It is that of a run which exists; rules that are newer do not hold.
+        overrides: The overrides.
+        recorded: Whether the spec is from an existing run, which newer rules do not apply to.
 
     Raises:
-        SpecError: The file or an override breaks a rule; one line that names it and its line.
+        SpecError: The file or an override breaks a rule; the message names it and its line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -297,13 +298,13 @@ def parse_spec(
     *,
     recorded: bool = False,
 ) -> SweepSpec:
-    """Check the values of a spec; ``lines`` tells where each key stands in ``source``.
+    """Check the values of a spec.
 
     Args:
         values: The spec.
-        source: What it is called in messages.
+        source: Name of the spec in messages.
         lines: Path of a key → its line in ``source``.
-        recorded: It is that of a run which exists; rules that are newer do not hold.
+        recorded: Whether the spec is from an existing run, which newer rules do not apply to.
 
     Raises:
         SpecError: A key is unknown or a value breaks its rule.
@@ -346,10 +347,9 @@ def _check_hyperparameters(
 
 
 def _pin_files(name: str, entry: Any) -> Any:
-    """Return an entry of ``fixed`` or ``space`` with the hash of its content at each weights file.
+    """Return an entry of ``fixed`` or ``space`` with absolute paths and hashes of weights files.
 
-    With the absolute path and the hash, a run can be resumed from any folder, and a file that has
-    changed is noticed.
+    This way, a run can be resumed from any folder, and a changed file is detected.
     """
     match entry:
         case list() if name == "pretrained":
@@ -402,7 +402,7 @@ def _unknown(name: str, part: str, known: Iterable[str], place: str) -> str:
 
 
 def _place(path: tuple[str, ...], source: str, lines: Mapping[tuple[str, ...], int]) -> str:
-    # A nested hyperparameter is known by its own name only, so look for the last part too.
+    # An error names a nested hyperparameter without its path, so look for the last part too.
     for known, line in lines.items():
         if known == path or (known[:1] == path[:1] and known[-1:] == path[-1:]):
             return f"{source}, line {line}"
@@ -425,5 +425,5 @@ def _override(values: dict[str, Any], override: str) -> None:
     except YamlError as error:
         raise SpecError(str(error)) from error
     if parents in (["fixed"], ["space"]):
-        # To search what was fixed, or to fix what was searched, one --set is enough.
+        # One --set is enough to search a fixed hyperparameter, or to fix a searched one.
         (values.get("space" if parents == ["fixed"] else "fixed") or {}).pop(last, None)

@@ -1,6 +1,6 @@
-"""What is known of a sweep: its trials, what is left to train, its finalists and its best trials.
+"""The state of a sweep: its trials, what is left to train, its finalists and its best trials.
 
-`tune.sweep.replay` changes it as the events of the ledger say; nothing here decides anything.
+`tune.sweep.replay` changes it by events; this module makes no decisions.
 """
 
 import math
@@ -20,13 +20,13 @@ from tune.sweep.spec import SweepSpec
 
 
 class SweepState:
-    """All that follows from a ledger."""
+    """The state of a sweep, which follows from its ledger."""
 
     def __init__(self, spec: SweepSpec) -> None:
-        """Begin with no trials.
+        """Start without trials.
 
         Raises:
-            SpecError: Searcher or scheduler are unknown or do not go with the space.
+            SpecError: Searcher or scheduler are unknown or do not fit the space.
         """
         self.spec = spec
         self.begun = False
@@ -35,37 +35,37 @@ class SweepState:
         self.search = Search(spec)
         self.queue = Queue()
         self.finalists: list[str] | None = None
-        """The trials that were chosen last, best first; None before the choice."""
+        """The most recent choice of finalists, best first; None before the first choice."""
         self.trained_whole = 0
-        """Trials of the search that were trained to their end."""
+        """Number of completed trials of the search."""
         self.failures: Counter[str] = Counter()
-        """Failed attempts of each trial in this driver session."""
+        """Number of failed attempts of each trial in this driver session."""
         self.exclusive: set[str] = set()
-        """Trials that did not fit into memory beside others."""
+        """Trials that need a whole GPU, because they did not fit into memory next to others."""
         self.fusings: list[Fusing] = []
-        """Every decision whether trials are trained as one, in their order."""
+        """All decisions about fusing, in order."""
         self.bundles: dict[str, Fusing] = {}
-        """The decision that binds a trial to others, if one does."""
+        """Trial id → the decision by which it is trained fused with others."""
         self.seconds_of: dict[str, float] = {}
-        """How long the first whole training of a configuration took."""
+        """Configuration id → duration of its first complete training."""
         self.lost_nodes: list[str] = []
-        """Every node that died while it was part of the sweep, in their order."""
+        """All nodes that died during the sweep, in order."""
         self.openings: list[str] = []
-        """The trial of each time that the test split was opened."""
+        """The trial id of each opening of the test split."""
         self.worked = WorkedTime()
         self._values: dict[str, tuple[int, float | None]] = {}
-        """Epochs of a trial, and its value of the objective after them."""
+        """Trial id → number of its epochs, and the objective's value after them."""
 
     @property
     def finished(self) -> bool:
-        """True if every trial that the sweep will ever have has ended."""
+        """Whether all trials have ended and no more will be proposed."""
         if self.finalists is None or self.queue.left or self.replicates_left():
             return False
         return set(self.finalists) == set(self.choose_finalists())
 
     @property
     def expected(self) -> int | None:
-        """How many trials the sweep will have, as far as can be known."""
+        """Expected total number of trials; None if it is unknown."""
         if self.finalists is not None and not self.searching:
             return len(self.trials) + len(self.replicates_left())
         size = self.search.size
@@ -76,60 +76,60 @@ class SweepState:
 
     @property
     def scheduler(self) -> Scheduler:
-        """What stops trials early."""
+        """The scheduler."""
         return self.search.scheduler
 
     @property
     def seconds(self) -> float:
-        """Wall-clock seconds of all driver sessions, up to the last event."""
+        """Total wall-clock seconds of all driver sessions, up to the last event."""
         return self.worked.seconds
 
     @property
     def device_seconds(self) -> float:
-        """Seconds that trials trained, times the share of a GPU or the CPU cores that they held."""
+        """Seconds of training of all trials, multiplied by their GPUs or CPU cores."""
         return sum(trial.device_seconds for trial in self.trials.values())
 
     # The best trials.
 
     @property
     def incumbent(self) -> Trial | None:
-        """The training that shows the best configuration so far (`tune.run.incumbent`)."""
+        """The trial that represents the best configuration so far (`tune.run.incumbent`)."""
         trial_id = incumbents.incumbent(self._trainings())
         return None if trial_id is None else self.trials[trial_id]
 
     @property
     def front(self) -> list[Trial]:
-        """The Pareto front of the configurations trained whole, by the first objective."""
+        """The Pareto front of the completed trials of the search, in order of first objective."""
         whole = self._search_trained_whole()
         scored = [(objectives.scores(self.spec.objectives, trial), trial) for trial in whole]
         known = [(scores, trial) for scores, trial in scored if scores is not None]
         return [known[row][1] for row in undominated([scores for scores, _ in known])]
 
     def objective(self, trial: Trial) -> float | None:
-        """Return the metric that the spec compares, or None before the first finite one."""
+        """Return the value of the first objective, or None if there is no finite one yet."""
         epochs = len(trial.measurements)
         known = self._values.get(trial.id)
         if known is None or known[0] != epochs:
-            # Trials have many epochs, and their values are needed many times.
+            # Trials have many epochs, and their values are used often.
             known = self._values[trial.id] = epochs, objectives.value(self.spec.objective, trial)
         return known[1]
 
     def values(self, trial: Trial) -> dict[str, float | None]:
-        """Return a trial's value of every objective by its metric."""
+        """Return the trial's values of all objectives, by metric."""
         return {each.metric: objectives.value(each, trial) for each in self.spec.objectives}
 
     def ranked(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Return the trials that have a value, best first, the earliest of equals first."""
+        """Return the trials that have a value, best first; the earlier one in case of ties."""
         sign = objectives.sign(self.spec.objective)
         scored = [(self.objective(trial), trial) for trial in trials]
         known = [(sign * value, trial) for value, trial in scored if value is not None]
         return [trial for _, trial in sorted(known, key=lambda pair: (-pair[0], pair[1].number))]
 
     def worth_keeping(self, count: int) -> set[str]:
-        """Return the trials whose weights should stay, the incumbent's among them.
+        """Return the trials whose weights must be kept, including the incumbent.
 
-        The best trials, the best configurations' best trainings, the Pareto front, all trainings of
-        finalists, and of a configuration that is still to be trained on further folds.
+        These are the best trials, the best trial of each of the best configurations, the Pareto
+        front, all trials of finalists, and all trials of configurations with unfinished folds.
         """
         best = [trial.id for trial in self.ranked(self.trials.values())[:count]]
         ranked = incumbents.standings(self._trainings())[:count]
@@ -142,7 +142,7 @@ class SweepState:
         return {*best, *(standing.trial_id for standing in ranked), *front, *further}
 
     def _sure_finalists(self) -> list[str]:
-        """Return the trials that are chosen, or will be whatever the others do."""
+        """Return the trials that are finalists, or will be for certain."""
         if self.spec.scheduler.name == "none" and self.spec.replicates > 1:
             return self.choose_finalists()
         return self.finalists or []
@@ -166,12 +166,12 @@ class SweepState:
     # Folders below ``checkpoints``.
 
     def folder(self, trial_id: str) -> str:
-        """Return the folder with the state that a trial goes on from."""
+        """Return the folder with the state that a trial continues from."""
         bundle = self.bundles.get(trial_id)
         return trial_id if bundle is None else bundle.folder
 
     def trials_in(self, folder: str) -> list[Trial]:
-        """Return the trials that leave files in this folder."""
+        """Return the trials whose state is in this folder."""
         if folder in self.trials:
             return [self.trials[folder]]
         bound = {trial for trial, bundle in self.bundles.items() if bundle.folder == folder}
@@ -181,22 +181,22 @@ class SweepState:
 
     @property
     def searching(self) -> bool:
-        """True while a trial of the search has not ended."""
+        """Whether a trial of the search has not ended."""
         return any(self.trials[trial].phase == "search" for trial in self.queue.unfinished)
 
     @property
     def has_new_finalists(self) -> bool:
-        """True if trials have ended that are finalists whatever the others will do."""
+        """Whether further trials have ended that are finalists for certain."""
         each = self.spec.scheduler.name == "none" and self.spec.replicates > 1
         return each and self.trained_whole > len(self.finalists or ())
 
     def choose_finalists(self) -> list[str]:
-        """Return the finalists among the trials of the search that have ended, best first."""
+        """Return the finalists among the completed trials of the search, best first."""
         whole = [trial.id for trial in self._search_trained_whole()]
         return whole if self.spec.scheduler.name == "none" else whole[: self.spec.finalists]
 
     def replicates_left(self) -> list[tuple[int, Trial]]:
-        """Return which replicates of which finalists are still to be proposed, in their order."""
+        """Return the replicates that are still to be proposed: number and finalist, in order."""
         proposed = {(trial.configuration_id, trial.replicate) for trial in self.trials.values()}
         finalists = [self.trials[trial] for trial in self.finalists or ()]
         return [
@@ -207,11 +207,11 @@ class SweepState:
         ]
 
     def count_trained_whole(self) -> None:
-        """Count anew the trials of the search that were trained to their end."""
+        """Recount the completed trials of the search."""
         self.trained_whole = len(self._search_trained_whole())
 
     def _search_trained_whole(self) -> list[Trial]:
-        """Return the trials of the search that were trained to their end, best first."""
+        """Return the completed trials of the search, best first."""
         return [
             trial
             for trial in self.ranked(self.trials.values())

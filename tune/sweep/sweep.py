@@ -35,16 +35,16 @@ class Sweep(TrialReports):
         commit: Callable[[Event], None] = lambda _event: None,
         events: Iterable[Event] = (),
     ) -> None:
-        """Apply ``events``, then end the trials whose last measurement is their last one.
+        """Apply ``events``, then close trials whose last measurement is terminal.
 
         Args:
-            spec: What to search.
-            fingerprint: The dataset's, part of every trial's id.
+            spec: The sweep spec.
+            fingerprint: Fingerprint of the dataset, which is part of every trial id.
             commit: Called with each new event before the sweep acts on it.
             events: The ledger so far.
 
         Raises:
-            SpecError: Searcher or scheduler are unknown or do not go with the space.
+            SpecError: Searcher or scheduler are unknown or do not fit the space.
         """
         super().__init__(spec, commit=commit, events=events)
         self._proposals = Proposals(self, fingerprint=fingerprint, clock=self._clock)
@@ -52,27 +52,27 @@ class Sweep(TrialReports):
     # Driver sessions.
 
     def begin(self) -> None:
-        """Note that a driver session begins, the first or a further one."""
+        """Record the start of a driver session."""
         kind = SweepResumed if self.begun else SweepStarted
         self._commit(kind(time=self._clock.now(), spec=self.spec.to_yaml()))
 
     def warm_start(self, run: str, known: Iterable[KnownTrial], *, unfit: int) -> None:
-        """Let the searcher hear another run's trials, before its first proposal.
+        """Report another run's trials to the searcher, before its first proposal.
 
         Args:
             run: The other run.
             known: Its trials whose configurations are points of this space.
-            unfit: How many of its trials are none.
+            unfit: Number of its other trials.
         """
         trials = tuple(vars(trial) for trial in known)
         self._commit(WarmStarted(time=self._clock.now(), run=run, trials=trials, unfit=unfit))
 
     def extend(self, spec: SweepSpec) -> None:
-        """Go on under a larger spec (see `tune.sweep.extend`); what was trained counts."""
+        """Continue with a larger spec (see `tune.sweep.extend`); all trials are kept."""
         self._commit(SweepExtended(time=self._clock.now(), spec=spec.to_yaml()))
 
     def budget_spent(self) -> str | None:
-        """Say which part of the spec's budget is spent, if one is."""
+        """Return which part of the spec's budget is spent; None if none is."""
         for unit, seconds in (("hours", self.seconds), ("device_hours", self.device_seconds)):
             limit = getattr(self.spec.budget, unit)
             if limit is not None and seconds >= 3600 * limit:
@@ -80,7 +80,7 @@ class Sweep(TrialReports):
         return None
 
     def close(self) -> None:
-        """Write how the driver session ended: nothing is left to train, or why it stopped."""
+        """Record how the driver session ended: finished, or stopped with a reason."""
         if self.finished:
             self._commit(SweepFinished(time=self._clock.now()))
         else:
@@ -90,7 +90,7 @@ class Sweep(TrialReports):
     # What is trained next.
 
     def next_trial(self) -> Trial | None:
-        """Return the next trial to run, or None if there is none yet, or none any more."""
+        """Return the next trial to run, or None if there is none at the moment."""
         if self.stopping is not None:
             return None
         if not self.queue.waiting and not self.search.exhausted:
@@ -100,18 +100,18 @@ class Sweep(TrialReports):
         waiting = self.queue.waiting
         if not waiting:
             return None
-        # The longest first, as far as known, so that no slot is left with it when all others end.
+        # Start the longest first, as far as known, so that no device runs much longer than others.
         following = max(waiting, key=lambda trial_id: self._expected_seconds(self.trials[trial_id]))
         waiting.remove(following)
         return self.trials[following]
 
     def next_bundle(self, devices: int) -> Bundle | None:
-        """Return what the next free worker should train, or None if there is nothing (yet).
+        """Return the next bundle for a free worker, or None if there is none at the moment.
 
-        Replicates and folds of one configuration, which no scheduler stops, may be trained as one.
+        Replicates and folds of one configuration can be fused if no scheduler stops them.
 
         Args:
-            devices: Cores or GPUs, over which the trials that are left are spread evenly.
+            devices: Number of cores or GPUs; the remaining trials are spread evenly over them.
         """
         if self.spec.folds is not None and self.stopping is None:
             while not self.search.exhausted:
@@ -132,11 +132,11 @@ class Sweep(TrialReports):
         return bundling.take(self, [trial for trial in bound.trials if trial in waiting], bound)
 
     def train_again(self, trial_id: str) -> None:
-        """Let a trial that was stopped early train up to that epoch once more, for its files."""
+        """Train an early-stopped trial again up to its last epoch, because it has no files."""
         self._commit(FilesLost(time=self._clock.now(), trial=trial_id))
 
     def retry_failed(self) -> int:
-        """Let every failed trial be trained once more; return how many there are."""
+        """Train every failed trial again; return their number."""
         failed = tuple(t.id for t in self.trials.values() if t.status is Status.FAILED)
         if failed:
             self._commit(FailedRetried(time=self._clock.now(), trials=failed))
@@ -144,11 +144,11 @@ class Sweep(TrialReports):
         return len(failed)
 
     def open_test(self, trial_id: str) -> None:
-        """Note that the test split is opened for a trial, before anybody looks."""
+        """Record that the test split is opened for a trial; call this before reading it."""
         self._commit(TestOpened(time=self._clock.now(), trial=trial_id))
 
     def _expected_seconds(self, trial: Trial) -> float:
-        """Return how long another trial of its configuration took; 0 where none has ended."""
+        """Return the duration of another trial of the same configuration; 0 if unknown."""
         return self.seconds_of.get(trial.configuration_id, 0.0)
 
     def _commit_all(self, events: Iterable[Event]) -> None:

@@ -1,7 +1,7 @@
-"""Takes in what workers report of their trials, and decides which trials end and how.
+"""Receives the reports of workers, and decides which trials end, and how.
 
-Each change is written to the ledger before it is applied, and a resume applies the ledger's events
-in the same way; so a resumed sweep continues exactly where the ledger ends.
+Every change is written to the ledger before it is applied. A resume replays the same events, so it
+continues exactly where the ledger ends.
 """
 
 import math
@@ -35,7 +35,7 @@ from tune.sweep.state import SweepState
 
 
 class TrialReports(SweepState):
-    """The part of `tune.sweep.sweep.Sweep` that hears of trials."""
+    """The part of `tune.sweep.sweep.Sweep` that receives reports about trials."""
 
     def __init__(
         self, spec: SweepSpec, *, commit: Callable[[Event], None], events: Iterable[Event]
@@ -46,49 +46,49 @@ class TrialReports(SweepState):
             apply(self, event)
             time = event.time
         self.stopping: str | None = None
-        """Why the sweep is coming to a stop, if it is."""
+        """Why the sweep is stopping; None if it is not."""
         self.ends_as_designed = False
-        """Whether the spec asks for that stop."""
+        """Whether the spec asks for this end, as with a spent budget."""
         self._write = commit
         self._clock = Clock()
         self._asked_to_stop: dict[str, str] = {}
         self._faults = Faults()
         self._alike = AlikeFailures(self.trials.values())
         for trial_id in sorted(self.queue.unfinished, key=lambda each: self.trials[each].number):
-            # As of the last event: a session that was killed did not last until today.
+            # Use the time of the last event, because a killed session ended then.
             self._settle(self.trials[trial_id], time)
 
     def stop(self, reason: str, *, as_designed: bool = False) -> None:
-        """Propose nothing more and tell every worker at its next report to stop.
+        """Propose no more trials, and stop every worker at its next report.
 
         Args:
-            reason: Why, in words.
-            as_designed: Whether the spec asks for this end, as a spent budget does.
+            reason: The reason, for users.
+            as_designed: Whether the spec asks for this end, as with a spent budget.
         """
         if self.stopping is None:
             self.stopping, self.ends_as_designed = reason, as_designed
 
     def start(self, trial_id: str, devices: float) -> None:
-        """Note that a worker has taken up a trial with this share of a GPU, or CPU cores."""
+        """Record that a worker starts a trial with this share of a GPU, or these CPU cores."""
         self._commit(TrialStarted(time=self._clock.now(), trial=trial_id, devices=devices))
 
     def report(
         self, trial_id: str, epoch: int, values: Mapping[str, float], worker: Mapping[str, Any]
     ) -> bool:
-        """Take in the measurement of one epoch; return whether the worker should stop.
+        """Record the measurement of one epoch; return whether the worker should stop.
 
-        An epoch that a retry trained again is known already and not noted twice.
+        An epoch that a retry trained again is not recorded twice.
 
         Args:
             trial_id: The trial.
             epoch: Epochs trained so far, from 1.
-            values: Every figure of ``MEASURED`` and ``TIMINGS``.
+            values: A value for each name in ``MEASURED`` and ``TIMINGS``.
             worker: ``host``, ``device``, ``devices`` and ``parameters`` of the `Trial`.
         """
         trial, now = self.trials[trial_id], self._clock.now()
         if not trial.ended and epoch > len(trial.measurements):
             new = {key: value for key, value in worker.items() if getattr(trial, key) != value}
-            # As a resume reads them, for the ledger has no infinite numbers.
+            # The ledger has no infinite numbers, so a resume would read them as NaN.
             finite = {k: value if math.isfinite(value) else math.nan for k, value in values.items()}
             figures = Figures(finite)
             self._commit(
@@ -101,13 +101,13 @@ class TrialReports(SweepState):
         return over or self.stopping is not None
 
     def attempt_failed(self, trial_id: str, error: str, *, fault: str | None = None) -> None:
-        """Let a trial whose attempt failed go on from its checkpoint, if it may; else end it.
+        """Retry a trial after a failed attempt, from its checkpoint; end it if retries are used up.
 
         Args:
             trial_id: The trial.
-            error: What happened, in one line.
-            fault: Name of the signal of a fault that ended its worker; the same one after the same
-                epoch is not tried a third time.
+            error: The error, in one line.
+            fault: Name of the fatal signal, if its worker crashed; after two equal crashes at the
+                same epoch, the trial is not retried.
         """
         if self._faults.is_second(self.trials[trial_id], fault):
             self.fail(trial_id, f"{error}; twice in the same epoch, so it is not tried again")
@@ -117,19 +117,19 @@ class TrialReports(SweepState):
             self.fail(trial_id, error)
 
     def lose_attempt(self, trial_id: str, node: str) -> None:
-        """Let a trial whose node died go on elsewhere from its checkpoint, as often as it takes."""
+        """Requeue a trial whose node died, without a limit on the number of times."""
         self._commit(AttemptLost(time=self._clock.now(), trial=trial_id, node=node))
 
     def lose_node(self, node: str) -> None:
-        """Note that a node died."""
+        """Record that a node died."""
         self._commit(NodeLost(time=self._clock.now(), node=node))
 
     def join_node(self, node: str) -> None:
-        """Note that a node has come to the sweep while it runs."""
+        """Record that a node joined the sweep while it runs."""
         self._commit(NodeJoined(time=self._clock.now(), node=node))
 
     def out_of_memory(self, trial_id: str, figures: str) -> None:
-        """Let a trial that did not fit into memory try once more alone; then end it."""
+        """Retry a trial that did not fit into memory on a whole GPU; end it the second time."""
         bundle = self.bundles.get(trial_id)
         if bundle is not None:
             self.decide_fusing(replace(bundle, fused=False, reason=figures))
@@ -139,23 +139,23 @@ class TrialReports(SweepState):
             self._commit(OutOfMemory(time=self._clock.now(), trial=trial_id, error=figures))
 
     def decide_fusing(self, fusing: Fusing) -> None:
-        """Note whether trials are trained as one; where not, each waits for a worker of its own."""
+        """Record whether trials are trained fused; if not, each returns to the queue."""
         self._commit(FusingDecided(time=self._clock.now(), **asdict(fusing)))
 
     # How trials end.
 
     def fail(self, trial_id: str, error: str) -> None:
-        """End a trial whose last attempt failed, unless it had reached its end before.
+        """End a trial as failed, unless it had ended before.
 
-        When `tune.sweep.failures.ALIKE` trials in a row have failed with the same error, the sweep
-        stops: the others would fail too.
+        After `tune.sweep.failures.ALIKE` consecutive trials with the same error the sweep stops,
+        because the others would fail too.
         """
         self.give_up(trial_id, Status.FAILED, error)
         if (reason := self._alike.hear(error)) is not None:
             self.stop(reason)
 
     def give_up(self, trial_id: str, status: Status, reason: str) -> None:
-        """End a trial that cannot be trained; one that ended before goes without its files."""
+        """End a trial that cannot be trained; if it had ended before, it stays without files."""
         now = self._clock.now()
         if trial_id in self.queue.lost:
             self._commit(FilesGivenUp(time=now, trial=trial_id, error=reason))
@@ -171,12 +171,12 @@ class TrialReports(SweepState):
             self._asked_to_stop[trial_id] = reason
 
     def _settle(self, trial: Trial, now: float) -> None:
-        """End the trial if its last measurement says so."""
+        """End the trial if its last measurement is terminal."""
         if (ending := self._ending(trial)) is not None:
             self._end(trial.id, ending, now)
 
     def _ending(self, trial: Trial) -> Ending | None:
-        """Return how a trial ends at its last measurement, or None if it goes on."""
+        """Return how a trial ends at its last measurement, or None if it continues."""
         last = trial.last
         if last is None:
             return None
