@@ -15,7 +15,7 @@ from data_prep.sources_file import Source, SourcesFile
 from data_prep.trees import Tree, TreePicture, read_tree
 
 FOLDER_COLUMN = "folder"
-"""Column with the folders below a class folder, which often are persons or scenes."""
+"""Column with the folders below a class folder, which are often persons or scenes."""
 
 
 class _Places(Protocol):
@@ -26,21 +26,21 @@ def read_class_folders(source: Source, file: SourcesFile, rejections: Rejections
     """Read a folder or archive whose classes are known.
 
     Raises:
-        FileNotFoundError: It does not exist.
-        ValueError: There are no pictures; a folder of the map, or of a complete copy, is not
-            there or not full; or a picture is bad and bad ones are not to be skipped.
+        MissingFileError: The folder or archive does not exist.
+        UserError: There are no pictures; a folder of ``map`` or ``expect`` is missing or
+            incomplete; or a picture is bad and bad ones are not to be skipped.
     """
     return collect(find_pictures(source, file, rejections), source, file, rejections)
 
 
 def find_pictures(source: Source, file: SourcesFile, rejections: Rejections) -> Found:
-    """Read the pictures of a folder or archive, with the labels that they have there.
+    """Read the pictures of a folder or archive, with their original labels.
 
-    A table that names pictures goes before class folders, unless folders bear the names of classes
-    that the sources file knows.
+    A table of pictures has priority over class folders, unless folders have the names of classes in
+    the sources file.
 
     Raises:
-        MissingFileError: It does not exist.
+        MissingFileError: The folder or archive does not exist.
         BadInputError: It cannot be read, or a row of a table is bad and bad ones are not to be
             skipped.
     """
@@ -53,11 +53,11 @@ def find_pictures(source: Source, file: SourcesFile, rejections: Rejections) -> 
     tree = read_tree(source, reader, _is_wanted(source, file, is_class), rejections)
     has_classes = any(one.picture is not None for one in tree.pictures)
     if (tree.tables or source.votes) and not has_classes:
-        # No folder bears the name of a class, so a table or votes have to tell them.
+        # No folder has the name of a class, so classes must come from a table or votes.
         tree = read_tree(source, reader, lambda _: True, rejections)
     layout = _layout(source, file, tree, is_class)
     places = {folder: layout.place(folder / "picture") for folder in tree.folders}
-    # The deepest folder that holds all class folders, so ids are those of any copy.
+    # The deepest folder that contains all class folders, so that ids are equal for every copy.
     top = common_folder({place.root for place in places.values()})
     by_folder = partial(_record, places=places, top=top)
     tables = []
@@ -79,7 +79,7 @@ def find_pictures(source: Source, file: SourcesFile, rejections: Rejections) -> 
 def _is_wanted(
     source: Source, file: SourcesFile, is_class: Callable[[str], bool]
 ) -> Callable[[PurePosixPath], bool]:
-    """Return what tells whether a picture may be of a class that is wanted."""
+    """Return a function that says whether a picture can have one of the wanted classes."""
     if source.labels is not None or not (file.classes or source.map):
         return lambda _: True
     return lambda path: any(map(is_class, (*path.parent.parts, ".")))
@@ -88,7 +88,7 @@ def _is_wanted(
 def _layout(
     source: Source, file: SourcesFile, tree: Tree, is_class: Callable[[str], bool]
 ) -> _Places:
-    """Return how classes are read off the folders."""
+    """Return how folders give classes."""
     if not file.classes and source.map is None:
         return NestedLayout(tree.folders, is_class)
     layout = Layout(tree.folders, file.classes if source.map is None else source.map)

@@ -1,4 +1,4 @@
-"""Finds pictures that are the same, or nearly: other crop, other contrast, a stamp across it."""
+"""Finds identical and near-identical pictures, such as with another crop, contrast or a stamp."""
 
 from typing import Any, Literal, get_args
 
@@ -15,7 +15,7 @@ from data_prep.pictures import to_gray
 from fairsweep.errors import UserError
 
 SearchVersion = Literal["v1", "v2"]
-"""Versions of the near-duplicate search; datasets of before there were versions are of v1."""
+"""Versions of the near-duplicate search; datasets without a version were made with v1."""
 SEARCH_VERSIONS = get_args(SearchVersion)
 DEFAULT_SEARCH: SearchVersion = "v2"
 
@@ -27,19 +27,19 @@ def duplicate_groups(
 ) -> npt.NDArray[np.int64]:
     """Group byte-identical pictures and, with ``near``, near-identical ones.
 
-    Every member of a group of v2 is a near-duplicate of the group's centre; groups of v1 are
+    In v2, every member of a group is a near-duplicate of the group's centre. In v1, groups are
     connected components, so a chain of near-identical pictures is one group.
 
     Args:
-        pictures: (n, height, width) gray values or (n, height, width, 3) colours. Pictures are
-            byte-identical in all colours. Near-identical they are by their gray values; colour
-            helps v2 to find what to compare.
-        near: Look for near-identical pictures too.
-        version: Which search for near-identical pictures.
+        pictures: (n, height, width) gray values or (n, height, width, 3) colours. Byte-identical
+            pictures have equal colours. Near-identical pictures have similar gray values; v2 also
+            uses colours to select the pairs that it compares.
+        near: Whether to look for near-identical pictures too.
+        version: Version of the search for near-identical pictures.
 
     Returns:
         (n,) group of each picture, numbered from 0 by the group's first picture; a picture without
-        a duplicate is a group of its own.
+        duplicates has its own group.
 
     Raises:
         UserError: There are no pictures.
@@ -70,12 +70,12 @@ def _near_groups(pictures: Signatures) -> npt.NDArray[np.int64]:
 def pair_likeness(
     pictures: Pictures, pairs: npt.NDArray[np.int64], version: SearchVersion
 ) -> npt.NDArray[np.floating[Any]]:
-    """Return the (pairs,) correlation by which the search judges pairs of pictures.
+    """Return the (pairs,) correlations that the search compares with its threshold.
 
     Args:
         pictures: As for `duplicate_groups`.
-        pairs: (pairs, 2) places of pictures.
-        version: Which search.
+        pairs: (pairs, 2) indices of pictures.
+        version: Version of the search.
     """
     if version == "v1":
         return fine_correlation(*(as_gray(pictures[pairs[:, side]]) for side in (0, 1)))
@@ -84,12 +84,12 @@ def pair_likeness(
 
 
 def as_gray(pictures: Pictures) -> Pictures:
-    """Return the (n, height, width) gray values of pictures that may be in colour."""
+    """Convert pictures, gray or in colour, to (n, height, width) gray values."""
     return to_gray(pictures) if pictures.ndim == 4 else pictures
 
 
 def number_by_first(groups: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Return the (n,) groups numbered from 0 by the place of each one's first picture."""
+    """Renumber (n,) groups from 0, in the order of each group's first picture."""
     _, firsts, of = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(firsts))[of].astype(np.int64)
 
@@ -102,8 +102,8 @@ def count_duplicates(groups: npt.NDArray[np.int64], splits: npt.NDArray[np.str_]
         splits: (n,) ``train``, ``val`` or ``test``.
 
     Returns:
-        ``groups`` of two or more, ``surplus`` copies beyond the first of each, and
-        ``across_splits``: val and test pictures that have a copy in train.
+        ``groups`` (with at least two pictures), ``surplus`` (copies without the first of each
+        group), and ``across_splits`` (val and test pictures with a copy in train).
     """
     sizes = np.bincount(groups)
     in_train = np.isin(groups, groups[splits == "train"])

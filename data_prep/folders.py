@@ -1,4 +1,4 @@
-"""Merges prepared datasets and class folders into one dataset, no picture from two of them."""
+"""Merges prepared datasets and class folders into one dataset, without duplicates between them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ from data_prep.telling import how_read, pictures_found
 from data_prep.writer import Recipe, check_output, write_dataset
 
 RULE = "class folders"
-"""Stands in the manifest where other sources have a labelling rule."""
+"""Labelling rule in the manifest of these datasets."""
 
 
 def prepare_folders(
@@ -43,25 +43,25 @@ def prepare_folders(
 ) -> DatasetManifest:
     """Merge the sources that a file lists.
 
-    A picture that an earlier source has too, or a nearly identical one, is left out: the first
-    source wins. Copies inside a source stay, in one duplicate group.
+    Pictures that are identical or near-identical to one of an earlier source are left out. Copies
+    within a source are kept, in one duplicate group.
 
     Args:
         config: The sources file.
-        out: Directory to write, which must not hold anything yet.
-        split: How to split; by default as the sources file says, or else by the official split if
-            all sources have one.
-        seed: Seed of the split, the folds, and what a limit takes.
-        near_duplicates: Look for near-identical pictures, beside byte-identical ones.
+        out: Directory to write, which must be empty or missing.
+        split: Split method; by default that of the sources file, or the official split if all
+            sources have one.
+        seed: Seed of the split, the folds, and the sampling for limits.
+        near_duplicates: Whether to look for near-identical pictures, not only byte-identical ones.
         duplicates: Version of the search for near-identical pictures; by default as in the file.
         groups: CSV with ``image_id`` and any further columns to join.
-        together: Column whose pictures of one value (a person, a scene) are kept on one side.
-        skip_bad: List bad pictures in ``rejected.csv`` instead of stopping at the first.
-        name: Name of the dataset; by default the sources file's, or that of ``out``.
+        together: Column whose pictures with equal values (a person, a scene) stay in one split.
+        skip_bad: Whether to list bad pictures in ``rejected.csv`` instead of stopping at the first.
+        name: Name of the dataset; by default that in the sources file, or that of ``out``.
 
     Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: Something in the files is wrong, or ``out`` cannot be written.
+        MissingFileError: A file does not exist.
+        UserError: A file breaks a rule, or ``out`` cannot be written.
     """
     check_output(out)
     return prepare_sources(
@@ -91,7 +91,7 @@ def prepare_sources(
     skip_bad: bool = False,
     name: str | None = None,
 ) -> DatasetManifest:
-    """Do what `prepare_folders` does, with a sources file that is read already."""
+    """Merge sources as `prepare_folders` does, from a sources file that has been read."""
     check_output(out)
     rejections = Rejections(skip_bad=skip_bad)
     found: list[Found | None] = []
@@ -109,7 +109,7 @@ def prepare_sources(
     file = with_classes(file, labels)
     parts = []
     for place, source in enumerate(file.sources):
-        one, found[place] = found[place], None  # A source's records go as its arrays come.
+        one, found[place] = found[place], None  # Free a source's records once its arrays are read.
         if one is None:
             parts.append(read_prepared(source, file, rejections))
         else:
@@ -178,7 +178,7 @@ def prepare_sources(
 
 
 class _Steps:
-    """The cleaning steps so far, with what each removed and left."""
+    """The cleaning steps so far, with the number of pictures that each removed and left."""
 
     def __init__(self, parts: Sequence[SourceImages]) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -189,7 +189,7 @@ class _Steps:
         self._note("mapped to no class", self._left - wanted)
 
     def without(self, removed: "np.ndarray[Any, np.dtype[np.int64]]", step: str) -> Any:
-        """Note a step that removes these of the rows left; return the others."""
+        """Record a step that removes some of the remaining rows; return the others."""
         kept = np.setdiff1d(np.arange(self._left), removed)
         self._note(step, len(removed))
         return kept

@@ -1,4 +1,4 @@
-"""The sources file: which datasets and class folders `data_prep folders` merges, and how."""
+"""The sources file, which lists the datasets and class folders that `data_prep folders` merges."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ from fairsweep.errors import MissingFileError, UserError
 from fairsweep.yaml_text import key_lines, load_yaml
 
 Role = Literal["file", "label", "split"]
-"""What a column of labels is for: names the picture, its class, its split."""
+"""Meaning of a column of labels: the picture, its class, or its split."""
 
 MAX_SIDE = 1024
-"""Longest side of a dataset's pictures, in pixels."""
+"""Maximum side of a dataset's pictures, in pixels."""
 
 
 class _Part(BaseModel):
@@ -38,33 +38,33 @@ class Source(_Part):
     """One dataset, folder or archive to merge."""
 
     name: str = Field(pattern=r"^[\w.-]+$")
-    """Stands in the column ``source``, and begins the ids of pictures in class folders."""
+    """Value of the column ``source``, and prefix of the ids of pictures in class folders."""
     dataset: Path | None = None
     """Directory of a prepared dataset."""
     path: Path | None = None
-    """Folder or archive with class folders anywhere below it, or with pictures that ``labels``
-    names; or a Parquet file with pictures, a folder of such files, or an npz file."""
+    """Folder or archive with class folders at any depth, or with pictures that ``labels`` names; or
+    a Parquet file with pictures, a folder of such files, or an npz file."""
     labels: Path | None = None
-    """CSV or JSON Lines file with a row for each picture; found by itself inside ``path``."""
+    """CSV or JSON Lines file with a row per picture; found automatically inside ``path``."""
     votes: Path | None = None
-    """CSV of several annotators' labels: counts of each class, or a row for each vote."""
+    """CSV of several annotators' labels: counts of each class, or a row per vote."""
     columns: dict[Role, str] = Field(default_factory=dict)
-    """Role → its column in ``labels`` or in Parquet; found by themselves where names are usual."""
+    """Role → column in ``labels`` or in Parquet; common names are found automatically."""
     fold_case: bool = False
-    """Take labels that differ in case or white space only for one."""
+    """Whether labels that differ only in case or white space are equal."""
     map: dict[str, str | None] | None = None
-    """Their class → ours, or null for one that is left out knowingly; None: names as ours."""
+    """The source's class → ours, or null to leave it out; None if the names are equal."""
     trim_margin: bool = False
-    """Take away the frame of one colour around each picture."""
+    """Whether to remove a frame of one colour around each picture."""
     limit: dict[str, NonNegativeInt] = Field(default_factory=dict)
-    """Our class → the most pictures to take of it, drawn at random."""
+    """Our class → maximum number of its pictures, sampled at random."""
     expect: dict[str, NonNegativeInt] = Field(default_factory=dict)
-    """Their class, or ``subset/class`` → how many pictures a complete copy holds."""
+    """The source's class, or ``subset/class`` → number of pictures in a complete copy."""
 
     @field_validator("map", "limit", "expect", mode="before")
     @classmethod
     def _keys_are_names(cls, value: Any) -> Any:
-        """Refuse ``true`` as a folder or class, which YAML takes for a truth value."""
+        """Reject names such as ``true``, which YAML reads as a Boolean."""
         for key in value if isinstance(value, dict) else ():
             if isinstance(key, bool):
                 word = str(key).lower()
@@ -84,9 +84,9 @@ class Source(_Part):
         return self
 
     def class_of(self, theirs: str, classes: tuple[str, ...]) -> str | None:
-        """Return our class for one of theirs, or None where it is left out.
+        """Return our class for a class of the source, or None if it is left out.
 
-        Where our classes are still to be found, every label that the map does not leave out is one.
+        If ``classes`` is empty, every label that ``map`` does not leave out is a class.
         """
         theirs = same_text(theirs)
         if self.map is None:
@@ -96,7 +96,7 @@ class Source(_Part):
         return self._same(theirs, self.map)
 
     def _same(self, theirs: str, ours: Mapping[str, str | None]) -> str | None:
-        """Look up one of their names, as it is written or else, if asked, in other case."""
+        """Look up a class name, ignoring case if ``fold_case`` is set."""
         ways = (same_text, folded) if self.fold_case else (same_text,)
         for way in ways:
             for name, one in ours.items():
@@ -106,23 +106,23 @@ class Source(_Part):
 
 
 class SourcesFile(_Part):
-    """What to merge into one dataset; where duplicates disagree, the first source wins."""
+    """The sources to merge into one dataset; of duplicates, the first source's picture is kept."""
 
     name: str | None = None
     classes: tuple[str, ...] = Field(default=(), min_length=2)
-    """Ours, in order; without them, the sorted names that are found."""
+    """Our classes in order; if empty, all labels of the sources, sorted."""
     image_size: int = Field(default=48, ge=8, le=MAX_SIDE)
     """Height and width of every picture, in pixels."""
     colour: bool = False
-    """Keep red, green and blue; by default pictures become gray."""
+    """Whether to keep colours; by default pictures are converted to gray."""
     fit: Fit = "stretch"
-    """How pictures that are not square become so."""
+    """How to make pictures square."""
     min_per_class: int = Field(default=MIN_PER_CLASS, ge=1)
-    """Pictures that each class must have."""
+    """Least number of pictures of each class."""
     split: SplitMethod | None = None
-    """How to split; by default as the sources do, if all come with an official split."""
+    """Split method; by default the official split if all sources have one."""
     together: str | None = None
-    """Column whose pictures of one value (a person, a scene) are kept on one side."""
+    """Column whose pictures with equal values (a person, a scene) stay in one split."""
     duplicates: SearchVersion = DEFAULT_SEARCH
     """Version of the search for near-identical pictures."""
     sources: tuple[Source, ...] = Field(min_length=1)
@@ -137,7 +137,7 @@ class SourcesFile(_Part):
     def _names_fit(self) -> "SourcesFile":
         for what, names in (("classes", self.classes), ("sources", [s.name for s in self.sources])):
             if not names:
-                continue  # classes that are to be found
+                continue  # all labels are classes
             name, count = Counter(map(same_text, names)).most_common(1)[0]
             if count > 1:
                 raise UserError(f"{what} names {name!r} twice; give each a name of its own")
@@ -162,8 +162,8 @@ def read_sources(path: Path) -> SourcesFile:
     """Read and check a sources file.
 
     Raises:
-        MissingFileError: It does not exist.
-        UserError: It breaks a rule; one line says where and which.
+        MissingFileError: The file does not exist.
+        UserError: The file breaks a rule; the message names the place and the rule.
     """
     if not path.is_file():
         raise MissingFileError(f"{path} does not exist; give --config a sources file")
@@ -182,7 +182,7 @@ def read_sources(path: Path) -> SourcesFile:
 
 
 def _line(error: ValidationError, lines: Mapping[tuple[str, ...], int]) -> str:
-    """Return where the first fault stands, as nearly as the keys of the file tell."""
+    """Return the line of the first error, as far as it is known."""
     path = tuple(map(str, error.errors()[0]["loc"]))
     while path and path not in lines:
         path = path[:-1]

@@ -1,4 +1,4 @@
-"""Says what a prepared dataset holds: as plain values for a machine, as tables for a person."""
+"""Summarizes a prepared dataset, as plain values or as printed tables."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from data_prep.together import leak_words
 from fairsweep.class_balance import balance_words
 
 MOST_PAIRS = 5
-"""Pairs of labels that are told of duplicates whose labels differ."""
+"""Maximum number of label pairs in the sentence about duplicates with different labels."""
 MOST_ROWS = 60
-"""Rows of a table by source; of more classes or folders only sums are printed."""
+"""Maximum number of rows of a table by source; beyond it, only sums are printed."""
 VOTES = {
     "nf_votes": "NF votes",
     "unknown_votes_where_nf_is_0": "unknown votes, where NF has none",
 }
-"""Distribution of votes among a manifest's details → how it is named to a person."""
+"""Distribution of votes in a manifest's details → its printed name."""
 
 
 def summary(manifest: DatasetManifest) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
 
 
 def print_inspection(manifest: DatasetManifest, found: Inspection, console: Console) -> None:
-    """Print what the files of a dataset tell beyond its manifest, and what to do about it."""
+    """Print the findings from the files of a dataset, with advice."""
     if found.reasons:
         table = Table("reason", title="Left out, as in rejected.csv", title_justify="left")
         table.add_column("rows", justify="right")
@@ -119,7 +119,7 @@ def print_inspection(manifest: DatasetManifest, found: Inspection, console: Cons
 
 
 def _mixed(copies: Copies) -> str:
-    """Say how many groups of duplicates have several labels, and which."""
+    """Return a sentence about groups of duplicates with several labels."""
     if not copies.several:
         return "no picture has a copy"
     if not copies.mixed:
@@ -143,7 +143,7 @@ def _steps(manifest: DatasetManifest) -> Table:
 
 
 def _classes(manifest: DatasetManifest) -> Table:
-    """Pictures of each class and split; a row for each class, since there can be many."""
+    """Pictures of each class and split; a row per class, because there can be many."""
     table = Table("class", title="Pictures", title_justify="left")
     for column in (*manifest.counts, "all"):
         table.add_column(column, justify="right")
@@ -156,7 +156,7 @@ def _classes(manifest: DatasetManifest) -> Table:
 
 
 def _found(manifest: DatasetManifest) -> Table:
-    """Pictures of each source and folder before anything was left out."""
+    """Pictures of each source and folder, before any were left out."""
     found = manifest.details["found"]
     subsets = sorted({one["subset"] for one in found}, key=(*SHARES, "").index)
     table = Table("source", "folder", "class", title="Found", title_justify="left")
@@ -173,7 +173,7 @@ def _found(manifest: DatasetManifest) -> Table:
 
 
 def _found_in_short(manifest: DatasetManifest) -> Table:
-    """Pictures of each source before anything was left out, without its folders."""
+    """Pictures of each source, before any were left out."""
     table = Table("source", title="Found (each folder: --json)", title_justify="left")
     for column in ("folders", "pictures", "left-out folders", "their pictures"):
         table.add_column(column, justify="right")
@@ -190,7 +190,7 @@ def _found_in_short(manifest: DatasetManifest) -> Table:
 
 
 def _sources(manifest: DatasetManifest) -> Table:
-    """Pictures of each source, class and split in the dataset; of many classes their sums."""
+    """Pictures of each source, class and split in the dataset; only sums for many classes."""
     sources: dict[str, dict[str, dict[str, int]]] = manifest.details["sources"]
     if sum(map(len, sources.values())) > MOST_ROWS:
         sources = {

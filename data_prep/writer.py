@@ -1,4 +1,4 @@
-"""Turns labelled pictures of any source into a dataset directory: whole, or not at all."""
+"""Writes labelled pictures of any source as a dataset directory, atomically."""
 
 import json
 import platform
@@ -52,28 +52,28 @@ from fairsweep.errors import UserError
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
 ROW_GROUP_BYTES = 1 << 27
-"""Pixels of a row group, so that large datasets can be read in parts."""
+"""Bytes of pixels in a row group, so that large datasets can be read in parts."""
 LABEL_COLUMNS = ("image_id", "source", "split", "label")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledImages:
-    """What every source delivers: n labelled pictures of one size, in the order to be written."""
+    """n labelled pictures of equal size, in the order of the dataset; every source returns this."""
 
     classes: tuple[str, ...]
     image_ids: Sequence[str]
     sources: Sequence[str]
-    """(n,) name of the source that each picture came from."""
+    """(n,) name of each picture's source."""
     pixels: npt.NDArray[np.uint8]
     """(n, height, width) gray values, or (n, height, width, 3) red, green and blue."""
     labels: npt.NDArray[np.integer]
-    """(n,) places in ``classes``."""
+    """(n,) indices in ``classes``."""
     soft_labels: npt.NDArray[np.float32] | None = None
     """(n, classes) label distribution; each row adds up to 1."""
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
-    """Further columns of n cells: votes, and the user's groups."""
+    """Further columns of length n: votes, and the user's groups."""
     given: npt.NDArray[np.str_] | None = None
-    """(n,) split that each picture came with, for ``Recipe.split`` ``given``."""
+    """(n,) each picture's official split, for ``Recipe.split`` ``given``."""
 
     @property
     def channels(self) -> int:
@@ -97,25 +97,25 @@ class LabelledImages:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What the user decides about a dataset, whatever its source."""
+    """The user's choices for a dataset from any source."""
 
     name: str
     label_rule: str
     split: SplitMethod = "grouped"
     seed: int = 0
     near_duplicates: bool = True
-    """Look for near-identical pictures too."""
+    """Whether to look for near-identical pictures too."""
     duplicates: SearchVersion = DEFAULT_SEARCH
     """Version of the search for near-identical pictures."""
     min_per_class: int = MIN_PER_CLASS
-    """Pictures that each class must have."""
+    """Least number of pictures of each class."""
     fit: Fit = "stretch"
-    """How pictures that are not square became so."""
+    """How pictures were made square."""
     together: str | None = None
-    """Column whose pictures of one value (a person, a scene) are kept on one side."""
+    """Column whose pictures with equal values (a person, a scene) stay in one split."""
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Reject contradictory choices."""
         if self.together is not None and self.split == "random":
             raise UserError(
                 f"together: {self.together} keeps pictures on one side, which split random does "
@@ -130,21 +130,21 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Placed:
-    """What is worked out for every picture: n cells each."""
+    """The columns that are computed for n pictures."""
 
     hashes: list[str]
     groups: npt.NDArray[np.int64]
     splits: npt.NDArray[np.str_]
     folds: npt.NDArray[np.int64]
     split_groups: npt.NDArray[np.int64] | None
-    """Duplicate groups joined with what is to be kept together; None where nothing is."""
+    """Duplicate groups, merged if pictures must be kept together; None without such a column."""
 
 
 def check_output(out: Path) -> None:
-    """Make sure that a dataset may be written to ``out``.
+    """Check that a dataset can be written to ``out``.
 
     Raises:
-        UserError: ``out`` or a folder above it is a file, or ``out`` holds something.
+        UserError: ``out`` or a folder above it is a file, or ``out`` is not empty.
     """
     nearest = _nearest(out)
     if not nearest.is_dir():
@@ -170,15 +170,15 @@ def write_dataset(
     Args:
         out: Directory to write.
         images: The pictures.
-        recipe: What the user decides.
+        recipe: The user's choices.
         steps: The cleaning steps in order, for the manifest.
-        details: What only this kind of source has, for the manifest.
-        rejections: What was left out.
-        groups: (n,) duplicate group of each picture; None to look for duplicates here.
-        named: (n,) True for a picture that the user's CSV of groups names; None without one.
+        details: Facts that only this kind of source has, for the manifest.
+        rejections: The rejected pictures.
+        groups: (n,) duplicate group of each picture; None to search for duplicates.
+        named: (n,) whether the user's CSV of groups names the picture; None without one.
 
     Raises:
-        UserError: ``out`` holds something, a class has too few pictures, or the disk is full.
+        UserError: ``out`` is not empty, a class has too few pictures, or the disk is full.
     """
     check_output(out)
     if groups is None:
@@ -228,7 +228,7 @@ def write_dataset(
 
 
 def _place(images: LabelledImages, groups: npt.NDArray[np.int64], recipe: Recipe) -> _Placed:
-    """Split the pictures, and work out all else that each of them needs."""
+    """Split the pictures, and compute the other columns."""
     split_groups = values = None
     if recipe.together is not None:
         values = values_together(recipe.together, images.columns, images.sources)
@@ -256,7 +256,7 @@ def _place(images: LabelledImages, groups: npt.NDArray[np.int64], recipe: Recipe
 def _told(
     details: Mapping[str, Any], recipe: Recipe, images: LabelledImages, placed: _Placed
 ) -> dict[str, Any]:
-    """Return the details of a source, of the split that it came with, and of what leaks."""
+    """Return the details of the source, its official split, and leaks between splits."""
     about: dict[str, Any] = {}
     if recipe.split == "given":
         assert images.given is not None
@@ -352,7 +352,7 @@ def _table(images: LabelledImages, placed: _Placed) -> pa.Table:
 
 @contextmanager
 def _whole_or_nothing(out: Path) -> Iterator[Path]:
-    """Give a fresh folder that becomes ``out`` at the end, or vanishes.
+    """Yield a temporary folder that becomes ``out`` at the end, or is removed after an error.
 
     Raises:
         UserError: The disk is full.
@@ -360,7 +360,7 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=_nearest(out)))
     try:
         with enough_space(str(out), "choose another --out"):
-            directory.chmod(0o755)  # mkdtemp shuts out everyone else
+            directory.chmod(0o755)  # mkdtemp makes it private
             yield directory
             _put_in_place(directory, out)
     finally:
@@ -368,7 +368,7 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
 
 
 def _nearest(out: Path) -> Path:
-    """Return ``out`` itself where there is something, or else the nearest place above it."""
+    """Return ``out`` if it exists, or else the nearest existing folder above it."""
     return next(place for place in (out.absolute(), *out.absolute().parents) if place.exists())
 
 
@@ -377,6 +377,6 @@ def _put_in_place(directory: Path, out: Path) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         directory.replace(out)
         return
-    # A mount point cannot be replaced, and a folder that a shell stands in should not be.
+    # A mount point cannot be replaced, and a shell's working directory should not be.
     for file in sorted(directory.iterdir(), key=lambda file: file.name == MANIFEST_FILE):
         file.replace(out / file.name)
