@@ -1,7 +1,6 @@
-"""What a run directory is: the names of its files and where they are.
+"""The layout of a run directory: the names and places of its files.
 
-All of `tune/run` needs no more than the standard library and pyarrow, so that a laptop without
-torch or Ray can read a run.
+`tune/run` needs neither torch nor Ray, so that runs can be read where these are not installed.
 """
 
 from pathlib import Path
@@ -22,27 +21,27 @@ RAY_DIR = "ray"
 INITIAL_FILE = "initial.pt"
 """The checkpoint that a retrained run starts from."""
 GROUPS_FILE = "groups.csv"
-"""The user's columns that a retrained run adds to those of its dataset."""
+"""The user's group columns, which a retrained run adds to those of its dataset."""
 ERRORS_DIR = "errors"
-"""Whole tracebacks of failed attempts, a file per trial."""
+"""Complete tracebacks of failed attempts, a file per trial."""
 STOP_FILE = "stop"
-"""While this file is there, workers write a checkpoint after each epoch and the sweep stops.
-With ``-`` and a trial's id after its name, it asks for that trial alone to end."""
+"""While this file exists, workers write a checkpoint after each epoch and the sweep stops.
+A file with ``-`` and a trial id after this name ends that trial only."""
 LEASE_FILE = "lease.json"
 
 RUNS = Path("runs")
-"""Where runs are, below the folder that a command is called in."""
+"""Default folder of runs, relative to the working directory."""
 
 
 class RunError(UserError):
-    """A run directory that cannot be used as asked; the message is one line."""
+    """A run directory cannot be used as requested; the message is one line."""
 
 
 def predictions_file(run: Path, trial_id: str) -> Path:
-    """Return where a trial's predictions are, if it left any."""
+    """Return the path of a trial's predictions, which may not exist."""
     return run / PREDICTIONS_DIR / f"{trial_id}.parquet"
 
 
 def best_weights(run: Path, trial_id: str) -> Path:
-    """Return where a trial's best weights are, if they are kept."""
+    """Return the path of a trial's best weights, which may not exist."""
     return run / CHECKPOINTS_DIR / trial_id / "best.pt"

@@ -1,4 +1,4 @@
-"""What a ledger line must give for each field of an event, and how it is read and written."""
+"""The fields of each kind of event: their types in a ledger line, and how they are read."""
 
 import math
 import re
@@ -14,16 +14,16 @@ from tune.run.trial import FINISHED, MEASURED, TIMINGS, Figures, Phase, Status
 
 @dataclass(frozen=True, kw_only=True)
 class FieldType:
-    """How the values of one type stand in a line."""
+    """How values of one type are represented in a ledger line."""
 
     types: tuple[type, ...]
-    """What JSON may give."""
+    """Accepted types of the JSON value."""
     words: str
-    """What the value must be, for messages."""
+    """Description of the required value, for messages."""
     holds: Callable[[Any], bool] = lambda _value: True
-    """Whether a value of these types is allowed."""
+    """Checks a value of these types."""
     read: Callable[[Any], Any] | None = None
-    """Makes the field's value from what JSON gives, unless it is the same."""
+    """Converts the JSON value to the field's value; None if they are equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class EventField:
 
 @dataclass(frozen=True, kw_only=True)
 class EventKind:
-    """A kind of event as the ledger has it."""
+    """A kind of event in the ledger."""
 
     name: str
-    """Its ``event`` in a line."""
+    """Value of ``event`` in a line."""
     make: type[Any]
     fields: tuple[EventField, ...]
-    """In the order in which a line has them: the time is the last."""
+    """In the order of a line, with the time last."""
 
 
 def _all_of(kind: type) -> Callable[[list[Any]], bool]:
@@ -90,7 +90,7 @@ _TYPES: Mapping[Any, FieldType] = {
         holds=typing.get_args(Phase).__contains__,
     ),
 }
-"""Type of a field → how its values stand in a line."""
+"""Type of a field → how its values are represented in a line."""
 
 
 def _name(event: type[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Turns events into lines of a ledger and back, and checks every line that is read."""
+"""Converts events to lines of a ledger and back, and checks every line that is read."""
 
 import json
 import math
@@ -15,9 +15,9 @@ _WAY_OUT = "put back a copy of this file, or cut it off before this line"
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """Return an event as the object that its line in the ledger holds.
+    """Return the JSON object of an event.
 
-    What is not known (None) is left out, and numbers that are not finite become null.
+    Fields that are None are left out, and numbers that are not finite become null.
     """
     kind = KIND_OF[type(event)]
     line: dict[str, Any] = {"event": kind.name}
@@ -42,8 +42,8 @@ class LineReader:
         """Return the event in the next line of the ledger.
 
         Raises:
-            UserError: The ledger is of a newer version; or the line is no JSON, an unknown event or
-                of a wrong shape; or it proposes a trial twice or names one that was not proposed.
+            UserError: The ledger has a newer version; the line is not JSON, an unknown event or has
+                a wrong shape; or it proposes a trial twice, or names a trial that was not proposed.
                 The message names the file and the line.
         """
         self._number += 1
@@ -96,7 +96,7 @@ class LineReader:
 
 
 class _ShapeError(ValueError):
-    """What is wrong with a line, to go on with after its number."""
+    """A defect of a line; the message follows the line number in a sentence."""
 
 
 def _read(event_name: str, field: EventField, values: dict[str, Any]) -> Any:

@@ -1,8 +1,8 @@
-"""The kinds of event in a run's ledger: what each means, who writes it, and what it holds.
+"""The kinds of event in a run's ledger: what each means, who writes it, and its fields.
 
-`Sweep` writes them, `tune.run.event_lines` turns them into lines and back and checks every line
-against these classes, and `tune.sweep.replay` says what each changes. The first line has the key
-``ledger`` with `LEDGER_VERSION`; a ledger without it was written before versions, and has 1.
+`Sweep` writes events, `tune.run.event_lines` converts them to lines and back and checks every line
+against these classes, and `tune.sweep.replay` applies them. The first line has the key ``ledger``
+with `LEDGER_VERSION`; a ledger without it has version 1.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ LEDGER_VERSION = 1
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Event:
     time: float
-    """When it was written, in seconds since 1970."""
+    """When the event was written, in seconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,7 @@ class SweepStarted(_Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepResumed(_Event):
-    """A further driver session begins; trials that ran in the last one are interrupted."""
+    """A further driver session begins; trials that ran in the previous one are interrupted."""
 
     spec: str
     """The sweep spec as YAML."""
@@ -58,14 +58,14 @@ class SweepFinished(_Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WarmStarted(_Event):
-    """The searcher hears another run's trials, before its first proposal."""
+    """The searcher received another run's trials, before its first proposal."""
 
     run: str
     """The other run's directory."""
     trials: tuple[Mapping[str, Any], ...]
     """Its trials that are points of this sweep's space."""
     unfit: int
-    """How many of its trials are not."""
+    """Number of its other trials."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +80,7 @@ class TrialProposed(_Event):
     phase: Phase
     replicate: int
     config: Mapping[str, Any]
-    """Every hyperparameter, the seed and fold among them."""
+    """All hyperparameters, including seed and fold."""
     epochs: int
     proposal: int | None = None
     """Number of the searcher's proposal; None for a finalist's replicate."""
@@ -90,17 +90,17 @@ class TrialProposed(_Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProposalSkipped(_Event):
-    """The searcher proposed a configuration that the sweep has already."""
+    """The searcher proposed a configuration that the sweep already has."""
 
     proposal: int
     trial: str
-    """The trial that has it."""
+    """The trial that has this configuration."""
     point: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpaceExhausted(_Event):
-    """The searcher proposes nothing more."""
+    """The searcher has no further points."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,14 +123,14 @@ class TrialStarted(_Event):
 class MeasurementTaken(_Event):
     """A trial was trained for one more epoch. Written when its worker reports.
 
-    The last four fields are written only where they changed since the trial's last measurement.
+    The last four fields are written only if they changed since the trial's last measurement.
     """
 
     trial: str
     epoch: int
     """Epochs trained so far, from 1."""
     values: Figures
-    """What was measured; numbers that are not finite are null in the file and NaN here."""
+    """The measured values; numbers that are not finite are null in the file and NaN here."""
     host: str | None = None
     device: str | None = None
     parameters: int | None = None
@@ -186,7 +186,7 @@ class NodeJoined(_Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutOfMemory(_Event):
-    """A trial did not fit into memory beside others, and is tried again by itself."""
+    """A trial did not fit into memory next to others, and is retried on a whole GPU."""
 
     trial: str
     error: str
@@ -194,33 +194,33 @@ class OutOfMemory(_Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FusingDecided(_Event):
-    """A decision whether these trials are trained as one; see `tune.sweep.bundle.Fusing`."""
+    """A decision whether these trials are trained fused; see `tune.sweep.bundle.Fusing`."""
 
     trials: tuple[str, ...]
     fused: bool
     gain: float
-    """Measured speed as one, over that in turn."""
+    """Measured speed of fused training relative to separate training."""
     channels_last: bool
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilesLost(_Event):
-    """A trial that was stopped early left no files and is trained again for them."""
+    """A trial that was stopped early has no files, and is trained again to write them."""
 
     trial: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilesMadeAgain(_Event):
-    """A trial that was trained again for its files has them."""
+    """A trial that was trained again has written its files."""
 
     trial: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilesGivenUp(_Event):
-    """A trial could not be trained again for its files, and stays without them."""
+    """A trial could not be trained again, and stays without files."""
 
     trial: str
     error: str
@@ -230,7 +230,7 @@ class FilesGivenUp(_Event):
 class TestOpened(_Event):
     """The test split is opened for a trial. Written by `tune test` before it is read."""
 
-    __test__ = False  # Its name makes pytest take it for a test.
+    __test__ = False  # Otherwise pytest would collect it, because of its name.
 
     trial: str
 

@@ -1,6 +1,6 @@
-"""The rule for the incumbent: which configuration is the best so far, and which training shows it.
+"""The rule for the incumbent: the best configuration so far, and the trial that represents it.
 
-`tune` and `analysis` both ask here, so that a status, a table and a summary name the same one.
+Both `tune` and `analysis` use this rule, so status, tables and summary agree.
 """
 
 import math
@@ -14,7 +14,7 @@ from tune.run.trial import FINISHED, Phase, Status
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
-    """A trial, as far as the rule asks."""
+    """The facts about a trial that the rule uses."""
 
     trial_id: str
     configuration_id: str
@@ -22,26 +22,26 @@ class Training:
     phase: Phase
     status: Status
     score: float
-    """Value of the objective, larger being better; NaN where there is none."""
+    """Value of the objective; larger is better, NaN if there is none."""
     fold: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """A configuration by its fair trainings."""
+    """The score of a configuration."""
 
     configuration_id: str
     score: float
-    """Mean of its fair trainings, those of a fold averaged first."""
+    """Mean over its fair trainings, averaging those of a fold first."""
     trial_id: str
-    """The best of them."""
+    """The best of these trainings."""
 
 
 def incumbent(trainings: Iterable[Training]) -> str | None:
-    """Return the trial that shows the best configuration; None where no trial has a value.
+    """Return the trial that represents the best configuration; None if no trial has a value.
 
-    That configuration is the first of `standings`. Before any trial has completed it is the trial
-    with the best value.
+    It is the best trial of the first configuration in `standings`. Before any trial has completed,
+    it is the trial with the best value.
     """
     trainings = list(trainings)
     ranked = standings(trainings)
@@ -52,10 +52,10 @@ def incumbent(trainings: Iterable[Training]) -> str | None:
 
 
 def standings(trainings: Iterable[Training]) -> list[Standing]:
-    """Rank the configurations by the mean of their fair trainings, the earlier of equals first.
+    """Rank configurations by the mean of their fair trainings; the earlier one in case of ties.
 
-    The best single training is mostly a lucky one, so means decide where there are replicates.
-    Over folds only configurations that were trained on the most folds are ranked.
+    Means are used because the best single training is usually a lucky one. In a k-fold sweep, only
+    the configurations that were trained on the most folds are ranked.
     """
     trainings = list(trainings)
     fair = _by_configuration(_fair(trainings))
@@ -69,7 +69,7 @@ def standings(trainings: Iterable[Training]) -> list[Standing]:
 
 
 def selected_finalists(trainings: Iterable[Training]) -> bool:
-    """Tell whether finalists were picked, by their search training, from more configurations."""
+    """Return whether finalists were selected from more configurations by their search training."""
     trainings = list(trainings)
     finalists = {t.configuration_id for t in trainings if t.phase == "finalist"}
     usable = (Status.COMPLETED, Status.EARLY_STOPPED)
@@ -78,10 +78,11 @@ def selected_finalists(trainings: Iterable[Training]) -> bool:
 
 
 def _fair(trainings: Sequence[Training]) -> list[Training]:
-    """Return the completed trainings by which configurations are ranked.
+    """Return the completed trainings that rank the configurations.
 
-    The trainings by which finalists were picked were lucky ones. So, once each finalist has another
-    replicate, these others alone count, and until then those of the search alone.
+    The search trainings of finalists are biased, because the finalists were selected by them. So
+    they are left out as soon as every finalist has a further replicate. Until then, only search
+    trainings count.
     """
     completed = [t for t in trainings if t.status is Status.COMPLETED and not math.isnan(t.score)]
     if not selected_finalists(trainings):
@@ -93,7 +94,7 @@ def _fair(trainings: Sequence[Training]) -> list[Training]:
 
 
 def _replicates_are_in(trainings: Sequence[Training]) -> bool:
-    """Tell whether the search has ended, and a further replicate of each finalist too."""
+    """Return whether the search has ended, and a further replicate of each finalist."""
     further = [training for training in trainings if training.phase == "finalist"]
     ended = {training.configuration_id for training in further if training.status in FINISHED}
     searched = all(t.status in FINISHED for t in trainings if t.phase == "search")

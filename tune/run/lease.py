@@ -1,4 +1,4 @@
-"""The lease of a run directory: held by one process at a time, shown by a heartbeat."""
+"""The lease of a run directory: one process at a time holds it, and renews it by a heartbeat."""
 
 import fcntl
 import json
@@ -19,14 +19,15 @@ from tune.run.directory import LEASE_FILE, RunError
 
 _HEARTBEAT_SECONDS = 2.0
 LEASE_SECONDS = 60.0
-"""A lease of another machine without a heartbeat for so long is void."""
+"""A lease of another machine expires after this time without a heartbeat."""
 
 
 @contextmanager
 def hold(run: Path) -> Iterator[None]:
-    """Hold the lease of a run: the right to write to it, shown to others by a heartbeat.
+    """Hold the lease of a run, which is the right to write to it.
 
-    A process that has lost it, as after a pause in which another took the run over, ends at once.
+    If the process loses the lease, as when another process takes over during a pause, it exits
+    immediately.
 
     Raises:
         RunError: Another living process holds it.
@@ -34,7 +35,7 @@ def hold(run: Path) -> Iterator[None]:
     path = run / LEASE_FILE
     mine = json.dumps(_me())
     with path.open("a+", encoding="utf-8") as file:
-        # The lock keeps two processes from taking a free lease at the same moment.
+        # The lock prevents two processes from taking a free lease at the same time.
         fcntl.flock(file, fcntl.LOCK_EX)
         if (other := holder_of(run, watch_seconds=3 * _HEARTBEAT_SECONDS)) is not None:
             raise RunError(
@@ -70,14 +71,14 @@ def describe(holder: Mapping[str, Any]) -> str:
 
 
 def _beat(path: Path, mine: str, done: threading.Event) -> None:
-    """Renew the lease until ``done``; end the process if the lease is another's."""
+    """Renew the lease until ``done``; end the process if another one has taken the lease."""
     while not done.wait(_HEARTBEAT_SECONDS):
         try:
             if path.read_text(encoding="utf-8") == mine:
                 os.utime(path)
                 continue
         except OSError:
-            continue  # A network file system may have a bad moment.
+            continue  # A network file system can fail for a moment.
         print(
             f"error: another process has taken {path.parent} over, so this one ends; "
             f"`python -m tune status {path.parent}` shows how it goes on",
@@ -92,8 +93,8 @@ def holder_of(run: Path, *, watch_seconds: float = 0.0) -> dict[str, Any] | None
 
     Args:
         run: The run directory.
-        watch_seconds: How long to watch for a heartbeat of another machine whose lease looks void.
-            Some file systems stamp files by the clock of the machine that writes, be it wrong.
+        watch_seconds: How long to wait for a heartbeat if another machine's lease looks expired.
+            This helps on file systems whose time stamps come from the writing machine's clock.
     """
     path = run / LEASE_FILE
     try:
@@ -106,13 +107,13 @@ def holder_of(run: Path, *, watch_seconds: float = 0.0) -> dict[str, Any] | None
         time.sleep(watch_seconds)
         return holder if path.stat().st_mtime != beaten else None
     except (FileNotFoundError, ValueError):
-        return None  # Never held, given back, or cut short by the death of its writer.
+        return None  # Never held, released, or incomplete because its writer died.
 
 
 def silent_holder(run: Path) -> tuple[dict[str, Any], float] | None:
-    """Return the holder of a run that was not heard of for long, and when it was, since 1970.
+    """Return a holder without a recent heartbeat, and the time of the last one since 1970.
 
-    It is suspended, or its machine is gone. None where it is heard of, has died or has ended.
+    Such a holder is suspended, or its machine is down. None if the holder is active or has ended.
     """
     path = run / LEASE_FILE
     try:
@@ -127,16 +128,16 @@ def silent_holder(run: Path) -> tuple[dict[str, Any], float] | None:
 
 
 def _clock_of(folder: Path) -> float:
-    """Return the time that files get there: on a network file system, by its server's clock."""
+    """Return the time by the clock that stamps files there, such as that of a file server."""
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".") as file:
             return os.fstat(file.fileno()).st_mtime
-    except OSError:  # Those who may only read have their own clock.
+    except OSError:  # Without write access, use the local clock.
         return time.time()
 
 
 def _started(pid: int) -> float | None:
-    # A pid alone may have gone to another process since.
+    # The start time distinguishes a process from a later one with the same pid.
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:

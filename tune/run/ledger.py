@@ -1,4 +1,4 @@
-"""The ledger of a run: append-only, one JSON object a line, on disk before the sweep acts on it."""
+"""The ledger of a run: append-only, one JSON object per line, on disk before the sweep acts."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tune.run.events import LEDGER_VERSION, Event
 class Ledger:
     """Appends events to a run's ledger. One writer at a time.
 
-    A last line that a killed writer left half-written is cut off: nothing was done upon it.
+    An incomplete last line of a killed writer is removed, because the sweep has not acted on it.
     """
 
     def __init__(self, run: Path) -> None:
@@ -28,7 +28,7 @@ class Ledger:
         self._empty = whole == 0
 
     def append(self, event: Event) -> None:
-        """Write one event, and return when the disk has it. The first line carries the version."""
+        """Write one event, and return when it is on disk. The first line has the version."""
         first = {VERSION_KEY: LEDGER_VERSION} if self._empty else {}
         self._empty = False
         line = json.dumps({**first, **to_json(event)}, ensure_ascii=False)
@@ -53,11 +53,11 @@ class Ledger:
 
 
 def read_events(run: Path) -> list[Event]:
-    """Read the ledger of a run; a half-written last line is left out.
+    """Read the ledger of a run; an incomplete last line is ignored.
 
     Raises:
         MissingFileError: ``run`` has no ledger.
-        UserError: The ledger is of a newer version, or a line has a wrong shape.
+        UserError: The ledger has a newer version, or a line has a wrong shape.
     """
     path = run / LEDGER_FILE
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Finds the trial of a run that a user names: by its id, its number or its name, as tables show."""
+"""Finds a trial of a run by its id, its number or its name in tables."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,22 +7,22 @@ from tune.run.directory import RunError
 from tune.run.trial import Trial
 
 _MOST_SHOWN = 6
-"""Trials that a message lists."""
+"""Maximum number of trials that a message lists."""
 
 
 def find_trial(run: Path, trials: Iterable[Trial], asked: str) -> Trial:
-    """Return the trial with an id, a number, or a name.
+    """Return the trial with the given id, number, or name.
 
-    A name may end in the seed and the fold, as in ``B8_N1_FC1_K3_AP8 seed 1``, since replicates
+    A name can include the seed and the fold, as in ``B8_N1_FC1_K3_AP8 seed 1``, because replicates
     share the name of their configuration.
 
     Args:
         run: The run directory, for messages.
-        trials: Those of the run.
-        asked: What the user calls the trial.
+        trials: The trials of the run.
+        asked: The id, number or name.
 
     Raises:
-        RunError: No trial or more than one is called so.
+        RunError: No trial matches, or more than one.
     """
     known = list(trials)
     for trial in known:

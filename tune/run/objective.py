@@ -1,4 +1,4 @@
-"""What objectives say of a trial: its value, its curve, and which trials nothing beats."""
+"""Computes the values, curves and scores of trials for objectives."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from tune.run.trial import COSTS, Measurement, Trial
 
 
 class Objective(Protocol):
-    """What makes one trial better than another; `tune.sweep.spec.ObjectiveSpec` is one."""
+    """A metric or cost that trials are compared by, such as `tune.sweep.spec.ObjectiveSpec`."""
 
     @property
     def metric(self) -> str:
@@ -27,12 +27,12 @@ class Objective(Protocol):
 
 
 def sign(objective: Objective) -> int:
-    """Return what makes larger better when an objective's values are multiplied by it."""
+    """Return 1 or -1, so that larger products with an objective's values are better."""
     return 1 if objective.mode == "max" else -1
 
 
 def value(objective: Objective, trial: Trial) -> float | None:
-    """Return a trial's value, at its best epoch or its last, or None if there is no finite one."""
+    """Return a trial's value at its best or last epoch, or None if there is no finite one."""
     if objective.metric in COSTS:
         cost: float | None = getattr(trial, objective.metric)
         return cost
@@ -42,7 +42,7 @@ def value(objective: Objective, trial: Trial) -> float | None:
 
 
 def curve(objective: Objective, trial: Trial) -> list[float]:
-    """Return an objective after each epoch, larger being better; so far best if at: best."""
+    """Return the objective after each epoch, or best so far (``at: best``); larger is better."""
     points: list[float] = []
     for measurement in trial.measurements:
         points.append(curve_point(objective, measurement, points[-1] if points else -math.inf))
@@ -50,13 +50,13 @@ def curve(objective: Objective, trial: Trial) -> list[float]:
 
 
 def curve_point(objective: Objective, measurement: Measurement, before: float) -> float:
-    """Return the point of a `curve` at a measurement, from the point ``before`` it."""
+    """Return the point of a `curve` at a measurement, given the previous point ``before``."""
     number = sign(objective) * measurement.values[objective.metric]
     return number if objective.at == "last" or number > before else before
 
 
 def scores(objectives: Sequence[Objective], trial: Trial) -> list[float] | None:
-    """Return a trial's value of each objective, larger being better; None if one is not known."""
+    """Return a trial's value for each objective, larger is better; None if any is unknown."""
     known = []
     for objective in objectives:
         number = value(objective, trial)

@@ -1,4 +1,4 @@
-"""The Parquet files of a run directory: their columns, how they are written and read."""
+"""Builds, writes and reads the Parquet files of a run directory."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,18 +15,18 @@ from tune.run.directory import SCHEMA_VERSION, predictions_file
 from tune.run.trial import MEASURED, METRICS, TIMINGS, Trial
 
 Sampling = Literal["every", "drawn", "adaptive"]
-"""How a searcher chooses configurations: all of them, drawn without a look at results, or by the
-results of earlier ones."""
+"""How a searcher chooses configurations: all of the space, independent of results, or depending
+on earlier results."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableInfo:
-    """What the columns of ``trials.parquet`` mean; kept in its schema metadata."""
+    """Describes the columns of ``trials.parquet``; stored in its schema metadata."""
 
     hyperparameters: tuple[str, ...]
     """Columns that are hyperparameters."""
     searched: tuple[str, ...]
-    """Hyperparameters that took part in the search, tied ones included."""
+    """Searched hyperparameters, including tied ones."""
     tied: Mapping[str, str]
     """Hyperparameters tied to another: name → the one it follows."""
     objective: Mapping[str, str]
@@ -35,11 +35,11 @@ class TableInfo:
     """Class names in the order of the labels."""
     searcher: str
     searcher_words: str
-    """What the searcher is called in a sentence, as in *grid search*."""
+    """Name of the searcher in a sentence, such as "grid search"."""
     sampling: Sampling
     scheduler: str
     scheduler_words: str
-    """What the scheduler does, to go on with after *with*."""
+    """Description of the scheduler that follows "with" in a sentence."""
     rungs: tuple[int, ...]
     """Epochs at which the scheduler compared trials."""
 
@@ -64,7 +64,7 @@ TRIAL_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("device", pa.string()),
     ("nodes_lost", pa.int64()),
 )
-"""Columns of ``trials.parquet`` beside the hyperparameters, which stand after ``replicate``.
+"""Columns of ``trials.parquet`` without the hyperparameters, which come after ``replicate``.
 ``best_epoch`` and ``best_*`` are those of the epoch with the best objective metric."""
 
 _INFO_KEY = b"sweep"
@@ -75,7 +75,7 @@ def trials_table(
     info: TableInfo,
     hyperparameter_types: Mapping[str, pa.DataType],
 ) -> pa.Table:
-    """Build the trials table: ``TRIAL_COLUMNS`` with the hyperparameters in their midst."""
+    """Build the trials table: ``TRIAL_COLUMNS`` and the hyperparameters."""
     names = [name for name, _ in TRIAL_COLUMNS]
     middle = names.index("replicate") + 1
     columns = [*TRIAL_COLUMNS[:middle], *hyperparameter_types.items(), *TRIAL_COLUMNS[middle:]]
@@ -99,17 +99,14 @@ def measurements_table(trials: Iterable[Trial]) -> pa.Table:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file whole or not at all."""
+    """Write a Parquet file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path) as partial:
         pq.write_table(table, partial)
 
 
 def read_table_info(table: pa.Table) -> TableInfo:
-    """Read back what `trials_table` wrote into the metadata of ``table``.
-
-    Tables of earlier versions lack what `_facts_of_earlier_tables` adds.
-    """
+    """Read the metadata of the trials table; `_facts_of_earlier_tables` completes old ones."""
     values: dict[str, Any] = json.loads(table.schema.metadata[_INFO_KEY])
     del values["schema_version"]
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
@@ -166,10 +163,10 @@ def predictions_table(
 
 
 def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
-    """Read a trial's predictions, or None where it left none.
+    """Read a trial's predictions; None if there are none.
 
     Raises:
-        UserError: Their file is damaged.
+        UserError: The file is damaged.
     """
     path = predictions_file(run, trial_id)
     if not path.is_file():
@@ -183,7 +180,7 @@ def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether a Parquet file is there from its first byte to its last."""
+    """Return whether a Parquet file is complete."""
     try:
         pq.read_metadata(path)
     except (OSError, pa.ArrowException):

@@ -1,4 +1,4 @@
-"""Trials and their measurements: the terms that every part of a sweep shares."""
+"""Trials and their measurements."""
 
 from array import array
 from collections.abc import Iterator, Mapping
@@ -16,24 +16,24 @@ METRICS = (
     "val_micro_recall",
     "val_micro_f1",
 )
-"""What is measured on the validation split after each epoch."""
+"""Metrics on the validation split, measured after each epoch."""
 
 DATASET_FOLDS = 10
-"""Folds of a trial that has a ``fold`` and no ``folds``: those of the dataset's file."""
+"""Number of folds of a trial without ``folds``, whose ``fold`` is a column of the dataset."""
 
 COSTS = ("parameters", "device_seconds")
-"""Columns of the trials table that may be a further objective of a sweep."""
+"""Columns of the trials table that can be a further objective of a sweep."""
 
 MEASURED = ("train_loss", "train_accuracy", *METRICS, "learning_rate")
-"""Every figure of one epoch that decides or describes a result; equal on every repetition."""
+"""All reproducible values of an epoch."""
 
 TIMINGS = ("seconds", "images_per_second")
-"""Figures of one epoch that differ from machine to machine: seconds of the whole epoch with its
-validation, and training pictures per second of its training part."""
+"""Values of an epoch that depend on the machine: seconds of training and validation together, and
+pictures per second of training."""
 
 
 class Status(StrEnum):
-    """Where a trial stands; derived from the ledger, never stored twice."""
+    """Status of a trial, computed from the events in the ledger."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -48,14 +48,14 @@ class Status(StrEnum):
 FINISHED = frozenset(
     {Status.COMPLETED, Status.EARLY_STOPPED, Status.DIVERGED, Status.INFEASIBLE, Status.FAILED}
 )
-"""Statuses that a resumed sweep leaves as they are."""
+"""Statuses that a resumed sweep does not change."""
 
 Phase = Literal["search", "finalist"]
 """Why a trial is trained: for the search, or as a further replicate of a finalist."""
 
 
 class Figures(Mapping[str, float]):
-    """One number for each name in ``MEASURED`` and ``TIMINGS``, in a fifth of a dict's memory."""
+    """A number for each name in ``MEASURED`` and ``TIMINGS``, in a fifth of a dict's memory."""
 
     __slots__ = ("_numbers",)
 
@@ -80,7 +80,7 @@ _IN_LEDGER = (
     "images_per_second",
     "seconds",
 )
-"""Names in ``MEASURED`` and ``TIMINGS`` in the order in which a line of the ledger has them."""
+"""The names of ``MEASURED`` and ``TIMINGS`` in the order of a ledger line."""
 _PLACES = {name: place for place, name in enumerate(_IN_LEDGER)}
 
 
@@ -91,13 +91,13 @@ class Measurement:
     epoch: int
     """Epochs trained so far, counted from 1."""
     values: Mapping[str, float]
-    """One figure for each name in ``MEASURED`` and ``TIMINGS``."""
+    """A value for each name in ``MEASURED`` and ``TIMINGS``."""
     time: float = 0.0
-    """When it was written to the ledger, in seconds since 1970."""
+    """When the measurement was written to the ledger, in seconds since 1970."""
 
     @property
     def diverged(self) -> bool:
-        """True if a loss is NaN or infinite."""
+        """Whether a loss is NaN or infinite."""
         return any(
             abs(self.values[name]) == float("inf") or self.values[name] != self.values[name]
             for name in ("train_loss", "val_loss")
@@ -115,7 +115,7 @@ class Ending:
 
 @dataclass(kw_only=True)
 class Trial:
-    """One training: a configuration, a seed and a fold, with all that the ledger says of it."""
+    """The training of a configuration with a seed and a fold, and its history in the ledger."""
 
     id: str
     configuration_id: str
@@ -126,31 +126,31 @@ class Trial:
     replicate: int
     """0 for the search's own training of a configuration, then 1, 2, …"""
     config: Mapping[str, Any]
-    """Every hyperparameter of `TrainConfig`, seed and fold among them."""
+    """All hyperparameters of `TrainConfig`, including seed and fold."""
     epochs: int
-    """Epochs that it was given."""
+    """Number of epochs of the complete training."""
     measurements: list[Measurement] = field(default_factory=list)
     has_worker: bool = False
-    """Whether a worker trains it, or did when its driver session ended."""
+    """Whether a worker trains it, or trained it when its driver session ended."""
     interruption: str | None = None
-    """Why its driver session ended while a worker trained it; None if none has."""
+    """Why its driver session ended while a worker trained it; None if that did not happen."""
     ending: Ending | None = None
-    """How it ended; None while it is to be trained."""
+    """How it ended; None if it has not ended."""
     parameters: int | None = None
-    """Trainable parameters of the network, once a worker has built it."""
+    """Trainable parameters of the network; None before a worker has built it."""
     host: str = ""
     device: str = ""
     devices: float = 1.0
-    """Share of a GPU, by slots or by memory, or CPU cores that it held; times seconds gives
+    """Share of a GPU, or CPU cores, that the trial uses; multiplied by seconds, this gives
     device-seconds."""
     seconds: float = 0.0
-    """Wall-clock seconds on a worker, all attempts together."""
+    """Total wall-clock seconds on workers, over all attempts."""
     nodes_lost: int = 0
-    """How often the node under it died, and it went on elsewhere."""
+    """How often its node died and it moved to another one."""
 
     @property
     def status(self) -> Status:
-        """Where it stands, from what happened to it."""
+        """The status, computed from the fields."""
         if self.ending is not None:
             return self.ending.status
         if not self.has_worker:
@@ -159,25 +159,25 @@ class Trial:
 
     @property
     def reason(self) -> str:
-        """Why it has its status, in words; empty if that needs no reason."""
+        """The reason for the status; empty if none is needed."""
         if self.ending is not None:
             return self.ending.reason
         return self.interruption or ""
 
     @property
     def draw(self) -> str:
-        """Its seed, and its fold if it has one: what tells trials of a configuration apart."""
+        """Seed and fold in words, which distinguish the trials of a configuration."""
         fold = self.config.get("fold")
         return f"seed {self.config['seed']}" + ("" if fold is None else f" fold {fold}")
 
     @property
     def ended(self) -> bool:
-        """True if a resumed sweep leaves it as it is."""
+        """Whether the trial has ended."""
         return self.ending is not None
 
     @property
     def device_seconds(self) -> float:
-        """Seconds that it trained, times the share of a GPU or the CPU cores that it held."""
+        """Seconds of training, multiplied by the share of a GPU or the CPU cores."""
         return self.seconds * self.devices
 
     @property
@@ -186,7 +186,7 @@ class Trial:
         return self.measurements[-1] if self.measurements else None
 
     def best(self, metric: str = "val_accuracy", mode: str = "max") -> Measurement | None:
-        """Return the measurement with the best finite ``metric``, the earliest of equals."""
+        """Return the measurement with the best finite ``metric``, the earliest in case of ties."""
         sign = 1 if mode == "max" else -1
         finite = [m for m in self.measurements if abs(m.values[metric]) < float("inf")]
         return max(finite, key=lambda m: (sign * m.values[metric], -m.epoch), default=None)

@@ -1,4 +1,4 @@
-"""One driver session: opens the run, drives the sweep, writes tables."""
+"""One driver session: opens the run, runs the sweep, writes tables."""
 
 import functools
 import os
@@ -37,7 +37,7 @@ from tune.sweep.sweep import Sweep
 
 
 class _OnRay:
-    """The Ray executor, imported when there is something to train: Ray takes a second."""
+    """The Ray executor, imported only if there is something to train, because it takes a second."""
 
     def execute(
         self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
@@ -49,9 +49,9 @@ class _OnRay:
 
 
 ON_RAY: Executor = _OnRay()
-"""Who trains unless a caller says otherwise."""
+"""The default executor."""
 _ECHO_SECONDS = 1.0
-"""Signals within so short a time are one request."""
+"""Signals within this time count as one request."""
 
 
 def start(
@@ -61,26 +61,26 @@ def start(
     *,
     executor: Executor = ON_RAY,
 ) -> tuple[Path, Sweep]:
-    """Run a new sweep until it is finished or stopped; return its directory and its end.
+    """Run a new sweep until it is finished or stopped; return its directory and its final state.
 
     Args:
-        spec: What to search.
-        root: Where its directory lies.
-        carried: Files that it takes from another run, if it is made from one.
-        executor: Who trains.
+        spec: The sweep spec.
+        root: The folder of the run directory.
+        carried: Files from another run, if this one is derived from it.
+        executor: Trains the trials.
 
     Raises:
         FileNotFoundError: There is no dataset at ``spec.data``.
-        RunError: A run of this name is there already.
-        SpecError: Searcher, scheduler, space and warm start do not go together.
-        ValueError: Pretrained weights cannot be had, or do not fit; or the dataset lacks a group
-            that is named, or pictures for so many folds.
+        RunError: A run of this name already exists.
+        SpecError: Searcher, scheduler, space and warm start do not fit together.
+        UserError: Pretrained weights are not available or do not fit; or the dataset lacks a group
+            that the spec names, or has too few pictures for the folds.
     """
     carried = carried or Carried()
     dataset = open_dataset(spec.data)
     check_content(dataset)
     dataset = with_groups(dataset, carried.groups)
-    Sweep(spec, fingerprint=dataset.manifest.fingerprint)  # Refuses a bad spec before a file is.
+    Sweep(spec, fingerprint=dataset.manifest.fingerprint)  # Reject a bad spec before writing files.
     read_warm_start(spec, dataset.manifest.fingerprint)
     require_loggers(spec)
     _require_weights(spec, dataset.manifest)
@@ -98,17 +98,17 @@ def resume(
     retry_failed: bool = False,
     executor: Executor = ON_RAY,
 ) -> Sweep:
-    """Go on with a run that was stopped or killed; a finished one is left as it is.
+    """Continue a run that was stopped or killed; a finished run has nothing left to train.
 
     Args:
         run: The run directory.
-        data: Where the dataset is now, if not where it was.
-        retry_failed: Train trials that have failed once more.
-        executor: Who trains.
+        data: Path of the dataset, if it was moved.
+        retry_failed: Whether to train failed trials again.
+        executor: Trains the trials.
 
     Raises:
-        FileNotFoundError: The dataset is not there.
-        RunError: ``run`` is no run directory, in use, or of another dataset.
+        FileNotFoundError: The dataset does not exist.
+        RunError: ``run`` is not a run directory, is in use, or has another dataset.
     """
     _restore(run, data)
     change = _retry if retry_failed else None
@@ -127,13 +127,13 @@ def extend(
 
     Args:
         run: The run directory.
-        samples: How many more configurations its searcher may propose.
-        overrides: ``key=value`` changes of its spec.
-        data: Where the dataset is now, if not where it was.
-        executor: Who trains.
+        samples: Number of further configurations that the searcher may propose.
+        overrides: ``key=value`` changes of the spec.
+        data: Path of the dataset, if it was moved.
+        executor: Trains the trials.
 
     Raises:
-        RunError: As `resume`; or a change would make it another sweep.
+        RunError: As `resume`; or a part of the spec changes that must stay the same.
         SpecError: The extended spec breaks a rule.
     """
     larger = functools.partial(extended_spec, samples=samples, overrides=tuple(overrides))
@@ -154,10 +154,10 @@ def _hold_and_drive(
     executor: Executor,
     change: Callable[[Path, Sweep], None] | None = None,
 ) -> Sweep:
-    """Drive a run from where its ledger ends; ``change`` is done to it first."""
+    """Run a sweep from the end of its ledger, after applying ``change``."""
     run = run.absolute()
     with hold(run), Ledger(run) as ledger:
-        # A request from now on is obeyed; one from before was for another session.
+        # A request from before this was for another session.
         _forget_stop_requests(run)
         sweep = Sweep(
             spec,
@@ -202,7 +202,7 @@ def _drive(
 ) -> None:
     sweep.begin()
     _warm_up(sweep, dataset.manifest.fingerprint)
-    # Workers map the pixels of a large dataset too, instead of taking them from Ray's memory.
+    # Workers map the pixels of a large dataset themselves, instead of getting them from Ray.
     own_copy = is_staged(dataset.place) or dataset.is_mapped
     data = SweepData(
         dataset=dataset,
@@ -219,13 +219,13 @@ def _read_copy(place: str, run: Path) -> ImageDataset:
 
 
 def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
-    """Make sure that networks with pretrained weights can start; download what is not here yet."""
+    """Check that pretrained weights fit the networks, and download missing ones."""
     space = spec.search_space
     points = [spec.config(space.at(p), seed=spec.seed) for p in space.samples_of_each()]
     fresh = [config for config in points if config.initial is None]
     pretrained = {config.name: config for config in fresh if config.pretrained is not None}
     if not pretrained:
-        return  # And no need for torch, whose import would hold up the driver by a second.
+        return  # Importing torch would delay the driver by a second.
     from models.build import check_network
 
     for config in pretrained.values():
@@ -233,7 +233,7 @@ def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
 
 
 def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) -> None:
-    """Make sure that the dataset has the groups and folds that the spec asks for."""
+    """Check that the dataset has the groups and folds that the spec needs."""
     for point in spec.search_space.samples_of_each():
         config = spec.config(spec.search_space.at(point), seed=spec.seed)
         check_groups(config, dataset.columns)
@@ -248,7 +248,7 @@ def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) 
 
 
 def _warm_up(sweep: Sweep, fingerprint: str) -> None:
-    """Enter another run's results into the ledger, unless they are there already."""
+    """Write the warm start to the ledger, unless it is already there."""
     if sweep.search.known is not None:
         return
     if (warm := read_warm_start(sweep.spec, fingerprint)) is not None:
@@ -258,9 +258,9 @@ def _warm_up(sweep: Sweep, fingerprint: str) -> None:
 
 @contextmanager
 def _stop_on_signals(sweep: Sweep, run: Path) -> Iterator[None]:
-    """On the first Ctrl-C or SIGTERM let trials write a checkpoint; on a later one end at once.
+    """Stop cleanly on the first Ctrl-C or SIGTERM, and immediately on a later one.
 
-    `timeout` and schedulers send one request twice: to the process and to its group.
+    `timeout` and schedulers send each request twice: to the process and to its group.
     """
     heard: float | None = None
 
