@@ -1,4 +1,4 @@
-"""CMA-ES: a normal distribution over the space that moves and stretches towards good trials."""
+"""CMA-ES: samples from a normal distribution that adapts to good trials."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,23 @@ from tune.sweep.searchers.unit import share_of, value_at
 from tune.sweep.space import Point, Range, SearchSpace
 
 _SIGMA = 1 / 6
-"""First standard deviation in a unit cube, as in Optuna."""
+"""Initial standard deviation in the unit cube, as in Optuna."""
 _WARM_SHARE = 0.1
-"""Best share of known trials that a warm start begins from; the paper's default."""
+"""Share of the known trials, the best ones, that a warm start uses; the paper's default."""
 
 
 _CONVERGED = 1e-3
-"""A population narrower than this share of the space in every direction has found its place; going
-on would end in numbers that are too small."""
+"""A distribution that is narrower than this share of the space in every direction has converged.
+Continuing would lead to numbers that are too small."""
 
 
 class CmaEsSearcher(SampledSearcher):
-    """The `cmaes` library on the unit cube; every trial that ended moves it, in order of its end.
+    """The `cmaes` library on the unit cube, updated by all trials in the order of their ends.
 
-    Optuna's sampler wraps the same library, but seeds it from a trial's number in its study, keeps
-    it pickled beside trials, and drops trials that end after their generation; none of these goes
-    with a ledger that is read back, or with many trials at once. A trial that was stopped early
-    counts with its last value. Once it has converged it begins again around a random point.
+    Optuna's sampler wraps the same library. But it seeds the sampler by the trial's number in the
+    study, stores pickled state with trials, and drops trials that end after their generation. This
+    does not work with ledger replay and many parallel trials. A trial that was stopped early counts
+    with its last value. After convergence the search restarts at a random point.
 
     Source: Hansen 2016, arXiv:1604.00772; warm start: Nomura et al. 2021, arXiv:2012.06932.
     """
@@ -62,14 +62,14 @@ class CmaEsSearcher(SampledSearcher):
         )
 
     def draw(self, number: int, attempt: int) -> Point:
-        """Draw from the distribution as it stands."""
+        """Sample from the current distribution."""
         self._optimizer.reseed_rng(seed_of(self._seed, number, attempt))
         shares = dict(zip(self._domains, self._optimizer.ask().tolist(), strict=True))
         return self._space.point(lambda path, domain: value_at(domain, shares[path]))
 
     def hear_known(self, trials: Sequence[KnownTrial]) -> None:
-        """Begin around the best of the known trials."""
-        # The library minimises.
+        """Start around the best of the known trials."""
+        # The library minimizes.
         solutions = [(self._shares(trial.point), -trial.curve[-1]) for trial in trials]
         if solutions:
             share = min(1.0, max(_WARM_SHARE, 1.001 / len(solutions)))
@@ -77,14 +77,14 @@ class CmaEsSearcher(SampledSearcher):
             self._optimizer = self._begin(mean, sigma, covariance)
 
     def hear_proposed(self, trial_id: str, point: Point) -> None:
-        """Remember where the trial stands."""
+        """Store the trial's point."""
         super().hear_proposed(trial_id, point)
         self._running[trial_id] = self._shares(point)
 
     def hear_ended(
         self, trial_id: str, curve: Sequence[float], _values: Sequence[float] | None
     ) -> None:
-        """Move on once a whole population has ended; a trial without a value does not count."""
+        """Update the distribution after a complete population; skip trials without a value."""
         shares = self._running.pop(trial_id)
         if not curve:
             return

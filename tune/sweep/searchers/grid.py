@@ -15,21 +15,21 @@ class GridSearcher:
         self.size = len(self._left)
 
     def propose(self, _number: int) -> Point | None:
-        """Return the first point that was not proposed yet."""
+        """Return the first point that has not been proposed."""
         return next(iter(self._left.values()), None)
 
     def hear_known(self, trials: Sequence[KnownTrial]) -> None:
-        """Learn nothing: a grid does not depend on results."""
+        """Do nothing, because a grid does not depend on results."""
 
     def hear_proposed(self, _trial_id: str, point: Point) -> None:
-        """Cross the point out."""
+        """Remove the point."""
         self._left.pop(key_of(point), None)
 
     def hear_skipped(self, point: Point) -> None:
-        """Cross the point out."""
+        """Remove the point."""
         self._left.pop(key_of(point), None)
 
     def hear_ended(
         self, trial_id: str, curve: Sequence[float], values: Sequence[float] | None
     ) -> None:
-        """Learn nothing: a grid does not depend on results."""
+        """Do nothing, because a grid does not depend on results."""

@@ -1,6 +1,6 @@
-"""Which searchers there are, and what each does not go with.
+"""The registry of searchers, and the features that each of them does not support.
 
-To add one, write a function that makes it from a spec, and a line in `SEARCHERS`.
+To add one, write a function that makes it from a spec, and add a line to `SEARCHERS`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,28 +22,28 @@ Feature = Literal[
     "warm start",
     "generations",
 ]
-"""What a spec may ask for that not every searcher goes with."""
+"""A feature of a spec that some searchers do not support."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearcherKind:
-    """A searcher as the registry knows it."""
+    """An entry of the registry of searchers."""
 
     make: Callable[[SweepSpec], Searcher]
-    """Makes it; called for specs that ask for nothing in ``refuses``."""
+    """Makes the searcher; called for specs without any feature in ``refuses``."""
     words: str
-    """What it is called in a sentence."""
+    """Name of the searcher in a sentence."""
     sampling: Sampling
-    """How it chooses configurations, which decides what tables may say of hyperparameters."""
+    """How it chooses configurations, which determines the tests of hyperparameters in tables."""
     refuses: Mapping[Feature, str] = field(default_factory=dict)
-    """What it does not go with, and why."""
+    """Unsupported feature → the reason."""
 
 
 def make_searcher(spec: SweepSpec) -> Searcher:
-    """Make the searcher that a spec asks for.
+    """Make the searcher that a spec names.
 
     Raises:
-        SpecError: It is unknown, or does not go with something else in the spec.
+        SpecError: It is unknown, or does not support a feature of the spec.
     """
     name = spec.searcher.name
     if name not in SEARCHERS:
@@ -62,7 +62,7 @@ def make_searcher(spec: SweepSpec) -> Searcher:
 
 
 def _features(spec: SweepSpec) -> Iterator[tuple[Feature, str]]:
-    """Yield what ``spec`` asks for, and the words that name it."""
+    """Yield the features of ``spec``, with their names in messages."""
     space = spec.search_space
     if space.conditional:
         yield "conditional space", "a space in which a choice opens hyperparameters of its own"
@@ -95,7 +95,7 @@ def _samples(spec: SweepSpec) -> int:
     return spec.searcher.samples
 
 
-# Each imports what it needs only when it is made, so that commands which need none start quickly.
+# These functions import libraries when called, so that other commands start quickly.
 
 
 def _grid(spec: SweepSpec) -> Searcher:
@@ -142,7 +142,7 @@ def _gp(spec: SweepSpec) -> Searcher:
         samples=_samples(spec),
         seed=spec.seed,
         objectives=len(spec.objectives),
-        tries=2,  # Asked again it finds the same maximum again, and each time takes a second.
+        tries=2,  # More tries would find the same maximum, a second each.
     )
 
 
@@ -171,7 +171,7 @@ def _nsga2(spec: SweepSpec) -> Searcher:
 
 
 NSGA2_POPULATION = 20
-"""Optuna's 50 would be a random search in most sweeps of networks."""
+"""With Optuna's default of 50, most sweeps would end within the first, random generation."""
 
 _LEARNS_NOTHING = "it learns nothing from results"
 _NO_GENERATIONS = "it has no generations"
@@ -241,4 +241,4 @@ SEARCHERS: dict[str, SearcherKind] = {
         refuses={"conditional space": _DRAWS_AT_RANDOM, "early stopping": _WHOLE_ONLY},
     ),
 }
-"""Name in the spec → the searcher. A name that is no searcher's is refused, and any pair below."""
+"""Name in the spec → searcher."""

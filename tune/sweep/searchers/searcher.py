@@ -1,4 +1,4 @@
-"""What a searcher is: it hears what became of its points, and proposes the next one."""
+"""The interface of searchers: they receive results of trials and propose the next point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,50 +9,50 @@ from tune.sweep.space import Point
 
 @dataclass(frozen=True, kw_only=True)
 class KnownTrial:
-    """A finished trial of another run, as a searcher hears of it."""
+    """A finished trial of another run, for a warm start."""
 
     point: Point
     curve: Sequence[float]
     """The first objective after each epoch; larger is better."""
     values: Sequence[float] | None
-    """Each objective at its end, larger being better; None if it was not trained whole."""
+    """All objectives at its end, larger is better; None if it was not completed."""
 
 
 class Searcher(Protocol):
     """Proposes points of a search space.
 
-    Its whole knowledge is what it heard, and each proposal is seeded from the sweep's seed and the
-    proposal's number, so hearing a ledger again rebuilds it to the last digit.
+    A searcher has no other state than what was reported to it, and each proposal is seeded by the
+    sweep's seed and the proposal's number. So replaying a ledger restores it exactly.
     """
 
     size: int
-    """Most points that it will propose."""
+    """Maximum number of points that it proposes."""
 
     def propose(self, number: int) -> Point | None:
-        """Return the point of proposal ``number`` (from 0), or None if the space is used up."""
+        """Return the point of proposal ``number`` (from 0), or None if there are no more."""
         ...
 
     def hear_known(self, trials: Sequence[KnownTrial]) -> None:
-        """Learn another run's results; called once at most, before the first proposal."""
+        """Receive another run's results; called at most once, before the first proposal."""
         ...
 
     def hear_proposed(self, trial_id: str, point: Point) -> None:
-        """Take note that a point is being trained."""
+        """Receive a new trial and its point."""
         ...
 
     def hear_skipped(self, point: Point) -> None:
-        """Take note that a proposed point makes a configuration that is trained already."""
+        """Receive a proposed point whose configuration the sweep already has."""
         ...
 
     def hear_ended(
         self, trial_id: str, curve: Sequence[float], values: Sequence[float] | None
     ) -> None:
-        """Take note of a trial's end.
+        """Receive the end of a trial.
 
         Args:
             trial_id: The trial.
             curve: The first objective after each epoch; larger is better.
-            values: Each objective at its end, larger being better; None if the trial was not
-                trained whole.
+            values: All objectives at its end, larger is better; None if the trial was not
+                completed.
         """
         ...

@@ -11,12 +11,13 @@ from tune.sweep.space import Point
 class SobolSearcher(SampledSearcher):
     """Proposal n is point n of Sobol's sequence, scrambled by the sweep's seed.
 
-    Source: Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998, as scipy has it. A point
-    that came before (in a space of few values) gives way to one ``samples`` further on.
+    Source: Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998, in scipy's version. In a
+    space of few values, a point that was already proposed is replaced by a later one of the
+    sequence, ``samples`` places further.
     """
 
     def draw(self, number: int, attempt: int) -> Point:
-        """Map a point of the unit cube onto the space, one dimension for each hyperparameter."""
+        """Map a point of the unit cube to the space, with a dimension for each hyperparameter."""
         paths = self._space.domains(next(self._space.samples_of_each()))
         engine = Sobol(len(paths), rng=np.random.default_rng(self._seed))
         if index := number + attempt * self.size:

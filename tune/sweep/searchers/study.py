@@ -1,4 +1,4 @@
-"""Optuna's samplers behind our own ask and tell: TPE, Gaussian process, NSGA-II."""
+"""Searchers that use Optuna's samplers: TPE, Gaussian process, NSGA-II."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ from tune.sweep.space import Choice, Domain, Point, Scalar, SearchSpace
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 MakeSampler = Callable[[int], BaseSampler]
-"""Function of a seed."""
+"""Makes a sampler from a seed."""
 
 
 class StudySearcher(SampledSearcher):
-    """A study in memory that holds the trials as the sweep's events tell of them.
+    """An in-memory Optuna study with the trials of the sweep.
 
-    Conditional hyperparameters are asked for as the walk through the space meets them; trials that
-    were stopped early are told as pruned, with their values per epoch; those that run are known as
-    running, which keeps proposals apart that are made side by side.
+    Hyperparameters are suggested in the order of `SearchSpace.choose`, which includes conditional
+    ones. Trials that were stopped early are pruned trials of the study, with their values per
+    epoch. Trials that are not finished are running ones, so that parallel proposals differ.
     """
 
     def __init__(
@@ -41,17 +41,17 @@ class StudySearcher(SampledSearcher):
         tries: int = 20,
         generations: bool = False,
     ) -> None:
-        """Begin a study.
+        """Create the study.
 
         Args:
             space: The search space.
             sampler: Makes the sampler of each proposal.
-            samples: Most points to propose.
-            seed: The sweep's.
-            objectives: How many values a trial has at its end.
-            tries: Draws of a proposal before a point is taken at random.
-            generations: True if the sampler must see each trial when it begins, to count it into
-                a generation.
+            samples: Maximum number of points to propose.
+            seed: Seed of the sweep.
+            objectives: Number of values that a completed trial has.
+            tries: Maximum number of draws for a proposal; then a random unused point is proposed.
+            generations: Whether the sampler must see each trial when it begins, to assign it to a
+                generation.
         """
         super().__init__(space, samples=samples, seed=seed)
         self.tries = tries
@@ -63,7 +63,7 @@ class StudySearcher(SampledSearcher):
         self._running: dict[str, optuna.Trial] = {}
 
     def draw(self, number: int, attempt: int) -> Point:
-        """Ask the sampler, and leave no trace of it but a failed trial, which no sampler reads."""
+        """Ask the sampler; the study keeps this as a failed trial, which samplers ignore."""
         self._study.sampler = self._sampler(seed_of(self._seed, number, attempt))
         trial = self._study.ask()
         point = self._space.point(lambda path, domain: _suggest(trial, path, domain))
@@ -71,20 +71,20 @@ class StudySearcher(SampledSearcher):
         return point
 
     def hear_known(self, trials: Sequence[KnownTrial]) -> None:
-        """Enter each trial and its end."""
+        """Add each trial and its end to the study."""
         for number, known in enumerate(trials):
             trial_id = f"known {number}"
             self._enter(trial_id, known.point)
             self.hear_ended(trial_id, known.curve, known.values)
 
     def hear_proposed(self, trial_id: str, point: Point) -> None:
-        """Enter the trial as running."""
+        """Add the trial to the study as running."""
         super().hear_proposed(trial_id, point)
         self._enter(trial_id, point)
 
     def _enter(self, trial_id: str, point: Point) -> None:
         domains = self._space.domains(point)
-        # In a storage in memory that holds one study, a trial's id is its number.
+        # In an in-memory storage with one study, a trial's id is its number.
         number = len(self._study.get_trials(deepcopy=False))
         self._study.add_trial(
             optuna.trial.create_trial(
@@ -95,17 +95,17 @@ class StudySearcher(SampledSearcher):
         )
         self._running[trial_id] = trial = optuna.Trial(self._study, number)
         if self._generations:
-            # Asked of a trial that has its values already, it counts the trial and picks the
-            # generation's parents: now, and so at the same event in every reading of a ledger.
+            # For a trial with fixed values, this makes the sampler count the trial and select the
+            # parents of its generation, at the same event in every replay of the ledger.
             self._study.sampler = self._sampler(self._seed)
             trial.relative_params  # noqa: B018
 
     def hear_ended(
         self, trial_id: str, curve: Sequence[float], values: Sequence[float] | None
     ) -> None:
-        """Tell the study the trial's curve, as complete or as pruned."""
+        """Add the trial's curve to the study, as complete or as pruned."""
         trial = self._running.pop(trial_id)
-        has_curves = len(self._study.directions) == 1  # A study of several has no curves.
+        has_curves = len(self._study.directions) == 1  # Not with several objectives.
         for epoch, value in enumerate(curve if has_curves else (), start=1):
             trial.report(value, epoch)
         if values is not None:
@@ -118,8 +118,8 @@ class StudySearcher(SampledSearcher):
 def tpe(seed: int) -> BaseSampler:
     """Tree-structured Parzen estimator; see Watanabe 2023, arXiv:2304.11127.
 
-    Multivariate and grouped, so that conditional spaces are modelled branch by branch; the
-    constant liar keeps trials that run at once apart.
+    Multivariate and grouped, so that branches of conditional spaces are modelled separately. The
+    constant liar makes parallel proposals differ.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -129,13 +129,13 @@ def tpe(seed: int) -> BaseSampler:
 def gp(seed: int) -> BaseSampler:
     """Gaussian process with log expected improvement; see Ament et al. 2023, arXiv:2310.20708.
 
-    Where trials run at once, Optuna takes the improvement beyond what they may reach (q-batch).
+    For parallel trials, Optuna uses the improvement over their possible results (q-batch).
     """
     return GPSampler(seed=seed)
 
 
 def nsga2(population: int) -> MakeSampler:
-    """NSGA-II with this many configurations in a generation; see Deb et al. 2002, IEEE TEC 6(2)."""
+    """NSGA-II with a ``population`` per generation; see Deb et al. 2002, IEEE TEC 6(2)."""
     return lambda seed: NSGAIISampler(population_size=population, seed=seed)
 
 

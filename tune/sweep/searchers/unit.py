@@ -1,4 +1,4 @@
-"""Domains as the interval from 0 to 1, where equal lengths are equally likely to be drawn."""
+"""Maps domains to the interval from 0 to 1, so that uniform numbers give uniform values."""
 
 import math
 
@@ -6,7 +6,7 @@ from tune.sweep.space import Domain, Range, Scalar
 
 
 def value_at(domain: Domain, share: float) -> Scalar:
-    """Return the value that stands at ``share`` (0 to 1) of a domain."""
+    """Return the value at ``share`` (0 to 1) of a domain."""
     if domain.values is not None:
         return domain.values[min(int(share * len(domain.values)), len(domain.values) - 1)]
     assert isinstance(domain, Range)
@@ -20,7 +20,7 @@ def value_at(domain: Domain, share: float) -> Scalar:
 
 
 def share_of(domain: Range, value: float) -> float:
-    """Return where a value stands in a range; the middle of its stretch if it has one."""
+    """Return the position (0 to 1) of a value in a range; for discrete values, of their middle."""
     if domain.values is not None:
         nearest = min(domain.values, key=lambda each: abs(each - value))
         return (domain.values.index(nearest) + 0.5) / len(domain.values)
@@ -29,7 +29,7 @@ def share_of(domain: Range, value: float) -> float:
 
 
 def _ends(domain: Range) -> tuple[float, float]:
-    """Return the ends between which ``domain`` is even; whole numbers reach half a step beyond."""
+    """Return the ends of a range on the scale that is uniform; whole numbers extend half a step."""
     if not domain.log:
         return domain.low, domain.high
     margin = 0.5 if domain.whole else 0.0
