@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -28,18 +28,30 @@ RULE = "class folders"
 """Labelling rule in the manifest of these datasets."""
 
 
+class PrepareOptions(TypedDict, total=False):
+    """What a user may decide beside the sources file."""
+
+    split: SplitMethod | None
+    """Split method; by default that of the sources file, or the official split if all sources have
+    one."""
+    seed: int
+    """Seed of the split, the folds, and the sampling for limits; 0 by default."""
+    near_duplicates: bool
+    """Whether to look for near-identical pictures, not only byte-identical ones; by default yes."""
+    duplicates: SearchVersion | None
+    """Version of the search for near-identical pictures; by default as in the sources file."""
+    groups: Path | None
+    """CSV with ``image_id`` and any further columns to join."""
+    together: str | None
+    """Column whose pictures with equal values (a person, a scene) stay in one split."""
+    skip_bad: bool
+    """Whether to list bad pictures in ``rejected.csv`` instead of stopping at the first."""
+    name: str | None
+    """Name of the dataset; by default that in the sources file, or that of ``out``."""
+
+
 def prepare_folders(
-    *,
-    config: Path,
-    out: Path,
-    split: SplitMethod | None = None,
-    seed: int = 0,
-    near_duplicates: bool = True,
-    duplicates: SearchVersion | None = None,
-    groups: Path | None = None,
-    together: str | None = None,
-    skip_bad: bool = False,
-    name: str | None = None,
+    *, config: Path, out: Path, **options: Unpack[PrepareOptions]
 ) -> DatasetManifest:
     """Merge the sources that a file lists.
 
@@ -49,33 +61,14 @@ def prepare_folders(
     Args:
         config: The sources file.
         out: Directory to write, which must be empty or missing.
-        split: Split method; by default that of the sources file, or the official split if all
-            sources have one.
-        seed: Seed of the split, the folds, and the sampling for limits.
-        near_duplicates: Whether to look for near-identical pictures, not only byte-identical ones.
-        duplicates: Version of the search for near-identical pictures; by default as in the file.
-        groups: CSV with ``image_id`` and any further columns to join.
-        together: Column whose pictures with equal values (a person, a scene) stay in one split.
-        skip_bad: Whether to list bad pictures in ``rejected.csv`` instead of stopping at the first.
-        name: Name of the dataset; by default that in the sources file, or that of ``out``.
+        options: `PrepareOptions`.
 
     Raises:
         MissingFileError: A file does not exist.
         UserError: A file breaks a rule, or ``out`` cannot be written.
     """
     check_output(out)
-    return prepare_sources(
-        read_sources(config),
-        out=out,
-        split=split,
-        seed=seed,
-        near_duplicates=near_duplicates,
-        duplicates=duplicates,
-        groups=groups,
-        together=together,
-        skip_bad=skip_bad,
-        name=name,
-    )
+    return prepare_sources(read_sources(config), out=out, **options)
 
 
 def prepare_sources(

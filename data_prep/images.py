@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from pydantic import ValidationError
 
-from data_prep.folders import prepare_sources
+from data_prep.folders import PrepareOptions, prepare_sources
 from data_prep.manifest import MANIFEST_FILE, DatasetManifest
 from data_prep.sources_file import Source, SourcesFile
 from data_prep.trees import TABLE_SUFFIXES
@@ -20,7 +20,7 @@ def prepare_images(
     out: Path,
     about_source: Mapping[str, Any],
     about_dataset: Mapping[str, Any],
-    **options: Any,
+    **options: Unpack[PrepareOptions],
 ) -> DatasetManifest:
     """Prepare a dataset from one place.
 
@@ -30,7 +30,7 @@ def prepare_images(
         out: Directory to write, which must not hold anything yet.
         about_source: Fields of `Source`; None for its default.
         about_dataset: Fields of `SourcesFile`; None for its default.
-        options: As `prepare_sources` takes them.
+        options: `data_prep.folders.PrepareOptions`.
 
     Raises:
         FileNotFoundError: A file does not exist.

@@ -1,15 +1,15 @@
 """The table of the pairs of classes that the best models confuse most."""
 
+from functools import partial
+
 import pandas as pd
 
 from analysis.classes.confusions import confusions
-from analysis.classes.table import MOST_MODELS
+from analysis.classes.table import of_best_models
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
 from analysis.run.clusters import picture_notes, read_clusters
 from analysis.run.run_data import RunData, read_probabilities
-from analysis.run.trials import ranked
-from analysis.statistics.estimate import NotKnownError
 
 MOST_PAIRS = 20
 """Maximum number of pairs per model."""
@@ -26,20 +26,17 @@ def confusions_table(run: RunData) -> Table:
     Raises:
         NotKnownError: No trial has predictions.
     """
-    parts: list[pd.DataFrame] = []
-    for _, trial in ranked(run).iterrows():
-        answers = read_probabilities(run, trial["trial_id"]) if len(parts) < MOST_MODELS else None
-        if answers is not None:
-            facts = {"trial": trial["number"], "trial_id": trial["trial_id"]}
-            clusters = read_clusters(run, answers["image_id"].tolist())
-            pairs = confusions(answers, run.info.classes, clusters, MOST_PAIRS)
-            parts.append(pairs.assign(name=trial["name"], **facts))
-    if not parts:
-        raise NotKnownError(f"no trial of {run.name} has predictions, which confusions need")
-    frame = pd.concat(parts, ignore_index=True)
-    frame = frame[["name", *frame.columns.drop("name")]]
+    frame, models = of_best_models(run, partial(_confusions, run), "confusions")
     view = View(title="Classes that are confused most, at the best epoch", columns=_columns(frame))
-    return Table(name="confusions", frame=frame, views=(view,), notes=_notes(run, len(parts)))
+    return Table(name="confusions", frame=frame, views=(view,), notes=_notes(run, models))
+
+
+def _confusions(run: RunData, trial_id: str) -> pd.DataFrame | None:
+    answers = read_probabilities(run, trial_id)
+    if answers is None:
+        return None
+    clusters = read_clusters(run, answers["image_id"].tolist())
+    return confusions(answers, run.info.classes, clusters, MOST_PAIRS)
 
 
 def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:

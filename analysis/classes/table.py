@@ -1,5 +1,8 @@
 """The table of precision, recall and F1 of each class for the best models."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pandas as pd
 
 from analysis.classes.scores import class_effects, per_class
@@ -24,18 +27,38 @@ def classes(run: RunData) -> Table:
     Raises:
         NotKnownError: No trial has predictions.
     """
+    frame, models = of_best_models(run, partial(_scores, run), "scores by class")
+    view = View(title="Each class, at the best epoch", columns=_columns(frame))
+    return Table(name="classes", frame=frame, views=(view,), notes=_notes(run, models))
+
+
+def of_best_models(
+    run: RunData, read: Callable[[str], pd.DataFrame | None], what: str
+) -> tuple[pd.DataFrame, int]:
+    """Join what ``read`` returns for each of the best `MOST_MODELS` models that have predictions.
+
+    Args:
+        run: The run.
+        read: Trial id → rows about its predictions; None if it has none.
+        what: What needs predictions, for the error.
+
+    Returns:
+        The rows, with ``name`` in front and ``trial`` and ``trial_id`` at the end, and the number
+        of models.
+
+    Raises:
+        NotKnownError: No trial has predictions.
+    """
     parts: list[pd.DataFrame] = []
     for _, trial in ranked(run).iterrows():
-        scores = _scores(run, trial["trial_id"]) if len(parts) < MOST_MODELS else None
-        if scores is not None:
+        rows = read(trial["trial_id"]) if len(parts) < MOST_MODELS else None
+        if rows is not None:
             facts = {"trial": trial["number"], "trial_id": trial["trial_id"]}
-            parts.append(scores.assign(name=trial["name"], **facts))
+            parts.append(rows.assign(name=trial["name"], **facts))
     if not parts:
-        raise NotKnownError(f"no trial of {run.name} has predictions, which scores by class need")
+        raise NotKnownError(f"no trial of {run.name} has predictions, which {what} need")
     frame = pd.concat(parts, ignore_index=True)
-    frame = frame[["name", *frame.columns.drop("name")]]
-    view = View(title="Each class, at the best epoch", columns=_columns(frame))
-    return Table(name="classes", frame=frame, views=(view,), notes=_notes(run, len(parts)))
+    return frame[["name", *frame.columns.drop("name")]], len(parts)
 
 
 def _scores(run: RunData, trial_id: str) -> pd.DataFrame | None:
