@@ -38,7 +38,10 @@ _DRAWS = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Standard deviations on the logit scale; 0.05 is about one percentage point."""
+    """What is simulated; standard deviations are on the logit scale.
+
+    A standard deviation of 0.05 is about one percentage point of accuracy.
+    """
 
     pictures: int = 2_400
     difficulty: float = 1.2
@@ -47,7 +50,7 @@ class World:
     training_taste: float = 0.5
     seed: float = 0.035
     configuration: float = 0.0
-    """Differences between drawn configurations beyond the effects of their hyperparameters."""
+    """Differences between configurations beyond the effects of their hyperparameters."""
     alike: float = 0.7
     """Probability that a copy gets the same answer as its group."""
     duplicates: bool = True
@@ -108,7 +111,7 @@ def _curve(world: World, hyperparameters: int) -> tuple[Floats, Floats]:
 
 
 def write_dataset(world: World, out: Path) -> Path:
-    """Write as much of a dataset as tells which pictures of ``world`` are copies."""
+    """Write the parts of a dataset that say which pictures of ``world`` are copies."""
     out.mkdir(parents=True, exist_ok=True)
     ids = [f"p{number:05d}" for number in range(world.pictures)]
     table = pa.table({"image_id": ids, "duplicate_group": world.groups})
@@ -118,7 +121,7 @@ def write_dataset(world: World, out: Path) -> Path:
 
 
 def seeds(rng: np.random.Generator, world: World, shape: int | Sequence[int]) -> Floats:
-    """Draw effects of seeds, with heavy tails and the standard deviation of ``world``."""
+    """Draw effects of seeds from a heavy-tailed distribution with the deviation of ``world``."""
     drawn: Floats = world.seed * rng.standard_t(5, shape) / np.sqrt(5 / 3)
     return drawn
 

@@ -265,9 +265,9 @@ FIT = {"versions": {"Python": "3.12.1", "torch": "2.14.1"}, "gpus": 2, "unwritab
     [
         ({}, None),
         ({"versions": {"Python": "3.12.1", "torch": "2.11.0"}}, "n7 has torch 2.11.0, but the"),
-        ({"gpus": 1}, "n7 has 1 GPUs that torch sees, but 2 were asked for"),
+        ({"gpus": 1}, "torch sees 1 GPUs on n7, but 2 were requested"),
         ({"unwritable": "Permission denied"}, "runs: Permission denied"),
-        ({"token": token_fingerprint("wrong")}, "n7 has another token"),
+        ({"token": token_fingerprint("wrong")}, "n7 has a different Ray token"),
     ],
 )
 def test_the_preflight_says_what_a_node_lacks(tmp_path, changes, cause):
@@ -291,7 +291,7 @@ def test_a_node_that_cannot_write_is_told_so_and_no_more(tmp_path):
 def test_the_preflight_knows_a_folder_that_is_not_shared(tmp_path):
     facts = NodeFacts(**FIT, token="")
     (said,) = complaints("n7", facts, expected=facts, gpus=0, mark=tmp_path / ".mark")
-    assert f"n7 writes to a {tmp_path} of its own" in said
+    assert f"n7 does not share the folder {tmp_path} with the driver" in said
 
 
 def test_the_manifest_is_what_kuberay_takes(capsys):

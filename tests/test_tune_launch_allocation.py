@@ -171,7 +171,7 @@ def test_a_job_is_queued_again_where_time_was_up_and_an_epoch_was_trained(
 ):
     stand_in(monkeypatch, job, epochs=(0, after), drive=lambda: (130, left))
     if queued is None:
-        message = "no trial has trained a whole epoch in this allocation"
+        message = "no trial has finished an epoch in this allocation"
         with pytest.raises(LaunchError, match=message):
             allocation.run_in_allocation("small", ["a.yaml"])
         assert job.called == [("ray", ["a.yaml"])]

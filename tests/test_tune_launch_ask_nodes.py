@@ -65,8 +65,8 @@ def test_a_preflight_names_each_bad_node_and_leaves_no_marks(program, monkeypatc
     with pytest.raises(LaunchError) as refused:
         ask_nodes.check_nodes(job_of(gpus=1))
     told = str(refused.value).split("; ")
-    assert told[0] == "n7 has 0 GPUs that torch sees, but 1 were asked for"
-    assert told[1].startswith("n3 writes to a ")
+    assert told[0] == "torch sees 0 GPUs on n7, but 1 were requested"
+    assert told[1].startswith("n3 does not share the folder ")
     assert [path.name for path in RUNS.iterdir()] == ["mine"]
     assert program.asked()[0].endswith(f"-m tune launch check --mark runs/.{JOB}- --gpus")
     program(

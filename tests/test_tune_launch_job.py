@@ -19,7 +19,7 @@ def program(tmp_path, monkeypatch):
     ("given", "gpus"), [(None, 0), ("4", 4), ("a100:4,v100:2", 6), ("gpu:a100:2", 2)]
 )
 def test_a_job_is_read_from_what_slurm_says(program, monkeypatch, given, gpus):
-    with pytest.raises(LaunchError, match="this is not inside a Slurm job"):
+    with pytest.raises(LaunchError, match="this process is not in a Slurm job"):
         SlurmJob.here()
     program("scontrol", "echo n7; echo n3")
     monkeypatch.setenv("SLURM_JOB_ID", JOB)
@@ -95,5 +95,5 @@ def test_a_job_is_queued_again_or_says_why_not(program):
     job_of().queue_again()
     assert program.asked() == [f"scontrol requeue Incomplete {JOB}"]
     program("scontrol", "echo 'not\n allowed' >&2; exit 1")
-    with pytest.raises(LaunchError, match=rf"does not queue job {JOB} again: not allowed; "):
+    with pytest.raises(LaunchError, match=rf"does not requeue job {JOB}: not allowed; "):
         job_of().queue_again()

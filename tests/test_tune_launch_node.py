@@ -107,7 +107,7 @@ def test_a_head_that_ends_by_itself_is_told_and_its_logs_stay(begin):
     one, facts = begin(RAY_SECONDS="0")
     assert one.wait(20) != 0
     folder = Path(facts["RAY_TMPDIR"])
-    assert f"Ray ended by itself; its logs are in {folder}" in one.stderr.read()
+    assert f"Ray stopped unexpectedly; its logs are in {folder}" in one.stderr.read()
     (folder / "lock").unlink()
     folder.rmdir()
 

@@ -155,7 +155,7 @@ def test_the_preflight_names_each_node_that_is_not_fit_and_why(slurm, faces, tmp
     ]
     torch = "right has torch 0.0.1, but the driver has "
     folder = f"right cannot write to {slurm.read_only / 'runs'}: Read-only file system"
-    token = "right has another token for Ray than the driver"
+    token = "right has a different Ray token than the driver"
     assert all(cause in error for cause in (torch, folder, token)), error
     assert "left" not in error
     assert not list((slurm.read_only / "runs").iterdir())

@@ -1,7 +1,8 @@
-"""Finds for each picture the few others whose low frequencies are most like its own.
+"""Finds, for each picture, the few others with the most similar low frequencies.
 
-Descriptors are short, so a blocked matrix product over all pairs costs less than reading the
-pictures: no approximate index is needed at the sizes we know (see docs/near_duplicates.md).
+Descriptors are short, so a blocked matrix product over all pairs costs less time than reading the
+pictures. An approximate index is not needed for datasets of the known sizes (see
+docs/near_duplicates.md).
 """
 
 import numpy as np
@@ -11,26 +12,26 @@ from data_prep.near_duplicates.signatures import Floats
 from data_prep.near_duplicates.threads import in_threads
 
 MIN_SIMILARITY = 0.6
-"""Lowest cosine of two descriptors that makes a candidate pair."""
+"""Lowest cosine similarity of two descriptors that makes a candidate pair."""
 NEIGHBOURS = 8
-"""Most candidates that a picture proposes; it can be proposed by any number of others."""
+"""Most candidates that a picture proposes; any number of others can propose this picture."""
 BLOCK, TILE = 512, 4096
-"""Pictures compared with others at once, and with how many, so that memory is used again."""
+"""Rows and columns of one matrix product, small enough that memory is reused."""
 CROWD = 1 << 16
-"""Similar pictures in a tile, from which on each picture keeps its nearest alone."""
+"""If a tile has more similar pairs than this, each picture keeps only its nearest neighbours."""
 
 Pairs = npt.NDArray[np.int64]
 
 
 def candidate_pairs(descriptors: Floats) -> Pairs:
-    """Return the (pairs, 2) places of pictures to compare, the lower first, in order."""
+    """Return the sorted (pairs, 2) indices of pictures to compare, the lower index first."""
     starts = range(0, len(descriptors), BLOCK)
     found = in_threads(lambda start: _neighbours(descriptors, start), starts)
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
 
 
 def _neighbours(descriptors: Floats, start: int) -> Pairs:
-    """Return the candidates that the pictures of one block propose."""
+    """Return the candidate pairs that the pictures of one block propose."""
     tiles = [_similar(descriptors, start, tile) for tile in range(0, len(descriptors), TILE)]
     rows, others, similarities = (np.concatenate(part) for part in zip(*tiles, strict=True))
     order = np.lexsort((-similarities, rows))
@@ -40,12 +41,12 @@ def _neighbours(descriptors: Floats, start: int) -> Pairs:
 
 
 def _similar(descriptors: Floats, start: int, tile: int) -> tuple[Pairs, Pairs, Floats]:
-    """Return rows of a block, pictures of a tile, and how similar they are."""
+    """Return similar pairs of a block and a tile: rows of the block, pictures, similarities."""
     similar = descriptors[start : start + BLOCK] @ descriptors[tile : tile + TILE].T
     own = np.arange(max(start, tile), min(start + len(similar), tile + similar.shape[1]))
     similar[own - start, own - tile] = -1
     if np.count_nonzero(similar > MIN_SIMILARITY) > max(similar.size // 16, CROWD):
-        # Where all pictures are alike, so many hits would fill memory.
+        # If all pictures are alike, this many pairs would fill memory.
         nearest = min(NEIGHBOURS, similar.shape[1])
         kept = np.argpartition(similar, -nearest, axis=1)[:, -nearest:]
         rows, others = np.repeat(np.arange(len(similar)), kept.shape[1]), kept.ravel()

@@ -1,4 +1,4 @@
-"""Runs a sweep in a Slurm allocation: checks the nodes, starts Ray, stops before time is up."""
+"""Runs a sweep in a Slurm allocation: checks the nodes, starts Ray, stops before the time limit."""
 
 import os
 import secrets
@@ -21,17 +21,19 @@ from tune.run.ledger import read_events
 from tune.session.status import was_asked_to_stop
 
 _EPOCH_SECONDS = 5.0
-"""How long trials of a cancelled job may take to end their epochs. Slurm kills all after 30 s."""
+"""How long trials of a cancelled job may take to finish their epochs. Slurm kills every process
+30 s after the cancellation."""
 _CLOSE_SECONDS = 14.0
-"""When this much time is left, a driver that still waits for epochs must close its run."""
+"""When this much time is left, Ray is stopped, so that a driver that still waits for epochs closes
+its run."""
 _KILL_SECONDS = 4.0
-"""When this much time is left, it is killed, so that the job can still be queued again."""
+"""When this much time is left, the driver is killed, so that the job can still be requeued."""
 _cancelled = threading.Event()
-"""Whether Slurm has told this job to end."""
+"""Set when Slurm has asked this job to end."""
 
 
 def run_in_allocation(name: str, words: Sequence[str]) -> int:
-    """Run or resume a sweep on the nodes of this Slurm job; queue the job again if time is up.
+    """Run or resume a sweep on the nodes of this Slurm job; requeue the job when time is up.
 
     Args:
         name: Name of the run.
@@ -41,8 +43,8 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
         The exit code of the sweep.
 
     Raises:
-        LaunchError: Another job works on the run. Or a node is not fit, or Ray does not start on
-            it; the message names it. Or the allocation is too short for an epoch.
+        LaunchError: Another job works on the run, a node cannot run the sweep (the message names
+            the node), or the allocation is too short for an epoch.
     """
     job, run = SlurmJob.here(), RUNS / name
     deadline = Deadline(job.end, run)
@@ -63,15 +65,15 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
     elif left:
         if _epochs_trained(run) == before:
             raise LaunchError(
-                "no trial has trained a whole epoch in this allocation, so another like it is in "
-                f"vain; launch with a longer --time, and {name} continues"
+                "no trial has finished an epoch in this allocation, so another one of this length "
+                f"would not help; launch with a longer --time to continue {name}"
             )
         print(f"{name}: the allocation ends; queued again as job {job.id}", flush=True)
         job.queue_again()
     elif code < 0:
         raise LaunchError(
             f"the driver of {name} was ended by {signal.Signals(-code).name}; submit its script "
-            "once more, and it goes on (after SIGKILL with more memory: add --mem to the script)"
+            "again to continue (after SIGKILL, request more memory: add --mem to the script)"
         )
     return code
 
@@ -84,7 +86,7 @@ def _epochs_trained(run: Path) -> int:
 
 
 def _run(job: SlurmJob, run: Path, words: Sequence[str], deadline: Deadline) -> tuple[int, bool]:
-    """Run the sweep on a Ray of its own; the values are those of `_drive`."""
+    """Start Ray on the nodes and run the sweep; returns what `_drive` returns."""
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     RUNS.mkdir(exist_ok=True)
@@ -95,21 +97,21 @@ def _run(job: SlurmJob, run: Path, words: Sequence[str], deadline: Deadline) -> 
 
 
 def _drive(ray: RayNodes, words: Sequence[str], deadline: Deadline) -> tuple[int, bool]:
-    """Run the sweep; return its exit code, and whether it was stopped because time is up."""
+    """Run the sweep; return its exit code and whether it was stopped for the time limit."""
     environment = os.environ | {"RAY_ADDRESS": ray.address}
     driver = subprocess.Popen([*TUNE, "launch", "sweep", *words], env=environment)
-    told: float | None = None
+    terminated_at: float | None = None
     left = False
     while driver.poll() is None:
         cancelled, now = _cancelled.is_set(), time.monotonic()
         left = left or (not cancelled and deadline.leave())
-        if told is None and (left or cancelled):
+        if terminated_at is None and (left or cancelled):
             driver.terminate()
-            told = now
-        late = told is not None and now - told > _EPOCH_SECONDS
+            terminated_at = now
+        late = terminated_at is not None and now - terminated_at > _EPOCH_SECONDS
         if deadline.seconds_left() < _CLOSE_SECONDS or (cancelled and late):
             ray.end()  # The driver then closes the run without waiting for epochs.
         if deadline.seconds_left() < _KILL_SECONDS:
-            driver.kill()  # Only what was trained since the last checkpoint is lost.
+            driver.kill()  # Only epochs since the last checkpoint are lost.
         time.sleep(0.2)
     return driver.returncode, left and driver.returncode != 0

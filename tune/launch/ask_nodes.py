@@ -13,10 +13,10 @@ _LOOK_SECONDS = 120.0
 
 
 def check_nodes(job: SlurmJob) -> None:
-    """Refuse the allocation if a node of it is not fit for the sweep.
+    """Check that every node of the allocation can run the sweep.
 
     Raises:
-        LaunchError: A node is not fit; the message names each such node and why.
+        LaunchError: Some nodes cannot; the message names each of them and the reason.
     """
     begin = RUNS / f".{job.id}-"
     mark = Path(f"{begin}driver")

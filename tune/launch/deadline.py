@@ -1,4 +1,4 @@
-"""Decides when a sweep must leave an allocation that ends."""
+"""Decides when a sweep must stop because its Slurm allocation is about to end."""
 
 import math
 import time
@@ -11,18 +11,18 @@ from tune.run.trial import Status
 from tune.session.status import RunWatch
 
 _ASK_SECONDS = 60.0
-"""How often Slurm is asked for the end, which an administrator may change."""
+"""Time between two queries for the end of the job, which an administrator may change."""
 
 
 class Deadline:
-    """Decides when to leave: two epochs and a margin before the end."""
+    """Decides when to stop: two epochs and a margin before the end of the allocation."""
 
     def __init__(self, end: Callable[[], float | None], run: Path) -> None:
-        """Begin to watch.
+        """Start watching.
 
         Args:
-            end: Returns when the allocation ends, in seconds since 1970; None if that is not known.
-            run: The run directory, from which the length of epochs is read.
+            end: Returns when the allocation ends, in seconds since 1970; None if unknown.
+            run: The run directory, which tells how long epochs take.
         """
         self._ask_end = end
         self._run = run
@@ -34,12 +34,12 @@ class Deadline:
         self._leave: float | None = None
 
     def signal(self) -> None:
-        """Note Slurm's signal, which may be up to a minute early."""
+        """Record Slurm's signal, which may come up to a minute early."""
         self._signalled = True
         self._next_look = 0.0
 
     def leave(self) -> bool:
-        """Return whether it is time to leave."""
+        """Return whether it is time to stop the sweep."""
         now = time.time()
         if now >= self._next_look:
             self._next_look = now + _ASK_SECONDS
@@ -50,7 +50,7 @@ class Deadline:
         return now >= self._leave
 
     def seconds_left(self) -> float:
-        """Return the seconds to the end of the allocation; infinite where nobody knows it."""
+        """Return the seconds until the allocation ends; infinite if the end is unknown."""
         return math.inf if self._end is None else self._end - time.time()
 
     def _time_to_leave(self) -> float:
@@ -59,12 +59,12 @@ class Deadline:
         return min(margin_seconds(length) + 2 * self._longest_epoch(), length / 2)
 
     def _longest_epoch(self) -> float:
-        """Return the seconds of the longest last epoch of the trials that run."""
+        """Return the longest of the running trials' last epochs, in seconds."""
         try:
             self._watch = self._watch or RunWatch(self._run)
             self._watch.status()
         except UserError:
-            return 0.0  # The sweep has not begun.
+            return 0.0  # The sweep has not started.
         trials = self._watch.sweep.trials.values()
         running = [t.last for t in trials if t.status is Status.RUNNING and t.last is not None]
         return max((last.values["seconds"] for last in running), default=0.0)

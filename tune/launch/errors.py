@@ -1,7 +1,7 @@
-"""The error of a cluster, or of a request for one."""
+"""The error for a cluster, or a request for one, that cannot be used."""
 
 from fairsweep.errors import UserError
 
 
 class LaunchError(UserError):
-    """A cluster or a request for one cannot be used; the message names the node and the cause."""
+    """A cluster, or a request for one, cannot be used; the message names the cause."""

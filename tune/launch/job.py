@@ -14,9 +14,9 @@ from tune.launch.errors import LaunchError
 from tune.run.lease import describe, holder_of
 
 TUNE = (sys.executable, "-m", "tune")
-"""The words that call our commands, on any node."""
+"""Command line of the `tune` commands, on any node."""
 _ANSWER_SECONDS = 10.0
-"""How long Slurm's controller may take to answer; while it is restarted it does not."""
+"""How long to wait for an answer of Slurm's controller, which gives none while it restarts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +36,13 @@ class SlurmJob:
         """Return the job that this process belongs to.
 
         Raises:
-            LaunchError: It belongs to none.
+            LaunchError: It does not belong to a job.
         """
         number = os.environ.get("SLURM_JOB_ID")
         if number is None:
             raise LaunchError(
-                "this is not inside a Slurm job; write one with `python -m tune launch slurm`"
+                "this process is not in a Slurm job; write a script for one with "
+                "`python -m tune launch slurm`"
             )
         hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
         return cls(
@@ -52,7 +53,7 @@ class SlurmJob:
         )
 
     def end(self) -> float | None:
-        """Return when Slurm will end the job, in seconds since 1970; None if that is not known."""
+        """Return when Slurm will end the job, in seconds since 1970; None if unknown."""
         try:
             text = _output(["squeue", "--noheader", "--job", self.id, "--format", "%e"])
             return datetime.fromisoformat(text.strip()).timestamp()
@@ -68,7 +69,7 @@ class SlurmJob:
             return ()
 
     def on_each_node(self, command: Sequence[str], *options: str) -> list[str]:
-        """Return the words that run a command once on every node."""
+        """Return the command line that runs a command once on every node."""
         # A step inherits neither the cores (since Slurm 22.05) nor the --export of its job.
         cores = [] if self.cpus is None else [f"--cpus-per-task={self.cpus}"]
         return [
@@ -77,27 +78,27 @@ class SlurmJob:
         ]
 
     def queue_again(self) -> None:
-        """Put the job back into the queue, for which Slurm ends this process.
+        """Put the job back into the queue; Slurm then ends this process.
 
         Raises:
-            LaunchError: Slurm refuses, as it does for a job that is cancelled at this moment.
+            LaunchError: Slurm refuses, for example because the job is just being cancelled.
         """
         words = ["scontrol", "requeue", "Incomplete", self.id]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LaunchError(
-                f"Slurm does not queue job {self.id} again: {' '.join(done.stderr.split())}; "
-                "submit its script once more, and the sweep goes on"
+                f"Slurm does not requeue job {self.id}: {' '.join(done.stderr.split())}; "
+                "submit its script again to continue the sweep"
             )
 
 
 def refuse_if_running(run: Path, *, but: str | None = None) -> None:
-    """Refuse a run on which a driver works.
+    """Refuse a run that another driver is working on.
 
     Args:
-        run: The run directory, which need not be there.
-        but: The job that asks. It goes on where its own last driver has died, and may wait for one
-            outside Slurm.
+        run: The run directory; it need not exist.
+        but: The job that asks. It may continue after its own last driver has died, and may wait for
+            a driver outside Slurm.
 
     Raises:
         LaunchError: A driver works on the run; the message names its job and process.
@@ -107,7 +108,7 @@ def refuse_if_running(run: Path, *, but: str | None = None) -> None:
     if holder is None or (but is not None and other in (None, but)):
         return
     if other is not None and not _is_running(other):
-        return  # Its node has died; its lease ends within a minute.
+        return  # Its node has died, so its lease expires within a minute.
     way_out = f"python -m tune stop {quote(str(run))}" if other is None else f"scancel {other}"
     raise LaunchError(
         f"{run} is running already, in {describe(holder)}; wait for it, or end it with `{way_out}`"
@@ -124,15 +125,15 @@ def _is_running(job: str) -> bool:
 
 
 def _gpus_per_node() -> int:
-    """Return the GPUs that the job has on the batch script's node, as Slurm tells of them.
+    """Return the GPUs that the job has on the batch script's node, from Slurm's variables.
 
-    ``--gpus-per-node`` sets the first variable, which may name kinds: ``a100:4,v100:2``. ``--gres``
-    and ``--gpus`` set only the others: a number, and the cards' places (sbatch, OUTPUT ENVIRONMENT
-    VARIABLES).
+    ``--gpus-per-node`` sets the first variable, which may name types: ``a100:4,v100:2``. ``--gres``
+    and ``--gpus`` set only the others: a number, and the indices of the cards (sbatch, OUTPUT
+    ENVIRONMENT VARIABLES).
     """
     for name in ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"):
-        if told := os.environ.get(name):
-            return sum(int(kind.rpartition(":")[2]) for kind in told.split(","))
+        if counts := os.environ.get(name):
+            return sum(int(kind.rpartition(":")[2]) for kind in counts.split(","))
     if "SLURM_JOB_GPUS" in os.environ:
         return sum(map(_cards, filter(None, os.environ["SLURM_JOB_GPUS"].split(","))))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")

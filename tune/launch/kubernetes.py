@@ -40,7 +40,7 @@ class KubernetesRequest:
     def __post_init__(self) -> None:
         if self.cpus_per_node is None:
             raise LaunchError(
-                "Kubernetes must know how many cores a pod takes; add --cpus-per-node N"
+                "Kubernetes needs to know how many cores a pod takes; add --cpus-per-node N"
             )
         for option, least in (("nodes", 1), ("cpus_per_node", 1), ("gpus_per_node", 0)):
             if getattr(self, option) < least:

@@ -1,4 +1,4 @@
-"""Runs Ray on one node of a Slurm job until the driver ends, and leaves nothing on the node."""
+"""Runs Ray on one node of a Slurm job until the driver ends, then cleans up the node."""
 
 import importlib.util
 import os
@@ -22,22 +22,22 @@ _WAIT_SECONDS = 120.0
 _LOOK_SECONDS = 30.0
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _LEAVE_SECONDS = 20.0
-"""How long Ray may outlast a stop, which Slurm lets SIGKILL follow 30 s later (``KillWait``)."""
+"""How long Ray may run on after a stop signal. Slurm sends SIGKILL 30 s later (``KillWait``)."""
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 def become_ray_node(address: str, *, gpus: int) -> None:
-    """Run Ray here, as the head on the first node, until the driver's node tells it to end.
+    """Run Ray here, as the head on the first node, until the driver's node ends it.
 
-    The first node also runs the batch script. If it dies, Slurm keeps the job, because other nodes
-    are alive; one of these then queues the job again.
+    The first node also runs the batch script. If it dies, Slurm keeps the job while other nodes are
+    alive; one of these then requeues the job.
 
     Args:
-        address: Where the head listens, ``host:port``; the next port is its own too.
-        gpus: GPUs of this node that are ours.
+        address: Where the head listens, ``host:port``; the head also uses the next port.
+        gpus: GPUs of this node that the job has.
 
     Raises:
-        LaunchError: The head does not come up, or ends by itself.
+        LaunchError: The head does not start, or stops unexpectedly.
     """
     environment = os.environ
     first = environment["SLURM_NODEID"] == "0"
@@ -49,7 +49,7 @@ def become_ray_node(address: str, *, gpus: int) -> None:
         ours = {**environment, **_SETTINGS, **hidden, "RAY_TMPDIR": str(folder)}
         is_over = _run_ray(_ray_command(address, first=first, gpus=gpus), ours)
         if first and not is_over:
-            raise LaunchError(f"Ray ended by itself; its logs are in {folder}")
+            raise LaunchError(f"Ray stopped unexpectedly; its logs are in {folder}")
     if not is_over:
         _wait_for_the_loss_of_the_first(SlurmJob.here(), environment["SLURMD_NODENAME"])
 
@@ -60,12 +60,12 @@ def _ray_command(address: str, *, first: bool, gpus: int) -> list[str]:
     if first:
         place = ["--head", f"--node-ip-address={host}", f"--port={port}"]
         place += ["--include-dashboard=false"]
-        if importlib.util.find_spec("grpc") is not None:  # Then Ray opens this one too.
+        if importlib.util.find_spec("grpc") is not None:  # Then Ray opens this port too.
             place.append(f"--ray-client-server-port={int(port) + 1}")
     return [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *place),
         f"--node-name={os.environ['SLURMD_NODENAME']}",
-        # Ray would also count those of other jobs.
+        # By default, Ray would also count the cores of other jobs.
         f"--num-cpus={os.environ['SLURM_CPUS_ON_NODE']}",
         f"--num-gpus={gpus}",
         # Any free ports, because raylets of several sweeps may share this node.
@@ -75,7 +75,7 @@ def _ray_command(address: str, *, first: bool, gpus: int) -> list[str]:
 
 @contextmanager
 def _stops_blocked() -> Iterator[None]:
-    """Block the signals that ask this process, and all that it starts, to stop.
+    """Block stop signals in this process and in all processes that it starts.
 
     Slurm signals every process of the job, but Ray must run until the driver has closed the run.
     """
@@ -87,10 +87,10 @@ def _stops_blocked() -> Iterator[None]:
 
 
 def _run_ray(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Run Ray until the driver's node tells it to end, or for `_LEAVE_SECONDS` after a stop.
+    """Run Ray until the driver's node ends it, or for `_LEAVE_SECONDS` after a stop signal.
 
     Returns:
-        False if Ray ended by itself, or the driver's node is gone.
+        False if Ray stopped unexpectedly, or the driver's node is gone.
     """
     words: list[bytes] = []
     reader = threading.Thread(target=_read_all, args=(words,), daemon=True)
@@ -108,13 +108,13 @@ def _run_ray(command: Sequence[str], environment: Mapping[str, str]) -> bool:
 
 
 def _read_all(words: list[bytes]) -> None:
-    """Read standard input to its end; not through ``sys.stdin``, whose lock Python's end needs."""
+    """Read standard input to its end; Python needs the lock of ``sys.stdin`` when it exits."""
     while part := os.read(0, 1024):
         words.append(part)
 
 
 def _wait_for_the_loss_of_the_first(job: SlurmJob, me: str) -> None:
-    """Queue the job again when Slurm has given up its first node; else Slurm ends this process."""
+    """Requeue the job once Slurm has given up its first node; otherwise Slurm ends this process."""
     while True:
         time.sleep(_LOOK_SECONDS)
         left = job.nodes_left()

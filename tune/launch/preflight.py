@@ -1,4 +1,4 @@
-"""Checks of a cluster's node before a sweep starts on it: versions, GPUs, token, shared folder."""
+"""Checks a cluster's node before a sweep starts there: versions, GPUs, token, shared folder."""
 
 import hashlib
 import importlib.metadata
@@ -25,7 +25,7 @@ class NodeFacts:
     token: str
     """Fingerprint of the token that Ray would use there; empty if there is none."""
     unwritable: str
-    """Why the folder of the runs cannot be written; empty if it can."""
+    """Why the node cannot write to the folder of the runs; empty if it can."""
 
     def to_json(self) -> str:
         """Return the facts as one line."""
@@ -40,7 +40,7 @@ class NodeFacts:
         """
         values: Any = json.loads(line)
         if not isinstance(values, dict) or set(values) != set(cls.__dataclass_fields__):
-            raise ValueError(f"no facts of a node: {line}")
+            raise ValueError(f"not the facts of a node: {line}")
         return cls(**values)
 
 
@@ -66,7 +66,7 @@ def look(mark: Path, *, gpus: bool) -> NodeFacts:
 
 
 def token_fingerprint(token: str) -> str:
-    """Return a short hash, by which two tokens are compared without showing them."""
+    """Return a short hash, to compare two tokens without showing them."""
     return hashlib.sha256(token.encode()).hexdigest()[:12] if token else ""
 
 
@@ -79,8 +79,8 @@ def complaints(
         node: Its name.
         facts: What it reported.
         expected: What the driver's own node reports.
-        gpus: How many GPUs were asked for on each node.
-        mark: The file that the node had to write.
+        gpus: How many GPUs were requested on each node.
+        mark: The file that the node should have written.
     """
     for name, version in expected.versions.items():
         if facts.versions[name] != version:
@@ -92,14 +92,14 @@ def complaints(
         yield f"{node} cannot write to {mark.parent.absolute()}: {facts.unwritable}"
     elif not mark.exists():
         yield (
-            f"{node} writes to a {mark.parent.absolute()} of its own; start the sweep in a folder "
-            "that all nodes share"
+            f"{node} does not share the folder {mark.parent.absolute()} with the driver; start the "
+            "sweep in a folder that all nodes share"
         )
     if facts.gpus < gpus:
-        yield f"{node} has {facts.gpus} GPUs that torch sees, but {gpus} were asked for"
+        yield f"torch sees {facts.gpus} GPUs on {node}, but {gpus} were requested"
     if facts.token != expected.token:
         yield (
-            f"{node} has another token for Ray than the driver; "
+            f"{node} has a different Ray token than the driver; "
             "remove RAY_AUTH_TOKEN from its start-up files"
         )
 

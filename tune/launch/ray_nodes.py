@@ -13,10 +13,11 @@ from tune.launch.job import TUNE, SlurmJob
 from tune.launch.node import END
 
 _PORTS = range(12_000, 32_000, 2)
-"""Below those that Linux gives out by itself, from which Ray takes all but two of its own."""
+"""Ports below those that Linux assigns by itself. Ray takes all but two of its ports from those."""
 _JOIN_SECONDS = 300.0
 _STOP_SECONDS = 15.0
-"""How long the nodes may take to end Ray and clean up, within the 30 s that Slurm gives them."""
+"""How long the nodes may take to stop Ray and clean up; Slurm kills the job's processes 30 s after
+its stop signal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +25,12 @@ class RayNodes:
     """Ray on all nodes of a job."""
 
     address: str
-    """Where its head listens, ``host:port``."""
+    """Where the head listens, ``host:port``."""
     step: "subprocess.Popen[bytes]"
-    """The `srun` of the step in which it runs."""
+    """The `srun` process of the job step that runs Ray."""
 
     def end(self) -> None:
-        """Tell all nodes to end Ray; a driver that still runs then closes its run."""
+        """Make all nodes stop Ray; a driver that is still running then closes its run."""
         assert self.step.stdin is not None
         if not self.step.stdin.closed:
             with suppress(BrokenPipeError):
@@ -39,7 +40,7 @@ class RayNodes:
 
 @contextmanager
 def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator[RayNodes]:
-    """Start Ray on all nodes, and end it after.
+    """Start Ray on all nodes, and stop it afterwards.
 
     Args:
         job: The job on whose nodes Ray starts.
@@ -49,14 +50,14 @@ def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator
     Raises:
         LaunchError: Ray does not start on a node; the message names it.
     """
-    # Not before: Ray reads its token when it is imported.
+    # Imported late, because Ray reads its token when it is imported.
     from tune.execution.ray_cluster import own_address
 
     address = f"{own_address()}:{_free_port(int(job.id))}"
     command = [*TUNE, "launch", "node", "--address", address, "--gpus", str(job.gpus)]
-    # Nodes read from their input when to end, and a user's SLURM_STDINMODE may leave them none.
+    # Nodes learn from their input when to end, but a user's SLURM_STDINMODE may close it.
     options = ("--input=all", "--no-kill", "--kill-on-bad-exit=0", "--wait=0")
-    # What srun prints about a cancelled job looks like a fault, so it is not shown.
+    # srun's messages about a cancelled job look like errors, so they are not shown.
     words = job.on_each_node(command, *options, f"--output={log}-%n.log")
     step = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
     ray = RayNodes(address=address, step=step)
@@ -77,20 +78,25 @@ def _wait_for_end(step: "subprocess.Popen[bytes]") -> None:
     try:
         step.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        step.kill()  # The rest of the step ends with the job.
+        step.kill()  # Slurm ends the rest of the step with the job.
         step.wait()
     if step.stderr is not None:
         step.stderr.close()
 
 
 def _free_port(job: int) -> int:
-    """Return the first of two ports of the job's own, because other jobs may share the node."""
+    """Return the first of two free ports, chosen by the job's number.
+
+    Other jobs may start Ray on the same node at the same time.
+    """
     own = job % len(_PORTS)
     port: int
     for port in (*_PORTS[own:], *_PORTS[:own]):
         if _is_free(port) and _is_free(port + 1):
             return port
-    raise LaunchError(f"no two ports from {_PORTS.start} to {_PORTS.stop - 1} are free")
+    raise LaunchError(
+        f"no two neighbouring ports from {_PORTS.start} to {_PORTS.stop - 1} are free on this node"
+    )
 
 
 def _is_free(port: int) -> bool:

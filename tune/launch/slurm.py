@@ -29,7 +29,8 @@ class SlurmRequest:
     """The spec, and the options of `tune run`."""
     nodes: int
     time: str
-    """Time limit of one allocation, as Slurm writes it; a sweep uses as many as it needs."""
+    """Time limit of one allocation, as Slurm writes it; a sweep uses as many allocations as it
+    needs."""
     gpus_per_node: int = 0
     cpus_per_node: int | None = None
     """None requests whole nodes."""
@@ -92,7 +93,7 @@ def limit_seconds(time: str) -> int:
 
 
 def margin_seconds(limit: float) -> int:
-    """Return the seconds between leaving an allocation and its end, beside those of two epochs."""
+    """Return how many seconds before the end a sweep stops, in addition to two epochs."""
     share = round(_MARGIN_SHARE * limit)
     return min(max(_LEAST_MARGIN_SECONDS, share), _MOST_MARGIN_SECONDS)
 

@@ -67,7 +67,7 @@ class Chores:
         for request in self._run.glob(f"{STOP_FILE}-*"):
             self._stop_trial(request)
         if self._sweep.stopping is not None:
-            (self._run / STOP_FILE).touch()  # Makes the workers write a checkpoint.
+            (self._run / STOP_FILE).touch()  # Workers then write a checkpoint and stop.
             return
         if (self._run / STOP_FILE).exists():
             self._sweep.stop(STOP_REASON)

@@ -1,7 +1,7 @@
-"""Datasets in object stores, and copies of datasets on each node's own disk.
+"""Reads datasets from object stores, and copies datasets to each node's own disk.
 
-URLs are pyarrow's: ``s3://bucket/path``, ``gs://bucket/path``, ``file:///path``. Credentials and
-endpoints are found as by the clouds' own tools (``AWS_ENDPOINT_URL``, …).
+URLs are those of pyarrow: ``s3://bucket/path``, ``gs://bucket/path``, ``file:///path``. Credentials
+and endpoints are read from the same places as by the clouds' own tools (``AWS_ENDPOINT_URL``, …).
 """
 
 import fcntl
@@ -22,8 +22,8 @@ from fairsweep.errors import MissingFileError, UserError
 from fairsweep.urls import check_url, is_url
 
 STAGE = "TUNE_STAGE"
-"""Environment variable with a folder on each node's own disk. If it is set, datasets are copied
-there before they are read."""
+"""Environment variable with a folder on each node's own disk, where datasets are copied before they
+are read."""
 
 
 def is_staged(place: str) -> bool:
@@ -32,11 +32,11 @@ def is_staged(place: str) -> bool:
 
 
 def open_dataset(place: str | Path) -> ImageDataset:
-    """Read the dataset in a directory or at a URL, through a copy on this node if it is staged.
+    """Read the dataset in a directory or at a URL; a staged dataset is copied to this node first.
 
     Raises:
         MissingFileError: There is no dataset.
-        UserError: The URL is not that of a store, or the manifest cannot be read.
+        UserError: The URL is not the URL of a store, or the manifest cannot be read.
     """
     place = str(place)
     place = place if is_url(place) else str(Path(place).absolute())
@@ -45,7 +45,7 @@ def open_dataset(place: str | Path) -> ImageDataset:
 
 
 def read_manifest(place: str | Path) -> DatasetManifest:
-    """Read a dataset's manifest in a directory or at a URL; raises errors as `open_dataset`."""
+    """Read a dataset's manifest in a directory or at a URL; raises the errors of `open_dataset`."""
     place = str(place)
     if not is_url(place):
         return DatasetManifest.read(Path(place))
@@ -93,7 +93,7 @@ def open_store(url: str) -> tuple[pafs.FileSystem, str]:
     """Return the filesystem of a URL, and the path in it.
 
     Raises:
-        UserError: The URL is not that of a store, holds keys, or cannot be reached.
+        UserError: The URL is not the URL of a store, holds keys, or cannot be reached.
     """
     check_url(url)
     try:
