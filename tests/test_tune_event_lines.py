@@ -80,6 +80,10 @@ BAD = {
         "must give epoch of measurement as a whole number, but gives 1.5",
     '{"event": "measurement", "trial": "TRIAL", "epoch": 1, "values": {"val_loss": 1}, "time": 1}':
         "must give values of measurement as a number or null for each figure",
+    '{"event": "measurement", "trial": "TRIAL", "epoch": 1, "values": {"f1": "a", "seconds": 1},'
+    ' "time": 1}': "must give values of measurement as a number or null for each figure",
+    '{"event": "measurement", "trial": "TRIAL", "epoch": 1, "values": {"a b": 1, "seconds": 1},'
+    ' "time": 1}': "must give values of measurement as a number or null for each figure",
     '{"event": "finalists_chosen", "trials": [1], "time": 1.0}':
         "must give trials of finalists_chosen as a list of texts",
 }  # fmt: skip

@@ -102,12 +102,35 @@ def test_figures_keep_each_number_under_its_name():
     assert kept["val_loss"] == values["val_loss"]
 
 
+def test_figures_of_own_training_keep_their_names_and_share_them():
+    first, second = Figures({"f1": 0.5, "seconds": 2.0}), Figures({"f1": 0.25, "seconds": 1.0})
+    assert (dict(first), dict(second)) == (
+        {"f1": 0.5, "seconds": 2.0}, {"f1": 0.25, "seconds": 1.0},
+    )  # fmt: skip
+    assert first._places is second._places
+    assert Measurement(epoch=1, values=Figures({"loss": math.inf, "seconds": 1.0})).diverged
+    assert not Measurement(epoch=1, values=Figures({"glossy": math.inf, "seconds": 1.0})).diverged
+
+
 INFO = TableInfo(
     hyperparameters=("seed", "fold"), searched=("blocks", "fc_layers"),
     tied={"fc_layers": "blocks"}, objective={"metric": "val_loss", "mode": "min", "at": "last"},
     classes=("neutral", "angry"), searcher="tpe", searcher_words="TPE", sampling="adaptive",
     scheduler="asha", scheduler_words="early stopping", rungs=(1, 3),
 )  # fmt: skip
+
+
+def test_tables_have_the_metrics_that_occur_and_null_where_a_trial_lacks_one():
+    metrics = ("auc", "f1")
+    trials = trials_table([{"trial_id": "t", "best_auc": 0.5}], INFO, {}, metrics)
+    assert [name for name in trials.column_names if name.startswith(("best_", "last_"))] == [
+        "best_epoch", "best_auc", "best_f1", "last_auc", "last_f1",
+    ]  # fmt: skip
+    both = [Measurement(epoch=1, values=Figures({name: 0.5, "seconds": 1.0})) for name in metrics]
+    assert measurements_table([trial_of(measurements=both)], (*metrics, "seconds")).to_pydict() == {
+        "trial_id": ["t", "t"], "epoch": [1, 1], "auc": [0.5, None], "f1": [None, 0.5],
+        "seconds": [1.0, 1.0],
+    }  # fmt: skip
 
 
 def test_the_trials_table_says_what_its_columns_mean_and_keeps_their_order(tmp_path):
@@ -119,7 +142,7 @@ def test_the_trials_table_says_what_its_columns_mean_and_keeps_their_order(tmp_p
         *(f"best_{name}" for name in METRICS), *(f"last_{name}" for name in METRICS),
         "parameters", "seconds", "device_seconds", "host", "device", "nodes_lost",
     ]  # fmt: skip
-    assert len(TRIAL_COLUMNS) == table.num_columns - 2
+    assert len(TRIAL_COLUMNS) == table.num_columns - 2 - 2 * len(METRICS)
     write_table(table, tmp_path / "new folder" / "trials.parquet")
     again = pq.read_table(tmp_path / "new folder" / "trials.parquet")
     assert read_table_info(again) == INFO

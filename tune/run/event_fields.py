@@ -9,7 +9,15 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from tune.run.events import Event, MeasurementTaken
-from tune.run.trial import FINISHED, MEASURED, TIMINGS, Figures, Phase, Status
+from tune.run.trial import (
+    FINISHED,
+    MEASURED,
+    TIMINGS,
+    Figures,
+    Phase,
+    Status,
+    is_metric_name,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +58,18 @@ def _all_of(kind: type) -> Callable[[list[Any]], bool]:
     return lambda values: all(type(value) is kind for value in values)
 
 
-_FIGURES = (*MEASURED, *TIMINGS)
+_FIGURES = frozenset((*MEASURED, *TIMINGS))
 _NUMBER_OR_NULL = (float, int, type(None))
 _ENDS = [status for status in Status if status in FINISHED]
 
 
 def _are_figures(values: Mapping[str, Any]) -> bool:
-    return all(type(values.get(name, "")) in _NUMBER_OR_NULL for name in _FIGURES)
+    if any(type(value) not in _NUMBER_OR_NULL for value in values.values()):
+        return False
+    # Only our training loop has pictures per second.
+    if "images_per_second" in values or "seconds" not in values:
+        return values.keys() >= _FIGURES
+    return all(name == "seconds" or is_metric_name(name) for name in values)
 
 
 def _read_figures(values: Mapping[str, float | None]) -> Figures:

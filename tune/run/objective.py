@@ -37,7 +37,7 @@ def value(objective: Objective, trial: Trial) -> float | None:
         cost: float | None = getattr(trial, objective.metric)
         return cost
     found = trial.last if objective.at == "last" else trial.best(objective.metric, objective.mode)
-    number = found.values[objective.metric] if found else math.nan
+    number = found.values.get(objective.metric, math.nan) if found else math.nan
     return number if math.isfinite(number) else None
 
 
@@ -51,7 +51,7 @@ def curve(objective: Objective, trial: Trial) -> list[float]:
 
 def curve_point(objective: Objective, measurement: Measurement, before: float) -> float:
     """Return the point of a `curve` at a measurement, given the previous point ``before``."""
-    number = sign(objective) * measurement.values[objective.metric]
+    number = sign(objective) * measurement.values.get(objective.metric, math.nan)
     return number if objective.at == "last" or number > before else before
 
 

@@ -1,7 +1,7 @@
 """Builds, writes and reads the Parquet files of a run directory."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,8 +55,6 @@ TRIAL_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("reason", pa.string()),
     ("epochs_trained", pa.int64()),
     ("best_epoch", pa.int64()),
-    *((f"best_{metric}", pa.float64()) for metric in METRICS),
-    *((f"last_{metric}", pa.float64()) for metric in METRICS),
     ("parameters", pa.int64()),
     ("seconds", pa.float64()),
     ("device_seconds", pa.float64()),
@@ -64,8 +62,9 @@ TRIAL_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
     ("device", pa.string()),
     ("nodes_lost", pa.int64()),
 )
-"""Columns of ``trials.parquet`` without the hyperparameters, which come after ``replicate``.
-``best_epoch`` and ``best_*`` are those of the epoch with the best objective metric."""
+"""Columns of ``trials.parquet`` without the hyperparameters, which come after ``replicate``, and
+``best_*`` and ``last_*`` of each metric, which come after ``best_epoch``. ``best_epoch`` and
+``best_*`` are those of the epoch with the best objective metric."""
 
 _INFO_KEY = b"sweep"
 
@@ -74,21 +73,30 @@ def trials_table(
     rows: Iterable[Mapping[str, Any]],
     info: TableInfo,
     hyperparameter_types: Mapping[str, pa.DataType],
+    metrics: Sequence[str] = METRICS,
 ) -> pa.Table:
-    """Build the trials table: ``TRIAL_COLUMNS`` and the hyperparameters."""
+    """Build the trials table: ``TRIAL_COLUMNS``, the hyperparameters and the metrics."""
     names = [name for name, _ in TRIAL_COLUMNS]
-    middle = names.index("replicate") + 1
-    columns = [*TRIAL_COLUMNS[:middle], *hyperparameter_types.items(), *TRIAL_COLUMNS[middle:]]
+    replicate, epoch = names.index("replicate") + 1, names.index("best_epoch") + 1
+    columns = [
+        *TRIAL_COLUMNS[:replicate],
+        *hyperparameter_types.items(),
+        *TRIAL_COLUMNS[replicate:epoch],
+        *((f"{at}_{metric}", pa.float64()) for at in ("best", "last") for metric in metrics),
+        *TRIAL_COLUMNS[epoch:],
+    ]
     metadata = {_INFO_KEY: json.dumps({"schema_version": SCHEMA_VERSION, **vars(info)}).encode()}
     return pa.Table.from_pylist(list(rows), pa.schema(columns, metadata=metadata))
 
 
-def measurements_table(trials: Iterable[Trial]) -> pa.Table:
-    """Build the measurements table: a row per trial and epoch."""
+def measurements_table(
+    trials: Iterable[Trial], names: Sequence[str] = (*MEASURED, *TIMINGS)
+) -> pa.Table:
+    """Build the measurements table: a row per trial and epoch, with a column for each name."""
     columns = [
         ("trial_id", pa.string()),
         ("epoch", pa.int64()),
-        *((name, pa.float64()) for name in (*MEASURED, *TIMINGS)),
+        *((name, pa.float64()) for name in names),
     ]
     rows = [
         {"trial_id": trial.id, "epoch": measurement.epoch, **measurement.values}

@@ -1,9 +1,12 @@
 """Trials and their measurements."""
 
+import math
+import re
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any, Literal
 
 METRICS = (
@@ -16,7 +19,8 @@ METRICS = (
     "val_micro_recall",
     "val_micro_f1",
 )
-"""Metrics on the validation split, measured after each epoch."""
+"""Metrics of our training loop on the validation split, measured after each epoch. The user's own
+training code yields metrics of its own."""
 
 DATASET_FOLDS = 10
 """Number of folds of a trial without ``folds``, whose ``fold`` is a column of the dataset."""
@@ -25,11 +29,11 @@ COSTS = ("parameters", "device_seconds")
 """Columns of the trials table that can be a further objective of a sweep."""
 
 MEASURED = ("train_loss", "train_accuracy", *METRICS, "learning_rate")
-"""All reproducible values of an epoch."""
+"""All reproducible values of an epoch of our training loop."""
 
 TIMINGS = ("seconds", "images_per_second")
 """Values of an epoch that depend on the machine: seconds of training and validation together, and
-pictures per second of training."""
+pictures per second of training. Only our training loop has the second."""
 
 
 class Status(StrEnum):
@@ -55,21 +59,25 @@ Phase = Literal["search", "finalist"]
 
 
 class Figures(Mapping[str, float]):
-    """A number for each name in ``MEASURED`` and ``TIMINGS``, in a fifth of a dict's memory."""
+    """A number for each name, in a fifth of a dict's memory: equal names are shared.
 
-    __slots__ = ("_numbers",)
+    Those of our training loop are in the order of ``_IN_LEDGER``.
+    """
+
+    __slots__ = ("_numbers", "_places")
 
     def __init__(self, values: Mapping[str, float]) -> None:
-        self._numbers = array("d", [values[name] for name in _PLACES])
+        self._places = _places(tuple(values))
+        self._numbers = array("d", [values[name] for name in self._places])
 
     def __getitem__(self, name: str) -> float:
-        return self._numbers[_PLACES[name]]
+        return self._numbers[self._places[name]]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_PLACES)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(_PLACES)
+        return len(self._places)
 
 
 _IN_LEDGER = (
@@ -81,7 +89,25 @@ _IN_LEDGER = (
     "seconds",
 )
 """The names of ``MEASURED`` and ``TIMINGS`` in the order of a ledger line."""
-_PLACES = {name: place for place, name in enumerate(_IN_LEDGER)}
+
+
+@cache
+def _places(names: tuple[str, ...]) -> Mapping[str, int]:
+    ours = set(names).issuperset(_IN_LEDGER)
+    return {name: place for place, name in enumerate(_IN_LEDGER if ours else names)}
+
+
+def is_metric_name(name: str) -> bool:
+    """Return whether a metric may have this name: a word that is no other column of a table."""
+    return re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) is not None and name not in _RESERVED
+
+
+_RESERVED = frozenset({"trial", "trial_id", "epoch", "time", *TIMINGS, *COSTS})
+
+
+def is_loss(name: str) -> bool:
+    """Return whether a metric is a loss by its name, such as ``val_loss``."""
+    return name == "loss" or name.endswith("_loss")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,16 +117,16 @@ class Measurement:
     epoch: int
     """Epochs trained so far, counted from 1."""
     values: Mapping[str, float]
-    """A value for each name in ``MEASURED`` and ``TIMINGS``."""
+    """The metrics by name, and ``seconds``; our training loop has all of ``MEASURED`` and
+    ``TIMINGS``."""
     time: float = 0.0
     """When the measurement was written to the ledger, in seconds since 1970."""
 
     @property
     def diverged(self) -> bool:
-        """Whether a loss is NaN or infinite."""
+        """Whether a loss is NaN or infinite, such as ``loss`` or ``val_loss``."""
         return any(
-            abs(self.values[name]) == float("inf") or self.values[name] != self.values[name]
-            for name in ("train_loss", "val_loss")
+            not math.isfinite(number) for name, number in self.values.items() if is_loss(name)
         )
 
 
@@ -188,5 +214,5 @@ class Trial:
     def best(self, metric: str = "val_accuracy", mode: str = "max") -> Measurement | None:
         """Return the measurement with the best finite ``metric``, the earliest in case of ties."""
         sign = 1 if mode == "max" else -1
-        finite = [m for m in self.measurements if abs(m.values[metric]) < float("inf")]
+        finite = [m for m in self.measurements if math.isfinite(m.values.get(metric, math.nan))]
         return max(finite, key=lambda m: (sign * m.values[metric], -m.epoch), default=None)

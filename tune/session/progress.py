@@ -93,7 +93,7 @@ class Progress:
             f"{len(trial.measurements)}/{trial.epochs}",
             f"{last.values[metric]:.4f}" if last else "–",
             f"{best:.4f}" if best is not None else "–",
-            f"{last.values['images_per_second']:.0f}" if last else "–",
+            "–" if (speed := _pictures_per_second(trial)) is None else f"{speed:.0f}",
         )
 
     def headline(self) -> str:
@@ -114,6 +114,10 @@ class Progress:
         if sweep.stopping:
             parts.append(f"stopping: {sweep.stopping}")
         return " · ".join(parts)
+
+
+def _pictures_per_second(trial: Trial) -> float | None:
+    return trial.last.values.get("images_per_second") if trial.last else None
 
 
 def explain(fusing: Fusing, name: str) -> str:

@@ -64,7 +64,7 @@ class RunWatch:
             "lost_nodes": list(sweep.lost_nodes),
             "running_trials": [_running(sweep, trial) for trial in running],
             "images_per_second": sum(
-                trial.last.values["images_per_second"] for trial in running if trial.last
+                trial.last.values.get("images_per_second", 0.0) for trial in running if trial.last
             ),
             "epochs_per_hour": 3600 * self._epochs_per_second() if alive else 0.0,
             "seconds": round(sweep.seconds, 3),
@@ -233,7 +233,7 @@ def _running(sweep: SweepState, trial: Trial) -> dict[str, Any]:
         "epoch": len(trial.measurements),
         "epochs": trial.epochs,
         "value": sweep.objective(trial),
-        "images_per_second": trial.last.values["images_per_second"] if trial.last else None,
+        "images_per_second": trial.last.values.get("images_per_second") if trial.last else None,
     }
 
 
