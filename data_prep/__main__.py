@@ -114,9 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     fer2013.add_argument("--rule", choices=RULES, default="published", help="labelling rule")
     fer2013.add_argument(
         "--split", choices=SPLIT_METHODS, default="grouped",
-        help="grouped (by default) keeps duplicates on one side; given takes Usage",
+        help="grouped (default) keeps duplicates in one split; given uses the column Usage",
     )  # fmt: skip
-    images = _command(commands, "images", "pictures of one place, with the labels they have there")
+    images = _command(commands, "images", "labelled pictures from one folder, archive or file")
     add_image_options(images)
     folders = _command(commands, "folders", "class folders and prepared datasets, merged")
     folders.add_argument(
@@ -125,16 +125,16 @@ def _parser() -> argparse.ArgumentParser:
     for command in (images, folders):
         command.add_argument(
             "--split", choices=SPLIT_METHODS,
-            help="given (by default, where all sources have one) keeps an official split",
+            help="given keeps an official split; default if all sources have one, else grouped",
         )  # fmt: skip
     for command in (fer2013, images, folders):
         command.add_argument("--groups", type=Path, help="CSV with image_id and columns to join")
         command.add_argument(
             "--together", metavar="COLUMN",
-            help="keep pictures of one person, patient or scene on one side of splits and folds",
+            help="keep pictures of one person, patient or scene in one split and one fold",
         )  # fmt: skip
         command.add_argument(
-            "--skip-bad", action="store_true", help="list bad input in rejected.csv and go on"
+            "--skip-bad", action="store_true", help="list bad input in rejected.csv and continue"
         )
     synthetic = _command(commands, "synthetic", "faces drawn by a program, with ten taggers' votes")
     synthetic.add_argument(
@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in (fer2013, images, folders, synthetic):
         command.add_argument("--out", type=Path, required=True, help="directory to write")
-        command.add_argument("--seed", type=int, default=0, help="seed of all that is drawn")
+        command.add_argument("--seed", type=int, default=0, help="seed of all random draws")
         command.add_argument(
             "--no-near-duplicates",
             dest="near_duplicates",
@@ -152,12 +152,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--duplicates", choices=SEARCH_VERSIONS,
             default=None if command in (folders, images) else DEFAULT_SEARCH,
-            help="near-duplicate search; v1 makes datasets of before v2 again",
+            help="near-duplicate search; v1 reproduces datasets made before v2",
         )  # fmt: skip
-        command.add_argument("--name", help="name of the dataset (that of the directory)")
-    inspect = _command(commands, "inspect", "what a prepared dataset holds")
+        command.add_argument("--name", help="name of the dataset (default: the directory's)")
+    inspect = _command(commands, "inspect", "show what a prepared dataset holds")
     inspect.add_argument("dataset", type=Path, help="dataset directory")
-    inspect.add_argument("--json", action="store_true", help="for a machine to read")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
     inspect.add_argument(
         "--figures",
         type=Path,

@@ -18,6 +18,7 @@ METAS = ("meta", "batches.meta")
 FOLDERS = ("cifar-10-batches-py", "cifar-100-python")
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-100-python.tar.gz")
 SHAPE = (3, 32, 32)
+_NO_BATCH = "is not a CIFAR batch"
 ALLOWED = frozenset(
     {
         ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"),
@@ -51,7 +52,7 @@ def find_in_batches(source: Source, file: SourcesFile, rejections: Rejections) -
             names = _unpickled(member.open, member.shown)
     if not names or not batches:
         raise BadInputError(
-            f"{source.path}: lacks {' or '.join(METAS)} or all batches; fetch it again"
+            f"{source.path}: lacks {' or '.join(METAS)} or all batches; download it again"
         )
     records: list[Record] = []
     for path, shown, batch in sorted(batches, key=lambda batch: batch[0]):
@@ -74,7 +75,7 @@ def _records(
         coarse = [names["coarse_label_names"][label] for label in batch.get("coarse_labels", ())]
         rows = list(zip(pixels, labels, coarse or [""] * len(labels), strict=True))
     except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise BadInputError(f"{shown}: is no batch of CIFAR ({error}); fetch it again") from error
+        raise BadInputError(f"{shown}: {_NO_BATCH} ({error}); download it again") from error
     split = "train" if path.name in TRAIN else "test"
     for row, (picture, label, above) in enumerate(rows):
         yield Record(
@@ -103,7 +104,7 @@ def _unpickled(open_it: Any, shown: str) -> Mapping[str, Any]:
         with open_it() as stream:
             values = _Unpickler(stream, encoding="latin1").load()
     except (*READ_ERRORS, pickle.UnpicklingError, ValueError, AttributeError) as error:
-        raise BadInputError(f"{shown}: is no batch of CIFAR ({error}); fetch it again") from error
+        raise BadInputError(f"{shown}: {_NO_BATCH} ({error}); download it again") from error
     if not isinstance(values, dict):
-        raise BadInputError(f"{shown}: is no batch of CIFAR; fetch it again")
+        raise BadInputError(f"{shown}: {_NO_BATCH}; download it again")
     return values

@@ -54,8 +54,8 @@ def _check(file: SourcesFile, names: Sequence[str]) -> None:
     if len(names) < 2:
         only = f"only the class {names[0]!r}" if names else "no class"
         raise BadInputError(
-            f"{shown}: {only} was found, and at least two are needed; give a folder for each "
-            "class, or a CSV with a row for each picture (labels); where its columns have unusual "
+            f"{shown}: {only} was found, but at least two are needed; give a folder for each "
+            "class, or a CSV with a row for each picture (labels); if its columns have unusual "
             "names, say which one is the label (columns)"
         )
     for source in file.sources:
@@ -63,7 +63,7 @@ def _check(file: SourcesFile, names: Sequence[str]) -> None:
         if unknown is not None:
             raise BadInputError(
                 f"source {source.name!r} limits the class {unknown!r}, but the classes found are "
-                f"{', '.join(names)}; mend its limit"
+                f"{', '.join(names)}; correct its limit"
             )
 
 
@@ -81,6 +81,5 @@ def alike(source: Source, labels: Labels, classes: Sequence[str]) -> Iterator[st
         if len(names) > 1:
             yield (
                 f"labels {' and '.join(map(repr, sorted(names)))} of source {source.name!r} differ "
-                "in case or white space only, and are taken for different ones; fold_case makes "
-                "them one"
+                "only in case or white space, but count as different labels; fold_case merges them"
             )

@@ -86,14 +86,17 @@ def collect(
         elif isinstance(record.picture, ReadPicture):
             taken.append((record, record.picture))
         else:
-            assert record.picture is not None, "its class is wanted"
+            assert record.picture is not None, "pictures of wanted classes are read"
             rejections.refuse(
-                str(record.picture), file=record.shown, row=record.row, way_out="mend or remove it"
+                str(record.picture),
+                file=record.shown,
+                row=record.row,
+                way_out="repair or remove it",
             )
             bad += 1
     rejections.leave_out(left_out)
     rejections.leave_out(
-        Rejection("", shown, None, "its name is not that of a picture of a known kind")
+        Rejection("", shown, None, "its name does not end like that of a known kind of picture")
         for shown, _ in found.passed_over
     )
     long_columns = _long_columns([record for record, _ in taken])
@@ -128,8 +131,8 @@ def _why_left_out(record: Record) -> str:
     if not record.label:
         return record.why_unlabelled
     if record.label == ".":
-        return "lies in no class folder"
-    return f"{record.label!r} is mapped to no class of ours"
+        return "is not in a class folder"
+    return f"{record.label!r} is not mapped to a class"
 
 
 def _long_columns(records: Sequence[Record]) -> set[str]:
@@ -198,12 +201,12 @@ def check_found(
     for name in {same_text(name) for name in source.map or ()} - known:
         raise BadInputError(
             f"source {source.name!r} maps {name!r}, but {shown} has {', '.join(there)}; "
-            "mend its map"
+            "correct its map"
         )
     if not any(source.class_of(theirs, file.classes) for theirs in there):
         raise BadInputError(
-            f"source {source.name!r} gives nothing: {shown} has {', '.join(there)}, and none is "
-            "mapped to a class of ours; give it a map"
+            f"source {source.name!r} gives no pictures: {shown} has {', '.join(there)}, and none "
+            "of these is mapped to a class of the dataset; give it a map"
         )
     for name, count in source.expect.items():
         if pictures[same_text(name)] != count:

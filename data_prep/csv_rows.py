@@ -75,7 +75,7 @@ def read_blocks(
         if "UTF8" in str(error):
             raise BadInputError(f"{file}: is in another encoding than UTF-8; {AS_UTF_8}") from error
         reason = f"cannot be read to its end ({' '.join(str(error).split())[:200]})"
-        rejections.refuse(reason, file=file, row=first, way_out="fetch it again")
+        rejections.refuse(reason, file=file, row=first, way_out="download it again")
     for row in malformed:
         reason = f"{row.actual_columns} cells where the header has {row.expected_columns}"
         rejections.refuse(

@@ -45,7 +45,7 @@ def duplicate_groups(
         UserError: There are no pictures.
     """
     if not len(pictures):
-        raise UserError("no picture is left after cleaning; give others, or other votes")
+        raise UserError("no picture is left after cleaning; give other pictures, or other votes")
     flat = pictures.reshape(len(pictures), -1)
     _, firsts, same = np.unique(
         np.array(content_hashes(flat)), return_index=True, return_inverse=True

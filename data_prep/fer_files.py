@@ -14,6 +14,7 @@ from data_prep.votes import VOTE_NAMES, VoteTable, image_id, read_votes
 
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 VOTES_NAME = "fer2013new.csv"
+_WAY_OUT = "give two complete files of the same set"
 MAX_WRONG_USAGES = 0.01
 """If Usage differs in more than this share of rows, pictures and votes are of different sets."""
 
@@ -53,14 +54,14 @@ def read_fer_rows(images: Path, votes: Path | None, rejections: Rejections) -> F
     """
     found = _find(images, votes, rejections)
     if found.votes is None:
-        raise BadInputError(f"{images}: holds no {VOTES_NAME}; name it with --votes")
+        raise BadInputError(f"{images}: holds no {VOTES_NAME}; give its path with --votes")
     if found.kaggle is not None:
         return _join_by_row(found.votes, found.kaggle, rejections)
     if found.pngs:
         return _join_by_name(found.votes, found.pngs, images.name, rejections)
     raise BadInputError(
         f"{images}: holds neither {' nor '.join(CSV_NAMES)} nor pictures in FER2013Train, "
-        "FER2013Valid or FER2013Test; name one of these"
+        "FER2013Valid or FER2013Test; give the path of one of these"
     )
 
 
@@ -94,9 +95,9 @@ def _join_by_row(votes: VoteTable, kaggle: KagglePictures, rejections: Rejection
     wrong = np.flatnonzero(sound & ~same).tolist()
     if wrong and (count != pictures or len(wrong) > MAX_WRONG_USAGES * both):
         raise BadInputError(
-            f"{votes.file}: votes for other rows than those of {kaggle.file} ({count:,} and "
+            f"{votes.file}: its votes are not for the rows of {kaggle.file} ({count:,} and "
             f"{pictures:,} rows; Usage differs in {len(wrong):,}, first in row {wrong[0]}); "
-            "give the two files of one set, both whole"
+            f"{_WAY_OUT}"
         )
     for row in wrong:
         reason = f"Usage is {votes.usages[row]}, but {kaggle.usages[row]} in {kaggle.file}"
@@ -133,10 +134,9 @@ def _join_by_name(
         else:
             usable[row] = True  # Without a face there is no picture; cleaning removes the row.
     for key in pngs.keys() - set(keys):
-        rejections.refuse("no votes name it", file=pngs[key].shown, way_out="remove the picture")
+        rejections.refuse("has no votes", file=pngs[key].shown, way_out="remove the picture")
     return FerRows(votes=votes, pixels=pixels, usable=usable)
 
 
 def _refuse(reason: str, file: str, row: int, rejections: Rejections) -> None:
-    way_out = "give the two files of one set, both whole"
-    rejections.refuse(reason, file=file, row=row, image_id=image_id(row), way_out=way_out)
+    rejections.refuse(reason, file=file, row=row, image_id=image_id(row), way_out=_WAY_OUT)

@@ -19,11 +19,11 @@ def check_folds(dataset: ImageDataset, count: int, repeats: int) -> None:
     if fewest < count:
         raise UserError(
             f"{count} folds need at least {count} pictures of every class, but train and val of "
-            f"dataset {dataset.manifest.name} hold {fewest} of {name}; take fewer folds"
+            f"dataset {dataset.manifest.name} hold {fewest} of {name}; use fewer folds"
         )
     for repeat in range(repeats):
         if len(set(folds_of(dataset, count, repeat)[dataset.folds >= 0].tolist())) < count:
             raise UserError(
                 f"dataset {dataset.manifest.name} cannot be split into {count} folds without "
-                "separating duplicates or pictures that stay together; take fewer folds"
+                "separating duplicates or pictures that stay together; use fewer folds"
             )

@@ -1,4 +1,4 @@
-"""Sources' own train, val and test: whether they are kept, and which copies cross them."""
+"""Decides whether sources' own splits are kept, and finds the copies that are in several splits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,12 @@ class OwnSplit:
     given: Splits
     """(n,) ``train``, ``val`` or ``test``; empty if the source gives none."""
     is_official: bool = True
-    """False if we made the split, as in most prepared datasets; then it is only kept on request."""
+    """False if this program made the split, as in most prepared datasets; such a split is kept only
+    on request."""
 
     @property
     def exists(self) -> bool:
-        """Whether the source sets any pictures apart; train alone is no split."""
+        """Whether the source has validation or test pictures; train alone is not a split."""
         return bool(np.isin(self.given, ("val", "test")).any())
 
     @property
@@ -37,7 +38,7 @@ class OwnSplit:
         """Why the split cannot be kept; empty if it can."""
         names = set(self.given.tolist())
         if names <= {""}:
-            return "has no train, val and test of its own"
+            return "has no splits of its own"
         if "" in names:
             without = np.flatnonzero(self.given == "")
             return (
@@ -59,16 +60,16 @@ class Choice:
 
 
 def choose_split(asked: SplitMethod | None, own: Sequence[OwnSplit]) -> Choice:
-    """Choose the method of splitting; by default, an official split of all sources is kept.
+    """Choose the method of splitting; by default, official splits of all sources are kept.
 
     Raises:
-        UserError: The sources' own split is requested, but a source has none that can be kept.
+        UserError: Split given is requested, but a source has no split that can be kept.
     """
     if asked == "given":
         for split in own:
             if split.fault:
                 raise UserError(
-                    f"split given: source {split.source!r} {split.fault}; take split grouped"
+                    f"split given: source {split.source!r} {split.fault}; use split grouped"
                 )
     if asked is not None:
         return Choice(method=asked)
@@ -82,9 +83,9 @@ def choose_split(asked: SplitMethod | None, own: Sequence[OwnSplit]) -> Choice:
     return Choice(
         method="grouped",
         warnings=(
-            f"source {official[0].source!r} comes with a split of its own, but source "
-            f"{unfit[0].source!r} {reason}; so all pictures are dealt anew, and its official test "
-            "pictures may be trained on",
+            f"source {official[0].source!r} has an official split, but source "
+            f"{unfit[0].source!r} {reason}, so all pictures are split again and official test "
+            "pictures may be used for training",
         ),
     )
 
@@ -93,12 +94,15 @@ def _kept(own: Sequence[OwnSplit]) -> str:
     names = {name for split in own for name in split.given.tolist()}
     *others, last = (name for name in SHARES if name in names)
     there = f"{', '.join(others)} and {last}"
-    dealt = "".join(f"; {name} is dealt from train" for name in SHARES if name not in names)
-    return f"the source's own {there} are kept (split given){dealt}; split grouped deals all anew"
+    drawn = "".join(f"; {name} is drawn from train" for name in SHARES if name not in names)
+    return (
+        f"the source's own {there} are kept (split given){drawn}; "
+        "split grouped would split all pictures again"
+    )
 
 
 def copies_across(splits: Splits, groups: Rows) -> Rows:
-    """Return the rows of all pictures with duplicates in another split, group by group."""
+    """Return the rows of all pictures that have a duplicate in another split, group by group."""
     places = np.unique(splits, return_inverse=True)[1]
     low = np.full(groups.max(initial=-1) + 1, len(SHARES))
     high = np.full(len(low), -1)
@@ -114,12 +118,12 @@ def about_given(
     groups: Rows,
     labels: npt.NDArray[np.integer],
 ) -> dict[str, Any]:
-    """Return the entries about a given split in a manifest's details.
+    """Return what a manifest's details record about a split that was given.
 
     Returns:
         ``dealt_splits``: the splits that were not given. ``copies_across_splits``: the number of
-        duplicate ``groups`` in several splits, how many of them are ``groups_of_several_labels``,
-        and their ``pictures`` by split.
+        duplicate ``groups`` in several splits, the number of ``groups_of_several_labels`` among
+        them, and their ``pictures`` by split.
     """
     rows = copies_across(splits, groups)
     of_group = np.unique(np.stack([groups[rows], labels[rows].astype(np.int64)], 1), axis=0)[:, 0]
@@ -137,7 +141,7 @@ def about_given(
 def absent_classes(
     splits: Splits, labels: npt.NDArray[np.integer], classes: Sequence[str]
 ) -> Iterator[str]:
-    """Yield a line for each split that lacks classes."""
+    """Yield a line for each split that has no picture of some class."""
     for split in SHARES:
         there = set(labels[splits == split].tolist())
         names = [repr(name) for place, name in enumerate(classes) if place not in there]

@@ -63,7 +63,7 @@ def read_group_columns(
                 name = _same_id(record.pop("image_id").strip())
                 if name in cells:
                     rejections.refuse(
-                        f"{name!r} stands here again", file=path.name, row=row, image_id=name,
+                        f"{name!r} appears again", file=path.name, row=row, image_id=name,
                         way_out="keep one row of each picture",
                     )  # fmt: skip
                 texts = {key: same_text(value.strip()) for key, value in record.items()}
@@ -71,7 +71,7 @@ def read_group_columns(
     ids = [_same_id(name) for name in image_ids]
     if cells and not cells.keys() & set(ids):
         raise BadInputError(
-            f"{path}: none of its {len(cells):,} ids is that of a picture here; its first is "
+            f"{path}: none of its {len(cells):,} ids is the id of a picture; its first is "
             f"{next(iter(cells))!r}, and the dataset's first is {next(iter(ids), '')!r}"
         )
     known = [cells.get(name, {}) for name in ids]
@@ -118,14 +118,16 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     further = set(names) - {"image_id"}
     if "image_id" not in names or not further:
         raise BadInputError(
-            f"{path}: has the columns {', '.join(names)}; give image_id and at least one more"
+            f"{path}: needs the column image_id and at least one more, but has {', '.join(names)}"
         )
     odd = [name for name in names if not name or names.count(name) > 1]
     if odd:
         raise BadInputError(
-            f"{path}: its header names a column {odd[0]!r}, which is empty or stands twice; give "
-            "each column a name of its own"
+            f"{path}: the column name {odd[0]!r} in its header is empty or appears twice; give "
+            "each column a different name"
         )
     taken = sorted(name for name in further if name in OWN_COLUMNS or name.startswith("votes_"))
     if taken:
-        raise BadInputError(f"{path}: column {taken[0]} has a name of ours; rename it")
+        raise BadInputError(
+            f"{path}: every dataset has a column {taken[0]} of its own; rename this one"
+        )

@@ -36,8 +36,8 @@ def idx_files(folder: Path) -> Mapping[str, tuple[Path, Path]]:
             continue
         if split in found and found[split][0].name.removesuffix(".gz") != f"{start}{PICTURES}":
             raise BadInputError(
-                f"{folder}: holds {found[split][0].name} and {path.name}, which are of two sets; "
-                "give a folder with the files of one"
+                f"{folder}: holds {found[split][0].name} and {path.name}, which belong to "
+                "two sets; give a folder with the files of one set"
             )
         found[split] = (path, there[0])
     return found
@@ -62,7 +62,7 @@ def _records(split: str, pictures: Path, labels: Path, reader: PictureReader) ->
     if len(pixels) != len(numbers):
         raise BadInputError(
             f"{pictures}: holds {len(pixels):,} pictures, but {labels.name} {len(numbers):,} "
-            "labels; fetch both again"
+            "labels; download both again"
         )
     for row, (picture, label) in enumerate(zip(pixels, numbers.tolist(), strict=True)):
         yield Record(
@@ -85,11 +85,12 @@ def _read(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInputError(f"{path}: cannot be read ({error}); fetch it again") from error
+        raise BadInputError(f"{path}: cannot be read ({error}); download it again") from error
     start = 4 + 4 * dimensions
     shape = np.frombuffer(content[4:start], dtype=">u4").astype(np.int64)
     if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) != start + shape.prod():
         raise BadInputError(
-            f"{path}: is no idx file of {dimensions} dimensions, or is cut short; fetch it again"
+            f"{path}: is not an idx file of {dimensions} dimensions, or is cut short; "
+            "download it again"
         )
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)

@@ -21,11 +21,11 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, help="CSV or JSON Lines file, if not in the folder")
     parser.add_argument(
         "--votes", type=Path, metavar="CSV",
-        help="labels of several annotators: a column of counts for each class, or a row a vote",
+        help="several annotators' labels: a column of counts for each class, or a row per vote",
     )  # fmt: skip
     parser.add_argument(
         "--columns", nargs="+", type=_role, metavar="ROLE=NAME",
-        help=f"columns with other than usual names; roles are {', '.join(ROLES)}",
+        help=f"names of columns that are not found by name; roles are {', '.join(ROLES)}",
     )  # fmt: skip
     parser.add_argument(
         "--colour", action="store_true", help="keep red, green and blue; by default gray"

@@ -159,7 +159,7 @@ def _copies(file: Path) -> Copies | None:
     except (OSError, pa.ArrowException, KeyError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{file} is damaged or belongs to another {MANIFEST_FILE} ({reason}); put both back "
+            f"{file} is damaged or belongs to another {MANIFEST_FILE} ({reason}); restore both "
             "from a copy, or prepare the dataset again as it was"
         ) from error
     return Copies(image_ids=ids, labels=labels, splits=splits, groups=np.array(groups, np.int64))

@@ -96,7 +96,7 @@ def _made(
             png(
                 partial(draw_reasons, most_frequent(found.reasons)),
                 f"{sum(found.reasons.values()):,} rows were left out of {manifest.name}; "
-                "rejected.csv names each.",
+                "rejected.csv lists each.",
             ),
         )
     yield from _of_copies(file, manifest, copies)

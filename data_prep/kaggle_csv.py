@@ -60,7 +60,7 @@ def read_kaggle_csv(stream: IO[bytes], file: str, rejections: Rejections) -> Kag
         # The block's text is four times as large as its pixels and is not kept.
         parts.append(_Part(rows=block.rows, usages=usages, pixels=pixels, sound=parsed & known))
     if not parts:
-        raise BadInputError(f"{file}: holds no pictures; give the whole file")
+        raise BadInputError(f"{file}: holds no pictures; give the complete file")
     return _put_together(parts, file)
 
 
@@ -147,5 +147,5 @@ def _fault(values: list[str]) -> str | None:
         return f"{len(values):,} pixels where a picture has {PIXELS:,}"
     for value in values:
         if not (value.isascii() and value.isdigit() and len(value) < 9 and int(value) < 256):
-            return f"the pixel {value[:20]!r} is no whole number from 0 to 255"
+            return f"the pixel {value[:20]!r} is not a whole number from 0 to 255"
     return None

@@ -54,7 +54,7 @@ def find_roles(header: Sequence[str], chosen: Mapping[Role, str], *, file: str) 
             if chosen[role] not in header:
                 raise BadInputError(
                     f"{file}: has no column {chosen[role]!r} for {role}, but {', '.join(header)}; "
-                    "mend columns"
+                    "correct columns"
                 )
             roles[role] = chosen[role]
             continue
@@ -130,7 +130,7 @@ def _json_rows(
             rows.append((number, cells, lists))
         except (ValueError, AttributeError):
             rejections.refuse(
-                "is no JSON object", file=shown, row=number, way_out="correct the line"
+                "is not a JSON object", file=shown, row=number, way_out="correct the line"
             )
     header = dict.fromkeys(name for _, cells, _ in rows for name in cells)
     return list(header), iter(rows)

@@ -119,9 +119,9 @@ def _join(
     paths = index.find(row.file, table.path.parent)
     fault = ""
     if not paths:
-        fault = f"names {row.file!r}, and no such picture is there"
+        fault = f"names {row.file!r}, but there is no such picture"
     elif len(paths) > 1:
-        fault = f"names {row.file!r}, and {len(paths)} pictures have this name"
+        fault = f"names {row.file!r}, but {len(paths)} pictures have this name"
     elif paths[0] in joined.rows:
         fault = f"names {row.file!r}, which an earlier row names too"
     if fault:

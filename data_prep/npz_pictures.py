@@ -34,7 +34,7 @@ def find_in_npz(source: Source, file: SourcesFile) -> Found:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, BadInputError):
             raise
-        raise BadInputError(f"{path}: cannot be read ({error}); fetch it again") from error
+        raise BadInputError(f"{path}: cannot be read ({error}); download it again") from error
     return Found(records=records, in_colour=reader.in_colour)
 
 

@@ -55,7 +55,7 @@ def find_in_parquet(source: Source, file: SourcesFile) -> Found:
             records += _records(path, source, reader, counts, odd)
         except (OSError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())[:200]
-            raise BadInputError(f"{path}: cannot be read ({reason}); fetch it again") from error
+            raise BadInputError(f"{path}: cannot be read ({reason}); download it again") from error
     return Found(records=records, in_colour=reader.in_colour, odd_subsets=odd)
 
 

@@ -1,4 +1,4 @@
-"""Reads a CSV of several annotators' labels, and joins the votes with the pictures of a source."""
+"""Reads a CSV with the labels of several annotators, and gives each picture its votes."""
 
 import gzip
 from collections import Counter, defaultdict
@@ -17,26 +17,26 @@ from data_prep.vote_shares import some
 from fairsweep.errors import MissingFileError
 
 ANNOTATORS = ("annotator", "annotator_id", "rater", "rater_id", "worker", "worker_id", "tagger")
-"""Usual names of the column that says whose vote a row is."""
+"""Usual names of the column that names the annotator of a row."""
 MOST_VOTES = 1 << 31
 
 
 def with_votes(
     found: Found, source: Source, file: SourcesFile, rejections: Rejections
 ) -> tuple[Found, tuple[str, ...]]:
-    """Give each picture the votes that a CSV has for it; without such a CSV, change nothing.
+    """Give each picture the votes that the source's CSV has for it, if the source has such a CSV.
 
-    The CSV has a column for each class with counts and a row for each picture, or a row for each
-    vote. If the source has no labels, a picture gets the class with the most votes; pictures that
-    have none, or whose votes tie, lose their place in the dataset.
+    The CSV has a row for each picture with counts in a column for each class, or a row for each
+    vote. If the source has no labels, a picture gets the class with the most votes; pictures
+    without votes, or whose votes tie, are left out of the dataset.
 
     Returns:
-        The pictures, and sentences for the user.
+        The pictures, and messages for the user.
 
     Raises:
         MissingFileError: The CSV does not exist.
-        BadInputError: It cannot be read, names no picture or no class of the source, or a row is
-            bad and bad ones are not skipped.
+        BadInputError: It cannot be read, it names no picture or no class of the source, or a row is
+            bad and bad rows are not skipped.
     """
     if source.votes is None:
         return found, ()
@@ -62,20 +62,23 @@ def with_votes(
 
 @dataclass(kw_only=True, eq=False)
 class _Ballot:
-    """The votes for the pictures of a source, and what did not fit."""
+    """The votes for the pictures of a source, and the rows that name no picture."""
 
     source: Source
     classes: tuple[str, ...]
-    """Ours; empty if they are still to be found."""
+    """Classes of the dataset; empty if they are not known yet."""
     labels: Sequence[str]
-    """Labels that the source has without the votes."""
+    """Labels that the source has apart from the votes."""
     votes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """Name of a picture → class in the source → number of votes."""
     unknown: list[str] = field(default_factory=list)
-    """Names in the CSV of no picture."""
+    """Names in the CSV that match no picture."""
 
     def ours(self, theirs: str) -> str | None:
-        """Return our class for one of theirs as far as it is known, in the form to be compared."""
+        """Return the dataset's class for a class of the source, in a form to compare.
+
+        None if it has none; the source's own name while the dataset's classes are not known.
+        """
         ours = self.source.class_of(theirs, self.classes)
         return folded(ours) if ours is not None and self.source.fold_case else ours
 
@@ -83,7 +86,8 @@ class _Ballot:
         """Return whether the source itself labels its pictures.
 
         Raises:
-            BadInputError: The votes are for other classes than the labels, or for none of ours.
+            BadInputError: The votes are for other classes than the labels, or for no class of the
+                dataset.
         """
         names = {name for counts in self.votes.values() for name in counts}
         voted = {self.ours(name) for name in names} - {None}
@@ -91,24 +95,24 @@ class _Ballot:
         if voted and (labels & voted or not labels):
             return bool(labels)
         if voted and len(labels) == 1 and not self.classes and self.source.map is None:
-            return False  # The folder that holds all pictures is no class.
+            return False  # A single folder that holds all pictures is not a class.
         raise BadInputError(
             f"{self.source.votes}: has votes for {some(names)}, but the classes of source "
-            f"{self.source.name!r} are {some(self.classes or self.labels)}; mend its map"
+            f"{self.source.name!r} are {some(self.classes or self.labels)}; correct its map"
         )
 
     def is_class(self, name: str) -> bool:
-        """Return whether a column is a class, as far as it is known."""
+        """Return whether a column is a class, as far as the classes are known."""
         if self.classes or self.source.map is not None or len(self.labels) < 2:
             return self.ours(name) is not None
         return self.ours(name) in {self.ours(label) for label in self.labels}
 
     def notes(self) -> Iterator[str]:
-        """Tell what did not fit."""
+        """Yield a message about rows that name no picture."""
         if self.unknown:
             yield (
                 f"{len(self.unknown):,} rows of votes name no picture of {self.source.name!r}, "
-                f"such as {self.unknown[0]!r}; rejected.csv names each"
+                f"such as {self.unknown[0]!r}; rejected.csv lists each"
             )
 
 
@@ -120,7 +124,7 @@ def _read(path: Path, rejections: Rejections) -> list[LabelRow]:
         content = path.read_bytes()
         content = gzip.decompress(content) if is_packed else content
     except READ_ERRORS as error:
-        raise BadInputError(f"{path}: cannot be read ({error}); fetch it again") from error
+        raise BadInputError(f"{path}: cannot be read ({error}); download it again") from error
     inner = PurePosixPath(path.stem if is_packed else path.name)
     rows = read_rows(inner, content, {}, rejections, shown=path.name)
     if not rows:
@@ -135,7 +139,7 @@ def _read(path: Path, rejections: Rejections) -> list[LabelRow]:
 def _count(
     rows: Sequence[LabelRow], ballot: _Ballot, places: "_Places", rejections: Rejections
 ) -> None:
-    """Count the votes of each picture, and note rows of no picture."""
+    """Count the votes of each picture, and collect rows that name no picture."""
     assert ballot.source.votes is not None
     shown = ballot.source.votes.name
     is_per_vote = _has_row_per_vote(rows)
@@ -144,14 +148,14 @@ def _count(
         names = places.find(row.file)
         if not names:
             ballot.unknown.append(row.file)
-            reason = f"names {row.file!r}, and no such picture is there"
+            reason = f"names {row.file!r}, but there is no such picture"
             rejections.leave_out([Rejection("", shown, row.row, reason)])
             continue
         counts = _vote(row) if is_per_vote else _counts(row, ballot)
         fault = counts if isinstance(counts, str) else ""
         voter = _annotator(row) if is_per_vote else ""
         if len(names) > 1:
-            fault = f"names {row.file!r}, and {len(names)} pictures have this name"
+            fault = f"names {row.file!r}, but {len(names)} pictures have this name"
         elif (voter or not is_per_vote) and (names[0], voter) in seen:
             fault = f"has votes for {row.file!r} again" + (f", by {voter!r}" if voter else "")
         if fault or isinstance(counts, str):
@@ -162,7 +166,10 @@ def _count(
 
 
 def _has_row_per_vote(rows: Sequence[LabelRow]) -> bool:
-    """Return whether rows are votes; if all labels are also columns, these hold the counts."""
+    """Return whether each row is a vote.
+
+    If all labels are also columns, the columns hold the counts.
+    """
     labels = {row.label for row in rows}
     return None not in labels and not labels <= {name for row in rows for name in row.columns}
 
@@ -172,7 +179,7 @@ def _vote(row: LabelRow) -> dict[str, int] | str:
 
 
 def _counts(row: LabelRow, ballot: _Ballot) -> dict[str, int] | str:
-    """Return the votes for each class, or what is wrong with them."""
+    """Return the votes for each class, or a text that says what is wrong with them."""
     counts = {}
     for name, text in row.columns.items():
         try:
@@ -182,7 +189,7 @@ def _counts(row: LabelRow, ballot: _Ballot) -> dict[str, int] | str:
         if count.is_integer() and 0 <= count < MOST_VOTES:
             counts[name] = int(count)
         elif ballot.is_class(name):
-            return f"has {text!r} in column {name!r}, which is no number of votes for a class"
+            return f"has {text!r} in column {name!r}, which is not a number of votes"
     return counts
 
 
@@ -192,7 +199,7 @@ def _annotator(row: LabelRow) -> str:
 
 
 class _Places:
-    """Finds pictures by file names, with more or fewer folders, or by ids of the dataset."""
+    """Finds pictures by file name, with any part of its folders, or by id in the dataset."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._names = {same_text(record.name): record.name for record in records}
@@ -200,7 +207,7 @@ class _Places:
         self._found: dict[str, list[str]] = {}
 
     def find(self, text: str) -> list[str]:
-        """Return the names of the pictures that a text may mean; one if it is unique."""
+        """Return the names of all pictures that match a text."""
         if text not in self._found:
             paths = self._paths(text)
             longest = max((len(path.parts) for path in paths), default=0)
@@ -212,12 +219,12 @@ class _Places:
     def _paths(self, text: str) -> list[PurePosixPath]:
         wanted = PurePosixPath(same_text(text.strip().replace("\\", "/")))
         found = self._index.find(text, PurePosixPath())
-        # Unlike a table of labels, votes may be for other pictures than those at hand.
+        # Unlike labels, votes may also be for pictures that the source does not have.
         return [path for path in found if ends_with(path, wanted) or ends_with(wanted, path)]
 
 
 def _by_majority(record: Record, ballot: _Ballot) -> Record:
-    """Label a picture with the class that has the most votes, if there is one."""
+    """Label a picture with the class that has the most votes, if a single class has."""
     tally = Counter[str]()
     names: dict[str, str] = {}
     for name, count in sorted(record.votes.items(), key=lambda item: -item[1]):
@@ -237,6 +244,6 @@ def _about_majority(records: Sequence[Record], source: Source) -> str:
     without = [record.why_unlabelled for record in records if not record.label]
     none = without.count("has no votes")
     return (
-        f"{source.name!r} has no labels, so each picture has the class with the most votes; "
+        f"{source.name!r} has no labels, so each picture gets the class with the most votes; "
         f"{len(without) - none:,} pictures whose votes tie and {none:,} without votes are left out"
     )

@@ -70,7 +70,7 @@ def members(path: Path, rejections: Rejections) -> Iterator[Member]:
         raise
     except READ_ERRORS as error:
         reason = f"the archive cannot be read to its end ({error or type(error).__name__})"
-        rejections.refuse(reason, file=path.name, way_out="fetch it again")
+        rejections.refuse(reason, file=path.name, way_out="download it again")
 
 
 def _folder_members(path: Path, rejections: Rejections) -> Iterator[Member]:
@@ -78,7 +78,7 @@ def _folder_members(path: Path, rejections: Rejections) -> Iterator[Member]:
         inner = PurePosixPath(found.path.relative_to(path).as_posix())
         shown = f"{path.name}/{printable(inner)}"
         if found.fault:
-            rejections.refuse(found.fault, file=shown, way_out="mend or remove it")
+            rejections.refuse(found.fault, file=shown, way_out="repair or remove it")
             continue
         yield Member(
             path=inner,
@@ -149,7 +149,7 @@ def _may_be_read(archive: Path, paths: list[str], rejections: Rejections) -> boo
         plain = posixpath.normpath(inner.replace("\\", "/"))
         if plain.startswith("/") or plain.split("/")[0] == ".." or plain[1:2] == ":":
             reason = f"{inner!r} leads out of the archive"
-            rejections.refuse(reason, file=shown, way_out="fetch a sound copy")
+            rejections.refuse(reason, file=shown, way_out="get an undamaged copy")
             return False
     if is_hidden(PurePosixPath(posixpath.normpath(paths[0]))):
         return False

@@ -32,7 +32,7 @@ def read_prepared(source: Source, file: SourcesFile, rejections: Rejections) -> 
     mapping = _mapping(source, file, theirs)
     wanted = mapping.sum(axis=1)[dataset.labels] > 0
     rejections.leave_out(
-        Rejection(image_id, "", None, f"{theirs[label]!r} is mapped to no class of ours")
+        Rejection(image_id, "", None, f"{theirs[label]!r} is not mapped to a class")
         for image_id, label in zip(
             dataset.image_ids[~wanted].tolist(), dataset.labels[~wanted].tolist(), strict=True
         )

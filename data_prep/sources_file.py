@@ -68,7 +68,7 @@ class Source(_Part):
         for key in value if isinstance(value, dict) else ():
             if isinstance(key, bool):
                 word = str(key).lower()
-                raise UserError(f'{word} is no name; write "{word}" in quotes if it is one')
+                raise UserError(f'{word} is not a name; write "{word}" in quotes if it is one')
         return value
 
     @model_validator(mode="after")
@@ -146,8 +146,8 @@ class SourcesFile(_Part):
             if null is not None and None in (source.map or {}).values():
                 raise UserError(
                     f"the map of source {source.name!r} has null without quotes, which could be "
-                    f'the class {null!r}; write "{null}" in quotes for the class, and take what '
-                    "is left out off the map"
+                    f'the class {null!r}; write "{null}" in quotes for the class, and remove '
+                    "labels that are left out from the map"
                 )
             for ours in (*(source.map or {}).values(), *source.limit):
                 if ours is not None and self.classes and ours not in self.classes:
@@ -194,7 +194,7 @@ def _explain(error: ValidationError) -> str:
     place = ".".join(map(str, first["loc"]))
     if first["type"] == "string_type" and first["input"] in (None, True, False):
         word = {None: "null", True: "true", False: "false"}[first["input"]]
-        return f'{place}: {word} is no name; write "{word}" in quotes if it is one'
+        return f'{place}: {word} is not a name; write "{word}" in quotes if it is one'
     if first["type"] != "extra_forbidden":
         message = first["msg"].removeprefix("Value error, ")
         return f"{place}: {message}" if place else message

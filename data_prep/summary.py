@@ -70,7 +70,7 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
             _sources(manifest),
             f"{details['repeated']:,} pictures are in an earlier source too, "
             f"{details['repeated_with_another_label']:,} of them under another label; "
-            "rejected.csv names each and its original",
+            "rejected.csv lists each with its original",
         )
     duplicates = manifest.duplicates
     console.print(
@@ -82,7 +82,7 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
     if copies and copies["groups"]:
         console.print(
             f"{copies['groups']:,} groups of duplicates lie in several of the given splits, "
-            f"{copies['groups_of_several_labels']:,} of them under several labels; {COPIES_FILE} "
+            f"{copies['groups_of_several_labels']:,} of them with several labels; {COPIES_FILE} "
             "lists their pictures"
         )
     leaking = manifest.details.get("leaking_columns", {})
@@ -92,7 +92,7 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
     if notes:
         empty = ", ".join(f"{count:,} in {name}" for name, count in notes["empty_cells"].items())
         console.print(
-            f"group columns: {notes['unknown_ids']:,} ids are of no picture here, "
+            f"group columns: {notes['unknown_ids']:,} ids match no picture, "
             f"{notes['pictures_without']:,} pictures have no row, empty cells: {empty or 'none'}"
         )
     if "annotated" in manifest.details:

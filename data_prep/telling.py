@@ -38,15 +38,15 @@ def how_read(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
             )
         for text, count in sorted(part.odd_subsets.items()):
             yield (
-                f"{count:,} pictures of {source.name!r} have {text!r} for a split, which is none "
-                "of train, val and test"
+                f"{count:,} pictures of {source.name!r} have the split {text!r}, which is not "
+                "train, val or test"
             )
 
 
 def _pixels(source: Source, part: SourceImages, file: SourcesFile) -> Iterator[str]:
     """Warn where pictures lose their colour, or become larger than they are."""
     if part.in_colour:
-        yield f"the pictures of {source.name!r} become gray; colour keeps their colours"
+        yield f"the pictures of {source.name!r} are made gray; set colour to keep their colours"
     if source.path is None:
         return
     sides = {*part.columns["width"].to_pylist(), *part.columns["height"].to_pylist()}
@@ -62,7 +62,7 @@ def _files(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
     """Warn of files that are not read, and of pictures that could be read in another way."""
     for source, part in zip(file.sources, parts, strict=True):
         if part.passed_over:
-            yield f"{source.name!r}: {not_read(part.passed_over)}; rejected.csv names each"
+            yield f"{source.name!r}: {not_read(part.passed_over)}; rejected.csv lists each"
         for bits, count in sorted(part.of_bits.items()):
             yield (
                 f"{count:,} of the {len(part.ids):,} pictures of {source.name!r} use {bits} bits "
@@ -71,8 +71,8 @@ def _files(file: SourcesFile, parts: Sequence[SourceImages]) -> Iterator[str]:
             )
         if part.with_frames:
             yield (
-                f"{part.with_frames:,} pictures of {source.name!r} have several frames, of which "
-                "the first is read"
+                f"{part.with_frames:,} pictures of {source.name!r} have several frames; only the "
+                "first is read"
             )
 
 

@@ -12,7 +12,7 @@ from data_prep.records import Record
 from data_prep.sources_file import Source, SourcesFile
 
 SHOWN = 5
-"""Names that a message lists."""
+"""Most names that a message lists."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,26 +22,27 @@ class CountedVotes:
     columns: Mapping[str, pa.Array]
     """``votes_<class>`` → n counts; null where a picture has no votes."""
     soft_labels: npt.NDArray[np.float32]
-    """(n, classes) shares of the votes; all on the label where a picture has none."""
+    """(n, classes) shares of the votes; 1 for the label where a picture has no votes."""
     notes: tuple[str, ...]
+    """Messages for the user."""
 
 
 def counted_votes(
     records: Sequence[Record], labels: npt.NDArray[np.int64], source: Source, file: SourcesFile
 ) -> CountedVotes:
-    """Count the votes over the dataset's classes, and tell how well they agree with the labels."""
+    """Count the votes over the dataset's classes, and note how well they agree with the labels."""
     names = sorted({name for record in records for name in record.votes})
-    ours = {name: source.class_of(name, file.classes) for name in names}
+    class_of = {name: source.class_of(name, file.classes) for name in names}
     places = {name: place for place, name in enumerate(file.classes)}
     counts = np.zeros((len(records), len(file.classes)), dtype=np.int64)
     other = Counter[str]()
     for row, record in enumerate(records):
         for name, count in record.votes.items():
-            own = ours[name]
-            if own is None:
+            class_name = class_of[name]
+            if class_name is None:
                 other[name] += count
             else:
-                counts[row, places[own]] += count
+                counts[row, places[class_name]] += count
     total = counts.sum(axis=1, keepdims=True)
     certain = np.eye(len(file.classes))[labels]
     soft = np.where(total > 0, counts / np.maximum(total, 1), certain)
@@ -66,12 +67,15 @@ def _about_votes(
     chosen = counts[np.arange(len(labels)), labels] == counts.max(axis=1)
     without = int((~has_votes).sum())
     yield (
-        f"{int(has_votes.sum()):,} pictures of {source.name!r} have {counts.sum():,} votes; no "
-        f"class has more votes than the label in {chosen[has_votes].mean():.1%} of them"
-        + (f"; {without:,} without votes count as certain of their label" if without else "")
+        f"{int(has_votes.sum()):,} pictures of {source.name!r} have {counts.sum():,} votes; the "
+        f"label has the most votes in {chosen[has_votes].mean():.1%} of them"
+        + (f"; {without:,} have no votes, so their label counts as certain" if without else "")
     )
     if other:
-        yield f"{other.total():,} votes of {source.name!r} are for no class of ours: {some(other)}"
+        yield (
+            f"{other.total():,} votes of {source.name!r} are not for a class of the dataset: "
+            f"{some(other)}"
+        )
     lacking = [
         name for name, count in zip(file.classes, counts.sum(axis=0), strict=True) if not count
     ]
@@ -80,7 +84,7 @@ def _about_votes(
 
 
 def some(names: "Sequence[str] | set[str] | Counter[str]") -> str:
-    """List names in words, and say how many there are besides."""
+    """List the first names, and say how many more there are."""
     listed = sorted(names)
     further = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
     return ", ".join(listed[:SHOWN]) + further

@@ -68,7 +68,7 @@ def read_votes(stream: IO[bytes], file: str, rejections: Rejections) -> VoteTabl
         read_blocks(stream, file=file, columns=columns, rejections=rejections, identify=image_id)
     )
     if not blocks:
-        raise BadInputError(f"{file}: holds no votes; give the whole fer2013new.csv")
+        raise BadInputError(f"{file}: holds no votes; give the complete fer2013new.csv")
     rows = np.concatenate([block.rows for block in blocks])
     table = pa.Table.from_batches([block.cells for block in blocks])
     usages, image_names = (_spread(table[name], rows) for name in columns[:2])
@@ -76,7 +76,7 @@ def read_votes(stream: IO[bytes], file: str, rejections: Rejections) -> VoteTabl
     present = np.zeros(len(votes), dtype=bool)
     present[rows] = True
     faults = {
-        "a vote is no whole number from 0 to 10": (votes < 0).any(axis=1),
+        "a vote is not a whole number from 0 to 10": (votes < 0).any(axis=1),
         "the votes add up to neither 9 nor 10": ~np.isin(votes.sum(axis=1), VOTE_SUMS),
         f"Usage is none of {', '.join(USAGES)}": ~np.isin(usages, USAGES),
     }

@@ -119,12 +119,12 @@ class Recipe:
         if self.together is not None and self.split == "random":
             raise UserError(
                 f"together: {self.together} keeps pictures on one side, which split random does "
-                "not; take split grouped"
+                "not; use split grouped"
             )
         if self.min_per_class < MIN_PER_CLASS and self.split == "random":
             raise UserError(
                 f"split random needs at least {MIN_PER_CLASS} pictures of every class, but "
-                f"min_per_class is {self.min_per_class}; take split grouped"
+                f"min_per_class is {self.min_per_class}; use split grouped"
             )
 
 

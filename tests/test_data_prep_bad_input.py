@@ -87,10 +87,10 @@ BAD_PICTURE_ROWS = {
     "short": (PIXELS_COLUMN, lambda pixels: pixels[: pixels.rindex(" ")], "2,303 pixels"),
     "long": (PIXELS_COLUMN, lambda pixels: pixels + " 0", "2,305 pixels"),
     "empty": (PIXELS_COLUMN, lambda _: "", "0 pixels"),
-    "over 255": (PIXELS_COLUMN, first_value("256"), "'256' is no whole number"),
-    "negative": (PIXELS_COLUMN, first_value("-1"), "'-1' is no whole number"),
-    "fraction": (PIXELS_COLUMN, first_value("1.5"), "'1.5' is no whole number"),
-    "no number": (PIXELS_COLUMN, first_value("x"), "'x' is no whole number"),
+    "over 255": (PIXELS_COLUMN, first_value("256"), "'256' is not a whole number"),
+    "negative": (PIXELS_COLUMN, first_value("-1"), "'-1' is not a whole number"),
+    "fraction": (PIXELS_COLUMN, first_value("1.5"), "'1.5' is not a whole number"),
+    "no number": (PIXELS_COLUMN, first_value("x"), "'x' is not a whole number"),
     "unknown Usage": (USAGE_COLUMN, lambda _: "Trainig", "'Trainig'"),
     "other Usage": (USAGE_COLUMN, lambda _: "PrivateTest", "Usage is Training"),
 }
@@ -108,8 +108,8 @@ def test_a_bad_picture_row_is_named_or_skipped(tmp_path, capsys, kaggle, case):
 
 BAD_VOTE_ROWS = {
     "sum too high": (NEUTRAL_VOTES_COLUMN, lambda votes: str((int(votes) + 5) % 11), "add up to"),
-    "no number": (NEUTRAL_VOTES_COLUMN, lambda _: "many", "a vote is no whole number"),
-    "negative": (NEUTRAL_VOTES_COLUMN, lambda _: "-1", "a vote is no whole number"),
+    "no number": (NEUTRAL_VOTES_COLUMN, lambda _: "many", "a vote is not a whole number"),
+    "negative": (NEUTRAL_VOTES_COLUMN, lambda _: "-1", "a vote is not a whole number"),
     "unknown Usage": (0, lambda _: "Validation", "Usage is none of"),
 }
 
@@ -173,7 +173,7 @@ def test_votes_for_other_rows_are_refused(tmp_path, capsys, kaggle, more):
     pictures, votes = kaggle
     header, *rows = read_rows(votes)
     write_rows(votes, [header, *rows[50:], *rows[:50]])
-    names = ("fer2013new.csv", "votes for other rows than those of fer2013.csv", "first in row")
+    names = ("fer2013new.csv", "its votes are not for the rows of fer2013.csv", "first in row")
     assert_refused(tmp_path, capsys, pictures, "--votes", votes, *more, names=names)
 
 
@@ -182,7 +182,7 @@ def test_a_lost_row_is_not_taken_for_a_truncated_file(tmp_path, capsys, kaggle, 
     pictures, votes = kaggle
     rows = read_rows(pictures)
     write_rows(pictures, rows[:100] + rows[101:])
-    names = ("votes for other rows", "300 and 299 rows")
+    names = ("its votes are not for the rows", "300 and 299 rows")
     assert_refused(tmp_path, capsys, pictures, "--votes", votes, *more, names=names)
 
 
@@ -236,8 +236,8 @@ def test_a_missing_picture_is_named_or_skipped(tmp_path, capsys, pngs):
 def test_a_picture_without_votes_is_named_or_skipped(tmp_path, capsys, pngs):
     picture = (pngs / "FER2013Train/fer0000003.png").read_bytes()
     (pngs / "FER2013Train/fer0009999.png").write_bytes(picture)
-    assert_refused(tmp_path, capsys, pngs, names=("fer0009999.png", "no votes name it"))
-    assert_skipped(tmp_path, pngs, row=None, reason="no votes name it")
+    assert_refused(tmp_path, capsys, pngs, names=("fer0009999.png", "has no votes"))
+    assert_skipped(tmp_path, pngs, row=None, reason="has no votes")
 
 
 def add_file(archive: tarfile.TarFile, name: str, content: bytes = b"x") -> None:

@@ -95,11 +95,11 @@ def test_what_is_mapped_to_nothing_is_left_out_by_name(folders):
     assert noted(rejections) == [
         (
             "my-source/Train/froh/a.png", "my copies/deep/Train/froh/a.png", None,
-            "'froh' is mapped to no class of ours",
+            "'froh' is not mapped to a class",
         ),
         (
             "", "my copies/deep/Train/wut/notes.txt", None,
-            "its name is not that of a picture of a known kind",
+            "its name does not end like that of a known kind of picture",
         ),
     ]  # fmt: skip
 
@@ -171,7 +171,7 @@ def test_ids_are_those_of_any_copy_however_deep_it_lies(tmp_path):
 def test_a_bad_picture_is_refused_or_counted(tmp_path):
     put(tmp_path / "set" / "angry" / "a.png")
     (tmp_path / "set" / "angry" / "b c.png").write_bytes(b"no picture")
-    with pytest.raises(BadInputError, match=r"^set/angry/b c.png: no picture of .*; mend or"):
+    with pytest.raises(BadInputError, match=r"^set/angry/b c.png: no picture of .*; repair or"):
         read(tmp_path / "set")
     rejections = Rejections(skip_bad=True)
     images = read(tmp_path / "set", rejections)
@@ -234,9 +234,15 @@ def test_gray_levels_of_a_margin_may_differ_by_eight(inside, shape):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"map": {"rage": "angry"}}, "maps 'rage', but .*deep has froh, ruhe, wut; mend its map"),
-        ({"map": {"wut": None}}, "'my-source' gives nothing: .*deep has froh, ruhe, wut, and none"),
-        ({}, "gives nothing"),
+        (
+            {"map": {"rage": "angry"}},
+            "maps 'rage', but .*deep has froh, ruhe, wut; correct its map",
+        ),
+        (
+            {"map": {"wut": None}},
+            "'my-source' gives no pictures: .*deep has froh, ruhe, wut, and none",
+        ),
+        ({}, "gives no pictures"),
         ({"expect": {"wut": 2}}, "should hold 2 pictures of 'wut', but .* holds 3; complete"),
         ({"expect": {"train/wut": 3}}, "should hold 3 pictures of 'train/wut', but .* holds 2;"),
         ({"expect": {"froh": 1, "cold": 1}}, "should hold 1 pictures of 'cold', but .* holds 0;"),

@@ -61,6 +61,6 @@ def test_labels_that_are_alike_are_told_unless_they_are_taken_for_one():
     assert len(list(alike(source(), labels, ("Happy", "happy", "sad")))) == 1
     assert list(alike(source(fold_case=True), labels, ("happy", "sad"))) == []
     (told,) = alike(source(), {"HAPPY": 3, "sad": 2}, ("happy", "sad"))
-    assert told.startswith("labels 'HAPPY' and 'happy' of source 'a' differ in case")
+    assert told.startswith("labels 'HAPPY' and 'happy' of source 'a' differ only in case")
     (told,) = alike(source(map={"sad ": "x", "HAPPY": "y"}), {"HAPPY": 3, "sad": 2}, ("x", "y"))
     assert told.startswith("labels 'sad' and 'sad '")

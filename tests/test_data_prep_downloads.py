@@ -55,7 +55,7 @@ def test_an_idx_file_that_is_cut_short_is_refused(tmp_path, capsys):
     path = tmp_path / "raw" / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
     assert prepare(tmp_path, tmp_path / "raw")[0] == 2
-    assert "t10k-images-idx3-ubyte: is no idx file of 3 dimensions" in capsys.readouterr().err
+    assert "t10k-images-idx3-ubyte: is not an idx file of 3 dimensions" in capsys.readouterr().err
 
 
 def test_several_sets_of_idx_files_are_refused(tmp_path, capsys):
@@ -63,7 +63,10 @@ def test_several_sets_of_idx_files_are_refused(tmp_path, capsys):
     for path in list((tmp_path / "raw").iterdir()):
         shutil.copy(path, path.with_name(f"emnist-letters-{path.name}"))
     assert prepare(tmp_path, tmp_path / "raw")[0] == 2
-    assert "which are of two sets; give a folder with the files of one" in capsys.readouterr().err
+    assert (
+        "which belong to two sets; give a folder with the files of one set"
+        in capsys.readouterr().err
+    )
 
 
 def write_cifar(folder, *, fine=False):
@@ -127,7 +130,7 @@ def test_a_batch_that_would_run_a_program_is_refused(tmp_path, capsys):
     path.write_bytes(pickle.dumps({"data": Evil()}))
     assert prepare(tmp_path, tmp_path)[0] == 2
     told = capsys.readouterr()
-    assert "data_batch_2: is no batch of CIFAR (it holds builtins.print)" in told.err
+    assert "data_batch_2: is not a CIFAR batch (it holds builtins.print)" in told.err
     assert "this ran" not in told.out
 
 

@@ -87,7 +87,7 @@ def test_a_picture_counts_in_the_folder_of_its_usage_alone(tmp_path, pngs):
     assert np.flatnonzero(~rows.usable).tolist() == [3]
     assert noted(rejections) == [
         ("fer2013/00003", "v.csv", 3, f"mine lacks PrivateTest {names()[3]}"),
-        ("", f"mine/FER2013Valid/{names()[3]}", None, "no votes name it"),
+        ("", f"mine/FER2013Valid/{names()[3]}", None, "has no votes"),
     ]
 
 
@@ -146,7 +146,9 @@ def test_the_first_of_two_csv_files_counts(tmp_path):
 
 
 def test_a_place_without_pictures_or_votes_is_refused(tmp_path, pngs):
-    with pytest.raises(BadInputError, match=r"my faces: holds no fer2013new.csv; name it with --v"):
+    with pytest.raises(
+        BadInputError, match=r"my faces: holds no fer2013new.csv; give its path with --v"
+    ):
         read_fer_rows(pngs, None, Rejections())
     votes = write_votes(tmp_path / "in" / "fer2013new.csv")
     with pytest.raises(BadInputError, match=r"in: holds neither fer2013.csv nor icml_face_data"):
@@ -173,8 +175,8 @@ def test_usages_may_differ_in_one_row_of_a_hundred(tmp_path, kaggle):
     ]
     votes = write_votes(tmp_path / "v.csv", usages=usages_but(50, 60, 199))
     message = (
-        r"^v.csv: votes for other rows than those of my fer2013.csv \(200 and 200 rows; Usage "
-        r"differs in 3, first in row 50\); give the two files of one set, both whole$"
+        r"^v.csv: its votes are not for the rows of my fer2013.csv \(200 and 200 rows; Usage "
+        r"differs in 3, first in row 50\); give two complete files of the same set$"
     )
     with pytest.raises(BadInputError, match=message):
         read_fer_rows(kaggle, votes, Rejections(skip_bad=True))

@@ -178,9 +178,9 @@ def test_classes_are_mapped_and_votes_come_along(tmp_path, synthetic_dataset, fa
     assert len(rejected(out)) == step["removed"] + 1  # and a LICENSE
     assert manifest.details["warnings"][1:] == [
         "'study': 1 file is not a picture of a known kind and not read: 1 without an ending; "
-        "rejected.csv names each",
-        "source 'study' comes with a split of its own, but source 'faces' has no official split; "
-        "so all pictures are dealt anew, and its official test pictures may be trained on",
+        "rejected.csv lists each",
+        "source 'study' has an official split, but source 'faces' has no official split, "
+        "so all pictures are split again and official test pictures may be used for training",
     ]
     of = dict(zip(merged.image_ids.tolist(), merged.soft_labels, strict=True))
     row = int(np.flatnonzero(faces.labels == 0)[0])
@@ -252,7 +252,7 @@ def test_a_wrong_sources_file_is_refused_in_a_line(tmp_path, copies, capsys, cas
     ("changes", "message"),
     [
         ({"map": {"angri": "angry"}}, "has angry, bored, focused, neutral"),
-        ({"map": {"angry": None}}, "gives nothing"),
+        ({"map": {"angry": None}}, "gives no pictures"),
         ({"expect": {"train/angry": 20, "angry": 31}}, "31 pictures of 'angry'"),
     ],
 )
@@ -447,7 +447,13 @@ def test_merged_pictures_are_those_of_the_sources_in_their_order(two_sources, me
 def test_what_a_merge_leaves_out_is_listed_in_the_order_of_the_steps(merged):
     rows = rejected(merged[1])
     reasons = [row["reason"] for row in rows]
-    kinds = ["mapped to no class", "no picture of", "mapped to no class", "a copy of", "over the"]
+    kinds = [
+        "not mapped to a class",
+        "no picture of",
+        "not mapped to a class",
+        "a copy of",
+        "over the",
+    ]
     places = []
     for kind in kinds:
         start = places[-1] if places else 0

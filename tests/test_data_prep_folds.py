@@ -82,7 +82,7 @@ def test_too_many_folds_are_refused():
     check_folds(made, 50, 1)
     message = (
         "^51 folds need at least 51 pictures of every class, but train and val of dataset made "
-        "hold 50 of a; take fewer folds$"
+        "hold 50 of a; use fewer folds$"
     )
     with pytest.raises(ValueError, match=message):
         check_folds(made, 51, 1)

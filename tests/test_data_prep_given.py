@@ -61,8 +61,8 @@ def test_an_official_split_is_kept_without_a_wish_and_said(tmp_path, official):
     ours = ["test" if split == "test" else "train" for split in dataset.splits.tolist()]
     assert ours == of_file
     assert manifest.details["notes"] == [
-        "the source's own train and test are kept (split given); val is dealt from train; "
-        "split grouped deals all anew"
+        "the source's own train and test are kept (split given); val is drawn from train; "
+        "split grouped would split all pictures again"
     ]
     np.testing.assert_array_equal(dataset.folds < 0, dataset.splits == "test")
 
@@ -89,7 +89,7 @@ def test_a_missing_test_is_dealt_too_and_said(tmp_path, official):
     manifest, _ = prepare(tmp_path, official)
     assert manifest.counts["val"] == {"cat": 10, "dog": 10}
     assert manifest.counts["test"] == {"cat": 7, "dog": 7}
-    assert "test is dealt from train" in manifest.details["notes"][0]
+    assert "test is drawn from train" in manifest.details["notes"][0]
 
 
 def test_copies_across_the_split_are_counted_and_listed_and_stay(tmp_path, official, capsys):
@@ -110,7 +110,7 @@ def test_copies_across_the_split_are_counted_and_listed_and_stay(tmp_path, offic
     ]
     assert main(["inspect", str(out)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "3 groups of duplicates lie in several of the given splits, 1 of them under" in printed
+    assert "3 groups of duplicates lie in several of the given splits, 1 of them with" in printed
 
 
 def test_the_split_of_before_is_there_when_asked_for(tmp_path, official):
@@ -135,11 +135,10 @@ def test_a_source_without_a_split_deals_all_anew_and_warns(tmp_path, official):
     manifest, _ = prepare(tmp_path, official, tmp_path / "more")
     assert manifest.split_method == "grouped"
     assert manifest.details["warnings"] == [
-        "source 'official' comes with a split of its own, but source 'more' has no train, val "
-        "and test of its own; so all pictures are dealt anew, and its official test pictures may "
-        "be trained on"
+        "source 'official' has an official split, but source 'more' has no splits of its own, "
+        "so all pictures are split again and official test pictures may be used for training"
     ]
-    with pytest.raises(ValueError, match="'more' has no train, val and test of its own"):
+    with pytest.raises(ValueError, match="'more' has no splits of its own"):
         prepare(tmp_path, official, tmp_path / "more", out="b", split="given")
 
 
@@ -156,7 +155,7 @@ def own(*given, is_official=True):
     ],
 )
 def test_a_split_that_cannot_be_kept_is_refused_or_dealt_anew(given, fault):
-    with pytest.raises(ValueError, match=f"split given: source 'x' {fault}; take split grouped"):
+    with pytest.raises(ValueError, match=f"split given: source 'x' {fault}; use split grouped"):
         choose_split("given", [own(*given)])
     choice = choose_split(None, [own(*given)])
     assert choice.method == "grouped"
@@ -166,7 +165,7 @@ def test_a_split_that_cannot_be_kept_is_refused_or_dealt_anew(given, fault):
 def test_train_alone_is_no_split():
     assert choose_split(None, [own("train", "train")]).method == "grouped"
     assert choose_split(None, [own("train", "train")]).warnings == ()
-    with pytest.raises(ValueError, match="split given: source 'x' has only train; take split"):
+    with pytest.raises(ValueError, match="split given: source 'x' has only train; use split"):
         choose_split("given", [own("train", "train")])
 
 

@@ -29,7 +29,7 @@ def test_cells_join_by_id_and_what_does_not_fit_is_told(tmp_path):
 def test_an_id_that_stands_twice_is_refused_or_its_first_row_counts(tmp_path):
     text = "image_id,age\nfer2013/00000,child\nfer2013/00000,adult\n"
     with pytest.raises(
-        BadInputError, match=r"groups.csv, row 1 \(line 3\): 'fer2013/00000' stands"
+        BadInputError, match=r"groups.csv, row 1 \(line 3\): 'fer2013/00000' appears"
     ):
         read(tmp_path, text)
     joined = read(tmp_path, text, skip_bad=True)
@@ -67,15 +67,18 @@ def test_a_row_that_stands_twice_is_listed_by_its_picture(tmp_path):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("name,age", "give image_id and at least one more"),
-        ("image_id", "give image_id and at least one more"),
-        ("image_id,split", "column split has a name of ours"),
-        ("image_id,votes_anger", "column votes_anger has a name of ours"),
-        ("image_id,age,fold,duplicate_group", "column duplicate_group has a name of ours"),
-        ("image_id,soft_label", "column soft_label has a name of ours"),
-        ("image_id,image_id,age", "column 'image_id', which is empty or stands twice"),
-        ("image_id,age,age", "column 'age', which is empty or stands twice"),
-        ("image_id,age,", "column '', which is empty or stands twice"),
+        ("name,age", "needs the column image_id and at least one more"),
+        ("image_id", "needs the column image_id and at least one more"),
+        ("image_id,split", "every dataset has a column split of its own"),
+        ("image_id,votes_anger", "every dataset has a column votes_anger of its own"),
+        (
+            "image_id,age,fold,duplicate_group",
+            "every dataset has a column duplicate_group of its own",
+        ),
+        ("image_id,soft_label", "every dataset has a column soft_label of its own"),
+        ("image_id,image_id,age", "name 'image_id' in its header is empty or appears twice"),
+        ("image_id,age,age", "name 'age' in its header is empty or appears twice"),
+        ("image_id,age,", "name '' in its header is empty or appears twice"),
     ],
 )
 @pytest.mark.parametrize("rows", [0, 1])
@@ -86,7 +89,7 @@ def test_columns_that_cannot_be_joined_are_refused(tmp_path, header, rows, messa
 
 
 def test_a_file_of_another_dataset_is_refused(tmp_path):
-    message = r"none of its 2 ids is that of a picture here; its first is '1.png', and the dataset"
+    message = r"none of its 2 ids is the id of a picture; its first is '1.png', and the dataset"
     with pytest.raises(BadInputError, match=message):
         read(tmp_path, "image_id,age\n1.png,old\n2.png,young\n", skip_bad=True)
 

@@ -48,7 +48,7 @@ def test_rows_that_are_refused_are_empty_and_the_others_keep_their_places():
     assert np.flatnonzero(~found.sound).tolist() == bad
     assert found.usages[32] == ""
     assert sorted((one.row, one.image_id, one.reason) for one in rejections._rows) == [
-        (7, "fer2013/00007", "the pixel '256' is no whole number from 0 to 255"),
+        (7, "fer2013/00007", "the pixel '256' is not a whole number from 0 to 255"),
         (31, "fer2013/00031", "2,305 pixels where a picture has 2,304"),
         (32, "fer2013/00032", "4 cells where the header has 3"),
     ]
@@ -82,10 +82,10 @@ def test_spaces_between_and_around_the_pixels_do_not_count():
 
 @pytest.mark.parametrize("value", ["256", "-1", "1.5", "x", "²"])
 def test_a_pixel_is_a_whole_number_up_to_255(value):
-    with pytest.raises(BadInputError, match=f"row 3 .* the pixel '{value}' is no whole number"):
+    with pytest.raises(BadInputError, match=f"row 3 .* the pixel '{value}' is not a whole number"):
         read_kaggle_csv(content(row_3=text_of(3, last=value)), "f.csv", Rejections())
 
 
 def test_a_file_without_rows_holds_no_pictures():
-    with pytest.raises(BadInputError, match=r"^f.csv: holds no pictures; give the whole file"):
+    with pytest.raises(BadInputError, match=r"^f.csv: holds no pictures; give the complete file"):
         read_kaggle_csv(content(rows=()), "f.csv", Rejections(skip_bad=True))

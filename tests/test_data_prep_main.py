@@ -91,7 +91,7 @@ def test_group_columns_reach_the_table_but_not_the_fingerprint(tmp_path, capsys,
     groups = tmp_path / "groups.csv"
     groups.write_text(f"image_id,age\n{first},child\nfer2013/99999,adult\n")
     assert program.main([*base, "--out", str(joined), "--groups", str(groups)]) == 0
-    assert "1 ids are of no picture here" in " ".join(capsys.readouterr().out.split())
+    assert "1 ids match no picture" in " ".join(capsys.readouterr().out.split())
     table = pq.read_table(joined / "images.parquet", columns=["image_id", "age"])
     assert {row["image_id"]: row["age"] for row in table.to_pylist() if row["age"]} == {
         first: "child"
@@ -120,7 +120,7 @@ def test_the_options_of_fer2013_reach_the_dataset(tmp_path, small_csv, capsys):
     assert (manifest.split_method, manifest.split_seed) == ("random", 4294967295)
     assert manifest.details["near_duplicates"] is False
     assert manifest.details["group_columns"]["unknown_ids"] == 1
-    assert "stands here again" in (out / "rejected.csv").read_text()
+    assert "appears again" in (out / "rejected.csv").read_text()
     assert printed.splitlines()[-1] == f"{manifest.images:,} pictures are in {out}"
 
 
@@ -165,7 +165,7 @@ def test_the_options_of_folders_reach_the_dataset(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"95 pictures are in {out}"
     options.remove("--skip-bad")
     assert program.main([*base[:-1], str(tmp_path / "again"), *options]) == 2
-    assert "stands here again" in capsys.readouterr().err
+    assert "appears again" in capsys.readouterr().err
 
 
 def test_a_wrong_option_ends_with_2(tmp_path, capsys):

@@ -104,7 +104,7 @@ def test_counts_give_votes_and_soft_labels_and_the_folders_keep_the_label(folder
     assert found.votes["dog/0.png"] == (None, None)
     assert found.soft["dog/0.png"] == [0, 1]  # certain of its label
     assert "3 pictures of 'pets' have 11 votes" in found.notes
-    assert "in 66.7% of them; 9 without votes count as certain of their label" in found.notes
+    assert "in 66.7% of them; 9 have no votes, so their label counts as certain" in found.notes
     assert found.rejected == []
 
 
@@ -152,7 +152,7 @@ def test_rows_of_no_picture_are_listed(folders):
     # A picture of this name is there, but in another folder.
     write(votes, ("file", "cat", "dog"), [("cat/0.png", 1, 0), ("bird/0.png", 1, 0)])
     found = prepare(folders, votes)
-    assert found.rejected == ["names 'bird/0.png', and no such picture is there"]
+    assert found.rejected == ["names 'bird/0.png', but there is no such picture"]
     assert "1 rows of votes name no picture of 'pets', such as 'bird/0.png'" in found.notes
     assert sum(counts != (None, None) for counts in found.votes.values()) == 1
 
@@ -162,7 +162,7 @@ def test_rows_of_no_picture_are_listed(folders):
     [
         (("file", "cat", "dog"), ("cat/0.png", "many", 1), "has 'many' in column 'cat'"),
         (("file", "cat", "dog"), ("cat/0.png", -1, 1), "has '-1' in column 'cat'"),
-        (("file", "cat", "dog"), ("0.png", 1, 1), "and 2 pictures have this name"),
+        (("file", "cat", "dog"), ("0.png", 1, 1), "but 2 pictures have this name"),
         (("file", "label"), ("cat/0.png", ""), "has no label"),
         (("who", "cat", "dog"), ("cat/0.png", 1, 1), "no column names pictures"),
         (("file", "a", "b"), ("cat/0.png", 1, 1), "has votes for a, b, but the classes of"),
@@ -208,7 +208,7 @@ def test_a_map_joins_classes_and_other_votes_are_not_counted(flat):
     assert found.votes["0.png"] == (4, 3)
     assert found.soft["0.png"] == pytest.approx([4 / 7, 3 / 7])
     assert found.labels["6.png"] == "bad"
-    assert "54 votes of 'a' are for no class of ours: unclear" in found.notes
+    assert "54 votes of 'a' are not for a class of the dataset: unclear" in found.notes
 
 
 def test_votes_leave_all_else_of_a_dataset_as_it_is(folders):

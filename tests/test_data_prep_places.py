@@ -167,7 +167,7 @@ def test_a_missing_place_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["a b.zip", "a b.tar"])
 def test_a_file_that_is_no_archive_is_refused_or_noted(tmp_path, name):
     (tmp_path / name).write_bytes(b"not an archive")
-    message = rf"(?s)^{name}: the archive cannot be read to its end \(.+\); fetch it again"
+    message = rf"(?s)^{name}: the archive cannot be read to its end \(.+\); download it again"
     with pytest.raises(BadInputError, match=message):
         told(tmp_path / name)
     rejections = Rejections(skip_bad=True)

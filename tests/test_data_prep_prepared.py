@@ -62,7 +62,7 @@ def test_what_is_mapped_to_nothing_is_left_out_by_name(directory):
     rejections = Rejections()
     read(directory, rejections)
     theirs = labelled_images()
-    reason = "'focused' is mapped to no class of ours"
+    reason = "'focused' is not mapped to a class"
     assert [(one.image_id, one.file, one.row, one.reason) for one in rejections._rows] == [
         (theirs.image_ids[row], "", None, reason)
         for row in np.flatnonzero(theirs.labels == CLASSES.index("focused"))

@@ -148,10 +148,13 @@ def test_whole_numbers_are_class_names_and_names_stay_as_they_are_written(tmp_pa
         (f"{HEAD}  map: {{no: 0}}\n", "s.yaml, line 5: no could be a truth value or a name"),
         (
             f"{HEAD}  map: {{true: 0}}\n",
-            "s.yaml, line 5: sources.0.map: true is no name",
+            "s.yaml, line 5: sources.0.map: true is not a name",
         ),
-        (f"{HEAD}  map: {{a: true}}\n", "s.yaml, line 5: sources.0.map.a: true is no name"),
-        (HEAD.replace("null0", "null"), 's.yaml, line 1: classes.2: null is no name; write "null"'),
+        (f"{HEAD}  map: {{a: true}}\n", "s.yaml, line 5: sources.0.map.a: true is not a name"),
+        (
+            HEAD.replace("null0", "null"),
+            's.yaml, line 1: classes.2: null is not a name; write "null"',
+        ),
         (HEAD.replace("null0", "on"), "s.yaml, line 1: on could be a truth value or a name"),
         (
             HEAD.replace("null0", "'Null'") + "  map: {a: 0, b: null}\n",

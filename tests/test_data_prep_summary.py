@@ -139,7 +139,7 @@ def test_a_merge_is_told_as_it_was_found_and_as_it_is_now():
     ]
     assert (
         "4,444 pictures are in an earlier source too, 5,555 of them under another label; "
-        "rejected.csv names each and its original"
+        "rejected.csv lists each with its original"
     ) in lines
 
 
@@ -162,7 +162,7 @@ def test_group_columns_are_told_with_what_does_not_fit(empty, told):
     notes = {"unknown_ids": 1001, "pictures_without": 1002, "empty_cells": empty}
     lines, _ = printed(replace(MANIFEST, details={"group_columns": notes}))
     assert (
-        "group columns: 1,001 ids are of no picture here, 1,002 pictures have no row, "
+        "group columns: 1,001 ids match no picture, 1,002 pictures have no row, "
         f"empty cells: {told}"
     ) in lines
 

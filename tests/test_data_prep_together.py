@@ -167,7 +167,7 @@ def test_groups_are_joined_through_both_kinds_of_links():
     ("recipe", "message"),
     [
         ({"together": "face"}, "there is no column 'face'; the pictures have person"),
-        ({"together": "person", "split": "random"}, "which split random does not; take split"),
+        ({"together": "person", "split": "random"}, "which split random does not; use split"),
     ],
 )
 def test_what_cannot_be_kept_together_is_refused(tmp_path, recipe, message):

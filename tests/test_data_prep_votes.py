@@ -153,9 +153,9 @@ def test_columns_are_found_by_name_and_cells_are_trimmed():
     [
         ("a,Training,0,0,0,0,0,0,0,0,0,8", "the votes add up to neither 9 nor 10"),
         ("a,Training,0,0,0,0,0,0,0,0,1,10", "the votes add up to neither 9 nor 10"),
-        ("a,Training,0,0,0,0,0,0,0,0,0,11", "a vote is no whole number from 0 to 10"),
-        ("a,Training,0,0,0,0,0,0,0,,0,10", "a vote is no whole number from 0 to 10"),
-        ("a,Train,0,0,0,0,0,0,0,0,0,x", "a vote is no whole number from 0 to 10"),
+        ("a,Training,0,0,0,0,0,0,0,0,0,11", "a vote is not a whole number from 0 to 10"),
+        ("a,Training,0,0,0,0,0,0,0,,0,10", "a vote is not a whole number from 0 to 10"),
+        ("a,Train,0,0,0,0,0,0,0,0,0,x", "a vote is not a whole number from 0 to 10"),
         ("a,Train,0,0,0,0,0,0,0,0,0,8", "the votes add up to neither 9 nor 10"),
         ("a,,0,0,0,0,0,0,0,0,0,9", "Usage is none of Training, PublicTest, PrivateTest"),
         ("a,Training,0", "3 cells where the header has 12"),
