@@ -1,0 +1,319 @@
+"""Own code: found without an import, hashed, imported from the hashed files, copied, trusted."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairsweep.errors import MissingFileError, UserError
+from fairsweep.own_code.copies import read_copy, write_copy
+from fairsweep.own_code.failures import OwnCodeError, failures_explained, trace
+from fairsweep.own_code.files import OwnCode, find_code
+from fairsweep.own_code.loading import load
+from fairsweep.own_code.reference import Reference, is_own
+from fairsweep.own_code.signature import Signature, read_signature
+from fairsweep.own_code.trust import check_trusted, record, trust
+
+FILES = {
+    "owner/__init__.py": "",
+    "owner/nets.py": "import json\nfrom . import layers\nfrom owner.parts import deep\n"
+    "def net(depth: int = 3):\n    import lazy_helper\n    return layers.WIDTH * depth\n",
+    "owner/layers.py": "WIDTH = 4\n",
+    "owner/parts/deep.py": "import numpy\n",
+    "owner/unused.py": "raise RuntimeError\n",
+    "lazy_helper.py": "",
+    "unrelated.py": "",
+}
+USED = ["lazy_helper.py", "owner/__init__.py", "owner/layers.py", "owner/nets.py"]
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def write(folder: Path, files: dict[str, str] = FILES) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def find(folder: Path, text: str = "owner.nets:net") -> OwnCode:
+    return find_code(Reference.parse(text), [folder])
+
+
+@pytest.mark.parametrize("text", ["mynets:MyNet", "a.b_2.c:d"])
+def test_a_reference_is_a_module_a_colon_and_a_name(text):
+    assert is_own(text)
+    assert str(Reference.parse(text)) == text
+
+
+@pytest.mark.parametrize("text", ["a.b", "a:", ":b", "a.b:c.d", "a/b.py:c", "a b:c", "a..b:c"])
+def test_other_references_are_refused(text):
+    with pytest.raises(UserError, match=r"named package\.module:name"):
+        Reference.parse(text)
+
+
+def test_names_of_ours_and_of_timm_are_no_own_code():
+    assert not is_own("resnet")
+    assert not is_own("timm:resnet18")
+    assert not is_own(3)
+
+
+def test_code_in_a_package_of_our_name_is_refused():
+    with pytest.raises(UserError, match="another name"):
+        Reference.parse("models.mine:Net")
+
+
+def test_the_files_are_those_that_are_imported_of_the_users_own(tmp_path):
+    code = find(write(tmp_path))
+    assert [*code.files] == [*USED, "owner/parts/deep.py"]
+    assert "owner.nets" not in sys.modules
+
+
+def test_the_hash_depends_on_the_content_of_used_files_alone(tmp_path):
+    here, there = write(tmp_path / "here"), write(tmp_path / "elsewhere" / "there")
+    assert find(here).hash == find(there).hash
+    (there / "unrelated.py").write_text("1")
+    (there / "owner" / "unused.py").write_text("1")
+    (there / "owner" / "__pycache__").mkdir()
+    assert find(here).hash == find(there).hash
+    (there / "owner" / "layers.py").write_text("WIDTH = 5\n")
+    assert find(here).hash != find(there).hash
+
+
+def test_the_hash_tells_apart_where_a_file_ends(tmp_path):
+    texts = {"a.py": "import b\n", "b.py": "b.py"}
+    moved = {"a.py": "import b\nb.py", "b.py": ""}
+    first, second = write(tmp_path / "1", texts), write(tmp_path / "2", moved)
+    assert find(first, "a:x").hash != find(second, "a:x").hash
+
+
+def test_the_first_folder_that_has_the_module_counts(tmp_path):
+    first, second = write(tmp_path / "1", {"other.py": ""}), write(tmp_path / "2")
+    code = find_code(Reference.parse("owner.nets:net"), [first, second])
+    assert code.root == second
+
+
+def test_installed_code_is_found_with_the_modules_of_its_package_alone():
+    code = find_code(Reference.parse("cmaes:CMA"), [])
+    assert code.installed
+    assert "cmaes/__init__.py" in code.files
+    assert all(name.startswith("cmaes/") for name in code.files)
+
+
+def test_a_missing_module_is_told_with_the_places(tmp_path):
+    with pytest.raises(MissingFileError, match=f"no module owner.net in {tmp_path}"):
+        find(write(tmp_path), "owner.net:net")
+
+
+def test_pythons_own_modules_are_refused(tmp_path):
+    with pytest.raises(UserError, match="shutil is part of Python"):
+        find(tmp_path, "shutil:rmtree")
+
+
+def test_a_syntax_error_is_told_with_its_line(tmp_path):
+    with pytest.raises(UserError, match=r"^a\.py, line 2: SyntaxError"):
+        find(write(tmp_path, {"a.py": "\nx = (\n"}), "a:x")
+
+
+def test_code_is_imported_from_the_files_that_were_hashed(tmp_path):
+    code = find(write(tmp_path))
+    (tmp_path / "owner" / "layers.py").write_text("WIDTH = 100\n")
+    assert load(code)() == 12
+    assert str(tmp_path) not in sys.path
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_a_changed_version_is_imported_again_with_all_that_uses_it(tmp_path):
+    assert load(find(write(tmp_path)))() == 12
+    (tmp_path / "owner" / "layers.py").write_text("WIDTH = 5\n")
+    changed = find(tmp_path)
+    assert load(changed)() == 15
+    assert load(changed) is load(changed)
+
+
+def test_two_references_into_one_package_are_imported_together(tmp_path):
+    write(tmp_path, FILES | {"owner/more.py": "def more(): return 1\n"})
+    first, second = find(tmp_path), find(tmp_path, "owner.more:more")
+    net = load(first)
+    assert load(second)() == 1
+    assert load(first) is net
+
+
+def test_a_missing_name_is_told_with_the_nearest(tmp_path):
+    with pytest.raises(UserError, match=r"owner\.nets has no 'nett'; the nearest is 'net'"):
+        load(find(write(tmp_path), "owner.nets:nett"))
+
+
+def test_an_exception_while_importing_is_told_with_file_and_line(tmp_path):
+    write(tmp_path, FILES | {"owner/layers.py": "x = 1\nx.y\n"})
+    words = r"cannot be imported: owner/layers\.py, line 2, in <module>: AttributeError: 'int'"
+    with pytest.raises(OwnCodeError, match=words):
+        load(find(tmp_path))
+
+
+def test_an_exception_in_a_call_is_told_with_the_last_line_of_own_code(tmp_path):
+    text = "import json\ndef inner(x):\n    json.loads(x)\ndef outer():\n    inner('{')\n"
+    outer = load(find(write(tmp_path, {"fails.py": text}), "fails:outer"))
+    words = r"^the network: fails\.py, line 3, in inner: JSONDecodeError: Expecting"
+    with pytest.raises(OwnCodeError, match=words) as caught, failures_explained("the network"):
+        outer()
+    lines = trace(caught.value.__cause__).splitlines()
+    assert [line.strip() for line in lines[1:]] == [
+        "fails.py, line 3, in inner",
+        "json.loads(x)",
+        "fails.py, line 5, in outer",
+        "inner('{')",
+    ]
+
+
+def test_an_exception_outside_own_code_passes():
+    with pytest.raises(KeyError), failures_explained("the network"):
+        raise KeyError
+
+
+SIGNATURE = """
+from __future__ import annotations
+from typing import Literal, Optional
+class Net:
+    def __init__(self, classes: int, image_shape, width: int, rate: float = 1, deep: bool = False,
+                 mode: Literal["a", "b"] = "a", cut: Optional[int] = None, end: float | None = None,
+                 size=3, layer: type = dict):
+        pass
+"""
+OFFERED = ("classes", "image_shape", "image_channels")
+
+
+def signature(folder: Path, text: str) -> Signature:
+    code = find(write(folder, {"sig.py": text}), "sig:Net")
+    return read_signature("sig:Net", load(code), OFFERED)
+
+
+def test_keyword_arguments_are_hyperparameters_with_types_and_defaults(tmp_path):
+    found = signature(tmp_path, SIGNATURE)
+    assert found.given == ("classes", "image_shape")
+    assert found.others == ("layer",)
+    kinds = {name: known.kind for name, known in found.hyperparameters.items()}
+    assert kinds == {
+        "width": "int",
+        "rate": "float",
+        "deep": "bool",
+        "mode": "str",
+        "cut": "int",
+        "end": "float",
+        "size": "int",
+    }
+    defaults = {"rate": 1.0, "deep": False, "mode": "a", "size": 3}
+    complete = found.complete("sig:Net", {"width": 2})
+    assert complete == {"width": 2, **defaults}
+    assert type(complete["rate"]) is float
+    assert Signature.from_dict(found.to_dict()) == found
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "needs a value of width"),
+        ({"width": 2.0}, r"width must be a whole number, but got 2\.0"),
+        ({"width": True}, "width must be a whole number, but got True"),
+        ({"width": 2, "rate": "1e-3"}, r"rate must be a number, .* write 1\.0e-3"),
+        ({"width": 2, "rate": float("nan")}, "rate must be a number, but got nan"),
+        ({"width": 2, "deep": 1}, "deep must be true or false, but got 1"),
+        ({"width": 2, "mode": "bb"}, "mode must be one of a, b, but got 'bb'; the nearest is 'b'"),
+        ({"width": 2, "sizes": 1}, "'sizes' is not a hyperparameter of sig:Net; .* 'size'"),
+        ({"width": 2, "size": None}, "size must not be null; leave it out for 3"),
+        ({"width": 2, "layer": "x"}, "layer of sig:Net cannot be set in a spec"),
+    ],
+)
+def test_values_are_checked(tmp_path, values, words):
+    with pytest.raises(UserError, match=words):
+        signature(tmp_path, SIGNATURE).complete("sig:Net", values)
+
+
+def test_with_further_keywords_any_name_is_a_hyperparameter(tmp_path):
+    found = signature(tmp_path, "def Net(a: int = 1, **others): pass")
+    assert found.complete("sig:Net", {"b": 2, "c": "x"}) == {"a": 1, "b": 2, "c": "x"}
+    with pytest.raises(UserError, match="a number, a word, true or false"):
+        found.complete("sig:Net", {"b": [2]})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def Net(x, /): pass", "takes x by position"),
+        ("def Net(*sizes): pass", r"takes \*sizes by position"),
+        ("def Net(width): pass", "needs width, whose type a spec cannot set"),
+        ("def Net(width: list): pass", "needs width, whose type a spec cannot set"),
+        ("def Net(width: int = 'a'): pass", "the default of width must be a whole number"),
+        ("def Net(width: 'Missing' = 1): pass", "cannot be read: NameError"),
+    ],
+)
+def test_arguments_that_a_spec_cannot_give_are_refused(tmp_path, text, words):
+    with pytest.raises(UserError, match=words):
+        signature(tmp_path, text)
+
+
+def test_a_copy_holds_the_used_files_and_has_the_same_hash(tmp_path):
+    code = find(write(tmp_path / "mine"))
+    (tmp_path / "run").mkdir()
+    for _ in range(2):
+        write_copy([code], tmp_path / "run" / "code")
+    shutil.rmtree(tmp_path / "mine")
+    copy = read_copy(code.reference, tmp_path / "run" / "code", code.hash)
+    assert [*copy.files] == [*code.files]
+    assert load(copy)() == 12
+
+
+def test_a_changed_or_missing_copy_is_refused(tmp_path, monkeypatch):
+    code = find(write(tmp_path / "mine"))
+    write_copy([code], tmp_path / "code")
+    (tmp_path / "code" / "json.py").write_text("")
+    read_copy(code.reference, tmp_path / "code", code.hash)
+    (tmp_path / "code" / "numpy.py").write_text("")
+    with pytest.raises(UserError, match="restore the folder"):
+        read_copy(code.reference, tmp_path / "code", code.hash)
+    shutil.rmtree(tmp_path / "code")
+    monkeypatch.syspath_prepend(tmp_path / "mine")
+    with pytest.raises(MissingFileError, match="is missing in"):
+        read_copy(code.reference, tmp_path / "code", code.hash)
+
+
+def test_own_code_from_two_folders_with_files_of_one_name_is_refused(tmp_path):
+    first = find(write(tmp_path / "1", {"helper.py": "1", "a.py": "import helper"}), "a:x")
+    second = find(write(tmp_path / "2", {"helper.py": "2", "b.py": "import helper"}), "b:x")
+    with pytest.raises(UserError, match=r"different files helper\.py"):
+        write_copy([first, second], tmp_path / "code")
+    assert not (tmp_path / "code").exists()
+
+
+def test_code_is_trusted_once_the_user_has_said_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, run = find(write(tmp_path / "elsewhere")), tmp_path / "run"
+    with pytest.raises(UserError, match="--trust-code"):
+        check_trusted([code], run)
+    trust([code])
+    trust([code])
+    check_trusted([code], run)
+    assert len(record().read_text().splitlines()) == 1
+    assert record().parent.stat().st_mode & 0o77 == 0
+    (tmp_path / "elsewhere" / "owner" / "layers.py").write_text("import os\n")
+    with pytest.raises(UserError, match="--trust-code"):
+        check_trusted([find(tmp_path / "elsewhere")], run)
+
+
+def test_code_that_is_the_same_in_the_current_folder_is_trusted(tmp_path, monkeypatch):
+    monkeypatch.chdir(write(tmp_path / "mine"))
+    code = find(write(tmp_path / "run" / "code"))
+    check_trusted([code], tmp_path / "run")
+    for text in ("import os", "("):
+        (tmp_path / "mine" / "owner" / "nets.py").write_text(text)
+        with pytest.raises(UserError, match="--trust-code"):
+            check_trusted([code], tmp_path / "run")
+
+
+def test_installed_code_that_a_run_names_is_not_trusted_without_the_users_word(tmp_path):
+    with pytest.raises(UserError, match="cmaes"):
+        check_trusted([find(tmp_path, "cmaes:CMA")], tmp_path)
