@@ -33,7 +33,7 @@ def captured(model: nn.Module, sample: Tensor, precision: Precision) -> Callable
         raise
     except RuntimeError as error:
         # A network whose control flow depends on values cannot be captured, only trained.
-        warnings.warn(f"no CUDA graph of {type(model).__name__}: {error}", stacklevel=2)
+        warnings.warn(f"cannot make a CUDA graph of {type(model).__name__}: {error}", stacklevel=2)
         return model
     finally:
         # Batch norm counted the steps of the capture, which are not training steps.

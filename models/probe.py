@@ -58,7 +58,7 @@ def probe(
 ) -> Probe:
     """Time a few steps of separate and of fused training, and discard the results.
 
-    The gain is 0 if the network cannot be fused, or computes something else when fused.
+    The gain is 0 if the network cannot be fused, or its results differ when it is fused.
 
     Args:
         configs: The members.
@@ -86,7 +86,7 @@ def probe(
         except (NotFusableError, torch.OutOfMemoryError) as error:
             return Probe(gain=0.0, channels_last=True, reason=str(error))
         if not torch.allclose(fused_losses[:1], losses, rtol=_CLOSE, atol=_CLOSE):
-            reason = f"{configs[0].family} computes something else when fused"
+            reason = f"the results of {configs[0].family} differ when it is fused"
             return Probe(gain=0.0, channels_last=True, reason=reason)
         found.append(Probe(gain=len(configs) * separate / seconds, channels_last=channels_last))
     return max(found, key=lambda layout: layout.gain)

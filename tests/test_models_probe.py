@@ -79,7 +79,7 @@ def test_a_network_that_mixes_up_its_members_is_found_out(data, monkeypatch):
 
     monkeypatch.setitem(fused.LAYERS, nn.Flatten, lambda _layer, members: Mixes(members))
     found = probe.probe(configs(), data)
-    assert "computes something else when fused" in found.reason
+    assert "differ when it is fused" in found.reason
 
 
 def test_a_short_training_is_not_held_up_by_a_probe(data):

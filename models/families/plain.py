@@ -29,9 +29,9 @@ class PlainNet(nn.Module):
         height, width = (side >> stages for side in image_shape)
         if min(height, width) < 1:
             raise UserError(
-                f"stages must leave at least a pixel of a {image_shape[0]}×{image_shape[1]} "
-                f"picture, which each halves, but got {stages}; give at most "
-                f"{min(image_shape).bit_length() - 1}"
+                f"stages must be at most {min(image_shape).bit_length() - 1} for pictures of "
+                f"{image_shape[0]}×{image_shape[1]} pixels, because each stage halves their sides, "
+                f"but got {stages}"
             )
         widths = [image_channels, *(channels << stage for stage in range(stages))]
         layers: list[nn.Module] = []
