@@ -133,3 +133,40 @@ def test_one_bad_ledger_does_not_hide_the_other_runs(tmp_path):
     found = {status["name"]: status for status in list_runs(good.parent)}
     assert "must be an event, but is 17" in found["a bad one"]["damage"]
     assert len([status for status in found.values() if "damage" not in status]) == 1
+
+
+STRICT = {
+    '{"event": "sweep_stopped", "reason": "a", "time": Infinity}':
+        "must give time of sweep_stopped as a number, but gives Infinity",
+    '{"event": "sweep_stopped", "reason": "a", "time": true}':
+        "must give time of sweep_stopped as a number, but gives true",
+    '{"event": "warm_started", "run": "a", "trials": [], "unfit": true, "time": 1}':
+        "must give unfit of warm_started as a whole number, but gives true",
+    '{"event": "trial_ended", "trial": "TRIAL", "status": "RUNNING", "reason": "", "time": 1}':
+        "must give status of trial_ended as one of COMPLETED, EARLY_STOPPED, DIVERGED, "
+        'INFEASIBLE, FAILED, but gives "RUNNING"',
+    '{"event": "sweep_stopped", "reason": ["a reason in a list, which is no text"], "time": 1}':
+        'must give reason of sweep_stopped as text, but gives ["a reason in a list, which is no tex'
+        "…",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", STRICT)
+def test_a_value_is_not_taken_for_one_of_another_type(tmp_path, whole, line):
+    path = write(tmp_path, whole[:5])
+    trial = next(event["trial"] for event in whole if event["event"] == "trial_proposed")
+    with path.open("a") as ledger:
+        ledger.write(line.replace("TRIAL", trial) + "\n")
+    with pytest.raises(UserError) as refused:
+        read_events(tmp_path)
+    assert f"line 6 {STRICT[line]}; put back a copy" in str(refused.value)
+
+
+def test_a_number_without_a_point_is_a_number_too():
+    (event,) = events_of([{"event": "sweep_stopped", "reason": "a", "time": 7}])
+    assert event.time == 7
+
+
+def test_the_time_stands_last_in_a_line():
+    (event,) = events_of([{"time": 7.5, "event": "node_lost", "node": "n7"}])
+    assert list(to_json(event)) == ["event", "node", "time"]

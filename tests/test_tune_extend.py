@@ -194,3 +194,38 @@ def test_a_trial_that_failed_stays_as_it_is_when_epochs_grow():
     play(sweep)
     sweep.extend(extended_spec(sweep.spec, samples=0, overrides=["fixed.epochs=12"]))
     assert (failed.status, failed.epochs) == (Status.FAILED, 9)
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("scheduler.grace_period=2", "scheduler"),
+        ("data=elsewhere", "data"),
+        ("name=other", "name"),
+        ("warm_start=runs/other", "warm_start"),
+        ("folds=3", "folds"),
+        ("objective.at=last", "objective"),
+        ("seed=4", "seed"),
+    ],
+)
+def test_no_other_part_of_a_spec_may_change(override, key):
+    random = {"name": "tpe", "samples": 4}
+    spec = small_spec(**({"scheduler": NONE} if key == "folds" else {"searcher": random}))
+    with pytest.raises(RunError, match=f"^{key} decides what a sweep is and cannot change; begin"):
+        extended_spec(spec, samples=0, overrides=[override])
+
+
+def test_repeats_of_folds_may_be_added():
+    spec = small_spec(scheduler=NONE, folds=3)
+    assert extended_spec(spec, samples=0, overrides=["repeats=2"]).repeats == 2
+
+
+def test_a_refusal_names_what_cannot_change_and_not_the_epochs_that_can():
+    overrides = ["fixed.epochs=20", "fixed.pool_size=2"]
+    with pytest.raises(RunError, match=r"^fixed\.pool_size is part of what every trial is"):
+        extended_spec(small_spec(), samples=0, overrides=overrides)
+
+
+def test_one_more_sample_is_one_more():
+    spec = small_spec(searcher={"name": "random", "samples": 4})
+    assert extended_spec(spec, samples=1, overrides=()).searcher.samples == 5

@@ -47,3 +47,17 @@ def test_a_damaged_line_is_named_by_its_number_from_one(tmp_path):
         read_events(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"is not a run directory \(no events\.jsonl\)"):
         read_events(tmp_path / "elsewhere")
+
+
+def test_a_ledger_and_each_event_of_it_are_flushed_to_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("tune.run.ledger.sync_folder", flushed.append)
+    monkeypatch.setattr(
+        "tune.run.ledger.os.fdatasync",
+        lambda _file: flushed.append((tmp_path / LEDGER_FILE).read_text().count("\n")),
+    )
+    with Ledger(tmp_path) as ledger:
+        assert flushed == [tmp_path], "the name of a new file is an entry of its folder"
+        ledger.append(FIRST)
+        ledger.append(SECOND)
+    assert flushed == [tmp_path, 1, 2]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +11,9 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from data_prep.manifest import DatasetManifest
@@ -27,7 +30,9 @@ from tune.run.directory import (
     SPEC_FILE,
     RunError,
 )
+from tune.run.events import SweepExtended, SweepResumed, SweepStarted
 from tune.run.lease import hold, holder_of
+from tune.run.ledger import Ledger
 from tune.session.carried import Carried
 from tune.session.run_directory import create_run, find_dataset, read_provenance, read_spec
 
@@ -239,3 +244,62 @@ def test_a_dataset_is_found_where_it_was_or_where_it_is_said_to_be(
         RunError, match=rf"has fingerprint {manifest.fingerprint}, but {run} was made with another"
     ):
         find_dataset(run, None)
+
+
+def test_a_folder_that_cannot_be_written_to_is_judged_by_the_clock_here(lease, monkeypatch):
+    lease.write_text(FOREIGN)
+    beaten = lease.stat().st_mtime
+
+    def refuse(**_options):
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(module.tempfile, "TemporaryFile", refuse)
+    for seconds, held in ((59.0, True), (61.0, False)):
+        now = beaten + seconds
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        assert (holder_of(lease.parent) is not None) is held
+        assert (module.silent_holder(lease.parent) is None) is held
+
+
+def test_a_lease_survives_many_missed_heartbeats():
+    assert (module._HEARTBEAT_SECONDS, module.LEASE_SECONDS) == (2.0, 60.0)
+
+
+@pytest.mark.parametrize("kind", [SweepExtended, SweepResumed])
+def test_a_lost_spec_is_that_of_the_last_event_that_has_one(tmp_path, kind):
+    with Ledger(tmp_path) as ledger:
+        ledger.append(SweepStarted(time=1.0, spec=small_spec(seed=4).to_yaml()))
+        ledger.append(kind(time=2.0, spec=small_spec(seed=5).to_yaml()))
+    assert read_spec(tmp_path).seed == 5
+
+
+def test_the_provenance_has_the_commit_and_whether_files_differ_from_it(tmp_path, monkeypatch):
+    status = " M tune/run/lease.py\n"
+
+    def git(words, **_options):
+        return subprocess.CompletedProcess(words, 0, {"rev-parse": "abc\n"}.get(words[1], status))
+
+    monkeypatch.setattr("tune.session.run_directory.subprocess.run", git)
+    manifest = SimpleNamespace(name="faces", fingerprint="f")
+
+    def told(name):
+        return read_provenance(create_run(tmp_path, small_spec(name=name), manifest, Carried()))
+
+    first = told("changed")
+    assert first["git"] == {"commit": "abc", "dirty": True}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", first["created"])
+    assert first["hardware"]["memory_bytes"] == psutil.virtual_memory().total
+    status = ""
+    assert told("clean")["git"] == {"commit": "abc", "dirty": False}
+
+
+def test_the_name_of_a_new_run_is_flushed_to_the_disk(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(
+        "tune.session.run_directory.sync_folder",
+        lambda folder: flushed.append((folder, (folder / "small").is_dir())),
+    )
+    create_run(
+        tmp_path / "runs", small_spec(), SimpleNamespace(name="a", fingerprint="f"), Carried()
+    )
+    assert flushed == [(tmp_path / "runs", True)]

@@ -199,3 +199,20 @@ def test_a_spec_gives_its_scheduler_its_own_settings_and_the_longest_training():
 def test_where_no_trial_has_a_number_none_is_stopped():
     asha = Asha(grace_period=1, reduction_factor=2, epochs=4)
     assert [asha.hear(trial, 1, math.nan) for trial in "abc"] == [None] * 3
+
+
+def test_a_trial_without_a_number_does_not_stop_the_others_by_the_median():
+    median = MedianStopping(grace_period=1, min_trials=2, epochs=4)
+    for trial, value in (("a", math.nan), ("b", 0.4), ("c", 0.6)):
+        median.hear(trial, 1, value)
+    assert median.hear("d", 1, 0.4) is None, "the median of nothing, 0.4 and 0.6 is 0.4"
+    assert median.hear("e", 1, 0.39) is not None
+
+
+def test_the_median_rule_tells_the_best_value_of_a_trial_and_not_its_last():
+    median = MedianStopping(grace_period=2, min_trials=1, epochs=4)
+    for epoch in (1, 2):
+        median.hear("a", epoch, 0.9)
+    median.hear("b", 1, 0.5)
+    cut = median.hear("b", 2, 0.25)
+    assert (cut.value, cut.needed) == (0.5, 0.9)

@@ -191,3 +191,37 @@ def test_predictions_have_a_row_for_each_picture_in_the_given_order(tmp_path):
     assert json.loads(again.schema.metadata[b"classes"]) == ["neutral", "angry", "bored"]
     assert again.schema.metadata[b"epoch"] == b"7"
     assert read_predictions(tmp_path, "u") is None
+
+
+def test_a_table_that_is_cut_off_leaves_the_one_before(tmp_path, monkeypatch):
+    path = tmp_path / "trials.parquet"
+    write_table(pa.table({"a": [1]}), path)
+
+    def break_off(_table, place):
+        place.write_bytes(b"PAR1")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("tune.run.tables.pq.write_table", break_off)
+    with pytest.raises(OSError, match="disk full"):
+        write_table(pa.table({"a": [2]}), path)
+    assert pq.read_table(path)["a"].to_pylist() == [1]
+    assert [each.name for each in tmp_path.iterdir()] == ["trials.parquet"]
+
+
+def test_labels_of_many_classes_have_room(tmp_path):
+    table = predictions_table(
+        image_ids=["a"], labels=[999], probabilities=np.zeros((1, 1000), np.float32), split="test",
+        epoch=1, classes=map(str, range(1000)),
+    )  # fmt: skip
+    write_table(table, tmp_path / "predictions" / "t.parquet")
+    assert read_predictions(tmp_path, "t")["label"].to_pylist() == [999]
+
+
+def test_a_table_keeps_its_own_words_and_an_earlier_one_names_its_scheduler():
+    table = trials_table([], INFO, {"seed": pa.int64(), "fold": pa.int64()})
+    own = read_table_info(table)
+    assert (own.searcher_words, own.scheduler_words) == ("TPE", "early stopping")
+    info = {**vars(INFO), "schema_version": 1}
+    del info["scheduler_words"]
+    earlier = table.replace_schema_metadata({b"sweep": json.dumps(info).encode()})
+    assert read_table_info(earlier).scheduler_words == "scheduler asha"

@@ -187,3 +187,30 @@ def test_a_continuous_range_cannot_be_mapped():
     entries = {"dropout": {"low": 0.0, "high": 0.5}, "blocks": {"from": "dropout", "map": {0.0: 1}}}
     with pytest.raises(ValueError, match="must map every value of dropout, but lacks those of a"):
         SearchSpace.parse(entries)
+
+
+def test_each_value_of_a_stepped_range_is_in_it_and_none_a_little_off_a_step():
+    stepped = Range(low=0.0, high=0.3, step=0.1)
+    assert stepped.values[-1] > 0.3, "the last is a rounding error above the end"
+    assert all(map(stepped.holds, stepped.values))
+    assert not stepped.holds(0.1001)
+    assert not stepped.holds(-0.1)
+    assert not stepped.holds(0.4)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"blocks": [1, 2], "channels": {"from": "blocks"}, "fc_layers": {"from": "channels"}},
+        {"family": {"plain": {}, "resnet": {}}, "fc_layers": {"from": "family"}},
+    ],
+)
+def test_a_hyperparameter_follows_a_list_or_a_range_alone(entries):
+    with pytest.raises(ValueError, match="must be a list or a range in the same space, but is not"):
+        SearchSpace.parse(entries)
+
+
+def test_a_mapping_of_a_whole_number_range_has_each_of_its_values():
+    entries = {"blocks": {"low": 1, "high": 3}, "fc_layers": {"from": "blocks", "map": {1: 1}}}
+    with pytest.raises(ValueError, match=r"map every value of blocks, but lacks 2, 3$"):
+        SearchSpace.parse(entries)

@@ -383,3 +383,30 @@ def test_an_unknown_hyperparameter_of_a_branch_is_refused_with_its_own_line(tmp_
     message = refusal(tmp_path, text)
     assert "'block' is not a key of space; the nearest one is 'blocks'" in message
     assert "line 8" in message
+
+
+def test_a_recorded_run_keeps_a_url_that_is_refused_now(tmp_path):
+    text = GOOD.replace("data/none", "'s3://me:secret@sweeps/data'")
+    assert load_spec(write(tmp_path, text), recorded=True).data == "s3://me:secret@sweeps/data"
+    refusal(tmp_path, text)
+
+
+def test_a_key_that_resembles_none_gets_the_nearest_one_too(tmp_path):
+    assert "'zzz' is not a key of the spec; the nearest one is" in refusal(
+        tmp_path, f"{GOOD}zzz: 1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('replicates: "3"', "replicates: input should be a valid integer, but got '3'"),
+        ("seed: true", "seed: input should be a valid integer, but got True"),
+        ("data: 7", "data: input should be a valid string, but got 7"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_and_not_converted(tmp_path, line, message):
+    key = line.partition(":")[0]
+    lines = [old for old in GOOD.splitlines() if not old.startswith(f"{key}:")]
+    text = "\n".join([*lines, line, ""])
+    assert refusal(tmp_path, text) == f"{message} ({tmp_path}/spec.yaml, line {len(lines) + 1})"

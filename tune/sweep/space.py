@@ -55,10 +55,10 @@ class Range:
             return False
         if self.whole and value != int(value):
             return False
-        on_step = (
-            self.step is None or min(abs(value - allowed) for allowed in self.values or ()) < 1e-9
-        )
-        return self.low <= value <= self.high and on_step
+        if self.step is None:
+            return self.low <= value <= self.high
+        # The last value may be a rounding error above the end.
+        return min(abs(value - allowed) for allowed in self.values or ()) < 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,73 @@
+"""Which failures end a trial or a sweep: the same crash twice, the same error in many trials."""
+
+from tests.support.sweeps import new_sweep, play, small_spec, train
+from tune.run.trial import Status
+from tune.sweep.failures import Faults
+
+ONE_TRIAL = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3]}}
+
+
+def test_the_last_crash_of_a_trial_counts_and_not_its_first():
+    sweep, _ = new_sweep(small_spec(**ONE_TRIAL))
+    trial, faults = train(sweep, 0.5), Faults()
+    crashes = ["SIGSEGV", "SIGABRT", "SIGABRT", None, "SIGABRT", "SIGABRT"]
+    assert [faults.is_second(trial, fault) for fault in crashes] == [
+        False, False, True, False, False, True,
+    ]  # fmt: skip
+    assert not any(faults.is_second(trial, None) for _ in range(3)), "no signal is no crash"
+
+
+def test_the_same_crash_of_another_trial_or_epoch_is_not_the_same():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    first, second, faults = train(sweep, 0.5), train(sweep, 0.5), Faults()
+    assert not faults.is_second(first, "SIGSEGV")
+    assert not faults.is_second(second, "SIGSEGV")
+    assert faults.is_second(first, "SIGSEGV")
+
+
+def test_a_trial_that_crashes_twice_in_one_epoch_fails_although_retries_are_left():
+    sweep, ledger = new_sweep(small_spec(**ONE_TRIAL, retries=9))
+    trial = train(sweep, 0.5)
+    sweep.attempt_failed(trial.id, "SIGSEGV ended it", fault="SIGSEGV")
+    for _ in range(2):
+        sweep.attempt_failed(trial.id, "SIGABRT ended it", fault="SIGABRT")
+    assert (trial.status, trial.reason) == (
+        Status.FAILED,
+        "SIGABRT ended it; twice in the same epoch, so it is not tried again",
+    )
+    assert [event["event"] for event in ledger].count("attempt_failed") == 2
+
+
+def test_only_failed_trials_are_retried_and_without_any_nothing_is_noted():
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
+    large, diverged = train(sweep), train(sweep, 0.5, train_loss=float("nan"))
+    sweep.give_up(large.id, Status.INFEASIBLE, "too large")
+    before = len(ledger)
+    assert sweep.retry_failed() == 0
+    assert len(ledger) == before
+    failed = train(sweep, 0.5)
+    sweep.attempt_failed(failed.id, "broke")
+    assert sweep.retry_failed() == 1
+    assert ledger[-1]["trials"] == [failed.id]
+    assert (large.status, diverged.status) == (Status.INFEASIBLE, Status.DIVERGED)
+    assert failed.status is Status.PENDING
+
+
+def test_a_retried_trial_that_turns_out_better_takes_the_place_of_a_finalist():
+    spec = small_spec(
+        replicates=2, finalists=1, retries=0, space={"kernel_size": [3, 5]},
+        fixed={**small_spec().fixed, "epochs": 1},
+    )  # fmt: skip
+    sweep, ledger = new_sweep(spec)
+    good, broken = train(sweep, 0.5), train(sweep)
+    sweep.attempt_failed(broken.id, "broke")
+    play(sweep)
+    assert sweep.finished
+    sweep.retry_failed()
+    assert train(sweep, 0.9) is broken
+    assert not sweep.finished
+    replicate = train(sweep, 0.9)
+    assert (replicate.phase, replicate.configuration_id) == ("finalist", broken.configuration_id)
+    assert sweep.finished
+    chosen = [event["trials"] for event in ledger if event["event"] == "finalists_chosen"]
+    assert chosen == [[good.id], [broken.id]]
