@@ -22,10 +22,10 @@ FOLDERS = {
     "fairsweep": (),
     "fairsweep/drawing": ("analysis",),
     "data_prep": (),
-    "models": ("sweep",),
-    "tune": ("sweep", "loggers"),
+    "models": ("sweep", "export"),
+    "tune": ("sweep", "export", "loggers"),
     "analysis": ("analysis",),
-    "tests": ("dev", "sweep", "loggers", "analysis"),
+    "tests": ("dev", "sweep", "export", "loggers", "analysis"),
 }
 """The extras that each folder may import from."""
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "kfold": "Train the incumbent, or a spec's grid, on every fold of train and val.",
     "retrain": "Train the incumbent again, with more weight on groups of pictures.",
     "predict": "Classify new pictures with the incumbent; prints a CSV row for each.",
+    "export": "Write a trained network as ONNX, for use without Fairsweep.",
     "copy": "Copy a run, even while it is running.",
     "launch": "Write the script or manifest that runs a sweep on a cluster.",
 }

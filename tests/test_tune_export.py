@@ -1,0 +1,106 @@
+"""`python -m tune export`: the folder is complete, correct and usable without Fairsweep."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from data_prep.reader import read_dataset
+from tests.support.in_process import few_pictures_fixture as few_pictures_fixture
+from tests.support.in_process import finished_run_fixture as finished_run_fixture
+from tune.__main__ import main
+from tune.run.tables import read_predictions
+from tune.session import exported
+from tune.session.status import read_sweep
+
+CLASSES = ("angry", "bored", "focused", "neutral")
+
+
+@pytest.fixture(name="folder", scope="module")
+def folder_fixture(finished_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "the winner"
+    assert main(["export", str(finished_run), "--out", str(folder)]) == 0
+    return folder
+
+
+def incumbent(run):
+    return read_sweep(run).incumbent
+
+
+def test_the_model_agrees_with_every_validation_prediction(folder, finished_run, few_pictures):
+    dataset = read_dataset(few_pictures)
+    gray = dataset.pixels[dataset.rows("val")]
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    found = session.run(None, {"pictures": np.repeat(gray[..., None], 3, axis=3)})[0]
+    stored = read_predictions(finished_run, incumbent(finished_run).id)
+    expected = np.array(stored["probabilities"].to_pylist())
+    assert len(found) == len(expected) > 10
+    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
+
+
+def test_the_facts_name_where_the_model_comes_from(folder, finished_run, few_pictures):
+    facts = json.loads((folder / "model.json").read_text())
+    trial = incumbent(finished_run)
+    manifest = read_dataset(few_pictures).manifest
+    assert facts["trial"] == trial.id
+    assert facts["dataset"]["fingerprint"] == manifest.fingerprint
+    assert facts["classes"] == list(manifest.classes)
+    assert facts["configuration"]["batch_size"] == trial.config["batch_size"]
+    assert facts["validation"]["val_accuracy"] == trial.best().values["val_accuracy"]
+    assert facts["times_test_opened"] == 0
+    assert facts["compared_pictures"] == len(read_dataset(few_pictures).rows("val"))
+    assert facts["largest_difference"] <= 1e-4
+    assert facts["onnx_bytes"] == (folder / "model.onnx").stat().st_size
+    for size in ("1", "64"):
+        assert 0 < facts["latency_ms"][size]["p50"] <= facts["latency_ms"][size]["p95"]
+
+
+def test_the_weights_have_the_number_of_parameters(folder, finished_run):
+    weights = load_file(folder / "model.safetensors")
+    trained = [array for name, array in weights.items() if "running" not in name]
+    count = sum(array.size for array in trained if array.dtype == np.float32)
+    assert count == incumbent(finished_run).parameters
+
+
+def test_the_script_classifies_files_without_fairsweep(folder, few_pictures, tmp_path):
+    dataset = read_dataset(few_pictures)
+    pictures = tmp_path / "my pictures"
+    pictures.mkdir()
+    for row in range(3):
+        Image.fromarray(dataset.pixels[row]).resize((96, 96)).save(pictures / f"{row}.png")
+    (pictures / "notes.txt").write_text("no picture")
+    done = subprocess.run(
+        [sys.executable, "-I", folder / "classify.py", pictures],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["picture"] for row in rows] == [str(pictures / f"{n}.png") for n in range(3)]
+    for row in rows:
+        shares = {name: float(row[name]) for name in dataset.manifest.classes}
+        assert shares[row["class"]] == max(shares.values())
+        assert sum(shares.values()) == pytest.approx(1, abs=2e-4)
+
+
+def test_a_folder_that_exists_is_kept(finished_run, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("kept")
+    assert main(["export", str(finished_run), "--out", str(tmp_path)]) == 2
+    assert "give --out a new folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_model_that_differs_is_not_written(finished_run, folder, tmp_path, capsys, monkeypatch):
+    model = onnx.load(folder / "model.onnx")
+    bias = next(array for array in model.graph.initializer if array.dims == [len(CLASSES)])
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.float32([0.01, 0, 0, 0]), bias.name))
+    monkeypatch.setattr(exported, "onnx_model", lambda _: model)
+    assert main(["export", str(finished_run), "--out", str(tmp_path / "out")]) == 2
+    assert "differs from the original" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,93 @@
+"""`tune export`: write a trained network for use without Fairsweep."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fairsweep.errors import UserError
+from tune.commands.options import add_data, add_run, add_trial
+from tune.commands.predict import find_weights
+from tune.session.run_directory import find_dataset, read_provenance
+from tune.session.status import read_sweep
+
+EXAMPLE = "runs/quick --out winner"
+MOST, DRAWN = 1000, 64
+"""Largest number of validation pictures that the exported model is checked on, and the number of
+random pictures without the dataset."""
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the run, the trial, the folder to write, and the format."""
+    add_run(command)
+    add_trial(command)
+    command.add_argument("--out", type=Path, required=True, help="folder to write")
+    add_data(command)
+    command.add_argument("--json", action="store_true", help="print model.json")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Write the model and print what was written; return 0."""
+    weights = find_weights(parsed.run, parsed.trial)
+    try:
+        from tune.session.exported import write_export
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"tune export needs {error.name}; install it with: pip install 'fairsweep[export]'"
+        ) from None
+    from models.classifier import Classifier
+
+    classifier = Classifier.read(weights)
+    pixels = _validation_pictures(parsed.run, parsed.data)
+    if pixels is None:
+        shape = classifier.manifest.image_shape + (3,) * (classifier.manifest.channels > 1)
+        pixels = np.random.default_rng(0).integers(0, 256, (DRAWN, *shape), dtype=np.uint8)
+    facts = _facts(parsed.run, weights.parent.name)
+    content = write_export(classifier, parsed.out, pixels, facts)
+    latency = content["latency_ms"]["1"]
+    print(
+        json.dumps(content)
+        if parsed.json
+        else f"{parsed.out}: model.onnx ({content['onnx_bytes'] / 1e6:.1f} MB), model.safetensors, "
+        f"model.json and classify.py of {facts['name']}; probabilities of {len(pixels):,} pictures "
+        f"differ by at most {content['largest_difference']:.1g}; a picture takes "
+        f"{latency['p50']:.1f} ms (95th percentile {latency['p95']:.1f} ms) on this machine"
+    )
+    return 0
+
+
+def _validation_pictures(run: Path, data: str | None) -> npt.NDArray[np.uint8] | None:
+    """Return pictures of the validation split; None if the dataset is not there."""
+    try:
+        dataset = find_dataset(run, data)
+    except UserError as error:
+        if data is not None:
+            raise
+        print(
+            f"warning: {error}; the model is checked on random pictures instead of the validation "
+            "split",
+            file=sys.stderr,
+        )
+        return None
+    rows = dataset.rows("val")
+    return np.asarray(dataset.pixels[rows[:: -(-len(rows) // MOST)]])
+
+
+def _facts(run: Path, trial_id: str) -> dict[str, Any]:
+    """Return where the network comes from."""
+    sweep, dataset = read_sweep(run), read_provenance(run)["dataset"]
+    trial = sweep.trials[trial_id]
+    objective = sweep.spec.objective
+    best = trial.best(objective.metric, objective.mode)
+    return {
+        "name": trial.name,
+        "trial": trial_id,
+        "run": run.name,
+        "dataset": {"name": Path(dataset["path"]).name, "fingerprint": dataset["fingerprint"]},
+        "validation": {} if best is None else dict(best.values),
+        "times_test_opened": len(sweep.openings),
+    }
