@@ -30,7 +30,9 @@ def die(folder, number):
     assert done.returncode == -number
 
 
-@pytest.mark.parametrize("kind", [signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGBUS])
+@pytest.mark.parametrize(
+    "kind", [signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGBUS, signal.SIGFPE]
+)
 def test_a_fault_is_told_by_its_signal_with_versions_and_stack(tmp_path, kind):
     die(tmp_path / "errors", kind)
     crash = read_crash(tmp_path / "errors", "a1")
@@ -48,3 +50,11 @@ def test_a_worker_that_was_killed_leaves_nothing_to_tell(tmp_path):
         assert "SIGKILL: most often the machine ran out of memory" in crash.reason
     forget_crashes(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stack_that_is_cut_off_within_a_letter_is_read_too(tmp_path):
+    lines = "torch 2, a processor\nFatal Python error: Aborted\n  File übung.py".encode()
+    (tmp_path / ".worker-a1").write_bytes(lines[: lines.index("ü".encode()) + 1])
+    crash = read_crash(tmp_path, "a1")
+    assert crash.reason.endswith("on this processor (torch 2, a processor)")
+    assert (crash.signal, crash.stack.splitlines()[0]) == ("SIGABRT", "Fatal Python error: Aborted")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.support.bundles import decided, searched
 from tests.support.ledgers import keep_in
 from tests.support.sweeps import Factory, TrivialTraining, figures, small_spec
 from tune.execution.executor import EpochReport
@@ -131,3 +132,86 @@ def test_the_members_of_a_bundle_that_end_are_closed_one_by_one(tmp_path):
     second.epochs = 2
     assert not _advance(sweep, slot)
     assert notes[-1] == "close"
+
+
+@dataclass(kw_only=True)
+class Uneven(TrivialTraining):
+    """Trials by number: an epoch of the first takes a second, of the others three."""
+
+    def advance(self):
+        (report,) = super().advance()
+        seconds = 1.0 if report.trial_id in SLOW else 3.0
+        return [report._replace(values=figures(report.trial_id, report.epoch, seconds=seconds))]
+
+
+def test_a_free_worker_begins_no_trial_earlier_than_the_one_that_ended_last(tmp_path):
+    """Two workers in simulated time, epochs of one second and of three."""
+    fixed = {**small_spec().fixed, "epochs": 2}
+    space = {"kernel_size": [3, 5, 7], "channels": [4, 8]}
+    SLOW.clear()
+    trials = list(execute(tmp_path, space=space, fixed=fixed, **GRID)[0].trials)
+    SLOW.add(trials[0])
+    run = tmp_path / "two"
+    run.mkdir()
+    _, events, _ = execute(run, Uneven, workers=2, space=space, fixed=fixed, **GRID)
+    ends = [event["trial"] for event in events if event["event"] == "trial_ended"]
+    # The first ends after 2 seconds; the third begins then, and ends after the second.
+    assert [trials.index(trial) for trial in ends] == list(range(6))
+
+
+class Together:
+    """Trains all trials of a bundle at once; each epoch of the second takes twice as long."""
+
+    parameters, device = 7, "cpu"
+
+    def __init__(self, trials, fails=False):
+        self.trials, self.epoch, self.fails = list(trials), 0, fails
+
+    def advance(self):
+        if self.fails:
+            raise RuntimeError("no")
+        self.epoch += 1
+        return [
+            EpochReport(one, self.epoch, figures(one, self.epoch, seconds=place + 1.0))
+            for place, one in enumerate(self.trials)
+        ]
+
+    def end(self, trial_id):
+        self.trials.remove(trial_id)
+
+    def close(self):
+        pass
+
+
+def test_trials_of_a_bundle_share_its_worker_and_its_time():
+    sweep, events = searched(space={"kernel_size": [3]})
+    bundle = sweep.next_bundle(1)
+    slot = _Slot(bundle=bundle, training=Together(bundle.trials), seconds=10.0)
+    assert _advance(sweep, slot)
+    assert slot.seconds == 10.0 + 3.0, "the slowest of them decides"
+    assert [sweep.trials[one].devices for one in bundle.trials] == [1 / 3] * 3
+    broken = _Slot(bundle=bundle, training=Together(bundle.trials, fails=True), seconds=0.0)
+    assert not _advance(sweep, broken)
+    assert sweep.queue.waiting == list(bundle.trials), "they wait in their order"
+    assert [event["event"] for event in events].count("attempt_failed") == 3
+
+
+def test_a_bundle_is_started_with_the_part_of_a_worker_that_each_trial_has():
+    sweep, events = searched(space={"kernel_size": [3]})
+    kinds = []
+
+    class Make(Factory):
+        def __call__(self, bundle):
+            kinds.append((len(bundle.trials), bundle.folder, bundle.channels_last))
+            return Together(bundle.trials)
+
+        def probe(self, bundle):
+            return decided(bundle)
+
+    executor = InProcessExecutor(make_training=Make(kind=Together, run=None))
+    executor.execute(sweep, None, None, on_step=lambda: None)
+    first = list(sweep.trials)[1]
+    assert kinds == [(3, f"bundle-{first}", False)]
+    started = [event["devices"] for event in events if event["event"] == "trial_started"]
+    assert started[-3:] == [1 / 3] * 3
+    assert sweep.finished

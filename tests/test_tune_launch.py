@@ -400,3 +400,40 @@ def test_the_commands_for_kubernetes_that_we_print_are_taken_as_printed(capsys):
     for command in (printed, helped):
         words = ["small.yaml" if word.endswith(".yaml") else word for word in shlex.split(command)]
         assert main(words) == 0, capsys.readouterr().err
+
+
+def test_what_is_not_asked_for_on_kubernetes_is_this(capsys):
+    assert kubernetes("--cpus-per-node", "8") == 0
+    _, job = yaml.safe_load_all(capsys.readouterr().out)
+    assert job["spec"]["ttlSecondsAfterFinished"] == 600
+    (workers,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    pod = workers["template"]["spec"]
+    (container,) = pod["containers"]
+    assert workers["replicas"] == 1
+    assert container["image"] == "sweeps:latest"
+    assert container["resources"]["limits"] == {"cpu": "8", "memory": "32Gi"}
+    assert container["env"] == [{"name": "RAY_USAGE_STATS_ENABLED", "value": "0"}]
+    assert pod["volumes"][0]["persistentVolumeClaim"] == {"claimName": "sweeps"}
+    work, spec = container["volumeMounts"]
+    assert ("readOnly" in work, spec["readOnly"]) == (False, True)
+
+
+@pytest.mark.parametrize(("memory", "code"), [("1.5Gi", 0), ("64G", 0), ("100k", 0), ("32ki", 2)])
+def test_memory_is_written_as_kubernetes_takes_it(memory, code):
+    assert kubernetes("--cpus-per-node", "8", "--memory", memory) == code
+
+
+def test_a_node_has_no_token_where_the_driver_has_none(tmp_path):
+    (tmp_path / ".mark").touch()
+    bare, other = NodeFacts(**FIT, token=""), NodeFacts(**FIT, token=token_fingerprint("a"))
+    options = {"gpus": 0, "mark": tmp_path / ".mark"}
+    assert list(complaints("n7", bare, expected=bare, **options)) == []
+    for facts, expected in ((other, bare), (bare, other)):
+        (said,) = complaints("n7", facts, expected=expected, **options)
+        assert "n7 has another token for Ray than the driver" in said
+
+
+@pytest.mark.parametrize("option", ["--partition", "--account"])
+def test_neither_partition_nor_account_can_hold_a_further_option(capsys, option):
+    assert slurm(option, "a\n#SBATCH --nodes=9") == 2
+    assert f"{option} must be a name, but got 'a\\n#SBATCH --nodes=9'" in capsys.readouterr().err

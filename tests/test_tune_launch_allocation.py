@@ -16,7 +16,7 @@ from tests.support.allocations import JOB, Programs, write_run
 from tests.support.sweeps import new_sweep, small_spec, train
 from tune.__main__ import main
 from tune.commands import launch as commands
-from tune.launch import allocation
+from tune.launch import allocation, node, ray_nodes
 from tune.launch.errors import LaunchError
 from tune.launch.job import SlurmJob
 from tune.launch.preflight import NodeFacts
@@ -320,3 +320,38 @@ def test_a_node_writes_its_own_mark(monkeypatch, tmp_path, capsys):
     assert call("check", "--mark", str(tmp_path / "mark-")) == 0
     assert (tmp_path / "mark-3").exists()
     assert NodeFacts.from_json(capsys.readouterr().out).gpus == 0
+
+
+def test_an_allocation_that_trains_no_further_epoch_is_in_vain(job, monkeypatch):
+    stand_in(monkeypatch, job, epochs=(7, 7))
+    with pytest.raises(LaunchError, match="no trial has trained a whole epoch"):
+        allocation.run_in_allocation("small", ["a.yaml"])
+
+
+def test_a_driver_that_crashes_is_told_by_its_own_signal(job, monkeypatch):
+    stand_in(monkeypatch, job, drive=lambda: (-signal.SIGSEGV, False))
+    with pytest.raises(LaunchError, match="the driver of small was ended by SIGSEGV; submit"):
+        allocation.run_in_allocation("small", ["a.yaml"])
+
+
+def test_a_cancelled_job_is_closed_within_the_half_minute_that_slurm_gives_it():
+    assert allocation._EPOCH_SECONDS == 5.0
+    # Epochs may end, then all nodes leave; each step is over before the next must begin.
+    assert allocation._EPOCH_SECONDS + ray_nodes._STOP_SECONDS == 20.0 <= node._LEAVE_SECONDS < 30.0
+    assert (allocation._CLOSE_SECONDS, allocation._KILL_SECONDS) == (14.0, 4.0)
+
+
+@pytest.mark.usefixtures("program")
+def test_a_node_counts_its_gpus_where_it_is_asked_to(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    monkeypatch.setattr("tune.launch.preflight._count_gpus", lambda: 2)
+    assert call("check", "--mark", str(tmp_path / "mark-"), "--gpus") == 0
+    assert NodeFacts.from_json(capsys.readouterr().out).gpus == 2
+
+
+def test_a_node_is_told_where_the_head_is_and_which_gpus_are_ours(monkeypatch):
+    asked = []
+    monkeypatch.setattr(node, "become_ray_node", lambda *words, **gpus: asked.append((words, gpus)))
+    assert call("node", "--address", "n7:12010", "--gpus", "2") == 0
+    assert call("node", "--address", "n7:12010") == 0
+    assert asked == [(("n7:12010",), {"gpus": 2}), (("n7:12010",), {"gpus": 0})]

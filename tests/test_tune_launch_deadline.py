@@ -62,3 +62,28 @@ def test_the_end_of_an_allocation_is_asked_for_anew_each_minute(monkeypatch):
     now = 1395.0
     assert not watch.leave()
     assert watch.seconds_left() == 9000.0 - 1395.0, "Slurm does not answer the third time"
+
+
+@pytest.mark.usefixtures("program")
+def test_the_longest_epoch_of_the_trials_that_run_decides(monkeypatch):
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}))
+    for seconds in (300.0, 90.0):
+        train(sweep, 0.5, seconds=seconds)
+    now = 1000.0
+    monkeypatch.setattr(deadline.time, "time", lambda: now)
+    watch = deadline.Deadline(lambda: 1000.0 + 4 * 3600, write_run(ledger))
+    now = 1000.0 + 4 * 3600 - 720 - 600 + 1
+    assert watch.leave()
+
+
+@pytest.mark.usefixtures("program")
+def test_a_signal_of_slurm_makes_the_end_be_asked_for_at_once(monkeypatch):
+    now, asked = 1000.0, []
+    monkeypatch.setattr(deadline.time, "time", lambda: now)
+    watch = deadline.Deadline(lambda: asked.append(now) or 9000.0, RUNS / "no")
+    watch.leave()
+    now = 1001.0
+    watch.leave()
+    watch.signal()
+    watch.leave()
+    assert asked == [1000.0, 1001.0]

@@ -1,12 +1,13 @@
 """What a job is told by Slurm, and asks of it; shell scripts stand in for Slurm."""
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from tests.support.allocations import JOB, Programs, job_of
 from tune.launch.errors import LaunchError
-from tune.launch.job import SlurmJob
+from tune.launch.job import SlurmJob, refuse_if_running
 
 
 @pytest.fixture
@@ -97,3 +98,17 @@ def test_a_job_is_queued_again_or_says_why_not(program):
     program("scontrol", "echo 'not\n allowed' >&2; exit 1")
     with pytest.raises(LaunchError, match=rf"does not requeue job {JOB}: not allowed; "):
         job_of().queue_again()
+
+
+def test_a_way_out_is_quoted_and_jobs_that_are_suspended_hold_their_run(program, monkeypatch):
+    run = Path("my runs/small")
+    holder = {"host": "n9", "pid": 7}
+    monkeypatch.setattr("tune.launch.job.holder_of", lambda _run: holder)
+    with pytest.raises(LaunchError, match=r"end it with `python -m tune stop 'my runs/small'`$"):
+        refuse_if_running(run)
+    refuse_if_running(run, but=JOB)
+    holder["job"] = "17"
+    program("squeue", "echo SUSPENDED")
+    with pytest.raises(LaunchError, match=r"end it with `scancel 17`$"):
+        refuse_if_running(run, but=JOB)
+    assert program.asked() == ["squeue --noheader --job 17 --states=RUNNING,SUSPENDED --format=%T"]

@@ -198,3 +198,60 @@ def test_the_head_is_waited_for_until_it_listens(monkeypatch):
     monkeypatch.setattr(node.time, "sleep", lambda _seconds: time.monotonic())
     with pytest.raises(LaunchError, match=f"nothing answers at 127.0.0.1:{port}, where Ray's head"):
         node._wait_for("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("grpc", [True, False])
+def test_every_port_of_ray_is_the_jobs_own_or_any_free_one(on_node, monkeypatch, grpc):
+    on_node(0)
+    monkeypatch.setattr(node.importlib.util, "find_spec", lambda _name: grpc or None)
+    words = node._ray_command("10.0.0.7:12010", first=True, gpus=0)
+    assert ("--ray-client-server-port=12011" in words) is grpc
+    assert {
+        "--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0",
+    } <= set(words)  # fmt: skip
+    other = node._ray_command("10.0.0.7:12010", first=False, gpus=0)
+    assert not [word for word in other if "client" in word or word.startswith("--port")]
+
+
+@pytest.fixture
+def run_here(monkeypatch):
+    """A function that runs a stand-in for Ray here; returns the answer and how often it looked."""
+    killed = []
+    monkeypatch.setattr(node, "end_session", killed.append)
+
+    def run(*, said=(), stops=(), lives=5):
+        looks, now, left = iter(stops), iter(range(100)), [lives]
+
+        def poll():
+            left[0] -= 1
+            return None if left[0] >= 0 else 0
+
+        ray = SimpleNamespace(pid=77, poll=poll, wait=lambda: None)
+        monkeypatch.setattr(node.subprocess, "Popen", lambda *_words, **_options: ray)
+        monkeypatch.setattr(node.signal, "sigtimedwait", lambda *_: next(looks, None))
+        monkeypatch.setattr(node, "time", SimpleNamespace(monotonic=lambda: next(now)))
+
+        def thread(*, args, **_options):
+            args[0].extend(said)
+            return SimpleNamespace(start=lambda: None, is_alive=lambda: True)
+
+        monkeypatch.setattr(node, "threading", SimpleNamespace(Thread=thread))
+        return node._run_ray(["ray"], {}), lives - left[0]
+
+    run.killed = killed
+    return run
+
+
+def test_the_end_may_arrive_in_pieces_and_only_the_end_is_one(run_here):
+    assert run_here(said=[b"en", b"d\n"])[0] is True
+    assert run_here(said=[b"en"])[0] is False
+    assert run_here()[0] is False
+    assert run_here.killed == [77] * 3, "nothing of Ray outlives it"
+
+
+def test_a_further_stop_gives_ray_no_more_time(run_here, monkeypatch):
+    monkeypatch.setattr(node, "_LEAVE_SECONDS", 10.0)
+    # The clock moves on by a second at each look; a stop is heard at each of them.
+    is_over, looks = run_here(stops=[object()] * 50, lives=40)
+    assert is_over
+    assert looks < 15

@@ -237,3 +237,18 @@ def test_the_options_of_a_spec_are_given_on_as_they_were_given():
     assert words_of(parsed) == ["a b.yaml", "--data", "d", "--set", "seed=8", "--set", "x=y z"]
     parsed = Namespace(spec=Path("a.yaml"), data=None, name="n", set=[])
     assert words_of(parsed) == ["a.yaml", "--name", "n"]
+
+
+def stopped_early():
+    sweep, _ = new_sweep(small_spec(space={"kernel_size": [3]}))
+    trial = train(sweep, 0.5)
+    sweep.attempt_failed(trial.id, "broke")
+    sweep.stop_trial(trial.id, "by hand")
+    assert sweep.next_trial() is None
+    assert sweep.finished
+    return sweep
+
+
+def test_a_sweep_without_a_whole_training_has_not_succeeded(asked):
+    asked("tune.commands.resume.resume", stopped_early())
+    assert main(["resume", "r"]) == 3

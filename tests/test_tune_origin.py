@@ -37,7 +37,7 @@ def trained(tmp_path, few_pictures):
     """A finished run in a folder with a space, and its trials; the third is the incumbent."""
     run = tmp_path / "my runs" / "first"
     run.mkdir(parents=True)
-    spec = small_spec(**CHANGES, data=str(few_pictures))
+    spec = small_spec(**CHANGES, data="as the spec named it")
     write_spec(run, spec)
     fingerprint = read_dataset(few_pictures).manifest.fingerprint
     dataset = {"path": str(few_pictures), "fingerprint": fingerprint}
@@ -191,3 +191,32 @@ def test_the_summary_tells_the_mean_and_the_range_of_each_configuration(tmp_path
         f"{second} 0.5000 on average (0.2500 to 0.7500 on 2 folds); by fold, with the corrected "
         f"interval: `python -m analysis table {tmp_path / 'a b'} --what folds`"
     )
+
+
+def test_a_derived_run_is_named_after_the_folder_of_its_origin_however_that_is_written(
+    trained, asked, tmp_path, monkeypatch
+):
+    run, trials = trained
+    monkeypatch.chdir(run)
+    kfold(Path(), tmp_path, folds=2, repeats=1)
+    retrain(Request(run=Path(), sampling={"balance": "label"}), tmp_path)
+    (folded, _, _), (retrained, _, carried) = asked
+    assert (folded.name, retrained.name) == ("first-kfold", "first-retrain")
+    assert carried.origin == {"run": str(run), "trial_id": trials[2].id}
+
+
+def test_weights_of_the_first_fold_are_not_retrained_either(trained, asked, tmp_path):
+    run, _ = trained
+    folds = {"folds": 2, "space": {"kernel_size": [3]}, "replicates": 1}
+    spec = small_spec(**{**CHANGES, **folds}, data="as the spec named it")
+    write_spec(run, spec)
+    sweep, ledger = new_sweep(spec)
+    trials = [train(sweep, 0.5), train(sweep, 0.4)]
+    (run / LEDGER_FILE).write_text("".join(json.dumps(event) + "\n" for event in ledger))
+    for trial in trials:
+        request = Request(run=run, sampling={"balance": "label"}, trial_id=trial.id)
+        fold = trial.config["fold"]
+        with pytest.raises(RunError, match=f"was trained on fold {fold}, .* add --from-scratch"):
+            retrain(request, tmp_path)
+    assert [trial.config["fold"] for trial in trials] == [0, 1]
+    assert asked == []

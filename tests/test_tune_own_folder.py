@@ -80,3 +80,36 @@ def test_a_place_that_is_too_long_for_sockets_is_refused_if_the_user_named_it(mo
         assert (
             len(f"{folder}/session_2026-11-26_19-46-48_123456_1234567/sockets/plasma_store") < 108
         )
+
+
+def place_of(length, monkeypatch, name="RAY_TMPDIR", letter="x"):
+    """Name a folder below ``/tmp`` whose path has so many bytes."""
+    room = length - len("/tmp/")
+    path = Path(f"/tmp/{letter * (room // len(letter.encode()))}")
+    path = path.with_name(path.name + "x" * (length - len(os.fsencode(path))))
+    assert len(os.fsencode(path)) == length
+    monkeypatch.setenv(name, str(path))
+    return path
+
+
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_the_longest_place_for_sockets_is_used_and_no_longer_one(monkeypatch, letter):
+    # A path has room for 107 bytes; Ray adds 64, and our own folder its name.
+    most = 107 - 64 - len(f"/sweep-{os.getuid()}-12345678")
+    longest = place_of(most, monkeypatch, letter=letter)
+    with ray_folder() as folder:
+        assert folder.parent == longest
+    longest.rmdir()
+    place_of(most + 1, monkeypatch, letter=letter)
+    with pytest.raises(ValueError, match=f"has fewer than {most + 1} characters$"), ray_folder():
+        pass
+
+
+def test_a_folder_for_temporary_files_is_used_if_it_is_there(monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as here:
+        monkeypatch.setenv("TMPDIR", here)
+        with ray_folder() as folder:
+            assert folder.parent == Path(here)
+    with ray_folder() as folder:
+        assert folder.parent == Path("/tmp"), "what TMPDIR names is gone"

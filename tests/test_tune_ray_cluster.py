@@ -158,3 +158,38 @@ def test_a_named_token_file_that_is_missing_is_told_in_one_line(called, own):
     assert str(own) in str(told.value)
     assert "\n" not in str(told.value)
     assert called == []
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_token_that_others_may_read_is_closed_to_them(own, mode):
+    own.parent.mkdir()
+    own.write_text("a secret of more than thirty-two characters")
+    own.chmod(mode)
+    require_token()
+    assert own.stat().st_mode & 0o777 == 0o600
+    assert own.read_text() == "a secret of more than thirty-two characters"
+
+
+def test_a_ray_of_our_own_asks_for_the_token_whatever_the_environment_says(own):
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    require_token()
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert own.exists()
+
+
+def test_ray_tune_writes_no_logs_and_snapshots_and_has_no_limit_of_waiting_trials(called):
+    for name in module._SETTINGS:
+        os.environ.pop(name, None)
+    with ray_session(object_store_bytes=12):
+        pass
+    assert called[0] == ("start", 12)
+    assert {name: os.environ[name] for name in module._SETTINGS} == {
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+        "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    }

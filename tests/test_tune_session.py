@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep.manifest import IMAGES_FILE
-from data_prep.reader import read_dataset
+from data_prep.reader import ImageDataset, read_dataset
 from fairsweep.errors import UserError
 from tests.support.in_process import (  # noqa: F401 - fixtures, used by name
     extend,
@@ -298,3 +298,63 @@ def test_failed_trials_are_trained_once_more_when_they_are_asked_for(
     assert {trial.status for trial in again.trials.values()} == {Status.COMPLETED}
     assert "retry" not in last_line(run, again)
     assert pq.read_table(run / TRIALS_FILE)["status"].to_pylist() == ["COMPLETED"] * 2
+
+
+def test_a_session_ends_with_its_tables_and_then_removes_what_is_not_kept(run, monkeypatch):
+    done = []
+    keeper = SimpleNamespace(sweep_up=lambda: done.append("keeper"))
+    monkeypatch.setattr(session, "Keeper", lambda where, _sweep: keeper if where == run else None)
+    monkeypatch.setattr(session, "write_tables", lambda *_: done.append("tables"))
+    resume(run)
+    assert done == ["tables", "keeper"]
+
+
+def test_an_extension_is_in_the_ledger_before_it_is_in_the_spec(tmp_path, monkeypatch, capsys):
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}))
+    train(sweep, *[0.5] * 9)
+    train(sweep, 0.5)
+    larger = sweep.spec.model_copy(update={"retries": 7})
+    written = []
+    monkeypatch.setattr(
+        session,
+        "write_spec",
+        lambda _run, spec: written.append((spec.retries, ledger[-1]["event"])),
+    )
+    session._extend(tmp_path, sweep, lambda _spec: larger)
+    assert written == [(7, "sweep_extended")]
+    assert sweep.spec.retries == 7
+    told = f"{tmp_path}: 1 trials count as they are\n"
+    assert capsys.readouterr().err == told, "the one that runs has not ended"
+
+
+def test_workers_map_a_large_dataset_themselves(tmp_path, few_pictures, monkeypatch):
+    monkeypatch.setattr(ImageDataset, "is_mapped", True)
+    executor = Notes()
+    session.start(tiny_spec(few_pictures), tmp_path, executor=executor)
+    loaded = executor.asked["data"].read_copy()
+    np.testing.assert_array_equal(loaded.pixels, executor.asked["data"].dataset.pixels)
+
+
+def test_the_dataset_is_checked_for_as_many_splits_into_folds_as_are_asked_for(
+    tmp_path, few_pictures, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(session, "check_folds", lambda _dataset, *words: asked.append(words))
+    monkeypatch.setattr(session, "create_run", lambda *_: tmp_path)
+    monkeypatch.setattr(session, "_hold_and_drive", lambda *_: None)
+    session.start(tiny_spec(few_pictures, folds=3, repeats=2), tmp_path / "runs")
+    session.start(tiny_spec(few_pictures), tmp_path / "runs")
+    assert asked == [(3, 2)]
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(0.9, []), (1.1, [130])])
+def test_signals_within_a_second_are_one_request(tmp_path, monkeypatch, seconds, ends):
+    ended, now = [], 100.0
+    monkeypatch.setattr(session.os, "_exit", ended.append)
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: now))
+    sweep, _ = new_sweep(small_spec())
+    with session._stop_on_signals(sweep, tmp_path):
+        os.kill(os.getpid(), signal.SIGTERM)
+        now += seconds
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ended == ends

@@ -80,3 +80,7 @@ def test_slots_are_counted_anew_and_never_more_than_the_spec_lets():
 def test_places_are_cores_or_gpus_however_many_slots_share_one(cpus, gpus, count, devices, places):
     slots = Slots(cpus=cpus, gpus=gpus, count=count)
     assert (slots.devices, slots.places) == (devices, places)
+
+
+def test_a_node_without_cores_has_no_slots():
+    assert Slots(cpus=1, gpus=0, count=0).on([{"Resources": {"memory": 1e9}}, node(2)]).count == 2

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import time
+from types import SimpleNamespace
 
 import psutil
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from rich.console import Console
 from tests.support.ledgers import events_of
 from tests.support.sweeps import Clock, curve, figures, new_sweep, play, small_spec
 from tune.__main__ import main
-from tune.commands.status import print_status, sparkline
+from tune.commands.status import print_status, sparkline, watch_status
 from tune.run.directory import LEASE_FILE, LEDGER_FILE, SPEC_FILE, STOP_FILE, TRIALS_FILE, RunError
 from tune.run.lease import LEASE_SECONDS, hold
 from tune.run.ledger import Ledger
@@ -513,3 +514,68 @@ def test_tables_that_take_long_are_written_so_much_the_seldomer(begin, tmp_path,
         chores.do()
     # 0.4 seconds are 2 % of 20.
     assert written == [100.0, 120.5]
+
+
+def test_a_sweep_that_stops_for_another_reason_lets_workers_write_checkpoints_too(
+    begin, tmp_path, chores
+):
+    sweep = begin()
+    start(sweep)
+    sweep.stop("the last 5 trials failed alike")
+    chores(sweep)
+    assert (tmp_path / STOP_FILE).exists()
+    assert sweep.stopping == "the last 5 trials failed alike"
+
+
+def test_a_request_to_stop_is_no_end_that_the_spec_asks_for(begin, tmp_path, chores):
+    sweep = begin()
+    (tmp_path / STOP_FILE).touch()
+    chores(sweep)
+    assert (sweep.stopping, sweep.ends_as_designed) == ("asked to by `tune stop`", False)
+
+
+def test_a_trial_is_asked_to_stop_by_its_id_however_it_is_named(begin, tmp_path):
+    sweep = begin(scheduler={"name": "none"})
+    trial, other = start(sweep), start(sweep)
+    with hold(tmp_path):
+        request_stop(tmp_path, str(other.number))
+        request_stop(tmp_path, trial.name)
+    names = {path.name for path in tmp_path.glob(f"{STOP_FILE}*")}
+    assert names == {f"{STOP_FILE}-{each.id}" for each in (trial, other)}
+    assert run_status(tmp_path)["expected_trials"] == 12
+
+
+def test_a_stop_of_a_suspended_driver_is_refused_with_the_time_of_its_last_sign(begin, tmp_path):
+    begin()
+    lease = tmp_path / LEASE_FILE
+    lease.write_text(json.dumps({"host": "elsewhere", "pid": 7, "started": 1.0}))
+    heard = time.time() - LEASE_SECONDS - 1
+    os.utime(lease, (heard, heard))
+    with pytest.raises(RunError, match=r"^no sign of life since .* of process 7 on elsewhere; .*"):
+        request_stop(tmp_path)
+    assert not (tmp_path / STOP_FILE).exists()
+
+
+def test_a_watch_goes_on_while_a_driver_runs_and_ends_with_it(monkeypatch, tmp_path):
+    status = {
+        "name": "night", "finished": False, "silence": "", "trials": {}, "expected_trials": None,
+        "best": None, "lost_nodes": ["n7"], "running_trials": [], "seconds": 0.0,
+        "device_seconds": 0.0, "budget": {}, "seconds_left": None, "images_per_second": 0.0,
+        "epochs_per_hour": 0.0,
+    }  # fmt: skip
+    looks = iter([True, True, False])
+    watch = SimpleNamespace(status=lambda: {**status, "running": next(looks)})
+    monkeypatch.setattr("tune.commands.status.RunWatch", lambda run: watch if run else None)
+    waited = []
+    monkeypatch.setattr("tune.commands.status.time.sleep", waited.append)
+    watch_status(tmp_path)
+    assert list(looks) == []
+    assert waited == [1, 1]
+
+
+def test_the_list_tells_why_each_damaged_run_cannot_be_read(runs, capsys):
+    shutil.copytree(runs / "bad", runs / "worse")
+    assert main(["list"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "bad has no spec and no ledger" in out
+    assert "worse has no spec and no ledger" in out

@@ -275,3 +275,9 @@ def test_a_staged_dataset_keeps_the_place_that_it_comes_from(synthetic_dataset, 
     (copy,) = disk.rglob("images.parquet")
     assert copy.parent.name == found.manifest.fingerprint
     assert copy.parent.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_slash_at_the_end_of_a_url_names_the_same_place(run, tmp_path):
+    assert copy_run(run, f"file://{tmp_path}/copy/") > 0
+    assert copy_run(run, f"file://{tmp_path}/copy") == 0
+    assert store.open_store("file:///a/b/")[1] == "/a/b"

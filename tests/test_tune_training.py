@@ -458,3 +458,84 @@ def test_a_trial_for_which_a_gpu_is_booked_does_not_train_on_cores(factory, monk
     with pytest.raises(ValueError, match=r"has given this trial 0\.5 GPUs, .* sees none"):
         replace(factory, gpus=0.5)._data()
     assert replace(factory, gpus=0)._data().device.type == "cpu"
+
+
+def test_a_probe_has_as_many_threads_as_a_trial(factory, monkeypatch):
+    threads = []
+
+    def probe(_configs, _data, *, always):  # noqa: ARG001
+        threads.append(torch.get_num_threads())
+        return Probe(gain=1.0, channels_last=True, reason="")
+
+    monkeypatch.setattr("models.probe.probe", probe)
+    before = torch.get_num_threads()
+    try:
+        replace(factory, threads=3).probe(bundle(4, 2))
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [3]
+
+
+def test_a_peak_is_read_before_it_is_reset_and_has_room_for_the_context(factory, monkeypatch):
+    asked = []
+
+    def card(name, value=None):
+        return lambda: asked.append(name) or value
+
+    monkeypatch.setattr("torch.cuda.max_memory_reserved", card("peak", 5 * 10**9))
+    monkeypatch.setattr("torch.cuda.empty_cache", card("empty"))
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", card("reset"))
+    assert factory.peak_bytes() == 5_800_000_000
+    # What is still reserved would count as the peak of the next trial.
+    assert asked == ["peak", "empty", "reset"]
+
+
+def test_a_state_that_lacks_one_of_its_trials_counts_as_none(factory):
+    (factory.run / STOP_FILE).touch()
+    training = factory(bundle(0, 1))
+    training.advance()
+    training.close()
+    (factory.run / STOP_FILE).unlink()
+    assert [epoch for _, epoch, _ in factory(bundle(0, 1)).advance()] == [1, 1]
+    again = factory(bundle(0, 1, 2))
+    assert [epoch for _, epoch, _ in again.advance()] == [1, 1, 1]
+    assert [epoch for _, epoch, _ in again.advance()] == [2, 2, 2], "it was not restored"
+
+
+def test_a_checkpoint_waits_twenty_times_as_long_as_the_last_one_took(factory, monkeypatch):
+    now, saved = 100.0, []
+
+    def save(path, state):
+        nonlocal now
+        now += 1.0
+        if path.name == "last.pt":
+            saved.append(state["loop"]["epoch"])
+
+    monkeypatch.setattr("tune.execution.training.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("tune.execution.training.save", save)
+    Scripted(monkeypatch, factory, val_accuracy=[0.2, 0.1, 0.1, 0.1, 0.1])
+    training = factory(one("a", TrainConfig.create({**CONFIG, "epochs": 5})))
+    now += 50.0
+    training.advance()
+    assert saved == [1]
+    for seconds, epochs in ((39.0, [1]), (2.0, [1, 3]), (19.0, [1, 3])):
+        # Two files took two seconds at first, then one file one second.
+        now += seconds
+        training.advance() if len(epochs) < 3 else None
+        assert saved == epochs
+
+
+def test_a_first_checkpoint_is_expected_to_take_as_long_as_all_trials_of_a_bundle(
+    factory, monkeypatch
+):
+    now = 100.0
+    monkeypatch.setattr("tune.execution.training.time", SimpleNamespace(monotonic=lambda: now))
+    Scripted(monkeypatch, factory, val_accuracy=[0.2, 0.5, 0.4])
+    training = factory(bundle(0, 1))
+    patience = 2 * 20 * 16 * training.parameters / 200e6
+    now += 0.9 * patience
+    training.advance()
+    assert not (factory.run / "checkpoints").exists()
+    now += 0.2 * patience
+    training.advance()
+    assert files(factory, "bundle-seed 0") == {"last.pt"}

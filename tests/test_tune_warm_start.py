@@ -216,3 +216,21 @@ def test_a_run_says_what_it_knows_and_is_refused_without_a_trace(
     with pytest.raises(RunError, match=r"^other is not a run directory"):
         start(spec.model_copy(update={"name": "again"}), Path("runs"))
     assert not (tmp_path / "runs" / "again").exists()
+
+
+def test_each_objective_of_another_run_must_be_the_same(other):
+    first, second = [{"metric": "val_accuracy"}, {"metric": "parameters"}], ["val_accuracy"]
+    run, _ = other(scheduler=NONE, objective=first)
+    with pytest.raises(SpecError) as refused:
+        read_warm_start(warm_spec(run, scheduler=NONE, objective=second), "f")
+    assert str(refused.value).startswith(
+        f"warm_start: the objective of {run} is max val_accuracy (at best) and min parameters (at "
+        "best), but this sweep has max val_accuracy (at best); give both the same objective"
+    )
+
+
+def test_trials_of_folds_are_not_known_to_a_search_on_the_validation_split(other):
+    space = {"kernel_size": [3, 5]}
+    run, sweep = other(scheduler=NONE, folds=2, space=space)
+    warm = read_warm_start(warm_spec(run, scheduler=NONE, space=space), "f")
+    assert (warm.trials, warm.unfit) == ((), len(sweep.trials))

@@ -117,3 +117,18 @@ def test_workers_that_are_told_to_stop_have_time_for_their_epochs():
     assert set(watchdog.late_to_stop(STOP_EPOCHS * 100.0 + 1)) == {"new", "quick", "slow"}
     watchdog.end("slow")
     assert "slow" not in watchdog.late_to_stop(10_000.0)
+
+
+def test_a_first_epoch_is_not_too_long_for_a_time_in_which_the_driver_did_not_listen():
+    clock = Clock()
+    watchdog = Watchdog(clock)
+    watchdog.begin("a")
+    clock.look(watchdog, 100.0)
+    clock.now += 9000.0
+    assert watchdog.stuck() == []
+    assert clock.look(watchdog, 9000.0 + FIRST_SECONDS - 1) == []
+    assert clock.look(watchdog, 9000.0 + FIRST_SECONDS + 1) == ["a"]
+
+
+def test_a_stop_waits_a_minute_or_three_epochs():
+    assert (STOP_SECONDS, STOP_EPOCHS) == (60.0, 3)

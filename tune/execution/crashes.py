@@ -13,8 +13,9 @@ _SIGNALS = {
     "Illegal instruction": "SIGILL",
     "Bus error": "SIGBUS",
     "Floating-point exception": "SIGFPE",
+    "Floating point exception": "SIGFPE",
 }
-"""Python's names of fatal signals."""
+"""Python's names of fatal signals; the last one is that of Python 3.11."""
 _KILLED = (
     "its worker died without a message, as after SIGKILL: most often the machine ran out of "
     "memory, or somebody killed it"

@@ -1,0 +1,269 @@
+"""What the Ray adapter makes of Ray's events, called as Ray calls it but without a Ray."""
+
+from types import SimpleNamespace
+
+import pytest
+import ray.exceptions
+
+from tests.support.bundles import WHOLE, decided, searched
+from tests.support.sweeps import figures, new_sweep, small_spec
+from tune.execution import ray_executor as module
+from tune.execution.executor import EpochReport
+from tune.execution.ray_executor import _Bridge, _Decisions, _Events, _Proposals
+from tune.execution.slots import Slots
+from tune.execution.watchdog import Watchdog
+from tune.run.trial import Status
+
+CARD = Slots(cpus=1, gpus=0.25, count=2)
+
+
+class Remote:
+    """An actor that notes the calls of its methods."""
+
+    def __init__(self, notes, answers=()):
+        self.notes, self.answers = notes, dict(answers)
+
+    def __getattr__(self, name):
+        def call(*words):
+            self.notes.append((name, *words))
+            return self.answers.get(name)
+
+        return SimpleNamespace(remote=call)
+
+
+@pytest.fixture
+def clock():
+    return SimpleNamespace(now=100.0)
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch, clock):
+    """Makes a bridge of a sweep; ``notes`` has what Ray, its workers and the gates are asked."""
+    notes = []
+    nodes = SimpleNamespace(look=lambda: ([], []), lost_under=lambda _actor: None, there=[])
+    nodes.note = lambda actor: f"id of {actor.notes is notes}"
+
+    def get(reference, timeout=None):  # noqa: ARG001
+        return reference
+
+    monkeypatch.setattr(
+        module,
+        "ray",
+        SimpleNamespace(
+            get=get, kill=lambda _actor: notes.append("kill"), exceptions=ray.exceptions
+        ),
+    )
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def make(sweep, *, slots=CARD, waits=False):
+        bridge = _Bridge(
+            sweep=sweep, slots=slots, run=tmp_path, on_step=lambda: None, nodes=nodes,
+            gates=Remote(notes, {"waits": waits}), watchdog=Watchdog(lambda: clock.now),
+        )  # fmt: skip
+        return SimpleNamespace(
+            bridge=bridge, notes=notes, nodes=nodes, proposals=_Proposals(bridge),
+            decisions=_Decisions(bridge), events=_Events(bridge),
+        )  # fmt: skip
+
+    return make
+
+
+def begin(stage):
+    """Let Ray ask for a bundle and start it; return Ray's trial."""
+    config = stage.proposals.suggest("of Ray")
+    state = SimpleNamespace(ray_actor=Remote(stage.notes))
+    trial = SimpleNamespace(config=config, temporary_state=state)
+    stage.events.on_trial_start(trial=trial)
+    return trial
+
+
+def report(stage, trial, epoch, trial_ids, *, share=0.0, trained=True, **changes):
+    reports = [EpochReport(one, epoch, figures(one, epoch, **changes)) for one in trial_ids]
+    worker = {"host": "n7", "device": "a card", "parameters": 7, "share": share}
+    result = {"epoch": epoch, "reports": reports, "worker": [worker], "trained": trained}
+    return stage.decisions.on_trial_result(None, trial, result)
+
+
+def fail(stage, trial, *, text="ray::train\nValueError: no"):
+    module_text = f"Failure # 1 (occurred now)\nthe one before\nFailure # 2 (occurred now)\n{text}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "error_text", lambda _trial: module_text)
+        stage.events.on_trial_error(trial=trial)
+
+
+def fused():
+    """A sweep whose next bundle has three replicates, after its probe, and its ledger."""
+    return searched(space={"kernel_size": [3]})
+
+
+def test_no_more_bundles_are_handed_out_than_there_are_slots(stage):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    made = stage(sweep)
+    first, second = begin(made), begin(made)
+    assert first.config["key"] != second.config["key"]
+    assert made.proposals.suggest("of Ray") is None
+    made.events.on_trial_complete(trial=first)
+    assert begin(made).config["key"] not in (first.config["key"], second.config["key"])
+    sweep.stop("enough")
+    assert made.proposals.suggest("of Ray") == "FINISHED"
+
+
+def test_replicates_are_spread_over_cards_and_not_over_slots(stage):
+    sweep, _ = fused()
+    made = stage(sweep, slots=Slots(cpus=1, gpus=0.5, count=4))
+    trial = begin(made)
+    assert len(made.bridge.bundles[trial.config["key"]].trials) == 2, "three on two cards"
+
+
+@pytest.mark.parametrize(("share", "devices"), [(0.1, 0.25), (0.9, 0.9)])
+def test_each_trial_of_a_bundle_holds_its_part_of_the_slot_or_of_the_memory(stage, share, devices):
+    sweep, ledger = fused()
+    made = stage(sweep)
+    trial = begin(made)
+    members = list(made.bridge.bundles[trial.config["key"]].trials)
+    started = [event["devices"] for event in ledger if event["event"] == "trial_started"]
+    assert started[-3:] == [pytest.approx(0.25 / 3)] * 3
+    assert report(made, trial, 1, members, share=share) == "CONTINUE"
+    assert [sweep.trials[one].devices for one in members] == [pytest.approx(devices / 3)] * 3
+
+
+def test_the_watchdog_hears_of_epochs_that_were_trained_here_and_how_long_they_took(stage):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    made = stage(sweep)
+    trial = begin(made)
+    heard = []
+    made.bridge.watchdog.hear = lambda *words: heard.append(words)
+    key = trial.config["key"]
+    report(made, trial, 1, [key], trained=False, seconds=7.0)
+    report(made, trial, 2, [key], seconds=8.0)
+    assert heard == [(key, 8.0)]
+
+
+def test_a_trial_that_ends_leaves_its_bundle_and_the_last_one_closes_it(stage):
+    sweep, _ = fused()
+    made = stage(sweep)
+    trial = begin(made)
+    first, *others = made.bridge.bundles[trial.config["key"]].trials
+    sweep.stop_trial(first, "by hand")
+    assert report(made, trial, 1, [first, *others]) == "CONTINUE"
+    assert made.notes == [("end_trial", first)]
+    assert report(made, trial, 9, others) == "STOP"
+    assert made.notes[1:] == [("cleanup",)]
+
+
+@pytest.mark.parametrize(
+    ("is_fused", "stopping", "answer"),
+    [(True, False, "CONTINUE"), (False, False, "STOP"), (True, True, "STOP")],
+)
+def test_a_probed_bundle_goes_on_if_it_is_fused_and_the_sweep_does_not_stop(
+    stage, is_fused, stopping, answer
+):
+    sweep, _ = fused()
+    made = stage(sweep)
+    trial = begin(made)
+    key = trial.config["key"]
+    assert made.bridge.bundles[key].probe
+    if stopping:
+        sweep.stop("enough")
+    fusing = decided(made.bridge.bundles[key], fused=is_fused)
+    assert made.decisions.on_trial_result(None, trial, {"epoch": 0, "fusing": fusing}) == answer
+    assert not made.bridge.bundles[key].probe
+    assert sweep.fusings == [fusing]
+    assert made.notes == ([] if answer == "CONTINUE" else [("cleanup",)])
+
+
+def test_a_bundle_that_fails_returns_in_its_order_with_the_last_line_of_its_error(stage, tmp_path):
+    sweep, ledger = fused()
+    made = stage(sweep)
+    trial = begin(made)
+    key = trial.config["key"]
+    bundle = made.bridge.bundles[key]
+    made.decisions.on_trial_result(None, trial, {"epoch": 0, "fusing": decided(bundle)})
+    fail(made, trial)
+    assert sweep.queue.waiting == list(bundle.trials)
+    errors = [event["error"] for event in ledger if event["event"] == "attempt_failed"]
+    assert errors == [f"ValueError: no (all of it in errors/{key}.txt)"] * 3
+    assert made.notes == [("leave", key)], "a worker that died has not left its card"
+    assert made.bridge.live == made.bridge.bundles == made.bridge.actors == {}
+    assert begin(made).config["key"] == key
+    fail(made, trial)
+    text = (tmp_path / "errors" / f"{key}.txt").read_text()
+    assert text.count("Failure # 2") == 2, "what was written before stays"
+
+
+def test_a_bundle_whose_node_is_lost_returns_in_its_order_without_a_failure(stage):
+    sweep, ledger = fused()
+    made = stage(sweep)
+    trial = begin(made)
+    bundle = made.bridge.bundles[trial.config["key"]]
+    made.nodes.lost_under = lambda actor: actor and "n7"
+    fail(made, trial, text="The actor died unexpectedly")
+    assert [e["node"] for e in ledger if e["event"] == "attempt_lost"] == ["n7"] * 3
+    assert sweep.queue.waiting == list(bundle.trials)
+    assert sweep.fusings == [], "a probe on a lost node says nothing of the trials"
+
+
+def test_a_probe_that_fails_is_no_failure_of_its_trials(stage):
+    sweep, ledger = fused()
+    made = stage(sweep)
+    trial = begin(made)
+    fail(made, trial)
+    (fusing,) = sweep.fusings
+    key = trial.config["key"]
+    assert not fusing.fused
+    assert fusing.reason == f"ValueError: no (all of it in errors/{key}.txt)"
+    assert "attempt_failed" not in {event["event"] for event in ledger}
+
+
+def test_a_trial_that_fails_while_the_sweep_stops_has_failed_and_one_that_was_killed_has_not(stage):
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}))
+    made = stage(sweep)
+    failed, killed = begin(made), begin(made)
+    sweep.stop("enough")
+    fail(made, failed)
+    made.bridge.killed[killed.config["key"]] = "its worker did not stop in time and was killed"
+    fail(made, killed, text="The actor died")
+    noted = [event["trial"] for event in ledger if event["event"] == "attempt_failed"]
+    assert noted == [failed.config["key"]]
+    assert sweep.trials[killed.config["key"]].status is Status.RUNNING
+
+
+def test_a_trial_that_waits_for_memory_is_not_stuck(stage, clock):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    made = stage(sweep, waits=True)
+    key = begin(made).config["key"]
+    made.bridge.watchdog.stuck = lambda: [key]
+    made.bridge.kill_stuck()
+    assert made.notes == [("waits", key)]
+    made.bridge.gates.answers["waits"] = False
+    clock.now += 50.0
+    made.bridge.kill_stuck()
+    assert made.notes[1:] == [("waits", key), "kill"]
+    assert made.bridge.killed == {key: "its worker made no progress for 50 s and was killed"}
+
+
+def test_a_worker_that_does_not_stop_is_killed_a_minute_after_the_sweep_began_to_stop(stage, clock):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    made = stage(sweep)
+    key = begin(made).config["key"]
+    made.bridge.kill_stuck()
+    sweep.stop("enough")
+    for seconds, notes in ((0.0, []), (59.0, []), (2.0, ["kill"])):
+        clock.now += seconds
+        made.bridge.kill_stuck()
+        assert made.notes == notes
+    assert made.bridge.killed == {key: "its worker did not stop in time and was killed"}
+
+
+@pytest.mark.parametrize("change", ["joined", "lost"])
+def test_slots_are_counted_again_when_a_node_joins_or_dies(stage, change):
+    sweep, ledger = new_sweep(small_spec(**WHOLE))
+    made = stage(sweep, slots=Slots(cpus=1, gpus=0, count=2))
+    node = {"NodeName": "n7", "Resources": {"CPU": 3.0}}
+    made.nodes.there.append(node)
+    made.bridge.look()
+    assert made.bridge.slots.count == 2
+    made.nodes.look = lambda: ([node], []) if change == "joined" else ([], [node])
+    made.bridge.look()
+    assert made.bridge.slots.count == 3
+    assert (ledger[-1]["event"], ledger[-1]["node"]) == (f"node_{change}", "n7")
