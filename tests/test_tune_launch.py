@@ -437,3 +437,16 @@ def test_a_node_has_no_token_where_the_driver_has_none(tmp_path):
 def test_neither_partition_nor_account_can_hold_a_further_option(capsys, option):
     assert slurm(option, "a\n#SBATCH --nodes=9") == 2
     assert f"{option} must be a name, but got 'a\\n#SBATCH --nodes=9'" in capsys.readouterr().err
+
+
+def test_each_node_stages_the_dataset_on_the_disk_that_slurm_gives_it(capsys):
+    assert slurm("--stage-data") == 0
+    script = capsys.readouterr().out
+    assert '\nexport TUNE_STAGE="${SLURM_TMPDIR:-${TMPDIR:-/tmp}}"\n' in script
+    assert options(script)["open-mode"] == "append", "a job that goes on keeps its log"
+
+
+def test_a_folder_of_a_start_that_was_killed_does_not_take_the_name():
+    run = begin(parse_spec(SPEC))
+    (run / LEDGER_FILE).unlink()
+    assert slurm("--set", "fixed.epochs=3") == 0

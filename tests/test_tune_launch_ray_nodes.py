@@ -1,6 +1,7 @@
 """How Ray starts and ends on the nodes of a job; a shell script stands in for `srun`."""
 
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,3 +97,36 @@ def test_logs_of_nodes_stay_after_a_fault_and_not_where_the_job_was_cancelled(no
         raise LaunchError("no")
     assert nodes.read_text() == "end\n"
     assert len(list(nodes.parent.glob("small-*.log"))) == (0 if cancelled else 2)
+
+
+def test_a_step_goes_on_without_a_node_and_gives_each_its_input(nodes, program):
+    with ray_on():
+        pass
+    assert nodes.read_text() == "end\n"
+    (asked,) = program.asked()
+    options = ("--input=all", "--no-kill", "--kill-on-bad-exit=0", "--wait=0", "--gpus 2")
+    assert all(f"{option} " in f"{asked} " for option in options)
+
+
+def test_nodes_have_joined_a_ray_that_answers(monkeypatch):
+    cluster = SimpleNamespace(node_names={"n7"}.union)
+    monkeypatch.setitem(sys.modules, "tune.execution.ray_cluster", cluster)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        cluster.node_names = lambda asked: {"n7", asked}
+        assert ray_nodes._joined(address) == {"n7", address}
+    assert ray_nodes._joined(address) == set(), "nothing answers any more"
+
+
+def test_a_step_that_does_not_end_is_killed():
+    done = []
+
+    def wait(seconds=None):
+        done.append(seconds)
+        if seconds is not None:
+            raise subprocess.TimeoutExpired("srun", seconds)
+
+    stderr = SimpleNamespace(close=lambda: done.append("closed"))
+    step = SimpleNamespace(wait=wait, kill=lambda: done.append("killed"), stderr=stderr)
+    ray_nodes._wait_for_end(step)
+    assert done == [15.0, "killed", None, "closed"]

@@ -193,3 +193,19 @@ def test_ray_tune_writes_no_logs_and_snapshots_and_has_no_limit_of_waiting_trial
         "TUNE_MAX_PENDING_TRIALS_PG": "1000000",
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     }
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_living_nodes_of_a_cluster_are_asked_for_and_it_is_left_again(
+    called, monkeypatch, breaks
+):
+    def nodes():
+        if breaks:
+            raise ConnectionError("no GCS")
+        return [{"NodeName": "n7", "Alive": True}, {"NodeName": "n3", "Alive": False}]
+
+    monkeypatch.setattr(module.ray, "nodes", nodes, raising=False)
+    with suppress(ConnectionError):
+        assert module.node_names("10.0.0.7:12010") == {"n7"}
+    (name, address, _), left = called
+    assert (name, address, left) == ("init", "10.0.0.7:12010", "shutdown")

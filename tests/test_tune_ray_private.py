@@ -5,9 +5,13 @@ A new Ray that changes one of them fails here, with its name, before any sweep d
 
 import inspect
 import os
+import signal
+import threading
 
 import ray._private.state
+import ray._private.utils
 import ray._private.worker
+import ray.tune.registry
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.actor import ActorHandle
 from ray.tune.execution.tune_controller import TuneController
@@ -68,3 +72,41 @@ def test_what_ray_would_print_of_dead_workers_goes_to_a_file(tmp_path, capfd):
     assert (tmp_path / "errors" / "ray.txt").read_text() == "a worker died\n"
     assert capfd.readouterr() == ("", "")
     assert ray._private.worker.print_to_stdstream is real
+
+
+def test_our_signal_handlers_outlast_ray_and_a_stop_meanwhile_is_heard_after():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("ours"))
+    rays = ray._private.utils.set_sigterm_handler
+    try:
+        with ray_private.keep_signal_handlers():
+            assert signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            ray._private.utils.set_sigterm_handler(lambda *_: heard.append("Ray's"))
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # As `ray.shutdown` does.
+            assert heard == []
+        assert heard == ["ours"]
+        assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        assert ray._private.utils.set_sigterm_handler is rays
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_the_node_of_an_actor_that_ray_does_not_know_is_empty(monkeypatch):
+    known = {"a": {"Address": {"NodeID": "n"}}, "b": {"Address": {}}, "c": {}}
+    monkeypatch.setattr("ray._private.state.actors", known.__getitem__)
+    assert [ray_private.node_id_of(actor) for actor in "abc"] == ["n", "", ""]
+
+
+def test_messages_of_dead_workers_are_added_to_those_of_before(tmp_path):
+    for line in ("first", "second"):
+        with ray_private.messages_kept_in(tmp_path / "ray.txt"):
+            ray._private.worker.print_to_stdstream({"lines": [line]})
+    assert (tmp_path / "ray.txt").read_text() == "first\nsecond\n"
+
+
+def test_ray_is_not_disconnected_at_exit_where_it_is_gone(monkeypatch):
+    forgotten = []
+    monkeypatch.setattr(ray_private.atexit, "unregister", forgotten.append)
+    ray_private.forget_shutdown_at_exit()
+    assert forgotten == [ray._private.worker.shutdown, ray.tune.registry._unregister_all]

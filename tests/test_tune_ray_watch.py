@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,3 +65,36 @@ def test_a_server_that_is_only_silent_has_half_a_minute(monkeypatch):
     assert not known.is_gone()
     now = 131.0
     assert known.is_gone()
+
+
+def test_the_half_minute_of_silence_begins_with_the_last_answer(server, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(ray_watch.time, "monotonic", lambda: now)
+    port = server.getsockname()[1]
+    known = Server(name="the GCS", host="127.0.0.1", port=port, _answered=100.0)
+    now = 900.0
+    assert not known.is_gone()
+
+    def silent(*_words, **_options):
+        raise TimeoutError
+
+    monkeypatch.setattr(ray_watch.socket, "create_connection", silent)
+    now = 930.0
+    assert not known.is_gone()
+    now = 930.5
+    assert known.is_gone()
+
+
+def test_the_servers_are_the_gcs_of_the_head_and_the_raylet_of_this_node(monkeypatch):
+    context = SimpleNamespace(gcs_address="[fe80::7]:6379", get_node_id=lambda: "b")
+    nodes = [
+        {"NodeID": name, "NodeManagerAddress": f"10.0.0.{port}", "NodeManagerPort": port}
+        for port, name in enumerate("abc")
+    ]
+    stand_in = SimpleNamespace(get_runtime_context=lambda: context, nodes=lambda: nodes)
+    monkeypatch.setattr(ray_watch, "ray", stand_in)
+    found = ray_watch.connected_servers()
+    assert [(each.name, each.host, each.port) for each in found] == [
+        ("the GCS", "fe80::7", 6379),
+        ("the raylet", "10.0.0.1", 1),
+    ]

@@ -1,0 +1,103 @@
+"""The process that starts a local Ray, and what it tells its driver; without a Ray."""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from fairsweep.errors import UserError
+from tune.execution import ray_server as module
+
+
+def test_the_address_is_read_and_a_ray_that_does_not_start_is_told_by_its_last_words(tmp_path):
+    log = tmp_path / "server.log"
+    assert module._address('{"address": "10.0.0.7:99"}\n', log) == "10.0.0.7:99"
+    log.write_bytes(b"Traceback\n  OSError: \xff no port is free \n\n")
+    with pytest.raises(UserError, match=r"does not start on this machine: OSError: . no port is"):
+        module._address("", log)
+    log.write_text("\n")
+    with pytest.raises(UserError, match=r"machine: it wrote no message$"):
+        module._address("", log)
+
+
+def test_when_the_driver_is_gone_every_process_of_the_session_ends_and_then_the_server(monkeypatch):
+    done = []
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(read=lambda: done.append("read")))
+    monkeypatch.setattr(module, "end_session", lambda leader: done.append(("end", leader)))
+    monkeypatch.setattr(module.os, "getpid", lambda: 77)
+    monkeypatch.setattr(module.os, "_exit", lambda code: done.append(("exit", code)))
+    module._end_with_driver()
+    assert done == ["read", ("end", 77), ("exit", 0)]
+
+
+def test_a_server_blocks_stops_before_it_starts_ray_and_tells_its_address(
+    tmp_path, monkeypatch, capsys
+):
+    done = []
+
+    def init(*words, **options):
+        done.append(("init", words, options))
+        return SimpleNamespace(address_info={"gcs_address": "10.0.0.7:99"})
+
+    def thread(target, daemon):
+        return SimpleNamespace(start=lambda: done.append((target, daemon)))
+
+    forever = SimpleNamespace(wait=lambda: done.append("wait"))
+    threading = SimpleNamespace(Thread=thread, Event=lambda: forever)
+    monkeypatch.setattr(module, "threading", threading)
+    monkeypatch.setattr(module, "ray", SimpleNamespace(init=init))
+    monkeypatch.setattr(
+        module.signal, "pthread_sigmask", lambda how, kinds: done.append((how, kinds))
+    )
+    module.serve(tmp_path, 12)
+    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    options = {
+        "num_gpus": 0 if sys.platform == "darwin" else None, "include_dashboard": False,
+        "object_store_memory": 12, "log_to_driver": False, "logging_level": logging.ERROR,
+        "_temp_dir": str(tmp_path),
+    }  # fmt: skip
+    assert done == [
+        (signal.SIG_BLOCK, stops), (module._end_with_driver, True),
+        ("init", ("local",), options), "wait",
+    ]  # fmt: skip
+    assert json.loads(capsys.readouterr().out) == {"address": "10.0.0.7:99"}
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_driver_starts_the_server_in_a_session_of_its_own_and_waits_for_its_end(
+    tmp_path, monkeypatch, fault
+):
+    done = []
+
+    @contextmanager
+    def folder():
+        yield tmp_path
+        done.append("removed")
+
+    def pipe(name, line=""):
+        return SimpleNamespace(close=lambda: done.append(f"{name} closed"), readline=lambda: line)
+
+    def start(command, **options):
+        done.append((command[1:], options["start_new_session"], options["stdin"]))
+        options["stderr"].write("a warning")
+        pipes = {"stdin": pipe("input"), "stdout": pipe("output", '{"address": "n7:1"}')}
+        return SimpleNamespace(**pipes, wait=lambda: done.append("waited"))
+
+    monkeypatch.setattr(module, "ray_folder", folder)
+    monkeypatch.setattr(module.subprocess, "Popen", start)
+    try:
+        with module.local_ray(object_store_bytes=12) as address:
+            assert address == "n7:1"
+            if fault:
+                raise KeyError
+    except KeyError:
+        done.append("removed")
+    command = ["-m", "tune.execution.ray_server", str(tmp_path), "12"]
+    started = (command, True, subprocess.PIPE)
+    assert done == [started, "input closed", "waited", "output closed", "removed"]
+    assert (tmp_path / "server.log").read_text() == "a warning"
