@@ -181,29 +181,28 @@ def test_runs_that_cannot_be_compared_are_refused(place, tmp_path):
 def test_a_trial_is_studied_by_its_id_and_its_split(place, tmp_path):
     several = Path(shutil.copytree(place / "several", tmp_path / "several"))
     run = read_run(several, place / "data")
-    ids = run.trials["trial_id"]
-    found = study_bias(run, trial_id=ids.iloc[1])
-    own = read_probabilities(run, ids.iloc[1]).set_index("image_id")
+    best = incumbent(run)["trial_id"]
+    other, unopened = run.trials[run.trials["trial_id"] != best].to_dict("records")
+    found = study_bias(run, trial_id=other["trial_id"])
+    own = read_probabilities(run, other["trial_id"]).set_index("image_id")
     assert found.answers["predicted"].equals(own["predicted"])
-    assert found.notes[0] == f"{run.trials['name'].iloc[1]}, trial 1; n: val pictures."
+    assert found.notes[0] == f"{other['name']}, trial {other['number']}; n: val pictures."
     with pytest.raises(ValueError, match="has no trial nobody; `python -m analysis table"):
         study_bias(run, trial_id="nobody")
-    best = incumbent(run)["trial_id"]
-    assert best == ids.iloc[2]
     ids_of_test = [f"drawn/{number:05d}" for number in range(680, 740)]
     labels = read_predictions(several, best)["label"].to_pylist()[:60]
-    for trial_id in (ids.iloc[1], best):
+    for trial_id in (other["trial_id"], best):
         table = read_predictions(several, trial_id)
         test = table.slice(0, 60).set_column(1, "split", [["test"] * 60])
         test = test.set_column(0, "image_id", pa.array(ids_of_test))
         test = test.set_column(2, "label", pa.array(labels, pa.int16()))
         path = predictions_file(several, trial_id)
         write_table(pa.concat_tables([table, test]), path)
-    found = study_bias(run, trial_id=ids.iloc[1], split="test", before=several)
+    found = study_bias(run, trial_id=other["trial_id"], split="test", before=several)
     assert found.answers.index.tolist() == found.before.index.tolist() == ids_of_test
     assert found.notes[0].endswith("n: test pictures.")
     with pytest.raises(NotKnownError, match=r"no test predictions; open the .* --trial [0-9a-f]+`"):
-        study_bias(run, trial_id=ids.iloc[0], split="test")
+        study_bias(run, trial_id=unopened["trial_id"], split="test")
 
 
 def test_the_page_tells_the_accuracy_of_the_model(place, tmp_path):

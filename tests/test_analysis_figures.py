@@ -170,8 +170,8 @@ def test_the_best_so_far_ends_at_the_best_and_at_all_that_was_spent(run):
     data = progress.prepare(run)
     assert data["best"].iloc[-1] == pytest.approx(100 * run.measurements["val_accuracy"].max())
     assert data["best"].is_monotonic_increasing
-    # The factory trains even numbers on half a device and odd ones on two, 2 s an epoch.
-    devices = run.trials["number"].map(lambda number: (0.5, 2.0)[number % 2])
+    # An epoch takes 2 s. The two replicates of a finalist are fused on one device.
+    devices = run.trials["replicate"].map(lambda replicate: 0.5 if replicate else 1.0)
     hours = (2.0 * devices * run.trials["epochs_trained"]).sum() / 3600
     assert data["device_hours"].iloc[-1] == pytest.approx(hours, rel=1e-9)
 
@@ -436,7 +436,8 @@ def test_curves_of_a_model_are_loss_and_accuracy_with_its_best_epoch_marked(run)
 
 
 def test_curves_in_the_overview_are_told_apart_by_how_they_ended(run):
-    waiting = run.trials["status"].where(run.trials["number"] != 0, "INTERRUPTED")
+    stopped = run.trials.index[run.trials["status"] == "EARLY_STOPPED"][0]
+    waiting = run.trials["status"].where(run.trials.index != stopped, "INTERRUPTED")
     drawing = next(curves.overview(replace(run, trials=run.trials.assign(status=waiting))))
     labels = {
         layer.label: (layer.colour, layer.marker)
@@ -483,7 +484,14 @@ def test_effects_draw_every_trial_at_its_level(run):
     drawn = [layer for one in drawing.chart.panels for layer in one.layers]
     ends = [end for one in drawn for end in (one.y, one.low, one.high) if end is not None]
     low, high = np.concatenate(ends).min(), np.concatenate(ends).max()
-    assert panel.y.limits == pytest.approx((low - 0.5, high + 0.5))  # half a point at least
+    margin = 0.06 * (high - low)
+    assert margin > 0.5
+    assert panel.y.limits == pytest.approx((low - margin, high + margin))
+    single = run.trials[run.trials["replicate"] == 0]
+    alike = run.measurements.assign(val_accuracy=0.5)
+    equal = replace(run, trials=single, measurements=alike, answers={})
+    limits = next(effects.effects(equal)).chart.panels[0].y.limits
+    assert limits == pytest.approx((49.5, 50.5)), "half a point at least"
     assert (
         "Validation accuracy, n = 400 pictures, at the best of the first 3 epochs, which all 14 "
         "compared trials (completed or stopped early) were given. 2 others broke and are not "
@@ -704,8 +712,8 @@ def test_progress_draws_the_end_of_each_trial_and_the_best_where_it_changes(run)
     data = progress.prepare(run)
     ends = layer_of(drawing, "a trial at its last epoch")
     # One trial failed before its first epoch.
-    expected = run.trials[run.trials["number"] != 2]
-    assert ends.trials.tolist() == expected["number"].tolist()
+    expected = run.trials[run.trials["number"] != 2].set_index("number").loc[ends.trials]
+    assert len(ends.trials) == len(run.trials) - 1
     assert ends.y.tolist() == pytest.approx((100 * expected["last_val_accuracy"]).tolist())
     best = layer_of(drawing, "best so far")
     assert best.kind == "steps"
@@ -852,7 +860,7 @@ def test_a_line_has_a_gap_where_a_hyperparameter_is_not_used_and_needs_an_accura
 def test_captions_of_the_dataset_count_its_training_pictures(run):
     counts, intensity, samples = (one.caption for one in dataset_figures(run))
     assert "740 pictures" in counts
-    assert "split grouped. The largest class, " in counts
+    assert "split given. The largest class, " in counts
     assert intensity.startswith("All pixels of 280 training pictures, in bins of 8 values")
     assert samples == "Drawn at random from the 280 training pictures, at most 10 per class."
 

@@ -45,7 +45,7 @@ def test_a_name_of_the_run_is_taken_as_it_is_and_another_refused_with_what_there
     assert checked(run, "fc_layers") == "fc_layers"
     with pytest.raises(ValueError, match=r"of one run, but got 'chanels'; did you mean channels\?"):
         checked(run, "chanels")
-    with pytest.raises(ValueError, match="it has family, kernel_size, blocks"):
+    with pytest.raises(ValueError, match="it has family, architecture, kernel_size"):
         checked(run, "xyz")
 
 

@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import replace
+from html import escape
 
 import pytest
 
@@ -236,7 +237,7 @@ def test_each_table_and_figure_stands_in_its_section(written):
     ]
     assert told[4:9] == [
         f"Accuracy by {name}"
-        for name in ("kernel size", "blocks", "channels", "convolution depth", "FC layers")
+        for name in ("kernel size", "blocks", "channels", "FC layers", "convolution depth")
     ]
     assert len(told) == 9 + 6  # and a figure for each pair
     assert headings("learning") == [
@@ -291,24 +292,24 @@ def test_tiles_count_the_trials(run, written):
 def test_facts_tell_of_dataset_and_provenance(run, written):
     page = written[0].page.read_text("utf-8")
     facts = dict(re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", page))
-    assert facts["fingerprint"] == "f" * 64
+    assert facts["fingerprint"] == run.provenance["dataset"]["fingerprint"]
     assert facts["path"] == run.provenance["dataset"]["path"]
     assert facts["step: drawn"] == "0 removed, 740 left"
     assert facts["label rule"] == "drawn"
-    assert facts["split method"] == "grouped"
+    assert facts["split method"] == "given"
     assert facts["image shape"] == "20 28"
-    assert facts["git: commit"] == "0" * 40
-    assert facts["git: dirty"] == "False"
-    assert facts["hardware: cpu"] == "two cores"
-    assert "python -m tune run tune/specs/quick.yaml" in page
-    assert "searcher: {name: grid}" in page
+    assert facts["hardware: host"] == run.provenance["hardware"]["host"]
+    assert facts["hardware: cores"] == str(run.provenance["hardware"]["cores"])
+    assert escape(run.provenance["command"]) in page
+    assert "\nsearcher:\n  name: grid\n" in page
 
 
 def test_charts_name_each_trial_by_its_status(run, written):
     page = written[0].page.read_text("utf-8")
     name = run.trials["name"]
-    assert f'"11":"{name[11]}, trial 11 (completed)"' in page
-    assert f'"0":"{name[0]}, trial 0 (stopped early)"' in page
+    stopped = run.trials.index[run.trials["status"] == "EARLY_STOPPED"][0]
+    assert f'"0":"{name[0]}, trial 0 (completed)"' in page
+    assert f'"{stopped}":"{name[stopped]}, trial {stopped} (stopped early)"' in page
     assert f'"2":"{name[2]}, trial 2 (failed)"' in page
 
 

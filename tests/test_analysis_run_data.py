@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from analysis.run.run_data import (
     read_probabilities,
     read_run,
 )
-from tests.support.run_factory import CLASSES, INFO, SPLIT_SIZES, Factory, write_run_files
+from tests.support.run_factory import CLASSES, INFO, SPLIT_SIZES, Factory
 from tune.run.directory import (
     PREDICTIONS_DIR,
     PROVENANCE_FILE,
@@ -41,8 +42,10 @@ def test_trials_stand_in_the_order_of_their_numbers(run):
 
 def test_a_run_carries_its_name_its_spec_and_where_it_came_from(run, tmp_path):
     assert run.name == "small"
-    assert run.spec == "name: factory\nsearcher: {name: grid}\n"
-    assert run.provenance["dataset"]["fingerprint"] == "f" * 64
+    assert run.spec == (run.path / SPEC_FILE).read_text("utf-8")
+    assert "finalists: 2\n" in run.spec
+    assert run.provenance == json.loads((run.path / PROVENANCE_FILE).read_text("utf-8"))
+    assert run.provenance["dataset"]["name"] == "drawn"
     assert run.data is None
     bare = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
     bare = bare.write(tmp_path / "bare run")
@@ -157,9 +160,10 @@ def test_a_folder_without_ledger_is_no_run(tmp_path):
 
 
 def test_a_run_without_finished_trials_says_so(tmp_path):
-    write_run_files(tmp_path, [], INFO)
+    run = Factory().write(tmp_path / "run")
+    pq.write_table(pq.read_table(run / TRIALS_FILE).slice(0, 0), run / TRIALS_FILE)
     with pytest.raises(ValueError, match="no finished trial yet"):
-        read_run(tmp_path)
+        read_run(run)
 
 
 def test_a_run_where_nothing_succeeded_gives_the_counts_and_a_reason(tmp_path):
@@ -168,7 +172,7 @@ def test_a_run_where_nothing_succeeded_gives_the_counts_and_a_reason(tmp_path):
     table = pq.read_table(run / TRIALS_FILE)
     faults = table.filter(pc.is_in(table["status"], pa.array(["DIVERGED", "FAILED"])))
     pq.write_table(faults, run / TRIALS_FILE)
-    with pytest.raises(NoTrialSucceededError, match=r"1 DIVERGED, 1 FAILED\); first: train_loss"):
+    with pytest.raises(NoTrialSucceededError, match=r"1 DIVERGED, 1 FAILED\); first: loss was NaN"):
         read_run(run)
     first_silent = faults.set_column(
         faults.column_names.index("reason"), "reason", [["out of memory", ""]]

@@ -12,22 +12,23 @@ from analysis.report.tables import NAMED, TABLES
 from analysis.run.run_data import read_run
 from analysis.selection.statistics import corrected_for_selection
 from analysis.statistics.estimate import NotKnownError
-from tests.support import run_factory
-from tests.support.run_factory import EPOCHS, INFO, RUNGS, Factory
+from tests.support.run_factory import INFO, Factory
 
 PLAIN = {"faults": False, "early_stopping": False}
 LABELS = np.random.default_rng(1).integers(0, 4, 400)
 
 
-def same_skill(path, *, labels=LABELS, skill=0.5, last=EPOCHS, configurations=3):
-    """Write a run whose trials have these labels and are all trained up to epoch ``last``."""
-    rng = np.random.default_rng(0)
-    configs = run_factory._configs(configurations)
-    trials = [run_factory._trial(config, number) for number, config in enumerate(configs)]
-    for trial in trials:
-        run_factory.train(trial, skill, last, rng, labels, path, INFO)
-    run_factory.write_run_files(path, trials, INFO)
-    return path
+def same_skill(path, *, labels=LABELS, skill=0.5, configurations=3, **changes):
+    """Make a run whose trainings are equally good on validation pictures with these labels."""
+    factory = Factory(
+        configurations=configurations,
+        replicates=1,
+        skill=skill,
+        val_labels=tuple(labels.tolist()),
+        **PLAIN,
+        **changes,
+    )
+    return factory.write(path)
 
 
 SWEEPS = {
@@ -35,8 +36,8 @@ SWEEPS = {
     "one configuration": lambda path: Factory(configurations=1, replicates=3, **PLAIN).write(path),
     "two configurations": lambda path: Factory(configurations=2, replicates=1, **PLAIN).write(path),
     "two replicated": lambda path: Factory(configurations=2, replicates=2, **PLAIN).write(path),
-    "none completed": lambda path: same_skill(path, last=RUNGS[0]),
-    "one, not completed": lambda path: same_skill(path, last=RUNGS[0], configurations=1),
+    "none completed": lambda path: same_skill(path, stopped_after=3),
+    "one, not completed": lambda path: same_skill(path, stopped_after=3, configurations=1),
     "all right": lambda path: same_skill(path, skill=1.6),
     "one class, all right": lambda path: same_skill(path, labels=np.full(400, 2), skill=1.6),
     "a class without pictures": lambda path: same_skill(path, labels=LABELS % 3),

@@ -541,7 +541,7 @@ def test_classes_stand_for_each_model_in_the_order_of_the_models(picked, monkeyp
 
 def test_classes_need_predictions(picked):
     with pytest.raises(NotKnownError, match="no trial of run has predictions"):
-        classes(replace(picked, trials=picked.trials.iloc[1:3]))
+        classes(replace(picked, trials=picked.trials.iloc[2:3]))
 
 
 def test_selection_tells_estimates_from_the_boldest_on(picked):

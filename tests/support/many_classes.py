@@ -1,21 +1,18 @@
-"""Writes a dataset of many classes and a run of a few models on it, determined by a seed.
+"""Makes a dataset of many classes and a run of a few models on it.
 
 Classes have names, frequencies and colours of their own, and each is mostly confused with the next.
 """
 
-import json
-from dataclasses import replace
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data_prep.reader import ImageDataset, read_dataset
 from data_prep.rejections import Rejections
 from data_prep.writer import LabelledImages, Recipe, write_dataset
-from tests.support.run_factory import INFO, under, write_run_files
-from tune.run.directory import PREDICTIONS_DIR, PROVENANCE_FILE
-from tune.run.tables import predictions_table, write_table
-from tune.run.trial import METRICS, Ending, Measurement, Status, Trial
+from models.config import TrainConfig
+from tests.support.played import Epoch, Play, make_run
 
 SIDE = 32
 EPOCHS = 10
@@ -26,24 +23,23 @@ CONFUSED = 0.5
 def write_run_of_many_classes(
     run: Path, data: Path, *, classes: int, pictures: int, trials: int = 4, colour: bool = True
 ) -> Path:
-    """Write a dataset of about ``pictures`` pictures, and a run of ``trials`` models on it."""
-    rng = np.random.default_rng(classes)
+    """Make a dataset of about ``pictures`` pictures, and a run of ``trials`` models on it."""
     write_drawn_dataset(data, classes=classes, pictures=pictures, colour=colour)
-    dataset = read_dataset(data)
-    info = replace(
-        INFO,
-        searched=("kernel_size",),
-        tied={},
-        classes=dataset.manifest.classes,
-        **under("none"),
-        rungs=(),
-    )
-    made = [_trial(number, run, dataset, rng) for number in range(trials)]
-    write_run_files(run, made, info, data)
-    provenance = json.loads((run / PROVENANCE_FILE).read_text())
-    provenance["dataset"]["fingerprint"] = dataset.manifest.fingerprint
-    (run / PROVENANCE_FILE).write_text(json.dumps(provenance))
-    return run
+    spec = {
+        "data": str(data),
+        "fixed": {
+            "family": "resnet",
+            "blocks": 2,
+            "channels": 8,
+            "conv_depth": 1,
+            "pool_size": 8,
+            "epochs": EPOCHS,
+        },
+        "space": {"kernel_size": [3, 5]},
+        "replicates": trials // 2,
+    }
+    play = Play(epochs=partial(_epochs, classes=classes), parameters=lambda _config: 50_000)
+    return make_run(run, spec, play)
 
 
 def write_drawn_dataset(out: Path, *, classes: int, pictures: int, colour: bool) -> None:
@@ -79,51 +75,21 @@ def write_drawn_dataset(out: Path, *, classes: int, pictures: int, colour: bool)
 _NAMES = ("sunflower", "bee", "aquarium fish", "pickup truck", "man", "tulip", "lawn mower")
 
 
-def _trial(number: int, run: Path, dataset: ImageDataset, rng: np.random.Generator) -> Trial:
-    config = {
-        "family": "resnet", "kernel_size": (3, 5)[number % 2], "blocks": 2, "channels": 8,
-        "conv_depth": 1, "fc_layers": 1, "pool_size": 8, "learning_rate": 0.001,
-        "weight_decay": 0.0001, "batch_size": 64, "epochs": EPOCHS, "seed": number // 2,
-        "fold": None,
-    }  # fmt: skip
-    trial = Trial(
-        id=f"{number:012x}",
-        configuration_id=f"{number % 2:012x}",
-        number=number,
-        name=f"B8_N2_FC1_K{config['kernel_size']}",
-        phase="search",
-        replicate=number // 2,
-        config=config,
-        epochs=EPOCHS,
-        devices=1.0,
-    )
-    trial.parameters, trial.host, trial.device = 50_000, "node-1", "cpu"
-    trial.seconds = 2.0 * EPOCHS
-    rows = dataset.rows("val")
-    labels = dataset.labels[rows]
-    classes = len(dataset.manifest.classes)
-    probabilities = _probabilities(labels, classes, 0.5 + 0.02 * number, rng)
-    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-    for epoch in range(1, EPOCHS + 1):
-        now = accuracy * epoch / EPOCHS
-        values = dict.fromkeys(METRICS, now) | {
-            "val_loss": 5 - 4 * now,
-            "train_loss": 5 - 4.5 * now,
+def _epochs(config: TrainConfig, labels: np.ndarray, classes: int) -> Iterator[Epoch]:
+    """Yield a training that is better with a larger kernel, and with a larger seed."""
+    rng = np.random.default_rng([config.seed, config.kernel_size])
+    best = 0.5 + 0.02 * (config.kernel_size == 5) + 0.04 * config.seed
+    for number in range(1, EPOCHS + 1):
+        accuracy = best * number / EPOCHS
+        values = {
+            "val_loss": 5 - 4 * accuracy,
+            "train_loss": 5 - 4.5 * accuracy,
+            "train_accuracy": accuracy,
+            "learning_rate": config.learning_rate,
+            "seconds": 2.0,
+            "images_per_second": 1000.0,
         }
-        values |= {"train_accuracy": now, "learning_rate": 0.001}
-        values |= {"seconds": 2.0, "images_per_second": 1000.0}
-        trial.measurements.append(Measurement(epoch=epoch, values=values))
-    trial.ending = Ending(status=Status.COMPLETED, reason="")
-    table = predictions_table(
-        image_ids=dataset.image_ids[rows].tolist(),
-        labels=labels,
-        probabilities=probabilities,
-        split="val",
-        epoch=EPOCHS,
-        classes=dataset.manifest.classes,
-    )
-    write_table(table, run / PREDICTIONS_DIR / f"{trial.id}.parquet")
-    return trial
+        yield Epoch(probabilities=_probabilities(labels, classes, accuracy, rng), values=values)
 
 
 def _probabilities(

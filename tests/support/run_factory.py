@@ -1,34 +1,33 @@
-"""Writes a small, complete run directory and its dataset, determined by a seed.
+"""Makes a small, complete run and its dataset, determined by a seed.
 
 Nothing has an order or size that code may rely on by accident: class names are not sorted, pictures
-are not square, seeds do not start at 0, trials use more or less than one device, the trials table
-is reversed, and every second trial lists its predicted pictures in reverse.
+are not square, seeds do not start at 0, replicates, which are fused, use half a device, the trials
+table is reversed, and every second trial lists its predicted pictures in reverse.
 """
 
-import hashlib
-import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.manifest import IMAGES_FILE, DatasetManifest
-from tune.run.directory import (
-    LEDGER_FILE,
-    MEASUREMENTS_FILE,
-    PREDICTIONS_DIR,
-    PROVENANCE_FILE,
-    SPEC_FILE,
-    TRIALS_FILE,
-)
-from tune.run.tables import TableInfo, measurements_table, predictions_table, trials_table
-from tune.run.trial import METRICS, Ending, Measurement, Status, Trial
+from data_prep.rejections import Rejections
+from data_prep.writer import LabelledImages, Recipe
+from data_prep.writer import write_dataset as write_labelled
+from models.config import TrainConfig
+from tests.support.played import Epoch, Play, make_run
+from tune.run.directory import TRIALS_FILE, predictions_file
+from tune.run.tables import TableInfo
+from tune.session.tables import table_info
 from tune.sweep.schedulers import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
+from tune.sweep.spec import parse_spec
+from tune.sweep.sweep import Sweep
 
 CLASSES = ("neutral", "bored", "angry", "focused")
 IMAGE_SHAPE = (20, 28)
@@ -38,21 +37,28 @@ EPOCHS = 12
 RUNGS = (3, 6)
 FIRST_SEED = 7
 """Seed of the search; further replicates have the next seeds."""
-TYPES: Mapping[str, pa.DataType] = {
-    "family": pa.string(),
-    "kernel_size": pa.int64(),
-    "blocks": pa.int64(),
-    "channels": pa.int64(),
-    "conv_depth": pa.int64(),
-    "fc_layers": pa.int64(),
-    "pool_size": pa.int64(),
-    "learning_rate": pa.float64(),
-    "weight_decay": pa.float64(),
-    "batch_size": pa.int64(),
-    "epochs": pa.int64(),
-    "seed": pa.int64(),
-    "fold": pa.int64(),
+
+
+def _part(blocks: list[int], depths: Mapping[int, list[int]]) -> dict[str, Any]:
+    """Part of a search space; ``depths`` are those of each number of channels."""
+    return {
+        "blocks": blocks,
+        "channels": {channels: {"conv_depth": of} for channels, of in depths.items()},
+        "fc_layers": {"from": "blocks", "map": {2: 1, 4: 2}},
+    }
+
+
+_EVERY = [1, 2, 3]
+SPACES: dict[int, dict[int, Any]] = {
+    1: {3: _part([2], {8: [1]})},
+    2: {3: _part([2], {8: [1]}), 5: _part([4], {16: [3]})},
+    3: {3: _part([2], {8: [1, 3], 16: [2]})},
+    4: {3: _part([2, 4], {8: [1]}), 5: _part([2, 4], {16: [3]})},
+    12: {3: _part([2, 4], {8: [1, 3], 16: [2]}), 5: _part([2, 4], {8: [2], 16: [1, 3]})},
+    20: {3: _part([2, 4], {8: _EVERY, 16: [1, 2]}), 5: _part([2, 4], {8: [1, 2], 16: _EVERY})},
+    24: {3: _part([2, 4], {8: _EVERY, 16: _EVERY}), 5: _part([2, 4], {8: _EVERY, 16: _EVERY})},
 }
+"""Number of configurations → their kernel sizes, and the search space of each."""
 
 
 def by(searcher: str) -> dict[str, Any]:
@@ -66,26 +72,14 @@ def under(scheduler: str) -> dict[str, Any]:
     return {"scheduler": scheduler, "scheduler_words": SCHEDULERS[scheduler].words}
 
 
-INFO = TableInfo(
-    hyperparameters=tuple(TYPES),
-    searched=("kernel_size", "blocks", "channels", "conv_depth", "fc_layers"),
-    tied={"fc_layers": "blocks"},
-    objective={"metric": "val_accuracy", "mode": "max", "at": "best"},
-    classes=CLASSES,
-    **by("grid"),
-    **under("asha"),
-    rungs=RUNGS,
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Factory:
-    """Settings of the run that `write` writes."""
+    """Settings of the run that `write` makes."""
 
-    seed: int = 6
+    seed: int = 105
     """With this seed the incumbent is not an early trial, and its best epoch is not its last."""
-    info: TableInfo = INFO
     configurations: int = 12
+    """One of the keys of `SPACES`."""
     replicates: int = 3
     """Trainings of each of the two finalists."""
     learning_rate: float = 0.001
@@ -93,233 +87,163 @@ class Factory:
     faults: bool = True
     """Whether one trial diverges and one fails."""
     early_stopping: bool = True
+    skill: float | None = None
+    """Final accuracy of every training; None for one that depends on the configuration."""
+    stopped_after: int | None = None
+    """Epochs after which each trial is stopped by hand."""
+    val_labels: tuple[int, ...] | None = None
+    """Labels of the validation pictures, instead of drawn ones."""
 
     def write(self, run: Path, dataset: Path | None = None) -> Path:
-        """Write the run directory, and the dataset if its path is given."""
-        rng = np.random.default_rng(self.seed)
-        labels = rng.choice(len(CLASSES), SPLIT_SIZES["val"], p=(0.24, 0.24, 0.29, 0.23))
-        if dataset is not None:
-            write_dataset(dataset, labels, self.seed)
-        trials = self._search(rng, labels, run)
-        completed = [t for t in trials if t.status is Status.COMPLETED]
-        best = sorted(completed, key=lambda t: -_accuracy(t))[:2]
-        for first in best:
-            trials += self._further_replicates(first, len(trials), rng, labels, run)
-        write_run_files(run, trials, self.info, dataset)
+        """Make the run; its dataset is at ``dataset``, or has been removed if that is None."""
+        if dataset is None:
+            return Path(shutil.copytree(_made(self), run))
+        write_dataset(dataset, self.val_labels)
+        play = Play(epochs=self._epochs, parameters=_parameters)
+        make_run(run, self.spec(dataset), play, on_step=self._stop_by_hand)
+        _reverse_rows(run)
         return run
 
-    def _search(self, rng: np.random.Generator, labels: np.ndarray, run: Path) -> list[Trial]:
-        rate = {"learning_rate": self.learning_rate}
-        configs = [{**config, **rate} for config in _configs(self.configurations)]
-        trials = [_trial(config, number) for number, config in enumerate(configs)]
-        skills = {t.id: _skill(t.config) + rng.normal(0, 0.008) for t in trials}
-        last = {t.id: EPOCHS for t in trials}
-        if self.early_stopping:
-            order = sorted(trials, key=lambda t: -skills[t.id])
-            last |= {t.id: RUNGS[0] for t in order[len(order) * 2 // 3 :]}
-            last |= {t.id: RUNGS[1] for t in order[len(order) // 2 : len(order) * 2 // 3]}
-        for trial in trials:
-            train(trial, skills[trial.id], last[trial.id], rng, labels, run, self.info)
-        if self.faults:
-            _diverge(trials[1], run)
-            _fail(trials[2], run)
-        return trials
-
-    def _further_replicates(
-        self, first: Trial, number: int, rng: np.random.Generator, labels: np.ndarray, run: Path
-    ) -> list[Trial]:
-        trials = []
-        for replicate in range(1, self.replicates):
-            config = {**first.config, "seed": FIRST_SEED + replicate}
-            trial = _trial(config, number + replicate - 1)
-            trial = replace(trial, phase="finalist", replicate=replicate)
-            skill = _skill(trial.config) + rng.normal(0, 0.01)
-            train(trial, skill, EPOCHS, rng, labels, run, self.info)
-            trials.append(trial)
-        return trials
-
-
-def train(
-    trial: Trial,
-    skill: float,
-    last: int,
-    rng: np.random.Generator,
-    labels: np.ndarray,
-    run: Path,
-    info: TableInfo,
-) -> None:
-    """Give ``trial`` a learning curve up to epoch ``last`` and predictions of its best epoch."""
-    probabilities_at = {}
-    for epoch in range(1, last + 1):
-        reach = 0.27 + (skill - 0.27) * (1 - np.exp(-epoch / 2.5)) + rng.normal(0, 0.006)
-        probabilities = _probabilities(labels, reach, rng)
-        values = _metrics(labels, probabilities, reach, skill, epoch)
-        trial.measurements.append(Measurement(epoch=epoch, values=values))
-        probabilities_at[epoch] = probabilities
-    stopped = last < trial.epochs
-    trial.ending = Ending(
-        status=Status.EARLY_STOPPED if stopped else Status.COMPLETED,
-        reason=f"below the best third at rung {last}" if stopped else "",
-    )
-    trial.parameters = 40_000 + 9_000 * trial.config["blocks"] * trial.config["channels"]
-    trial.host, trial.device = "node-1", "cpu"
-    trial.seconds = sum(m.values["seconds"] for m in trial.measurements)
-    best = trial.best(info.objective["metric"], info.objective["mode"])
-    assert best is not None
-    _write_predictions(run, trial, labels, probabilities_at[best.epoch], best.epoch)
-
-
-def write_run_files(
-    run: Path, trials: list[Trial], info: TableInfo, dataset: Path | None = None
-) -> None:
-    """Write the tables, the spec, the provenance and the ledger."""
-    run.mkdir(parents=True, exist_ok=True)
-    table = trials_table([_row(t, info) for t in reversed(trials)], info, TYPES)
-    pq.write_table(table, run / TRIALS_FILE)
-    pq.write_table(measurements_table(trials), run / MEASUREMENTS_FILE)
-    (run / SPEC_FILE).write_text("name: factory\nsearcher: {name: grid}\n")
-    provenance = {
-        "command": ["python", "-m", "tune", "run", "tune/specs/quick.yaml"],
-        "git": {"commit": "0" * 40, "dirty": False},
-        "dataset": {"path": str(dataset or run / "nowhere"), "fingerprint": "f" * 64},
-        "versions": {"python": "3.11.9", "torch": "2.14.1"},
-        "hardware": {"cpu": "two cores", "memory_bytes": 8 * 2**30},
-    }
-    (run / PROVENANCE_FILE).write_text(json.dumps(provenance))
-    with (run / LEDGER_FILE).open("w") as ledger:
-        ledger.writelines(json.dumps(event) + "\n" for event in _events(trials))
-
-
-def _events(trials: list[Trial]) -> Iterator[dict[str, Any]]:
-    """Yield the events of a sweep that trained one trial after another."""
-    proposed = now = 1_790_000_000.0
-    yield {"event": "sweep_started", "time": now}
-    for trial in trials:
-        yield {
-            "event": "trial_proposed",
-            "trial": trial.id,
-            **{key: getattr(trial, key) for key in ("configuration_id", "number", "name")},
-            **{key: getattr(trial, key) for key in ("phase", "replicate", "config", "epochs")},
-            "proposal": trial.number,
-            "time": proposed,
+    def spec(self, data: Path) -> dict[str, Any]:
+        """Return the sweep spec."""
+        return {
+            "data": str(data),
+            "fixed": {
+                "family": "resnet",
+                "pool_size": 8,
+                "learning_rate": self.learning_rate,
+                "batch_size": 64,
+                "epochs": EPOCHS,
+            },
+            "space": {"kernel_size": SPACES[self.configurations]},
+            "scheduler": {
+                "name": "asha",
+                "grace_period": RUNGS[0] if self.early_stopping else EPOCHS,
+                "reduction_factor": 2,
+            },
+            "replicates": self.replicates,
+            "finalists": 2,
+            "seed": FIRST_SEED,
+            "retries": 0,
         }
-        yield {"event": "trial_started", "trial": trial.id, "devices": trial.devices, "time": now}
-        for measured in trial.measurements:
-            now += measured.values["seconds"]
-            values = {k: v if np.isfinite(v) else None for k, v in measured.values.items()}
-            known = {"event": "measurement", "trial": trial.id, "epoch": measured.epoch}
-            yield {**known, "values": values, "time": now}
-        end = {"status": str(trial.status), "reason": trial.reason, "time": now}
-        yield {"event": "trial_ended", "trial": trial.id, **end}
-    yield {"event": "sweep_finished", "time": now}
+
+    def _epochs(self, config: TrainConfig, labels: np.ndarray) -> Iterator[Epoch]:
+        rng = np.random.default_rng([self.seed, int(config.trial_id(""), 16)])
+        skill = _skill(config) + rng.normal(0, 0.009) if self.skill is None else self.skill
+        place = (config.kernel_size, config.blocks, config.channels, config.conv_depth)
+        if self.faults and place == FAILS:
+            raise RuntimeError("a <worker> died & left nothing")
+        for number in range(1, EPOCHS + 1):
+            epoch = _epoch(labels, skill, number, rng)
+            if self.faults and place == DIVERGES and number == 2:
+                nan = {"train_loss": np.nan, "val_loss": np.nan}
+                epoch = epoch._replace(values={**epoch.values, **nan})
+            yield epoch
+
+    def _stop_by_hand(self, sweep: Sweep) -> None:
+        if self.stopped_after is None:
+            return
+        for trial in sweep.trials.values():
+            if len(trial.measurements) == self.stopped_after - 1 and not trial.ended:
+                sweep.stop_trial(trial.id, "stopped by hand")
 
 
-def write_dataset(directory: Path, val_labels: np.ndarray, seed: int) -> None:
-    """Write a dataset of discs whose size and brightness depend on the class."""
-    rng = np.random.default_rng(seed)
-    splits = np.repeat(list(SPLIT_SIZES), list(SPLIT_SIZES.values()))
-    labels = rng.integers(0, len(CLASSES), len(splits))
-    labels[splits == "val"] = val_labels
-    pixels = [_disc(label, rng) for label in labels]
-    directory.mkdir(parents=True)
-    table = pa.table(
-        {
-            "image_id": [f"drawn/{i:05d}" for i in range(len(labels))],
-            "source": ["drawn"] * len(labels),
-            "split": splits.tolist(),
-            "fold": pa.array([None if s == "test" else i % 10 for i, s in enumerate(splits)]),
-            "label": [CLASSES[label] for label in labels],
-            "pixels": pa.array(pixels, pa.binary(IMAGE_SHAPE[0] * IMAGE_SHAPE[1])),
-            "content_hash": [hashlib.sha256(p).hexdigest() for p in pixels],
-            "duplicate_group": list(range(len(labels))),
-        }
-    )
-    pq.write_table(table, directory / IMAGES_FILE)
-    _manifest(directory.name, splits, labels).write(directory)
+def _reverse_rows(run: Path) -> None:
+    """Reverse rows whose order no reader may rely on."""
+    trials = pq.read_table(run / TRIALS_FILE).to_pylist()
+    odd = [predictions_file(run, trial["trial_id"]) for trial in trials if trial["number"] % 2]
+    for path in (run / TRIALS_FILE, *filter(Path.exists, odd)):
+        table = pq.read_table(path)
+        pq.write_table(table.take(list(range(len(table)))[::-1]), path)
 
 
-def _manifest(name: str, splits: np.ndarray, labels: np.ndarray) -> DatasetManifest:
-    counts = {
-        split: {c: int(((splits == split) & (labels == i)).sum()) for i, c in enumerate(CLASSES)}
-        for split in SPLIT_SIZES
+DIVERGES, FAILS = (3, 2, 8, 3), (3, 2, 16, 2)
+"""Kernel size, blocks, channels and convolution depth of the trial that diverges at its second
+epoch, and of the one that fails at once."""
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="runs-of-the-factory-")
+
+
+@cache
+def _made(factory: Factory) -> Path:
+    """Make a run once in this process; its dataset is gone."""
+    folder = Path(tempfile.mkdtemp(dir=_FOLDER.name))
+    run = factory.write(folder / "run", folder / "data")
+    shutil.rmtree(folder / "data")
+    return run
+
+
+@cache
+def _dataset(val_labels: tuple[int, ...] | None) -> Path:
+    """Write a dataset once in this process: discs whose size and brightness depend on the class."""
+    rng = np.random.default_rng(6)
+    drawn = rng.choice(len(CLASSES), SPLIT_SIZES["val"], p=(0.24, 0.24, 0.29, 0.23))
+    labels = {
+        "train": rng.integers(0, len(CLASSES), SPLIT_SIZES["train"]),
+        "val": drawn if val_labels is None else np.array(val_labels),
+        "test": rng.integers(0, len(CLASSES), SPLIT_SIZES["test"]),
     }
-    return DatasetManifest(
-        name=name,
+    every = np.concatenate(list(labels.values()))
+    images = LabelledImages(
         classes=CLASSES,
-        image_shape=IMAGE_SHAPE,
-        mean=0.5,
-        std=0.25,
-        counts=counts,
-        steps=({"step": "drawn", "removed": 0, "left": len(labels)},),
-        label_rule="drawn",
-        split_method="grouped",
-        split_seed=0,
-        duplicates={"groups": 0, "surplus": 0, "across_splits": 0},
-        details={},
-        versions={"python": "3.11.9"},
-        fingerprint="f" * 64,
+        image_ids=[f"drawn/{row:05d}" for row in range(len(every))],
+        sources=["drawn"] * len(every),
+        pixels=np.stack([_disc(label, rng) for label in every]),
+        labels=every,
+        given=np.repeat(list(labels), [len(of) for of in labels.values()]),
     )
+    out = Path(tempfile.mkdtemp(dir=_FOLDER.name)) / "drawn"
+    write_labelled(
+        out,
+        images,
+        Recipe(name="drawn", label_rule="drawn", split="given", near_duplicates=False),
+        steps=({"step": "drawn", "removed": 0, "left": len(every)},),
+        details={},
+        rejections=Rejections(),
+        groups=np.arange(len(every)),
+    )
+    return out
 
 
-def _disc(label: int, rng: np.random.Generator) -> bytes:
+def write_dataset(directory: Path, val_labels: tuple[int, ...] | None = None) -> None:
+    """Write the dataset of the runs."""
+    shutil.copytree(_dataset(val_labels), directory)
+
+
+def _disc(label: int, rng: np.random.Generator) -> np.ndarray:
     height, width = IMAGE_SHAPE
     y, x = np.mgrid[:height, :width]
     inside = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (5 + 1.5 * label) ** 2
     picture = rng.normal(70 + 12 * label, 18, IMAGE_SHAPE) + inside * (70 + 10 * label)
-    return picture.clip(0, 255).astype(np.uint8).tobytes()
+    return picture.clip(0, 255).astype(np.uint8)
 
 
-def _configs(count: int) -> list[dict[str, Any]]:
-    grid = [
-        {"kernel_size": k, "blocks": b, "channels": c, "conv_depth": d, "fc_layers": b // 2}
-        for k in (3, 5)
-        for b in (2, 4)
-        for c in (8, 16)
-        for d in (1, 2, 3)
-    ]
-    fixed = {
-        "family": "resnet",
-        "pool_size": 8,
-        "learning_rate": 0.001,
-        "weight_decay": 0.0001,
-        "batch_size": 64,
-        "epochs": EPOCHS,
-        "seed": FIRST_SEED,
-        "fold": None,
-    }
-    chosen = np.linspace(0, len(grid) - 1, min(count, len(grid))).round().astype(int)
-    return [{**fixed, **grid[i]} for i in chosen]
-
-
-def _trial(config: dict[str, Any], number: int) -> Trial:
-    shape = {name: value for name, value in config.items() if name != "seed"}
-    name = "B{channels}_N{blocks}_FC{fc_layers}_K{kernel_size}_AP{pool_size}".format(**config)
-    return Trial(
-        id=_digest(config),
-        configuration_id=_digest(shape),
-        number=number,
-        name=f"{name}_D{config['conv_depth']}",
-        phase="search",
-        replicate=0,
-        config=config,
-        epochs=EPOCHS,
-        devices=(0.5, 2.0)[number % 2],
-    )
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _skill(config: Mapping[str, Any]) -> float:
+def _skill(config: TrainConfig) -> float:
     """Expected final accuracy of a configuration; deeper and wider is slightly better."""
     return (
         0.5
-        + 0.02 * (config["kernel_size"] == 5)
-        + 0.012 * (config["blocks"] - 2)
-        + 0.002 * (config["channels"] - 8)
-        + 0.01 * (config["conv_depth"] - 1)
+        + 0.02 * (config.kernel_size == 5)
+        + 0.012 * (config.blocks - 2)
+        + 0.002 * (config.channels - 8)
+        + 0.01 * (config.conv_depth - 1)
     )
+
+
+def _parameters(config: TrainConfig) -> int:
+    return 40_000 + 9_000 * config.blocks * config.channels
+
+
+def _epoch(labels: np.ndarray, skill: float, number: int, rng: np.random.Generator) -> Epoch:
+    reach = 0.27 + (skill - 0.27) * (1 - np.exp(-number / 2.5)) + rng.normal(0, 0.006)
+    values = {
+        "val_loss": 1.9 - 1.5 * reach + 0.012 * max(0, number - 7),
+        "train_loss": 1.38 * np.exp(-0.11 * number * skill),
+        "train_accuracy": min(0.97, reach + 0.015 * number - 0.02),
+        "learning_rate": 0.001,
+        "seconds": 2.0,
+        "images_per_second": SPLIT_SIZES["train"] / 1.8,
+    }
+    return Epoch(probabilities=_probabilities(labels, reach, rng), values=values)
 
 
 def _probabilities(labels: np.ndarray, reach: float, rng: np.random.Generator) -> np.ndarray:
@@ -334,84 +258,7 @@ def _probabilities(labels: np.ndarray, reach: float, rng: np.random.Generator) -
     return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _metrics(
-    labels: np.ndarray, probabilities: np.ndarray, reach: float, skill: float, epoch: int
-) -> dict[str, float]:
-    predicted = probabilities.argmax(axis=1)
-    right = np.bincount(labels[predicted == labels], minlength=len(CLASSES))
-    given, truth = (np.bincount(each, minlength=len(CLASSES)) for each in (predicted, labels))
-    accuracy = float((predicted == labels).mean())
-    macro = {
-        "precision": float((right / np.maximum(given, 1)).mean()),
-        "recall": float((right / np.maximum(truth, 1)).mean()),
-        "f1": float((2 * right / np.maximum(given + truth, 1)).mean()),
-    }
-    values = {"val_accuracy": accuracy}
-    values |= {f"val_macro_{name}": score for name, score in macro.items()}
-    values |= {f"val_micro_{name}": accuracy for name in macro}  # one label a picture
-    overfit = 0.012 * max(0, epoch - 7)
-    return values | {
-        "val_loss": 1.9 - 1.5 * reach + overfit,
-        "train_loss": 1.38 * np.exp(-0.11 * epoch * skill),
-        "train_accuracy": min(0.97, reach + 0.015 * epoch - 0.02),
-        "learning_rate": 0.001,
-        "seconds": 2.0,
-        "images_per_second": SPLIT_SIZES["train"] / 1.8,
-    }
-
-
-def _diverge(trial: Trial, run: Path) -> None:
-    del trial.measurements[2:]
-    values = {**trial.measurements[1].values, "train_loss": float("nan"), "val_loss": float("nan")}
-    trial.measurements[1] = Measurement(epoch=2, values=values)
-    trial.ending = Ending(status=Status.DIVERGED, reason="train_loss is NaN at epoch 2")
-    (run / PREDICTIONS_DIR / f"{trial.id}.parquet").unlink()
-
-
-def _fail(trial: Trial, run: Path) -> None:
-    trial.measurements.clear()
-    reason = "RuntimeError: a <worker> died & left nothing"
-    trial.ending = Ending(status=Status.FAILED, reason=reason)
-    trial.parameters, trial.seconds = None, 0.4
-    (run / PREDICTIONS_DIR / f"{trial.id}.parquet").unlink()
-
-
-def _accuracy(trial: Trial) -> float:
-    best = trial.best()
-    return best.values["val_accuracy"] if best else 0.0
-
-
-def _row(trial: Trial, info: TableInfo) -> dict[str, Any]:
-    best = trial.best(info.objective["metric"], info.objective["mode"])
-    row: dict[str, Any] = {
-        **{name: value for name, value in vars(trial).items() if name not in ("id", "config")},
-        **trial.config,
-        "trial_id": trial.id,
-        "status": str(trial.status),
-        "reason": trial.reason,
-        "epochs_trained": len(trial.measurements),
-        "device_seconds": trial.seconds * trial.devices,
-    }
-    if best and trial.last:
-        row["best_epoch"] = best.epoch
-        row |= {f"best_{name}": best.values[name] for name in METRICS}
-        row |= {f"last_{name}": trial.last.values[name] for name in METRICS}
-    return row
-
-
-def _write_predictions(
-    run: Path, trial: Trial, labels: np.ndarray, probabilities: np.ndarray, epoch: int
-) -> None:
-    offset = SPLIT_SIZES["train"]
-    table = predictions_table(
-        image_ids=[f"drawn/{i + offset:05d}" for i in range(len(labels))],
-        labels=labels,
-        probabilities=probabilities,
-        split="val",
-        epoch=epoch,
-        classes=CLASSES,
-    )
-    if trial.number % 2:
-        table = table.take(list(range(len(labels)))[::-1])
-    (run / PREDICTIONS_DIR).mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, run / PREDICTIONS_DIR / f"{trial.id}.parquet")
+INFO: TableInfo = table_info(
+    Sweep(parse_spec({"name": "played", **Factory().spec(Path("data"))}), fingerprint=""), CLASSES
+)
+"""What the tables of the default run say of its sweep."""
