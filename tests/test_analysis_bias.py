@@ -15,7 +15,7 @@ from analysis.groups.statistics import changes
 from analysis.run.run_data import read_probabilities, read_run
 from analysis.run.trials import incumbent
 from analysis.statistics.estimate import NotKnownError
-from tests.support.run_factory import Factory
+from tests.support.run_factory import Factory, open_test
 from tune.run.directory import predictions_file
 from tune.run.tables import read_predictions, write_table
 
@@ -190,14 +190,8 @@ def test_a_trial_is_studied_by_its_id_and_its_split(place, tmp_path):
     with pytest.raises(ValueError, match="has no trial nobody; `python -m analysis table"):
         study_bias(run, trial_id="nobody")
     ids_of_test = [f"drawn/{number:05d}" for number in range(680, 740)]
-    labels = read_predictions(several, best)["label"].to_pylist()[:60]
     for trial_id in (other["trial_id"], best):
-        table = read_predictions(several, trial_id)
-        test = table.slice(0, 60).set_column(1, "split", [["test"] * 60])
-        test = test.set_column(0, "image_id", pa.array(ids_of_test))
-        test = test.set_column(2, "label", pa.array(labels, pa.int16()))
-        path = predictions_file(several, trial_id)
-        write_table(pa.concat_tables([table, test]), path)
+        open_test(several, trial_id)
     found = study_bias(run, trial_id=other["trial_id"], split="test", before=several)
     assert found.answers.index.tolist() == found.before.index.tolist() == ids_of_test
     assert found.notes[0].endswith("n: test pictures.")

@@ -31,7 +31,8 @@ from analysis.report.figures import FIGURES
 from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from fairsweep.drawing.training_pictures import read_training_pictures
-from tests.support.run_factory import CLASSES, IMAGE_SHAPE, Factory, by
+from tests.support.discs import CLASSES, IMAGE_SHAPE
+from tests.support.run_factory import Factory, by
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,8 @@ from analysis.selection.statistics import selection
 from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
 from analysis.trials.headline import headline
-from tests.support.run_factory import SPLIT_SIZES, Factory, under
+from tests.support.discs import SPLIT_SIZES
+from tests.support.run_factory import Factory, under
 
 FOLDS = 10
 LUCKY = 0.69

@@ -12,7 +12,8 @@ from analysis.run.run_data import read_run
 from analysis.run.trials import incumbent
 from analysis.trials.largest import no_better_than_largest
 from analysis.trials.table import models
-from tests.support.run_factory import CLASSES, Factory
+from tests.support.discs import CLASSES
+from tests.support.run_factory import Factory
 
 
 @pytest.fixture(scope="module")

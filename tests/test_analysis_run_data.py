@@ -16,7 +16,9 @@ from analysis.run.run_data import (
     read_probabilities,
     read_run,
 )
-from tests.support.run_factory import CLASSES, INFO, SPLIT_SIZES, Factory
+from tests.support.discs import CLASSES, SPLIT_SIZES
+from tests.support.run_factory import INFO, Factory, open_test
+from tune.execution.in_process import InProcessExecutor
 from tune.run.directory import (
     PREDICTIONS_DIR,
     PROVENANCE_FILE,
@@ -26,11 +28,23 @@ from tune.run.directory import (
 )
 from tune.run.tables import predictions_table, read_predictions, write_table
 from tune.run.trial import Status
+from tune.session.session import resume
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small"))
+
+
+def test_a_run_of_the_factory_is_one_that_the_program_goes_on_with(tmp_path, capsys):
+    path = Factory().write(tmp_path / "run", tmp_path / "data")
+    before = read_run(path)
+    sweep = resume(path, executor=InProcessExecutor())
+    assert sweep.finished
+    assert capsys.readouterr().err == "", "nothing is restored or repaired"
+    again = read_run(path)
+    pd.testing.assert_frame_equal(again.trials, before.trials)
+    pd.testing.assert_frame_equal(again.measurements, before.measurements)
 
 
 def test_trials_stand_in_the_order_of_their_numbers(run):
@@ -115,22 +129,14 @@ def test_confusion_matrix_equals_scikit_learn(run):
     assert np.trace(counts) / counts.sum() == run.completed["best_val_accuracy"].iloc[0]
 
 
-def add_test_pictures(run, trial_id, count):
-    """Let a trial have judged test pictures too, as after `tune test`."""
-    path = run.path / PREDICTIONS_DIR / f"{trial_id}.parquet"
-    table = pq.read_table(path)
-    test = table.slice(0, count).set_column(1, "split", [["test"] * count])
-    pq.write_table(pa.concat_tables([test, table]), path)
-
-
 def test_test_pictures_count_for_their_own_split_alone(tmp_path):
     run = read_run(Factory().write(tmp_path / "a run"))
     for trial_id in run.comparable["trial_id"]:
         before = read_confusion(run, trial_id)
-        add_test_pictures(run, trial_id, 30)
+        open_test(run.path, trial_id)
         assert (read_confusion(run, trial_id) == before).all()
         assert len(read_probabilities(run, trial_id)) == SPLIT_SIZES["val"]
-        assert len(read_probabilities(run, trial_id, "test")) == 30
+        assert len(read_probabilities(run, trial_id, "test")) == SPLIT_SIZES["test"]
     assert (read_run(run.path).trials["n"] == SPLIT_SIZES["val"]).all()
 
 

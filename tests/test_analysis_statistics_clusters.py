@@ -27,7 +27,8 @@ from analysis.statistics.pairs import compare_models
 from analysis.statistics.trainings import contrast
 from analysis.trials.table import models
 from benchmarks.simulated_runs import World
-from tests.support.run_factory import SPLIT_SIZES, Factory
+from tests.support.discs import SPLIT_SIZES
+from tests.support.run_factory import Factory
 from tests.support.trainings import trainings_of
 
 

@@ -14,35 +14,14 @@ from analysis.run.predictions import read_correct
 from analysis.run.run_data import read_probabilities, read_run
 from analysis.selection.statistics import corrected_for_selection, openings_of_test, selection
 from analysis.statistics.clusters import clusters_of
-from tests.support.run_factory import CLASSES, SPLIT_SIZES, Factory
+from tests.support.discs import SPLIT_SIZES
+from tests.support.run_factory import Factory, open_test
 from tune.run.directory import LEDGER_FILE, PREDICTIONS_DIR
-from tune.run.tables import predictions_table
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return read_run(Factory().write(tmp_path_factory.mktemp("runs") / "small"))
-
-
-def open_test(run, trial_id, accuracy, times=1):
-    """Judge a trial on the test split, in its file of predictions and in the ledger."""
-    path = run.path / PREDICTIONS_DIR / f"{trial_id}.parquet"
-    count = SPLIT_SIZES["test"]
-    labels = np.arange(count) % len(CLASSES)
-    told = np.where(np.arange(count) < accuracy * count, labels, (labels + 1) % len(CLASSES))
-    test = predictions_table(
-        image_ids=[f"drawn/test{number}" for number in range(count)],
-        labels=labels,
-        probabilities=np.eye(len(CLASSES), dtype=np.float32)[told],
-        split="test",
-        epoch=1,
-        classes=CLASSES,
-    )
-    val = pq.read_table(path)
-    pq.write_table(pa.concat_tables([val, test.cast(val.schema)]), path)
-    with (run.path / LEDGER_FILE).open("a") as ledger:
-        event = {"event": "test_opened", "trial": trial_id}
-        ledger.write(times * (json.dumps(event) + "\n"))
 
 
 def test_the_best_of_equal_models_is_brought_back_to_the_truth():
@@ -93,8 +72,8 @@ def test_an_objective_other_than_accuracy_is_not_corrected(run):
 def test_the_test_figure_has_its_own_pictures_and_counts_every_opening(tmp_path):
     run = read_run(Factory().write(tmp_path / "run"))
     order = run.completed.sort_values("best_val_accuracy")
-    open_test(run, order["trial_id"].iloc[-1], accuracy=0.5, times=2)
-    open_test(run, order["trial_id"].iloc[-2], accuracy=0.9)
+    open_test(run.path, order["trial_id"].iloc[-1], accuracy=0.5, times=2)
+    open_test(run.path, order["trial_id"].iloc[-2], accuracy=0.9)
     row = selection(run).set_index("estimate").loc["test"]
     theirs = stats.binomtest(30, 60).proportion_ci(method="wilson")
     assert (row["accuracy"], row["n"], row["models"], row["openings"]) == (0.5, 60, 1, 3)
@@ -105,7 +84,7 @@ def test_the_test_figure_has_its_own_pictures_and_counts_every_opening(tmp_path)
 def test_test_predictions_that_the_ledger_does_not_know_are_not_shown(tmp_path):
     run = read_run(Factory().write(tmp_path / "run"))
     best = run.completed.sort_values("best_val_accuracy")["trial_id"].iloc[-1]
-    open_test(run, best, accuracy=0.5, times=0)
+    open_test(run.path, best, accuracy=0.5, times=0)
     assert "test" not in set(selection(run)["estimate"])
 
 

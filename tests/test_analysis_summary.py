@@ -1,12 +1,9 @@
 """The sentences of a report, word by word, with figures computed from the trials by hand."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
@@ -20,9 +17,7 @@ from analysis.run.run_data import read_run
 from analysis.run.trials import incumbent
 from analysis.selection.statistics import selection
 from analysis.trials.headline import headline, percent, status_counts
-from tests.support.run_factory import CLASSES, Factory, by, under
-from tune.run.directory import LEDGER_FILE, predictions_file
-from tune.run.tables import predictions_table
+from tests.support.run_factory import Factory, by, open_test, under
 
 SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
 
@@ -120,19 +115,7 @@ def test_without_a_completed_trial_the_best_says_so(run):
 def test_picking_and_test_are_told_as_the_selection_has_them(tmp_path):
     run = read_run(Factory().write(tmp_path / "a run"))
     best = run.completed.sort_values("best_val_accuracy")["trial_id"].iloc[-1]
-    path = predictions_file(run.path, best)
-    table = predictions_table(
-        image_ids=[f"test{number}" for number in range(60)],
-        labels=[0] * 60,
-        probabilities=np.eye(len(CLASSES), dtype=np.float32)[[0] * 45 + [1] * 15],
-        split="test",
-        epoch=1,
-        classes=CLASSES,
-    )
-    val = pq.read_table(path)
-    pq.write_table(pa.concat_tables([val, table.cast(val.schema)]), path)
-    with (run.path / LEDGER_FILE).open("a") as ledger:
-        ledger.write(json.dumps({"event": "test_opened", "trial": best}) + "\n")
+    open_test(run.path, best, accuracy=0.75)
     text = sentence(found(run), "Corrected")
     row = selection(run).set_index("estimate").loc["corrected"]
     low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]

@@ -18,7 +18,8 @@ from analysis.run.hyperparameters import levels
 from analysis.run.run_data import read_run
 from analysis.statistics.intervals import wilson
 from analysis.trials.table import models
-from tests.support.run_factory import RUNGS, SPLIT_SIZES, Factory
+from tests.support.discs import SPLIT_SIZES
+from tests.support.run_factory import RUNGS, Factory
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,8 @@ from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import MARGIN, Verdict
 from analysis.trials.table import models
-from tests.support.run_factory import CLASSES, SPLIT_SIZES, Factory, by
+from tests.support.discs import CLASSES, SPLIT_SIZES
+from tests.support.run_factory import Factory, by
 from tune.run.directory import PREDICTIONS_DIR
 
 

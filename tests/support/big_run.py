@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from models.config import TrainConfig
+from tests.support.discs import CLASSES, write_dataset
 from tests.support.played import Epoch, Play, make_run
-from tests.support.run_factory import CLASSES, write_dataset
 
 
 def write_big_run(run: Path, *, trials: int, epochs: int, pictures: int = 2400) -> Path:

@@ -11,17 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from time import time
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from data_prep.rejections import Rejections
-from data_prep.writer import LabelledImages, Recipe
-from data_prep.writer import write_dataset as write_labelled
+from data_prep.reader import read_dataset
 from models.config import TrainConfig
+from tests.support.discs import CLASSES, SPLIT_SIZES, dataset, write_dataset
 from tests.support.played import Epoch, Play, make_run
 from tune.run.directory import TRIALS_FILE, predictions_file
+from tune.run.events import TestOpened
+from tune.run.ledger import Ledger
 from tune.run.tables import TableInfo
 from tune.session.tables import table_info
 from tune.sweep.schedulers import SCHEDULERS
@@ -29,10 +31,6 @@ from tune.sweep.searchers.registry import SEARCHERS
 from tune.sweep.spec import parse_spec
 from tune.sweep.sweep import Sweep
 
-CLASSES = ("neutral", "bored", "angry", "focused")
-IMAGE_SHAPE = (20, 28)
-"""Height and width."""
-SPLIT_SIZES = {"train": 280, "val": 400, "test": 60}
 EPOCHS = 12
 RUNGS = (3, 6)
 FIRST_SEED = 7
@@ -94,13 +92,13 @@ class Factory:
     val_labels: tuple[int, ...] | None = None
     """Labels of the validation pictures, instead of drawn ones."""
 
-    def write(self, run: Path, dataset: Path | None = None) -> Path:
-        """Make the run; its dataset is at ``dataset``, or has been removed if that is None."""
-        if dataset is None:
+    def write(self, run: Path, data: Path | None = None) -> Path:
+        """Make the run; its dataset is at ``data``, or has been removed if that is None."""
+        if data is None:
             return Path(shutil.copytree(_made(self), run))
-        write_dataset(dataset, self.val_labels)
+        write_dataset(data, self.val_labels)
         play = Play(epochs=self._epochs, parameters=_parameters)
-        make_run(run, self.spec(dataset), play, on_step=self._stop_by_hand)
+        make_run(run, self.spec(data), play, on_step=self._stop_by_hand)
         _reverse_rows(run)
         return run
 
@@ -173,49 +171,26 @@ def _made(factory: Factory) -> Path:
     return run
 
 
-@cache
-def _dataset(val_labels: tuple[int, ...] | None) -> Path:
-    """Write a dataset once in this process: discs whose size and brightness depend on the class."""
-    rng = np.random.default_rng(6)
-    drawn = rng.choice(len(CLASSES), SPLIT_SIZES["val"], p=(0.24, 0.24, 0.29, 0.23))
-    labels = {
-        "train": rng.integers(0, len(CLASSES), SPLIT_SIZES["train"]),
-        "val": drawn if val_labels is None else np.array(val_labels),
-        "test": rng.integers(0, len(CLASSES), SPLIT_SIZES["test"]),
-    }
-    every = np.concatenate(list(labels.values()))
-    images = LabelledImages(
-        classes=CLASSES,
-        image_ids=[f"drawn/{row:05d}" for row in range(len(every))],
-        sources=["drawn"] * len(every),
-        pixels=np.stack([_disc(label, rng) for label in every]),
-        labels=every,
-        given=np.repeat(list(labels), [len(of) for of in labels.values()]),
-    )
-    out = Path(tempfile.mkdtemp(dir=_FOLDER.name)) / "drawn"
-    write_labelled(
-        out,
+def open_test(run: Path, trial_id: str, accuracy: float = 0.5, *, times: int = 1) -> None:
+    """Predict the test split with this accuracy, and write ``times`` openings to the ledger."""
+    from tune.execution.predictions import write_predictions  # It imports torch.
+
+    images = read_dataset(dataset())
+    labels = images.labels[images.rows("test")]
+    right = np.arange(len(labels)) < accuracy * len(labels)
+    predicted = np.where(right, labels, (labels + 1) % len(CLASSES))
+    write_predictions(
+        run,
+        trial_id,
         images,
-        Recipe(name="drawn", label_rule="drawn", split="given", near_duplicates=False),
-        steps=({"step": "drawn", "removed": 0, "left": len(every)},),
-        details={},
-        rejections=Rejections(),
-        groups=np.arange(len(every)),
+        split="test",
+        config=TrainConfig(),
+        epoch=1,
+        probabilities=np.eye(len(CLASSES), dtype=np.float32)[predicted],
     )
-    return out
-
-
-def write_dataset(directory: Path, val_labels: tuple[int, ...] | None = None) -> None:
-    """Write the dataset of the runs."""
-    shutil.copytree(_dataset(val_labels), directory)
-
-
-def _disc(label: int, rng: np.random.Generator) -> np.ndarray:
-    height, width = IMAGE_SHAPE
-    y, x = np.mgrid[:height, :width]
-    inside = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (5 + 1.5 * label) ** 2
-    picture = rng.normal(70 + 12 * label, 18, IMAGE_SHAPE) + inside * (70 + 10 * label)
-    return picture.clip(0, 255).astype(np.uint8)
+    with Ledger(run) as ledger:
+        for _ in range(times):
+            ledger.append(TestOpened(time=time(), trial=trial_id))
 
 
 def _skill(config: TrainConfig) -> float:
