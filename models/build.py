@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from data_prep.manifest import Scale
 from fairsweep.errors import UserError
+from fairsweep.own_code.failures import failures_explained
 from models.config import TrainConfig
 from models.families.layers import replace_faulty_convolutions
 from models.input_size import input_shape
-from models.registry import FAMILIES
+from models.own_network import arguments, parameter_names
+from models.own_network import builder as own_builder
+from models.registry import family_of
 
 
 @runtime_checkable
@@ -45,7 +48,9 @@ def build_model(
     Raises:
         UserError: The network does not fit pictures of this size, or takes gray pictures only.
     """
-    module, _, attribute = FAMILIES[config.family].builder.partition(":")
+    if config.code is not None:
+        return _build_own(config, classes, input_shape(config, image_shape), image_channels)
+    module, _, attribute = family_of(config.family).builder.partition(":")
     builder = getattr(import_module(module), attribute)
     image_shape = input_shape(config, image_shape)
     options = dict(config.network)
@@ -61,15 +66,44 @@ def build_model(
     return model
 
 
+def _build_own(
+    config: TrainConfig, classes: int, image_shape: tuple[int, int], image_channels: int
+) -> nn.Module:
+    assert config.code is not None, "not own code"
+    target = own_builder(config.family, config.code)
+    try:
+        given = arguments(
+            parameter_names(target),
+            classes=classes,
+            image_shape=image_shape,
+            image_channels=image_channels,
+        )
+    except UserError as error:
+        raise UserError(f"{config.family}: {error}") from None
+    with failures_explained(config.family):
+        model = target(**given, **config.network)
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"{config.family} must return a torch.nn.Module, but returns a {type(model).__name__}"
+        )
+    replace_faulty_convolutions(model)
+    return model
+
+
+def unallocated(config: TrainConfig) -> torch.device:
+    """Return the device on which a network takes no memory; own code may need a real one."""
+    return torch.device("meta" if config.code is None else "cpu")
+
+
 def count_parameters(
     config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
 ) -> int:
-    """Count the trainable parameters of a network without allocating them.
+    """Count the trainable parameters of a network without allocating them, except of own code.
 
     Raises:
         UserError: As `build_model`.
     """
-    with torch.device("meta"):
+    with unallocated(config):
         model = build_model(
             config, classes=classes, image_shape=image_shape, image_channels=image_channels
         )
@@ -84,7 +118,7 @@ def check_network(
     Raises:
         UserError: As `build_model`, or the pretrained weights are unavailable or do not fit.
     """
-    with torch.device("meta"):
+    with unallocated(config):
         model = build_model(
             config, classes=classes, image_shape=image_shape, image_channels=image_channels
         )

@@ -61,11 +61,13 @@ class Classifier:
         model = build_model(config, **manifest.task)
         model.load_state_dict(state["weights"])
         device = torch.device(device)
+        # Own code may not support channels last.
+        layout = torch.channels_last if config.code is None else torch.contiguous_format
         return cls(
             config=config,
             manifest=manifest,
             epoch=state["epoch"],
-            model=model.to(device).to(memory_format=torch.channels_last),
+            model=model.to(device).to(memory_format=layout),
             device=device,
         )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,10 +11,18 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field
 
 from fairsweep.errors import UserError, nearest
+from fairsweep.own_code.reference import is_own
 from models.file_hash import check_hash, pinned_hash
 from models.hyperparameters import LATER, NETWORK, Hyperparameters, known_family
-from models.registry import FAMILIES, Family
+from models.own_network import short_name
+from models.registry import Family, family_of
 from models.validation import check_values
+
+
+def _check_code(value: Any) -> str:
+    if not isinstance(value, str) or re.fullmatch("[0-9a-f]{32}", value) is None:
+        raise UserError(f"is the hash of own code, which a run sets, but got {value!r}")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +31,8 @@ class TrainConfig(Hyperparameters):
 
     The values are checked and completed. A hyperparameter that shapes the network is None if the
     family does not use it; if it is not given, it has the family's default. So equal trainings
-    have equal configurations.
+    have equal configurations. The hyperparameters of an own network are in ``own``, complete and
+    checked by its signature before (`tune.sweep.networks`).
 
     Raises:
         UserError: A value breaks its rule, or the family does not use it.
@@ -38,11 +48,17 @@ class TrainConfig(Hyperparameters):
     """Fold used for validation, the others being used for training; None: the dataset's split."""
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Folds per repeat; ``fold`` counts across repeats. None: the ten folds in the dataset."""
+    code: Annotated[str, BeforeValidator(_check_code)] | None = None
+    """Hash of the source files of an own network."""
+    own: tuple[tuple[str, bool | int | float | str], ...] = ()
+    """Names and values of the hyperparameters of an own network."""
 
     def __post_init__(self) -> None:
         """Check and complete the values."""
-        family = FAMILIES[check_values(_FamilyName, {"family": self.family})["family"]]
+        family = family_of(check_values(_FamilyName, {"family": self.family})["family"])
         values = family.with_current_names(vars(self))
+        if is_own(self.family):
+            values |= self._own_values()
         for name in NETWORK:
             if values[name] is None:
                 values[name] = family.defaults.get(name)
@@ -55,6 +71,16 @@ class TrainConfig(Hyperparameters):
         # The fields are frozen and cannot be assigned.
         vars(self).update(check_values(TrainConfig, values))
 
+    def _own_values(self) -> dict[str, Any]:
+        """Return ``own`` with the hyperparameters that have the name of one of ours."""
+        if self.code is None:
+            raise UserError(
+                f"{self.family} is own code, whose hyperparameters only a sweep spec checks; name "
+                "it there as the family"
+            )
+        named = {name: vars(self)[name] for name in NETWORK if vars(self)[name] is not None}
+        return {**dict.fromkeys(NETWORK), "own": tuple(sorted({**dict(self.own), **named}.items()))}
+
     @classmethod
     def create(cls, values: Mapping[str, Any]) -> Self:
         """Create a configuration from names and values.
@@ -63,6 +89,9 @@ class TrainConfig(Hyperparameters):
             UserError: A name is not a hyperparameter (the message gives the nearest one), a value
                 breaks its rule, or the family does not use a hyperparameter.
         """
+        if is_own(values.get("family")):
+            own = tuple((n, v) for n, v in values.items() if n not in (*FIELDS, "code"))
+            return cls(**{n: v for n, v in values.items() if n in (*FIELDS, "code")}, own=own)
         for name in values:
             if name not in FIELDS:
                 raise UserError(
@@ -73,7 +102,8 @@ class TrainConfig(Hyperparameters):
 
     def to_dict(self) -> dict[str, Any]:
         """Return every value that is not None, for JSON and for `create`."""
-        return {name: vars(self)[name] for name in FIELDS if vars(self)[name] is not None}
+        names = FIELDS if self.code is None else (*FIELDS, "code")
+        return {n: vars(self)[n] for n in names if vars(self)[n] is not None} | dict(self.own)
 
     @property
     def by_every_name(self) -> dict[str, Any]:
@@ -84,12 +114,16 @@ class TrainConfig(Hyperparameters):
     @property
     def network(self) -> dict[str, Any]:
         """The hyperparameters that shape the network, by name."""
+        if self.own:
+            return dict(self.own)
         return {name: getattr(self, name) for name in self._family.defaults}
 
     @property
     def name(self) -> str:
         """Short name of the network; of a resnet its published name, ``B16_N8_FC2_K5_AP20``."""
         family, values = self._family, self.network
+        if is_own(self.family):
+            return short_name(self.family, values)
         marks = (
             f"_{letters}{_shown(values[name])}"
             for name, letters in family.marks.items()
@@ -113,7 +147,7 @@ class TrainConfig(Hyperparameters):
 
     @property
     def _family(self) -> Family:
-        return FAMILIES[self.family]
+        return family_of(self.family)
 
     @property
     def _identifying_values(self) -> dict[str, Any]:
@@ -133,8 +167,10 @@ class _FamilyName:
     family: Annotated[str, BeforeValidator(known_family)]
 
 
-FIELDS: tuple[str, ...] = tuple(field.name for field in fields(TrainConfig))
-"""Names of all values of a configuration."""
+FIELDS: tuple[str, ...] = tuple(
+    field.name for field in fields(TrainConfig) if field.name not in ("code", "own")
+)
+"""Names of all values of a configuration, without those of own networks."""
 DRAW: tuple[str, ...] = ("seed", "fold", "folds")
 """Values that a sweep sets for each trial; they distinguish the trials of one configuration."""
 

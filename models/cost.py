@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.build import build_model
+from models.build import build_model, unallocated
 from models.config import TrainConfig
 from models.input_size import input_shape
 from models.state_size import state_bytes
@@ -32,7 +32,7 @@ class TrainingCost:
 def training_cost(
     config: TrainConfig, *, classes: int, image_shape: tuple[int, int], image_channels: int = 1
 ) -> TrainingCost:
-    """Compute the cost of ``config`` without allocating its network.
+    """Compute the cost of ``config`` without allocating its network, except of own code.
 
     Raises:
         UserError: The network does not fit pictures of this size.
@@ -45,7 +45,7 @@ def training_cost(
         if output.requires_grad:  # The backward pass needs no outputs of frozen layers.
             kept += output.numel()
 
-    with torch.device("meta"):
+    with unallocated(config):
         model = build_model(
             config, classes=classes, image_shape=image_shape, image_channels=image_channels
         ).eval()
@@ -53,7 +53,7 @@ def training_cost(
             if not list(module.children()):
                 module.register_forward_hook(count)
         with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, image_channels, *input_shape(config, image_shape)))
+            model(torch.zeros(1, image_channels, *input_shape(config, image_shape)))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - parameters
     state = state_bytes(parameters, config.optimizer)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from fairsweep.errors import UserError, nearest
+from fairsweep.own_code.reference import Reference, is_own
 from models.file_hash import pin_weights
 from models.groups import sorted_columns, sorted_factors
 from models.registry import FAMILIES
@@ -25,7 +26,9 @@ Precision = Literal["float32", "bf16"]
 
 
 def known_family(value: Any) -> str:
-    """Return ``value`` if it is the name of a family. Raises UserError with the nearest name."""
+    """Return ``value`` if it names a family or own code. Raises UserError with the nearest name."""
+    if is_own(value):
+        return str(Reference.parse(value))
     if value not in tuple(FAMILIES):
         raise UserError(
             f"must be one of {', '.join(FAMILIES)}, but got {value!r}; the nearest is "
@@ -56,7 +59,7 @@ class Hyperparameters:
     """
 
     family: Annotated[str, BeforeValidator(known_family)] = "resnet"
-    """Network family, a name in `FAMILIES`."""
+    """Network family: a name in `FAMILIES`, or ``package.module:name`` of the user's own code."""
 
     architecture: Annotated[str, BeforeValidator(architecture_name)] | None = None
     """Name of a torchvision classification model."""

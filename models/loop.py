@@ -1,6 +1,7 @@
 """The state that changes from epoch to epoch: networks, optimiser, and the result of each epoch."""
 
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,7 +132,12 @@ class Loop:
         self.optimizer = make_optimizer(self.config, self.model)
         self.epoch = 0
         self.diverged = [False] * self.members
-        self._forward = captured(self.model, self._sample(), self.config.precision)
+        # A graph repeats every choice that own code makes in Python, such as skipping a layer.
+        self._forward = (
+            captured(self.model, self._sample(), self.config.precision)
+            if self.config.code is None
+            else self.model
+        )
 
     def load_pretrained(self) -> None:
         """Load the pretrained weights, if the network has any."""
@@ -318,10 +324,20 @@ class Loop:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators inside the context and restore them after it."""
+    """Seed all global generators inside the context and restore them after it.
+
+    Our networks draw from torch's; own code may draw from Python's and NumPy's too.
+    """
     cuda = [device] if device.type == "cuda" else []
+    before = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=cuda):
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
         torch.default_generator.manual_seed(seed)
         if cuda:
             torch.cuda.manual_seed(seed)
-        yield
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])

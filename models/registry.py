@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fairsweep.errors import UserError
+from fairsweep.own_code.reference import is_own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,3 +102,10 @@ FAMILIES: dict[str, Family] = {
         marks={"pretrained": "", "frozen_stages": "F"},
     ),
 }
+
+
+def family_of(name: str) -> Family:
+    """Return what is known of a family before its network is built; of own code, nothing."""
+    if is_own(name):
+        return Family(builder=name, defaults={}, name=name)
+    return FAMILIES[name]

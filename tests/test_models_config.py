@@ -9,7 +9,8 @@ from models.registry import FAMILIES
 
 
 def test_the_names_of_a_configuration_are_its_fields():
-    assert list(FIELDS) == [field.name for field in fields(TrainConfig)]
+    of_own_networks = ["code", "own"]
+    assert [*FIELDS, *of_own_networks] == [field.name for field in fields(TrainConfig)]
 
 
 def test_a_default_said_aloud_gives_an_equal_configuration():

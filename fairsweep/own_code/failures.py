@@ -1,9 +1,11 @@
 """Exceptions in the user's own code, told with the user's file and line."""
 
+import inspect
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fairsweep.errors import UserError
 
@@ -61,3 +63,13 @@ def own_frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 def _place(frame: traceback.FrameSummary) -> str:
     return f"{_names[frame.filename]}, line {frame.lineno}, in {frame.name}"
+
+
+def place_of(target: Callable[..., Any]) -> str:
+    """Return the file and line where a function or class is defined."""
+    try:
+        path = inspect.getsourcefile(target) or "?"
+        line = inspect.getsourcelines(target)[1]
+    except (OSError, TypeError):
+        return str(getattr(target, "__qualname__", target))
+    return f"{_names.get(path, path)}, line {line}"

@@ -43,6 +43,7 @@ def run(parsed: argparse.Namespace) -> int:
         name=parsed.name,
         data=parsed.data,
         overrides=parsed.set,
+        trust_code=parsed.trust_code,
     )
     code = close(run, sweep)
     if code == 0:
@@ -60,6 +61,7 @@ def kfold(
     name: str | None = None,
     data: str | None = None,
     overrides: Iterable[str] = (),
+    trust_code: bool = False,
     executor: Executor = ON_RAY,
 ) -> tuple[Path, Sweep]:
     """Train configurations on each fold; return the new run's directory and its sweep.
@@ -73,6 +75,7 @@ def kfold(
         name: Name of the new run; by default that of the run or spec with ``-kfold``.
         data: Path of the dataset, if it differs from that in the run or the spec.
         overrides: ``key=value`` changes of the new run's spec.
+        trust_code: Whether own code of the run may be imported that the user has not run before.
         executor: Trains the trials.
 
     Raises:
@@ -85,7 +88,7 @@ def kfold(
     if not what.is_dir():
         spec = _spec(what, changes, trial_id, name, data, overrides)
         return start(spec, root, executor=executor)
-    origin = find_origin(what, trial_id=trial_id, data=data)
+    origin = find_origin(what, trial_id=trial_id, data=data, trust_code=trust_code)
     if "initial" in origin.fixed:
         raise RunError(
             f"trial {origin.trial.id} started from weights that were trained on pictures of every "

@@ -32,6 +32,15 @@ def add_data(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", metavar="DIR", help="where the dataset is now")
 
 
+def add_trust(command: argparse.ArgumentParser) -> None:
+    """Add the user's word that own code in a run may be imported."""
+    command.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="import own code in the run, although you have not run it before",
+    )
+
+
 def add_trial(command: argparse.ArgumentParser) -> None:
     """Add a trial, to be used instead of the incumbent."""
     command.add_argument(
@@ -49,6 +58,7 @@ def add_set(command: argparse.ArgumentParser) -> None:
 def add_derived(command: argparse.ArgumentParser) -> None:
     """Add the options of commands that make a run from another one."""
     add_trial(command)
+    add_trust(command)
     command.add_argument("--name", help="name of the new run")
     add_data(command)
     add_set(command)

@@ -167,7 +167,7 @@ def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
     table = table_of("configuration", "parameters", "MFLOP/picture", "memory", "checkpoint")
     for planned in plan.configurations[:_MOST_ROWS]:
         table.add_row(
-            planned.config.name,
+            spec.name_of(planned.config),
             f"{planned.cost.parameters:,}",
             f"{planned.cost.flop_per_picture / 1e6:.0f}",
             _size(planned.cost.memory_bytes),

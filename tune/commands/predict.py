@@ -14,9 +14,11 @@ from rich.progress import Progress
 from fairsweep.command_line import USER_ERROR
 from models.classifier import Classifier
 from models.new_pictures import Prediction, classify, find_pictures
-from tune.commands.options import add_run, add_trial
+from tune.commands.options import add_run, add_trial, add_trust
 from tune.run.directory import RunError, best_weights
 from tune.run.lookup import find_trial
+from tune.session.code import open_code
+from tune.session.run_directory import read_spec
 from tune.session.status import read_sweep
 
 EXAMPLE = "runs/quick holiday/ > classes.csv"
@@ -29,6 +31,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "pictures", type=Path, metavar="PICTURE|FOLDER", help="png, jpg, tif, gif, …; any size"
     )
     add_trial(command)
+    add_trust(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -39,6 +42,7 @@ def run(parsed: argparse.Namespace) -> int:
         0, or 2 if a picture cannot be read; the others are classified nevertheless.
     """
     weights = find_weights(parsed.run, parsed.trial)
+    open_code(parsed.run, read_spec(parsed.run), trust_code=parsed.trust_code)
     pictures = find_pictures(parsed.pictures)
     classifier = Classifier.read(weights, "cuda" if torch.cuda.is_available() else "cpu")
     predictions = _with_progress(classify(classifier, pictures), len(pictures), as_json=parsed.json)

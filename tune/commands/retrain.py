@@ -69,6 +69,7 @@ def run(parsed: argparse.Namespace) -> int:
         name=parsed.name,
         data=parsed.data,
         overrides=tuple(parsed.set),
+        trust_code=parsed.trust_code,
     )
     run, sweep = retrain(request, RUNS)
     code = close(run, sweep)
@@ -97,6 +98,8 @@ class Request:
     data: str | None = None
     """Path of the dataset, if it was moved."""
     overrides: tuple[str, ...] = ()
+    trust_code: bool = False
+    """Whether own code of the run may be imported that the user has not run before."""
 
 
 def retrain(request: Request, root: Path, *, executor: Executor = ON_RAY) -> tuple[Path, Sweep]:
@@ -115,7 +118,12 @@ def retrain(request: Request, root: Path, *, executor: Executor = ON_RAY) -> tup
             "--from-scratch without --oversample, --weights or --balance repeats the same "
             "training; give one of them"
         )
-    origin = find_origin(request.run, trial_id=request.trial_id, data=request.data)
+    origin = find_origin(
+        request.run,
+        trial_id=request.trial_id,
+        data=request.data,
+        trust_code=request.trust_code,
+    )
     carried = _carried(request, origin)
     dataset = origin.dataset
     if request.groups is not None:

@@ -3,15 +3,17 @@
 Only the worker imports torch, because the import would delay the driver by a second.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.reader import ImageDataset
 from fairsweep.errors import UserError
+from fairsweep.own_code.provided import provide_copies
 from models.config import TrainConfig
 from tune.execution.memory import MemoryRequest
+from tune.run.directory import CODE_DIR
 from tune.run.objective import Objective
 from tune.sweep.bundle import Bundle, Fusing
 
@@ -37,6 +39,8 @@ class TrainingFactory:
     """GPUs that Ray reserves for a trial."""
     always_fuse: bool = False
     """Whether trials are fused whenever possible, even if this is slower."""
+    own_code: Mapping[str, str] = field(default_factory=dict)
+    """Hash of the own networks by reference; the run holds their code."""
 
     def __call__(self, bundle: Bundle) -> "BundleTraining":
         """Open the trials' training at their last checkpoint, or at its start."""
@@ -96,6 +100,7 @@ class TrainingFactory:
 
     def _data(self) -> "DeviceDataset":
         if self.fingerprint not in _on_device:
+            provide_copies(self.run / CODE_DIR, self.own_code)
             import torch
 
             from models.data import DeviceDataset

@@ -65,6 +65,7 @@ def _factory(sweep: Sweep, run: Path, data: SweepData) -> TrainingFactory:
         threads=1,
         load_dataset=lambda: data.dataset,
         always_fuse=sweep.spec.fuse == "always",
+        own_code=sweep.spec.own_code,
     )
 
 

@@ -58,6 +58,7 @@ class RayExecutor:
                 gpus=slots.gpus,
                 load_dataset=data.read_copy or share(data.dataset),
                 always_fuse=sweep.spec.fuse == "always",
+                own_code=sweep.spec.own_code,
             )
             lost = run_while_ray_lives(
                 functools.partial(

@@ -11,11 +11,12 @@ from tune.run.directory import RunError
 from tune.run.ledger import read_events
 from tune.run.lookup import find_trial
 from tune.run.trial import Trial
+from tune.session.code import open_code
 from tune.session.run_directory import find_dataset, read_provenance, read_spec
 from tune.sweep.replay import replay
 from tune.sweep.spec import SweepSpec, override_spec, parse_spec
 
-_KEPT = ("objective", "resources", "retries", "keep", "loggers")
+_KEPT = ("objective", "resources", "retries", "keep", "loggers", "networks")
 """Parts of a run's spec that are copied to the runs derived from it."""
 
 
@@ -50,26 +51,35 @@ class Origin:
             "fixed": self.fixed,
             "space": {},
             "seed": self.trial.config["seed"],
-            **{key: before[key] for key in _KEPT},
+            **{key: before[key] for key in _KEPT if key in before},
             **changes,
         }
         return override_spec(parse_spec(values, str(self.run)), overrides)
 
 
-def find_origin(run: Path, *, trial_id: str | None = None, data: str | None = None) -> Origin:
+def find_origin(
+    run: Path,
+    *,
+    trial_id: str | None = None,
+    data: str | None = None,
+    trust_code: bool = False,
+) -> Origin:
     """Find a trial of a run, by default the incumbent.
 
     Args:
         run: The run directory.
         trial_id: The trial's id, number or name; required if the run is not finished yet.
         data: Path or URL of the dataset, if it was moved.
+        trust_code: Whether own code of the run may be imported that the user has not run before.
 
     Raises:
         FileNotFoundError: The dataset does not exist.
         RunError: ``run`` is not a run directory, is not finished, or has no such trial; or the
             dataset is not the one that the run was made with.
+        UserError: The run has own code that the user does not trust yet.
     """
     spec = read_spec(run)
+    open_code(run, spec, trust_code=trust_code)
     sweep = replay(spec, read_events(run))
     if trial_id is None and not sweep.finished:
         raise RunError(

@@ -23,6 +23,7 @@ from fairsweep.urls import is_url
 from fairsweep.yaml_text import load_yaml
 from tune.run.directory import (
     CHECKPOINTS_DIR,
+    CODE_DIR,
     GROUPS_FILE,
     INITIAL_FILE,
     LEASE_FILE,
@@ -38,6 +39,7 @@ from tune.run.events import SweepExtended, SweepResumed, SweepStarted
 from tune.run.lease import hold, holder_of
 from tune.run.ledger import read_events
 from tune.session.carried import Carried, carried_groups, with_groups
+from tune.session.code import copy_code
 from tune.session.store import open_dataset
 from tune.sweep.spec import SpecError, SweepSpec, load_spec, parse_spec
 
@@ -60,6 +62,7 @@ def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest, carried: 
     sync_folder(root)
     with hold(run):
         carried.copy_into(run)
+        copy_code(run, spec)
         write_spec(run, spec)
         write_provenance(run, spec, manifest, carried.origin)
     return run
@@ -67,7 +70,7 @@ def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest, carried: 
 
 def _only_prepared(run: Path) -> bool:
     """Return whether a directory only holds files that are written before a sweep begins."""
-    prepared = {INITIAL_FILE, GROUPS_FILE, SPEC_FILE, PROVENANCE_FILE, LEASE_FILE}
+    prepared = {INITIAL_FILE, GROUPS_FILE, CODE_DIR, SPEC_FILE, PROVENANCE_FILE, LEASE_FILE}
     left = [path for path in run.iterdir() if path.name.removeprefix(".") not in prepared]
     # A partial file is named after the complete one, with a dot before and a number after it.
     left = [path for path in left if path.stem.removeprefix(".") not in prepared]

@@ -21,6 +21,7 @@ from tune.run.lease import hold
 from tune.run.ledger import Ledger, read_events
 from tune.session.carried import Carried, carried_groups, with_groups
 from tune.session.chores import Chores
+from tune.session.code import changes, open_code
 from tune.session.disk import SPARE_BYTES, check_space
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers, require_loggers
@@ -96,6 +97,7 @@ def resume(
     *,
     data: str | Path | None = None,
     retry_failed: bool = False,
+    trust_code: bool = False,
     executor: Executor = ON_RAY,
 ) -> Sweep:
     """Continue a run that was stopped or killed; a finished run has nothing left to train.
@@ -104,15 +106,17 @@ def resume(
         run: The run directory.
         data: Path of the dataset, if it was moved.
         retry_failed: Whether to train failed trials again.
+        trust_code: Whether own code of the run may be imported that the user has not run before.
         executor: Trains the trials.
 
     Raises:
         FileNotFoundError: The dataset does not exist.
         RunError: ``run`` is not a run directory, is in use, or has another dataset.
+        UserError: The run would import own code that the user does not trust yet.
     """
-    _restore(run, data)
+    spec = _restore(run, data, trust_code=trust_code)
     change = _retry if retry_failed else None
-    return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor, change=change)
+    return _hold_and_drive(run, spec, find_dataset(run, data), executor, change=change)
 
 
 def extend(
@@ -121,6 +125,7 @@ def extend(
     samples: int = 0,
     overrides: Iterable[str] = (),
     data: str | Path | None = None,
+    trust_code: bool = False,
     executor: Executor = ON_RAY,
 ) -> Sweep:
     """Extend a finished or stopped run; trials that are already trained are kept.
@@ -130,6 +135,7 @@ def extend(
         samples: Number of further configurations that the searcher may propose.
         overrides: ``key=value`` changes of the spec.
         data: Path of the dataset, if it was moved.
+        trust_code: As `resume`.
         executor: Trains the trials.
 
     Raises:
@@ -137,14 +143,19 @@ def extend(
         SpecError: The extended spec breaks a rule.
     """
     larger = functools.partial(extended_spec, samples=samples, overrides=tuple(overrides))
-    _restore(run, data)
+    spec = _restore(run, data, trust_code=trust_code)
     change = functools.partial(_extend, larger=larger)
-    return _hold_and_drive(run, read_spec(run), find_dataset(run, data), executor, change=change)
+    return _hold_and_drive(run, spec, find_dataset(run, data), executor, change=change)
 
 
-def _restore(run: Path, data: str | Path | None) -> None:
+def _restore(run: Path, data: str | Path | None, *, trust_code: bool) -> SweepSpec:
+    """Recreate the files that describe a run, let its own code be imported; return its spec."""
     for line in restore(run, data):
         print(f"{run}: {line}", file=sys.stderr)
+    spec = read_spec(run)
+    for line in changes(run, open_code(run, spec, trust_code=trust_code)):
+        print(f"{run}: {line}", file=sys.stderr)
+    return spec
 
 
 def _hold_and_drive(

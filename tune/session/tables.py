@@ -1,6 +1,5 @@
 """Builds the Parquet tables of a run from its sweep, at any time."""
 
-import dataclasses
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -10,13 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.config import TrainConfig
+from models.config import FIELDS, TrainConfig
 from models.registry import FAMILIES
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import TableInfo, measurements_table, trials_table, write_table
 from tune.run.trial import METRICS, Trial
+from tune.sweep.networks import names_own_families_alone
 from tune.sweep.schedulers import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
+from tune.sweep.spec import SweepSpec
 from tune.sweep.sweep import Sweep
 
 
@@ -24,8 +25,9 @@ def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
     """Write ``trials.parquet`` and ``measurements.parquet``, each atomically."""
     trials = sorted(sweep.trials.values(), key=lambda trial: trial.number)
     earlier = _has_earlier_names(sweep)
-    rows = [_row(trial, sweep, earlier_names=earlier) for trial in trials]
-    table = trials_table(rows, table_info(sweep, classes), hyperparameter_types())
+    types = hyperparameter_types(sweep.spec)
+    rows = [_row(trial, sweep, types, earlier_names=earlier) for trial in trials]
+    table = trials_table(rows, table_info(sweep, classes), types)
     write_table(table, run / TRIALS_FILE)
     write_table(measurements_table(trials), run / MEASUREMENTS_FILE)
 
@@ -35,7 +37,7 @@ def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
     spec = sweep.spec
     space, searcher = spec.search_space, SEARCHERS[spec.searcher.name]
     return TableInfo(
-        hyperparameters=tuple(hyperparameter_types()),
+        hyperparameters=tuple(hyperparameter_types(spec)),
         # Configurations are evaluated on folds; folds are not searched.
         searched=tuple(name for name in space.names() if name != "fold"),
         tied=space.all_ties(),
@@ -50,10 +52,23 @@ def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
     )
 
 
-def hyperparameter_types() -> dict[str, pa.DataType]:
-    """Return the column type of every hyperparameter."""
+def hyperparameter_types(spec: SweepSpec) -> dict[str, pa.DataType]:
+    """Return the column type of every hyperparameter, with those of own networks at the end."""
     hints = typing.get_type_hints(TrainConfig)
-    return {field.name: _type(hints[field.name]) for field in dataclasses.fields(TrainConfig)}
+    columns = {name: _type(hints[name]) for name in FIELDS}
+    if not spec.networks:
+        return columns
+    columns["code"] = pa.string()
+    # Our networks and own ones may have hyperparameters of one name and of different types.
+    used = {} if names_own_families_alone(spec.fixed, spec.space) else dict(columns)
+    for network in spec.networks.values():
+        for name, known in network.arguments.hyperparameters.items():
+            kind = _COLUMNS[known.kind]
+            columns[name] = used[name] = kind if used.get(name, kind) == kind else pa.string()
+    return columns
+
+
+_COLUMNS = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string()}
 
 
 def _type(hint: Any) -> pa.DataType:
@@ -93,10 +108,12 @@ def _named(config: Mapping[str, Any], *, earlier_names: bool) -> dict[str, Any]:
     return named
 
 
-def _row(trial: Trial, sweep: Sweep, *, earlier_names: bool) -> dict[str, Any]:
+def _row(
+    trial: Trial, sweep: Sweep, types: Mapping[str, pa.DataType], *, earlier_names: bool
+) -> dict[str, Any]:
     objective = sweep.spec.objective
     best, last = trial.best(objective.metric, objective.mode), trial.last
-    strings = {name for name, kind in hyperparameter_types().items() if kind == pa.string()}
+    strings = {name for name, kind in types.items() if kind == pa.string()}
     config = {
         name: str(value) if name in strings else value
         for name, value in _named(trial.config, earlier_names=earlier_names).items()

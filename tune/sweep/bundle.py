@@ -17,7 +17,7 @@ class Bundle:
     exclusive: bool = False
     """Whether the bundle needs the whole GPU."""
     channels_last: bool = True
-    """Memory layout of fused training."""
+    """Memory layout of the networks and pictures."""
     probe: bool = False
     """Whether the worker must first measure whether fused training is faster."""
 

@@ -55,12 +55,21 @@ def take(
         trials={trial_id: state.trials[trial_id].config for trial_id in trial_ids},
         folder=trial_ids[0] if bound is None else bound.folder,
         exclusive=trial_ids[0] in state.exclusive,
-        channels_last=bound is None or bound.channels_last,
+        channels_last=_is_channels_last(state, trial_ids[0])
+        if bound is None
+        else bound.channels_last,
         probe=probe,
     )
+
+
+def _is_channels_last(state: SweepState, trial_id: str) -> bool:
+    network = state.spec.networks.get(state.trials[trial_id].config.get("family", ""))
+    return network is None or network.channels_last
 
 
 def _may_be_fused(state: SweepState, trial: Trial) -> bool:
     fresh = not trial.measurements and trial.id not in state.bundles.keys() | state.exclusive
     whole = trial.phase == "finalist" or state.spec.scheduler.name == "none"
-    return fresh and whole and state.spec.fuse != "never"
+    # A fused network is made of layers that are known to treat each member by itself.
+    ours = trial.config.get("family") not in state.spec.networks
+    return fresh and whole and ours and state.spec.fuse != "never"

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from models.config import TrainConfig
 from tune.run.directory import RunError
 from tune.sweep.spec import SweepSpec, override_spec
 
@@ -43,8 +42,8 @@ def extended_spec(spec: SweepSpec, *, samples: int, overrides: Iterable[str]) ->
 def _check_growth(old: SweepSpec, new: SweepSpec) -> None:
     allowed = {*_MAY_CHANGE, "fixed", "searcher"}
     before, after = old.model_dump(), new.model_dump()
-    for key in before:
-        if key not in allowed and before[key] != after[key]:
+    for key in before | after:
+        if key not in allowed and before.get(key) != after.get(key):
             raise RunError(f"{key} decides what a sweep is and cannot change; begin a new sweep")
     _check_samples(old, new)
     _check_epochs(old, new)
@@ -77,5 +76,6 @@ def _check_epochs(old: SweepSpec, new: SweepSpec) -> None:
             f"epochs cannot grow under lr_schedule {config.lr_schedule!r}, which spreads over all "
             "of them; only a constant learning rate can go on"
         )
-    if config.epochs < TrainConfig.create({**old.fixed, "seed": 0}).epochs:
+    before = old.search_space
+    if config.epochs < old.config(before.at(next(before.samples_of_each())), seed=old.seed).epochs:
         raise RunError("epochs can only grow; those trained cannot be taken back")

@@ -65,7 +65,7 @@ class Proposals:
             trial=config.trial_id(self._fingerprint),
             configuration_id=config.configuration_id,
             number=len(self._state.trials),
-            name=config.name,
+            name=self._state.spec.name_of(config),
             phase=phase,
             replicate=replicate,
             config=config.to_dict(),

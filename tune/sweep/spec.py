@@ -9,20 +9,25 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     field_serializer,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from data_prep.manifest import FOLDS
 from fairsweep.errors import UserError
+from fairsweep.own_code.reference import is_own
 from fairsweep.urls import check_url
 from fairsweep.yaml_text import YamlError, dump_yaml, key_lines, load_yaml
 from models.config import DRAW, FIELDS, TrainConfig
 from models.file_hash import pin_weights
+from tune.run.directory import LEDGER_FILE
 from tune.run.trial import COSTS, METRICS
+from tune.sweep.networks import OwnNetwork, own_families
 from tune.sweep.space import SearchSpace
 
 
@@ -162,6 +167,8 @@ class SweepSpec(_Part):
     """A run whose finished trials the searcher receives before its first proposal."""
     loggers: list[Literal["tensorboard", "mlflow"]] = []
     """Formats in which trials are logged, in addition to the run's own files."""
+    networks: dict[str, OwnNetwork] = {}
+    """What `parse_spec` has found of the own networks under ``family``."""
 
     @field_validator("data")
     @classmethod
@@ -181,7 +188,9 @@ class SweepSpec(_Part):
 
     @field_validator("fixed", "space")
     @classmethod
-    def _files_pinned(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _files_pinned(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if is_own(value.get("family", info.data.get("fixed", {}).get("family"))):
+            return value  # Its pretrained is not ours.
         pinned: dict[str, Any] = _pin_spaces(value)
         return pinned
 
@@ -215,6 +224,13 @@ class SweepSpec(_Part):
             )
         return value
 
+    @model_serializer(mode="wrap")
+    def _without_empty_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Specs of our own networks look as before there were others.
+        values: dict[str, Any] = write(self)
+        empty: dict[str, Any] = {"networks": {}}
+        return {key: value for key, value in values.items() if (key, value) not in empty.items()}
+
     @field_serializer("objectives")
     def _as_written(self, value: tuple[ObjectiveSpec, ...]) -> Any:
         written = [objective.model_dump() for objective in value]
@@ -240,7 +256,21 @@ class SweepSpec(_Part):
     def config(self, chosen: Mapping[str, Any], *, seed: int) -> TrainConfig:
         """Return the configuration of this spec with ``chosen`` hyperparameters and a seed."""
         folds = {} if self.folds in (None, FOLDS) else {"folds": self.folds}
-        return TrainConfig.create({**self.fixed, **chosen, **folds, "seed": seed})
+        values = {**self.fixed, **chosen, **folds, "seed": seed}
+        network = self.networks.get(values.get("family", ""))
+        return TrainConfig.create(
+            values if network is None else network.complete(values["family"], values)
+        )
+
+    def name_of(self, config: TrainConfig) -> str:
+        """Return a configuration's short name; of an own network, without its default values."""
+        network = self.networks.get(config.family)
+        return config.name if network is None else network.name_of(config)
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """Hash of the user's own code that the sweep trains with, by its reference."""
+        return {reference: network.hash for reference, network in self.networks.items()}
 
 
 def _written_out(key: str, value: Any) -> Any:
@@ -276,7 +306,12 @@ def load_spec(path: Path, overrides: Iterable[str] = (), *, recorded: bool = Fal
         raise SpecError(f"{path} must hold keys and values, as in tune/specs/quick.yaml")
     for override in overrides:
         _override(values, override)
-    return parse_spec(values, str(path), key_lines(text), recorded=recorded)
+    folders = [Path.cwd()]
+    if not recorded:
+        values.pop("networks", None)  # The user's code counts, not what a run has recorded of it.
+        if not (path.parent / LEDGER_FILE).exists():
+            folders.append(path.parent)
+    return parse_spec(values, str(path), key_lines(text), recorded=recorded, folders=folders)
 
 
 def override_spec(spec: SweepSpec, overrides: Iterable[str]) -> SweepSpec:
@@ -297,19 +332,24 @@ def parse_spec(
     lines: Mapping[tuple[str, ...], int] | None = None,
     *,
     recorded: bool = False,
+    folders: Iterable[Path] = (),
 ) -> SweepSpec:
     """Check the values of a spec.
+
+    Own networks that the spec has no record of are imported.
 
     Args:
         values: The spec.
         source: Name of the spec in messages.
         lines: Path of a key → its line in ``source``.
         recorded: Whether the spec is from an existing run, which newer rules do not apply to.
+        folders: Where own code is searched first; by default the current folder.
 
     Raises:
         SpecError: A key is unknown or a value breaks its rule.
     """
     lines = lines or {}
+    values = _with_networks(values, source, lines, tuple(folders) or (Path.cwd(),))
     try:
         spec = SweepSpec.model_validate(values, context={"recorded": recorded})
     except ValidationError as error:
@@ -325,14 +365,45 @@ def parse_spec(
     return spec
 
 
+def _with_networks(
+    values: Mapping[str, Any],
+    source: str,
+    lines: Mapping[tuple[str, ...], int],
+    folders: Iterable[Path],
+) -> Mapping[str, Any]:
+    """Return a spec's values with a record of every own network that they name, and of no other.
+
+    Raises:
+        SpecError: A network is not found, cannot be imported, or its arguments cannot be used.
+    """
+    fixed, space = (values.get(part) or {} for part in ("fixed", "space"))
+    known = values.get("networks") or {}
+    if not all(isinstance(part, dict) for part in (fixed, space, known)):
+        return values  # Validation refuses them.
+    found = {name: known[name] for name in own_families(fixed, space) if name in known}
+    for name in own_families(fixed, space):
+        if name not in known:
+            try:
+                found[name] = OwnNetwork.find(name, folders).model_dump()
+            except UserError as error:
+                part = "fixed" if name == fixed.get("family") else "space"
+                raise SpecError(
+                    f"{part}.family: {error} ({_place((part, 'family'), source, lines)})"
+                ) from error
+    return {**values, "networks": found} if found else values
+
+
 def _check_hyperparameters(
     spec: SweepSpec, source: str, lines: Mapping[tuple[str, ...], int]
 ) -> None:
     searched = SearchSpace.parse(spec.space).names()
+    own = [name for network in spec.networks.values() for name in network.arguments.hyperparameters]
+    known = tuple(dict.fromkeys((*FIELDS, *own, *(("code",) if spec.networks else ()))))
+    others = [name for network in spec.networks.values() for name in network.arguments.others]
     for part, names in (("fixed", tuple(spec.fixed)), ("space", searched)):
         for name in names:
-            if name not in FIELDS:
-                raise SpecError(_unknown(name, part, FIELDS, _place((part, name), source, lines)))
+            if name not in known and name not in others:  # Own networks say why they refuse those.
+                raise SpecError(_unknown(name, part, known, _place((part, name), source, lines)))
     for name in DRAW:
         if name in spec.fixed or name in searched:
             raise SpecError(
@@ -358,7 +429,9 @@ def _pin_files(name: str, entry: Any) -> Any:
             return {"from": source, "map": {k: _pin_files(name, v) for k, v in mapping.items()}}
         case dict():
             # A range, or a space for each value of a choice.
-            return {_pin_files(name, k): _pin_spaces(v) for k, v in entry.items()}
+            return {
+                _pin_files(name, k): v if is_own(k) else _pin_spaces(v) for k, v in entry.items()
+            }
         case str() if name == "pretrained":
             try:
                 return pin_weights(entry)

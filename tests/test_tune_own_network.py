@@ -1,0 +1,287 @@
+"""Own networks: named in a spec, checked, trained, resumed and never imported without trust."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.__main__ import main as analyse
+from fairsweep.errors import UserError
+from tests.support.equal_runs import assert_equal_end
+from tests.support.in_process import (
+    extend,
+    few_pictures_fixture,  # noqa: F401 - used by name
+    kfold,
+    resume,
+    retrain,
+    start,
+)
+from tests.support.ledgers import read_lines
+from tune.commands.predict import find_weights
+from tune.commands.retrain import Request
+from tune.commands.test import open_test
+from tune.run.directory import CODE_DIR, SPEC_FILE, TRIALS_FILE
+from tune.session.run_directory import read_spec
+from tune.session.status import read_sweep
+from tune.sweep.spec import load_spec
+
+NETS = """
+from typing import Literal
+import torch
+from torch import nn
+from mynets.blocks import block
+
+class MyNet(nn.Module):
+    def __init__(self, classes: int, image_channels: int, *, width: int = 4, depth: int = 1,
+                 dropout: float = 0.1, last: Literal["mean", "max"] = "mean",
+                 channels: str = "few"):
+        super().__init__()
+        layers = [block(image_channels if i == 0 else width, width) for i in range(depth)]
+        self.features = nn.Sequential(*layers)
+        self.last, self.dropout = last, nn.Dropout(dropout)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        x = self.features(x).flatten(2)
+        x = x.mean(2) if self.last == "mean" else x.amax(2)
+        return self.head(self.dropout(x))
+"""
+BLOCKS = """
+from torch import nn
+
+def block(inputs, outputs):
+    convolution = nn.Conv2d(inputs, outputs, 3, stride=2)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+"""
+SPEC = """
+name: own
+data: {data}
+fixed: {{family: mynets.nets:MyNet, epochs: 2, batch_size: 64, learning_rate: 0.01}}
+space: {{width: [2, 4], depth: [1, 2]}}
+seed: 1
+"""
+
+
+@pytest.fixture(name="folder")
+def folder_fixture(tmp_path, monkeypatch, few_pictures):
+    """The user's folder, with a package and a spec; it is the current folder."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    folder = tmp_path / "mine"
+    (folder / "mynets").mkdir(parents=True)
+    (folder / "mynets" / "nets.py").write_text(NETS)
+    (folder / "mynets" / "blocks.py").write_text(BLOCKS)
+    (folder / "spec.yaml").write_text(SPEC.format(data=few_pictures))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def run_spec(folder, *overrides):
+    return start(load_spec(folder / "spec.yaml", overrides), folder / "runs")
+
+
+def configs(spec):
+    space = spec.search_space
+    return [spec.config(space.at(point), seed=0) for point in space.grid()]
+
+
+def change(folder):
+    blocks = folder / "mynets" / "blocks.py"
+    blocks.write_text(blocks.read_text().replace("ReLU", "GELU"))
+
+
+def test_the_arguments_of_an_own_network_are_hyperparameters_with_columns(folder):
+    run, sweep = run_spec(folder)
+    assert sweep.finished
+    table = pq.read_table(run / TRIALS_FILE)
+    assert table["status"].to_pylist() == ["COMPLETED"] * 4
+    assert table["width"].to_pylist() == [2, 2, 4, 4]
+    assert set(table["last"].to_pylist()) == {"mean"}
+    assert set(table["channels"].to_pylist()) == {"few"}
+    assert table["name"].to_pylist()[1:3] == ["MyNet_depth=2_width=2", "MyNet"]
+    assert len(set(table["parameters"].to_pylist())) == 4
+    assert analyse(["table", str(run), "--by", "width"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("fixed.widht=3", "'widht' is not a key of fixed; the nearest one is 'width'"),
+        ("space.width=[1.5, 2]", r"width must be a whole number, but got 1\.5"),
+        ("fixed.last=mena", "last must be one of mean, max, but got 'mena'; the nearest is 'mean'"),
+        ("fixed.kernel_size=3", "'kernel_size' is not a hyperparameter of mynets.nets:MyNet"),
+        ("fixed.family=mynets.nets:MyNett", "no 'MyNett'; the nearest is 'MyNet'.*line 4"),
+        ("fixed.family=mynets.nest:MyNet", "no module mynets.nest in .*start the command in"),
+        ("fixed.code=x", "code 'x' is not the hash of mynets.nets:MyNet"),
+    ],
+)
+def test_hyperparameters_of_own_networks_are_checked(folder, override, words):
+    with pytest.raises(UserError, match=words):
+        load_spec(folder / "spec.yaml", [override])
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "seed", "status"])
+def test_an_argument_with_a_name_of_the_training_or_of_a_column_is_refused(folder, name):
+    (folder / "mynets" / "nets.py").write_text(f"def MyNet(classes, {name}: int = 3): pass")
+    with pytest.raises(UserError, match=f"MyNet has an argument {name}, .*rename it"):
+        load_spec(folder / "spec.yaml")
+
+
+def test_ids_depend_on_the_content_of_the_files_and_on_nothing_else_of_them(folder, monkeypatch):
+    first = [config.configuration_id for config in configs(load_spec(folder / "spec.yaml"))]
+    moved = shutil.copytree(folder, folder.parent / "moved")
+    monkeypatch.chdir(moved)
+    (moved / "mynets" / "unused.py").write_text("1")
+    assert [c.configuration_id for c in configs(load_spec(moved / "spec.yaml"))] == first
+    change(moved)
+    assert not {c.configuration_id for c in configs(load_spec(moved / "spec.yaml"))} & {*first}
+
+
+def test_a_default_and_the_same_value_in_the_spec_are_one_configuration(folder):
+    first = configs(load_spec(folder / "spec.yaml"))
+    again = configs(load_spec(folder / "spec.yaml", ["fixed.last=mean", "fixed.dropout=0.1"]))
+    assert first == again
+
+
+def test_families_of_ours_and_own_ones_are_searched_together(folder):
+    branches = "{resnet: {channels: [2], blocks: [1]}, 'mynets.nets:MyNet': {channels: [few]}}"
+    spec = load_spec(folder / "spec.yaml", ["fixed={epochs: 1}", f"space={{family: {branches}}}"])
+    run, _ = start(spec, folder / "runs")
+    table = pq.read_table(run / TRIALS_FILE)
+    assert table["family"].to_pylist() == ["resnet", "mynets.nets:MyNet"]
+    assert table["channels"].to_pylist() == ["2", "few"]
+    assert table["width"].to_pylist() == [None, 4]
+
+
+def test_a_run_trains_with_its_own_copy_and_resume_says_that_files_have_changed(folder, capsys):
+    run, sweep = run_spec(folder)
+    change(folder)
+    larger = extend(run, overrides=["replicates=2"])
+    said = capsys.readouterr().err
+    assert "mynets.nets:MyNet has changed since the run began (mynets/blocks.py)" in said
+    assert "under another --name" in said
+    assert len(larger.trials) == 8
+    assert "ReLU" in (run / CODE_DIR / "mynets" / "blocks.py").read_text()
+    assert {t.config["code"] for t in larger.trials.values()} == {
+        t.config["code"] for t in sweep.trials.values()
+    }
+    (folder / "mynets" / "blocks.py").write_text("(")
+    resume(run)
+    assert "blocks.py, line 1: SyntaxError" in capsys.readouterr().err
+
+
+def test_without_the_users_files_a_run_is_tested_predicted_and_derived(folder):
+    run, sweep = run_spec(folder, "replicates=2", "finalists=1")
+    shutil.rmtree(folder / "mynets")
+    assert "test accuracy" in open_test(run)
+    assert find_weights(run).is_file()
+    derived, folds = kfold(run, folder / "runs", folds=2, repeats=1)
+    assert folds.finished
+    assert (derived / CODE_DIR / "mynets" / "nets.py").is_file()
+    request = Request(run=run, sampling={}, trial_id="0", epochs=1)
+    _, retrained = retrain(request, folder / "runs")
+    assert retrained.finished
+    codes = {t.config["code"] for s in (sweep, folds, retrained) for t in s.trials.values()}
+    assert len(codes) == 1
+
+
+def test_code_of_a_run_from_elsewhere_is_imported_only_with_the_users_word(folder, monkeypatch):
+    text = (folder / "mynets" / "nets.py").read_text()
+    mark = folder / "imported"
+    (folder / "mynets" / "nets.py").write_text(f"open({str(mark)!r}, 'w').close()\n{text}")
+    run = shutil.copytree(run_spec(folder)[0], folder / "sent")
+    mark.unlink()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "another user"))
+    (folder / "mynets").rename(folder / "elsewhere")
+    for command in (resume, extend, open_test, lambda run: kfold(run, folder, folds=2, repeats=1)):
+        with pytest.raises(UserError, match=r"would import mynets\.nets:MyNet .* --trust-code"):
+            command(run)
+    assert read_sweep(run).finished
+    assert analyse(["table", str(run)]) == 0
+    with pytest.raises(UserError, match="no module mynets"):
+        load_spec(run / SPEC_FILE)
+    assert not mark.exists()
+    assert "test accuracy" in open_test(run, trust_code=True)
+    assert mark.exists()
+    resume(run)
+
+
+def test_a_copy_that_was_changed_is_not_imported(folder):
+    run, _ = run_spec(folder)
+    (run / CODE_DIR / "mynets" / "blocks.py").write_text("raise RuntimeError")
+    with pytest.raises(UserError, match="restore the folder from a copy of the run"):
+        resume(run)
+
+
+def test_the_spec_of_a_run_records_the_code_and_other_specs_do_not_mention_it(folder):
+    run, _ = run_spec(folder)
+    (network,) = read_spec(run).networks.values()
+    assert len(network.hash) == 32
+    plain = load_spec(folder / "spec.yaml", ["fixed={family: resnet}", "space={blocks: [1]}"])
+    assert "networks" not in plain.to_yaml()
+
+
+FAILS = """
+from torch import nn
+from mynets.nets import MyNet as Whole
+
+class MyNet(Whole):
+    def forward(self, x):
+        x = super().forward(x)
+        if self.training and x.shape[1] and len(self.features) == 2:
+            raise ValueError("too deep")
+        return x
+"""
+
+
+def in_ray(folder, *words, wait=True):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tune", *map(str, words)],
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if not wait:
+        return process
+    out, errors = process.communicate(timeout=150)
+    return process.returncode, out, errors
+
+
+def kill_after(process, run, epochs):
+    """SIGKILL the driver once the ledger has so many epochs; its workers end with it."""
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        done = (
+            [line["event"] for line in read_lines(run)] if (run / "events.jsonl").exists() else []
+        )
+        if done.count("measurement") >= epochs:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("no epochs")
+
+
+@pytest.mark.long
+def test_a_killed_sweep_on_ray_ends_like_an_untouched_one(folder):
+    words = ("run", "spec.yaml", "--set", "replicates=2", "--set", "fixed.epochs=4")
+    more = ("--set", "resources={cpus: 1, trials_at_once: 1}", "--set", "finalists=2")
+    assert in_ray(folder, *words, *more, "--name", "whole")[0] == 0
+    process = in_ray(folder, *words, *more, "--name", "killed", wait=False)
+    kill_after(process, folder / "runs" / "killed", 6)
+    change(folder)
+    process = in_ray(folder, "resume", "runs/killed", wait=False)
+    kill_after(process, folder / "runs" / "killed", 14)
+    code, _, errors = in_ray(folder, "resume", "runs/killed")
+    assert code == 0, errors
+    assert "has changed since the run began" in errors
+    assert_equal_end(folder / "runs" / "killed", folder / "runs" / "whole")
