@@ -15,8 +15,10 @@ from models.config import TrainConfig
 from models.cost import BACKWARD, TrainingCost, training_cost
 from tune.commands.options import QUICK, add_spec, spec_of
 from tune.commands.status import table_of
+from tune.session.data import fingerprint_of, open_data
 from tune.session.keeping import BEST_TRIALS
 from tune.session.store import read_manifest
+from tune.sweep.configuration import Configuration
 from tune.sweep.schedulers import Scheduler
 from tune.sweep.searchers.registry import make_searcher
 from tune.sweep.spec import SweepSpec
@@ -37,6 +39,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Print the plan and return 0."""
     spec = spec_of(parsed)
+    if spec.train is not None:
+        print_own_plan(spec)
+        return 0
     manifest = read_manifest(spec.data)
     print_plan(plan_sweep(spec, manifest, cores=os.cpu_count() or 1), spec, manifest)
     return 0
@@ -72,7 +77,8 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
             config=config,
             cost=training_cost(config, **manifest.task),
         )
-        for config in _configurations(spec)
+        for config in configurations(spec)
+        if isinstance(config, TrainConfig)
     )
     trials = sweep.expected or len(planned)
     shares = [_trained_share(sweep.scheduler, plan.config.epochs) for plan in planned]
@@ -102,7 +108,7 @@ def training_pictures(spec: SweepSpec, manifest: DatasetManifest) -> int:
     return train if spec.folds is None else (train + val) * (spec.folds - 1) // spec.folds
 
 
-def _configurations(spec: SweepSpec) -> Iterator[TrainConfig]:
+def configurations(spec: SweepSpec) -> Iterator[Configuration]:
     """Yield each configuration once, even if it is trained on several folds."""
     space = spec.search_space
     known = set()
@@ -188,6 +194,28 @@ def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
     console.print(
         f"up to {_size(plan.disk_bytes)} of checkpoints at once, and about "
         f"{plan.seconds / 60:.0f} minutes on this machine's CPU cores"
+    )
+
+
+def print_own_plan(spec: SweepSpec) -> None:
+    """Print the plan of own training code, whose parameters and cost are not known.
+
+    Raises:
+        UserError: The data is missing, or the code refuses a value of the space.
+    """
+    dataset = open_data(spec)
+    sweep = Sweep(spec, fingerprint=fingerprint_of(spec, dataset))
+    planned = list(configurations(spec))
+    table = table_of("configuration", "epochs", "parameters", "memory")
+    for config in planned[:_MOST_ROWS]:
+        table.add_row(config.name, str(config.epochs), "not known", "not known")
+    console = Console()
+    console.print(table)
+    if len(planned) > _MOST_ROWS:
+        console.print(f"and {len(planned) - _MOST_ROWS} more")
+    console.print(
+        f"{sweep.expected or len(planned)} trials of {len(planned)} configurations, trained by "
+        f"{spec.train}; how long they take is not known"
     )
 
 

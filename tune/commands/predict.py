@@ -17,7 +17,7 @@ from models.new_pictures import Prediction, classify, find_pictures
 from tune.commands.options import add_run, add_trial, add_trust
 from tune.run.directory import RunError, best_weights
 from tune.run.lookup import find_trial
-from tune.session.code import open_code
+from tune.session.code import open_code, refuse_own
 from tune.session.run_directory import read_spec
 from tune.session.status import read_sweep
 
@@ -62,6 +62,7 @@ def find_weights(run: Path, trial_id: str | None = None) -> Path:
             weights of the trial were not kept.
     """
     sweep = read_sweep(run)
+    refuse_own(run, sweep.spec, "predict")
     if trial_id is not None:
         trial_id = find_trial(run, sweep.trials.values(), trial_id).id
     else:

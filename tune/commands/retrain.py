@@ -21,8 +21,9 @@ from tune.execution.executor import Executor
 from tune.run.directory import CHECKPOINTS_DIR, RUNS, RunError, best_weights
 from tune.run.tables import read_predictions
 from tune.session.carried import Carried, carried_groups, read_groups
+from tune.session.code import refuse_own
 from tune.session.origin import Origin, find_origin
-from tune.session.run_directory import find_dataset, read_provenance
+from tune.session.run_directory import find_dataset, read_provenance, read_spec
 from tune.session.session import ON_RAY, start
 from tune.sweep.sweep import Sweep
 
@@ -118,12 +119,14 @@ def retrain(request: Request, root: Path, *, executor: Executor = ON_RAY) -> tup
             "--from-scratch without --oversample, --weights or --balance repeats the same "
             "training; give one of them"
         )
+    refuse_own(request.run, read_spec(request.run), "retrain")
     origin = find_origin(
         request.run,
         trial_id=request.trial_id,
         data=request.data,
         trust_code=request.trust_code,
     )
+    assert origin.dataset is not None, "our training loop has a dataset"
     carried = _carried(request, origin)
     dataset = origin.dataset
     if request.groups is not None:

@@ -8,7 +8,7 @@ from tune.run.directory import RunError, best_weights
 from tune.run.lease import hold
 from tune.run.ledger import Ledger, read_events
 from tune.run.lookup import find_trial
-from tune.session.code import open_code
+from tune.session.code import open_code, refuse_own
 from tune.session.run_directory import find_dataset, read_spec
 from tune.sweep.sweep import Sweep
 
@@ -51,6 +51,7 @@ def open_test(
         RunError: As `resume`; or the trial is unknown or its weights were not kept.
     """
     spec = read_spec(run)
+    refuse_own(run, spec, "test")
     open_code(run, spec, trust_code=trust_code)
     dataset = find_dataset(run, data)
     with hold(run), Ledger(run) as ledger:

@@ -6,9 +6,32 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from data_prep.reader import ImageDataset
-from tune.execution.memory import MemoryRequest
+from tune.execution.memory import MemoryRequest, OutOfMemoryError
+from tune.run.trial import Status
 from tune.sweep.bundle import Bundle, Fusing
 from tune.sweep.sweep import Sweep
+
+CHECKPOINT_SHARE = 0.05
+"""Largest share of the training time that writing checkpoints may take."""
+
+
+class AttemptFailedError(Exception):
+    """An attempt to train a trial failed; the message is one line for the user."""
+
+
+class TrainingOverError(Exception):
+    """A training ended by itself before its last epoch; the message says how."""
+
+
+def hear_end(sweep: Sweep, trial_id: str, error: Exception) -> None:
+    """Tell the sweep how a training ended other than by a report."""
+    match error:
+        case OutOfMemoryError():
+            sweep.out_of_memory(trial_id, str(error))
+        case TrainingOverError():
+            sweep.give_up(trial_id, Status.EARLY_STOPPED, str(error))
+        case _:
+            sweep.attempt_failed(trial_id, str(error))
 
 
 class EpochReport(NamedTuple):
@@ -18,21 +41,31 @@ class EpochReport(NamedTuple):
     epoch: int
     """Epochs trained so far, from 1."""
     values: Mapping[str, float]
-    """A value for each name in ``MEASURED`` and ``TIMINGS`` (`tune.run.trial`)."""
+    """The metrics by name, and ``seconds`` (`tune.run.trial.Measurement`)."""
 
 
 class Training(Protocol):
     """The training of a bundle's trials, epoch by epoch."""
 
-    parameters: int
-    """Trainable parameters of one network."""
-    device: str
-    """Name of the device that the training runs on."""
+    @property
+    def parameters(self) -> int | None:
+        """Trainable parameters of one network; None if they are not known."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Name of the device that the training runs on."""
+        ...
 
     def advance(self) -> list[EpochReport]:
         """Train one epoch; return a report for each trial that is still in the bundle.
 
         After a restart, the epoch of the checkpoint is reported again without training.
+
+        Raises:
+            AttemptFailedError: The user's own code failed.
+            OutOfMemoryError: There is not enough memory.
+            TrainingOverError: The user's own code ended before the last epoch.
         """
         ...
 
@@ -67,11 +100,14 @@ class MakeTraining(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SweepData:
-    """The dataset of a sweep, and how a worker gets it."""
+    """The data of a sweep, and how a worker gets it."""
 
-    dataset: ImageDataset
+    dataset: ImageDataset | None
+    """None if own training code reads data that we do not know."""
     read_copy: Callable[[], ImageDataset] | None = None
     """Reads the copy on the worker's own node; None if there are no copies."""
+    find: Callable[[], str | None] = lambda: None
+    """Returns the path of the data on the worker's own node, for own training code."""
 
 
 class Executor(Protocol):

@@ -5,8 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tune.execution.executor import EpochReport, MakeTraining, SweepData, Training
-from tune.execution.factory import TrainingFactory
+from tune.execution.executor import (
+    AttemptFailedError,
+    EpochReport,
+    MakeTraining,
+    SweepData,
+    Training,
+    TrainingOverError,
+    hear_end,
+)
+from tune.execution.factories import make_factory
 from tune.execution.memory import OutOfMemoryError
 from tune.sweep.bundle import Bundle
 from tune.sweep.sweep import Sweep
@@ -38,7 +46,7 @@ class InProcessExecutor:
         self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
     ) -> None:
         """See `Executor.execute`."""
-        make = self.make_training or _factory(sweep, run, data)
+        make = self.make_training or make_factory(sweep, run, data, threads=1)
         idle = [0.0] * self.workers
         slots: list[_Slot] = []
         while True:
@@ -56,19 +64,6 @@ class InProcessExecutor:
                 idle = [max(seconds, slot.seconds) for seconds in idle]
 
 
-def _factory(sweep: Sweep, run: Path, data: SweepData) -> TrainingFactory:
-    return TrainingFactory(
-        run=run,
-        # Several sweeps may share this process, each with its own columns in the dataset.
-        fingerprint=f"{data.dataset.manifest.fingerprint} {run}",
-        objective=sweep.spec.objective,
-        threads=1,
-        load_dataset=lambda: data.dataset,
-        always_fuse=sweep.spec.fuse == "always",
-        own_code=sweep.spec.own_code,
-    )
-
-
 def _open(sweep: Sweep, make: MakeTraining, seconds: float, workers: int) -> _Slot | None:
     """Open the training of the next bundle; None if the sweep has none now."""
     while (bundle := sweep.next_bundle(workers)) is not None:
@@ -80,7 +75,12 @@ def _open(sweep: Sweep, make: MakeTraining, seconds: float, workers: int) -> _Sl
             if not fusing.fused:
                 continue
             bundle = replace(bundle, folder=fusing.folder, channels_last=fusing.channels_last)
-        return _Slot(bundle=bundle, training=make(bundle), seconds=seconds)
+        try:
+            training = make(bundle)
+        except AttemptFailedError as error:
+            hear_end(sweep, bundle.key, error)
+            continue
+        return _Slot(bundle=bundle, training=training, seconds=seconds)
     return None
 
 
@@ -89,8 +89,8 @@ def _advance(sweep: Sweep, slot: _Slot) -> bool:
     training, bundle = slot.training, slot.bundle
     try:
         reports = training.advance()
-    except OutOfMemoryError as error:
-        sweep.out_of_memory(bundle.key, str(error))
+    except (OutOfMemoryError, AttemptFailedError, TrainingOverError) as error:
+        hear_end(sweep, bundle.key, error)
         return False
     except Exception as error:  # As on Ray, any exception of a training is its failure.
         for trial_id in reversed(list(bundle.trials)):

@@ -15,9 +15,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher as RaySearcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from data_prep.reader import ImageDataset
 from tune.execution.crashes import Crash, forget_crashes, read_crash
-from tune.execution.executor import MakeTraining, SweepData
-from tune.execution.factory import TrainingFactory
+from tune.execution.executor import MakeTraining, SweepData, hear_end
+from tune.execution.factories import make_factory
 from tune.execution.memory import Gates
 from tune.execution.nodes import Nodes, name
 from tune.execution.ray_cluster import ray_session, share
@@ -46,19 +47,17 @@ class RayExecutor:
         self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
     ) -> None:
         """See `Executor.execute`."""
-        shared_bytes = 0 if data.read_copy else data.dataset.pixels.nbytes
-        store_bytes = max(200_000_000, 3 * shared_bytes)
+        shared = _shared(sweep, data)
+        store_bytes = max(200_000_000, 3 * shared.pixels.nbytes if shared else 0)
         with ray_session(object_store_bytes=store_bytes):
             slots = find_slots(sweep.spec)
-            factory = TrainingFactory(
-                run=run,
-                fingerprint=data.dataset.manifest.fingerprint,
-                objective=sweep.spec.objective,
+            factory = make_factory(
+                sweep,
+                run,
+                data,
                 threads=max(1, int(slots.cpus)),
                 gpus=slots.gpus,
-                load_dataset=data.read_copy or share(data.dataset),
-                always_fuse=sweep.spec.fuse == "always",
-                own_code=sweep.spec.own_code,
+                load_dataset=data.read_copy or (share(shared) if shared else None),
             )
             lost = run_while_ray_lives(
                 functools.partial(
@@ -67,6 +66,11 @@ class RayExecutor:
             )
             if lost:
                 sweep.stop(lost)
+
+
+def _shared(sweep: Sweep, data: SweepData) -> ImageDataset | None:
+    """Return the dataset that workers get through Ray; None if they read their own copy."""
+    return None if data.read_copy or sweep.spec.train is not None else data.dataset
 
 
 def drive(
@@ -262,8 +266,8 @@ class _Decisions(FIFOScheduler):
 
     def on_trial_result(self, _controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         bridge, key = self._bridge, _key(trial)
-        if "out_of_memory" in result:
-            bridge.sweep.out_of_memory(key, result["out_of_memory"])
+        if "ended" in result:
+            hear_end(bridge.sweep, key, result["ended"])
             return _stop(trial)
         if "fusing" in result:
             return self._decide(trial, result["fusing"])

@@ -18,7 +18,7 @@ from models.data import DeviceDataset
 from models.fit import fit_together
 from models.loop import EpochResult
 from models.state_size import state_bytes
-from tune.execution.executor import EpochReport
+from tune.execution.executor import CHECKPOINT_SHARE, EpochReport
 from tune.execution.initial import read_initial
 from tune.execution.memory import OutOfMemoryError
 from tune.execution.predictions import write_predictions
@@ -26,8 +26,6 @@ from tune.run.directory import CHECKPOINTS_DIR, STOP_FILE, best_weights
 from tune.run.objective import Objective
 from tune.sweep.bundle import Bundle
 
-CHECKPOINT_SHARE = 0.05
-"""Largest share of the training time that writing checkpoints may take."""
 _DISK_BYTES_PER_SECOND = 200e6
 """Assumed speed of the disk before the first checkpoint is timed."""
 

@@ -12,7 +12,12 @@ import ray.tune
 from ray.actor import ActorHandle
 
 from tune.execution.crashes import note_crashes
-from tune.execution.executor import MakeTraining, Training
+from tune.execution.executor import (
+    AttemptFailedError,
+    MakeTraining,
+    Training,
+    TrainingOverError,
+)
 from tune.execution.memory import OutOfMemoryError
 from tune.sweep.bundle import Bundle, Fusing
 
@@ -78,13 +83,12 @@ class Worker(ray.tune.Trainable):
             self._enter()
             if self._bundle.probe:
                 return {"epoch": 0, "fusing": self._probe()}
-            self._training = self._make_training(self._bundle)
-        training = self._training
         try:
+            training = self._training = self._training or self._make_training(self._bundle)
             reports = training.advance()
-        except OutOfMemoryError as error:
+        except (OutOfMemoryError, AttemptFailedError, TrainingOverError) as error:
             self._training = None
-            return {"epoch": 0, "out_of_memory": str(error)}
+            return {"epoch": 0, "ended": error}
         epoch = reports[0].epoch
         self._trained = self._reported or epoch == 1
         self._reported = True

@@ -8,7 +8,7 @@ from fairsweep.own_code.copies import write_copy
 from fairsweep.own_code.files import OwnCode
 from fairsweep.own_code.provided import provide_copies, provided
 from fairsweep.own_code.trust import check_trusted, present, trust
-from tune.run.directory import CODE_DIR
+from tune.run.directory import CODE_DIR, RunError
 from tune.sweep.spec import SweepSpec
 
 
@@ -22,6 +22,19 @@ def copy_code(run: Path, spec: SweepSpec) -> None:
     write_copy(codes, run / CODE_DIR)
     trust(codes)
     provide_copies(run / CODE_DIR, spec.own_code)
+
+
+def refuse_own(run: Path, spec: SweepSpec, command: str) -> None:
+    """Refuse to use the networks of a run that own training code trained.
+
+    Raises:
+        RunError: The run is one of those.
+    """
+    if spec.train is not None:
+        raise RunError(
+            f"`tune {command}` needs a network of ours, but {run} was trained by {spec.train}; use "
+            "the weights that your code saves"
+        )
 
 
 def open_code(run: Path, spec: SweepSpec, *, trust_code: bool = False) -> list[OwnCode]:

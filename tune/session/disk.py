@@ -22,7 +22,8 @@ def needed_bytes(sweep: Sweep) -> int:
     the next trial; each as large as the largest so far.
     """
     trials = sweep.trials.values()
-    sizes = [state_bytes(t.parameters or 0, t.config["optimizer"]) for t in trials]
+    # The states of own training code, whose parameters are not known, have no known size.
+    sizes = [state_bytes(t.parameters, t.config["optimizer"]) for t in trials if t.parameters]
     running = sum(trial.status is Status.RUNNING for trial in trials)
     return SPARE_BYTES + max(sizes, default=0) * (max(1, running) + 1)
 

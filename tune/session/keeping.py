@@ -37,9 +37,15 @@ class Keeper:
                 continue
             if kept.isdisjoint(trial.id for trial in trials):
                 shutil.rmtree(folder, ignore_errors=True)
-            elif trials[0].config["lr_schedule"] != "constant":
-                # A fully trained trial can only be extended with a constant learning rate.
+            elif not self._can_be_extended(trials[0]):
                 (folder / "last.pt").unlink(missing_ok=True)
+
+    def _can_be_extended(self, trial: Trial) -> bool:
+        """Return whether a fully trained trial can be given more epochs."""
+        code = self._sweep.spec.training_code
+        if code is not None:
+            return not code.gets_epochs
+        return bool(trial.config["lr_schedule"] == "constant")
 
     def _may_go_on(self, trial: Trial) -> bool:
         # A failed trial may be tried again.

@@ -12,11 +12,21 @@ from tune.run.ledger import read_events
 from tune.run.lookup import find_trial
 from tune.run.trial import Trial
 from tune.session.code import open_code
-from tune.session.run_directory import find_dataset, read_provenance, read_spec
+from tune.session.data import find_data
+from tune.session.run_directory import read_provenance, read_spec
 from tune.sweep.replay import replay
 from tune.sweep.spec import SweepSpec, override_spec, parse_spec
 
-_KEPT = ("objective", "resources", "retries", "keep", "loggers", "networks")
+_KEPT = (
+    "train",
+    "code",
+    "networks",
+    "objective",
+    "resources",
+    "retries",
+    "keep",
+    "loggers",
+)
 """Parts of a run's spec that are copied to the runs derived from it."""
 
 
@@ -29,12 +39,14 @@ class Origin:
     trial: Trial
     data: str
     """Path or URL of the dataset."""
-    dataset: ImageDataset
+    dataset: ImageDataset | None
+    """None if own training code reads other data."""
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """The hyperparameters of the trial, without ``DRAW``, which a sweep sets itself."""
-        return {name: value for name, value in self.trial.config.items() if name not in DRAW}
+        """The hyperparameters of the trial, without what a sweep sets itself."""
+        by_sweep = ("train", *DRAW)
+        return {name: value for name, value in self.trial.config.items() if name not in by_sweep}
 
     def further_spec(
         self, name: str, changes: Mapping[str, Any], overrides: Iterable[str]
@@ -90,10 +102,11 @@ def find_origin(
     trial = sweep.incumbent if trial_id is None else find_trial(run, trials, trial_id)
     if trial is None:
         raise RunError(f"{run} has no trained trial")
+    dataset = find_data(run, spec, data)
     return Origin(
         run=run,
         spec=sweep.spec,
         trial=trial,
-        data=data or read_provenance(run)["dataset"]["path"],
-        dataset=find_dataset(run, data),
+        data=data or (spec.data if dataset is None else read_provenance(run)["dataset"]["path"]),
+        dataset=dataset,
     )

@@ -13,9 +13,13 @@ from tune.sweep.sweep import Sweep
 def repair(run: Path, sweep: Sweep, dataset: ImageDataset) -> Iterator[str]:
     """Recreate lost predictions, and yield a line for each kind of repair.
 
+    Own training code may give none; those that it gives are on disk before its epochs are reported.
+
     They come from the best weights, if those exist. A trial that was stopped early and left no
     files, because its worker was killed at that moment, is trained again to the same epoch.
     """
+    if sweep.spec.train is not None:
+        return
     lost = [trial for trial in sweep.trials.values() if _lacks_predictions(run, trial)]
     kept = [trial for trial in lost if _predicted_again(run, sweep, trial, dataset)]
     again = [t for t in lost if t not in kept and t.status is Status.EARLY_STOPPED]

@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.fingerprint import check_content
-from data_prep.manifest import DatasetManifest
-from models.config import TrainConfig
+from data_prep.reader import ImageDataset
 from tune.run.directory import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, RunError
 from tune.run.events import TrialProposed
 from tune.run.ledger import read_events
+from tune.session.data import fingerprint_of, open_data
 from tune.session.run_directory import (
     has_provenance,
     has_spec,
@@ -16,7 +15,7 @@ from tune.session.run_directory import (
     write_provenance,
     write_spec,
 )
-from tune.session.store import open_dataset
+from tune.sweep.spec import SweepSpec
 
 
 def restore(run: Path, data: str | Path | None) -> Iterator[str]:
@@ -34,27 +33,28 @@ def restore(run: Path, data: str | Path | None) -> Iterator[str]:
         write_spec(run, spec)
         yield f"{SPEC_FILE} was missing or damaged and is written again from the ledger"
     if not has_provenance(run):
-        dataset = open_dataset(data or spec.data)
-        check_content(dataset)
-        _check_trials(run, dataset.manifest)
-        found = spec.model_copy(update={"data": dataset.place})
-        write_provenance(run, found, dataset.manifest)
+        moved = spec if data is None else spec.model_copy(update={"data": str(data)})
+        dataset = open_data(moved)
+        _check_trials(run, spec, dataset)
+        place = moved.data if dataset is None else dataset.place
+        found = spec.model_copy(update={"data": place})
+        write_provenance(run, found, dataset.manifest if dataset else None)
         yield (
             f"{PROVENANCE_FILE} was missing or damaged and is written again, as of today: the "
             "versions and the machine that the run began with are lost"
         )
 
 
-def _check_trials(run: Path, manifest: DatasetManifest) -> None:
+def _check_trials(run: Path, spec: SweepSpec, dataset: ImageDataset | None) -> None:
     """Check that the trials' ids belong to this dataset."""
     events = read_events(run) if (run / LEDGER_FILE).is_file() else []
     for event in events:
         if not isinstance(event, TrialProposed):
             continue
-        if TrainConfig.create(event.config).trial_id(manifest.fingerprint) != event.trial:
+        if spec.read_config(event.config).trial_id(fingerprint_of(spec, dataset)) != event.trial:
+            name = spec.data if dataset is None else dataset.manifest.name
             raise RunError(
                 f"{run / PROVENANCE_FILE} is damaged, and the trials of the run were trained on "
-                f"another dataset than {manifest.name!r}; give --data the dataset that it was made "
-                "with"
+                f"another dataset than {name!r}; give --data the dataset that it was made with"
             )
         return

@@ -44,7 +44,9 @@ from tune.session.store import open_dataset
 from tune.sweep.spec import SpecError, SweepSpec, load_spec, parse_spec
 
 
-def create_run(root: Path, spec: SweepSpec, manifest: DatasetManifest, carried: Carried) -> Path:
+def create_run(
+    root: Path, spec: SweepSpec, manifest: DatasetManifest | None, carried: Carried
+) -> Path:
     """Create the run directory of a new sweep, with its spec, provenance and carried files.
 
     A directory whose start was killed before its sweep began is overwritten.
@@ -83,9 +85,12 @@ def write_spec(run: Path, spec: SweepSpec) -> None:
 
 
 def write_provenance(
-    run: Path, spec: SweepSpec, manifest: DatasetManifest, origin: Mapping[str, str] | None = None
+    run: Path,
+    spec: SweepSpec,
+    manifest: DatasetManifest | None,
+    origin: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the provenance of a run atomically."""
+    """Write the provenance of a run atomically; ``manifest`` is None for data that is not ours."""
     values = _provenance(spec, manifest) | ({} if origin is None else {"origin": dict(origin)})
     write_text(run / PROVENANCE_FILE, json.dumps(values, indent=2) + "\n")
 
@@ -194,7 +199,7 @@ def find_dataset(run: Path, data: str | Path | None) -> ImageDataset:
     return with_groups(dataset, carried_groups(run))
 
 
-def _provenance(spec: SweepSpec, manifest: DatasetManifest) -> dict[str, Any]:
+def _provenance(spec: SweepSpec, manifest: DatasetManifest | None) -> dict[str, Any]:
     libraries = ("torch", "torchvision", "ray", "optuna", "numpy", "pyarrow")
     return {
         "schema_version": SCHEMA_VERSION,
@@ -212,11 +217,17 @@ def _provenance(spec: SweepSpec, manifest: DatasetManifest) -> dict[str, Any]:
             "memory_bytes": psutil.virtual_memory().total,
         },
         "dataset": {
-            "path": spec.data if is_url(spec.data) else str(Path(spec.data).resolve()),
-            "name": manifest.name,
-            "fingerprint": manifest.fingerprint,
+            "path": _absolute(spec.data),
+            "name": None if manifest is None else manifest.name,
+            "fingerprint": None if manifest is None else manifest.fingerprint,
         },
     }
+
+
+def _absolute(place: str) -> str | None:
+    if not place:
+        return None
+    return place if is_url(place) else str(Path(place).resolve())
 
 
 def _git() -> dict[str, Any] | None:

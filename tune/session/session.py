@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from data_prep.fingerprint import check_content
 from data_prep.folds import check_folds
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
+from models.config import TrainConfig
 from models.known_groups import check_groups
 from tune.execution.executor import Executor, SweepData
 from tune.run.directory import STOP_FILE
@@ -22,13 +22,20 @@ from tune.run.ledger import Ledger, read_events
 from tune.session.carried import Carried, carried_groups, with_groups
 from tune.session.chores import Chores
 from tune.session.code import changes, open_code
+from tune.session.data import (
+    classes_of,
+    find_data,
+    fingerprint_of,
+    open_data,
+    path_on_node,
+)
 from tune.session.disk import SPARE_BYTES, check_space
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers, require_loggers
 from tune.session.progress import Progress
 from tune.session.repair import repair, what_counts
 from tune.session.restore import restore
-from tune.session.run_directory import create_run, find_dataset, read_spec, write_spec
+from tune.session.run_directory import create_run, read_provenance, read_spec, write_spec
 from tune.session.store import is_staged, open_dataset
 from tune.session.tables import write_tables
 from tune.session.warm_start import read_warm_start
@@ -78,17 +85,19 @@ def start(
             that the spec names, or has too few pictures for the folds.
     """
     carried = carried or Carried()
-    dataset = open_dataset(spec.data)
-    check_content(dataset)
-    dataset = with_groups(dataset, carried.groups)
-    Sweep(spec, fingerprint=dataset.manifest.fingerprint)  # Reject a bad spec before writing files.
-    read_warm_start(spec, dataset.manifest.fingerprint)
+    dataset = open_data(spec)
+    if dataset is not None:
+        dataset = with_groups(dataset, carried.groups)
+    fingerprint = fingerprint_of(spec, dataset)
+    Sweep(spec, fingerprint=fingerprint)  # Reject a bad spec before writing files.
+    read_warm_start(spec, fingerprint)
     require_loggers(spec)
-    _require_weights(spec, dataset.manifest)
-    _require_pictures(spec, dataset, carried)
+    if dataset is not None:
+        _require_weights(spec, dataset.manifest)
+        _require_pictures(spec, dataset, carried)
     root.mkdir(exist_ok=True)
     check_space(root, SPARE_BYTES)
-    run = create_run(root, spec, dataset.manifest, carried)
+    run = create_run(root, spec, dataset.manifest if dataset else None, carried)
     return run, _hold_and_drive(run, spec, dataset, executor)
 
 
@@ -116,7 +125,8 @@ def resume(
     """
     spec = _restore(run, data, trust_code=trust_code)
     change = _retry if retry_failed else None
-    return _hold_and_drive(run, spec, find_dataset(run, data), executor, change=change)
+    dataset = find_data(run, spec, data)
+    return _hold_and_drive(run, spec, dataset, executor, data=data, change=change)
 
 
 def extend(
@@ -145,7 +155,8 @@ def extend(
     larger = functools.partial(extended_spec, samples=samples, overrides=tuple(overrides))
     spec = _restore(run, data, trust_code=trust_code)
     change = functools.partial(_extend, larger=larger)
-    return _hold_and_drive(run, spec, find_dataset(run, data), executor, change=change)
+    dataset = find_data(run, spec, data)
+    return _hold_and_drive(run, spec, dataset, executor, data=data, change=change)
 
 
 def _restore(run: Path, data: str | Path | None, *, trust_code: bool) -> SweepSpec:
@@ -161,8 +172,10 @@ def _restore(run: Path, data: str | Path | None, *, trust_code: bool) -> SweepSp
 def _hold_and_drive(
     run: Path,
     spec: SweepSpec,
-    dataset: ImageDataset,
+    dataset: ImageDataset | None,
     executor: Executor,
+    *,
+    data: str | Path | None = None,
     change: Callable[[Path, Sweep], None] | None = None,
 ) -> Sweep:
     """Run a sweep from the end of its ledger, after applying ``change``."""
@@ -172,21 +185,21 @@ def _hold_and_drive(
         _forget_stop_requests(run)
         sweep = Sweep(
             spec,
-            fingerprint=dataset.manifest.fingerprint,
+            fingerprint=fingerprint_of(spec, dataset),
             commit=ledger.append,
             events=read_events(run),
         )
         if change is not None:
             change(run, sweep)
-        for line in repair(run, sweep, dataset):
+        for line in () if dataset is None else repair(run, sweep, dataset):
             print(f"{run}: {line}", file=sys.stderr)
         loggers = Loggers(run, sweep)
         if not sweep.finished:
-            _drive(run, sweep, dataset, loggers, executor)
+            _drive(run, sweep, _sweep_data(run, dataset, data), loggers, executor)
         loggers.close()
         _forget_stop_requests(run)
         write_spec(run, sweep.spec)
-        write_tables(run, sweep, dataset.manifest.classes)
+        write_tables(run, sweep, classes_of(dataset))
         Keeper(run, sweep).sweep_up()
     return sweep
 
@@ -208,32 +221,42 @@ def _extend(run: Path, sweep: Sweep, larger: Callable[[SweepSpec], SweepSpec]) -
     print(f"{run}: {what_counts(run, before, sweep)}", file=sys.stderr)
 
 
-def _drive(
-    run: Path, sweep: Sweep, dataset: ImageDataset, loggers: Loggers, executor: Executor
-) -> None:
+def _drive(run: Path, sweep: Sweep, data: SweepData, loggers: Loggers, executor: Executor) -> None:
     sweep.begin()
-    _warm_up(sweep, dataset.manifest.fingerprint)
-    # Workers map the pixels of a large dataset themselves, instead of getting them from Ray.
-    own_copy = is_staged(dataset.place) or dataset.is_mapped
-    data = SweepData(
-        dataset=dataset,
-        read_copy=functools.partial(_read_copy, dataset.place, run) if own_copy else None,
-    )
+    _warm_up(sweep, fingerprint_of(sweep.spec, data.dataset))
     with Progress(sweep) as progress, _stop_on_signals(sweep, run):
-        chores = Chores(run, sweep, dataset.manifest.classes, progress, loggers)
+        chores = Chores(run, sweep, classes_of(data.dataset), progress, loggers)
         executor.execute(sweep, run, data, on_step=chores.do)
     sweep.close()
+
+
+def _sweep_data(run: Path, dataset: ImageDataset | None, moved_to: str | Path | None) -> SweepData:
+    if dataset is None:
+        place = read_provenance(run)["dataset"]["path"] if moved_to is None else str(moved_to)
+        return SweepData(dataset=None, find=functools.partial(path_on_node, place, None))
+    # Workers map the pixels of a large dataset themselves, instead of getting them from Ray.
+    own_copy = is_staged(dataset.place) or dataset.is_mapped
+    return SweepData(
+        dataset=dataset,
+        read_copy=functools.partial(_read_copy, dataset.place, run) if own_copy else None,
+        find=functools.partial(path_on_node, dataset.place, dataset.manifest.fingerprint),
+    )
 
 
 def _read_copy(place: str, run: Path) -> ImageDataset:
     return with_groups(open_dataset(place), carried_groups(run))
 
 
+def _samples(spec: SweepSpec) -> list[TrainConfig]:
+    """Return configurations of our training loop that have each value of the space."""
+    space = spec.search_space
+    configs = [spec.config(space.at(point), seed=spec.seed) for point in space.samples_of_each()]
+    return [config for config in configs if isinstance(config, TrainConfig)]
+
+
 def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
     """Check that pretrained weights fit the networks, and download missing ones."""
-    space = spec.search_space
-    points = [spec.config(space.at(p), seed=spec.seed) for p in space.samples_of_each()]
-    fresh = [config for config in points if config.initial is None]
+    fresh = [config for config in _samples(spec) if config.initial is None]
     pretrained = {config.name: config for config in fresh if config.pretrained is not None}
     if not pretrained:
         return  # Importing torch would delay the driver by a second.
@@ -245,8 +268,7 @@ def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
 
 def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) -> None:
     """Check that the dataset has the groups and folds that the spec needs."""
-    for point in spec.search_space.samples_of_each():
-        config = spec.config(spec.search_space.at(point), seed=spec.seed)
+    for config in _samples(spec):
         check_groups(config, dataset.columns)
         for name in ("initial", "groups"):
             if getattr(config, name) != carried.hashes.get(name):

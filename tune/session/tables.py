@@ -3,6 +3,7 @@
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from models.config import FIELDS, TrainConfig
 from models.registry import FAMILIES
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import TableInfo, measurements_table, trials_table, write_table
-from tune.run.trial import METRICS, Trial
+from tune.run.trial import COSTS, MEASURED, METRICS, TIMINGS, Trial
 from tune.sweep.networks import names_own_families_alone
+from tune.sweep.own_config import FRAME
 from tune.sweep.schedulers import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
 from tune.sweep.spec import SweepSpec
@@ -24,20 +26,21 @@ from tune.sweep.sweep import Sweep
 def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
     """Write ``trials.parquet`` and ``measurements.parquet``, each atomically."""
     trials = sorted(sweep.trials.values(), key=lambda trial: trial.number)
+    columns = table_columns(sweep)
     earlier = _has_earlier_names(sweep)
-    types = hyperparameter_types(sweep.spec)
-    rows = [_row(trial, sweep, types, earlier_names=earlier) for trial in trials]
-    table = trials_table(rows, table_info(sweep, classes), types)
+    rows = [_row(trial, sweep, columns, earlier_names=earlier) for trial in trials]
+    info = table_info(sweep, classes, tuple(columns.hyperparameters))
+    table = trials_table(rows, info, columns.hyperparameters, columns.metrics)
     write_table(table, run / TRIALS_FILE)
-    write_table(measurements_table(trials), run / MEASUREMENTS_FILE)
+    write_table(measurements_table(trials, columns.measured), run / MEASUREMENTS_FILE)
 
 
-def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
+def table_info(sweep: Sweep, classes: Iterable[str], hyperparameters: tuple[str, ...]) -> TableInfo:
     """Return the meaning of the columns in the trials table."""
     spec = sweep.spec
     space, searcher = spec.search_space, SEARCHERS[spec.searcher.name]
     return TableInfo(
-        hyperparameters=tuple(hyperparameter_types(spec)),
+        hyperparameters=hyperparameters,
         # Configurations are evaluated on folds; folds are not searched.
         searched=tuple(name for name in space.names() if name != "fold"),
         tied=space.all_ties(),
@@ -50,6 +53,44 @@ def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
         scheduler_words=SCHEDULERS[spec.scheduler.name].words,
         rungs=sweep.scheduler.rungs,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableColumns:
+    """The columns of a run's tables that depend on who trains its trials."""
+
+    hyperparameters: Mapping[str, pa.DataType]
+    metrics: tuple[str, ...] = METRICS
+    """Those with a best and a last value in the trials table."""
+    measured: tuple[str, ...] = (*MEASURED, *TIMINGS)
+    """Columns of the measurements table."""
+
+
+def table_columns(sweep: Sweep) -> TableColumns:
+    """Return the columns of a run's tables; of own training code, those that occur."""
+    known = hyperparameter_types(sweep.spec)
+    if sweep.spec.train is None:
+        return TableColumns(hyperparameters=known)
+    trials = sweep.trials.values()
+    wanted = [each.metric for each in sweep.spec.objectives if each.metric not in COSTS]
+    yielded = (name for t in trials for m in t.measurements for name in m.values)
+    metrics = tuple(name for name in dict.fromkeys([*wanted, *yielded]) if name != "seconds")
+    names = dict.fromkeys(name for trial in trials for name in trial.config if name not in FRAME)
+    columns = {name: _column([trial.config.get(name) for trial in trials]) for name in names}
+    frame = {name: known[name] for name in FRAME}
+    return TableColumns(
+        hyperparameters=columns | frame, metrics=metrics, measured=(*metrics, "seconds")
+    )
+
+
+def _column(values: Iterable[Any]) -> pa.DataType:
+    """Return the type of a column with these values: numbers, booleans, or else words."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pa.bool_()
+    if kinds and kinds <= {int, float}:
+        return pa.int64() if kinds == {int} else pa.float64()
+    return pa.string()
 
 
 def hyperparameter_types(spec: SweepSpec) -> dict[str, pa.DataType]:
@@ -87,6 +128,8 @@ def _has_earlier_names(sweep: Sweep) -> bool:
     version keeps its columns when it is resumed or extended.
     """
     spec, space = sweep.spec, sweep.spec.search_space
+    if spec.train is not None:
+        return False
     chosen = ({**spec.fixed, **space.at(point)} for point in space.samples_of_each())
     configs = (trial.config for trial in sweep.trials.values())
     return any(name in values for values in chain(chosen, configs) for name in _renamed(values))
@@ -95,7 +138,7 @@ def _has_earlier_names(sweep: Sweep) -> bool:
 def _renamed(values: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the earlier names of the family's hyperparameters → their current names."""
     family = FAMILIES.get(values.get("family", TrainConfig.family))
-    return {} if family is None else family.earlier_names
+    return {} if family is None or "train" in values else family.earlier_names
 
 
 def _named(config: Mapping[str, Any], *, earlier_names: bool) -> dict[str, Any]:
@@ -109,15 +152,17 @@ def _named(config: Mapping[str, Any], *, earlier_names: bool) -> dict[str, Any]:
 
 
 def _row(
-    trial: Trial, sweep: Sweep, types: Mapping[str, pa.DataType], *, earlier_names: bool
+    trial: Trial, sweep: Sweep, columns: TableColumns, *, earlier_names: bool
 ) -> dict[str, Any]:
     objective = sweep.spec.objective
     best, last = trial.best(objective.metric, objective.mode), trial.last
-    strings = {name for name, kind in types.items() if kind == pa.string()}
+    types = columns.hyperparameters
+    named = _named(trial.config, earlier_names=earlier_names)
     config = {
-        name: str(value) if name in strings else value
-        for name, value in _named(trial.config, earlier_names=earlier_names).items()
+        name: str(value) if types.get(name) == pa.string() else value
+        for name, value in named.items()
     }
+    best_values, last_values = (at.values if at else {} for at in (best, last))
     return {
         **config,
         "trial_id": trial.id,
@@ -130,8 +175,8 @@ def _row(
         "reason": trial.reason,
         "epochs_trained": len(trial.measurements),
         "best_epoch": best.epoch if best else None,
-        **{f"best_{metric}": best.values[metric] if best else None for metric in METRICS},
-        **{f"last_{metric}": last.values[metric] if last else None for metric in METRICS},
+        **{f"best_{metric}": best_values.get(metric) for metric in columns.metrics},
+        **{f"last_{metric}": last_values.get(metric) for metric in columns.metrics},
         "parameters": trial.parameters,
         "seconds": trial.seconds,
         "device_seconds": trial.device_seconds,

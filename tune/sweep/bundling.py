@@ -71,5 +71,5 @@ def _may_be_fused(state: SweepState, trial: Trial) -> bool:
     fresh = not trial.measurements and trial.id not in state.bundles.keys() | state.exclusive
     whole = trial.phase == "finalist" or state.spec.scheduler.name == "none"
     # A fused network is made of layers that are known to treat each member by itself.
-    ours = trial.config.get("family") not in state.spec.networks
+    ours = trial.config.get("family") not in state.spec.networks and state.spec.train is None
     return fresh and whole and ours and state.spec.fuse != "never"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from tune.run.directory import RunError
+from tune.sweep.configuration import Configuration
 from tune.sweep.spec import SweepSpec, override_spec
 
 _MAY_CHANGE = (
@@ -69,13 +70,21 @@ def _check_epochs(old: SweepSpec, new: SweepSpec) -> None:
         )
     if not changed:
         return
-    space = new.search_space
-    config = new.config(space.at(next(space.samples_of_each())), seed=new.seed)
-    if config.schedule_needs_epochs or "lr_schedule" in space.names():
+    config = _first_config(new)
+    if new.train is not None and config.schedule_needs_epochs:
         raise RunError(
-            f"epochs cannot grow under lr_schedule {config.lr_schedule!r}, which spreads over all "
-            "of them; only a constant learning rate can go on"
+            f"epochs cannot grow, because {new.train} gets their number and may depend on it; "
+            "begin a new sweep"
         )
-    before = old.search_space
-    if config.epochs < old.config(before.at(next(before.samples_of_each())), seed=old.seed).epochs:
+    if config.schedule_needs_epochs or "lr_schedule" in new.search_space.names():
+        raise RunError(
+            f"epochs cannot grow under lr_schedule {config.to_dict()['lr_schedule']!r}, which "
+            "spreads over all of them; only a constant learning rate can go on"
+        )
+    if config.epochs < _first_config(old).epochs:
         raise RunError("epochs can only grow; those trained cannot be taken back")
+
+
+def _first_config(spec: SweepSpec) -> Configuration:
+    space = spec.search_space
+    return spec.config(space.at(next(space.samples_of_each())), seed=spec.seed)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from models.config import TrainConfig
 from tune.run.events import FinalistsChosen, ProposalSkipped, SpaceExhausted, TrialProposed
 from tune.run.trial import Phase
 from tune.sweep.clock import Clock
+from tune.sweep.configuration import Configuration
 from tune.sweep.space import Point
 from tune.sweep.state import SweepState
 
@@ -53,7 +53,7 @@ class Proposals:
 
     def _trial(
         self,
-        config: TrainConfig,
+        config: Configuration,
         phase: Phase,
         replicate: int,
         *,

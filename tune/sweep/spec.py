@@ -21,13 +21,16 @@ from pydantic import (
 from data_prep.manifest import FOLDS
 from fairsweep.errors import UserError
 from fairsweep.own_code.reference import is_own
+from fairsweep.own_code.signature import Signature
 from fairsweep.urls import check_url
 from fairsweep.yaml_text import YamlError, dump_yaml, key_lines, load_yaml
 from models.config import DRAW, FIELDS, TrainConfig
 from models.file_hash import pin_weights
 from tune.run.directory import LEDGER_FILE
-from tune.run.trial import COSTS, METRICS
+from tune.run.trial import COSTS, METRICS, is_metric_name
+from tune.sweep.configuration import Configuration
 from tune.sweep.networks import OwnNetwork, own_families
+from tune.sweep.own_config import FRAME, OwnConfig, TrainingCode
 from tune.sweep.space import SearchSpace
 
 
@@ -42,14 +45,29 @@ class _Part(BaseModel):
 DEFAULT_METRIC = "val_accuracy"
 
 
-def direction(metric: object) -> Literal["max", "min"]:
-    """Return whether larger or smaller values of a metric or cost are better."""
-    return "min" if metric in COSTS or str(metric).endswith("_loss") else "max"
+_SMALLER = frozenset({"loss", "error", "mae", "mse", "rmse", "perplexity"})
+_LARGER = frozenset({"accuracy", "acc", "f1", "auc", "recall", "precision", "score"})
+
+
+def direction(metric: object) -> Literal["max", "min"] | None:
+    """Return whether larger or smaller values of a metric or cost are better, by its last word.
+
+    None if its name does not tell.
+    """
+    word = str(metric).lower().rpartition("_")[2]
+    if metric in COSTS or word in _SMALLER:
+        return "min"
+    return "max" if word in _LARGER else None
 
 
 def _is_recorded(info: ValidationInfo) -> bool:
     """Return whether the spec is from an existing run, which newer rules do not apply to."""
     return bool((info.context or {}).get("recorded"))
+
+
+def _trains_itself(info: ValidationInfo) -> bool:
+    """Return whether the spec names training code of the user."""
+    return bool((info.context or {}).get("own"))
 
 
 class ObjectiveSpec(_Part):
@@ -58,14 +76,20 @@ class ObjectiveSpec(_Part):
     metric: str = DEFAULT_METRIC
     """One of the measured metrics; a second objective may be a cost, a column of the trials."""
     mode: Literal["max", "min"] = "max"
-    """Set from the metric: losses and costs are minimized, all others maximized."""
+    """Set from the metric's name, if that tells: losses, errors and costs are minimized."""
     at: Literal["best", "last"] = "best"
     """The epoch that counts: the trial's best or its last."""
 
     @field_validator("metric")
     @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in (*METRICS, *COSTS):
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        if _trains_itself(info):
+            if not is_metric_name(value) and value not in COSTS:
+                raise UserError(
+                    "must be a metric that your code yields, letters, digits and underscores, but "
+                    f"got {value!r}"
+                )
+        elif value not in (*METRICS, *COSTS):
             raise UserError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
         return value
 
@@ -73,13 +97,19 @@ class ObjectiveSpec(_Part):
     @classmethod
     def _fill_in_the_mode(cls, value: Any) -> Any:
         if isinstance(value, dict) and "mode" not in value:
-            return {**value, "mode": direction(value.get("metric", DEFAULT_METRIC))}
+            known = direction(value.get("metric", DEFAULT_METRIC))
+            return value if known is None else {**value, "mode": known}
         return value
 
     @model_validator(mode="after")
     def _better_as_the_metric_says(self, info: ValidationInfo) -> Self:
         right = direction(self.metric)
-        if self.mode != right and not _is_recorded(info):
+        if right is None and "mode" not in self.model_fields_set:
+            raise UserError(
+                f"{self.metric} may be better when larger or when smaller; write mode: max or "
+                "mode: min"
+            )
+        if right not in (None, self.mode) and not _is_recorded(info):
             better = "smaller" if right == "min" else "larger"
             raise UserError(
                 f"{self.metric} is better when {better}; leave mode out, or write mode: {right}, "
@@ -124,14 +154,27 @@ class Budget(_Part):
     device_hours: float | None = Field(default=None, gt=0)
 
 
+class CodeRecord(_Part):
+    """Own training code, as it was when the sweep was specified."""
+
+    hash: str
+    """Hash of its source files."""
+    signature: dict[str, Any]
+    """Its arguments, as `Signature.to_dict` writes them."""
+
+
 class SweepSpec(_Part):
     """Everything that determines a sweep."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    data: str
-    """The dataset directory."""
+    data: str = ""
+    """The dataset directory. For own training code, any path, or nothing."""
+    train: str | None = None
+    """Own training code in place of our training loop: ``package.module:name``."""
+    code: CodeRecord | None = None
+    """What `parse_spec` has found of ``train``."""
     objectives: tuple[ObjectiveSpec, ...] = Field(
         default=(ObjectiveSpec(),), alias="objective", min_length=1
     )
@@ -189,6 +232,8 @@ class SweepSpec(_Part):
     @field_validator("fixed", "space")
     @classmethod
     def _files_pinned(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if _trains_itself(info):
+            return value
         if is_own(value.get("family", info.data.get("fixed", {}).get("family"))):
             return value  # Its pretrained is not ours.
         pinned: dict[str, Any] = _pin_spaces(value)
@@ -196,12 +241,18 @@ class SweepSpec(_Part):
 
     @field_validator("objectives")
     @classmethod
-    def _led_by_a_metric(cls, value: tuple[ObjectiveSpec, ...]) -> tuple[ObjectiveSpec, ...]:
+    def _led_by_a_metric(
+        cls, value: tuple[ObjectiveSpec, ...], info: ValidationInfo
+    ) -> tuple[ObjectiveSpec, ...]:
         names = [objective.metric for objective in value]
         if len(set(names)) < len(names):
             raise UserError(f"must name each metric once, but got {', '.join(names)}")
         if names[0] in COSTS:
             raise UserError(f"must begin with a measured metric, but got {names[0]}")
+        if "parameters" in names and _trains_itself(info):
+            raise UserError(
+                "parameters of own training code are not known; yield their number as a metric"
+            )
         return value
 
     @field_validator("folds")
@@ -226,9 +277,9 @@ class SweepSpec(_Part):
 
     @model_serializer(mode="wrap")
     def _without_empty_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Specs of our own networks look as before there were others.
+        # Specs of our networks and our training loop look as before there were others.
         values: dict[str, Any] = write(self)
-        empty: dict[str, Any] = {"networks": {}}
+        empty: dict[str, Any] = {"data": "", "train": None, "code": None, "networks": {}}
         return {key: value for key, value in values.items() if (key, value) not in empty.items()}
 
     @field_serializer("objectives")
@@ -253,24 +304,44 @@ class SweepSpec(_Part):
         # Pydantic's JSON form would turn the key 4 into the text '4'.
         return dump_yaml(self.model_dump())
 
-    def config(self, chosen: Mapping[str, Any], *, seed: int) -> TrainConfig:
+    def config(self, chosen: Mapping[str, Any], *, seed: int) -> Configuration:
         """Return the configuration of this spec with ``chosen`` hyperparameters and a seed."""
         folds = {} if self.folds in (None, FOLDS) else {"folds": self.folds}
-        values = {**self.fixed, **chosen, **folds, "seed": seed}
+        return self.read_config({**self.fixed, **chosen, **folds, "seed": seed})
+
+    def read_config(self, values: Mapping[str, Any]) -> Configuration:
+        """Return the configuration with these values, such as those of a trial.
+
+        Raises:
+            UserError: A name is unknown or a value breaks its rule.
+        """
+        if (code := self.training_code) is not None:
+            return OwnConfig.create(code, values)
         network = self.networks.get(values.get("family", ""))
         return TrainConfig.create(
             values if network is None else network.complete(values["family"], values)
         )
 
-    def name_of(self, config: TrainConfig) -> str:
+    def name_of(self, config: Configuration) -> str:
         """Return a configuration's short name; of an own network, without its default values."""
-        network = self.networks.get(config.family)
-        return config.name if network is None else network.name_of(config)
+        if not isinstance(config, TrainConfig) or config.family not in self.networks:
+            return config.name
+        return self.networks[config.family].name_of(config)
+
+    @property
+    def training_code(self) -> TrainingCode | None:
+        """The own training code; None for our training loop."""
+        if self.train is None or self.code is None:
+            return None
+        signature = Signature.from_dict(self.code.signature)
+        return TrainingCode(reference=self.train, hash=self.code.hash, signature=signature)
 
     @property
     def own_code(self) -> dict[str, str]:
         """Hash of the user's own code that the sweep trains with, by its reference."""
-        return {reference: network.hash for reference, network in self.networks.items()}
+        networks = {reference: network.hash for reference, network in self.networks.items()}
+        code = self.training_code
+        return networks if code is None else {code.reference: code.hash}
 
 
 def _written_out(key: str, value: Any) -> Any:
@@ -308,7 +379,8 @@ def load_spec(path: Path, overrides: Iterable[str] = (), *, recorded: bool = Fal
         _override(values, override)
     folders = [Path.cwd()]
     if not recorded:
-        values.pop("networks", None)  # The user's code counts, not what a run has recorded of it.
+        for record in ("networks", "code"):
+            values.pop(record, None)  # The user's code counts, not what a run has recorded of it.
         if not (path.parent / LEDGER_FILE).exists():
             folders.append(path.parent)
     return parse_spec(values, str(path), key_lines(text), recorded=recorded, folders=folders)
@@ -349,11 +421,20 @@ def parse_spec(
         SpecError: A key is unknown or a value breaks its rule.
     """
     lines = lines or {}
-    values = _with_networks(values, source, lines, tuple(folders) or (Path.cwd(),))
+    context = {"recorded": recorded, "own": values.get("train") is not None}
+    places = tuple(folders) or (Path.cwd(),)
+    if not recorded:
+        values = _with_code(values, source, lines, places)
+    if values.get("train") is None:
+        values = _with_networks(values, source, lines, places)
     try:
-        spec = SweepSpec.model_validate(values, context={"recorded": recorded})
+        spec = SweepSpec.model_validate(values, context=context)
     except ValidationError as error:
         raise SpecError(_explain(error, source, lines)) from None
+    if (spec.train is None) != (spec.code is None):
+        raise SpecError(f"code is the record of train; give both or neither ({source})")
+    if spec.train is None and not spec.data:
+        raise SpecError(f"data is missing; every spec needs it ({source})")
     try:
         _check_hyperparameters(spec, source, lines)
         for point in spec.search_space.samples_of_each():
@@ -363,6 +444,29 @@ def parse_spec(
     except ValueError as error:
         raise SpecError(f"{error} ({source})") from error
     return spec
+
+
+def _with_code(
+    values: Mapping[str, Any],
+    source: str,
+    lines: Mapping[tuple[str, ...], int],
+    folders: Iterable[Path],
+) -> Mapping[str, Any]:
+    """Return a spec's values with a record of the own training code that they name.
+
+    The code is imported only if there is no record yet.
+
+    Raises:
+        SpecError: The code is not found, cannot be imported, or its arguments cannot be used.
+    """
+    train = values.get("train")
+    if not isinstance(train, str) or values.get("code") is not None:
+        return values
+    try:
+        code = TrainingCode.find(train, folders)
+    except UserError as error:
+        raise SpecError(f"train: {error} ({_place(('train',), source, lines)})") from error
+    return {**values, "code": {"hash": code.hash, "signature": code.signature.to_dict()}}
 
 
 def _with_networks(
@@ -397,12 +501,10 @@ def _check_hyperparameters(
     spec: SweepSpec, source: str, lines: Mapping[tuple[str, ...], int]
 ) -> None:
     searched = SearchSpace.parse(spec.space).names()
-    own = [name for network in spec.networks.values() for name in network.arguments.hyperparameters]
-    known = tuple(dict.fromkeys((*FIELDS, *own, *(("code",) if spec.networks else ()))))
-    others = [name for network in spec.networks.values() for name in network.arguments.others]
+    known, others = _known_names(spec)
     for part, names in (("fixed", tuple(spec.fixed)), ("space", searched)):
         for name in names:
-            if name not in known and name not in others:  # Own networks say why they refuse those.
+            if known and name not in known and name not in others:
                 raise SpecError(_unknown(name, part, known, _place((part, name), source, lines)))
     for name in DRAW:
         if name in spec.fixed or name in searched:
@@ -415,6 +517,20 @@ def _check_hyperparameters(
             f"{name} stands under fixed and under space "
             f"({_place(('fixed', name), source, lines)}); keep one"
         )
+
+
+def _known_names(spec: SweepSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the hyperparameters that a spec may set, and names that own code itself refuses.
+
+    The first is empty if own training code takes any name.
+    """
+    if (code := spec.training_code) is not None:
+        names = (*code.signature.hyperparameters, *FRAME)
+        return () if code.signature.free else names, code.signature.others
+    signatures = [network.arguments for network in spec.networks.values()]
+    own = [name for signature in signatures for name in signature.hyperparameters]
+    others = tuple(name for signature in signatures for name in signature.others)
+    return tuple(dict.fromkeys((*FIELDS, *own, *(("code",) if signatures else ())))), others
 
 
 def _pin_files(name: str, entry: Any) -> Any:

@@ -24,7 +24,7 @@ from tune.run.events import (
     TrialEnded,
     TrialStarted,
 )
-from tune.run.trial import Ending, Figures, Status, Trial
+from tune.run.trial import Ending, Figures, Measurement, Status, Trial
 from tune.sweep.bundle import Fusing
 from tune.sweep.clock import Clock
 from tune.sweep.failures import AlikeFailures, Faults
@@ -82,7 +82,7 @@ class TrialReports(SweepState):
         Args:
             trial_id: The trial.
             epoch: Epochs trained so far, from 1.
-            values: A value for each name in ``MEASURED`` and ``TIMINGS``.
+            values: The metrics by name, and ``seconds``.
             worker: ``host``, ``device``, ``devices`` and ``parameters`` of the `Trial`.
         """
         trial, now = self.trials[trial_id], self._clock.now()
@@ -180,8 +180,8 @@ class TrialReports(SweepState):
         last = trial.last
         if last is None:
             return None
-        if last.diverged:
-            reason = f"loss was NaN or infinite at epoch {last.epoch}"
+        if (name := self._not_finite(last)) is not None:
+            reason = f"{name} was NaN or infinite at epoch {last.epoch}"
             return Ending(status=Status.DIVERGED, reason=reason)
         if last.epoch >= trial.epochs:
             return Ending(status=Status.COMPLETED, reason="")
@@ -191,6 +191,13 @@ class TrialReports(SweepState):
         if trial.id in self._asked_to_stop:
             return Ending(status=Status.EARLY_STOPPED, reason=self._asked_to_stop[trial.id])
         return None
+
+    def _not_finite(self, last: Measurement) -> str | None:
+        """Return ``loss``, or the objective's metric if that is not finite; None if all are."""
+        metric = self.spec.objective.metric
+        if last.diverged:
+            return "loss"
+        return None if math.isfinite(last.values.get(metric, math.nan)) else metric
 
     def _end(self, trial_id: str, ending: Ending, now: float) -> None:
         if ending.status is not Status.FAILED:
