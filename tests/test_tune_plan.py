@@ -1,5 +1,7 @@
 """What a plan says of the disk, beside what a sweep leaves there."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -156,3 +158,9 @@ def test_a_rung_beyond_the_last_epoch_of_a_trial_cuts_nothing(synthetic_dataset)
     spec = small_spec(**ASHA, fixed=fixed, space={"epochs": [3, 10]})
     # Rungs at 3 and 9: the short trial has 3 epochs; the long one 3 + 6 / 3 + 1 / 9.
     assert plan_sweep(spec, manifest, cores=1).epochs == pytest.approx(3 + 3 + 2 + 1 / 9)
+
+
+def test_pictures_of_a_fold_are_rounded_once():
+    manifest = SimpleNamespace(counts={"train": {"a": 5, "b": 2}, "val": {"a": 4, "b": 0}})
+    assert training_pictures(small_spec(**NONE, folds=4), manifest) == 8, "three quarters of 11"
+    assert training_pictures(small_spec(), manifest) == 7

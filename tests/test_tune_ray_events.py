@@ -267,3 +267,83 @@ def test_slots_are_counted_again_when_a_node_joins_or_dies(stage, change):
     made.bridge.look()
     assert made.bridge.slots.count == 3
     assert (ledger[-1]["event"], ledger[-1]["node"]) == (f"node_{change}", "n7")
+
+
+def test_gates_that_do_not_answer_let_a_stuck_worker_be_killed(stage, monkeypatch):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    made = stage(sweep)
+    key = begin(made).config["key"]
+
+    def get(_reference, timeout):
+        assert timeout == 10.0
+        raise ray.exceptions.GetTimeoutError
+
+    monkeypatch.setattr(module.ray, "get", get)
+    made.bridge.watchdog.stuck = lambda: [key]
+    made.bridge.kill_stuck()
+    assert made.notes[-1] == "kill"
+
+
+@pytest.fixture
+def tuned(monkeypatch):
+    """What Ray Tune is asked, by the names of its settings; ``fault`` is raised in its run."""
+    asked = SimpleNamespace(fault=None, gates=0, forgotten=[])
+
+    class Tuner:
+        def __init__(self, trainable, *, tune_config, run_config):
+            asked.trainable, asked.resources = trainable
+            asked.tune, asked.run = tune_config, run_config
+
+        def fit(self):
+            if asked.fault is not None:
+                raise asked.fault
+
+    def open_gates():
+        asked.gates += 1
+        return "gates"
+
+    tune = SimpleNamespace(
+        Tuner=Tuner, TuneConfig=dict, RunConfig=dict, CheckpointConfig=dict,
+        with_parameters=lambda kind, **options: (kind, options),
+        with_resources=lambda trainable, resources: (trainable, resources),
+    )  # fmt: skip
+    monkeypatch.setattr(module, "ray", SimpleNamespace(tune=tune))
+    monkeypatch.setattr(module, "_open_gates", open_gates)
+    monkeypatch.setattr("tune.execution.nodes.ray", SimpleNamespace(nodes=list))
+    monkeypatch.setattr(module, "forget_crashes", asked.forgotten.append)
+    return asked
+
+
+@pytest.mark.parametrize(("gpus", "gates"), [(0, None), (0.5, "gates")])
+def test_ray_tune_is_asked_for_workers_of_one_size_that_it_uses_again(tuned, tmp_path, gpus, gates):
+    sweep, _ = new_sweep(small_spec())
+    module.drive(sweep, run=tmp_path, slots=Slots(cpus=2, gpus=gpus, count=3), make_training="make")
+    errors = tmp_path / "errors"
+    kind, options = tuned.trainable
+    assert kind is module.Worker
+    assert options == {"make_training": "make", "gates": gates, "errors": errors}
+    assert tuned.resources == {"cpu": 2, "gpu": gpus}
+    assert (tuned.tune["num_samples"], tuned.tune["reuse_actors"]) == (-1, True)
+    trial = SimpleNamespace(config={"key": "t7"})
+    names = ("trial_name_creator", "trial_dirname_creator")
+    assert [tuned.tune[name](trial) for name in names] == ["t7", "t7"]
+    assert tuned.run["storage_path"] == str(tmp_path / "ray")
+    assert tuned.run["checkpoint_config"] == {"checkpoint_at_end": False}
+    assert tuned.run["verbose"] == 0
+    assert tuned.forgotten == [errors]
+
+
+def test_each_session_has_a_folder_of_rays_and_forgets_its_crashes_after_a_fault(
+    tuned, tmp_path, monkeypatch
+):
+    sweep, _ = new_sweep(small_spec())
+    moments = iter(["20261127-100000", "20261127-100001"])
+    monkeypatch.setattr(module, "time", SimpleNamespace(strftime=lambda _form: next(moments)))
+    tuned.fault = KeyError("a fault")
+    names = []
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            module.drive(sweep, run=tmp_path, slots=CARD, make_training="make")
+        names.append(tuned.run["name"])
+    assert names == ["20261127-100000", "20261127-100001"]
+    assert len(tuned.forgotten) == 2

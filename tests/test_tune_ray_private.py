@@ -110,3 +110,18 @@ def test_ray_is_not_disconnected_at_exit_where_it_is_gone(monkeypatch):
     monkeypatch.setattr(ray_private.atexit, "unregister", forgotten.append)
     ray_private.forget_shutdown_at_exit()
     assert forgotten == [ray._private.worker.shutdown, ray.tune.registry._unregister_all]
+
+
+def test_signal_handlers_are_left_alone_in_another_thread():
+    """Only the main thread may set them."""
+    done = []
+
+    def work():
+        with ray_private.keep_signal_handlers():
+            done.append("within")
+        done.append("after")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == ["within", "after"]

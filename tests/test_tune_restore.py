@@ -126,10 +126,8 @@ def test_empty_weights_lose_the_predictions_and_no_more(run, capsys):
 def test_a_provenance_that_is_written_again_has_the_place_where_the_dataset_is_now(
     run, tmp_path, few_pictures
 ):
-    moved = tmp_path / "moved here"
-    moved.symlink_to(few_pictures)
+    moved = shutil.copytree(few_pictures, tmp_path / "moved here")
     (run / PROVENANCE_FILE).unlink()
     resume(run, data=str(moved))
-    # The link is followed, so that it may go.
-    assert read_provenance(run)["dataset"]["path"] == str(few_pictures.resolve())
+    assert read_provenance(run)["dataset"]["path"] == str(moved)
     assert read_spec(run).data == str(few_pictures)

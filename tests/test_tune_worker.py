@@ -187,3 +187,18 @@ def test_a_probe_and_its_bundle_enter_the_card_once(gates):
     worker.step()
     worker.step()
     assert gates.notes == [("enter", "a", "k", False)]
+
+
+def test_a_bundle_leaves_its_card_although_its_files_cannot_be_written(gates, monkeypatch):
+    make = Make()
+    make.request = REQUEST
+    worker = worker_of(make, gates)
+    worker.step()
+
+    def close(_training):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Training, "close", close)
+    with pytest.raises(OSError, match="disk full"):
+        worker.cleanup()
+    assert gates.notes[1:] == [("leave", "a", "k", 99)]
