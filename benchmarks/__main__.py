@@ -14,6 +14,7 @@ NAMES = (
     "fused",
     "near_duplicates",
     "overhead",
+    "own",
     "report",
     "resume",
     "scale",

@@ -1,22 +1,24 @@
 """Real sweeps, killed and resumed: real Ray, real trainings, real SIGKILL."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
 from tests.support.equal_runs import assert_equal_end
 from tests.support.in_process import extend, resume
+from tests.support.killing import (
+    PATIENCE_SECONDS,
+    finish_tune,
+    kill_everything,
+    start_tune,
+    wait_for_line,
+)
 from tests.support.ledgers import read_lines
 from tune.commands.test import open_test
 from tune.run.directory import LEDGER_FILE, TRIALS_FILE, RunError
@@ -49,7 +51,6 @@ fuse: always
 resources: {{cpus: 1, trials_at_once: 1}}
 """
 IMAGES = 300
-PATIENCE_SECONDS = 120
 
 
 class Sweeps:
@@ -69,39 +70,13 @@ class Sweeps:
         return path
 
     def start(self, *words):
-        command = [sys.executable, "-m", "tune", *map(str, words)]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-        return subprocess.Popen(
-            command, cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
-        )
+        return start_tune(self.folder, *words)
 
     def finish(self, *words):
-        process = self.start(*words)
-        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
-        assert process.returncode == 0, errors
-        return errors
+        return finish_tune(self.folder, *words)
 
     def run_dir(self, name):
         return self.folder / "runs" / name
-
-
-def kill_everything(process):
-    """SIGKILL the driver and all that it started, at once."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for member in family:
-        member.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family, timeout=10)
-    process.communicate()
-
-
-def wait_for_line(run, process, number):
-    """Return once the ledger has ``number`` whole lines."""
-    ledger = run / LEDGER_FILE
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not ledger.exists() or ledger.read_bytes().count(b"\n") < number:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, "the sweep stands still"
-        time.sleep(0.001)
 
 
 @pytest.fixture(scope="module")
