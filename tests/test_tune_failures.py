@@ -2,7 +2,7 @@
 
 from tests.support.sweeps import new_sweep, play, small_spec, train
 from tune.run.trial import Status
-from tune.sweep.failures import Faults
+from tune.sweep.failures import ALIKE, Faults
 
 ONE_TRIAL = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3]}}
 
@@ -71,3 +71,11 @@ def test_a_retried_trial_that_turns_out_better_takes_the_place_of_a_finalist():
     assert sweep.finished
     chosen = [event["trials"] for event in ledger if event["event"] == "finalists_chosen"]
     assert chosen == [[good.id], [broken.id]]
+
+
+def test_a_sweep_that_stops_because_its_trials_fail_alike_does_not_end_as_designed():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
+    for _ in range(ALIKE):
+        sweep.attempt_failed(train(sweep).id, "no disk")
+    assert sweep.stopping.startswith("the last 5 trials failed alike (no disk); ")
+    assert not sweep.ends_as_designed

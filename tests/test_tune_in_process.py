@@ -144,19 +144,25 @@ class Uneven(TrivialTraining):
         return [report._replace(values=figures(report.trial_id, report.epoch, seconds=seconds))]
 
 
-def test_a_free_worker_begins_no_trial_earlier_than_the_one_that_ended_last(tmp_path):
-    """Two workers in simulated time, epochs of one second and of three."""
-    fixed = {**small_spec().fixed, "epochs": 2}
-    space = {"kernel_size": [3, 5, 7], "channels": [4, 8]}
+def test_a_worker_that_had_nothing_to_do_begins_no_trial_before_it_was_proposed(tmp_path):
+    """Replicates wait for the end of the search, which the slower of two workers reaches."""
+    changes = {
+        "space": {"kernel_size": [3, 5]}, "replicates": 2, "finalists": 2,
+        "fixed": {**small_spec().fixed, "epochs": 2},
+        "scheduler": {"name": "median", "min_trials": 9},
+    }  # fmt: skip
     SLOW.clear()
-    trials = list(execute(tmp_path, space=space, fixed=fixed, **GRID)[0].trials)
-    SLOW.add(trials[0])
+    sweep = execute(tmp_path, **changes)[0]
+    best = sweep.trials[sweep.finalists[0]].configuration_id
+    SLOW.update(one.id for one in sweep.trials.values() if one.configuration_id != best)
     run = tmp_path / "two"
     run.mkdir()
-    _, events, _ = execute(run, Uneven, workers=2, space=space, fixed=fixed, **GRID)
-    ends = [event["trial"] for event in events if event["event"] == "trial_ended"]
-    # The first ends after 2 seconds; the third begins then, and ends after the second.
-    assert [trials.index(trial) for trial in ends] == list(range(6))
+    again, events, _ = execute(run, Uneven, workers=2, **changes)
+    measured = [event["trial"] for event in events if event["event"] == "measurement"]
+    # The search ends after 2 and 6 seconds. Then the slow one begins epochs at 6 and 9, and the
+    # quick one at 6 and 7.
+    assert [again.trials[one].phase for one in measured[4:]] == ["finalist"] * 4
+    assert [one in SLOW for one in measured[4:]] == [False, True, True, False]
 
 
 class Together:

@@ -8,7 +8,7 @@ import torch
 from data_prep.manifest import DatasetManifest
 from models.build import count_parameters
 from tests.support.sweeps import play, small_spec
-from tune.commands.plan import matrix_rate, plan_sweep, print_plan, training_pictures
+from tune.commands.plan import _size, matrix_rate, plan_sweep, print_plan, training_pictures
 from tune.run.directory import CHECKPOINTS_DIR
 from tune.session.keeping import Keeper
 from tune.sweep.sweep import Sweep
@@ -108,6 +108,11 @@ def test_a_printed_plan_tells_each_configuration_and_the_sums(
     first = plan.configurations[0]
     assert lines[1].split()[:3] == [
         first.config.name, f"{first.cost.parameters:,}", f"{first.cost.flop_per_picture / 1e6:.0f}",
+    ]  # fmt: skip
+    sizes = [_size(first.cost.memory_bytes), _size(first.cost.checkpoint_bytes)]
+    assert lines[1].split()[3:] == " ".join(sizes).split()
+    assert lines[0].split() == [
+        "configuration", "parameters", "MFLOP/picture", "memory", "checkpoint",
     ]  # fmt: skip
     assert lines[4].strip() == "and 2 more"
     pictures = sum(manifest.counts["train"].values())

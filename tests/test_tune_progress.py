@@ -80,6 +80,7 @@ def test_a_terminal_shows_each_trial_that_runs_with_its_last_and_its_best_figure
     sweep, _ = new_sweep(small_spec(**LOSS, scheduler={"name": "none"}))
     running, new = train(sweep, 0.125, 0.75, 0.5, images_per_second=1234.5), train(sweep)
     sweep.fail(train(sweep, 0.9).id, "broke")
+    sweep.next_trial()  # No worker has started it.
     file = io.StringIO()
     with Progress(sweep, Console(file=file, width=200, force_terminal=True, no_color=True)):
         pass

@@ -1,5 +1,6 @@
 """The lease of a run: one writer at a time, whatever clocks, disks and frozen processes do."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -194,6 +195,9 @@ def test_a_new_run_says_what_it_was_made_of(tmp_path, synthetic_dataset, monkeyp
     assert set(told["versions"]) == {
         "python", "torch", "torchvision", "ray", "optuna", "numpy", "pyarrow",
     }  # fmt: skip
+    for name in ("torch", "ray", "numpy"):
+        assert told["versions"][name] == importlib.metadata.version(name)
+    assert told["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert (run / INITIAL_FILE).read_text() == "weights"
     assert (run / GROUPS_FILE).read_text() == "image_id,age\n"
     assert {path.name for path in run.iterdir()} == {

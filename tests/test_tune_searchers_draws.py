@@ -8,9 +8,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from scipy.stats.qmc import Sobol
 
 from tests.support.sweeps import small_spec
+from tune.sweep.schedulers import SCHEDULERS
 from tune.sweep.searchers import cma, sampled, study
-from tune.sweep.searchers.registry import make_searcher
+from tune.sweep.searchers.registry import SEARCHERS, make_searcher
 from tune.sweep.searchers.sampled import seed_of
+from tune.sweep.searchers.searcher import KnownTrial
 from tune.sweep.searchers.unit import value_at
 from tune.sweep.space import Choice, Range
 from tune.sweep.spec import SpecError
@@ -161,3 +163,41 @@ def test_a_refusal_offers_only_searchers_that_support_the_feature():
         "own: its sequence has a fixed number of dimensions; change that, or take one of grid, "
         "random, tpe"
     )
+
+
+def test_each_searcher_is_called_by_its_name_and_refuses_what_it_does_not_support():
+    """Frozen: reports and refusals are written with these."""
+    nothing = {"warm start", "generations"}
+    assert {name: (kind.words, set(kind.refuses)) for name, kind in SEARCHERS.items()} == {
+        "grid": ("grid search", {"continuous range", *nothing}),
+        "random": ("random search", nothing),
+        "sobol": ("Sobol search", {"conditional space", *nothing}),
+        "tpe": ("TPE (Bayesian) search", {"generations"}),
+        "gp": (
+            "Gaussian process (Bayesian) search",
+            {"conditional space", "early stopping", "generations"},
+        ),
+        "cmaes": ("CMA-ES", {"conditional space", "list of values", "several objectives"}),
+        "nsga2": ("NSGA-II", {"conditional space", "early stopping"}),
+    }
+    assert {name: kind.words for name, kind in SCHEDULERS.items()} == {
+        "none": "no early stopping",
+        "asha": "early stopping by ASHA",
+        "median": "early stopping by the median rule",
+    }
+
+
+def test_a_study_knows_the_whole_curves_of_another_run():
+    searcher = searcher_of("tpe")
+    point = {"dropout": 0.25, "weight_decay": 0.5}
+    known = [([0.1, 0.5], None), ([0.2, 0.4], [0.4]), ([], None)]
+    searcher.hear_known(
+        [KnownTrial(point=point, curve=curve, values=values) for curve, values in known]
+    )
+    stopped, whole, failed = searcher._study.trials
+    assert (stopped.state.name, stopped.intermediate_values) == ("PRUNED", {1: 0.1, 2: 0.5})
+    assert (whole.state.name, whole.value, whole.intermediate_values) == (
+        "COMPLETE", 0.4, {1: 0.2, 2: 0.4},
+    )  # fmt: skip
+    assert failed.state.name == "FAIL"
+    assert whole.params == point

@@ -410,3 +410,10 @@ def test_a_value_of_another_type_is_refused_and_not_converted(tmp_path, line, me
     lines = [old for old in GOOD.splitlines() if not old.startswith(f"{key}:")]
     text = "\n".join([*lines, line, ""])
     assert refusal(tmp_path, text) == f"{message} ({tmp_path}/spec.yaml, line {len(lines) + 1})"
+
+
+def test_a_namesake_in_another_part_does_not_lend_its_line(tmp_path):
+    assert "searcher.name: input should be" in refusal(
+        tmp_path, GOOD.replace("name: grid", "name: 7")
+    )
+    assert "line 8)" in refusal(tmp_path, GOOD.replace("name: grid", "name: 7"))

@@ -16,7 +16,7 @@ from rich.console import Console
 from tests.support.ledgers import events_of
 from tests.support.sweeps import Clock, curve, figures, new_sweep, play, small_spec
 from tune.__main__ import main
-from tune.commands.status import print_status, sparkline, watch_status
+from tune.commands.status import _status_view, print_status, sparkline, watch_status
 from tune.run.directory import LEASE_FILE, LEDGER_FILE, SPEC_FILE, STOP_FILE, TRIALS_FILE, RunError
 from tune.run.lease import LEASE_SECONDS, hold
 from tune.run.ledger import Ledger
@@ -554,6 +554,45 @@ def test_a_stop_of_a_suspended_driver_is_refused_with_the_time_of_its_last_sign(
     with pytest.raises(RunError, match=r"^no sign of life since .* of process 7 on elsewhere; .*"):
         request_stop(tmp_path)
     assert not (tmp_path / STOP_FILE).exists()
+
+
+def test_a_status_tells_speed_time_left_budget_and_each_trial_that_runs(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    trial = {"id": "t7", "name": "B4", "draw": "seed 3 fold 0", "epoch": 2, "epochs": 9}
+    new = {**trial, "id": "t8", "value": None, "images_per_second": None}
+    status = {
+        "name": "night",
+        "finished": False,
+        "running": True,
+        "silence": "",
+        "best": None,
+        "trials": {"RUNNING": 2},
+        "expected_trials": 12,
+        "seconds": 5400.0,
+        "device_seconds": 900.0,
+        "images_per_second": 12_345.6,
+        "epochs_per_hour": 2345.6,
+        "seconds_left": 3661.0,
+        "lost_nodes": ["n7", "n3"],
+        "running_trials": [{**trial, "value": 0.25, "images_per_second": 1234.5}, new],
+        "budget": {
+            "hours": {"spent": 1.5, "limit": 8},
+            "device_hours": {"spent": 0.0, "limit": None},
+        },
+    }
+    Console().print(_status_view(status))
+    Console().print(_status_view({**status, "seconds_left": None}))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    speed = "speed: 12,346 pictures/s, 2,346 epochs/h; "
+    assert lines[2:8] == [
+        f"{speed}about 1:01:01 left",
+        "lost nodes: n7, n3; their trials continued elsewhere",
+        "budget: 1.50 of 8 hours",
+        "running trial epoch best pictures/s",
+        "t7 B4 seed 3 fold 0 2/9 0.2500 1,234",
+        "t8 B4 seed 3 fold 0 2/9 – –",
+    ]
+    assert lines[10] == f"{speed}time left not known yet"
 
 
 def test_a_watch_goes_on_while_a_driver_runs_and_ends_with_it(monkeypatch, tmp_path):

@@ -51,6 +51,8 @@ def test_the_table_says_what_was_searched_and_keeps_the_classes_in_their_order(t
     assert info.tied == {"fc_layers": "blocks"}
     assert info.objective == {"metric": "val_loss", "mode": "min", "at": "best"}
     assert (info.searcher, info.scheduler, info.rungs) == ("grid", "asha", (1, 3))
+    assert (info.searcher_words, info.sampling) == ("grid search", "every")
+    assert info.scheduler_words == "early stopping by ASHA"
     assert {"seed", "fold", "learning_rate", "fc_width"} <= set(info.hyperparameters)
 
 
