@@ -355,3 +355,15 @@ def test_a_node_is_told_where_the_head_is_and_which_gpus_are_ours(monkeypatch):
     assert call("node", "--address", "n7:12010", "--gpus", "2") == 0
     assert call("node", "--address", "n7:12010") == 0
     assert asked == [(("n7:12010",), {"gpus": 2}), (("n7:12010",), {"gpus": 0})]
+
+
+@pytest.mark.usefixtures("program")
+def test_an_allocation_is_given_the_name_of_the_run_and_all_options(monkeypatch):
+    asked = []
+    monkeypatch.setattr(allocation, "run_in_allocation", lambda *words: asked.append(words) or 130)
+    Path("my spec.yaml").write_text(small_spec().to_yaml())
+    words = ["my spec.yaml", "--data", "my faces", "--set", "retries=7"]
+    assert call("allocation", *words) == 130
+    assert call("allocation", *words, "--name", "mine") == 130
+    named = [*words[:3], "--name", "mine", *words[3:]]
+    assert asked == [("small", words), ("mine", named)]

@@ -163,3 +163,19 @@ def test_a_missing_library_is_told_with_the_way_out(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(SpecError, match="pip install mlflow-skinny`, or leave mlflow out"):
         require_loggers(small_spec(loggers=["mlflow"]))
+
+
+def test_a_trial_is_logged_once_it_has_a_worker_and_each_epoch_can_be_read_at_once(tmp_path):
+    spec = small_spec(loggers=["tensorboard"])
+    sweep = Sweep(spec, fingerprint="f")
+    loggers = Loggers(tmp_path, sweep)
+    trial = sweep.next_trial()
+    loggers.update()
+    assert not list((tmp_path / "tensorboard").glob("0*"))
+    sweep.start(trial.id, 1.0)
+    for epoch in (1, 2):
+        sweep.report(trial.id, epoch, figures(trial.id, epoch), WORKER)
+        loggers.update()
+        _, scalars = in_tensorboard(tmp_path, trial)
+        assert [step for step, _ in scalars["val_loss"]] == list(range(1, epoch + 1))
+    loggers.close()

@@ -1,5 +1,8 @@
 """What the Ray adapter makes of Ray's events, called as Ray calls it but without a Ray."""
 
+import copy
+import pickle
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -347,3 +350,53 @@ def test_each_session_has_a_folder_of_rays_and_forgets_its_crashes_after_a_fault
         names.append(tuned.run["name"])
     assert names == ["20261127-100000", "20261127-100001"]
     assert len(tuned.forgotten) == 2
+
+
+def test_ray_keeps_an_idle_worker_for_each_slot(stage, monkeypatch):
+    warm = []
+    monkeypatch.setattr(module, "keep_one_more_worker_warm", lambda *words: warm.append(words))
+    made = stage(new_sweep(small_spec())[0], slots=Slots(cpus=1, gpus=0, count=2))
+    for trial in ("a", "b"):
+        made.decisions.on_trial_add("controller", trial)
+    assert warm == [("controller", "a")] * 2
+    made.bridge.slots = Slots(cpus=1, gpus=0, count=3)
+    made.decisions.on_trial_add("controller", "c")
+    assert warm[2:] == [("controller", "c")]
+
+
+def test_ray_copies_no_sweep(stage):
+    made = stage(new_sweep(small_spec())[0])
+    assert copy.deepcopy(made.proposals)._bridge is made.bridge
+    assert pickle.loads(pickle.dumps(made.bridge)) is None
+
+
+def test_a_worker_that_dies_of_a_signal_is_told_by_it_and_leaves_its_stack(stage, tmp_path):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=9))
+    made = stage(sweep)
+    (tmp_path / "errors").mkdir()
+    stack = "torch 2, numpy 2, a processor\nFatal Python error: Bus error\n  in train\n"
+    (tmp_path / "errors" / ".worker-id of True").write_text(stack)
+    for _ in range(2):
+        trial = begin(made)
+        fail(made, trial, text="The actor died unexpectedly before finishing this task.")
+    key = trial.config["key"]
+    died = sweep.trials[key]
+    assert died.status is Status.FAILED
+    assert died.reason == (
+        "SIGBUS ended its worker: commonly a fault in a library on this processor (torch 2, numpy "
+        f"2, a processor) (all of it in errors/{key}.txt); twice in the same epoch, so it is not "
+        "tried again"
+    )
+    assert (tmp_path / "errors" / f"{key}.txt").read_text().count("in train\n") == 2
+
+
+def test_a_sweep_whose_ray_was_ended_stops_with_the_reason(tmp_path, monkeypatch):
+    sweep, _ = new_sweep(small_spec())
+    monkeypatch.setattr(module, "ray_session", lambda object_store_bytes: nullcontext())  # noqa: ARG005
+    monkeypatch.setattr(module, "find_slots", lambda _spec: CARD)
+    dataset = SimpleNamespace(manifest=SimpleNamespace(fingerprint="f"))
+    data = SimpleNamespace(read_copy=lambda: dataset, dataset=dataset)
+    for lost, reason in (("", None), ("Ray was ended from outside", "Ray was ended from outside")):
+        monkeypatch.setattr(module, "run_while_ray_lives", lambda _work, lost=lost: lost)
+        module.RayExecutor().execute(sweep, tmp_path, data, on_step=lambda: None)
+        assert sweep.stopping == reason
