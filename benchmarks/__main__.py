@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from data_prep.manifest import DatasetManifest
+from fairsweep.errors import UserError
 
 NAMES = (
     "cluster",
@@ -18,12 +19,14 @@ NAMES = (
     "report",
     "resume",
     "scale",
+    "search",
     "statistics",
     "sweep",
     "train",
 )
 ON_PICTURES = ("fused", "sweep", "train")
 SIMULATED = "statistics"
+SEARCH = "search"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +48,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--sweeps", type=int, metavar="N", help=f"simulated sweeps of each kind, for {SIMULATED}"
     )
+    searches = parser.add_argument_group(f"for {SEARCH}")
+    searches.add_argument(
+        "--lcbench", type=Path, metavar="FILE", help="LCBench's surrogate, an ONNX file"
+    )
+    searches.add_argument(
+        "--tasks",
+        type=_names,
+        metavar="A,B",
+        help="tasks that its JSON file names",
+    )
+    searches.add_argument("--seeds", type=int, metavar="N", help="searches of each kind")
+    searches.add_argument(
+        "--workers", type=_numbers, metavar="N,M", help="numbers of workers (default: 1,4,16)"
+    )
+    searches.add_argument("--methods", type=_names, metavar="A,B", help="methods (default: all)")
+    searches.add_argument(
+        "--known", type=Path, metavar="FILE", help="keeps searches, which are not repeated"
+    )
     parsed = parser.parse_args(arguments)
+    if parsed.name == SEARCH and parsed.lcbench is None:
+        parser.error(f"{SEARCH} needs curves; give --lcbench FILE")
     if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):
         parser.error(f"--sweeps takes a number above 0, and only for {SIMULATED}")
     if parsed.data is not None and parsed.name not in ON_PICTURES:
@@ -55,13 +78,27 @@ def main(arguments: list[str] | None = None) -> int:
             DatasetManifest.read(parsed.data)
         except FileNotFoundError as error:
             parser.error(str(error))
-    options = {"data": parsed.data, "sweeps": parsed.sweeps}
-    options = {key: value for key, value in options.items() if value is not None}
-    for result in import_module(f"benchmarks.{parsed.name}").run(**options):
-        result.print()
-        path = result.keep()
-        print(json.dumps(result.to_dict()) if parsed.json else f"kept in {path}")
+    options = {
+        key: value
+        for key, value in vars(parsed).items()
+        if key not in ("name", "json") and value is not None
+    }
+    try:
+        for result in import_module(f"benchmarks.{parsed.name}").run(**options):
+            result.print()
+            path = result.keep()
+            print(json.dumps(result.to_dict()) if parsed.json else f"kept in {path}")
+    except UserError as error:
+        parser.error(str(error))
     return 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(name) for name in _names(text)]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Trains a sweep in this process, without Ray, for tests and simulations."""
 
+import heapq
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tune.execution.executor import (
@@ -14,57 +15,83 @@ from tune.execution.executor import (
     TrainingOverError,
     hear_end,
 )
-from tune.execution.factories import make_factory
 from tune.execution.memory import OutOfMemoryError
 from tune.sweep.bundle import Bundle
+from tune.sweep.clock import SimulatedClock
 from tune.sweep.sweep import Sweep
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(kw_only=True, order=True)
 class _Slot:
-    """A bundle in training, and the simulated time of its worker."""
+    """A bundle in training; the slot whose epoch ends first is the smallest."""
 
-    bundle: Bundle
-    training: Training
-    seconds: float
-    """Total seconds of all epochs that this worker has trained."""
+    ends: float
+    """Simulated time at which its current epoch ends, in seconds."""
+    number: int
+    """Decides between epochs that end at the same time."""
+    bundle: Bundle = field(compare=False)
+    training: Training = field(compare=False)
+    outcome: Sequence[EpochReport] | Exception = field(default=(), compare=False)
+    """What its worker will report at ``ends``."""
+
+    def train(self) -> None:
+        """Train an epoch, to be reported when it ends."""
+        try:
+            self.outcome = self.training.advance()
+        except Exception as error:  # As on Ray, any exception of a training is its failure.
+            self.outcome = error
+        else:
+            self.ends += max(report.values["seconds"] for report in self.outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InProcessExecutor:
-    """Trains bundles one epoch at a time.
+    """Trains bundles one epoch at a time, and reports epochs as parallel workers would.
 
-    The worker whose epochs took the least time so far trains next, so that epochs end in the order
-    in which parallel workers would end them.
+    Each worker has its own simulated time, which is the sum of its epochs' seconds. An epoch is
+    reported only when all epochs that end before it have been.
     """
 
     workers: int = 1
     make_training: MakeTraining | None = None
     """Opens trainings; None for our own training loop."""
+    clock: SimulatedClock = field(default_factory=SimulatedClock)
+    """Shows the time of the report; a sweep with this clock has simulated times in its ledger."""
 
     def execute(
         self, sweep: Sweep, run: Path, data: SweepData, *, on_step: Callable[[], None]
     ) -> None:
         """See `Executor.execute`."""
-        make = self.make_training or make_factory(sweep, run, data, threads=1)
-        idle = [0.0] * self.workers
+        make = self.make_training or _factory(sweep, run, data)
         slots: list[_Slot] = []
+        opened = 0
         while True:
-            while idle and (slot := _open(sweep, make, min(idle), self.workers)) is not None:
-                idle.remove(slot.seconds)
-                slots.append(slot)
+            while len(slots) < self.workers and (new := _open(sweep, make, self.workers)):
+                bundle, training = new
+                slot = _Slot(
+                    ends=self.clock.seconds, number=opened, bundle=bundle, training=training
+                )
+                slot.train()
+                heapq.heappush(slots, slot)
+                opened += 1
             if not slots:
                 return
+            slot = heapq.heappop(slots)
+            self.clock.seconds = slot.ends
             on_step()
-            slot = min(slots, key=lambda slot: slot.seconds)
-            if not _advance(sweep, slot):
-                slots.remove(slot)
-                # A free worker must not start a trial earlier than this, in simulated time.
-                idle.append(slot.seconds)
-                idle = [max(seconds, slot.seconds) for seconds in idle]
+            if _deliver(sweep, slot):
+                slot.train()
+                heapq.heappush(slots, slot)
 
 
-def _open(sweep: Sweep, make: MakeTraining, seconds: float, workers: int) -> _Slot | None:
+def _factory(sweep: Sweep, run: Path, data: SweepData) -> MakeTraining:
+    # Not at the top, because a simulation does without torch.
+    from tune.execution.factories import make_factory
+
+    return make_factory(sweep, run, data, threads=1)
+
+
+def _open(sweep: Sweep, make: MakeTraining, workers: int) -> tuple[Bundle, Training] | None:
     """Open the training of the next bundle; None if the sweep has none now."""
     while (bundle := sweep.next_bundle(workers)) is not None:
         for trial_id in bundle.trials:
@@ -76,27 +103,22 @@ def _open(sweep: Sweep, make: MakeTraining, seconds: float, workers: int) -> _Sl
                 continue
             bundle = replace(bundle, folder=fusing.folder, channels_last=fusing.channels_last)
         try:
-            training = make(bundle)
+            return bundle, make(bundle)
         except AttemptFailedError as error:
             hear_end(sweep, bundle.key, error)
-            continue
-        return _Slot(bundle=bundle, training=training, seconds=seconds)
     return None
 
 
-def _advance(sweep: Sweep, slot: _Slot) -> bool:
-    """Train one epoch of a bundle and report it; return whether the bundle continues."""
-    training, bundle = slot.training, slot.bundle
-    try:
-        reports = training.advance()
-    except (OutOfMemoryError, AttemptFailedError, TrainingOverError) as error:
-        hear_end(sweep, bundle.key, error)
+def _deliver(sweep: Sweep, slot: _Slot) -> bool:
+    """Report the epoch of a bundle, or how it failed; return whether the bundle continues."""
+    training, bundle, reports = slot.training, slot.bundle, slot.outcome
+    if isinstance(reports, OutOfMemoryError | AttemptFailedError | TrainingOverError):
+        hear_end(sweep, bundle.key, reports)
         return False
-    except Exception as error:  # As on Ray, any exception of a training is its failure.
+    if isinstance(reports, Exception):
         for trial_id in reversed(list(bundle.trials)):
-            sweep.attempt_failed(trial_id, f"{type(error).__name__}: {error}")
+            sweep.attempt_failed(trial_id, f"{type(reports).__name__}: {reports}")
         return False
-    slot.seconds += max(report.values["seconds"] for report in reports)
     over = [report.trial_id for report in reports if _report(sweep, training, report, len(reports))]
     if len(over) == len(reports):
         training.close()

@@ -29,6 +29,17 @@ class Clock:
         return round(self._offset + time.monotonic(), 3)
 
 
+class SimulatedClock(Clock):
+    """A clock that stands still until an executor sets it, for simulations."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        """Return the simulated seconds since the start."""
+        return round(self.seconds, 3)
+
+
 class WorkedTime:
     """Total seconds of all driver sessions, each from its start to its last event.
 

@@ -18,6 +18,7 @@ from tune.run.events import (
 from tune.run.trial import Status, Trial
 from tune.sweep import bundling
 from tune.sweep.bundle import Bundle
+from tune.sweep.clock import Clock
 from tune.sweep.proposals import Proposals
 from tune.sweep.searchers.searcher import KnownTrial
 from tune.sweep.spec import SweepSpec
@@ -34,6 +35,7 @@ class Sweep(TrialReports):
         fingerprint: str,
         commit: Callable[[Event], None] = lambda _event: None,
         events: Iterable[Event] = (),
+        clock: Clock | None = None,
     ) -> None:
         """Apply ``events``, then close trials whose last measurement is terminal.
 
@@ -42,11 +44,12 @@ class Sweep(TrialReports):
             fingerprint: Fingerprint of the dataset, which is part of every trial id.
             commit: Called with each new event before the sweep acts on it.
             events: The ledger so far.
+            clock: Gives the times in the ledger; None for the wall clock.
 
         Raises:
             SpecError: Searcher or scheduler are unknown or do not fit the space.
         """
-        super().__init__(spec, commit=commit, events=events)
+        super().__init__(spec, commit=commit, events=events, clock=clock or Clock())
         self._proposals = Proposals(self, fingerprint=fingerprint, clock=self._clock)
 
     # Driver sessions.

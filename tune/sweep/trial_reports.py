@@ -38,7 +38,12 @@ class TrialReports(SweepState):
     """The part of `tune.sweep.sweep.Sweep` that receives reports about trials."""
 
     def __init__(
-        self, spec: SweepSpec, *, commit: Callable[[Event], None], events: Iterable[Event]
+        self,
+        spec: SweepSpec,
+        *,
+        commit: Callable[[Event], None],
+        events: Iterable[Event],
+        clock: Clock,
     ) -> None:
         super().__init__(spec)
         time = 0.0
@@ -50,7 +55,7 @@ class TrialReports(SweepState):
         self.ends_as_designed = False
         """Whether the spec asks for this end, as with a spent budget."""
         self._write = commit
-        self._clock = Clock()
+        self._clock = clock
         self._asked_to_stop: dict[str, str] = {}
         self._faults = Faults()
         self._alike = AlikeFailures(self.trials.values())
