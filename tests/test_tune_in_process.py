@@ -162,10 +162,10 @@ def test_a_worker_that_had_nothing_to_do_begins_no_trial_before_it_was_proposed(
     run.mkdir()
     again, events, _ = execute(run, Uneven, workers=2, **changes)
     measured = [event["trial"] for event in events if event["event"] == "measurement"]
-    # The search ends after 2 and 6 seconds. Then the slow one begins epochs at 6 and 9, and the
-    # quick one at 6 and 7.
+    # The search ends after 2 and 6 seconds. Then both begin: the epochs of the quick one end at 7
+    # and 8, those of the slow one at 9 and 12.
     assert [again.trials[one].phase for one in measured[4:]] == ["finalist"] * 4
-    assert [one in SLOW for one in measured[4:]] == [False, True, True, False]
+    assert [one in SLOW for one in measured[4:]] == [True, True, False, False]
 
 
 class Together:
@@ -195,12 +195,15 @@ class Together:
 def test_trials_of_a_bundle_share_its_worker_and_its_time():
     sweep, events = searched(space={"kernel_size": [3]})
     bundle = sweep.next_bundle(1)
-    slot = _Slot(bundle=bundle, training=Together(bundle.trials), seconds=10.0)
-    assert _advance(sweep, slot)
-    assert slot.seconds == 10.0 + 3.0, "the slowest of them decides"
+    slot = _Slot(bundle=bundle, training=Together(bundle.trials), ends=10.0, number=0)
+    slot.train()
+    assert slot.ends == 10.0 + 3.0, "the slowest of them decides"
+    assert _deliver(sweep, slot)
     assert [sweep.trials[one].devices for one in bundle.trials] == [1 / 3] * 3
-    broken = _Slot(bundle=bundle, training=Together(bundle.trials, fails=True), seconds=0.0)
-    assert not _advance(sweep, broken)
+    training = Together(bundle.trials, fails=True)
+    broken = _Slot(bundle=bundle, training=training, ends=0.0, number=0)
+    broken.train()
+    assert not _deliver(sweep, broken)
     assert sweep.queue.waiting == list(bundle.trials), "they wait in their order"
     assert [event["event"] for event in events].count("attempt_failed") == 3
 

@@ -324,7 +324,7 @@ def test_a_node_writes_its_own_mark(monkeypatch, tmp_path, capsys):
 
 def test_an_allocation_that_trains_no_further_epoch_is_in_vain(job, monkeypatch):
     stand_in(monkeypatch, job, epochs=(7, 7))
-    with pytest.raises(LaunchError, match="no trial has trained a whole epoch"):
+    with pytest.raises(LaunchError, match="no trial has finished an epoch in"):
         allocation.run_in_allocation("small", ["a.yaml"])
 
 

@@ -255,3 +255,10 @@ def test_a_further_stop_gives_ray_no_more_time(run_here, monkeypatch):
     is_over, looks = run_here(stops=[object()] * 50, lives=40)
     assert is_over
     assert looks < 15
+
+
+def test_standard_input_is_read_to_its_end(monkeypatch):
+    pieces, words = iter([b"en", b"d\n", b""]), []
+    monkeypatch.setattr(node.os, "read", lambda file, most: next(pieces) if file == 0 < most else 0)
+    node._read_all(words)
+    assert (b"".join(words), list(pieces)) == (node.END, [])
