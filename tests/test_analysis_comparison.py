@@ -13,7 +13,7 @@ from analysis.run.trials import (
     ranked,
     selected_finalists,
 )
-from tests.support.run_factory import INFO, RUNGS, Factory
+from tests.support.run_factory import RUNGS, Factory, default_info
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_no_later_epoch_enters_the_comparison(run):
 
 
 def test_objective_at_last_compares_that_very_epoch(run):
-    last = replace(run, info=replace(INFO, objective={**INFO.objective, "at": "last"}))
+    last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
     compared = accuracy_at_common_epoch(last).set_index("trial_id")["accuracy_at_epoch"]
     at_epoch = run.measurements[run.measurements["epoch"] == RUNGS[0]]
     expected = at_epoch.set_index("trial_id")["val_accuracy"]
@@ -43,7 +43,7 @@ def test_objective_at_last_compares_that_very_epoch(run):
 
 def test_a_loss_as_objective_picks_the_epoch_with_the_smallest(run):
     objective = {"metric": "val_loss", "mode": "min", "at": "best"}
-    compared = accuracy_at_common_epoch(replace(run, info=replace(INFO, objective=objective)))
+    compared = accuracy_at_common_epoch(replace(run, info=replace(run.info, objective=objective)))
     row = compared.iloc[0]
     curve = run.measurements[run.measurements["trial_id"] == row["trial_id"]].head(RUNGS[0])
     assert row["accuracy_at_epoch"] == curve.loc[curve["val_loss"].idxmin(), "val_accuracy"]
@@ -77,7 +77,7 @@ def tiny(**columns):
     nothing = pd.DataFrame(columns=["trial_id", "epoch", "val_accuracy", "val_loss"])
     return RunData(
         path=Path("nowhere"),
-        info=INFO,
+        info=default_info(),
         trials=pd.DataFrame({**facts, **columns}),
         measurements=nothing,
         provenance={},

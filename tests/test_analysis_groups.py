@@ -12,7 +12,7 @@ import pytest
 from analysis.groups.annotations import _terciles, has_annotated_groups, read_groups
 from analysis.run.dataset import DatasetLeftOutError
 from analysis.run.run_data import RunData
-from tests.support.run_factory import INFO
+from tests.support.run_factory import default_info
 from tune.run.directory import GROUPS_FILE
 
 COUNT = 21
@@ -45,7 +45,7 @@ def run_on(place: Path, table, name="a run"):
     nothing = pd.DataFrame()
     return RunData(
         path=path,
-        info=INFO,
+        info=default_info(),
         trials=nothing,
         measurements=nothing,
         provenance={"dataset": {"path": str(data), "fingerprint": "f"}},

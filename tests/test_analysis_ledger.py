@@ -8,7 +8,7 @@ import pytest
 
 from analysis.run.ledger import progress, times
 from analysis.run.run_data import RunData
-from tests.support.run_factory import INFO
+from tests.support.run_factory import default_info
 from tune.run.directory import LEDGER_FILE
 
 
@@ -18,7 +18,8 @@ def run_with(path, events, rest="", **objective):
     text = "".join(json.dumps(event) + "\n" for event in events)
     (path / LEDGER_FILE).write_text(text + rest)
     nothing = pd.DataFrame()
-    info = replace(INFO, objective={**INFO.objective, **objective})
+    info = default_info()
+    info = replace(info, objective={**info.objective, **objective})
     return RunData(
         path=path, info=info, trials=nothing, measurements=nothing, provenance={}, spec=""
     )

@@ -17,7 +17,7 @@ from analysis.run.run_data import (
     read_run,
 )
 from tests.support.discs import CLASSES, SPLIT_SIZES
-from tests.support.run_factory import INFO, Factory, open_test
+from tests.support.run_factory import Factory, default_info, open_test
 from tune.execution.in_process import InProcessExecutor
 from tune.run.directory import (
     PREDICTIONS_DIR,
@@ -91,7 +91,7 @@ def test_an_answer_is_the_class_of_the_highest_probability(tmp_path):
     )
     write_table(table, predictions_file(tmp_path, "t"))
     run = RunData(
-        path=tmp_path, info=INFO, trials=pd.DataFrame(), measurements=pd.DataFrame(),
+        path=tmp_path, info=default_info(), trials=pd.DataFrame(), measurements=pd.DataFrame(),
         provenance={}, spec="",
     )  # fmt: skip
     answers = read_probabilities(run, "t")

@@ -12,7 +12,8 @@ from analysis.report.tables import NAMED, TABLES
 from analysis.run.run_data import read_run
 from analysis.selection.statistics import corrected_for_selection
 from analysis.statistics.estimate import NotKnownError
-from tests.support.run_factory import INFO, Factory
+from tests.support.discs import CLASSES
+from tests.support.run_factory import Factory
 
 PLAIN = {"faults": False, "early_stopping": False}
 LABELS = np.random.default_rng(1).integers(0, 4, 400)
@@ -111,7 +112,7 @@ def test_a_class_without_pictures_is_missing_in_the_table_of_classes(tmp_path):
     run = read_run(SWEEPS["a class without pictures"](tmp_path / "run"))
     frame = NAMED["classes"](run).frame
     empty = frame[frame["n"] == 0]
-    assert empty["class"].tolist() == [INFO.classes[3]] * 3
+    assert empty["class"].tolist() == [CLASSES[3]] * 3
     assert empty[["recall", "f1"]].isna().all(axis=None)
     assert frame.loc[frame["n"] > 0, ["recall", "f1"]].notna().all(axis=None)
 

@@ -24,11 +24,9 @@ from tests.support.played import Epoch, Play, make_run
 from tune.run.directory import TRIALS_FILE, predictions_file
 from tune.run.events import TestOpened
 from tune.run.ledger import Ledger
-from tune.run.tables import TableInfo
-from tune.session.tables import table_info
+from tune.run.tables import TableInfo, read_table_info
 from tune.sweep.schedulers import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
-from tune.sweep.spec import parse_spec
 from tune.sweep.sweep import Sweep
 
 EPOCHS = 12
@@ -162,6 +160,11 @@ epoch, and of the one that fails at once."""
 _FOLDER = tempfile.TemporaryDirectory(prefix="runs-of-the-factory-")
 
 
+def default_info() -> TableInfo:
+    """Return what the tables of the default run say of its sweep."""
+    return read_table_info(pq.read_table(_made(Factory()) / TRIALS_FILE))
+
+
 @cache
 def _made(factory: Factory) -> Path:
     """Make a run once in this process; its dataset is gone."""
@@ -231,9 +234,3 @@ def _probabilities(labels: np.ndarray, reach: float, rng: np.random.Generator) -
     scores = rng.random((len(labels), len(CLASSES))) * 0.8
     scores[np.arange(len(labels)), predicted] = 1.0
     return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-INFO: TableInfo = table_info(
-    Sweep(parse_spec({"name": "played", **Factory().spec(Path("data"))}), fingerprint=""), CLASSES
-)
-"""What the tables of the default run say of its sweep."""
