@@ -47,8 +47,8 @@ def users_network():
     return nn.Sequential(
         nn.Conv2d(6, 16, 1, (2, 1), bias=True, groups=2),
         nn.Sequential(nn.BatchNorm2d(16), nn.Conv2d(16, 4, 3, 2, padding=1)),
-        nn.Sequential(nn.Conv2d(4, 8, 1, 3, bias=False)),
-        nn.Conv2d(8, 3, 1, 2),
+        nn.Sequential(nn.Conv2d(4, 16, 1, 3, bias=False)),
+        nn.Conv2d(16, 3, 1, 2),
     )
 
 
@@ -84,10 +84,10 @@ def test_a_replaced_convolution_can_be_fused():
 @pytest.mark.parametrize(
     ("layer", "replaced"),
     [
-        (nn.Conv2d(7, 4, 1, 2), True),
-        (nn.Conv2d(8, 4, 1, 2), False),  # As many channels as oneDNN takes at a time.
+        (nn.Conv2d(15, 4, 1, 2), True),
+        (nn.Conv2d(16, 4, 1, 2), False),  # As many channels as oneDNN takes at a time.
         (nn.Conv2d(16, 8, 1, 2, groups=4), True),  # Four channels a group.
-        (nn.Conv2d(32, 4, 1, 2, groups=4), False),
+        (nn.Conv2d(64, 4, 1, 2, groups=4), False),
         (nn.Conv2d(4, 4, 1, (1, 2)), True),
         (nn.Conv2d(4, 4, 1), False),
         (nn.Conv2d(4, 4, (1, 3), 2), False),

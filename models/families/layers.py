@@ -36,9 +36,10 @@ class StridedPointwiseConv2d(nn.Conv2d):
 def replace_faulty_convolutions(network: nn.Module) -> None:
     """Replace the convolutions of ``network`` that oneDNN trains wrongly on some processors.
 
-    With AVX2 but not AVX-512, channels-last pictures and fewer than 8 input channels per group, the
-    weight gradient of a strided 1×1 convolution is wrong, crashes the process or never finishes
-    (oneDNN issue 6035). Parameters and their names stay the same.
+    With channels-last pictures and fewer input channels per group than oneDNN processes together,
+    the weight gradient of a strided 1×1 convolution is wrong, crashes the process or never finishes
+    (oneDNN issue 6035): below 8 channels with AVX2, below 16 with AVX-512 if feature maps have 56
+    pixels a side or more. Parameters and their names stay the same.
     """
     for name, layer in list(network.named_modules()):
         if type(layer) is nn.Conv2d and _is_faulty(layer):
@@ -65,8 +66,8 @@ def _is_faulty(layer: nn.Conv2d) -> bool:
     )
 
 
-_ONEDNN_CHANNEL_BLOCK = 8
-"""Channels that oneDNN's AVX2 kernels process together; with this many or more, they are right."""
+_ONEDNN_CHANNEL_BLOCK = 16
+"""Channels that oneDNN's AVX-512 kernels process together; with at least as many, all are right."""
 
 
 class AdaptiveAveragePool(nn.Module):
