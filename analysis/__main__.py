@@ -161,7 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--what", choices=WHAT, default="models", help="which table (default models)"
     )
-    which.add_argument("--by", metavar="HYPERPARAMETER", help="mean, best and count by its values")
+    which.add_argument(
+        "--by", metavar="HYPERPARAMETER", help="mean, best and count for each of its values"
+    )
     made.add_argument("--format", choices=FORMATS, default="md", help="default md (Markdown)")
     made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
     _add_margin(made)
@@ -190,7 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("run", metavar="RUN", type=Path, help="run directory")
     made.add_argument("--trial", metavar="ID", help="this trial instead of the incumbent")
-    made.add_argument("--groups", type=Path, metavar="CSV", help="image_id and any columns")
+    made.add_argument(
+        "--groups", type=Path, metavar="CSV", help="CSV with image_id and group columns"
+    )
     made.add_argument(
         "--before", type=Path, metavar="RUN", help="compare with the incumbent of this run"
     )

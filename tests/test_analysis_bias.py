@@ -82,7 +82,7 @@ def test_what_does_not_fit_is_told(place, capsys):
     assert titles == [
         "**Groups**",
         "**Differences and ratios between groups**",
-        "**Every two groups crossed**",
+        "**Every combination of two groups**",
         "**Each class by group, and the groups of each class**",
     ]
 
@@ -136,7 +136,9 @@ def test_an_earlier_run_that_is_gone_is_told_and_one_that_was_named_is_refused(p
     first = read_run(place / "first")
     found = study_bias(retrained(first, tmp_path / "gone", "x"))
     assert found.before is None
-    assert any(note.startswith("What it was before is not shown: ") for note in found.notes)
+    assert any(
+        note.startswith("The results before the retraining are not shown: ") for note in found.notes
+    )
     with pytest.raises(FileNotFoundError):
         study_bias(first, before=tmp_path / "gone")
 
@@ -149,7 +151,10 @@ def test_only_pictures_that_both_told_are_before_and_after(place, tmp_path):
     write_table(table.slice(100, 250), predictions_file(part, trial_id))
     found = study_bias(first, before=part)
     assert found.before.index.tolist() == table["image_id"].to_pylist()[100:350]
-    assert "Before and after are of the 250 pictures that both told." in found.notes
+    assert (
+        "Before and after are compared on the 250 pictures that have both predictions."
+        in found.notes
+    )
     tables = {table.name: table.frame for table in found.tables}
     rows = tables["bias_change"].set_index("group")
     assert rows.loc["all", "n"] == 250
@@ -229,16 +234,19 @@ def test_page_and_report_show_the_groups(place, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("image_id,age\na,1\na,2\n", "row 1 (line 3): 'a' stands here again"),
-        ("id,age\na,1\n", "give image_id and at least one more"),
-        ("image_id,label\na,1\n", "column label has a name of ours"),
+        ("image_id,age\na,1\na,2\n", "row 1 (line 3): 'a' appears again"),
+        ("id,age\na,1\n", "needs the column image_id and at least one more"),
+        ("image_id,label\na,1\n", "every dataset has a column label of its own"),
         ("", "is empty; give a file with a header and rows"),
         (
             "image_id,age\ndrawn/00341,1,\n",
             "row 0 (line 2): 3 cells where the header has 2; correct the row",
         ),
-        ("image_id,age,\na,1,\n", "its header names a column '', which is empty or stands twice"),
-        ("image_id,age,age\na,1,2\n", "its header names a column 'age', which is empty or stands"),
+        (
+            "image_id,age,\na,1,\n",
+            "the column name '' in its header is empty or appears twice",
+        ),
+        ("image_id,age,age\na,1,2\n", "name 'age' in its header is empty or appears"),
     ],
 )
 def test_a_bad_csv_is_one_line(place, capsys, tmp_path, text, told):

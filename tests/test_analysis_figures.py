@@ -495,7 +495,7 @@ def test_effects_draw_every_trial_at_its_level(run):
     assert limits == pytest.approx((49.5, 50.5)), "half a point at least"
     assert (
         "Validation accuracy, n = 400 pictures, at the best of the first 3 epochs, which all 14 "
-        "compared trials (completed or stopped early) were given. 2 others broke and are not "
+        "compared trials (completed or stopped early) reached. 2 others failed and are not "
         "shown." in drawing.caption
     )
     last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))

@@ -96,7 +96,7 @@ def test_the_summary_says_what_was_searched_and_what_was_best(run):
     assert f"{100 * best['best_val_accuracy']:.1f} %" in text
     assert "16 trials of 12 configurations: 10 completed, 4 stopped early" in text
     assert "n = 400 validation pictures" in text
-    assert "Corrected for having picked the best of 12" in text
+    assert "Corrected for having been picked as the best of 12" in text
     assert "without a difference shown" in text
 
 
@@ -108,7 +108,7 @@ def test_the_summary_says_what_is_not_known(run):
     single = replace(run, trials=run.trials[run.trials["replicate"] == 0])
     text = " ".join(unknown(single))
     assert "each configuration was trained once" in text
-    assert "without replicates nothing tells what chance does" in text
+    assert "without replicates the effect of chance is not known" in text
 
 
 def test_an_uneven_searcher_is_told(run):

@@ -83,7 +83,7 @@ def test_the_smallest_sweeps_have_a_report(name, tmp_path):
         ("one configuration", "only one fully trained configuration"),
         ("none completed", "no trial was trained to the end"),
         ("one, not completed", "no trial was trained to the end"),
-        ("one picture", r"too few pictures in validation to judge a difference by \(1\)"),
+        ("one picture", r"validation has too few pictures \(1\) to judge a difference"),
     ],
 )
 @pytest.mark.parametrize("table", ["best", "comparisons"])

@@ -30,7 +30,7 @@ def test_the_best_of_equal_models_is_brought_back_to_the_truth():
     for seed in range(40):
         correct = rng.random((12, 1_000)) < 0.6
         picked.append(correct.mean(axis=1).max())
-        corrected.append(corrected_for_selection(correct, seed, 200)[0])
+        corrected.append(corrected_for_selection(correct, seed, 200).accuracy)
     # The best of 12 seems 2.5 points better than it is; the mean of 40 is known to 0.2 points.
     assert np.mean(picked) == pytest.approx(0.625, abs=0.004)
     assert np.mean(corrected) == pytest.approx(0.6, abs=0.006)
@@ -213,7 +213,7 @@ def test_a_configuration_is_picked_by_its_mean_and_not_by_its_best_training():
     right = np.arange(1_000)[None] % 100 < np.array([60, 60, 70, 30])[:, None]
     value, _, _ = corrected_for_selection(right, configuration=np.array([0, 0, 1, 1]))
     assert value == pytest.approx(0.6, abs=0.01)
-    assert corrected_for_selection(right)[0] == pytest.approx(0.7, abs=0.01)
+    assert corrected_for_selection(right).accuracy == pytest.approx(0.7, abs=0.01)
 
 
 def test_stopped_trials_without_predictions_leave_the_picking_at_the_end(tmp_path):
@@ -239,8 +239,8 @@ def test_what_rungs_stopped_is_part_of_the_picking():
         correct[best] = whole[best]
         to_come = np.where(np.isin(np.arange(27), best), 0, gain)
         naive.append(whole[best].mean(axis=1).max())
-        few.append(corrected_for_selection(whole[best], draws=200)[0])
-        every.append(corrected_for_selection(correct, draws=200, to_come=to_come)[0])
+        few.append(corrected_for_selection(whole[best], draws=200).accuracy)
+        every.append(corrected_for_selection(correct, draws=200, to_come=to_come).accuracy)
     # The mean of 30 is known to 0.3 points.
     assert np.mean(naive) > 0.63
     assert np.mean(few) > 0.613

@@ -120,8 +120,9 @@ def test_picking_and_test_are_told_as_the_selection_has_them(tmp_path):
     row = selection(run).set_index("estimate").loc["corrected"]
     low, high = 100 * row["accuracy_low"], 100 * row["accuracy_high"]
     assert text == (
-        "Corrected for having picked the best of 12 on the pictures that judge it, its accuracy is "
-        f"about {100 * row['accuracy']:.1f} % (95 % interval {low:.1f} % to {high:.1f} %). "
+        "Corrected for having been picked as the best of 12 on the pictures that judge it, its "
+        f"accuracy is about {100 * row['accuracy']:.1f} % "
+        f"(95 % interval {low:.1f} % to {high:.1f} %). "
         f"On 60 test pictures it is 75.0 % ({wilson(0.75, 60)}); they were opened 1 time."
     )
     assert not any("the test split was not opened" in each for each in unknown(run))
@@ -147,13 +148,13 @@ def test_the_best_is_named_where_it_is_shown(repeated):
 def test_verdicts_on_the_others_are_counted(run, repeated):
     verdicts = against_incumbent(run).frame["verdict"].tolist()
     assert verdicts == ["no difference shown"]
-    assert sentence(found(run), "Against") == (
-        "Against the incumbent stand 1 other fully trained configuration: 1 without a difference "
-        "shown (adjusted for the number of comparisons)."
+    assert sentence(found(run), "The incumbent was") == (
+        "The incumbent was compared with 1 other fully trained configuration: 1 without a "
+        "difference shown (adjusted for the number of comparisons)."
     )
     each_once = repeated.trials.drop_duplicates("configuration_id")
-    text = sentence(found(replace(repeated, trials=each_once)), "Against")
-    assert text.startswith("Against the incumbent stand 1 other trained model: 1 ")
+    text = sentence(found(replace(repeated, trials=each_once)), "The incumbent was")
+    assert text.startswith("The incumbent was compared with 1 other trained model: 1 ")
 
 
 def test_a_worse_configuration_is_told_to_be_worse(repeated):
@@ -161,8 +162,8 @@ def test_a_worse_configuration_is_told_to_be_worse(repeated):
     worse = repeated.trials["configuration_id"] == first
     accuracy = np.where(worse, 0.3, 0.6) + 0.001 * (repeated.trials["number"] % 3)
     trials = repeated.trials.assign(best_val_accuracy=accuracy)
-    assert "stand 1 other fully trained configuration: 1 shown to be worse (" in sentence(
-        found(replace(repeated, trials=trials)), "Against"
+    assert "compared with 1 other fully trained configuration: 1 shown to be worse (" in sentence(
+        found(replace(repeated, trials=trials)), "The incumbent was"
     )
 
 
@@ -219,7 +220,7 @@ def test_a_comparison_for_these_pictures_only_is_told(repeated):
 
 
 def test_trials_that_broke_are_counted_as_not_known(run, tmp_path):
-    assert sentence(unknown(run), "What").startswith("What 2 trials would have reached that")
+    assert sentence(unknown(run), "What").startswith("What accuracy 2 trials that diverged")
     whole = read_run(SINGLE.write(tmp_path / "run"))
     assert not any("would have reached" in each for each in unknown(whole))
 
@@ -232,7 +233,7 @@ def test_a_searcher_that_looks_at_no_result_is_fair(run, searcher):
 
 def test_a_searcher_that_looks_at_results_is_named(run):
     guided = replace(run, info=replace(run.info, **by("cmaes")))
-    assert "avoided would do: CMA-ES sampled where" in " ".join(unknown(guided))
+    assert "avoided would do: CMA-ES sampled adaptively" in " ".join(unknown(guided))
 
 
 def test_a_percentage_has_one_digit():

@@ -62,7 +62,7 @@ def test_micro_averages_equal_the_accuracy(run):
 def test_trials_that_lost_their_node_are_told(run):
     lost = run.trials.assign(nodes_lost=[1, 2, *[0] * (len(run.trials) - 2)])
     told = " ".join(models(replace(run, trials=lost)).notes)
-    assert "elsewhere from a checkpoint: 2." in told
+    assert "on another node after theirs died: 2." in told
     assert not any("elsewhere" in note for note in models(run).notes)
 
 
@@ -124,7 +124,9 @@ def test_the_mean_of_survivors_has_no_interval_and_that_of_all_at_one_epoch_has(
     frame = by_hyperparameter(run, "kernel_size").frame
     assert frame["accuracy_low"].isna().all()
     assert (frame["accuracy_at_epoch_low"] < frame["accuracy_at_epoch"]).all()
-    assert any("a sample of nothing" in note for note in by_hyperparameter(run, "channels").notes)
+    assert any(
+        "do not represent a population" in note for note in by_hyperparameter(run, "channels").notes
+    )
 
 
 def test_replicates_have_no_interval_by_what_they_differ_in(whole):
@@ -386,7 +388,7 @@ def test_replicates_stand_by_their_mean_with_their_extremes(whole):
         assert frame[ours].tolist() == pytest.approx(expected[theirs].tolist())
     assert frame["replicates"].tolist() == expected["count"].tolist() == [2, 2]
     assert (frame["n"] == SPLIT_SIZES["val"]).all()
-    assert any("lucky" in note for note in replicates(whole).notes)
+    assert any("favours lucky" in note for note in replicates(whole).notes)
     assert any("other pictures." in note for note in replicates(whole).notes)
 
 

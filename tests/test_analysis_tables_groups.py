@@ -108,7 +108,9 @@ def test_differences_are_of_every_two_groups_of_an_attribute(plain, answers, gro
     assert pairs["small"].tolist() == ["small", "small", "small", ""]
     own = {name: right(answers[groups["age"] == name]) for name in ("child", "young")}
     assert pairs["difference"].iloc[0] == pytest.approx(own["child"] - own["young"])
-    assert plain["bias_differences"].notes[2] == "4 pairs: each interval holds for itself alone."
+    assert (
+        plain["bias_differences"].notes[2] == "4 pairs: each interval holds only for its own pair."
+    )
     shown = plain["bias_differences"].views[0].shown(frame)
     assert shown["metric"].tolist()[:4] == [
         "accuracy", "macro precision", "macro recall", "macro F1",

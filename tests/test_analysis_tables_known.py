@@ -144,14 +144,14 @@ def test_those_that_may_be_the_best_stand_before_the_comparisons_with_the_incumb
     assert (frame["difference_low"] <= 0).all()
     assert (frame["difference_high"] >= 0).all()
     assert set(frame["verdict"]) == {Standing.MAY_BE}
-    assert any("lucky" in note for note in table.notes)
+    assert any("favours lucky" in note for note in table.notes)
 
 
 def test_trained_models_that_may_be_the_best_are_those_of_one_training_each(single):
     table = best(single)
     assert set(table.frame["basis"]) == {"models"}
     assert "Which models cannot" in table.views[0].title
-    assert any("these trainings alone" in note for note in table.notes)
+    assert any("only for these trainings" in note for note in table.notes)
     assert table.frame["trial_id"].is_unique
     assert len(table.frame) == len(single.completed)
 
@@ -188,20 +188,20 @@ def test_the_training_that_picked_a_finalist_does_not_count(picked):
     ]
     assert row["trainings"] == len(fresh) == 2
     assert row["accuracy"] == pytest.approx(fresh["best_val_accuracy"].mean())
-    assert any("lucky" in note for note in table.notes)
+    assert any("favours lucky" in note for note in table.notes)
 
 
 def test_without_picking_every_training_counts(repeated):
     table = comparisons(repeated)
     assert table.frame["trainings"].tolist() == [5, 5]
-    assert not any("lucky" in note for note in table.notes)
+    assert not any("favours lucky" in note for note in table.notes)
     assert table.frame["basis"].tolist() == ["configurations"] * 2
 
 
 def test_one_training_each_is_compared_as_trained_models(single):
     table = comparisons(single)
     assert set(table.frame["basis"]) == {"models"}
-    assert any("these trainings alone" in note for note in table.notes)
+    assert any("only for these trainings" in note for note in table.notes)
     assert len(table.frame) == len(single.completed)
     row = table.frame.iloc[-1]
     first = table.frame.iloc[0]
@@ -223,7 +223,7 @@ def test_without_predictions_configurations_are_still_compared_for_these_picture
         for path in (repeated.path / PREDICTIONS_DIR).iterdir():
             path.rename(path.with_suffix(".parquet"))
     assert table.frame["verdict"].isin([INCUMBENT, *Verdict]).all()
-    assert any("these pictures only" in note for note in table.notes)
+    assert any("only for these pictures" in note for note in table.notes)
 
 
 def test_with_neither_replicates_nor_predictions_it_says_what_to_add(single):
@@ -256,7 +256,7 @@ def test_effects_name_what_is_tied(picked):
 def test_effects_without_replicates_say_what_to_add(single):
     table = effects_table(single)
     assert (table.frame["verdict"] == "").all()
-    assert any("no verdict" in note and "replicates=5" in note for note in table.notes)
+    assert any("No verdict" in note and "replicates=5" in note for note in table.notes)
     assert levels_table(single).frame["accuracy_low"].isna().all()
 
 
@@ -274,23 +274,23 @@ def test_trials_that_broke_are_counted_where_they_are_missing(picked):
         values = broken[row["hyperparameter"]].astype(str)
         assert row["excluded"] == (values == row["level"]).sum(), row["name"]
     for table in (levels_table(picked), effects_table(picked)):
-        assert any("In no mean: 1 diverged, 1 failed." in note for note in table.notes)
+        assert any("Excluded from all means: 1 diverged, 1 failed." in note for note in table.notes)
     assert "excluded" in levels_table(picked).views[0].shown(frame)
-    assert "2 others broke" in next(figures.effects(picked)).caption
-    assert any("2 trials would have reached that diverged" in each for each in unknown(picked))
+    assert "2 others failed" in next(figures.effects(picked)).caption
+    assert any("2 trials that diverged, failed" in each for each in unknown(picked))
 
 
 def test_where_no_trial_broke_none_is_told(single):
     table = levels_table(single)
     assert (table.frame["excluded"] == 0).all()
     assert "excluded" not in table.views[0].shown(table.frame)
-    assert not any("In no mean" in note for note in table.notes)
+    assert not any("Excluded from all means" in note for note in table.notes)
     assert not any("diverged, failed" in each for each in unknown(single))
 
 
 def test_a_level_of_which_no_trial_is_left_is_named(single):
     notes = levels_table(with_lost(single, 5)).notes
-    assert "Excluded to the last trial: kernel size = 5." in notes
+    assert "All trials excluded: kernel size = 5." in notes
 
 
 def test_broken_trials_are_counted_in_the_range_of_a_continuous_hyperparameter(single):
@@ -483,8 +483,8 @@ def test_effects_tell_trainings_epoch_and_n(picked):
     assert (table.frame["epoch"] == 3).all()
     assert (table.frame["n"] == SPLIT_SIZES["val"]).all()
     assert (
-        "All 14 completed and early-stopped trials enter, after 3 epochs, the last that all of "
-        "them reached." in table.notes
+        "All 14 completed and early-stopped trials are compared after 3 epochs, the most that all "
+        "of them reached." in table.notes
     )
     assert "effect of" in table.views[0].shown(table.frame)
     own = effects(picked)
@@ -494,7 +494,7 @@ def test_effects_tell_trainings_epoch_and_n(picked):
 
 def test_without_early_stopping_all_epochs_enter(single):
     notes = effects_table(single).notes
-    assert "All 12 completed and early-stopped trials enter, after 12 epochs." in notes
+    assert "All 12 completed and early-stopped trials are compared after 12 epochs." in notes
 
 
 def test_levels_show_the_means_of_the_statistics(repeated):

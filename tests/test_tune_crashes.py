@@ -38,7 +38,9 @@ def test_a_fault_is_told_by_its_signal_with_versions_and_stack(tmp_path, kind):
     die(tmp_path / "errors", kind)
     crash = read_crash(tmp_path / "errors", "a1")
     assert crash.signal == kind.name
-    assert crash.reason.startswith(f"{kind.name} ended its worker: commonly a fault in a library")
+    assert crash.reason.startswith(
+        f"its worker crashed with {kind.name}; usually a library fails on this processor"
+    )
     versions = f"(torch {version('torch')}, numpy {version('numpy')}, "
     assert versions in crash.reason
     assert "in train" in crash.stack
@@ -49,7 +51,7 @@ def test_a_worker_that_was_killed_leaves_nothing_to_tell(tmp_path):
     for actor in ("a1", "unknown"):
         crash = read_crash(tmp_path, actor)
         assert (crash.signal, crash.stack) == (None, "")
-        assert "SIGKILL: most often the machine ran out of memory" in crash.reason
+        assert "SIGKILL; usually the machine ran out of memory" in crash.reason
     forget_crashes(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

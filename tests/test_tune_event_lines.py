@@ -98,7 +98,9 @@ def test_a_line_of_a_wrong_shape_is_refused_with_its_number(tmp_path, whole, lin
     with pytest.raises(UserError, match=rf"my run/{LEDGER_FILE}, line 6 {BAD[line]}") as refused:
         read_events(tmp_path / "my run")
     assert "\n" not in str(refused.value)
-    assert "put back a copy of this file, or cut it off before this line" in str(refused.value)
+    assert "restore a copy of this file, or delete this line and all lines after it" in str(
+        refused.value
+    )
 
 
 def test_a_trial_is_proposed_once(tmp_path, whole):
@@ -112,8 +114,9 @@ def test_a_trial_is_proposed_once(tmp_path, whole):
 
 @pytest.mark.parametrize(
     ("version", "words"),
-    [(LEDGER_VERSION + 1, "reads up to 1; use the newer program"), (0, "as a version, but gives 0"),
-     ("2", 'as a version, but gives "2"')],
+    [(LEDGER_VERSION + 1, "reads up to 1; use the newer program"),
+     (0, "must have a version as ledger, but has 0"),
+     ("2", 'must have a version as ledger, but has "2"')],
 )  # fmt: skip
 def test_a_ledger_of_another_version_is_refused(tmp_path, whole, version, words):
     path = write(tmp_path, whole)

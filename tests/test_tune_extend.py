@@ -73,10 +73,10 @@ def test_a_hyperparameter_that_was_at_its_default_is_not_trained_twice():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["fixed.learning_rate=0.1"], "fixed.learning_rate is part of what every trial is"),
+        (["fixed.learning_rate=0.1"], "fixed.learning_rate is the same for all trials"),
         (["fixed.epochs=2"], "epochs can only grow"),
-        (["seed=9"], "seed decides what a sweep is"),
-        (["objective.at=last"], "objective decides what a sweep is"),
+        (["seed=9"], "seed of a sweep cannot change"),
+        (["objective.at=last"], "objective of a sweep cannot change"),
         (["searcher.name=random", "searcher.samples=3"], "the searcher cannot change"),
     ],
 )
@@ -87,7 +87,7 @@ def test_what_would_make_it_another_sweep_is_refused(overrides, message):
 
 def test_epochs_under_a_schedule_cannot_grow():
     fixed = {**small_spec().fixed, "lr_schedule": "cosine"}
-    with pytest.raises(RunError, match="only a constant learning rate"):
+    with pytest.raises(RunError, match="only where lr_schedule is 'constant' for all"):
         extended_spec(small_spec(fixed=fixed), samples=0, overrides=["fixed.epochs=20"])
 
 
@@ -163,17 +163,17 @@ def test_an_extension_says_which_trials_go_on_and_which_are_trained_anew(tmp_pat
     stay = len(before) - len(completed)
     assert stay > 0
     gone = f"{len(completed)} start again because their last.pt is missing"
-    assert what_counts(tmp_path, before, sweep) == f"{stay} trials count as they are, {gone}"
+    assert what_counts(tmp_path, before, sweep) == f"{stay} trials are kept as they are, {gone}"
     for trial in completed:
         (tmp_path / CHECKPOINTS_DIR / trial).mkdir(parents=True)
         (tmp_path / CHECKPOINTS_DIR / trial / "last.pt").touch()
     on = f"{len(completed)} continue from their checkpoints"
-    assert what_counts(tmp_path, before, sweep) == f"{stay} trials count as they are, {on}"
+    assert what_counts(tmp_path, before, sweep) == f"{stay} trials are kept as they are, {on}"
 
 
 def test_a_searched_schedule_keeps_epochs_from_growing():
     space = {**small_spec().space, "lr_schedule": ["constant", "cosine"]}
-    with pytest.raises(RunError, match="only a constant learning rate"):
+    with pytest.raises(RunError, match="only where lr_schedule is 'constant' for all"):
         extended_spec(small_spec(space=space), samples=0, overrides=["fixed.epochs=20"])
 
 
@@ -211,7 +211,7 @@ def test_a_trial_that_failed_stays_as_it_is_when_epochs_grow():
 def test_no_other_part_of_a_spec_may_change(override, key):
     random = {"name": "tpe", "samples": 4}
     spec = small_spec(**({"scheduler": NONE} if key == "folds" else {"searcher": random}))
-    with pytest.raises(RunError, match=f"^{key} decides what a sweep is and cannot change; begin"):
+    with pytest.raises(RunError, match=f"^{key} of a sweep cannot change; start a new sweep"):
         extended_spec(spec, samples=0, overrides=[override])
 
 

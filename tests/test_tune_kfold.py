@@ -107,7 +107,7 @@ def test_a_plan_counts_a_configuration_once_and_its_folds_as_trials(few_pictures
 def test_what_cannot_be_judged_on_folds_is_refused_without_a_trace(run, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     for what, options, error, message in (
-        (run, {"folds": 900}, ValueError, "900 folds need .* take fewer folds"),
+        (run, {"folds": 900}, ValueError, "900 folds need .* use fewer folds"),
         (run, {"folds": 1}, SpecError, "folds: .*greater than or equal to 2, but got 1"),
         (run, {"trial_id": "nobody"}, RunError, "has no trial nobody"),
         (tmp_path, {}, RunError, "is not a run directory"),

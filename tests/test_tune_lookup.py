@@ -41,7 +41,9 @@ def test_a_trial_is_found_by_what_the_tables_show(asked, number):
 
 @pytest.mark.parametrize("asked", ["nobody", "11", "aa", "B8", "b8_k3", "B8_K7 seed 2", ""])
 def test_no_other_word_names_a_trial(asked):
-    with pytest.raises(RunError, match=f"^runs/quick has no trial {asked}; .* id, number or name"):
+    with pytest.raises(
+        RunError, match=f"^runs/quick has no trial {asked}; .* lists the id, number and name"
+    ):
         found(asked)
 
 

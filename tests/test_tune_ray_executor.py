@@ -139,8 +139,10 @@ def test_a_crash_is_told_by_its_signal_and_not_tried_a_third_time(tmp_path, capf
                       space={"kernel_size": [3]})  # fmt: skip
     (trial,) = sweep.trials.values()
     assert trial.status is Status.FAILED
-    assert trial.reason.startswith("SIGSEGV ended its worker: commonly a fault in a library")
-    assert trial.reason.endswith("twice in the same epoch, so it is not tried again")
+    assert trial.reason.startswith(
+        "its worker crashed with SIGSEGV; usually a library fails on this processor"
+    )
+    assert trial.reason.endswith("this happened twice in the same epoch, so it is not retried")
     assert Counter(e["event"] for e in read_lines(tmp_path))["attempt_failed"] == 1
     text = (tmp_path / "errors" / f"{trial.id}.txt").read_text()
     assert text.count("Worker exit detail") == text.count("Segmentation fault") == 2

@@ -75,9 +75,7 @@ def assert_nothing_is_left(family, seconds=20):
 def test_a_server_of_ray_that_is_killed_ends_the_sweep_in_order(sweep, server, name):
     driver, run, family = sweep
     next(one for one in family if one.name() == server).kill()
-    assert f"Ray was ended from outside (the {name} no longer answers)" in assert_closed(
-        driver, run
-    )
+    assert f"Ray stopped unexpectedly (the {name} no longer answers)" in assert_closed(driver, run)
     assert_nothing_is_left(family)
 
 

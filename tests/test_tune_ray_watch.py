@@ -50,7 +50,7 @@ def test_an_error_because_the_server_is_gone_is_no_fault(server):
         server.close()
         raise ConnectionError("no GCS")
 
-    assert "ended from outside" in run_while_ray_lives(fail)
+    assert "stopped unexpectedly" in run_while_ray_lives(fail)
 
 
 def test_a_server_that_is_only_silent_has_half_a_minute(monkeypatch):

@@ -78,7 +78,7 @@ def test_an_empty_file_is_made_again(run, name, content, capsys):
     resume(run)
     errors = capsys.readouterr().err
     if name == PROVENANCE_FILE:
-        assert "versions and the machine that the run began with are lost" in errors
+        assert "those that the run began with are lost" in errors
         assert read_provenance(run)["dataset"] == json.loads(before)["dataset"]
     else:
         assert (run / name).read_bytes() == before

@@ -66,7 +66,7 @@ def test_a_retrained_run_stands_on_its_own_and_says_where_it_comes_from(
     request = Request(run=run, sampling={"oversample": "age=child:4"}, groups=ages, epochs=2)
     made, sweep = retrain(request, tmp_path)
     told = capsys.readouterr().err
-    assert "1 ids of no picture, 9 pictures that are not in it, empty cells: 1 in age" in told
+    assert "1 ids match no picture, 9 pictures are missing from it, empty cells: 1 in age" in told
     assert "age=child: " in told
     assert made == tmp_path / "tiny-retrain"
     assert read_provenance(made)["origin"] == {"run": str(run.resolve()), "trial_id": first.id}
@@ -197,7 +197,7 @@ def test_weights_of_a_fold_or_of_another_checkpoint_are_not_started_from(run, tm
         RunError, match="started from weights that were trained on pictures of every fold"
     ):
         kfold(made, tmp_path, folds=2, repeats=1, name="again")
-    with pytest.raises(SpecError, match="initial stands for a file of a retrained run"):
+    with pytest.raises(SpecError, match="initial refers to a file of a retrained run"):
         start(
             parse_spec({**yaml.safe_load((made / SPEC_FILE).read_text()), "name": "copy"}), tmp_path
         )

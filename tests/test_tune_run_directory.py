@@ -99,7 +99,7 @@ def test_a_driver_that_slept_through_a_takeover_ends_without_a_trace(lease, monk
         driver.send_signal(signal.SIGCONT)
         _, errors = driver.communicate(timeout=30)
         assert driver.returncode == 130
-        assert errors.startswith(f"error: another process has taken {run} over")
+        assert errors.startswith(f"error: another process has taken over {run}")
         assert errors.count("\n") == 1
         assert lease.read_text() == ours
 

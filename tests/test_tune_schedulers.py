@@ -22,7 +22,7 @@ def test_a_trial_is_stopped_below_the_cut_of_its_rung_and_told_why():
     cut = asha.hear("c", 1, 0.4)
     assert cut is not None
     assert (cut.epoch, cut.value, cut.needed) == (1, 0.4, 0.5)
-    assert cut.rule == "the best 1/2 of the 3 trials there so far"
+    assert cut.rule == "the threshold of the best 1/2 of the 3 trials there so far"
 
 
 def test_the_first_trials_at_a_rung_all_go_on():
@@ -88,7 +88,7 @@ def test_a_trial_below_the_median_of_the_others_averages_is_stopped_and_told_why
     cut = median.hear("d", 2, 0.39)
     assert cut is not None
     assert (cut.epoch, cut.value, cut.needed) == (2, 0.39, 0.4)
-    assert cut.rule == "the median of what 3 others averaged up to then"
+    assert cut.rule == "the median of the averages of 3 other trials up to then"
     assert median.hear("e", 1, 0.4) is None
     assert median.hear("e", 2, 0.0) is None, "its best so far equals the median"
 
@@ -141,7 +141,7 @@ def test_median_stopping_decides_as_ray_does(mode):
 @pytest.mark.parametrize("name", [name for name in SCHEDULERS if name != "none"])
 def test_no_scheduler_goes_with_several_objectives(name):
     cost = [{"metric": "val_accuracy"}, {"metric": "parameters", "mode": "min"}]
-    with pytest.raises(SpecError, match="may lead in another; take scheduler none"):
+    with pytest.raises(SpecError, match="may be better in another; use scheduler none"):
         make_scheduler(small_spec(objective=cost, scheduler={"name": name}))
 
 
@@ -172,7 +172,7 @@ def test_each_rung_compares_those_that_came_to_it_only():
     assert asha.hear("c", 2, 0.15) is None, "it is the median of 0.1, 0.15 and 0.2"
     cut = asha.hear("d", 2, 0.11)
     assert (cut.epoch, cut.needed) == (2, pytest.approx((0.11 + 0.15) / 2))
-    assert cut.rule.startswith("the best 1/2 of the 4 trials")
+    assert cut.rule.startswith("the threshold of the best 1/2 of the 4 trials")
 
 
 def test_a_spec_gives_its_scheduler_its_own_settings_and_the_longest_training():

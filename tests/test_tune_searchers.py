@@ -257,7 +257,7 @@ def test_whole_numbers_of_a_log_range_are_all_drawn():
         ("nsga2", {"space": CONDITIONAL}, ["at random", "grid, random, tpe"]),
         ("cmaes", {"space": LISTS}, ["space.kernel_size", "{low: 1, high: 8}"]),
         ("cmaes", {"objective": COST}, ["several objectives", "one number"]),
-        ("gp", {"scheduler": {"name": "asha"}}, ["scheduler 'asha'", "trained whole"]),
+        ("gp", {"scheduler": {"name": "asha"}}, ["scheduler 'asha'", "trained to the end"]),
         ("nsga2", {"scheduler": {"name": "median"}, "objective": {}}, ["scheduler 'median'"]),
         ("random", {"warm_start": "runs/a"}, ["warm_start", "tpe, gp, cmaes, nsga2"]),
         ("grid", {"warm_start": "runs/a"}, ["warm_start", "learns nothing"]),

@@ -93,7 +93,7 @@ def test_an_extension_is_in_the_ledger_and_in_the_spec(run, few_pictures, tmp_pa
         ({"fixed": {"family": "resnet", "balance": "age"}}, ValueError, "'age'"),
         ({"folds": 900}, ValueError, "900 folds"),
         ({"fixed": {"family": "resnet", "groups": "0" * 16}}, SpecError,
-         "groups stands for a file of a retrained run"),
+         "groups refers to a file of a retrained run"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_swept_is_refused_before_a_file_is_written(
@@ -294,7 +294,7 @@ def test_failed_trials_are_trained_once_more_when_they_are_asked_for(
     assert f"`python -m tune resume {run} --retry-failed`" in last_line(run, sweep)
     assert {trial.status for trial in resume(run).trials.values()} == {Status.FAILED}
     again = resume(run, retry_failed=True)
-    assert "2 failed trials are trained once more" in capsys.readouterr().err
+    assert "2 failed trials are trained again" in capsys.readouterr().err
     assert {trial.status for trial in again.trials.values()} == {Status.COMPLETED}
     assert "retry" not in last_line(run, again)
     assert pq.read_table(run / TRIALS_FILE)["status"].to_pylist() == ["COMPLETED"] * 2

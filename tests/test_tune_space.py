@@ -66,7 +66,7 @@ def test_whole_and_stepped_ranges_have_a_grid_and_continuous_ones_do_not():
         ({"dropout": {"low": 1, "high": 0}}, r"got low=1, high=0"),
         ({"dropout": {"low": 0.0, "high": 1.0, "log": True}}, r"log range needs low above 0"),
         ({"dropout": {"low": 0, "high": 1, "stepp": 1}}, r"but not stepp"),
-        ({"fc_layers": {"from": "block"}}, r"follows 'block'"),
+        ({"fc_layers": {"from": "block"}}, r"is tied to 'block'"),
         ({"blocks": [4, 8], "fc_layers": {"from": "blocks", "map": {4: 1}}}, r"lacks 8"),
     ],
 )

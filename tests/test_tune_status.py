@@ -97,8 +97,8 @@ def test_a_suspended_driver_is_said_to_be_silent_and_not_to_run(begin, tmp_path,
     assert not status["running"]
     assert status["trials"] == {"INTERRUPTED": 1}
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(heard))
-    told = f"no sign of life since {since} of process {os.getpid()} on {host} (Slurm job 17)"
-    assert status["silence"] == f"{told}; perhaps it is suspended"
+    told = f"process {os.getpid()} on {host} (Slurm job 17) has given no sign of life since {since}"
+    assert status["silence"] == f"{told}; it may be suspended"
     print_status(tmp_path)
     shown = capsys.readouterr().out
     assert "silent" in shown

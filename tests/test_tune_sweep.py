@@ -84,7 +84,7 @@ def test_median_stopping_stops_trials_and_says_why():
     stopped = [t for t in sweep.trials.values() if t.status is Status.EARLY_STOPPED]
     assert stopped
     assert all(trial.last.epoch >= 3 for trial in stopped)
-    assert all("the mark of the median of what" in trial.reason for trial in stopped)
+    assert all("the median of the averages" in trial.reason for trial in stopped)
     assert sweep.incumbent.status is Status.COMPLETED
 
 
@@ -407,7 +407,7 @@ def test_a_cut_names_the_metric_in_its_own_units_where_smaller_is_better():
     # The best third of losses 0.3, 0.4 and 0.8 reaches 0.3 + (0.4 - 0.3) * 2 / 3.
     assert trial.reason == (
         "val_loss 0.8000 at epoch 1 did not reach 0.3667, "
-        "the mark of the best 1/3 of the 3 trials there so far"
+        "the threshold of the best 1/3 of the 3 trials there so far"
     )
 
 
@@ -746,8 +746,8 @@ def test_a_sweep_whose_trials_fail_alike_stops_and_keeps_them():
     assert sweep.stopping is None
     fail(sweep, "no disk")
     assert sweep.stopping == (
-        "the last 5 trials failed alike (no disk); mend the cause and give --retry-failed to train "
-        "them once more"
+        "the last 5 trials failed with the same error (no disk); remove the cause and "
+        "resume with --retry-failed to train them again"
     )
     assert sweep.next_trial() is None
     sweep.close()

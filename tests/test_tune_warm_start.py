@@ -44,8 +44,8 @@ def test_finished_trials_are_known_with_their_curves(other):
     warm = read_warm_start(warm_spec(run), "f")
     assert (len(warm.trials), warm.unfit) == (12, 0)
     assert str(warm) == (
-        f"warm start: 12 finished trials of {run} fit this space and are known to the searcher, "
-        "0 do not"
+        f"warm start: 12 finished trials of {run} fit this space and are given to the searcher, "
+        "0 do not fit"
     )
     whole = [one for one in warm.trials if one.values is not None]
     completed = [t for t in sweep.trials.values() if t.status is Status.COMPLETED]

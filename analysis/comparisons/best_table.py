@@ -89,9 +89,9 @@ def _notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
         "n: pictures in validation.",
         *picture_notes(run),
         basis_note(compared),
-        "From the best other: accuracy less that of the best of all others. With 95 % confidence "
-        "the intervals and verdicts of all rows are right together (multiple comparisons with the "
-        "best, Hsu 1984), so any row may be picked.",
+        "From the best other: accuracy minus that of the best of all others. The intervals and "
+        "verdicts of all rows hold together with 95 % confidence, whichever row is picked "
+        "(multiple comparisons with the best, Hsu 1984).",
     ]
     if Standing.AS_GOOD in shown:
         told.append(

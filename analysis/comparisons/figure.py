@@ -39,7 +39,7 @@ def comparisons(run: RunData) -> Iterator[Drawing]:
     yield charted(
         name="differences_from_incumbent",
         title="How far the others are from the incumbent",
-        caption=f"{BASES[compared.basis]}: accuracy of each less that of the incumbent "
+        caption=f"{BASES[compared.basis]}: accuracy of each minus that of the incumbent "
         f"{incumbent_name(run, compared)}, in percentage points, with 95 % intervals that hold for "
         f"all together; the best {min(SHOWN, len(compared.frame))} of {len(compared.frame)} "
         "others. Verdicts adjust for the number of comparisons (Holm); equivalent means within "

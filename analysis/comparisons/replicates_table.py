@@ -8,7 +8,10 @@ from analysis.run.run_data import RunData
 from analysis.run.trainings import fair_trainings, has_folds
 from analysis.run.trials import fairly_trained, selected_finalists
 
-PICKED = "The trainings by which the finalists were picked were lucky ones and do not count."
+PICKED = (
+    "The trainings by which the finalists were picked do not count, because picking favours lucky "
+    "ones."
+)
 """Note of every table that excludes these trainings."""
 
 
@@ -66,8 +69,8 @@ def replicates(run: RunData) -> Table | None:
         notes=(
             "n: pictures in validation, the same for every replicate.",
             *picture_notes(run),
-            "Replicates differ in the seed alone, so their standard deviation is what chance does "
-            "to one training.",
+            "Replicates differ only in the seed, so their standard deviation shows how much chance "
+            "changes one training.",
             "95 % interval: of the mean, over other seeds"
             + (" and other pictures." if known else ", for these pictures only."),
             *([PICKED] if selected_finalists(run) else []),

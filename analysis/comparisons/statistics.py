@@ -80,7 +80,7 @@ def against_incumbent(run: RunData) -> Comparisons:
     if run.completed.empty:
         raise NotKnownError(
             "no trial was trained to the end, so none can be compared; "
-            f"`python -m tune status {run.shell_path}` says what became of them"
+            f"`python -m tune status {run.shell_path}` says why"
         )
     if has_folds(run):
         return _over_folds(run)
@@ -183,8 +183,8 @@ def _need_pictures(run: RunData) -> None:
     told = run.completed["n"].dropna()
     if len(told) and int(told.max()) < LEAST_PICTURES:
         raise NotKnownError(
-            f"too few pictures in validation to judge a difference by ({told.max()}); prepare the "
-            f"dataset with {LEAST_PICTURES} of them or more"
+            f"validation has too few pictures ({told.max()}) to judge a difference; prepare the "
+            f"dataset with {LEAST_PICTURES} or more"
         )
 
 

@@ -41,15 +41,15 @@ def basis_note(found: Comparisons) -> str:
         )
     if found.basis == "models":
         return (
-            "A statement about these trainings alone: another seed may turn it round. To judge "
-            f"configurations, {ADD_REPLICATES}."
+            "The verdicts hold only for these trainings; with another seed they may be reversed. "
+            f"To judge configurations, {ADD_REPLICATES}."
         )
     over = "Configurations are compared over their replicates"
     if found.on_pictures:
-        return f"{over} and over the pictures: it holds for other seeds and other pictures."
+        return f"{over} and over the pictures: verdicts hold for other seeds and other pictures."
     return (
-        f"{over}: it holds for other seeds, but for these pictures only, as predictions of the "
-        "compared epoch are missing."
+        f"{over}: verdicts hold for other seeds, but only for these pictures, because predictions "
+        "of the compared epoch are missing."
     )
 
 
@@ -98,10 +98,11 @@ def _notes(run: RunData, found: Comparisons) -> tuple[str, ...]:
         *picture_notes(run),
         basis_note(found),
         *(["p: McNemar's exact test; intervals: paired bootstrap."] * (found.basis == "models")),
-        "Verdict: of the row against the incumbent. p and the intervals of differences allow for "
-        f"all pairs of the {pairs}, for the incumbent was picked on the same figures.",
+        "Verdict: of the row against the incumbent. p and the intervals of differences are "
+        f"adjusted for all pairs of the {pairs}, because the incumbent was picked by the same "
+        "accuracies.",
         f"Equivalent: shown to differ by less than {points_text(run.margin)} (two one-sided tests "
-        "at 5 %, adjusted likewise); --margin sets another limit.",
+        "at 5 %, adjusted in the same way); --margin sets another limit.",
         "Smallest shown: the smallest true difference that would have been shown with 80 % "
         "probability.",
     ]

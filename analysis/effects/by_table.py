@@ -117,21 +117,21 @@ def _notes(run: RunData, name: str, frame: pd.DataFrame) -> tuple[str, ...]:
     if _stopped(run):
         epoch = common_epoch(run)
         notes.append(
-            "The completed trials are survivors of early stopping and no fair sample: compare by "
-            f"the mean at epoch {epoch}, the last that all {len(run.comparable)} completed and "
-            "early-stopped trials reached; it looks at no later epoch. The survivors' own mean has "
-            "no interval, for they are a sample of nothing."
+            "The completed trials survived early stopping, so they are not a fair sample: compare "
+            f"by the mean at epoch {epoch}, the last epoch that all {len(run.comparable)} "
+            "completed and early-stopped trials reached. The mean of the completed trials has no "
+            "interval, because they do not represent a population."
         )
     notes.append(
-        "95 % interval: of a best trial Wilson's, which does not cover that it was picked; of a "
-        "mean that of the table of levels"
+        "95 % interval: Wilson's for a best trial, which does not allow for its selection; that of "
+        "the table of levels for a mean"
         + (
             "."
             if frame["accuracy_at_epoch_low"].notna().any()
             else f", not known without replicates; {ADD_REPLICATES}."
         )
     )
-    notes.append("No difference is shown to be real here; the tables of effects and levels judge.")
+    notes.append("This table tests no difference; see the tables of effects and levels.")
     leader = run.info.tied.get(name)
     tied = [leader] if leader else followers(run, name)
     if tied:

@@ -81,10 +81,10 @@ def compared_words(run: RunData) -> str:
     n = run.comparable["n"].max()
     pictures = f", n = {n:,} pictures" if not pd.isna(n) else ""
     picked = "at the best of the first" if run.info.objective["at"] == "best" else "after"
-    lost = f" {len(run.excluded):,} others broke and are not shown." if len(run.excluded) else ""
+    lost = f" {len(run.excluded):,} others failed and are not shown." if len(run.excluded) else ""
     return (
         f"Validation accuracy{pictures}, {picked} {epoch} epochs, which all "
-        f"{len(run.comparable):,} compared trials (completed or stopped early) were given.{lost}"
+        f"{len(run.comparable):,} compared trials (completed or stopped early) reached.{lost}"
     )
 
 
@@ -128,9 +128,14 @@ def trial_layers(
 
 def _error_words(run: RunData, means: pd.DataFrame) -> str:
     if run.info.sampling == "adaptive":
-        return "They have no interval: configurations chosen by earlier results are no sample."
+        return (
+            "They have no interval, because configurations chosen by earlier results are not a "
+            "random sample."
+        )
     if means["low"].isna().all():
-        return "They have no interval, for without replicates nothing tells what chance does."
+        return (
+            "They have no interval, because without replicates the effect of chance is not known."
+        )
     if has_folds(run):
         return f"Whiskers: 95 % intervals over the folds, {CORRECTED}."
     chance = (

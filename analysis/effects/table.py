@@ -135,20 +135,20 @@ def _common_notes(run: RunData) -> list[str]:
     tied = [name for name in searched(run) if followers(run, name)]
     if tied:
         told.append(
-            "Tied hyperparameters (with …) change together: they are one effect, and nothing tells "
-            "which of them it comes from."
+            "Tied hyperparameters (with …) change together, so they are one effect; which of them "
+            "causes it cannot be known."
         )
     if run.info.sampling == "adaptive":
         told.append(
-            f"The searcher {run.info.searcher} sampled where results were good, so means and "
-            "shares do not represent the whole space."
+            f"The searcher {run.info.searcher} sampled adaptively, so means and shares do not "
+            "represent the whole space."
         )
     if len(run.excluded):
         counts = run.excluded["status"].map(status_words).value_counts().sort_index()
         listed = ", ".join(f"{count} {status}" for status, count in counts.items())
         told.append(
-            f"In no mean: {listed}. A level at which trials break looks as good as those that are "
-            "left; the table of levels counts the excluded."
+            f"Excluded from all means: {listed}. A level at which trials fail looks as good as its "
+            "remaining trials; the table of levels counts the excluded ones."
         )
     return told
 
@@ -156,8 +156,10 @@ def _common_notes(run: RunData) -> list[str]:
 def _epoch_note(run: RunData) -> str:
     epoch, count = common_epoch(run), len(run.comparable)
     stopped = (run.trials["status"] == Status.EARLY_STOPPED).any()
-    last = ", the last that all of them reached" if stopped else ""
-    return f"All {count} completed and early-stopped trials enter, after {epoch} epochs{last}."
+    last = ", the most that all of them reached" if stopped else ""
+    return (
+        f"All {count} completed and early-stopped trials are compared after {epoch} epochs{last}."
+    )
 
 
 def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
@@ -174,7 +176,7 @@ def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
     if (frame["verdict"] == SMALL).any():
         told.append(f"{SMALL}: an effect, of less than {100 * LEAST_SHARE:.1g} % of the variance.")
     if (frame["df"] == 0).any():
-        told.append("0 degrees of freedom: too few configurations to tell it from the others.")
+        told.append("0 degrees of freedom: too few configurations to separate it from the others.")
     return tuple(told)
 
 
@@ -184,23 +186,23 @@ def _error_note(run: RunData, frame: pd.DataFrame) -> str:
     if error == "none":
         return (
             f"No verdict: the searcher {run.info.searcher} chose configurations by earlier "
-            "results, so they are no sample to test a hyperparameter on."
+            "results, so they are not a random sample on which a hyperparameter can be tested."
         )
     if frame["p_value"].isna().all():
         few = error == "configurations"
         return (
-            "No verdict: too few configurations to tell what they differ by apart from the effects."
+            "No verdict: too few configurations to know how much they differ beyond the effects."
             if few
-            else "One training per configuration: there is no error to judge an effect by, so no "
-            f"verdict. To get one, {ADD_REPLICATES}."
+            else "No verdict: each configuration was trained once, so there is no error to judge "
+            f"an effect by. To get one, {ADD_REPLICATES}."
         )
     what = {
-        "configurations": "Error: what configurations differ by beyond these effects",
-        "replicates": "Error: what replicates of the same configuration differ by",
+        "configurations": "Error: differences between configurations beyond these effects",
+        "replicates": "Error: differences between replicates of the same configuration",
     }[error]
     if has_folds(run):
         own = "" if error == "replicates" else f"{what}, and "
-        return f"{own or 'Error: '}what an effect differs by between folds, {CORRECTED}."
+        return f"{own or 'Error: '}differences of an effect between folds, {CORRECTED}."
     known = trainings_at_common_epoch(run).correct is not None
     return what + (", and the choice of pictures." if known else "; for these pictures only.")
 
@@ -213,13 +215,15 @@ def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[
     ]
     told = [
         "Means are over configurations, the trainings of each averaged first.",
-        "Effect: the mean less that of all levels of the hyperparameter.",
-        *([f"Excluded to the last trial: {', '.join(gone)}."] if gone else []),
+        "Effect: the mean minus that of all levels of the hyperparameter.",
+        *([f"All trials excluded: {', '.join(gone)}."] if gone else []),
     ]
     if has_folds(run) and run.info.sampling != "adaptive":
         told.append(f"Intervals: over the folds, {CORRECTED}.")
     elif run.info.sampling == "adaptive":
-        told.append("No interval: configurations chosen by earlier results are no sample.")
+        told.append(
+            "No interval: configurations chosen by earlier results are not a random sample."
+        )
     elif run.info.sampling != "every":
         known = trainings_at_common_epoch(run).correct is not None
         told.append(

@@ -24,8 +24,8 @@ def folds(run: RunData) -> Iterator[Drawing]:
             caption=f"Rank of each configuration by its validation accuracy on each of "
             f"{ranks.shape[1]} folds (1: most accurate; ties share their mean rank), replicates "
             f"averaged first: {min(SHOWN, len(ranks))} of the {len(ranks)} configurations that "
-            "completed on all of them, the best mean rank first. Lines that cross: which one is "
-            "better depends on the pictures held out.",
+            "completed on all of them, the best mean rank first. Where lines cross, the better "
+            "one depends on the held-out pictures.",
             chart=ranks_chart(ranks),
         )
 

@@ -37,7 +37,7 @@ def folds(run: RunData) -> Table:
         for average in ("macro", "micro")
     )
     notes = (
-        "n: pictures of the fold, on which the others' network is judged.",
+        "n: pictures of the fold, on which the network trained on the other folds is judged.",
         *picture_notes(run),
         "95 % interval of a fold: Wilson, for the one network trained for it; it does not cover "
         f"another seed. Of the average: {CORRECTED}.",

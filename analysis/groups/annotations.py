@@ -120,7 +120,9 @@ def _of_dataset(table: pa.Table, notes: list[str]) -> pd.DataFrame:
     pixels = pixels.reshape(len(table), -1)
     columns["brightness"] = _terciles(pixels.mean(axis=1), TERCILES["brightness"])
     columns["contrast"] = _terciles(pixels.std(axis=1), TERCILES["contrast"])
-    notes.append("Brightness and contrast: terciles of the mean and of the deviation of pixels.")
+    notes.append(
+        "Brightness and contrast: terciles of the mean and the standard deviation of pixels."
+    )
     if len(votes.columns):
         columns["tagger agreement"] = _agreement(votes)
         notes.append(

@@ -82,7 +82,10 @@ def study_bias(
                 "the same dataset"
             )
         if len(shared) < len(answers):
-            notes.append(f"Before and after are of the {len(shared):,} pictures that both told.")
+            notes.append(
+                f"Before and after are compared on the {len(shared):,} pictures that have both "
+                "predictions."
+            )
         then = then.loc[shared]
     told = f"{trial['name']}, trial {trial['number']}; n: {split} pictures."
     return Bias(
@@ -111,7 +114,7 @@ def write_bias(bias: Bias, out: Path) -> Path:
     return write_page(
         Page(
             title=f"{bias.run.name} by group",
-            subtitle="How a trained model does on groups of pictures",
+            subtitle="Performance of a trained model on groups of pictures",
             tiles={"accuracy": percent(right), "pictures": f"{len(bias.answers):,}"},
             found=bias.notes,
             unknown=(),
@@ -174,5 +177,5 @@ def _before(run: RunData, before: Path | None, split: str) -> tuple[pd.DataFrame
     except UserError as reason:
         if before is not None:
             raise
-        return None, [f"What it was before is not shown: {reason}."]
+        return None, [f"The results before the retraining are not shown: {reason}."]
     return answers, [f"Before: {trial['name']}, trial {trial['number']} of {earlier.name}."]

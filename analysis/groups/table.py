@@ -51,10 +51,9 @@ def group_tables(
         made.append(_crossed(answers, groups))
     made.append(_classes(answers, groups, classes))
     small = (
-        f"small: fewer than {SMALL} pictures. 95 % intervals: of accuracies Wilson, of their "
-        "differences between groups Newcombe; of all else by bootstrap over pictures, and missing "
-        "where no draw differs from another. Macro averages: over the classes that the group has "
-        "pictures of."
+        f"small: fewer than {SMALL} pictures. 95 % intervals: Wilson for accuracies, Newcombe for "
+        "their differences between groups, bootstrap over pictures for all else (missing where all "
+        "draws are equal). Macro averages: over the classes of which the group has pictures."
     )
     return [
         Table(name=f"bias_{t.name}", frame=t.frame, views=t.views, notes=(*notes, small, *t.notes))
@@ -80,7 +79,7 @@ def _crossed(answers: pd.DataFrame, groups: pd.DataFrame) -> Table:
         names = [", ".join(map(str, index)) for index in rows.index]
         parts.append(rows.assign(group=names, attribute=", ".join(pair)).reset_index(drop=True))
     frame = _marked(pd.concat(parts, ignore_index=True))
-    return _metrics_table("crossed", "Every two groups crossed", frame, ())
+    return _metrics_table("crossed", "Every combination of two groups", frame, ())
 
 
 def _metrics_table(name: str, title: str, frame: pd.DataFrame, notes: tuple[str, ...]) -> Table:
@@ -126,7 +125,7 @@ def _differences(answers: pd.DataFrame, groups: pd.DataFrame, classes: int) -> T
         Column(key="n_second", heading="n against"),
         Column(key="small", heading=""),
     )
-    notes = (f"{len(frame) // len(COMPARED)} pairs: each interval holds for itself alone.",)
+    notes = (f"{len(frame) // len(COMPARED)} pairs: each interval holds only for its own pair.",)
     view = View(title="Differences and ratios between groups", columns=columns)
     return Table(name="differences", frame=frame, views=(view,), notes=notes)
 
@@ -166,10 +165,11 @@ def _change(before: pd.DataFrame, after: pd.DataFrame, groups: pd.DataFrame, cla
     frame = _marked(pd.DataFrame(rows))
     columns = (*_heads(), *_changed_columns(frame), *_tail())
     notes = (
-        "change: after less before on the same pictures, drawn in pairs; others: the change for "
-        "all other groups of the attribute, what it cost them.",
+        "change: after minus before on the same pictures, drawn in pairs; others: the change for "
+        "all other groups of the attribute, which the retraining may have cost accuracy.",
         "The intervals of changes are for these two trainings on other pictures; they do not cover "
-        "another seed. A retraining with no factor, the control, shows what more training does.",
+        "another seed. A retraining without factors is the control: it shows the effect of more "
+        "training alone.",
     )
     view = View(title="Before and after", columns=columns)
     return Table(name="change", frame=frame, views=(view,), notes=notes)

@@ -115,8 +115,8 @@ def _corrected(run: RunData) -> str:
     told = ""
     if row := rows.get("corrected"):
         told = (
-            f"Corrected for having picked the best of {int(row['models']):,} on the pictures that "
-            f"judge it, its accuracy is about {_with_interval(row)}."
+            f"Corrected for having been picked as the best of {int(row['models']):,} on the "
+            f"pictures that judge it, its accuracy is about {_with_interval(row)}."
         )
     if row := rows.get("test"):
         told += (
@@ -151,7 +151,7 @@ def _against(run: RunData) -> str:
     listed = _listed(parts).format(margin=points_text(run.margin))
     what = "trained model" if compared.basis == "models" else "fully trained configuration"
     return (
-        f"Against the incumbent stand {_number(len(compared.frame), f'other {what}')}: "
+        f"The incumbent was compared with {_number(len(compared.frame), f'other {what}')}: "
         f"{listed} (adjusted for the number of comparisons)."
     )
 
@@ -190,7 +190,7 @@ def _small(run: RunData) -> str:
     least = 100 * float(compared.frame["detectable"].median())
     return (
         f"Differences from the incumbent below about {least:.1f} percentage points: smaller ones "
-        "would mostly have gone unnoticed with so much data."
+        "would mostly have gone unnoticed with this amount of data."
     )
 
 
@@ -201,8 +201,8 @@ def _effects_untold(run: RunData) -> str:
     if run.info.sampling == "adaptive" or "seed" in set(frame["term"]):
         return ""  # Replicates would not help; the table says what would.
     return (
-        "Whether any hyperparameter matters beyond chance: without replicates nothing tells what "
-        f"chance does. Add some with `python -m tune extend {run.shell_path} --set replicates=5`."
+        "Whether any hyperparameter matters beyond chance: without replicates the effect of chance "
+        f"is not known. Add some with `python -m tune extend {run.shell_path} --set replicates=5`."
     )
 
 
@@ -210,9 +210,9 @@ def _excluded(run: RunData) -> str:
     if run.excluded.empty:
         return ""
     return (
-        f"What {_number(len(run.excluded), 'trial')} would have reached that diverged, failed or "
-        "did not fit into memory: no mean holds them, so a level at which many broke looks as good "
-        "as those that were left."
+        f"What accuracy {_number(len(run.excluded), 'trial')} that diverged, failed or did not fit "
+        "into memory would have reached: no mean includes them, so a level at which many failed "
+        "looks as good as its remaining trials."
     )
 
 
@@ -221,8 +221,7 @@ def _searcher(run: RunData) -> str:
         return ""
     return (
         "How the parts of the space that the searcher avoided would do: "
-        f"{run.info.searcher_words} sampled where "
-        "results were good, so no verdict is given on hyperparameters."
+        f"{run.info.searcher_words} sampled adaptively, so no verdict is given on hyperparameters."
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,14 @@ def selection(run: RunData) -> pd.DataFrame:
     return pd.DataFrame([row for row in (*rows, _corrected(run, candidates), test) if row])
 
 
+class CorrectedAccuracy(NamedTuple):
+    """An accuracy that is corrected for selection, with its 95 % percentile interval."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
 def corrected_for_selection(
     correct: npt.NDArray[np.bool_],
     seed: int = 0,
@@ -61,7 +70,7 @@ def corrected_for_selection(
     clusters: Clusters | None = None,
     to_come: npt.NDArray[np.float64] | float = 0.0,
     configuration: npt.NDArray[np.int64] | None = None,
-) -> tuple[float, float, float]:
+) -> CorrectedAccuracy:
     """Estimate the accuracy of the model that is selected as the best of several.
 
     Bootstrap bias-corrected cross-validation: Tsamardinos, Greasidou and Borboudakis (2018),
@@ -100,7 +109,7 @@ def corrected_for_selection(
         judged.append(accuracy + added[picked])
     values = np.concatenate(judged)
     low, high = np.quantile(values, [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+    return CorrectedAccuracy(accuracy=float(values.mean()), low=float(low), high=float(high))
 
 
 def openings_of_test(run: RunData) -> Mapping[str, int]:
@@ -149,14 +158,14 @@ def _corrected_among(run: RunData, trials: pd.DataFrame) -> dict[str, object] | 
     clusters = None if correct is None else read_clusters(run, correct.columns)
     if correct is None or clusters is None or len(clusters.sizes) < 2:  # One leaves none.
         return None
-    value, low, high = corrected_for_selection(
+    found = corrected_for_selection(
         correct.to_numpy(),
         clusters=clusters,
         to_come=np.asarray(to_come[best], np.float64),
         configuration=clusters_of(trials.loc[best, "configuration_id"]).of,
     )
-    row = _row("corrected", value, correct.shape[1], len(trials))
-    return row | {"accuracy_low": low, "accuracy_high": high}
+    row = _row("corrected", found.accuracy, correct.shape[1], len(trials))
+    return row | {"accuracy_low": found.low, "accuracy_high": found.high}
 
 
 def _gains(run: RunData, trials: pd.DataFrame, accuracy: "pd.Series[float]") -> dict[int, float]:

@@ -53,15 +53,15 @@ def _notes(run: RunData) -> tuple[str, ...]:
     told = [
         "n: pictures of the split.",
         *picture_notes(run),
-        "Picked from: trained models among which it was the best on the same pictures, those that "
-        "were stopped early included; where there are replicates, by the mean of a configuration.",
-        "The corrected one repeats the picking on drawn pictures and judges on the others "
-        "(Tsamardinos et al. 2018); it does not undo the picking of the best epoch.",
+        "Picked from: trained models, early-stopped ones included, among which it was the best on "
+        "the same pictures; where there are replicates, by the mean of a configuration.",
+        "The corrected accuracy repeats the selection on drawn pictures and judges on the others "
+        "(Tsamardinos et al. 2018); it does not correct for the selection of the best epoch.",
     ]
     if len(run.comparable) > len(run.completed) > 0:
         told.append(
-            "A trial that was stopped early is repeated with what it told right then, and with "
-            "what the completed ones gained after as many epochs."
+            "A trial that was stopped early enters the repeats with its accuracy at that epoch "
+            "plus what the completed trials gained after it."
         )
     told.append(
         f"The test split was opened {openings} time{'s' * (openings != 1)}."

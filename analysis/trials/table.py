@@ -114,7 +114,9 @@ def _moved(run: RunData) -> tuple[str, ...]:
     moved = int((run.trials["nodes_lost"] > 0).sum()) if "nodes_lost" in run.trials else 0
     if not moved:
         return ()
-    return (f"Trials whose node died, and that went on elsewhere from a checkpoint: {moved:,}.",)
+    return (
+        f"Trials that continued from a checkpoint on another node after theirs died: {moved:,}.",
+    )
 
 
 def _notes(run: RunData) -> tuple[str, ...]:
@@ -134,6 +136,6 @@ def _notes(run: RunData) -> tuple[str, ...]:
         *([optimism] if at == "best" else []),
         "95 % interval: Wilson, for one trained model on n pictures; it does not cover another "
         "seed.",
-        "Against the incumbent: the verdict of the table of comparisons; empty where none is.",
+        "Against the incumbent: the verdict of the table of comparisons; empty if it has none.",
         "Trials that were stopped early had fewer epochs and stand below the completed ones.",
     )

@@ -29,7 +29,9 @@ def add_run(command: argparse.ArgumentParser) -> None:
 
 def add_data(command: argparse.ArgumentParser) -> None:
     """Add the path of a dataset that was moved."""
-    command.add_argument("--data", metavar="DIR", help="where the dataset is now")
+    command.add_argument(
+        "--data", metavar="DIR", help="path or URL of the dataset, if it has moved"
+    )
 
 
 def add_trust(command: argparse.ArgumentParser) -> None:

@@ -44,12 +44,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     ):
         command.add_argument(f"--{name}", action="append", default=[], metavar=example, help=words)
     command.add_argument(
-        "--groups", type=Path, metavar="CSV", help="image_id and columns that the dataset lacks"
+        "--groups", type=Path, metavar="CSV", help="CSV with image_id and group columns"
     )
     command.add_argument(
         "--from-scratch", action="store_true", help="do not start from the trial's weights"
     )
-    command.add_argument("--epochs", type=int, metavar="N", help="epochs, if not the trial's")
+    command.add_argument("--epochs", type=int, metavar="N", help="default: the trial's epochs")
     add_derived(command)
 
 
@@ -171,8 +171,8 @@ def _carried(request: Request, origin: Origin) -> Carried:
 def _words(notes: Mapping[str, Any]) -> str:
     empty = ", ".join(f"{count:,} in {name}" for name, count in notes["empty_cells"].items())
     return (
-        f"{notes['unknown_ids']:,} ids of no picture, {notes['pictures_without']:,} pictures that "
-        f"are not in it, empty cells: {empty or 'none'}"
+        f"{notes['unknown_ids']:,} ids match no picture, {notes['pictures_without']:,} pictures "
+        f"are missing from it, empty cells: {empty or 'none'}"
     )
 
 

@@ -17,8 +17,8 @@ _SIGNALS = {
 }
 """Python's names of fatal signals; the last one is that of Python 3.11."""
 _KILLED = (
-    "its worker died without a message, as after SIGKILL: most often the machine ran out of "
-    "memory, or somebody killed it"
+    "its worker died without a message, as after SIGKILL; usually the machine ran out of memory, "
+    "or somebody killed the process"
 )
 _files: list[IO[str]] = []
 """Keeps the file of this process open for the signal handler that writes to it."""
@@ -55,7 +55,9 @@ def read_crash(folder: Path, actor_id: str) -> Crash:
     if name is None:
         return Crash(reason=_KILLED)
     signal = _SIGNALS[name]
-    reason = f"{signal} ended its worker: commonly a fault in a library on this processor ({where})"
+    reason = (
+        f"its worker crashed with {signal}; usually a library fails on this processor ({where})"
+    )
     return Crash(reason=reason, signal=signal, stack=stack)
 
 

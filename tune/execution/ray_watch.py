@@ -50,7 +50,7 @@ def run_while_ray_lives(work: Callable[[], None], *, look_seconds: float = _LOOK
 def _lost(servers: Iterable["Server"]) -> str:
     """Return a message that names the servers that are gone; empty if none is."""
     gone = [server.name for server in servers if server.is_gone()]
-    return f"Ray was ended from outside ({' and '.join(gone)} no longer answers)" if gone else ""
+    return f"Ray stopped unexpectedly ({' and '.join(gone)} no longer answers)" if gone else ""
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from tune.run.events import LEDGER_VERSION, Event, TrialProposed
 from tune.run.trial import Figures
 
 VERSION_KEY = "ledger"
-_WAY_OUT = "put back a copy of this file, or cut it off before this line"
+_WAY_OUT = "restore a copy of this file, or delete this line and all lines after it"
 
 
 def to_json(event: Event) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class LineReader:
 
     def _check_version(self, version: Any) -> None:
         if type(version) is not int or version < 1:
-            raise _ShapeError(f"must give {VERSION_KEY} as a version, but gives {_short(version)}")
+            raise _ShapeError(f"must have a version as {VERSION_KEY}, but has {_short(version)}")
         if version > LEDGER_VERSION:
             raise self._refusal(
                 f"has version {version} of the ledger, but this program reads up to "

@@ -80,8 +80,8 @@ def _beat(path: Path, mine: str, done: threading.Event) -> None:
         except OSError:
             continue  # A network file system can fail for a moment.
         print(
-            f"error: another process has taken {path.parent} over, so this one ends; "
-            f"`python -m tune status {path.parent}` shows how it goes on",
+            f"error: another process has taken over {path.parent}, so this one ends; "
+            f"`python -m tune status {path.parent}` shows the progress of the run",
             file=sys.stderr,
             flush=True,
         )

@@ -36,8 +36,8 @@ def find_trial(run: Path, trials: Iterable[Trial], asked: str) -> Trial:
     ]
     if not found:
         raise RunError(
-            f"{run} has no trial {asked}; `python -m analysis table {run} --format json` names "
-            "them, by id, number or name"
+            f"{run} has no trial {asked}; `python -m analysis table {run} --format json` lists "
+            "the id, number and name of each"
         )
     if len(found) > 1:
         shown = ", ".join(f"{trial.number} ({trial.draw})" for trial in found[:_MOST_SHOWN])

@@ -183,7 +183,7 @@ def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise UserError(
-            f"{path} is damaged; `python -m tune resume {run}` makes it again"
+            f"{path} is damaged; `python -m tune resume {run}` writes it again"
         ) from error
 
 

@@ -72,7 +72,7 @@ def what_counts(run: Path, before: dict[str, int], sweep: Sweep) -> str:
         if (run / CHECKPOINTS_DIR / sweep.folder(trial_id) / "last.pt").is_file()
     ]
     anew = len(reopened) - len(kept)
-    line = f"{len(before) - len(reopened)} trials count as they are"
+    line = f"{len(before) - len(reopened)} trials are kept as they are"
     if kept:
         line += f", {len(kept)} continue from their checkpoints"
     if anew:

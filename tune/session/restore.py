@@ -40,8 +40,8 @@ def restore(run: Path, data: str | Path | None) -> Iterator[str]:
         found = spec.model_copy(update={"data": place})
         write_provenance(run, found, dataset.manifest if dataset else None)
         yield (
-            f"{PROVENANCE_FILE} was missing or damaged and is written again, as of today: the "
-            "versions and the machine that the run began with are lost"
+            f"{PROVENANCE_FILE} was missing or damaged and is written again with the versions and "
+            "the machine of today; those that the run began with are lost"
         )
 
 

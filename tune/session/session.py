@@ -210,7 +210,7 @@ def _forget_stop_requests(run: Path) -> None:
 
 
 def _retry(run: Path, sweep: Sweep) -> None:
-    print(f"{run}: {sweep.retry_failed()} failed trials are trained once more", file=sys.stderr)
+    print(f"{run}: {sweep.retry_failed()} failed trials are trained again", file=sys.stderr)
 
 
 def _extend(run: Path, sweep: Sweep, larger: Callable[[SweepSpec], SweepSpec]) -> None:
@@ -273,7 +273,7 @@ def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) 
         for name in ("initial", "groups"):
             if getattr(config, name) != carried.hashes.get(name):
                 raise SpecError(
-                    f"{name} stands for a file of a retrained run; leave it out and use "
+                    f"{name} refers to a file of a retrained run; leave it out and use "
                     "`python -m tune retrain`"
                 )
     if spec.folds is not None:

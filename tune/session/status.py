@@ -158,7 +158,7 @@ def silence_of(run: Path) -> str:
         return ""
     holder, heard = silent
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(heard))
-    return f"no sign of life since {since} of {describe(holder)}; perhaps it is suspended"
+    return f"{describe(holder)} has given no sign of life since {since}; it may be suspended"
 
 
 def request_stop(run: Path, trial_id: str | None = None) -> None:

@@ -29,7 +29,7 @@ class WarmStart:
         """Return one line with the number of trials that fit."""
         return (
             f"warm start: {len(self.trials)} finished trials of {self.run} fit this space and are "
-            f"known to the searcher, {self.unfit} do not"
+            f"given to the searcher, {self.unfit} do not fit"
         )
 
 

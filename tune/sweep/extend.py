@@ -45,14 +45,14 @@ def _check_growth(old: SweepSpec, new: SweepSpec) -> None:
     before, after = old.model_dump(), new.model_dump()
     for key in before | after:
         if key not in allowed and before.get(key) != after.get(key):
-            raise RunError(f"{key} decides what a sweep is and cannot change; begin a new sweep")
+            raise RunError(f"{key} of a sweep cannot change; start a new sweep")
     _check_samples(old, new)
     _check_epochs(old, new)
 
 
 def _check_samples(old: SweepSpec, new: SweepSpec) -> None:
     if new.searcher.name != old.searcher.name:
-        raise RunError("the searcher cannot change; begin a new sweep with warm_start instead")
+        raise RunError("the searcher cannot change; start a new sweep with warm_start instead")
     if (new.searcher.samples or 0) < (old.searcher.samples or 0):
         raise RunError(
             f"samples can only grow, but {new.searcher.samples} is less than {old.searcher.samples}"
@@ -65,8 +65,8 @@ def _check_epochs(old: SweepSpec, new: SweepSpec) -> None:
     }
     if changed - {"epochs"}:
         raise RunError(
-            f"fixed.{min(changed - {'epochs'})} is part of what every trial is and cannot change; "
-            "begin a new sweep"
+            f"fixed.{min(changed - {'epochs'})} is the same for all trials of a sweep and cannot "
+            "change; start a new sweep"
         )
     if not changed:
         return
@@ -74,15 +74,15 @@ def _check_epochs(old: SweepSpec, new: SweepSpec) -> None:
     if new.train is not None and config.schedule_needs_epochs:
         raise RunError(
             f"epochs cannot grow, because {new.train} gets their number and may depend on it; "
-            "begin a new sweep"
+            "start a new sweep"
         )
     if config.schedule_needs_epochs or "lr_schedule" in new.search_space.names():
         raise RunError(
-            f"epochs cannot grow under lr_schedule {config.to_dict()['lr_schedule']!r}, which "
-            "spreads over all of them; only a constant learning rate can go on"
+            "epochs can grow only where lr_schedule is 'constant' for all trials, because other "
+            "schedules depend on the number of epochs; start a new sweep"
         )
     if config.epochs < _first_config(old).epochs:
-        raise RunError("epochs can only grow; those trained cannot be taken back")
+        raise RunError("epochs can only grow; epochs that are trained cannot be undone")
 
 
 def _first_config(spec: SweepSpec) -> Configuration:

@@ -35,8 +35,8 @@ class AlikeFailures:
         if self._count < ALIKE or gist in self._accepted:
             return None
         return (
-            f"the last {self._count} trials failed alike ({gist}); mend the cause "
-            "and give --retry-failed to train them once more"
+            f"the last {self._count} trials failed with the same error ({gist}); remove the cause "
+            "and resume with --retry-failed to train them again"
         )
 
 

@@ -81,8 +81,8 @@ class Asha:
         needed = _quantile(list(rung.values()), self.reduction_factor)
         if rung[trial_id] >= needed:
             return None
-        rule = f"the best 1/{self.reduction_factor} of the {len(rung)} trials there so far"
-        return Cut(epoch=epoch, value=value, needed=needed, rule=rule)
+        share = f"the best 1/{self.reduction_factor} of the {len(rung)} trials there so far"
+        return Cut(epoch=epoch, value=value, needed=needed, rule=f"the threshold of {share}")
 
 
 def _quantile(values: list[float], reduction_factor: int) -> float:
@@ -126,7 +126,7 @@ class MedianStopping:
         needed = float(np.median(others))
         if best >= needed:
             return None
-        rule = f"the median of what {len(others)} others averaged up to then"
+        rule = f"the median of the averages of {len(others)} other trials up to then"
         return Cut(epoch=epoch, value=best, needed=needed, rule=rule)
 
 
@@ -141,8 +141,8 @@ def make_scheduler(spec: SweepSpec) -> Scheduler:
         raise SpecError(f"scheduler must be one of {', '.join(SCHEDULERS)}, but got {name!r}")
     if name != "none" and len(spec.objectives) > 1:
         raise SpecError(
-            f"scheduler {name!r} does not go with several objectives: a trial that trails in one "
-            "may lead in another; take scheduler none"
+            f"scheduler {name!r} cannot be used with several objectives, because a trial that is "
+            "worse in one may be better in another; use scheduler none"
         )
     space = spec.search_space
     epochs = max(

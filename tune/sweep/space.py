@@ -108,8 +108,8 @@ class SearchSpace:
             source = self.entries.get(tie.source)
             if not isinstance(source, Choice | Range):
                 raise UserError(
-                    f"{where}.{name} follows {tie.source!r}, which must be a list or a range in "
-                    "the same space, but is not; name one that is"
+                    f"{where}.{name} is tied to {tie.source!r}, which must be a list or a range in "
+                    "the same space, but is not; tie it to one that is"
                 )
             missing = set(source.values or ()) - {key for key, _ in tie.mapping or ()}
             if tie.mapping is not None and (missing or source.values is None):
@@ -266,7 +266,7 @@ def _every_value(path: str, domain: Domain) -> Sequence[Scalar]:
     if domain.values is None:
         raise UserError(
             f"a grid needs values, but space.{path} is a continuous range; "
-            "list its values, give it a step, or take another searcher"
+            "list its values, give it a step, or use another searcher"
         )
     return domain.values
 
@@ -303,7 +303,8 @@ def _parse_range(value: Mapping[str, Any], where: str) -> Range:
     unknown = set(value) - {"low", "high", "log", "step"}
     if unknown:
         raise UserError(
-            f"{where} has low, high, log and step, but not {', '.join(sorted(unknown))}"
+            f"{where} is a range, which has low, high, log and step, but not "
+            f"{', '.join(sorted(unknown))}"
         )
     low, high, log, step = value["low"], value["high"], value.get("log"), value.get("step")
     numbers = [number for number in (low, high, step) if number is not None]

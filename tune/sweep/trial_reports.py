@@ -115,7 +115,9 @@ class TrialReports(SweepState):
                 same epoch, the trial is not retried.
         """
         if self._faults.is_second(self.trials[trial_id], fault):
-            self.fail(trial_id, f"{error}; twice in the same epoch, so it is not tried again")
+            self.fail(
+                trial_id, f"{error}; this happened twice in the same epoch, so it is not retried"
+            )
         elif self.failures[trial_id] < self.spec.retries:
             self._commit(AttemptFailed(time=self._clock.now(), trial=trial_id, error=error))
         else:
@@ -216,7 +218,7 @@ class TrialReports(SweepState):
         value, needed = (sign * number for number in (cut.value, cut.needed))
         return (
             f"{self.spec.objective.metric} {value:.4f} at epoch {cut.epoch} did not reach "
-            f"{needed:.4f}, the mark of {cut.rule}"
+            f"{needed:.4f}, {cut.rule}"
         )
 
     def _commit(self, event: Event) -> None:

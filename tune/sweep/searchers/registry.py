@@ -52,7 +52,7 @@ def make_searcher(spec: SweepSpec) -> Searcher:
         if reason := SEARCHERS[name].refuses.get(feature):
             others = [other for other, kind in SEARCHERS.items() if feature not in kind.refuses]
             raise SpecError(
-                f"searcher {name!r} does not go with {where}: {reason}; change that, or take one "
+                f"searcher {name!r} cannot be used with {where}: {reason}; change that, or use one "
                 f"of {', '.join(others)}"
             )
     try:
@@ -103,8 +103,8 @@ def _grid(spec: SweepSpec) -> Searcher:
 
     if spec.searcher.samples is not None:
         raise UserError(
-            f"searcher 'grid' proposes every configuration, so samples: {spec.searcher.samples} "
-            "does not go with it; leave samples out or take searcher random"
+            f"searcher 'grid' proposes every configuration and takes no samples, but got samples: "
+            f"{spec.searcher.samples}; leave samples out or use searcher random"
         )
     return GridSearcher(spec.search_space)
 
@@ -179,7 +179,7 @@ _DRAWS_AT_RANDOM = (
     "it models only hyperparameters that every configuration has, and would silently draw the "
     "others at random"
 )
-_WHOLE_ONLY = "it learns only from trials that were trained whole"
+_WHOLE_ONLY = "it learns only from trials that were trained to the end"
 
 SEARCHERS: dict[str, SearcherKind] = {
     "grid": SearcherKind(
@@ -187,7 +187,7 @@ SEARCHERS: dict[str, SearcherKind] = {
         words="grid search",
         sampling="every",
         refuses={
-            "continuous range": "a grid needs values, so list them",
+            "continuous range": "a grid needs a list of values",
             "warm start": _LEARNS_NOTHING,
             "generations": _NO_GENERATIONS,
         },
