@@ -29,18 +29,18 @@ def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
     columns = table_columns(sweep)
     earlier = _has_earlier_names(sweep)
     rows = [_row(trial, sweep, columns, earlier_names=earlier) for trial in trials]
-    info = table_info(sweep, classes, tuple(columns.hyperparameters))
+    info = table_info(sweep, classes)
     table = trials_table(rows, info, columns.hyperparameters, columns.metrics)
     write_table(table, run / TRIALS_FILE)
     write_table(measurements_table(trials, columns.measured), run / MEASUREMENTS_FILE)
 
 
-def table_info(sweep: Sweep, classes: Iterable[str], hyperparameters: tuple[str, ...]) -> TableInfo:
+def table_info(sweep: Sweep, classes: Iterable[str]) -> TableInfo:
     """Return the meaning of the columns in the trials table."""
     spec = sweep.spec
     space, searcher = spec.search_space, SEARCHERS[spec.searcher.name]
     return TableInfo(
-        hyperparameters=hyperparameters,
+        hyperparameters=tuple(table_columns(sweep).hyperparameters),
         # Configurations are evaluated on folds; folds are not searched.
         searched=tuple(name for name in space.names() if name != "fold"),
         tied=space.all_ties(),
