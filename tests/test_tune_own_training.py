@@ -145,6 +145,21 @@ def test_code_that_returns_early_stops_its_trial_and_says_so(folder):
     assert reason == "mine.training:train returned after epoch 2 of 3"
 
 
+def test_code_is_told_when_its_trial_ends_and_cannot_break_it_then(folder):
+    code = """
+    def train(*, rate: float, epochs: int):
+        try:
+            for _ in range(9):
+                yield {"val_f1": rate}
+        finally:
+            open(f"closed {rate}", "w").close()
+            raise OSError("too late")
+    """
+    _, sweep = run_own(folder, code)
+    assert ends(sweep) == [("COMPLETED", "")] * 2
+    assert sorted(path.name for path in folder.glob("closed*")) == ["closed 0.1", "closed 0.5"]
+
+
 def test_a_function_that_is_no_generator_is_told(folder):
     code = "def train(*, rate: float, epochs: int):\n    return {'val_f1': rate}\n"
     _, sweep = run_own(folder, code, retries=0)

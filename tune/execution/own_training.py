@@ -1,7 +1,8 @@
 """Trains one trial with the user's own training code, a generator that yields after each epoch."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,13 @@ import numpy as np
 
 from fairsweep.errors import UserError
 from fairsweep.training import Epoch
-from tune.execution.executor import CHECKPOINT_SHARE, EpochReport, TrainingOverError
+from tune.execution.executor import (
+    CHECKPOINT_SHARE,
+    AttemptFailedError,
+    EpochReport,
+    TrainingOverError,
+)
+from tune.execution.memory import OutOfMemoryError
 from tune.execution.own_epochs import read_epoch, read_metrics, read_predictions_of
 from tune.execution.own_failures import failures_kept
 from tune.execution.own_state import load_state, save_state
@@ -72,12 +79,7 @@ class OwnTraining:
         self._restored: list[EpochReport] = []
         with self._failures():
             state = self._restore()
-            self._generator: Iterator[Any] = trial.start(state)
-            if not hasattr(self._generator, "__next__"):
-                raise UserError(
-                    "must be a generator, which yields after each epoch, but returned "
-                    f"{type(self._generator).__name__}; use yield instead of return"
-                )
+            self._generator = _check_generator(trial.start(state))
 
     def advance(self) -> list[EpochReport]:
         """Train one epoch, keep its predictions if it is the best, and write its state when due.
@@ -115,9 +117,9 @@ class OwnTraining:
             if self._stop_requested():
                 self._save()
         finally:
-            if hasattr(self._generator, "close"):
-                with self._failures():
-                    self._generator.close()
+            # The trial is over, so an exception here is kept in its file and changes nothing.
+            with suppress(AttemptFailedError, OutOfMemoryError), self._failures():
+                self._generator.close()
 
     def _hear(self, given: Any, seconds: float) -> None:
         epoch = self._given = read_epoch(given)
@@ -183,3 +185,12 @@ class OwnTraining:
 
     def _failures(self) -> Any:
         return failures_kept(self._run, self._trial.id, self._trial.what)
+
+
+def _check_generator(returned: Any) -> Generator[Any, None, None]:
+    if not isinstance(returned, Generator):
+        raise UserError(
+            "must be a generator, which yields after each epoch, but returned "
+            f"{type(returned).__name__}; use yield instead of return"
+        )
+    return returned
