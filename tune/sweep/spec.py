@@ -3,10 +3,9 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -15,7 +14,6 @@ from pydantic import (
     field_serializer,
     field_validator,
     model_serializer,
-    model_validator,
 )
 
 from data_prep.manifest import FOLDS
@@ -27,143 +25,22 @@ from fairsweep.yaml_text import YamlError, dump_yaml, key_lines, load_yaml
 from models.config import DRAW, FIELDS, TrainConfig
 from models.file_hash import pin_weights
 from tune.run.directory import LEDGER_FILE
-from tune.run.trial import COSTS, METRICS, is_metric_name
+from tune.run.trial import COSTS
 from tune.sweep.configuration import Configuration
 from tune.sweep.networks import OwnNetwork, own_families
 from tune.sweep.own_config import FRAME, OwnConfig, TrainingCode
 from tune.sweep.space import SearchSpace
+from tune.sweep.spec_parts import Budget as Budget
+from tune.sweep.spec_parts import CodeRecord as CodeRecord
+from tune.sweep.spec_parts import ObjectiveSpec as ObjectiveSpec
+from tune.sweep.spec_parts import Part, has_own_training, is_recorded
+from tune.sweep.spec_parts import Resources as Resources
+from tune.sweep.spec_parts import SchedulerSpec as SchedulerSpec
+from tune.sweep.spec_parts import SearcherSpec as SearcherSpec
+from tune.sweep.spec_parts import SpecError as SpecError
 
 
-class SpecError(UserError):
-    """A sweep spec that the user must change; the message is one line."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-DEFAULT_METRIC = "val_accuracy"
-
-
-_SMALLER = frozenset({"loss", "error", "mae", "mse", "rmse", "perplexity"})
-_LARGER = frozenset({"accuracy", "acc", "f1", "auc", "recall", "precision", "score"})
-
-
-def direction(metric: object) -> Literal["max", "min"] | None:
-    """Return whether larger or smaller values of a metric or cost are better, by its last word.
-
-    None if its name does not tell.
-    """
-    word = str(metric).lower().rpartition("_")[2]
-    if metric in COSTS or word in _SMALLER:
-        return "min"
-    return "max" if word in _LARGER else None
-
-
-def _is_recorded(info: ValidationInfo) -> bool:
-    """Return whether the spec is from an existing run, which newer rules do not apply to."""
-    return bool((info.context or {}).get("recorded"))
-
-
-def _trains_itself(info: ValidationInfo) -> bool:
-    """Return whether the spec names training code of the user."""
-    return bool((info.context or {}).get("own"))
-
-
-class ObjectiveSpec(_Part):
-    """A metric or cost that trials are compared by."""
-
-    metric: str = DEFAULT_METRIC
-    """One of the measured metrics; a second objective may be a cost, a column of the trials."""
-    mode: Literal["max", "min"] = "max"
-    """Set from the metric's name, if that tells: losses, errors and costs are minimized."""
-    at: Literal["best", "last"] = "best"
-    """The epoch that counts: the trial's best or its last."""
-
-    @field_validator("metric")
-    @classmethod
-    def _known(cls, value: str, info: ValidationInfo) -> str:
-        if _trains_itself(info):
-            if not is_metric_name(value) and value not in COSTS:
-                raise UserError(
-                    "must be a metric that your code yields, letters, digits and underscores, but "
-                    f"got {value!r}"
-                )
-        elif value not in (*METRICS, *COSTS):
-            raise UserError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
-        return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_the_mode(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "mode" not in value:
-            known = direction(value.get("metric", DEFAULT_METRIC))
-            return value if known is None else {**value, "mode": known}
-        return value
-
-    @model_validator(mode="after")
-    def _better_as_the_metric_says(self, info: ValidationInfo) -> Self:
-        right = direction(self.metric)
-        if right is None and "mode" not in self.model_fields_set:
-            raise UserError(
-                f"{self.metric} may be better when larger or when smaller; write mode: max or "
-                "mode: min"
-            )
-        if right not in (None, self.mode) and not _is_recorded(info):
-            better = "smaller" if right == "min" else "larger"
-            raise UserError(
-                f"{self.metric} is better when {better}; leave mode out, or write mode: {right}, "
-                f"but got mode: {self.mode}"
-            )
-        return self
-
-
-class SearcherSpec(_Part):
-    """Which algorithm proposes configurations, and how many it may propose."""
-
-    name: str = "grid"
-    samples: int | None = Field(default=None, ge=1)
-    population: int | None = Field(default=None, ge=2)
-    """Configurations per generation, for evolutionary searchers; None for their default."""
-
-
-class SchedulerSpec(_Part):
-    """Which algorithm stops trials early."""
-
-    name: str = "none"
-    grace_period: int = Field(default=1, ge=1)
-    """Epochs before the first comparison."""
-    reduction_factor: int = Field(default=3, ge=2)
-    """One in this many trials continues at each rung (asha)."""
-    min_trials: int = Field(default=3, ge=1)
-    """Number of other trials that must reach an epoch before a trial stops there (median)."""
-
-
-class Resources(_Part):
-    """Resources of a trial, and how many trials run in parallel."""
-
-    cpus: float = Field(default=1, gt=0)
-    gpus: float = Field(default=0, ge=0)
-    trials_at_once: int | None = Field(default=None, ge=1)
-
-
-class Budget(_Part):
-    """Limits of the sweep; at a limit it ends cleanly."""
-
-    hours: float | None = Field(default=None, gt=0)
-    device_hours: float | None = Field(default=None, gt=0)
-
-
-class CodeRecord(_Part):
-    """Own training code, as it was when the sweep was specified."""
-
-    hash: str
-    """Hash of its source files."""
-    signature: dict[str, Any]
-    """Its arguments, as `Signature.to_dict` writes them."""
-
-
-class SweepSpec(_Part):
+class SweepSpec(Part):
     """Everything that determines a sweep."""
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -179,7 +56,7 @@ class SweepSpec(_Part):
         default=(ObjectiveSpec(),), alias="objective", min_length=1
     )
     """One objective or a list; the first selects the incumbent. A metric's name is enough."""
-    fixed: dict[str, Any] = {}
+    fixed: dict[str, Any] = Field(default_factory=dict)
     """Hyperparameters with one value."""
     space: dict[str, Any]
     """Hyperparameters that are searched."""
@@ -208,15 +85,15 @@ class SweepSpec(_Part):
     """Checkpoints to keep: those of the best trials, or all."""
     warm_start: str | None = None
     """A run whose finished trials the searcher receives before its first proposal."""
-    loggers: list[Literal["tensorboard", "mlflow"]] = []
+    loggers: list[Literal["tensorboard", "mlflow"]] = Field(default_factory=list)
     """Formats in which trials are logged, in addition to the run's own files."""
-    networks: dict[str, OwnNetwork] = {}
+    networks: dict[str, OwnNetwork] = Field(default_factory=dict)
     """What `parse_spec` has found of the own networks under ``family``."""
 
     @field_validator("data")
     @classmethod
     def _holds_no_keys(cls, value: str, info: ValidationInfo) -> str:
-        return value if _is_recorded(info) else check_url(value)
+        return value if is_recorded(info) else check_url(value)
 
     @field_validator("objectives", mode="before")
     @classmethod
@@ -232,7 +109,7 @@ class SweepSpec(_Part):
     @field_validator("fixed", "space")
     @classmethod
     def _files_pinned(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if _trains_itself(info):
+        if has_own_training(info):
             return value
         if is_own(value.get("family", info.data.get("fixed", {}).get("family"))):
             return value  # Its pretrained is not ours.
@@ -249,7 +126,7 @@ class SweepSpec(_Part):
             raise UserError(f"must name each metric once, but got {', '.join(names)}")
         if names[0] in COSTS:
             raise UserError(f"must begin with a measured metric, but got {names[0]}")
-        if "parameters" in names and _trains_itself(info):
+        if "parameters" in names and has_own_training(info):
             raise UserError(
                 "parameters of own training code are not known; yield their number as a metric"
             )

@@ -1,0 +1,139 @@
+"""The parts of a sweep spec: objectives, searcher, scheduler, resources, budget, own code."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from fairsweep.errors import UserError
+from tune.run.trial import COSTS, METRICS, is_metric_name
+
+
+class SpecError(UserError):
+    """A sweep spec that the user must change; the message is one line."""
+
+
+class Part(BaseModel):
+    """A mapping in a spec, without other keys than its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+DEFAULT_METRIC = "val_accuracy"
+
+
+_SMALLER = frozenset({"loss", "error", "mae", "mse", "rmse", "perplexity"})
+_LARGER = frozenset({"accuracy", "acc", "f1", "auc", "recall", "precision", "score"})
+
+
+def direction(metric: object) -> Literal["max", "min"] | None:
+    """Return whether larger or smaller values of a metric or cost are better, by its last word.
+
+    None if its name does not tell.
+    """
+    word = str(metric).lower().rpartition("_")[2]
+    if metric in COSTS or word in _SMALLER:
+        return "min"
+    return "max" if word in _LARGER else None
+
+
+def is_recorded(info: ValidationInfo) -> bool:
+    """Return whether the spec is from an existing run, which newer rules do not apply to."""
+    return bool((info.context or {}).get("recorded"))
+
+
+def has_own_training(info: ValidationInfo) -> bool:
+    """Return whether the spec names training code of the user."""
+    return bool((info.context or {}).get("own"))
+
+
+class ObjectiveSpec(Part):
+    """A metric or cost that trials are compared by."""
+
+    metric: str = DEFAULT_METRIC
+    """One of the measured metrics; a second objective may be a cost, a column of the trials."""
+    mode: Literal["max", "min"] = "max"
+    """Set from the metric's name, if that tells: losses, errors and costs are minimized."""
+    at: Literal["best", "last"] = "best"
+    """The epoch that counts: the trial's best or its last."""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        if has_own_training(info):
+            if not is_metric_name(value) and value not in COSTS:
+                raise UserError(
+                    "must be a metric that your code yields, letters, digits and underscores, but "
+                    f"got {value!r}"
+                )
+        elif value not in (*METRICS, *COSTS):
+            raise UserError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_mode(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "mode" not in value:
+            known = direction(value.get("metric", DEFAULT_METRIC))
+            return value if known is None else {**value, "mode": known}
+        return value
+
+    @model_validator(mode="after")
+    def _better_as_the_metric_says(self, info: ValidationInfo) -> Self:
+        right = direction(self.metric)
+        if right is None and "mode" not in self.model_fields_set:
+            raise UserError(
+                f"{self.metric} may be better when larger or when smaller; write mode: max or "
+                "mode: min"
+            )
+        if right not in (None, self.mode) and not is_recorded(info):
+            better = "smaller" if right == "min" else "larger"
+            raise UserError(
+                f"{self.metric} is better when {better}; leave mode out, or write mode: {right}, "
+                f"but got mode: {self.mode}"
+            )
+        return self
+
+
+class SearcherSpec(Part):
+    """Which algorithm proposes configurations, and how many it may propose."""
+
+    name: str = "grid"
+    samples: int | None = Field(default=None, ge=1)
+    population: int | None = Field(default=None, ge=2)
+    """Configurations per generation, for evolutionary searchers; None for their default."""
+
+
+class SchedulerSpec(Part):
+    """Which algorithm stops trials early."""
+
+    name: str = "none"
+    grace_period: int = Field(default=1, ge=1)
+    """Epochs before the first comparison."""
+    reduction_factor: int = Field(default=3, ge=2)
+    """One in this many trials continues at each rung (asha)."""
+    min_trials: int = Field(default=3, ge=1)
+    """Number of other trials that must reach an epoch before a trial stops there (median)."""
+
+
+class Resources(Part):
+    """Resources of a trial, and how many trials run in parallel."""
+
+    cpus: float = Field(default=1, gt=0)
+    gpus: float = Field(default=0, ge=0)
+    trials_at_once: int | None = Field(default=None, ge=1)
+
+
+class Budget(Part):
+    """Limits of the sweep; at a limit it ends cleanly."""
+
+    hours: float | None = Field(default=None, gt=0)
+    device_hours: float | None = Field(default=None, gt=0)
+
+
+class CodeRecord(Part):
+    """Own training code, as it was when the sweep was specified."""
+
+    hash: str
+    """Hash of its source files."""
+    signature: dict[str, Any]
+    """Its arguments, as `Signature.to_dict` writes them."""
