@@ -4,6 +4,8 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -120,8 +122,6 @@ def test_an_exception_while_the_module_is_imported_by_a_worker_fails_its_trials(
 
     class Breaks(InProcessExecutor):
         def execute(self, sweep, run, data, *, on_step):
-            import sys
-
             for name in ("mine", "mine.training"):
                 del sys.modules[name]
             (folder / "broken").touch()
@@ -391,3 +391,11 @@ def test_a_warm_start_takes_a_run_of_the_same_code_and_data(folder):
     )  # fmt: skip
     assert len(sweep.search.known) == 3
     assert all(math.isfinite(value) for known in sweep.search.known for value in known.curve)
+
+
+def test_a_worker_imports_torch_only_with_code_that_does():
+    modules = "tune.execution.worker, tune.execution.own_factory, tune.execution.factories"
+    subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; sys.exit('torch' in sys.modules)"],
+        check=True,
+    )

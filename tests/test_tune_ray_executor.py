@@ -9,13 +9,17 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.ledgers import read_lines
+from tests.support.own_training import own_spec, write_code
 from tests.support.sweeps import Factory, TrivialTraining, small_spec
+from tune.execution.executor import SweepData
+from tune.execution.factories import make_factory
 from tune.execution.memory import MemoryRequest, OutOfMemoryError
 from tune.execution.ray_cluster import ray_session
 from tune.execution.ray_executor import drive
 from tune.execution.slots import Slots
 from tune.run.ledger import Ledger
 from tune.run.trial import Status
+from tune.session.code import copy_code
 from tune.sweep.sweep import Sweep
 
 SLOTS = Slots(cpus=1, gpus=0, count=2)
@@ -356,3 +360,47 @@ def test_out_of_memory_is_tried_once_more_alone_and_then_infeasible(tmp_path):
     assert status == {3: Status.COMPLETED, 5: Status.INFEASIBLE}
     big = next(t for t in sweep.trials.values() if t.status is Status.INFEASIBLE)
     assert big.reason == "tried to take 3 GiB more of 80 GiB"
+
+
+OWN = """
+import os
+
+def train(*, rate: float, data: str, device: str):
+    name = f"{data}/{device} {os.environ['CUDA_VISIBLE_DEVICES']} {rate}"
+    again = os.path.exists(name)
+    open(name, "w").close()
+    if rate == 0.2:
+        raise ValueError("no such rate")
+    yield {"val_f1": rate}
+    if rate == 0.4 and not again:
+        raise MemoryError
+    yield {"val_f1": rate}
+"""
+
+
+def test_own_training_code_gets_a_share_of_a_gpu_and_its_exceptions_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    write_code(tmp_path, OWN)
+    spec = own_spec(fixed={"epochs": 2}, space={"rate": [0.1, 0.2, 0.4]}, retries=1)
+    copy_code(tmp_path, spec)
+    with Ledger(tmp_path) as ledger:
+        sweep = Sweep(spec, fingerprint="f", commit=ledger.append)
+        sweep.begin()
+        data = SweepData(dataset=None, find=lambda: str(tmp_path))
+        factory = make_factory(sweep, tmp_path, data, threads=1, gpus=0.5)
+        drive(sweep, run=tmp_path, slots=HALF_A_CARD, make_training=factory)
+        sweep.close()
+    whole, failed, exclusive = sweep.trials.values()
+    assert sorted(path.name for path in tmp_path.glob("cuda*")) == [
+        "cuda 0 0.1", "cuda 0 0.2", "cuda 0 0.4",
+    ]  # fmt: skip
+    assert (whole.status, exclusive.status) == (Status.COMPLETED, Status.COMPLETED)
+    assert (whole.devices, exclusive.devices) == (0.5, 1.0)
+    assert failed.reason == (
+        "mine.training:train: mine/training.py, line 9, in train: ValueError: no such rate "
+        f"(all of it in errors/{failed.id}.txt)"
+    )
+    told = (tmp_path / "errors" / f"{failed.id}.txt").read_text()
+    assert told.count("ValueError: no such rate\n") == 4  # Both attempts, each told and traced.
+    assert "ray::" not in told
