@@ -227,3 +227,22 @@ def test_a_bundle_is_started_with_the_part_of_a_worker_that_each_trial_has():
     started = [event["devices"] for event in events if event["event"] == "trial_started"]
     assert started[-3:] == [1 / 3] * 3
     assert sweep.finished
+
+
+def test_a_worker_begins_its_next_trial_when_the_one_before_has_ended(tmp_path):
+    changes = {
+        **GRID, "space": {"kernel_size": [3, 5, 7]}, "fixed": {**small_spec().fixed, "epochs": 2},
+    }  # fmt: skip
+    SLOW.clear()
+    first, second, third = execute(tmp_path, **changes)[0].trials
+    SLOW.update((first, third))  # Their epochs take one second, those of the second trial three.
+    run = tmp_path / "two"
+    run.mkdir()
+    events, at = [], []
+    sweep = Sweep(small_spec(**changes), fingerprint="f", commit=keep_in(events))
+    sweep.begin()
+    executor = InProcessExecutor(workers=2, make_training=Factory(kind=Uneven, run=run))
+    executor.execute(sweep, run, None, on_step=lambda: at.append(executor.clock.seconds))
+    measured = [event["trial"] for event in events if event["event"] == "measurement"]
+    assert measured == [first, first, second, third, third, second]
+    assert at == [1.0, 2.0, 3.0, 3.0, 4.0, 6.0]

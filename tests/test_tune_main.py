@@ -79,7 +79,8 @@ def budget_spent_in_vain():
 def test_the_exit_code_says_how_a_sweep_ended(asked, capsys, make, code):
     calls = asked("tune.commands.resume.resume", make())
     assert main(["resume", "runs/a b", "--data", "moved"]) == code
-    assert calls == [(Path("runs/a b"), {"data": "moved", "retry_failed": False})]
+    expected = {"data": "moved", "retry_failed": False, "trust_code": False}
+    assert calls == [(Path("runs/a b"), expected)]
     assert capsys.readouterr().out.startswith("runs/a b: ")
 
 
@@ -147,20 +148,21 @@ def test_data_and_name_win_over_changes_of_the_spec(asked):
 def test_extend_hands_on_samples_and_changes(asked):
     calls = asked("tune.commands.extend.extend", finished())
     assert main(["extend", "r", "--samples", "8", "--set", "retries=9", "--data", "d"]) == 0
-    assert main(["extend", "r"]) == 0
-    assert calls == [
-        (Path("r"), {"samples": 8, "overrides": ["retries=9"], "data": "d"}),
-        (Path("r"), {"samples": 0, "overrides": [], "data": None}),
-    ]
+    assert main(["extend", "r", "--trust-code"]) == 0
+    first = {"samples": 8, "overrides": ["retries=9"], "data": "d", "trust_code": False}
+    second = {"samples": 0, "overrides": [], "data": None, "trust_code": True}
+    assert calls == [(Path("r"), first), (Path("r"), second)]
 
 
 def test_kfold_hands_on_folds_and_repeats_and_sums_up_what_succeeded(asked, capsys):
     calls = asked("tune.commands.kfold.kfold", (Path("runs/k"), finished()))
     words = ["--folds", "5", "--repeats", "2", "--trial", "t", "--name", "n", "--data", "d"]
     assert main(["kfold", "r", *words, "--set", "retries=9"]) == 0
-    assert main(["kfold", "r"]) == 0
-    options = {"trial_id": "t", "name": "n", "data": "d", "overrides": ["retries=9"]}
-    plain = {"trial_id": None, "name": None, "data": None, "overrides": []}
+    assert main(["kfold", "r", "--trust-code"]) == 0
+    options = {
+        "trial_id": "t", "name": "n", "data": "d", "overrides": ["retries=9"], "trust_code": False,
+    }  # fmt: skip
+    plain = {"trial_id": None, "name": None, "data": None, "overrides": [], "trust_code": True}
     assert calls == [
         (Path("r"), RUNS, {"folds": 5, "repeats": 2, **options}),
         (Path("r"), RUNS, {"folds": 10, "repeats": 1, **plain}),
@@ -178,7 +180,7 @@ def test_retrain_hands_on_each_way_to_sample(asked, monkeypatch, capsys):
     words += ["--from-scratch", "--epochs", "3", "--groups", "a b.csv", "--trial", "t"]
     assert main(["retrain", "r", *words, "--name", "n", "--data", "d", "--set", "seed=8"]) == 0
     assert capsys.readouterr().out.endswith("better\n")
-    assert main(["retrain", "r", "--balance", "age", "--balance", "sex"]) == 0
+    assert main(["retrain", "r", "--balance", "age", "--balance", "sex", "--trust-code"]) == 0
     (first, root), (second, _) = calls
     assert root == RUNS
     assert first.sampling == {
@@ -190,12 +192,17 @@ def test_retrain_hands_on_each_way_to_sample(asked, monkeypatch, capsys):
     )  # fmt: skip
     assert second.sampling == {"balance": "age,sex"}
     assert (second.from_scratch, second.epochs, second.groups) == (False, None, None)
+    assert (first.trust_code, second.trust_code) == (False, True)
 
 
 def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
     calls = asked("tune.commands.test.open_test", "a line")
     assert main(["test", "r", "--trial", "t", "--data", "d"]) == 0
-    assert calls == [(Path("r"), {"trial_id": "t", "data": "d"})]
+    assert main(["test", "r", "--trust-code"]) == 0
+    assert calls == [
+        (Path("r"), {"trial_id": "t", "data": "d", "trust_code": False}),
+        (Path("r"), {"trial_id": None, "data": None, "trust_code": True}),
+    ]
     calls.clear()
     asked("tune.commands.copy.copy_run", 7)
     assert main(["copy", "r", "s3://b/r"]) == 0
@@ -204,7 +211,7 @@ def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
     assert main(["stop", "r", "--trial", "t"]) == 0
     assert calls == [(Path("r"), "s3://b/r"), (Path("r"), None), (Path("r"), "t")]
     assert capsys.readouterr().out.splitlines() == [
-        "a line",
+        *("a line", "a line"),
         "7 files of r copied to s3://b/r",
         "r will stop at the end of the current epoch",
         "trial t of r will stop at the end of the current epoch",
