@@ -28,8 +28,8 @@ LOSS = ObjectiveSpec(metric="val_loss")
 def own(run, given, *, objective=LOSS, epochs=None, ends_with_epochs=False):
     """A training by code that yields what is given."""
     trial = OwnTrial(
-        id="t", what="mine:train", start=lambda _state: iter(given), epochs=epochs or len(given),
-        ends_with_epochs=ends_with_epochs, device="cpu",
+        id="t", what="mine:train", start=lambda _state: (each for each in given),
+        epochs=epochs or len(given), ends_with_epochs=ends_with_epochs, device="cpu",
     )  # fmt: skip
     return OwnTraining(
         run=run, trial=trial, objective=objective, needed=[objective.metric], classes=()

@@ -539,3 +539,22 @@ def test_a_first_checkpoint_is_expected_to_take_as_long_as_all_trials_of_a_bundl
     now += 0.2 * patience
     training.advance()
     assert files(factory, "bundle-seed 0") == {"last.pt"}
+
+
+def test_a_state_of_several_trials_has_those_alone_that_can_go_on(factory, monkeypatch):
+    monkeypatch.setattr("tune.execution.training.CHECKPOINT_SHARE", math.inf)
+    scripted = Scripted(monkeypatch, factory, val_accuracy=[0.2, 0.5, 0.4])
+    real = scripted.result
+
+    def result(place, member):
+        found = real(place, member)
+        found.diverged = (place, member) == (1, 1)
+        return found
+
+    monkeypatch.setattr(scripted, "result", result)
+    training = factory(bundle(0, 1))
+    state = factory.run / "checkpoints" / "bundle-seed 0" / "last.pt"
+    training.advance()
+    assert list(load(state)) == ["seed 0", "seed 1"]
+    training.advance()
+    assert list(load(state)) == ["seed 0"]
