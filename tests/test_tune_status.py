@@ -582,6 +582,7 @@ def test_a_status_tells_speed_time_left_budget_and_each_trial_that_runs(capsys, 
     }
     Console().print(_status_view(status))
     Console().print(_status_view({**status, "seconds_left": None}))
+    Console().print(_status_view({**status, "images_per_second": 0.0}))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     speed = "speed: 12,346 pictures/s, 2,346 epochs/h; "
     assert lines[2:8] == [
@@ -593,6 +594,7 @@ def test_a_status_tells_speed_time_left_budget_and_each_trial_that_runs(capsys, 
         "t8 B4 seed 3 fold 0 2/9 – –",
     ]
     assert lines[10] == f"{speed}time left not known yet"
+    assert lines[18] == "speed: 2,346 epochs/h; about 1:01:01 left", "own training code tells none"
 
 
 def test_a_watch_goes_on_while_a_driver_runs_and_ends_with_it(monkeypatch, tmp_path):

@@ -70,9 +70,11 @@ def _status_lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"best: trial {status['best']['id']}  {sparkline(status['curve'])}"
     if status["running"]:
         left = status["seconds_left"]
+        # Own training code does not tell how many pictures it trains on.
+        speed = status["images_per_second"]
+        pictures = f"{speed:,.0f} pictures/s, " if speed else ""
         yield (
-            f"speed: {status['images_per_second']:,.0f} pictures/s, "
-            f"{status['epochs_per_hour']:,.0f} epochs/h; "
+            f"speed: {pictures}{status['epochs_per_hour']:,.0f} epochs/h; "
             + ("time left not known yet" if left is None else f"about {clock(left)} left")
         )
     if status["lost_nodes"]:
