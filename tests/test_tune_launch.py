@@ -123,10 +123,10 @@ def test_a_sweep_that_runs_already_is_not_submitted_again(folder, capsys, monkey
     [
         (("--nodes", "0"), "--nodes must be 1 or more, but got 0"),
         (("--cpus-per-node", "0"), "--cpus-per-node must be 1 or more"),
-        (("--gpus-per-node", "-1"), "--gpus-per-node must be 0 or more"),
+        (("--gpus-per-node", "v100l"), "--gpus-per-node must be a number or TYPE:NUMBER"),
         (("--time", "tomorrow"), "--time must be written like 4:00:00"),
         (("--time", "0:30"), "--time must be a minute or more"),
-        (("--account", "a\n#SBATCH --nodes=9"), "--account must be a name"),
+        (("--account", "a\n#SBATCH --nodes=9"), "account must be one line without quotes"),
         (("--set", "fixed.epoch=3"), "the nearest one is 'epochs'"),
     ],
 )

@@ -135,9 +135,10 @@ def test_a_cancelled_job_does_not_wait_for_long_epochs(driver, monkeypatch, tmp_
 def job(program, monkeypatch):  # noqa: ARG001
     """The job that this process belongs to; signals are heard as before after the test."""
     job = SimpleNamespace(id=JOB, called=[], end=lambda: None)
+    job.is_preempted = job.was_told_to_leave = lambda: False
     job.queue_again = lambda: job.called.append("again")
     monkeypatch.setattr(SlurmJob, "here", lambda: job)
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "TUNE_BATCH_PROCESS"):
         monkeypatch.setenv(name, "before")
     before = {kind: signal.getsignal(kind) for kind in (signal.SIGUSR1, signal.SIGTERM)}
     yield job
@@ -218,6 +219,61 @@ def test_what_fails_because_the_job_is_cancelled_is_no_error(job, monkeypatch, c
     stand_in(monkeypatch, job, check=check)
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
     assert capsys.readouterr().out == CANCELLED
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_that_is_preempted_is_queued_again_though_no_epoch_was_trained(
+    job, monkeypatch, capsys, fails
+):
+    def end():
+        assert os.environ["TUNE_BATCH_PROCESS"] == str(os.getpid())
+        os.kill(os.getpid(), signal.SIGTERM)
+        job.is_preempted = lambda: False
+        os.kill(os.getpid(), signal.SIGTERM)
+        if fails:
+            raise LaunchError("n7: Ray did not start")
+        return 130, True
+
+    job.is_preempted = lambda: True
+    where = {"check": end} if fails else {"drive": end}
+    stand_in(monkeypatch, job, epochs=(5, 5), **where)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called[-1] == "again"
+    assert capsys.readouterr().out == "small: the job is preempted; queued again as job 4711\n"
+
+
+def test_a_job_that_leaves_because_its_end_was_moved_is_preempted(job, monkeypatch, capsys):
+    stand_in(monkeypatch, job, epochs=(5, 5))
+    job.was_told_to_leave = lambda: True
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called[-1] == "again"
+    assert "the job is preempted" in capsys.readouterr().out
+
+
+def test_a_preempted_job_whose_end_is_over_still_closes_its_run(driver, monkeypatch, tmp_path):
+    monkeypatch.setenv("STOPPING_SECONDS", "0.5")
+
+    def leave():
+        if (tmp_path / "ready").exists():
+            allocation._preempted.set()
+            driver.seconds_left = lambda: -5.0
+        return False
+
+    driver.leave = leave
+    assert drive(driver) == (130, True)
+
+
+def test_a_preempted_job_does_not_wait_for_long_epochs(driver, monkeypatch, tmp_path):
+    def leave():
+        if (tmp_path / "ready").exists():
+            allocation._preempted.set()
+        return False
+
+    driver.leave = leave
+    monkeypatch.setattr(allocation, "_EPOCH_SECONDS", 0.3)
+    monkeypatch.setenv("STOPPING_SECONDS", "0.8")
+    assert drive(driver) == (130, True)
+    assert driver.ended
 
 
 def test_the_signal_of_slurm_reaches_the_deadline(job, monkeypatch):

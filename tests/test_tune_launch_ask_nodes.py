@@ -27,7 +27,9 @@ def test_each_node_is_asked_and_its_answer_is_told_apart(program):
     assert ask_nodes._ask_each(job_of(), ["look"]) == [
         ("first\nsecond\n", ""), ("late\n", "broke: no\n"),
     ]  # fmt: skip
-    assert program.asked()[0].endswith(" --label --kill-on-bad-exit=0 look")
+    assert program.asked()[0].endswith(
+        f" --label --kill-on-bad-exit=0 {sys.executable} -m tune look"
+    )
 
 
 def test_nodes_that_do_not_answer_in_time_are_told_apart_from_those_that_do(program, monkeypatch):

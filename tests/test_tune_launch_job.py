@@ -1,5 +1,6 @@
 """What a job is told by Slurm, and asks of it; shell scripts stand in for Slurm."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def test_a_job_is_read_from_what_slurm_says(program, monkeypatch, given, gpus):
         ({"CUDA_VISIBLE_DEVICES": "1,3"}, 2),
         ({"CUDA_VISIBLE_DEVICES": ""}, 0),
         ({"CUDA_VISIBLE_DEVICES": "-1"}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8932f937,MIG-2b"}, 2),
         ({"SLURM_GPUS_PER_NODE": "1", "SLURM_GPUS_ON_NODE": "4"}, 1),
     ],
 )
@@ -85,16 +88,42 @@ def test_a_command_is_run_once_on_every_node():
     words = job_of().on_each_node(["a", "b c"], "--label")
     assert words == [
         "srun", "--nodes", "2", "--ntasks-per-node=1", "--export=ALL", "--cpus-per-task=16",
-        "--label", "a", "b c",
+        "--label", sys.executable, "-m", "tune", "a", "b c",
     ]  # fmt: skip
-    assert "--cpus-per-task=None" not in job_of(cpus=None).on_each_node(["a"])
-    assert job_of(cpus=None).on_each_node(["a"])[4:] == ["--export=ALL", "a"]
+    assert job_of(cpus=None).on_each_node([])[4:] == ["--export=ALL", sys.executable, "-m", "tune"]
+
+
+def test_the_python_of_the_nodes_can_be_a_container(monkeypatch):
+    monkeypatch.setenv("TUNE_PYTHON", "apptainer exec --nv 'my image.sif' python")
+    assert job_of(cpus=None).on_each_node(["a"])[5:] == [
+        "apptainer", "exec", "--nv", "my image.sif", "python", "-m", "tune", "a",
+    ]  # fmt: skip
+
+
+def test_a_job_without_the_gpus_that_it_requested_does_not_train_on_cores(program, monkeypatch):
+    program("scontrol", "echo n7; echo n3")
+    monkeypatch.setenv("SLURM_JOB_ID", JOB)
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "n[7,3]")
+    monkeypatch.setenv("TUNE_NEEDS_GPUS", "1")
+    with pytest.raises(LaunchError, match="this job has no GPUs, although it requested some"):
+        SlurmJob.here()
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "2")
+    assert SlurmJob.here().gpus == 2
+
+
+def test_a_job_that_cannot_reach_slurm_is_told_so_in_one_line(program, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", JOB)
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "n[7,3]")
+    monkeypatch.setenv("PATH", str(program.folder))
+    with pytest.raises(LaunchError, match="Slurm's commands, such as scontrol, are not on the"):
+        SlurmJob.here()
 
 
 def test_a_job_is_queued_again_or_says_why_not(program):
+    program("squeue", "")
     program("scontrol", "")
     job_of().queue_again()
-    assert program.asked() == [f"scontrol requeue Incomplete {JOB}"]
+    assert program.asked()[-1] == f"scontrol requeue Incomplete {JOB}"
     program("scontrol", "echo 'not\n allowed' >&2; exit 1")
     with pytest.raises(LaunchError, match=rf"does not requeue job {JOB}: not allowed; "):
         job_of().queue_again()
@@ -112,3 +141,19 @@ def test_a_way_out_is_quoted_and_jobs_that_are_suspended_hold_their_run(program,
     with pytest.raises(LaunchError, match=r"end it with `scancel 17`$"):
         refuse_if_running(run, but=JOB)
     assert program.asked() == ["squeue --noheader --job 17 --states=RUNNING,SUSPENDED --format=%T"]
+
+
+def test_a_job_that_slurm_has_requeued_is_left_alone(program):
+    program("squeue", "echo COMPLETING")
+    program("scontrol", "exit 1")
+    job_of().queue_again()
+    (asked,) = program.asked()
+    assert f"--job {JOB} --states=PENDING" in asked
+
+
+@pytest.mark.parametrize(("said", "told"), [("None", False), ("2031-05-06T07:08:09", True)])
+def test_a_preemption_is_known_by_its_time(program, said, told):
+    program("scontrol", f"echo JobId={JOB} PreemptEligibleTime=2030-01-01 PreemptTime={said} A=b")
+    assert job_of().was_told_to_leave() is told
+    program("scontrol", "exit 1")
+    assert not job_of().was_told_to_leave()

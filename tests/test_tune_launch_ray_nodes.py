@@ -11,7 +11,6 @@ import pytest
 from tests.support.allocations import JOB, Programs, job_of
 from tune.launch import ray_nodes
 from tune.launch.errors import LaunchError
-from tune.launch.job import TUNE
 from tune.launch.ray_nodes import RayNodes
 
 
@@ -84,7 +83,7 @@ def test_nodes_are_told_when_the_sweep_has_ended_and_their_logs_are_removed(node
     assert not list(nodes.parent.glob("small-*.log"))
     (asked,) = program.asked()
     assert "--input=all" in asked
-    assert f"--output=small-%n.log {' '.join(TUNE)} launch node --address n7:" in asked
+    assert f"--output=small-%n.log {sys.executable} -m tune launch node --address n7:" in asked
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

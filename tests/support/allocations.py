@@ -15,7 +15,7 @@ JOB = "4711"
 VARIABLES = (
     *("SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_GPUS_PER_NODE", "SLURM_CPUS_PER_TASK"),
     *("SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES"),
-    *("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"),
+    *("RAY_AUTH_TOKEN", "RAY_AUTH_MODE", "TUNE_PYTHON", "TUNE_NEEDS_GPUS"),
 )
 """What a job finds in its environment; none of it is there before a test sets it."""
 
@@ -29,7 +29,8 @@ class Programs:
         programs.mkdir()
         monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(allocation, "_cancelled", threading.Event())
+        for name in ("_cancelled", "_preempted"):
+            monkeypatch.setattr(allocation, name, threading.Event())
         for name in VARIABLES:
             monkeypatch.delenv(name, raising=False)
 

@@ -35,11 +35,23 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         f"slurm {QUICK} --nodes 4 --gpus-per-node 4 --time 4:00:00 --submit",
     )
     _add_sweep(slurm)
+    slurm.add_argument("--gpus-per-node", metavar="[TYPE:]N", help="such as 4 or v100l:4")
+    slurm.add_argument("--time", help="time limit of one allocation, such as 4:00:00")
+    for name in ("partition", "account", "qos", "constraint", "mem", "gres"):
+        slurm.add_argument(f"--{name}", help=f"Slurm's --{name}")
     slurm.add_argument(
-        "--time", required=True, help="time limit of one allocation, such as 4:00:00"
-    )
-    slurm.add_argument("--partition", help="Slurm's --partition")
-    slurm.add_argument("--account", help="Slurm's --account")
+        "--sbatch", action="append", default=[], metavar="KEY=VALUE", type=_option,
+        help="any other option of sbatch, such as mail-type=END",
+    )  # fmt: skip
+    slurm.add_argument(
+        "--setup", action="append", default=[], metavar="COMMAND|FILE",
+        help="run this in the job before Python, such as 'module load cuda'",
+    )  # fmt: skip
+    slurm.add_argument(
+        "--python", metavar="COMMAND",
+        help="runs Python on the nodes, such as 'apptainer exec --nv image.sif python'",
+    )  # fmt: skip
+    slurm.add_argument("--site", metavar="NAME|FILE", help="read settings from a site's profile")
     slurm.add_argument(
         "--stage-data", action="store_true", help="copy the dataset to each node's own disk, once"
     )
@@ -52,6 +64,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         f"kubernetes {QUICK} --image sweeps:1 --nodes 4 --cpus-per-node 8",
     )
     _add_sweep(kubernetes)
+    kubernetes.add_argument(
+        "--gpus-per-node", type=int, default=0, metavar="N", help="default none"
+    )
     kubernetes.add_argument(
         "--image", default="sweeps:latest", help="image built from the Dockerfile"
     )
@@ -87,23 +102,25 @@ def _add_inner_parts(add: Any) -> None:
 def _add_sweep(place: argparse.ArgumentParser) -> None:
     add_spec(place)
     place.add_argument("--nodes", type=int, default=1, metavar="N", help="machines; default 1")
-    place.add_argument("--gpus-per-node", type=int, default=0, metavar="N", help="default none")
     place.add_argument(
         "--cpus-per-node", type=int, metavar="N", help="cores; on Slurm by default all"
     )
 
 
+def _option(text: str) -> tuple[str, str]:
+    """Return name and value of an option of sbatch; a flag has no value."""
+    key, _, value = text.removeprefix("--").partition("=")
+    return key, value
+
+
 def _slurm(parsed: Parsed) -> int:
     from tune.launch.job import refuse_if_running
-    from tune.launch.slurm import SlurmRequest, submit
+    from tune.launch.site import read_site
+    from tune.launch.slurm import submit
+    from tune.launch.slurm_request import request_of
     from tune.run.directory import RUNS
 
-    request = SlurmRequest(
-        name=_spec(parsed).name,
-        words=tuple(words_of(parsed)),
-        **_given(parsed, "nodes", "time", "gpus_per_node", "cpus_per_node"),
-        **_given(parsed, "partition", "account", "stage_data"),
-    )
+    request = request_of(parsed, read_site(parsed.site), _spec(parsed).name, words_of(parsed))
     if parsed.submit:
         refuse_if_running(RUNS / request.name)
     if parsed.submit and parsed.out is None:

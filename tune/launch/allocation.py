@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from fairsweep.command_line import INTERRUPTED
 from tune.launch.ask_nodes import check_nodes
 from tune.launch.deadline import Deadline
 from tune.launch.errors import LaunchError
-from tune.launch.job import TUNE, SlurmJob, refuse_if_running
+from tune.launch.job import BATCH_PROCESS, SlurmJob, refuse_if_running
 from tune.launch.ray_nodes import RayNodes, ray_on
 from tune.run.directory import LEDGER_FILE, RUNS
 from tune.run.events import MeasurementTaken
@@ -21,15 +22,20 @@ from tune.run.ledger import read_events
 from tune.session.status import was_asked_to_stop
 
 _EPOCH_SECONDS = 5.0
-"""How long trials of a cancelled job may take to finish their epochs. Slurm kills every process
-30 s after the cancellation."""
+"""How long trials of a cancelled or preempted job may take to finish their epochs."""
+_KILL_WAIT_SECONDS = 30.0
+"""How long after SIGTERM Slurm sends SIGKILL, unless a site changes its ``KillWait``."""
 _CLOSE_SECONDS = 14.0
 """When this much time is left, Ray is stopped, so that a driver that still waits for epochs closes
 its run."""
 _KILL_SECONDS = 4.0
 """When this much time is left, the driver is killed, so that the job can still be requeued."""
+TUNE = (sys.executable, "-m", "tune")
+"""Command line of the driver, on this node."""
 _cancelled = threading.Event()
-"""Set when Slurm has asked this job to end."""
+"""Set when Slurm has ended this job."""
+_preempted = threading.Event()
+"""Set when Slurm has asked this job to leave its nodes, but not ended it."""
 
 
 def run_in_allocation(name: str, words: Sequence[str]) -> int:
@@ -49,26 +55,29 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
     job, run = SlurmJob.here(), RUNS / name
     deadline = Deadline(job.end, run)
     signal.signal(signal.SIGUSR1, lambda _number, _frame: deadline.signal())
-    signal.signal(signal.SIGTERM, lambda _number, _frame: _cancelled.set())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: _note_end(job))
+    os.environ[BATCH_PROCESS] = str(os.getpid())
     refuse_if_running(run, but=job.id)
     before = _epochs_trained(run)
     try:
         code, left = _run(job, run, words, deadline)
     except LaunchError:
-        if not _cancelled.is_set():
+        if not _is_ending():
             raise
-        code, left = INTERRUPTED, False  # The cancellation caused the error.
+        code, left = INTERRUPTED, _preempted.is_set()  # The end of the job caused the error.
     if _cancelled.is_set() and code != 0:
         print(f"{name}: job {job.id} was cancelled, so it is not queued again", flush=True)
     elif left and was_asked_to_stop(run):
         print(f"{name}: stopped as asked, so job {job.id} is not queued again", flush=True)
     elif left:
-        if _epochs_trained(run) == before:
+        preempted = _preempted.is_set() or job.was_told_to_leave()
+        if not preempted and _epochs_trained(run) == before:
             raise LaunchError(
                 "no trial has finished an epoch in this allocation, so another one of this length "
                 f"would not help; launch with a longer --time to continue {name}"
             )
-        print(f"{name}: the allocation ends; queued again as job {job.id}", flush=True)
+        why = "the job is preempted" if preempted else "the allocation ends"
+        print(f"{name}: {why}; queued again as job {job.id}", flush=True)
         job.queue_again()
     elif code < 0:
         raise LaunchError(
@@ -76,6 +85,16 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
             "again to continue (after SIGKILL, request more memory: add --mem to the script)"
         )
     return code
+
+
+def _note_end(job: SlurmJob) -> None:
+    """Note a SIGTERM: Slurm has ended the job, or preempts it and sends SIGKILL a little later."""
+    if not _is_ending():
+        (_preempted if job.is_preempted() else _cancelled).set()
+
+
+def _is_ending() -> bool:
+    return _cancelled.is_set() or _preempted.is_set()
 
 
 def _epochs_trained(run: Path) -> int:
@@ -92,7 +111,7 @@ def _run(job: SlurmJob, run: Path, words: Sequence[str], deadline: Deadline) -> 
     RUNS.mkdir(exist_ok=True)
     check_nodes(job)
     log = Path(f"{run.name}-{job.id}")
-    with ray_on(job, log, give_up=_cancelled.is_set) as ray:
+    with ray_on(job, log, give_up=_is_ending) as ray:
         return _drive(ray, words, deadline)
 
 
@@ -104,14 +123,17 @@ def _drive(ray: RayNodes, words: Sequence[str], deadline: Deadline) -> tuple[int
     left = False
     while driver.poll() is None:
         cancelled, now = _cancelled.is_set(), time.monotonic()
-        left = left or (not cancelled and deadline.leave())
+        left = left or (not cancelled and (_preempted.is_set() or deadline.leave()))
         if terminated_at is None and (left or cancelled):
             driver.terminate()
             terminated_at = now
         late = terminated_at is not None and now - terminated_at > _EPOCH_SECONDS
-        if deadline.seconds_left() < _CLOSE_SECONDS or (cancelled and late):
+        seconds_left = deadline.seconds_left()
+        if _is_ending():
+            seconds_left = _KILL_WAIT_SECONDS - (now - (terminated_at or now))
+        if seconds_left < _CLOSE_SECONDS or (_is_ending() and late):
             ray.end()  # The driver then closes the run without waiting for epochs.
-        if deadline.seconds_left() < _KILL_SECONDS:
+        if seconds_left < _KILL_SECONDS:
             driver.kill()  # Only epochs since the last checkpoint are lost.
         time.sleep(0.2)
     return driver.returncode, left and driver.returncode != 0

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tune.launch.errors import LaunchError
-from tune.launch.job import TUNE, SlurmJob
+from tune.launch.job import SlurmJob
 from tune.launch.preflight import NodeFacts, complaints, look
 from tune.run.directory import RUNS
 
@@ -22,7 +22,7 @@ def check_nodes(job: SlurmJob) -> None:
     mark = Path(f"{begin}driver")
     try:
         expected = look(mark, gpus=False)
-        command = [*TUNE, "launch", "check", "--mark", str(begin)]
+        command = ["launch", "check", "--mark", str(begin)]
         command += ["--gpus"] if job.gpus else []
         answers = _ask_each(job, command)
         wrong = [

@@ -1,20 +1,27 @@
 """The Slurm job that this process belongs to: its nodes, its end, commands on all of them."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from shlex import quote
+from shlex import quote, split
 from typing import Self
 
 from tune.launch.errors import LaunchError
 from tune.run.lease import describe, holder_of
 
-TUNE = (sys.executable, "-m", "tune")
-"""Command line of the `tune` commands, on any node."""
+PYTHON = "TUNE_PYTHON"
+"""Environment variable with the command that runs Python on a node, if it is not this Python."""
+NEEDS_GPUS = "TUNE_NEEDS_GPUS"
+"""Environment variable that is set if the job requested GPUs."""
+BATCH_PROCESS = "TUNE_BATCH_PROCESS"
+"""Environment variable with the number of the job's process on its first node."""
+_CARD = re.compile(r"\d|GPU-|MIG-")
+"""How the name of a GPU begins in ``CUDA_VISIBLE_DEVICES``; Slurm also writes ``NoDevFiles``."""
 _ANSWER_SECONDS = 10.0
 """How long to wait for an answer of Slurm's controller, which gives none while it restarts."""
 
@@ -36,7 +43,8 @@ class SlurmJob:
         """Return the job that this process belongs to.
 
         Raises:
-            LaunchError: It does not belong to a job.
+            LaunchError: It does not belong to a job, the job has no GPUs although it requested
+                some, or Slurm's commands are not there.
         """
         number = os.environ.get("SLURM_JOB_ID")
         if number is None:
@@ -44,11 +52,24 @@ class SlurmJob:
                 "this process is not in a Slurm job; write a script for one with "
                 "`python -m tune launch slurm`"
             )
+        gpus = _gpus_per_node()
+        if gpus == 0 and NEEDS_GPUS in os.environ:
+            raise LaunchError(
+                "this job has no GPUs, although it requested some; look at its line in `scontrol "
+                f"show job {number}`, or launch without GPUs"
+            )
         hosts = ["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]
+        try:
+            nodes = tuple(_output(hosts).split())
+        except FileNotFoundError as error:
+            raise LaunchError(
+                "Slurm's commands, such as scontrol, are not on the PATH of this job; add them by "
+                "--setup, or bind them into the container (docs/slurm.md)"
+            ) from error
         return cls(
             id=number,
-            nodes=tuple(_output(hosts).split()),
-            gpus=_gpus_per_node(),
+            nodes=nodes,
+            gpus=gpus,
             cpus=os.environ.get("SLURM_CPUS_PER_TASK"),
         )
 
@@ -60,6 +81,23 @@ class SlurmJob:
         except (OSError, subprocess.SubprocessError, ValueError):
             return None
 
+    def is_preempted(self) -> bool:
+        """Return whether Slurm asks the job to leave its nodes, but has not cancelled it.
+
+        A job with a grace time counts as running when its processes get SIGTERM; one whose grace
+        time is over, as preempted. False if Slurm gives no answer.
+        """
+        return _has_state(self.id, "RUNNING,SUSPENDED,PREEMPTED,PENDING")
+
+    def was_told_to_leave(self) -> bool:
+        """Return whether a preemption has begun; Slurm then moves the end of the job."""
+        try:
+            text = _output(["scontrol", "--oneliner", "show", "job", self.id])
+        except (OSError, subprocess.SubprocessError):
+            return False
+        times = [word.partition("=")[2] for word in text.split() if word.startswith("PreemptTime=")]
+        return bool(times) and times[0] != "None"
+
     def nodes_left(self) -> tuple[str, ...]:
         """Return the nodes that are still alive; none if Slurm does not answer."""
         try:
@@ -69,20 +107,23 @@ class SlurmJob:
             return ()
 
     def on_each_node(self, command: Sequence[str], *options: str) -> list[str]:
-        """Return the command line that runs a command once on every node."""
+        """Return the command line that runs one of our commands once on every node."""
+        python = split(os.environ.get(PYTHON, quote(sys.executable)))
         # A step inherits neither the cores (since Slurm 22.05) nor the --export of its job.
         cores = [] if self.cpus is None else [f"--cpus-per-task={self.cpus}"]
         return [
             *("srun", "--nodes", str(len(self.nodes)), "--ntasks-per-node=1", "--export=ALL"),
-            *(*cores, *options, *command),
+            *(*cores, *options, *python, "-m", "tune", *command),
         ]
 
     def queue_again(self) -> None:
-        """Put the job back into the queue; Slurm then ends this process.
+        """Put the job back into the queue, if Slurm has not; Slurm then ends this process.
 
         Raises:
             LaunchError: Slurm refuses, for example because the job is just being cancelled.
         """
+        if _has_state(self.id, "PENDING"):
+            return
         words = ["scontrol", "requeue", "Incomplete", self.id]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -107,7 +148,7 @@ def refuse_if_running(run: Path, *, but: str | None = None) -> None:
     other = None if holder is None else holder.get("job")
     if holder is None or (but is not None and other in (None, but)):
         return
-    if other is not None and not _is_running(other):
+    if other is not None and not _has_state(other, "RUNNING,SUSPENDED"):
         return  # Its node has died, so its lease expires within a minute.
     way_out = f"python -m tune stop {quote(str(run))}" if other is None else f"scancel {other}"
     raise LaunchError(
@@ -115,9 +156,13 @@ def refuse_if_running(run: Path, *, but: str | None = None) -> None:
     )
 
 
-def _is_running(job: str) -> bool:
-    """Return whether a job has its nodes, as far as Slurm knows."""
-    words = ["squeue", "--noheader", "--job", job, "--states=RUNNING,SUSPENDED", "--format=%T"]
+def _has_state(job: str, states: str) -> bool:
+    """Return whether a job has one of these states, as far as Slurm knows.
+
+    Slurm shows the state of a job as COMPLETING until its processes have ended, but filters by the
+    state that it completes to.
+    """
+    words = ["squeue", "--noheader", "--job", job, f"--states={states}", "--format=%T"]
     try:
         return bool(_output(words).strip())
     except (OSError, subprocess.SubprocessError):
@@ -137,7 +182,7 @@ def _gpus_per_node() -> int:
     if "SLURM_JOB_GPUS" in os.environ:
         return sum(map(_cards, filter(None, os.environ["SLURM_JOB_GPUS"].split(","))))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return len([card for card in visible.split(",") if card and not card.startswith("-")])
+    return sum(bool(_CARD.match(card)) for card in visible.split(","))
 
 
 def _cards(places: str) -> int:

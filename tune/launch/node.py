@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tune.execution.own_folder import job_folder
 from tune.execution.process_session import end_session
 from tune.launch.errors import LaunchError
-from tune.launch.job import SlurmJob
+from tune.launch.job import BATCH_PROCESS, SlurmJob
 
 END = b"end\n"
 """What the driver's node writes to the standard input of all nodes when the sweep has ended."""
@@ -100,11 +100,19 @@ def _run_ray(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     )
     until: float | None = None
     while ray.poll() is None and reader.is_alive() and (until is None or time.monotonic() < until):
-        if signal.sigtimedwait(_STOPS, 0.2) is not None:
-            until = until or time.monotonic() + _LEAVE_SECONDS
+        if signal.sigtimedwait(_STOPS, 0.2) is not None and until is None:
+            until = time.monotonic() + _LEAVE_SECONDS
+            _tell_batch_process(environment)
     end_session(ray.pid)
     ray.wait()
     return b"".join(words) == END or until is not None
+
+
+def _tell_batch_process(environment: Mapping[str, str]) -> None:
+    """Send SIGTERM to the job's batch process, which a preemption signals only at its end."""
+    if environment["SLURM_NODEID"] == "0" and BATCH_PROCESS in environment:
+        with suppress(ProcessLookupError):
+            os.kill(int(environment[BATCH_PROCESS]), signal.SIGTERM)
 
 
 def _read_all(words: list[bytes]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tune.launch.errors import LaunchError
-from tune.launch.job import TUNE, SlurmJob
+from tune.launch.job import SlurmJob
 from tune.launch.node import END
 
 _PORTS = range(12_000, 32_000, 2)
@@ -54,7 +54,7 @@ def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator
     from tune.execution.ray_cluster import own_address
 
     address = f"{own_address()}:{_free_port(int(job.id))}"
-    command = [*TUNE, "launch", "node", "--address", address, "--gpus", str(job.gpus)]
+    command = ["launch", "node", "--address", address, "--gpus", str(job.gpus)]
     # Nodes learn from their input when to end, but a user's SLURM_STDINMODE may close it.
     options = ("--input=all", "--no-kill", "--kill-on-bad-exit=0", "--wait=0")
     # srun's messages about a cancelled job look like errors, so they are not shown.

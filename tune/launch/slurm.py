@@ -4,18 +4,19 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
 
 from tune.launch.errors import LaunchError
+from tune.launch.sbatch_options import check_gpus, lines, requests_gpus
 from tune.run.directory import RUNS
 
 _TEMPLATE = Path(__file__).with_name("slurm.sh.j2")
 _MARGIN_SHARE = 0.05
 _LEAST_MARGIN_SECONDS, _MOST_MARGIN_SECONDS = 20, 900
-_WORD = re.compile(r"[\w.,:@%+-]+")
 _TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<a>\d+)(?::(?P<b>\d+))?(?::(?P<c>\d+))?")
 
 
@@ -31,11 +32,16 @@ class SlurmRequest:
     time: str
     """Time limit of one allocation, as Slurm writes it; a sweep uses as many allocations as it
     needs."""
-    gpus_per_node: int = 0
+    gpus_per_node: str = "0"
+    """A number, or a type and a number, such as ``v100l:4``."""
     cpus_per_node: int | None = None
     """None requests whole nodes."""
-    partition: str | None = None
-    account: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Further options of sbatch, by their long name; an empty value for a flag."""
+    setup: tuple[str, ...] = ()
+    """Shell commands, or paths of files with them, to run before Python."""
+    python: str | None = None
+    """Command that runs Python on every node; None: this Python."""
     stage_data: bool = False
 
     def __post_init__(self) -> None:
@@ -45,12 +51,7 @@ class SlurmRequest:
                 raise LaunchError(
                     f"--{option.replace('_', '-')} must be 1 or more, but got {value}"
                 )
-        if self.gpus_per_node < 0:
-            raise LaunchError(f"--gpus-per-node must be 0 or more, but got {self.gpus_per_node}")
-        for option in ("partition", "account"):
-            value = getattr(self, option)
-            if value is not None and not _WORD.fullmatch(value):
-                raise LaunchError(f"--{option} must be a name, but got {value!r}")
+        check_gpus(self.gpus_per_node)
         if limit_seconds(self.time) < 60:
             raise LaunchError(f"--time must be a minute or more, but got {self.time}")
 
@@ -60,16 +61,72 @@ class SlurmRequest:
             undefined=jinja2.StrictUndefined, keep_trailing_newline=True
         )
         template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+        python = _python_words(self.python)
         return template.render(
-            {
-                **asdict(self),
-                "words": shlex.join(self.words),
-                "run": shlex.quote(str(RUNS / self.name)),
-                "python": shlex.quote(sys.executable),
-                "folder": shlex.quote(str(Path.cwd())),
-                "signal_seconds": margin_seconds(limit_seconds(self.time)),
-            }
+            options=list(lines(self._options())),
+            setup=[setup_lines(step) for step in self.setup],
+            words=shlex.join(self.words),
+            run=shlex.quote(str(RUNS / self.name)),
+            python=shlex.join(python),
+            node_python=None if self.python is None else shlex.quote(shlex.join(python)),
+            folder=shlex.quote(str(Path.cwd())),
+            requests_gpus=requests_gpus(self.gpus_per_node, self.options),
+            stage_data=self.stage_data,
         )
+
+    def _options(self) -> dict[str, str]:
+        """Return all options of sbatch, the user's last."""
+        whole_nodes = self.cpus_per_node is None
+        return {
+            "job-name": self.name,
+            "nodes": str(self.nodes),
+            "ntasks-per-node": "1",
+            **({"exclusive": ""} if whole_nodes else {"cpus-per-task": str(self.cpus_per_node)}),
+            **({} if self.gpus_per_node == "0" else {"gpus-per-node": self.gpus_per_node}),
+            "time": self.time,
+            "output": f"{self.name}-%j.log",
+            "open-mode": "append",
+            # The job may be requeued, and continues when one of its nodes dies.
+            "requeue": "",
+            "no-kill": "",
+            # The sweep asks Slurm when the job ends; this signal is for when Slurm is silent.
+            "signal": f"B:USR1@{margin_seconds(limit_seconds(self.time))}",
+            # The job has the environment of a new login, not that of the submitting shell.
+            "export": "NONE",
+            **self.options,
+        }
+
+
+def setup_lines(step: str) -> str:
+    """Return shell code that runs one step of the setup, and ends the job if it fails.
+
+    Args:
+        step: A shell command, or the path of a file with commands.
+
+    Raises:
+        LaunchError: The step is not valid shell code, or the path of a file that does not exist.
+    """
+    path = Path(step).expanduser()
+    if path.is_file():
+        step = f"source {shlex.quote(str(path.absolute()))}"
+    elif len(step.split()) == 1 and ("/" in step or step.endswith(".sh")):
+        raise LaunchError(f"--setup {step}: this file does not exist; give an existing path")
+    done = subprocess.run(["bash", "-n"], input=step, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not step.strip():
+        reason = " ".join(done.stderr.split()) or "it is empty"
+        raise LaunchError(f"--setup {step!r} is not valid shell code: {reason}")
+    failed = shlex.quote(f"error: the setup failed: {' '.join(step.split())}")
+    return f"{{ {step}\n}} || {{ echo {failed} >&2; exit 1; }}"
+
+
+def _python_words(command: str | None) -> list[str]:
+    try:
+        words = [sys.executable] if command is None else shlex.split(command)
+    except ValueError as error:
+        raise LaunchError(f"--python {command!r} is not a command: {error}") from error
+    if not words:
+        raise LaunchError("--python must be a command that runs Python, but is empty")
+    return words
 
 
 def limit_seconds(time: str) -> int:
