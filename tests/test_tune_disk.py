@@ -118,3 +118,11 @@ def test_a_trial_that_has_ended_needs_no_room_but_the_largest_so_far_counts():
     sweep.start(running.id, 1.0)
     sweep.fail(big.id, "no")
     assert needed_bytes(sweep) == 200_000_000 + 16 * 3_000_000 * 2
+
+
+def test_a_pause_ends_as_soon_as_there_is_just_enough_room(free, tmp_path):
+    free += [10, 39, 40, 41]
+    told = []
+    wait_for_space(tmp_path, 40, tell=told.append, give_up=lambda: False)
+    assert free == [41], "it looked no further"
+    assert len(told) == 2

@@ -148,8 +148,8 @@ STRICT = {
     '{"event": "trial_ended", "trial": "TRIAL", "status": "RUNNING", "reason": "", "time": 1}':
         "must give status of trial_ended as one of COMPLETED, EARLY_STOPPED, DIVERGED, "
         'INFEASIBLE, FAILED, but gives "RUNNING"',
-    '{"event": "sweep_stopped", "reason": ["a reason in a list, which is no text"], "time": 1}':
-        'must give reason of sweep_stopped as text, but gives ["a reason in a list, which is no tex'
+    '{"event": "sweep_stopped", "reason": ["a reason in a list, which is not text"], "time": 1}':
+        'must give reason of sweep_stopped as text, but gives ["a reason in a list, which is not te'
         "…",
 }  # fmt: skip
 
@@ -162,7 +162,7 @@ def test_a_value_is_not_taken_for_one_of_another_type(tmp_path, whole, line):
         ledger.write(line.replace("TRIAL", trial) + "\n")
     with pytest.raises(UserError) as refused:
         read_events(tmp_path)
-    assert f"line 6 {STRICT[line]}; put back a copy" in str(refused.value)
+    assert f"line 6 {STRICT[line]}; restore a copy" in str(refused.value)
 
 
 def test_a_number_without_a_point_is_a_number_too():

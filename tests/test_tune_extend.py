@@ -222,7 +222,7 @@ def test_repeats_of_folds_may_be_added():
 
 def test_a_refusal_names_what_cannot_change_and_not_the_epochs_that_can():
     overrides = ["fixed.epochs=20", "fixed.pool_size=2"]
-    with pytest.raises(RunError, match=r"^fixed\.pool_size is part of what every trial is"):
+    with pytest.raises(RunError, match=r"^fixed\.pool_size is the same for all trials"):
         extended_spec(small_spec(), samples=0, overrides=overrides)
 
 

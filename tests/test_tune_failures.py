@@ -33,7 +33,7 @@ def test_a_trial_that_crashes_twice_in_one_epoch_fails_although_retries_are_left
         sweep.attempt_failed(trial.id, "SIGABRT ended it", fault="SIGABRT")
     assert (trial.status, trial.reason) == (
         Status.FAILED,
-        "SIGABRT ended it; twice in the same epoch, so it is not tried again",
+        "SIGABRT ended it; this happened twice in the same epoch, so it is not retried",
     )
     assert [event["event"] for event in ledger].count("attempt_failed") == 2
 
@@ -77,5 +77,5 @@ def test_a_sweep_that_stops_because_its_trials_fail_alike_does_not_end_as_design
     sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
     for _ in range(ALIKE):
         sweep.attempt_failed(train(sweep).id, "no disk")
-    assert sweep.stopping.startswith("the last 5 trials failed alike (no disk); ")
+    assert sweep.stopping.startswith("the last 5 trials failed with the same error (no disk); ")
     assert not sweep.ends_as_designed

@@ -430,13 +430,14 @@ def test_a_node_has_no_token_where_the_driver_has_none(tmp_path):
     assert list(complaints("n7", bare, expected=bare, **options)) == []
     for facts, expected in ((other, bare), (bare, other)):
         (said,) = complaints("n7", facts, expected=expected, **options)
-        assert "n7 has another token for Ray than the driver" in said
+        assert "n7 has a different Ray token than the driver" in said
 
 
 @pytest.mark.parametrize("option", ["--partition", "--account"])
 def test_neither_partition_nor_account_can_hold_a_further_option(capsys, option):
-    assert slurm(option, "a\n#SBATCH --nodes=9") == 2
-    assert f"{option} must be a name, but got 'a\\n#SBATCH --nodes=9'" in capsys.readouterr().err
+    assert slurm(option, "a\nb") == 2
+    told = f"{option.removeprefix('--')} must be one line without quotes, backslashes and #"
+    assert f"{told}, but got 'a\\nb'" in capsys.readouterr().err
 
 
 def test_each_node_stages_the_dataset_on_the_disk_that_slurm_gives_it(capsys):

@@ -251,10 +251,13 @@ def test_the_end_may_arrive_in_pieces_and_only_the_end_is_one(run_here):
 
 def test_a_further_stop_gives_ray_no_more_time(run_here, monkeypatch):
     monkeypatch.setattr(node, "_LEAVE_SECONDS", 10.0)
+    told = []
+    monkeypatch.setattr(node, "_tell_batch_process", told.append)
     # The clock moves on by a second at each look; a stop is heard at each of them.
     is_over, looks = run_here(stops=[object()] * 50, lives=40)
     assert is_over
     assert looks < 15
+    assert len(told) == 1, "the batch script hears of it once"
 
 
 def test_standard_input_is_read_to_its_end(monkeypatch):

@@ -383,9 +383,9 @@ def test_a_worker_that_dies_of_a_signal_is_told_by_it_and_leaves_its_stack(stage
     died = sweep.trials[key]
     assert died.status is Status.FAILED
     assert died.reason == (
-        "SIGBUS ended its worker: commonly a fault in a library on this processor (torch 2, numpy "
-        f"2, a processor) (all of it in errors/{key}.txt); twice in the same epoch, so it is not "
-        "tried again"
+        "its worker crashed with SIGBUS; usually a library fails on this processor (torch 2, numpy "
+        f"2, a processor) (all of it in errors/{key}.txt); this happened twice in the same epoch, "
+        "so it is not retried"
     )
     assert (tmp_path / "errors" / f"{key}.txt").read_text().count("in train\n") == 2
 

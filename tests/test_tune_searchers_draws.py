@@ -159,8 +159,8 @@ def test_a_refusal_offers_only_searchers_that_support_the_feature():
     with pytest.raises(SpecError) as refused:
         searcher_of("sobol", space, fixed={"epochs": 1})
     assert str(refused.value) == (
-        "searcher 'sobol' does not go with a space in which a choice opens hyperparameters of its "
-        "own: its sequence has a fixed number of dimensions; change that, or take one of grid, "
+        "searcher 'sobol' cannot be used with a space in which a choice opens hyperparameters of "
+        "its own: its sequence has a fixed number of dimensions; change that, or use one of grid, "
         "random, tpe"
     )
 

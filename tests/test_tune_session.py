@@ -323,7 +323,7 @@ def test_an_extension_is_in_the_ledger_before_it_is_in_the_spec(tmp_path, monkey
     session._extend(tmp_path, sweep, lambda _spec: larger)
     assert written == [(7, "sweep_extended")]
     assert sweep.spec.retries == 7
-    told = f"{tmp_path}: 1 trials count as they are\n"
+    told = f"{tmp_path}: 1 trials are kept as they are\n"
     assert capsys.readouterr().err == told, "the one that runs has not ended"
 
 

@@ -551,7 +551,9 @@ def test_a_stop_of_a_suspended_driver_is_refused_with_the_time_of_its_last_sign(
     lease.write_text(json.dumps({"host": "elsewhere", "pid": 7, "started": 1.0}))
     heard = time.time() - LEASE_SECONDS - 1
     os.utime(lease, (heard, heard))
-    with pytest.raises(RunError, match=r"^no sign of life since .* of process 7 on elsewhere; .*"):
+    with pytest.raises(
+        RunError, match=r"^process 7 on elsewhere has given no sign of life since \d"
+    ):
         request_stop(tmp_path)
     assert not (tmp_path / STOP_FILE).exists()
 
