@@ -11,7 +11,6 @@ from torchvision import models as torchvision_models
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
 from fairsweep.errors import UserError
-from models import build
 from models.build import build_model, check_network, count_parameters
 from models.checkpoint import save
 from models.classifier import Classifier, classifier_state
@@ -19,7 +18,7 @@ from models.config import TrainConfig
 from models.cost import training_cost
 from models.data import DeviceDataset
 from models.fit import fit, fit_together
-from models.registry import Family
+from models.registry import FAMILIES, Family
 from tests.support.picture_factory import SHAPE, make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -163,7 +162,7 @@ class GrayOnly(nn.Module):
 
 def test_a_family_that_knows_no_colour_refuses_it_in_a_line(monkeypatch):
     family = Family(builder=f"{__name__}:GrayOnly", defaults={}, name="old")
-    monkeypatch.setitem(build.FAMILIES, "resnet", family)
+    monkeypatch.setitem(FAMILIES, "resnet", family)
     start = TrainConfig(family="resnet")
     build_model(start, classes=3, image_shape=SHAPE)
     with pytest.raises(
