@@ -6,10 +6,11 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from data_prep.manifest import Scale
 from fairsweep.errors import UserError
-from fairsweep.own_code.failures import failures_explained
+from fairsweep.own_code.failures import failures_explained, place_of
 from models.config import TrainConfig
 from models.families.layers import replace_faulty_convolutions
 from models.input_size import input_shape
@@ -86,8 +87,23 @@ def _build_own(
         raise UserError(
             f"{config.family} must return a torch.nn.Module, but returns a {type(model).__name__}"
         )
+    _initialise_lazy(model, config.family, torch.zeros(1, image_channels, *image_shape))
     replace_faulty_convolutions(model)
     return model
+
+
+def _initialise_lazy(model: nn.Module, family: str, picture: Tensor) -> None:
+    """Let layers such as `nn.LazyLinear` find out their shapes, from one black picture."""
+    if not any(is_lazy(parameter) for parameter in model.parameters()):
+        return
+    with failures_explained(family), torch.no_grad():
+        model.eval()(picture)
+    model.train()
+    if left := [name for name, parameter in model.named_parameters() if is_lazy(parameter)]:
+        raise UserError(
+            f"{family}: {place_of(type(model).forward)}: the shape of {left[0]} is still unknown "
+            "after the forward pass; use its layer there or remove it"
+        )
 
 
 def unallocated(config: TrainConfig) -> torch.device:

@@ -1,6 +1,7 @@
 """Own networks: named in a spec, checked, trained, resumed and never imported without trust."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -226,17 +227,78 @@ def test_the_spec_of_a_run_records_the_code_and_other_specs_do_not_mention_it(fo
     assert "networks" not in plain.to_yaml()
 
 
-FAILS = """
+LINEAR = """
+import numpy as np
+import torch
 from torch import nn
-from mynets.nets import MyNet as Whole
 
-class MyNet(Whole):
+class MyNet(nn.Module):
+    def __init__(self, classes, at: int = 0):
+        super().__init__()
+        self.head = nn.LazyLinear(classes)
+        self.steps = 0
+        self.layer = nn.Conv2d(2, 2, 3)
+
     def forward(self, x):
-        x = super().forward(x)
-        if self.training and x.shape[1] and len(self.features) == 2:
-            raise ValueError("too deep")
-        return x
+        LINES
 """
+
+
+def linear(folder, *lines):
+    """Write a network with these lines in its forward pass, which begin at line 13."""
+    text = LINEAR.replace("LINES", "\n        ".join(lines))
+    (folder / "mynets" / "nets.py").write_text(text)
+    return load_spec(folder / "spec.yaml", ["space={at: [0, 1]}", "retries=0", "fixed.epochs=3"])
+
+
+def test_a_network_that_cannot_be_trained_is_told_before_a_file_is_written(folder):
+    words = r"MyNet cannot be trained: mynets.nets:MyNet: mynets/nets.py, line 14, in forward: Runt"
+    with pytest.raises(UserError, match=words):
+        start(linear(folder, "return self.layer(x)"), folder / "runs")
+    assert not (folder / "runs").exists()
+
+
+def test_each_value_of_a_hyperparameter_is_tried_before_the_run(folder):
+    (folder / "mynets" / "nets.py").write_text("def MyNet(at: int = 0): return [None][at]")
+    with pytest.raises(UserError, match=r"MyNet cannot be trained: .* must return a torch\.nn\.Mo"):
+        start(load_spec(folder / "spec.yaml", ["space={at: [0, 1]}"]), folder / "runs")
+    (folder / "mynets" / "nets.py").write_text(
+        NETS + "\n\ndef Net(classes, image_channels, at: int = 0): return [MyNet][at](classes, 1)"
+    )
+    overrides = ["space={at: [0, 1]}", "fixed.family=mynets.nets:Net"]
+    with pytest.raises(UserError, match=r"Net_at=1 cannot.*in Net: IndexError: list index out"):
+        start(load_spec(folder / "spec.yaml", overrides), folder / "runs")
+
+
+def test_a_network_that_needs_the_plain_layout_is_trained_in_it(folder, capsys):
+    lines = ["x = nn.functional.conv2d(x, torch.ones(4, 1, 3, 3))", "n = len(x)"]
+    spec = linear(folder, *lines, "return self.head(x.view(n, -1))")
+    run, sweep = start(spec, folder / "runs")
+    assert "MyNet: mynets.nets:MyNet: mynets/nets.py, line 16, in f" in capsys.readouterr().err
+    assert not read_spec(run).networks["mynets.nets:MyNet"].channels_last
+    assert {trial.status for trial in sweep.trials.values()} == {"COMPLETED"}
+
+
+def test_an_exception_in_training_fails_the_trial_with_the_users_lines(folder):
+    lines = ["self.steps += self.training", "if self.steps == 9:", "    return self.stop()"]
+    run, sweep = start(linear(folder, *lines, "return self.head(x.flatten(1))"), folder / "runs")
+    trial = next(iter(sweep.trials.values()))
+    assert trial.status == "FAILED"
+    words = "mynets.nets:MyNet: mynets/nets.py, line 16, in forward: AttributeError: "
+    assert trial.reason.startswith(words)
+    text = (run / "errors" / f"{trial.id}.txt").read_text().splitlines()
+    assert text[1:3] == ["  mynets/nets.py, line 16, in forward", "    return self.stop()"]
+
+
+def test_the_example_of_the_documentation_can_be_swept(folder, few_pictures):
+    guide = (Path(__file__).parents[1] / "docs" / "own_network.md").read_text()
+    code, spec = re.findall(r"```(?:python|yaml)\n(.*?)```", guide, re.DOTALL)
+    (folder / "mynets.py").write_text(code)
+    shutil.rmtree(folder / "mynets")
+    (folder / "spec.yaml").write_text(spec)
+    fewer = [f"data={few_pictures}", "fixed.epochs=1", "searcher.samples=2"]
+    _, sweep = run_spec(folder, *fewer)
+    assert {trial.status for trial in sweep.trials.values()} == {"COMPLETED"}
 
 
 def in_ray(folder, *words, wait=True):

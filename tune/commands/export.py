@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fairsweep.errors import UserError
-from tune.commands.options import add_data, add_run, add_trial
+from tune.commands.options import add_data, add_run, add_trial, add_trust
 from tune.commands.predict import find_weights
-from tune.session.run_directory import find_dataset, read_provenance
+from tune.session.code import open_code
+from tune.session.run_directory import find_dataset, read_provenance, read_spec
 from tune.session.status import read_sweep
 
 EXAMPLE = "runs/quick --out winner"
@@ -27,6 +28,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_trial(command)
     command.add_argument("--out", type=Path, required=True, help="folder to write")
     add_data(command)
+    add_trust(command)
     command.add_argument("--json", action="store_true", help="print model.json")
 
 
@@ -41,6 +43,7 @@ def run(parsed: argparse.Namespace) -> int:
         ) from None
     from models.classifier import Classifier
 
+    open_code(parsed.run, read_spec(parsed.run), trust_code=parsed.trust_code)
     classifier = Classifier.read(weights)
     pixels = _validation_pictures(parsed.run, parsed.data)
     if pixels is None:

@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from models.cost import BACKWARD, TrainingCost, training_cost
 from tune.commands.options import QUICK, add_spec, spec_of
 from tune.commands.status import table_of
 from tune.session.data import fingerprint_of, open_data
+from tune.session.first_steps import check_networks
 from tune.session.keeping import BEST_TRIALS
-from tune.session.store import read_manifest
+from tune.session.store import open_dataset, read_manifest
 from tune.sweep.configuration import Configuration
 from tune.sweep.schedulers import Scheduler
 from tune.sweep.searchers.registry import make_searcher
@@ -43,6 +45,9 @@ def run(parsed: argparse.Namespace) -> int:
         print_own_plan(spec)
         return 0
     manifest = read_manifest(spec.data)
+    if spec.networks:
+        for note in check_networks(spec, open_dataset(spec.data)).notes:
+            print(note, file=sys.stderr)
     print_plan(plan_sweep(spec, manifest, cores=os.cpu_count() or 1), spec, manifest)
     return 0
 

@@ -1,4 +1,4 @@
-"""Exceptions in the user's own training code: out of memory, or a failed attempt with its lines."""
+"""Exceptions in the user's own code: out of memory, or a failed attempt with its lines."""
 
 import traceback
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fairsweep.errors import UserError
-from fairsweep.own_code.failures import OwnCodeError, told, trace
+from fairsweep.own_code.failures import OwnCodeError, failures_explained, told, trace
 from tune.execution.executor import AttemptFailedError
 from tune.execution.memory import OutOfMemoryError
 from tune.run.directory import ERRORS_DIR
@@ -40,6 +40,22 @@ def failures_kept(run: Path, trial_id: str, what: str) -> Iterator[None]:
     if no_memory:
         raise OutOfMemoryError(line)
     raise AttemptFailedError(f"{line} (all of it in {ERRORS_DIR}/{trial_id}.txt)")
+
+
+@contextmanager
+def network_failures_kept(run: Path, trial_id: str, family: str) -> Iterator[None]:
+    """Turn exceptions of an own network into the failure of an attempt; others pass.
+
+    Raises:
+        AttemptFailedError: There was one; its lines are added to the trial's file.
+    """
+    try:
+        with failures_explained(family):
+            yield
+    except OwnCodeError as error:
+        _keep(run, trial_id, error.__cause__ or error)
+        reason = f"{error} (all of it in {ERRORS_DIR}/{trial_id}.txt)"
+        raise AttemptFailedError(reason) from error
 
 
 def _line(what: str, error: BaseException) -> str:

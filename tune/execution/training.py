@@ -21,6 +21,7 @@ from models.state_size import state_bytes
 from tune.execution.executor import CHECKPOINT_SHARE, EpochReport
 from tune.execution.initial import read_initial
 from tune.execution.memory import OutOfMemoryError
+from tune.execution.own_failures import network_failures_kept
 from tune.execution.predictions import write_predictions
 from tune.run.directory import CHECKPOINTS_DIR, STOP_FILE, best_weights
 from tune.run.objective import Objective
@@ -135,7 +136,8 @@ class BundleTraining:
         self._saved_epoch = 0
         self._saved_at = time.monotonic()
         config = self._in_order[0].config
-        self.parameters = count_parameters(config, **data.task)
+        with network_failures_kept(run, bundle.key, config.family):
+            self.parameters = count_parameters(config, **data.task)
         self.device = torch.cuda.get_device_name() if data.device.type == "cuda" else "cpu"
         size = state_bytes(self.parameters, config.optimizer) * len(self._members)
         self._save_seconds = size / _DISK_BYTES_PER_SECOND
@@ -182,6 +184,11 @@ class BundleTraining:
             self._save(with_state=going_on)
 
     def _train_epoch(self) -> list[EpochResult]:
+        first = self._in_order[0]
+        with network_failures_kept(self._run, first.id, first.config.family):
+            return self._next_epoch()
+
+    def _next_epoch(self) -> list[EpochResult]:
         try:
             return next(self._epochs)
         except torch.OutOfMemoryError as error:

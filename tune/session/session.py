@@ -30,6 +30,7 @@ from tune.session.data import (
     path_on_node,
 )
 from tune.session.disk import SPARE_BYTES, check_space
+from tune.session.first_steps import check_networks
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers, require_loggers
 from tune.session.progress import Progress
@@ -81,8 +82,9 @@ def start(
         FileNotFoundError: There is no dataset at ``spec.data``.
         RunError: A run of this name already exists.
         SpecError: Searcher, scheduler, space and warm start do not fit together.
-        UserError: Pretrained weights are not available or do not fit; or the dataset lacks a group
-            that the spec names, or has too few pictures for the folds.
+        UserError: Pretrained weights are not available or do not fit; or an own network cannot be
+            trained; or the dataset lacks a group that the spec names, or has too few pictures for
+            the folds.
     """
     carried = carried or Carried()
     dataset = open_data(spec)
@@ -95,6 +97,10 @@ def start(
     if dataset is not None:
         _require_weights(spec, dataset.manifest)
         _require_pictures(spec, dataset, carried)
+        checked = check_networks(spec, dataset)
+        for note in checked.notes:
+            print(note, file=sys.stderr)
+        spec = checked.spec
     root.mkdir(exist_ok=True)
     check_space(root, SPARE_BYTES)
     run = create_run(root, spec, dataset.manifest if dataset else None, carried)

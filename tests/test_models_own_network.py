@@ -1,0 +1,179 @@
+"""Own networks in `models`: built, identified, and checked by one step of training."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from data_prep.reader import read_dataset
+from fairsweep.errors import UserError
+from fairsweep.own_code.files import find_code
+from fairsweep.own_code.provided import provide
+from fairsweep.own_code.reference import Reference
+from models.build import build_model, count_parameters
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.first_step import take_first_step
+from models.fit import fit
+from tests.support.in_process import few_pictures_fixture  # noqa: F401 - used by name
+
+LINEAR = """
+import numpy as np
+import torch
+from torch import nn
+
+class MyNet(nn.Module):
+    def __init__(self, classes, at: int = 0):
+        super().__init__()
+        self.head = nn.LazyLinear(classes)
+        self.layer = nn.Conv2d(2, 2, 3)
+        self.steps = 0
+
+    def forward(self, x):
+        LINES
+"""
+
+
+@pytest.fixture(name="dataset", scope="module")
+def dataset_fixture(few_pictures):
+    return read_dataset(few_pictures)
+
+
+def config_of(folder, text, **values):
+    (folder / "mine.py").write_text(text)
+    code = find_code(Reference.parse("mine:MyNet"), [folder])
+    provide(code)
+    return TrainConfig.create({"family": "mine:MyNet", "code": code.hash, **values})
+
+
+def linear(folder, *lines, **values):
+    """Return the configuration of a network with these lines in its forward pass, from line 14."""
+    return config_of(folder, LINEAR.replace("LINES", "\n        ".join(lines)), **values)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["return None"], "line 13: the shape of head.weight is still unknown"),
+        (["x.shap"], "line 14, in forward: AttributeError: .*shap"),
+        (
+            ["self.head(x.flatten(1))", "return x.flatten(1)"],
+            r"line 13: .* shape \(8, 4\), but got \(8, 2304\)",
+        ),
+        (["self.head(x.flatten(1))"], r"line 13: .* shape \(8, 4\), but got NoneType"),
+        (["return self.layer(x)"], "line 14, in forward: RuntimeError: Given groups=1"),
+        (["return self.head(x.flatten(1)).squeeze()"], r"shape \(1, 4\), but got \(4,\)"),
+        (["return self.head(x.flatten(1)) / 0"], "line 13: the loss of the first step is nan"),
+        (["return self.head(x.flatten(1)).detach()"], "line 13: the logits depend on no parameter"),
+        (["return self.at"], "AttributeError: .* has no attribute 'at'"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_told_with_file_and_line(
+    tmp_path, dataset, lines, words
+):
+    with pytest.raises(UserError, match=f"mine:MyNet: .*{words}"):
+        take_first_step(linear(tmp_path, *lines), dataset)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "channels_last"),
+    [
+        (["return self.head(x.flatten(1))"], "layer.weight and 1 more parameters get no gr", True),
+        (["x = nn.functional.conv2d(x, torch.ones(4, 1, 3, 3))", "n = len(x)",
+          "return self.head(x.view(n, -1))"], "line 16, in forward: .*view.* alone", False),
+        (["c = 2.0 if self.layer.weight.is_contiguous() else 1.0",
+          "return self.head(c * x.flatten(1))"],
+         "line 13: the gradient of head.* is another one for channels-last", False),
+        (["import time", "return self.head(x.flatten(1)) * (time.time_ns() % 1000)"],
+         "line 13: two steps with the same seed give different gradients", False),
+        (["x = nn.functional.dropout(x, 0.5, self.training)",
+          "return self.head(x.flatten(1)) * np.random.rand()"], "no gradient", True),
+    ],
+)  # fmt: skip
+def test_the_layout_is_one_that_trains_as_the_plain_one(
+    tmp_path, dataset, lines, words, channels_last
+):
+    step = take_first_step(linear(tmp_path, *lines), dataset)
+    assert step.channels_last is channels_last
+    assert re.search(words, "\n".join(step.notes))
+
+
+def test_own_hyperparameters_and_the_hash_of_the_code_are_part_of_the_id(tmp_path):
+    values = {"at": 1, "channels": "few", "learning_rate": 0.01}
+    config = linear(tmp_path, "return x", **values)
+    assert config.network == {"at": 1, "channels": "few"}
+    assert TrainConfig.create(config.to_dict()) == config
+    others = [
+        linear(tmp_path, "return x", **values | {"at": 2}),
+        linear(tmp_path, "return x", **values | {"channels": "many"}),
+        linear(tmp_path, "return 2 * x", **values),
+    ]
+    ids = {other.configuration_id for other in (config, *others)}
+    assert len(ids) == 4
+    assert len({other.trial_id("f") for other in (config, *others)}) == 4
+
+
+def test_a_configuration_of_own_code_without_its_hash_is_refused():
+    with pytest.raises(UserError, match="only a sweep spec checks"):
+        TrainConfig.create({"family": "mine:MyNet"})
+
+
+def test_code_that_this_process_has_not_found_is_told():
+    config = TrainConfig.create({"family": "mine:MyNet", "code": "0" * 32})
+    with pytest.raises(UserError, match="is not available"):
+        build_model(config, classes=4, image_shape=(8, 8))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("num_classes, in_channels, image_size", (4, 3, 8)),
+        ("image_shape, in_chans, classes", ((8, 8), 3, 4)),
+    ],
+)
+def test_a_network_gets_the_arguments_that_it_names(tmp_path, names, expected):
+    text = f"""
+from torch import nn
+
+def MyNet({names}):
+    network = nn.Identity()
+    network.got = ({names})
+    return network
+"""
+    config = config_of(tmp_path, text)
+    model = build_model(config, classes=4, image_shape=(8, 8), image_channels=3)
+    assert model.got == expected
+
+
+def test_the_side_of_a_picture_that_is_not_square_is_refused(tmp_path):
+    config = config_of(tmp_path, "def MyNet(image_size): pass")
+    with pytest.raises(UserError, match=r"mine:MyNet: it takes image_size.* have 8×6 pixels"):
+        build_model(config, classes=4, image_shape=(8, 6))
+
+
+def test_an_own_network_that_needs_real_memory_is_counted(tmp_path):
+    text = """
+from torch import nn
+import torch
+
+def MyNet(classes):
+    rates = torch.linspace(0, 1, 3).tolist()
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes), nn.Dropout(rates[1]))
+"""
+    config = config_of(tmp_path, text)
+    assert count_parameters(config, classes=4, image_shape=(8, 8)) == 260
+
+
+def test_random_numbers_of_numpy_and_python_are_seeded_in_each_epoch(tmp_path, dataset):
+    lines = ["import random", "noise = np.random.rand() + random.random() if self.training else 1"]
+    config = linear(tmp_path, *lines, "return self.head(x.flatten(1)) * noise", epochs=1)
+    data = DeviceDataset.create(dataset)
+    found = []
+    for seed in (1, 2):
+        np.random.seed(seed)
+        (result,) = fit(config, data)
+        found.append(result.values["train_loss"])
+        assert np.random.rand() == np.random.RandomState(seed).rand()
+    assert found[0] == found[1]
+    assert not torch.isnan(torch.tensor(found[0]))
