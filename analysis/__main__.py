@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.imports.command import add_import
 from fairsweep.command_line import run_command
 from fairsweep.errors import UserError
 
@@ -41,13 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def table(options: argparse.Namespace) -> None:
     """Print one table of a run."""
-    from analysis.effects.by_table import by_hyperparameter
     from analysis.rendering.render import FORMATS as WRITERS
-    from analysis.report.tables import NAMED
+    from analysis.report.tables import NAMED, by
     from analysis.run.run_data import read_run
 
     run = read_run(options.run, options.data, options.margin)
-    made = by_hyperparameter(run, options.by) if options.by else NAMED[options.what](run)
+    made = by(run, options.by) if options.by else NAMED[options.what](run)
     print(WRITERS[options.format](made), end="")
 
 
@@ -214,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("run", metavar="RUN", type=Path, help="run directory")
     made.add_argument("--out", type=Path, metavar="FILE", help="default RUN/study.db")
     made.set_defaults(command=export)
+    add_import(commands)
     return parser
 
 
@@ -221,9 +222,9 @@ def _add_margin(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin",
         type=float,
-        default=0.01,
-        metavar="SHARE",
-        help="accuracies that differ by less count as equivalent (default 0.01, one point)",
+        metavar="DIFFERENCE",
+        help="values that differ by less count as equivalent (default 0.01, one point, for shares "
+        "such as an accuracy; none for other metrics)",
     )
 
 

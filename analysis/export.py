@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pandas as pd
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -83,7 +84,10 @@ def _study_facts(run: RunData, objectives: Sequence[Objective]) -> dict[str, Any
     return {
         "objective": written if len(written) > 1 else written[0],
         "searcher": run.info.searcher,
+        "searcher_words": run.info.searcher_words,
+        "sampling": run.info.sampling,
         "scheduler": run.info.scheduler,
+        "scheduler_words": run.info.scheduler_words,
         "tied": dict(run.info.tied),
         "dataset": dict(dataset),
         "command": run.provenance.get("command"),
@@ -94,6 +98,7 @@ def _trials(run: RunData, objectives: Sequence[Objective]) -> list[FrozenTrial]:
     """Build an Optuna trial for each trial, in the order of their numbers."""
     searched = [name for name in run.info.searched if run.trials[name].notna().any()]
     space = {name: distribution(run.trials[name]) for name in searched}
+    fixed = [name for name in run.info.hyperparameters if name not in (*space, "seed", "fold")]
     metric = objectives[0]["metric"]
     curves = {
         trial_id: {
@@ -107,7 +112,7 @@ def _trials(run: RunData, objectives: Sequence[Objective]) -> list[FrozenTrial]:
     rows = run.trials.to_dict("records")
     values = objective_values(run, objectives).to_numpy().tolist()
     return [
-        _trial(row, space, its_values, curves, spans)
+        _trial(row, space, its_values, curves, spans, fixed)
         for row, its_values in zip(rows, values, strict=True)
     ]
 
@@ -118,6 +123,7 @@ def _trial(
     values: Sequence[float],
     curves: Mapping[Any, dict[int, float]],
     spans: Mapping[str, tuple[float, float]],
+    fixed: Sequence[str],
 ) -> FrozenTrial:
     used = {name: plain(row[name]) for name in space if plain(row[name]) is not None}
     state = STATES[Status(row["status"])]
@@ -135,7 +141,10 @@ def _trial(
         datetime_complete=_time(ended) if state.is_finished() else None,
         params=used,
         distributions={name: space[name] for name in used},
-        user_attrs={key: plain(row[key]) for key in FACTS if key in row},
+        user_attrs={
+            **{key: plain(row[key]) for key in FACTS if key in row},
+            "fixed": {name: plain(row[name]) for name in fixed if not pd.isna(row[name])},
+        },
         system_attrs={},
         intermediate_values=curves.get(row["trial_id"], {}),
     )

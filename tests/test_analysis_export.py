@@ -126,7 +126,10 @@ def test_the_study_knows_what_was_searched_and_how(run, study):
 
 def test_every_fact_of_a_trial_goes_along(run, study):
     for row, trial in zip(run.trials.to_dict("records"), study.trials, strict=True):
-        for name, value in trial.user_attrs.items():
+        facts = dict(trial.user_attrs)
+        fixed = facts.pop("fixed")
+        assert {"family", "pool_size", "epochs"} <= set(fixed)
+        for name, value in {**facts, **fixed}.items():
             assert (pd.isna(row[name]) and value is None) or value == row[name], name
     assert {"reason", "best_epoch", "parameters", "seed", "fold"} <= set(study.trials[0].user_attrs)
 

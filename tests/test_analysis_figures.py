@@ -29,10 +29,13 @@ from analysis.groups import figure as groups
 from analysis.rendering.table import Table
 from analysis.report.figures import FIGURES
 from analysis.run.dataset import DatasetLeftOutError, find_dataset
+from analysis.run.metric import Metric
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from fairsweep.drawing.training_pictures import read_training_pictures
 from tests.support.discs import CLASSES, IMAGE_SHAPE
 from tests.support.run_factory import Factory, by
+
+ACCURACY = Metric(name="val_accuracy", sign=1, is_share=True)
 
 
 @pytest.fixture(scope="module")
@@ -408,7 +411,7 @@ def test_a_cost_that_does_not_differ_is_left_out_and_one_that_spans_a_factor_of_
     frame = cost.prepare(run)
     for most, log in ((400, True), (399, False)):
         spread_out = frame.assign(parameters=np.linspace(100, most, len(frame)))
-        assert cost.cost_chart(spread_out, ["parameters"]).panels[0].x.log == log
+        assert cost.cost_chart(spread_out, ["parameters"], ACCURACY).panels[0].x.log == log
     none = run.trials.assign(parameters=1000, seconds=2.0)
     assert list(cost.cost(replace(run, trials=none))) == []
 
@@ -460,8 +463,9 @@ def test_curves_in_the_overview_are_told_apart_by_how_they_ended(run):
         assert done.x[start:stop].tolist() == own["epoch"].tolist()
         assert done.y[start:stop].tolist() == (100 * own["val_accuracy"]).tolist()
     assert "n = 400 pictures" in drawing.caption
-    assert curves.n_words(pd.NA) == "n unknown"
-    assert curves.n_words(12_345) == "n = 12,345 pictures"
+    known = replace(run, trials=run.trials.assign(n=12_345))
+    assert curves.n_words(known) == ", n = 12,345 pictures"
+    assert curves.n_words(replace(run, trials=run.trials.assign(n=pd.NA))) == ""
     no_rungs = replace(run, info=replace(run.info, rungs=()))
     assert "rungs" not in next(curves.overview(no_rungs)).caption
 
@@ -631,7 +635,7 @@ def test_cells_of_a_pair_stand_at_their_levels():
             "number": [4, 2, 0, 1],
         }
     )
-    chart = pairs.levels_chart(data, ("a", "the a"), ("b", "the b"))
+    chart = pairs.levels_chart(data, ("a", "the a"), ("b", "the b"), ACCURACY)
     heat, points = chart.panels
     assert (heat.x.label, heat.y.label) == ("the b", "the a")
     assert (heat.x.names, heat.y.names) == (("1", "2"), ("3", "7"))
@@ -655,8 +659,8 @@ def test_cells_of_a_pair_stand_at_their_levels():
 
 
 def test_a_colour_scale_spans_two_points_at_least():
-    assert pairs.colour_limits([50.0, np.nan, 50.5]) == pytest.approx((49.25, 51.25))
-    assert pairs.colour_limits([50.0, 53.0]) == (50.0, 53.0)
+    assert pairs.colour_limits([50.0, np.nan, 50.5], ACCURACY) == pytest.approx((49.25, 51.25))
+    assert pairs.colour_limits([50.0, 53.0], ACCURACY) == (50.0, 53.0)
 
 
 def test_where_one_of_a_pair_is_continuous_it_lies_on_the_x_axis(run):
@@ -876,7 +880,7 @@ def test_small_points_stand_beside_the_mean_of_their_series():
             "number": [4, 2, 0, 1],
         }
     )
-    panel = pairs.levels_chart(data, ("a", "a"), ("b", "b")).panels[1]
+    panel = pairs.levels_chart(data, ("a", "a"), ("b", "b"), ACCURACY).panels[1]
     low, high = (one for one in panel.layers if one.kind == "points")
     assert low.x.tolist() == pytest.approx([-0.18 - 0.035, -0.18 + 0.035])
     assert high.x.tolist() == pytest.approx([0.18, 1.18])

@@ -13,8 +13,6 @@ from analysis.run.hyperparameters import (
     is_wide,
     level_text,
     levels,
-    metric_scale,
-    metric_words,
     searched,
     words,
 )
@@ -52,25 +50,6 @@ def test_a_name_of_the_run_is_taken_as_it_is_and_another_refused_with_what_there
 def test_names_are_told_in_words():
     told = [words(name) for name in ("fc_layers", "fc_width", "conv_depth", "learning_rate")]
     assert told == ["FC layers", "FC width", "convolution depth", "learning rate"]
-
-
-@pytest.mark.parametrize(
-    ("metric", "told", "scale"),
-    [
-        ("val_accuracy", ("validation accuracy", "%"), 100),
-        ("val_macro_f1", ("validation macro f1", "%"), 100),
-        ("val_micro_recall", ("validation micro recall", "%"), 100),
-        ("val_macro_precision", ("validation macro precision", "%"), 100),
-        ("val_loss", ("validation loss", ""), 1),
-        ("train_loss", ("training loss", ""), 1),
-        ("train_accuracy", ("training accuracy", "%"), 100),
-        ("device_seconds", ("device seconds", ""), 1),
-        ("parameters", ("parameters", ""), 1),
-    ],
-)
-def test_shares_are_told_in_percent_and_other_metrics_as_they_are(metric, told, scale):
-    assert metric_words(metric) == told
-    assert metric_scale(metric) == scale
 
 
 def test_more_than_eight_numbers_are_continuous():

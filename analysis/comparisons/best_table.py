@@ -6,11 +6,12 @@ import pandas as pd
 
 from analysis.comparisons.best import Standing, with_the_best
 from analysis.comparisons.replicates_table import PICKED
-from analysis.comparisons.statistics import MOST_MODELS, against_incumbent
+from analysis.comparisons.statistics import MOST_MODELS, against_incumbent, as_measured
 from analysis.comparisons.table import basis_note
-from analysis.rendering.digits import points_text, signed, supported
+from analysis.rendering.digits import signed, supported
 from analysis.rendering.table import Column, Table, View
-from analysis.run.clusters import picture_notes
+from analysis.run.clusters import n_notes
+from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 from analysis.run.trials import selected_finalists
 
@@ -26,14 +27,16 @@ def against_best(run: RunData) -> pd.DataFrame:
         NotKnownError: The run has nothing to compare.
     """
     compared = against_incumbent(run)
-    order = compared.means["accuracy"].sort_values(ascending=False, kind="stable").index
+    better = run.metric.sign * compared.means["accuracy"]
+    order = better.sort_values(ascending=False, kind="stable").index
     pairs = compared.pairs(list(map(str, order[:MOST_MODELS])))
-    return with_the_best(
+    found = with_the_best(
         pairs,
         run.margin,
         unseen=compared.candidates - len(pairs.ids),
         pictures=compared.pictures,
     ).sort_values("difference", ascending=False, kind="stable", ignore_index=True)
+    return as_measured(run, found)
 
 
 def best(run: RunData) -> Table:
@@ -58,12 +61,12 @@ def best(run: RunData) -> Table:
     )
     what = "models" if compared.basis == "models" else "configurations"
     title = f"Which {what} cannot be told from the best"
-    view = View(title=title, columns=_columns(frame))
+    view = View(title=title, columns=_columns(frame, run.metric))
     return Table(name="best", frame=frame, views=(view,), notes=_notes(run, frame))
 
 
-def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
-    accuracy = supported(frame, "difference_low", "difference_high")
+def _columns(frame: pd.DataFrame, metric: Metric) -> tuple[Column, ...]:
+    accuracy = metric.cells(supported(frame, "difference_low", "difference_high"))
     apart = signed(accuracy)
     return (
         Column(key="name", heading="name"),
@@ -86,17 +89,16 @@ def _notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
     shown = set(frame["verdict"])
     left = compared.candidates - len(frame)
     told = [
-        "n: pictures in validation.",
-        *picture_notes(run),
-        basis_note(compared),
-        "From the best other: accuracy minus that of the best of all others. The intervals and "
-        "verdicts of all rows hold together with 95 % confidence, whichever row is picked "
-        "(multiple comparisons with the best, Hsu 1984).",
+        *n_notes(run),
+        basis_note(run, compared),
+        f"From the best other: {run.metric.word} minus that of the best of all others. The "
+        "intervals and verdicts of all rows hold together with 95 % confidence, whichever row is "
+        "picked (multiple comparisons with the best, Hsu 1984).",
     ]
     if Standing.AS_GOOD in shown:
         told.append(
-            f"{Standing.AS_GOOD.capitalize()}: shown to be less than {points_text(run.margin)} "
-            "below the best; --margin sets another limit."
+            f"{Standing.AS_GOOD.capitalize()}: shown to be less than {run.metric.gap(run.margin)} "
+            f"{'below' if run.metric.sign > 0 else 'above'} the best; --margin sets another limit."
         )
     if Standing.NOT_BEST in shown:
         told.append(

@@ -9,7 +9,6 @@ from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted
 from analysis.drawing.style import BLUE, GREEN, MUTED, ORANGE, VERMILION
-from analysis.rendering.digits import points_text
 from analysis.run.run_data import RunData
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
@@ -36,14 +35,15 @@ def comparisons(run: RunData) -> Iterator[Drawing]:
         compared = against_incumbent(run)
     except NotKnownError:
         return
+    unit = ", in percentage points" * run.metric.is_share
+    equivalent = f"; equivalent means within {run.metric.gap(run.margin)}" if run.margin else ""
     yield charted(
         name="differences_from_incumbent",
         title="How far the others are from the incumbent",
-        caption=f"{BASES[compared.basis]}: accuracy of each minus that of the incumbent "
-        f"{incumbent_name(run, compared)}, in percentage points, with 95 % intervals that hold for "
+        caption=f"{BASES[compared.basis]}: {run.metric.word} of each minus that of the "
+        f"incumbent {incumbent_name(run, compared)}{unit}, with 95 % intervals that hold for "
         f"all together; the best {min(SHOWN, len(compared.frame))} of {len(compared.frame)} "
-        "others. Verdicts adjust for the number of comparisons (Holm); equivalent means within "
-        f"{points_text(run.margin)}.",
+        f"others. Verdicts adjust for the number of comparisons (Holm){equivalent}.",
         chart=differences_chart(run, compared),
     )
 
@@ -53,7 +53,7 @@ def differences_chart(run: RunData, compared: Comparisons) -> Chart:
     shown = compared.frame.head(SHOWN).reset_index(drop=True)
     names = row_names(run, compared).loc[shown["id"]]
     layers = [
-        _layer(rows, names, verdict)
+        _layer(rows, names, verdict, run.metric.scale)
         for verdict in LOOKS
         if len(rows := shown[shown["verdict"] == verdict])
     ]
@@ -61,7 +61,7 @@ def differences_chart(run: RunData, compared: Comparisons) -> Chart:
         kind="rules", label="the incumbent", x=np.zeros(1), y=np.zeros(1), colour=MUTED, marker=""
     )
     panel = Panel(
-        x=Axis(label="difference in accuracy, percentage points"),
+        x=Axis(label=run.metric.gap_axis),
         y=Axis(label="", names=tuple(names), reversed=True),
         layers=(zero, *layers),
     )
@@ -82,15 +82,15 @@ def incumbent_name(run: RunData, compared: Comparisons) -> str:
     return str(rows["name"].iloc[0])
 
 
-def _layer(rows: pd.DataFrame, names: "pd.Series[str]", verdict: Verdict) -> Layer:
+def _layer(rows: pd.DataFrame, names: "pd.Series[str]", verdict: Verdict, scale: int) -> Layer:
     colour, marker = LOOKS[verdict]
     return Layer(
         kind="intervals",
         label=str(verdict),
-        x=100 * float_array(rows["difference"]),
+        x=scale * float_array(rows["difference"]),
         y=rows.index.to_numpy(float),
-        low=100 * float_array(rows["difference_low"]),
-        high=100 * float_array(rows["difference_high"]),
+        low=scale * float_array(rows["difference_low"]),
+        high=scale * float_array(rows["difference_high"]),
         texts=tuple(f"{names.iloc[row]}: {verdict}" for row in rows.index),
         colour=colour,
         marker=marker,

@@ -2,8 +2,8 @@
 
 from analysis.comparisons.statistics import configuration_means
 from analysis.rendering.digits import supported
-from analysis.rendering.table import Column, Table, View
-from analysis.run.clusters import picture_notes
+from analysis.rendering.table import Column, Table, View, number_text
+from analysis.run.clusters import n_notes
 from analysis.run.run_data import RunData
 from analysis.run.trainings import fair_trainings, has_folds
 from analysis.run.trials import fairly_trained, selected_finalists
@@ -48,9 +48,10 @@ def replicates(run: RunData) -> Table | None:
         return None
     intervals = configuration_means(run)[["accuracy_low", "accuracy_high"]]
     frame = frame.join(intervals, on="configuration_id")
-    frame = frame.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+    ascending = run.metric.sign < 0
+    frame = frame.sort_values("accuracy", ascending=ascending, kind="stable", ignore_index=True)
     frame["configuration_id"] = frame.pop("configuration_id")
-    text = supported(frame, "accuracy_low", "accuracy_high")
+    text = run.metric.cells(supported(frame, "accuracy_low", "accuracy_high"))
     columns = (
         Column(key="name", heading="name"),
         Column(key="replicates", heading="replicates"),
@@ -58,7 +59,7 @@ def replicates(run: RunData) -> Table | None:
         Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=text),
         Column(key="lowest", heading="lowest", text=text),
         Column(key="highest", heading="highest", text=text),
-        Column(key="deviation", heading="standard deviation"),
+        Column(key="deviation", heading="standard deviation", text=run.metric.cells(number_text)),
         Column(key="n", heading="n"),
     )
     known = fair_trainings(run).correct is not None
@@ -67,12 +68,11 @@ def replicates(run: RunData) -> Table | None:
         frame=frame,
         views=(View(title="Configurations trained more than once", columns=columns),),
         notes=(
-            "n: pictures in validation, the same for every replicate.",
-            *picture_notes(run),
+            *n_notes(run, "n: pictures in validation, the same for every replicate."),
             "Replicates differ only in the seed, so their standard deviation shows how much chance "
             "changes one training.",
             "95 % interval: of the mean, over other seeds"
-            + (" and other pictures." if known else ", for these pictures only."),
+            + (" and other pictures." if known else f", for {run.validation_words} only."),
             *([PICKED] if selected_finalists(run) else []),
         ),
     )

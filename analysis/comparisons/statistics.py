@@ -17,14 +17,13 @@ from analysis.comparisons.against import (
 )
 from analysis.comparisons.pairwise import Pairs, pairs_of, pairs_of_trainings
 from analysis.folds.statistics import by_fold, fold_average, fold_means, held_out_ratio
-from analysis.run.clusters import effective_n, read_clusters
+from analysis.run.clusters import read_clusters, single_intervals
 from analysis.run.predictions import read_correct
-from analysis.run.run_data import RunData
+from analysis.run.run_data import RunData, add_replicates
 from analysis.run.trainings import fair_trainings, has_folds
 from analysis.run.trials import fairly_trained, incumbent, ranked
 from analysis.statistics.bootstrap import mean_intervals
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.intervals import wilson_interval
 from analysis.statistics.verdicts import all_pairs
 
 MOST_MODELS = 100
@@ -32,9 +31,6 @@ MOST_MODELS = 100
 
 LEAST_PICTURES = 30
 """No difference is tested on fewer validation pictures."""
-
-ADD_REPLICATES = "train replicates: `python -m tune extend RUN --set replicates=5`"
-"""Advice if a run has no replicates to estimate the error from."""
 
 Basis = Literal["configurations", "folds", "models"]
 
@@ -89,10 +85,28 @@ def against_incumbent(run: RunData) -> Comparisons:
     return _configurations(run) if trainings.replicated else _models(run)
 
 
+def as_measured(run: RunData, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return ``frame`` with values and differences as measured, if they were negated.
+
+    See `analysis.run.trainings.fair_trainings`.
+    """
+    if run.metric.sign > 0:
+        return frame
+    names = [name for name in ("accuracy", "difference") if name in frame]
+    ends = [(f"{name}_low", f"{name}_high") for name in names]
+    known = [(low, high) for low, high in ends if low in frame]
+    turned = {name: 0.0 - frame[name] for name in names}  # no minus zero
+    turned |= {low: 0.0 - frame[high] for low, high in known} | {
+        high: -frame[low] for low, high in known
+    }
+    return frame.assign(**turned)
+
+
 @lru_cache(maxsize=4)
 def configuration_means(run: RunData) -> pd.DataFrame:
     """Return `analysis.statistics.bootstrap.mean_intervals` of the fair trainings."""
-    return mean_intervals(fair_trainings(run))
+    shares = run.metric.is_share and run.metric.sign > 0
+    return as_measured(run, mean_intervals(fair_trainings(run), shares=shares))
 
 
 def _configurations(run: RunData) -> Comparisons:
@@ -108,7 +122,7 @@ def _configurations(run: RunData) -> Comparisons:
         basis="configurations",
         incumbent_id=first,
         reference=first,
-        frame=compare_configurations(trainings, first, run.margin),
+        frame=as_measured(run, compare_configurations(trainings, first, run.margin)),
         means=means,
         on_pictures=trainings.correct is not None,
         candidates=len(means),
@@ -124,14 +138,19 @@ def _models(run: RunData) -> Comparisons:
     accuracy = fair["accuracy"].reindex(trials.index).dropna().astype(float)
     _need_two(len(accuracy))
     best = accuracy[[first, *accuracy.index.drop(first)]].head(MOST_MODELS)
-    correct = read_correct(run, best)
+    correct = read_correct(run, best) if run.metric.is_accuracy else None
     if correct is None:
+        why = (
+            "no predictions of the compared epoch for every trial"
+            if run.has_pictures and run.metric.is_accuracy
+            else "no predictions on single pictures that give this metric"
+        )
         raise NotKnownError(
-            "no difference can be judged: there are no replicates, and no predictions of the "
-            f"compared epoch for every trial; {ADD_REPLICATES}"
+            f"no difference can be judged: there are no replicates, and {why}; "
+            f"{add_replicates(run)}"
         )
     clusters = read_clusters(run, correct.columns)
-    interval = wilson_interval(best, effective_n(run, fair.loc[best.index]))
+    interval = single_intervals(run, best, fair.loc[best.index])
     return Comparisons(
         basis="models",
         incumbent_id=str(fair.loc[first, "configuration_id"]),
@@ -160,7 +179,7 @@ def _over_folds(run: RunData) -> Comparisons:
             f"`python -m tune resume {run.shell_path}`"
         )
     first = best.configuration_id
-    table = by_fold(trials, "accuracy")
+    table = run.metric.sign * by_fold(trials, "accuracy")
     shared = table.notna() & table.loc[first].notna()
     table = table[shared.sum(axis=1) > 1]
     _need_two(len(table))
@@ -171,7 +190,7 @@ def _over_folds(run: RunData) -> Comparisons:
         basis="folds",
         incumbent_id=first,
         reference=first,
-        frame=judged(estimates, all_pairs(len(table)), run.margin),
+        frame=as_measured(run, judged(estimates, all_pairs(len(table)), run.margin)),
         means=fold_means(trials, ratio),
         on_pictures=True,
         candidates=len(table),

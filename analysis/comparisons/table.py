@@ -3,12 +3,13 @@
 import pandas as pd
 
 from analysis.comparisons.replicates_table import PICKED
-from analysis.comparisons.statistics import ADD_REPLICATES, Comparisons, against_incumbent
-from analysis.rendering.digits import p_text, points_text, signed, supported
+from analysis.comparisons.statistics import Comparisons, against_incumbent
+from analysis.rendering.digits import p_text, signed, supported
 from analysis.rendering.table import Column, Table, View
 from analysis.rendering.words import INCUMBENT
-from analysis.run.clusters import picture_notes
-from analysis.run.run_data import RunData
+from analysis.run.clusters import n_notes
+from analysis.run.metric import Metric
+from analysis.run.run_data import RunData, add_replicates
 from analysis.run.trials import selected_finalists
 
 
@@ -28,11 +29,13 @@ def comparisons(run: RunData) -> Table:
     found = against_incumbent(run)
     frame = _frame(run, found)
     what = "as trained models" if found.basis == "models" else "as configurations"
-    view = View(title=f"The others against the incumbent, {what}", columns=_columns(frame))
+    view = View(
+        title=f"The others against the incumbent, {what}", columns=_columns(frame, run.metric)
+    )
     return Table(name="comparisons", frame=frame, views=(view,), notes=_notes(run, found))
 
 
-def basis_note(found: Comparisons) -> str:
+def basis_note(run: RunData, found: Comparisons) -> str:
     """Return a sentence that says what is compared, and what the results apply to."""
     if found.basis == "folds":
         return (
@@ -42,15 +45,17 @@ def basis_note(found: Comparisons) -> str:
     if found.basis == "models":
         return (
             "The verdicts hold only for these trainings; with another seed they may be reversed. "
-            f"To judge configurations, {ADD_REPLICATES}."
+            f"To judge configurations, {add_replicates(run)}."
         )
     over = "Configurations are compared over their replicates"
     if found.on_pictures:
         return f"{over} and over the pictures: verdicts hold for other seeds and other pictures."
-    return (
-        f"{over}: verdicts hold for other seeds, but only for these pictures, because predictions "
-        "of the compared epoch are missing."
+    why = (
+        "predictions of the compared epoch are missing"
+        if run.has_pictures or run.knows_dataset
+        else "there are no predictions on single pictures"
     )
+    return f"{over}: it holds for other seeds, but for {run.validation_words} only, as {why}."
 
 
 def _frame(run: RunData, found: Comparisons) -> pd.DataFrame:
@@ -67,9 +72,9 @@ def _frame(run: RunData, found: Comparisons) -> pd.DataFrame:
     )
 
 
-def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
-    accuracy = supported(frame, "accuracy_low", "accuracy_high")
-    difference = signed(supported(frame, "difference_low", "difference_high"))
+def _columns(frame: pd.DataFrame, metric: Metric) -> tuple[Column, ...]:
+    accuracy = metric.cells(supported(frame, "accuracy_low", "accuracy_high"))
+    difference = signed(metric.cells(supported(frame, "difference_low", "difference_high")))
     return (
         Column(key="name", heading="name"),
         Column(key="trainings", heading="trainings"),
@@ -94,15 +99,17 @@ def _columns(frame: pd.DataFrame) -> tuple[Column, ...]:
 def _notes(run: RunData, found: Comparisons) -> tuple[str, ...]:
     pairs = f"{found.candidates} candidates"
     told = [
-        "n: pictures in validation.",
-        *picture_notes(run),
-        basis_note(found),
+        *n_notes(run),
+        basis_note(run, found),
         *(["p: McNemar's exact test; intervals: paired bootstrap."] * (found.basis == "models")),
         "Verdict: of the row against the incumbent. p and the intervals of differences are "
         f"adjusted for all pairs of the {pairs}, because the incumbent was picked by the same "
-        "accuracies.",
-        f"Equivalent: shown to differ by less than {points_text(run.margin)} (two one-sided tests "
-        "at 5 %, adjusted in the same way); --margin sets another limit.",
+        f"{'accuracies' if run.metric.is_accuracy else 'values'}.",
+        f"Equivalent: shown to differ by less than {run.metric.gap(run.margin)} (two one-sided "
+        "tests at 5 %, adjusted in the same way); --margin sets another limit."
+        if run.margin
+        else "Nothing is called equivalent, because it is not known which difference in "
+        f"{run.metric.word} is small; --margin sets a limit.",
         "Smallest shown: the smallest true difference that would have been shown with 80 % "
         "probability.",
     ]

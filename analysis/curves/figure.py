@@ -9,6 +9,8 @@ import pandas as pd
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted, file_stem
 from analysis.drawing.style import BLUE, INK, MUTED, ORANGE, VERMILION
+from analysis.rendering.words import first_upper
+from analysis.run.metric import ACCURACY, Metric
 from analysis.run.run_data import COMPARABLE, RunData
 from analysis.run.trials import ranked
 from tune.run.trial import Status
@@ -28,6 +30,8 @@ class StatusStyle(NamedTuple):
     """Name of the status in the legend."""
 
 
+LOSSES = ("val_loss", "loss")
+"""Names of the validation loss, the first one that a run has."""
 STYLES = {
     Status.COMPLETED: StatusStyle(BLUE, "-", "", "completed"),
     Status.EARLY_STOPPED: StatusStyle(ORANGE, "--", "o", "stopped early"),
@@ -46,10 +50,9 @@ def overview(run: RunData) -> Iterator[Drawing]:
     yield charted(
         name="learning_curves",
         title="Learning curves of all trials",
-        caption=f"Validation loss and accuracy of {drawn:,} trials after each epoch, "
-        f"{n_words(run.trials['n'].max())}.{where} The mark at the end of a curve shows why it "
-        "ends early.",
-        chart=overview_chart(data, rungs),
+        caption=f"{_shown_words(run)} of {drawn:,} trials after each epoch{n_words(run)}.{where} "
+        "The mark at the end of a curve shows why it ends early.",
+        chart=overview_chart(data, rungs, shown_metrics(run)),
     )
 
 
@@ -67,26 +70,36 @@ def model_curves(run: RunData) -> Iterator[Drawing]:
         yield charted(
             name=file_stem(f"curves_{trial['name']}_trial{trial['number']}"),
             title=f"Learning of {trial['name']}, trial {trial['number']}",
-            caption="Loss and accuracy after each epoch; the dot marks the best epoch. Validation: "
-            f"{n_words(trial['n'])}. Training loss and accuracy are measured during the epoch, "
-            "while the weights change.",
-            chart=model_chart(data, trial["best_epoch"]),
+            caption=_model_words(run),
+            chart=model_chart(data, trial["best_epoch"], shown_metrics(run)),
         )
+
+
+def shown_metrics(run: RunData) -> tuple[Metric, ...]:
+    """Return the metrics whose curves are drawn: the validation loss, and the reported metric."""
+    loss = next((name for name in LOSSES if name in run.measurements), run.metric.name)
+    if loss == run.metric.name:
+        return (run.metric,)
+    return (Metric(name=loss, sign=-1, is_share=False), run.metric)
 
 
 def prepare(run: RunData) -> pd.DataFrame:
     """Return a row per trial and epoch, in that order.
 
-    Columns: ``number`` (of the trial), ``status``, ``epoch``, ``val_loss`` and ``val_accuracy``
-    (%).
+    Columns: ``number`` (of the trial), ``status``, ``epoch``, and each of `shown_metrics` (shares
+    in %).
     """
     facts = run.trials.set_index("trial_id")[["number", "status"]]
-    data = run.measurements[["trial_id", "epoch", "val_loss", "val_accuracy"]]
-    data = data.join(facts, on="trial_id").assign(val_accuracy=100 * data["val_accuracy"])
+    metrics = shown_metrics(run)
+    data = run.measurements[["trial_id", "epoch", *(metric.name for metric in metrics)]]
+    scaled = {metric.name: metric.scale * data[metric.name] for metric in metrics}
+    data = data.join(facts, on="trial_id").assign(**scaled)
     return data.drop(columns="trial_id").sort_values(["number", "epoch"], ignore_index=True)
 
 
-def overview_chart(data: pd.DataFrame, rungs: tuple[int, ...]) -> Chart:
+def overview_chart(
+    data: pd.DataFrame, rungs: tuple[int, ...], metrics: tuple[Metric, ...]
+) -> Chart:
     """Draw the curves of all trials, in one style per status."""
     status_of = data["status"].map(lambda status: Status(status))
     groups = [
@@ -98,13 +111,10 @@ def overview_chart(data: pd.DataFrame, rungs: tuple[int, ...]) -> Chart:
     panels = [
         Panel(
             x=Axis(label="epoch", whole=True),
-            y=Axis(label=label),
-            layers=(*marks, *(_curves(rows, column, style) for rows, style in groups)),
+            y=Axis(label=_label(metric, metrics)),
+            layers=(*marks, *(_curves(rows, metric.name, style) for rows, style in groups)),
         )
-        for column, label in (
-            ("val_loss", "validation loss (cross-entropy)"),
-            ("val_accuracy", "validation accuracy, %"),
-        )
+        for metric in metrics
     ]
     return Chart(panels=tuple(panels), panel_size=(4.6, 3.4))
 
@@ -115,21 +125,21 @@ def rungs_layer(rungs: tuple[int, ...]) -> Layer:
     return Layer(kind="rules", label="rung", x=at, y=at, colour=MUTED)
 
 
-def model_chart(data: pd.DataFrame, best_epoch: int) -> Chart:
-    """Draw the training and validation loss and accuracy of one trial."""
+def model_chart(data: pd.DataFrame, best_epoch: int, metrics: tuple[Metric, ...]) -> Chart:
+    """Draw the metrics of one trial, on training and validation data where both are known."""
     panels = []
-    for what, label, scale in (
-        ("loss", "loss (cross-entropy)", 1),
-        ("accuracy", "accuracy, %", 100),
-    ):
+    for metric in metrics:
+        name, scale, what = metric.name, metric.scale, metric.name.removeprefix("val_")
+        label = _label(metric, metrics).removeprefix("validation ")
         at_best = data[data["epoch"] == best_epoch]
         look: dict[str, Any] = {"kind": "line", "marker": ""}
         train = {"label": "training", "colour": ORANGE, "dash": "--"}
         best = {"label": "best epoch", "colour": INK, "size": 5.0}
+        both = name.startswith("val_") and f"train_{what}" in data
         layers = (
-            _series(data, f"train_{what}", scale, {**look, **train}),
-            _series(data, f"val_{what}", scale, {**look, "label": "validation", "colour": BLUE}),
-            _series(at_best, f"val_{what}", scale, {"kind": "points", **best}),
+            *([_series(data, f"train_{what}", scale, {**look, **train})] if both else []),
+            _series(data, name, scale, {**look, "label": "validation", "colour": BLUE}),
+            _series(at_best, name, scale, {"kind": "points", **best}),
         )
         panels.append(Panel(x=Axis(label="epoch", whole=True), y=Axis(label=label), layers=layers))
     return Chart(panels=tuple(panels), panel_size=(3.7, 3.0))
@@ -139,9 +149,34 @@ def _series(data: pd.DataFrame, column: str, scale: int, look: dict[str, Any]) -
     return Layer(x=float_array(data["epoch"]), y=scale * float_array(data[column]), **look)
 
 
-def n_words(n: Any) -> str:
-    """Return ``n = … pictures``, or that n is unknown."""
-    return "n unknown" if pd.isna(n) else f"n = {n:,} pictures"
+def n_words(run: RunData) -> str:
+    """Return ``, n = … pictures``; empty if n is unknown."""
+    n = run.trials["n"].max()
+    return "" if pd.isna(n) else f", n = {n:,} pictures"
+
+
+def _label(metric: Metric, metrics: tuple[Metric, ...]) -> str:
+    ours = metrics[-1].name == ACCURACY and metric.name == "val_loss"
+    return metric.axis + " (cross-entropy)" * ours
+
+
+def _shown_words(run: RunData) -> str:
+    first, *others = shown_metrics(run)
+    return " and ".join([first_upper(first.long), *(metric.word for metric in others)])
+
+
+def _model_words(run: RunData) -> str:
+    words = [metric.long.removeprefix("validation ") for metric in shown_metrics(run)]
+    what = first_upper(" and ".join(words))
+    told = f"{what} after each epoch; the dot marks the best epoch."
+    if run.has_pictures:
+        told += f" Validation: {n_words(run).removeprefix(', ')}."
+    if "train_loss" not in run.measurements:
+        return told
+    return (
+        f"{told} Training {' and '.join(words)} are measured during the epoch, while the weights "
+        "change."
+    )
 
 
 def _curves(rows: pd.DataFrame, column: str, style: StatusStyle) -> Layer:

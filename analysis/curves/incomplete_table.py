@@ -3,10 +3,9 @@
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
 from analysis.rendering.words import status_words
-from analysis.run.clusters import effective_n, picture_notes
+from analysis.run.clusters import n_notes, single_intervals
 from analysis.run.run_data import RunData
 from analysis.run.trials import ranked
-from analysis.statistics.intervals import wilson_interval
 from tune.run.trial import Status
 
 
@@ -22,11 +21,9 @@ def incomplete(run: RunData) -> Table | None:
     trials = trials[trials["status"] != Status.COMPLETED].reset_index(drop=True)
     if trials.empty:
         return None
-    trials = trials.rename(
-        columns={"number": "trial", f"{run.info.objective['at']}_val_accuracy": "accuracy"}
-    )
-    frame = trials.join(wilson_interval(trials["accuracy"], effective_n(run, trials)))
-    text = supported(frame, "accuracy_low", "accuracy_high")
+    trials = trials.rename(columns={"number": "trial", run.value_column: "accuracy"})
+    frame = trials.join(single_intervals(run, trials["accuracy"], trials))
+    text = run.metric.cells(supported(frame, "accuracy_low", "accuracy_high"))
     keys = ["name", "status", "reason", "epochs_trained", "accuracy", "accuracy_low"]
     keys += ["accuracy_high", "n", "trial", "trial_id"]
     columns = (
@@ -41,8 +38,7 @@ def incomplete(run: RunData) -> Table | None:
     )
     view = View(title="Trials that did not complete", columns=columns)
     notes = (
-        "n: pictures in validation.",
-        *picture_notes(run),
-        "95 % interval: Wilson, for one trained model.",
+        *n_notes(run),
+        *(["95 % interval: Wilson, for one trained model."] if run.has_pictures else []),
     )
     return Table(name="incomplete", frame=frame[keys], views=(view,), notes=notes)

@@ -6,15 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparisons.statistics import ADD_REPLICATES
 from analysis.effects.statistics import level_means
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
-from analysis.run.clusters import effective_n, picture_notes
+from analysis.run.clusters import n_notes, single_intervals
 from analysis.run.hyperparameters import NOT_USED, checked, followers, levels, words
-from analysis.run.run_data import RunData
+from analysis.run.run_data import RunData, add_replicates
 from analysis.run.trials import accuracy_at_common_epoch, common_epoch
-from analysis.statistics.intervals import wilson_interval
 from tune.run.trial import Status
 
 
@@ -23,7 +21,7 @@ def by_hyperparameter(run: RunData, name: str) -> Table:
 
     Frame: ``name`` (the level); ``n`` (validation pictures); ``trials``, ``completed``,
     ``early_stopped``, ``other``; ``configurations`` (number of completed configurations);
-    ``accuracy`` and ``best`` (mean and maximum over *completed* trials at the epoch that the
+    ``accuracy`` and ``best`` (mean and best value over *completed* trials at the epoch that the
     objective selects); ``accuracy_at_epoch`` and ``best_at_epoch`` (the same over completed and
     early-stopped trials, from the first ``epoch`` epochs only, which all of them reached).
 
@@ -37,9 +35,7 @@ def by_hyperparameter(run: RunData, name: str) -> Table:
     """
     level = levels(run.trials[checked(run, name)])
     frame = _counts(run, level)
-    completed = run.completed.assign(
-        accuracy=run.completed[f"{run.info.objective['at']}_val_accuracy"]
-    )
+    completed = run.completed.assign(accuracy=run.completed[run.value_column])
     frame = frame.join(_mean_and_best(run, completed, "accuracy", "best", level))
     frame["configurations"] = frame["configurations"].fillna(0).astype(int)
     fair = accuracy_at_common_epoch(run)
@@ -77,17 +73,19 @@ def _mean_and_best(
     """Return ``configurations``, ``mean`` and ``best`` per level, averaging replicates first."""
     keys = [level[trials.index].rename("level"), trials["configuration_id"]]
     means = trials.groupby(keys, observed=True)[mean].mean().groupby("level", observed=True)
-    ordered = trials.assign(level=keys[0]).sort_values(mean, ascending=False, kind="stable")
+    ascending = run.metric.sign < 0
+    ordered = trials.assign(level=keys[0]).sort_values(mean, ascending=ascending, kind="stable")
     top = ordered.drop_duplicates("level").set_index("level")
-    interval = wilson_interval(top[mean], effective_n(run, top))
+    interval = single_intervals(run, top[mean], top)
     interval.columns = [f"{best}_low", f"{best}_high"]
     columns = {"configurations": means.count(), mean: means.mean(), best: top[mean]}
     return pd.DataFrame(columns).join(interval)
 
 
 def _columns(run: RunData, name: str, frame: pd.DataFrame) -> tuple[Column, ...]:
-    text = supported(frame, "accuracy_at_epoch_low", "accuracy_at_epoch_high")
-    best = supported(frame, "best_low", "best_high")
+    cells = run.metric.cells
+    text = cells(supported(frame, "accuracy_at_epoch_low", "accuracy_at_epoch_high"))
+    best = cells(supported(frame, "best_low", "best_high"))
     columns = [
         Column(key="name", heading=words(name)),
         Column(key="trials", heading="trials"),
@@ -112,7 +110,7 @@ def _with_interval(key: str, heading: str, text: Callable[[Any], str]) -> tuple[
 
 
 def _notes(run: RunData, name: str, frame: pd.DataFrame) -> tuple[str, ...]:
-    notes = ["n: pictures in validation.", *picture_notes(run)]
+    notes = [*n_notes(run)]
     notes += ["Means are over configurations, the trainings of each averaged first."]
     if _stopped(run):
         epoch = common_epoch(run)
@@ -123,12 +121,17 @@ def _notes(run: RunData, name: str, frame: pd.DataFrame) -> tuple[str, ...]:
             "interval, because they do not represent a population."
         )
     notes.append(
-        "95 % interval: Wilson's for a best trial, which does not allow for its selection; that of "
-        "the table of levels for a mean"
+        "95 % interval: "
+        + (
+            "Wilson's for a best trial, which does not allow for its selection; "
+            if run.has_pictures and run.metric.is_accuracy
+            else ""
+        )
+        + "that of the table of levels for a mean"
         + (
             "."
             if frame["accuracy_at_epoch_low"].notna().any()
-            else f", not known without replicates; {ADD_REPLICATES}."
+            else f", not known without replicates; {add_replicates(run)}."
         )
     )
     notes.append("This table tests no difference; see the tables of effects and levels.")

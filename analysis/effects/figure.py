@@ -11,8 +11,9 @@ from analysis.drawing.drawing import Drawing, charted
 from analysis.drawing.style import BLUE, INK
 from analysis.effects.statistics import marginal_means
 from analysis.folds.statistics import CORRECTED
+from analysis.rendering.words import first_upper
 from analysis.run.hyperparameters import followers, is_continuous, is_wide, levels, searched, words
-from analysis.run.run_data import RunData
+from analysis.run.run_data import UNKNOWN, RunData
 from analysis.run.trainings import has_folds
 from analysis.run.trials import accuracy_at_common_epoch, common_epoch
 from analysis.statistics.estimate import NotKnownError
@@ -27,17 +28,19 @@ MEAN = ["mean", "low", "high"]
 def effects(run: RunData) -> Iterator[Drawing]:
     """Yield one figure with a panel per hyperparameter; none for a single configuration."""
     try:
-        means = 100 * marginal_means(run).set_index(["hyperparameter", "level"])[MEAN]
+        means = run.metric.scale * marginal_means(run).set_index(["hyperparameter", "level"])[MEAN]
     except NotKnownError:
         return
     names = list(dict.fromkeys(means.index.get_level_values("hyperparameter")))
     yield charted(
         name="accuracy_by_hyperparameter",
-        title="Accuracy by each hyperparameter",
+        title=f"{first_upper(run.metric.word)} by each hyperparameter",
         caption=f"{compared_words(run)} A point is a trial: filled if it completed, hollow if "
         "it was stopped early later on; numbers in brackets: trials. Bars: means over "
         f"configurations, the trainings of each averaged first. {_error_words(run, means)}",
-        chart=effects_chart(prepare(run), means, {name: title(run, name) for name in names}),
+        chart=effects_chart(
+            prepare(run), means, {name: title(run, name) for name in names}, run.metric.axis
+        ),
     )
 
 
@@ -45,29 +48,33 @@ def prepare(run: RunData) -> pd.DataFrame:
     """Return a row per completed or early-stopped trial.
 
     Columns: every searched hyperparameter, ``configuration_id``, ``number``, ``completed`` and
-    ``accuracy`` (validation, %, at the epoch that `analysis.run.trials` compares at).
+    ``accuracy`` (the metric, shares in %, at the epoch that `analysis.run.trials` compares at).
     """
     trials = accuracy_at_common_epoch(run)
     return trials[[*searched(run), "configuration_id", "number"]].assign(
         completed=trials["status"] == Status.COMPLETED,
-        accuracy=100 * trials["accuracy_at_epoch"],
+        accuracy=run.metric.scale * trials["accuracy_at_epoch"],
     )
 
 
-def effects_chart(data: pd.DataFrame, means: pd.DataFrame, titles: dict[str, str]) -> Chart:
-    """Return a panel for each hyperparameter in ``titles``, all with the same accuracy axis.
+def effects_chart(
+    data: pd.DataFrame, means: pd.DataFrame, titles: dict[str, str], label: str
+) -> Chart:
+    """Return a panel for each hyperparameter in ``titles``, all with the same vertical axis.
 
     Args:
         data: What `prepare` returns.
-        means: Hyperparameter and level → ``mean``, ``low`` and ``high``, %.
+        means: Hyperparameter and level → ``mean``, ``low`` and ``high``, shares in %.
         titles: Hyperparameter → label of its axis.
+        label: Label of the vertical axis.
     """
     lowest, highest = (
         np.nanmin([*means["low"], *data["accuracy"]]),
         np.nanmax([*means["high"], *data["accuracy"]]),
     )
-    margin = max(0.5, 0.06 * (highest - lowest))
-    y = Axis(label="validation accuracy, %", limits=(lowest - margin, highest + margin))
+    least = 0.5 if label.endswith("%") else 0.0
+    margin = max(least, 0.06 * (highest - lowest)) or 1.0
+    y = Axis(label=label, limits=(lowest - margin, highest + margin))
     panels = tuple(
         _panel(data[data[name].notna()], means.loc[[name]].droplevel(0), name, titles[name], y)
         for name in titles
@@ -82,9 +89,10 @@ def compared_words(run: RunData) -> str:
     pictures = f", n = {n:,} pictures" if not pd.isna(n) else ""
     picked = "at the best of the first" if run.info.objective["at"] == "best" else "after"
     lost = f" {len(run.excluded):,} others failed and are not shown." if len(run.excluded) else ""
+    count = len(accuracy_at_common_epoch(run))
     return (
-        f"Validation accuracy{pictures}, {picked} {epoch} epochs, which all "
-        f"{len(run.comparable):,} compared trials (completed or stopped early) reached.{lost}"
+        f"{first_upper(run.metric.long)}{pictures}, {picked} {epoch} epochs, which all "
+        f"{count:,} compared trials (completed or stopped early) reached.{lost}"
     )
 
 
@@ -127,6 +135,8 @@ def trial_layers(
 
 
 def _error_words(run: RunData, means: pd.DataFrame) -> str:
+    if run.info.searcher == UNKNOWN and run.info.sampling == "adaptive":
+        return "They have no interval: how configurations were chosen is not known."
     if run.info.sampling == "adaptive":
         return (
             "They have no interval, because configurations chosen by earlier results are not a "

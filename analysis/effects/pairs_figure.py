@@ -12,12 +12,13 @@ from analysis.drawing.drawing import Drawing, charted, file_stem
 from analysis.drawing.style import series_style
 from analysis.effects.figure import compared_words, prepare, spread
 from analysis.effects.figure import title as label_of
+from analysis.rendering.words import first_upper
 from analysis.run.hyperparameters import is_continuous, is_wide, levels, searched, words
+from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 
 LEAST_RANGE = 2.0
 """Minimum span of a colour scale in percentage points, so that it does not magnify noise."""
-ACCURACY = Axis(label="validation accuracy, %")
 
 
 def pairs(run: RunData) -> Iterator[Drawing]:
@@ -35,7 +36,7 @@ def _drawing(run: RunData, used: pd.DataFrame, first: str, second: str) -> Drawi
     continuous = [is_continuous(used[name]) for name in (first, second)]
     y, x = (second, first) if continuous == [True, False] else (first, second)
     make, how = (
-        (plane_chart, "A point is a trial; its colour is the accuracy.")
+        (plane_chart, f"A point is a trial; its colour is the {run.metric.word}.")
         if all(continuous)
         else (series_chart, "A point is a trial.")
         if any(continuous)
@@ -47,9 +48,9 @@ def _drawing(run: RunData, used: pd.DataFrame, first: str, second: str) -> Drawi
     )
     return charted(
         name=file_stem(f"accuracy_by_{first}_and_{second}"),
-        title=f"Accuracy by {words(first)} and {words(second)}",
+        title=f"{first_upper(run.metric.word)} by {words(first)} and {words(second)}",
         caption=f"{compared_words(run)} {how}",
-        chart=make(used, (y, label_of(run, y)), (x, label_of(run, x))),
+        chart=make(used, (y, label_of(run, y)), (x, label_of(run, x)), run.metric),
     )
 
 
@@ -64,24 +65,30 @@ def cell_means(data: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     )
 
 
-def levels_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> Chart:
+def levels_chart(
+    data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str], metric: Metric
+) -> Chart:
     """Return a heat map of the means and a point plot; ``x`` and ``y`` are name and label."""
     names = [tuple(levels(data[name]).cat.categories) for name in (x[0], y[0])]
     across = Axis(label=x[1], names=names[0])
-    cells = _cells(cell_means(data, y[0], x[0]), *names)
+    cells = _cells(cell_means(data, y[0], x[0]), names[0], names[1], metric)
     assert cells.values is not None
     heat = Panel(
         x=across,
         y=Axis(label=y[1], names=names[1]),
         layers=(cells,),
-        value_label="mean validation accuracy, %",
-        value_limits=colour_limits(cells.values),
+        value_label=f"mean {metric.axis}",
+        value_limits=colour_limits(cells.values, metric),
     )
-    points = Panel(x=across, y=ACCURACY, layers=tuple(_point_layers(data, y[0], x[0])))
+    points = Panel(
+        x=across, y=Axis(label=metric.axis), layers=tuple(_point_layers(data, y[0], x[0]))
+    )
     return Chart(panels=(heat, points), panel_size=(3.3, 3.2), legend_title=y[1])
 
 
-def series_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> Chart:
+def series_chart(
+    data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str], metric: Metric
+) -> Chart:
     """Plot accuracy over a continuous hyperparameter, with a series per level of the other."""
     layers = [
         Layer(
@@ -94,11 +101,15 @@ def series_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> 
         )
         for place, (text, rows) in enumerate(data.groupby(levels(data[y[0]]), observed=True))
     ]
-    panel = Panel(x=Axis(label=x[1], log=is_wide(data[x[0]])), y=ACCURACY, layers=tuple(layers))
+    panel = Panel(
+        x=Axis(label=x[1], log=is_wide(data[x[0]])), y=Axis(label=metric.axis), layers=tuple(layers)
+    )
     return Chart(panels=(panel,), panel_size=(6.3, 3.2), legend_title=y[1])
 
 
-def plane_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> Chart:
+def plane_chart(
+    data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str], metric: Metric
+) -> Chart:
     """Plot trials in the plane of two continuous hyperparameters, coloured by accuracy."""
     values = float_array(data["accuracy"])
     points = Layer(
@@ -113,15 +124,21 @@ def plane_chart(data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str]) -> C
         x=Axis(label=x[1], log=is_wide(data[x[0]])),
         y=Axis(label=y[1], log=is_wide(data[y[0]])),
         layers=(points,),
-        value_label=ACCURACY.label,
-        value_limits=colour_limits(values),
+        value_label=metric.axis,
+        value_limits=colour_limits(values, metric),
     )
     return Chart(panels=(panel,), panel_size=(6.3, 3.4))
 
 
-def _cells(cells: pd.DataFrame, columns: tuple[str, ...], rows: tuple[str, ...]) -> Layer:
+def _cells(
+    cells: pd.DataFrame, columns: tuple[str, ...], rows: tuple[str, ...], metric: Metric
+) -> Layer:
     row, column = (cells.index.get_level_values(key).astype(str) for key in ("row", "column"))
-    texts = [f"{mean:.1f} %\nn = {trials}" for mean, trials in cells.itertuples(index=False)]
+    values = metric.text
+    texts = [
+        f"{values(mean / metric.scale)}\nn = {trials}"
+        for mean, trials in cells.itertuples(index=False)
+    ]
     return Layer(
         kind="cells",
         x=np.array([columns.index(text) for text in column], float),
@@ -155,8 +172,9 @@ def _point_layers(data: pd.DataFrame, first: str, second: str) -> Iterator[Layer
         yield Layer(kind="line", label=str(text), x=x, y=y, **look, size=6.5)
 
 
-def colour_limits(values: Any) -> tuple[float, float]:
-    """Return the limits of a colour scale for percentages."""
+def colour_limits(values: Any, metric: Metric) -> tuple[float, float]:
+    """Return the limits of a colour scale for values of a metric, shares in %."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    widen = max(0.0, LEAST_RANGE - (high - low)) / 2
+    least = LEAST_RANGE if metric.is_share else 0.0
+    widen = max(0.0, least - (high - low)) / 2
     return low - widen, high + widen

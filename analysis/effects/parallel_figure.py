@@ -10,6 +10,7 @@ from analysis.drawing.drawing import Drawing, charted
 from analysis.effects.figure import compared_words, prepare, title
 from analysis.effects.pairs_figure import colour_limits
 from analysis.run.hyperparameters import is_continuous, is_wide, level_text, levels, searched
+from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 
 TICKS = 5
@@ -25,24 +26,25 @@ def parallel(run: RunData) -> Iterator[Drawing]:
     if len(names) > 1:
         yield charted(
             name="parallel_coordinates",
-            title="All hyperparameters and the accuracy at once",
-            caption=f"{compared_words(run)} A line is a trial; its colour is its accuracy; it has "
-            "a gap where a hyperparameter does not belong to its part of the space.",
-            chart=parallel_chart(data, {name: title(run, name) for name in names}),
+            title=f"All hyperparameters and the {run.metric.word} at once",
+            caption=f"{compared_words(run)} A line is a trial; its colour is its "
+            f"{run.metric.word}; it has a gap where a hyperparameter does not belong to its part "
+            "of the space.",
+            chart=parallel_chart(data, {name: title(run, name) for name in names}, run.metric),
         )
 
 
-def parallel_chart(data: pd.DataFrame, titles: dict[str, str]) -> Parallel:
-    """Return an axis for each hyperparameter in ``titles``, and a last one for the accuracy."""
+def parallel_chart(data: pd.DataFrame, titles: dict[str, str], metric: Metric) -> Parallel:
+    """Return an axis for each hyperparameter in ``titles``, and a last one for the metric."""
     scales = [_scale(data[name]) for name in titles] + [_number_scale(data["accuracy"])]
     accuracy = float_array(data["accuracy"])
     return Parallel(
-        labels=(*titles.values(), "validation accuracy, %"),
+        labels=(*titles.values(), metric.axis),
         ticks=tuple(ticks for _, ticks in scales),
         places=np.column_stack([places for places, _ in scales]),
         values=accuracy,
-        value_label="validation accuracy, %",
-        value_limits=colour_limits(accuracy),
+        value_label=metric.axis,
+        value_limits=colour_limits(accuracy, metric),
         trials=data["number"].to_numpy(int),
     )
 

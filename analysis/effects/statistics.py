@@ -118,7 +118,7 @@ def level_table(run: RunData) -> pd.DataFrame:
     Raises:
         NotKnownError: No hyperparameter has two values, or only one configuration finished.
     """
-    trials = run.comparable.set_index("trial_id")
+    trials = accuracy_at_common_epoch(run).set_index("trial_id")
     table = pd.DataFrame({name: levels(trials[name]) for name in searched(run)}, index=trials.index)
     varied = table.loc[:, table.nunique() > 1]
     if varied.empty or trials["configuration_id"].nunique() < 2:

@@ -7,14 +7,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from analysis.comparisons.statistics import ADD_REPLICATES
 from analysis.effects.design import LEAST_SHARE, SMALL
 from analysis.effects.statistics import effects, error_of, marginal_means
 from analysis.folds.statistics import CORRECTED
 from analysis.rendering.digits import fraction, p_text, share_text, signed, supported
 from analysis.rendering.table import Column, Table, View
 from analysis.rendering.words import status_words
-from analysis.run.clusters import picture_notes
+from analysis.run.clusters import n_notes
 from analysis.run.hyperparameters import (
     NOT_USED,
     followers,
@@ -24,9 +23,9 @@ from analysis.run.hyperparameters import (
     searched,
     words,
 )
-from analysis.run.run_data import RunData
+from analysis.run.run_data import UNKNOWN, RunData, adaptive_words, add_replicates
 from analysis.run.trainings import has_folds, trainings_at_common_epoch
-from analysis.run.trials import common_epoch
+from analysis.run.trials import accuracy_at_common_epoch, common_epoch
 from tune.run.trial import Status
 
 
@@ -44,7 +43,9 @@ def effects_table(run: RunData) -> Table:
     frame = effects(run)
     named = frame.assign(name=frame.pop("term").map(partial(_term_words, run)))
     frame = named.assign(
-        n=run.comparable["n"].max(), trainings=len(run.comparable), epoch=common_epoch(run)
+        n=run.comparable["n"].max(),
+        trainings=len(accuracy_at_common_epoch(run)),
+        epoch=common_epoch(run),
     )
     frame = frame[["name", "n", "trainings", "epoch", *named.columns.drop("name")]]
     columns = [
@@ -56,7 +57,9 @@ def effects_table(run: RunData) -> Table:
         Column(key="verdict", heading="verdict"),
     ]
     if frame["detectable"].notna().any():
-        columns.append(Column(key="detectable", heading="smallest shown", text=fraction(3)))
+        columns.append(
+            Column(key="detectable", heading="smallest shown", text=run.metric.cells(fraction(3)))
+        )
     columns.append(Column(key="n", heading="n"))
     view = View(title="Effects of the hyperparameters", columns=tuple(columns))
     return Table(name="effects", frame=frame, views=(view,), notes=_effects_notes(run, frame))
@@ -83,8 +86,9 @@ def levels_table(run: RunData) -> Table:
     ]
     frame = frame.assign(name=names, n=run.comparable["n"].max(), excluded=excluded)
     frame = frame[["name", "n", *frame.columns.drop(["name", "n"])]]
-    accuracy = supported(frame, "accuracy_low", "accuracy_high")
-    effect = signed(supported(frame, "effect_low", "effect_high"))
+    cells = run.metric.cells
+    accuracy = cells(supported(frame, "accuracy_low", "accuracy_high"))
+    effect = signed(cells(supported(frame, "effect_low", "effect_high")))
     columns = (
         Column(key="name", heading="level"),
         Column(key="configurations", heading="configurations"),
@@ -131,7 +135,7 @@ def _with_followers(run: RunData, name: str) -> str:
 
 
 def _common_notes(run: RunData) -> list[str]:
-    told = ["n: pictures in validation.", *picture_notes(run), _epoch_note(run)]
+    told = [*n_notes(run), _epoch_note(run)]
     tied = [name for name in searched(run) if followers(run, name)]
     if tied:
         told.append(
@@ -140,7 +144,9 @@ def _common_notes(run: RunData) -> list[str]:
         )
     if run.info.sampling == "adaptive":
         told.append(
-            f"The searcher {run.info.searcher} sampled adaptively, so means and shares do not "
+            f"{adaptive_words(run)}, so means and shares do not represent the whole space."
+            if run.info.searcher == UNKNOWN
+            else f"The searcher {run.info.searcher} sampled adaptively, so means and shares do not "
             "represent the whole space."
         )
     if len(run.excluded):
@@ -154,18 +160,21 @@ def _common_notes(run: RunData) -> list[str]:
 
 
 def _epoch_note(run: RunData) -> str:
-    epoch, count = common_epoch(run), len(run.comparable)
+    epoch, count = common_epoch(run), len(accuracy_at_common_epoch(run))
     stopped = (run.trials["status"] == Status.EARLY_STOPPED).any()
     last = ", the most that all of them reached" if stopped else ""
+    late = len(run.comparable) - count
+    after = f" {late} others were first measured later and are left out." if late else ""
+    epochs = f"{epoch} epoch{'s' * (epoch != 1)}"
     return (
-        f"All {count} completed and early-stopped trials are compared after {epoch} epochs{last}."
+        f"All {count} completed and early-stopped trials are compared after {epochs}{last}.{after}"
     )
 
 
 def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
     told = [*_common_notes(run), _error_note(run, frame)]
     if has_folds(run):
-        told.append("Shares: of the variance of all accuracies, seeds of a fold averaged.")
+        told.append("Shares: of the variance of all values, seeds of a fold averaged.")
     else:
         told.append("Shares: sums of squares of type II about the mean (eta squared).")
     if frame["detectable"].notna().any():
@@ -185,7 +194,11 @@ def _error_note(run: RunData, frame: pd.DataFrame) -> str:
     error = error_of(run)
     if error == "none":
         return (
-            f"No verdict: the searcher {run.info.searcher} chose configurations by earlier "
+            "No verdict: it is not known how configurations were chosen; if by earlier results, "
+            "they are not a random sample on which a hyperparameter can be tested. Tell with "
+            "--searcher of `python -m analysis import`."
+            if run.info.searcher == UNKNOWN
+            else f"No verdict: the searcher {run.info.searcher} chose configurations by earlier "
             "results, so they are not a random sample on which a hyperparameter can be tested."
         )
     if frame["p_value"].isna().all():
@@ -194,7 +207,7 @@ def _error_note(run: RunData, frame: pd.DataFrame) -> str:
             "No verdict: too few configurations to know how much they differ beyond the effects."
             if few
             else "No verdict: each configuration was trained once, so there is no error to judge "
-            f"an effect by. To get one, {ADD_REPLICATES}."
+            f"an effect by. To get one, {add_replicates(run)}."
         )
     what = {
         "configurations": "Error: differences between configurations beyond these effects",
@@ -204,7 +217,8 @@ def _error_note(run: RunData, frame: pd.DataFrame) -> str:
         own = "" if error == "replicates" else f"{what}, and "
         return f"{own or 'Error: '}differences of an effect between folds, {CORRECTED}."
     known = trainings_at_common_epoch(run).correct is not None
-    return what + (", and the choice of pictures." if known else "; for these pictures only.")
+    only = f"; for {run.validation_words} only."
+    return what + (", and the choice of pictures." if known else only)
 
 
 def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[str, ...]:
@@ -228,8 +242,8 @@ def _levels_notes(run: RunData, lost: Mapping[str, Mapping[str, int]]) -> tuple[
         known = trainings_at_common_epoch(run).correct is not None
         told.append(
             "Intervals: from the spread of the configurations drawn within a level"
-            + (", and the choice of pictures." if known else "; for these pictures only.")
+            + (", and the choice of pictures." if known else f"; for {run.validation_words} only.")
         )
     elif not trainings_at_common_epoch(run).replicated:
-        told.append(f"Without replicates there is no interval; to get one, {ADD_REPLICATES}.")
+        told.append(f"Without replicates there is no interval; to get one, {add_replicates(run)}.")
     return (*_common_notes(run), *told)

@@ -7,12 +7,11 @@ from analysis.folds.statistics import CORRECTED, fold_means, held_out_ratio, pic
 from analysis.rendering.digits import supported
 from analysis.rendering.table import AVERAGE, Column, Table, View, number_text
 from analysis.rendering.words import SCORES
-from analysis.run.clusters import effective_n, picture_notes
+from analysis.run.clusters import n_notes, single_intervals
 from analysis.run.run_data import RunData
 from analysis.run.trainings import folds_in_a_repeat, has_folds
 from analysis.run.trials import fairly_trained
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.intervals import wilson_interval
 
 
 def folds(run: RunData) -> Table:
@@ -33,14 +32,20 @@ def folds(run: RunData) -> Table:
     parts = [_configuration(run, own) for _, own in trials.groupby("configuration_id", sort=False)]
     frame = pd.concat(parts, ignore_index=True)
     views = tuple(
-        View(title=f"Folds, {average} averages", columns=_columns(frame, average))
+        View(title=f"Folds, {average} averages", columns=_columns(run, frame, average))
         for average in ("macro", "micro")
+        if f"{average}_f1" in frame
+    ) or (View(title="Folds", columns=_columns(run, frame, "")),)
+    of_fold = (
+        "95 % interval of a fold: Wilson, for the one network trained for it; it does not cover "
+        f"another seed. Of the average: {CORRECTED}."
     )
     notes = (
-        "n: pictures of the fold, on which the network trained on the other folds is judged.",
-        *picture_notes(run),
-        "95 % interval of a fold: Wilson, for the one network trained for it; it does not cover "
-        f"another seed. Of the average: {CORRECTED}.",
+        *n_notes(
+            run,
+            "n: pictures of the fold, on which the network trained on the other folds is judged.",
+        ),
+        of_fold if run.has_pictures else f"95 % interval: of the average, {CORRECTED}.",
     )
     return Table(name="folds", frame=frame, views=views, notes=notes)
 
@@ -51,6 +56,7 @@ def _configuration(run: RunData, trials: pd.DataFrame) -> pd.DataFrame:
         f"{average}_{score}": f"{at}_val_{average}_{score}"
         for average in ("macro", "micro")
         for score in SCORES
+        if f"{at}_val_{average}_{score}" in trials
     }
     columns = {"n": "n", "accuracy": "accuracy", **scores}
     of_fold = trials.groupby("fold")
@@ -60,7 +66,7 @@ def _configuration(run: RunData, trials: pd.DataFrame) -> pd.DataFrame:
     repeats = per_fold.index.to_series() // count
     average = per_fold.mean().to_frame().T.assign(n=pictures_of_folds(run, trials))
     of_one_network = per_fold["accuracy"].where(of_fold.size() == 1)
-    per_fold = per_fold.join(wilson_interval(of_one_network, effective_n(run, per_fold)))
+    per_fold = per_fold.join(single_intervals(run, of_one_network, per_fold))
     interval = fold_means(trials, held_out_ratio(run)).filter(["accuracy_low", "accuracy_high"])
     average[["accuracy_low", "accuracy_high"]] = (
         interval.to_numpy() if len(interval) else [[np.nan, np.nan]]
@@ -73,9 +79,11 @@ def _configuration(run: RunData, trials: pd.DataFrame) -> pd.DataFrame:
     return rows[keys].assign(configuration_id=trials["configuration_id"].iloc[0])
 
 
-def _columns(frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
+def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
     known = frame["accuracy_low"].notna().any()
-    text = supported(frame, "accuracy_low", "accuracy_high") if known else number_text
+    text = run.metric.cells(
+        supported(frame, "accuracy_low", "accuracy_high") if known else number_text
+    )
     return (
         Column(key="name", heading="name"),
         *([Column(key="repeat", heading="repeat")] if frame["repeat"].nunique() > 1 else []),
@@ -85,6 +93,7 @@ def _columns(frame: pd.DataFrame, average: str) -> tuple[Column, ...]:
         *(
             Column(key=f"{average}_{score}", heading=word, text=text)
             for score, word in SCORES.items()
+            if f"{average}_{score}" in frame
         ),
         Column(key="n", heading="n"),
     )

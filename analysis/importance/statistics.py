@@ -10,7 +10,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from analysis.run.distributions import distribution, plain
 from analysis.run.hyperparameters import searched
-from analysis.run.run_data import RunData
+from analysis.run.run_data import UNKNOWN, RunData, adaptive_words
 from analysis.run.trainings import trainings_at_common_epoch
 from analysis.statistics.estimate import NotKnownError
 
@@ -66,9 +66,10 @@ def importance(run: RunData, seed: int = 0) -> Importance:
         )
     drawn = table[whole].sample(min(len(table), MOST_CONFIGURATIONS), random_state=seed)
     explained = _explained(drawn, means[drawn.index], seed)
+    gains = run.metric.sign * means  # the best tenth has the largest
     shares = {
-        "fanova": _evaluated(drawn, means, optuna.importance.FanovaImportanceEvaluator(seed=seed)),
-        "ped_anova": _evaluated(table[whole], means, _ped_anova()),
+        "fanova": _evaluated(drawn, gains, optuna.importance.FanovaImportanceEvaluator(seed=seed)),
+        "ped_anova": _evaluated(table[whole], gains, _ped_anova()),
     }
     frame = pd.DataFrame(shares).sort_values("fanova", ascending=False, kind="stable")
     return Importance(
@@ -138,7 +139,9 @@ def _warnings(run: RunData, count: int, width: int, explained: float) -> list[st
         )
     if run.info.sampling == "adaptive":
         sentences.append(
-            f"The searcher {run.info.searcher} sampled adaptively, so values that it avoided early "
-            "count for too little here."
+            f"{adaptive_words(run)}, so values that were avoided early count for too little here."
+            if run.info.searcher == UNKNOWN
+            else f"The searcher {run.info.searcher} sampled adaptively, so values that it avoided "
+            "early count for too little here."
         )
     return sentences

@@ -3,6 +3,7 @@
 from analysis.importance.statistics import MOST_CONFIGURATIONS, importance
 from analysis.rendering.digits import share_text
 from analysis.rendering.table import Column, Table, View
+from analysis.run.clusters import n_notes
 from analysis.run.hyperparameters import words
 from analysis.run.run_data import RunData
 
@@ -31,7 +32,7 @@ def importance_table(run: RunData) -> Table:
         Column(key="n", heading="n"),
     )
     notes = [
-        "n: pictures in validation.",
+        *n_notes(run)[:1],
         *found.warnings,
         "fANOVA: share of the variance over the whole space; PED-ANOVA: share of the difference "
         "between the best tenth and the rest. Neither says which value is better.",

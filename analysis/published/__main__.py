@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.published.statistics import Conclusion, claims_of, judge
-from analysis.rendering.digits import p_text, points_text, signed, supported
+from analysis.rendering.digits import p_text, signed, supported
 from analysis.rendering.render import FORMATS
 from analysis.rendering.table import Column, Table, View
+from analysis.run.metric import points_text
 from analysis.statistics.verdicts import MARGIN
 from fairsweep.command_line import run_command
 from fairsweep.errors import UserError

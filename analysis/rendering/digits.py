@@ -71,12 +71,6 @@ def signed(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return write_signed
 
 
-def points_text(share: float) -> str:
-    """Format a difference in accuracy in percentage points."""
-    points = 100 * share
-    return f"{points:g} percentage point{'' if points == 1 else 's'}"
-
-
 def p_text(value: Any) -> str:
     """Format a p-value."""
     if pd.isna(value):

@@ -8,6 +8,11 @@ SCORES = {"recall": "recall", "precision": "precision", "f1": "F1"}
 """Column of a score → its heading, in the order of the FER2013 study's tables."""
 
 
+def first_upper(text: str) -> str:
+    """Return ``text`` with an upper-case first letter, for the start of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def status_words(status: str) -> str:
     """Return a status as it reads in a sentence, such as ``stopped early``."""
     return {Status.EARLY_STOPPED: "stopped early"}.get(Status(status), status.lower())

@@ -24,7 +24,7 @@ from analysis.report.summary import found, unknown
 from analysis.report.tables import TABLES
 from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.run_data import RunData
-from analysis.trials.headline import headline, percent, status_counts
+from analysis.trials.headline import headline, status_counts
 
 Progress = Callable[[str], None]
 Tables = Mapping[str, list[Table]]
@@ -63,7 +63,7 @@ def write_report(run: RunData, out: Path, progress: Progress) -> Written:
         page=write_page(page, out),
         tables=len(list(page.tables)),
         figures=len(list(page.figures)),
-        left_out=left_out,
+        left_out=left_out if run.knows_dataset else "",
     )
 
 
@@ -140,7 +140,15 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
     yield _best(run, tables, figures)
     groups = (*figures_of(figures["bias"]), *_tables(tables, SECTIONS["bias"]))
     yield Section(id="groups", title="Groups", blocks=groups)
-    yield Section(
+    if run.knows_dataset:
+        yield _dataset(run, tables, figures, left_out)
+    incomplete = tuple(_tables(tables, SECTIONS["incomplete"]))
+    yield Section(id="incomplete", title="Incomplete trials", blocks=incomplete)
+    yield Section(id="provenance", title="Provenance", blocks=tuple(_provenance(run)))
+
+
+def _dataset(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Section:
+    return Section(
         id="dataset",
         title="Dataset",
         warning=_dataset_warning(run, left_out),
@@ -150,9 +158,6 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
             Block(kind="facts", facts=_dataset_facts(run)),
         ),
     )
-    incomplete = tuple(_tables(tables, SECTIONS["incomplete"]))
-    yield Section(id="incomplete", title="Incomplete trials", blocks=incomplete)
-    yield Section(id="provenance", title="Provenance", blocks=tuple(_provenance(run)))
 
 
 def _tables(tables: Tables, names: Any) -> Iterator[Block]:
@@ -163,17 +168,17 @@ def _tables(tables: Tables, names: Any) -> Iterator[Block]:
 def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
     """Return the best models, each with its learning curves and its confusion matrix."""
     matrices = {d.drawing.name.removeprefix("confusion_"): d for d in figures["confusion"]}
-    at = run.info.objective["at"]
+    missing = "No confusion matrix: this trial has no predictions." * bool(run.info.classes)
     blocks = []
     for trial, curves in zip(best_models(run), figures["curves"], strict=True):
         matrix = matrices.get(curves.drawing.name.removeprefix("curves_"))
-        accuracy = percent(trial[f"{at}_val_accuracy"])
+        value = run.metric.text(trial[run.value_column])
         blocks.append(
             Block(
                 kind="beside",
-                title=f"{trial['name']}, trial {trial['number']}: validation accuracy {accuracy}",
+                title=f"{trial['name']}, trial {trial['number']}: {run.metric.long} {value}",
                 figures=(curves, *([matrix] if matrix else [])),
-                missing="" if matrix else "No confusion matrix: this trial has no predictions.",
+                missing=missing if not matrix else "",
                 even=len(run.info.classes) > FEW_CLASSES,
             )
         )
@@ -183,9 +188,9 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
         id="best",
         title="Best models",
         words=(
-            f"Learning curves and confusion matrices of the best {len(blocks)} of "
-            f"{len(run.trials):,} trials, in the order of the first table (at most {BEST_SHOWN} "
-            "are shown).",
+            f"Learning curves{' and confusion matrices' * run.has_pictures} of the best "
+            f"{len(blocks)} of {len(run.trials):,} trials, in the order of the first table (at "
+            f"most {BEST_SHOWN} are shown).",
         ),
         blocks=(
             *figures_of([*figures["confused_pairs"], *figures["mistakes"]]),

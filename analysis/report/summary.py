@@ -12,10 +12,10 @@ from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.effects.design import MATTERS
 from analysis.effects.statistics import effects
 from analysis.folds.statistics import fold_average
-from analysis.rendering.digits import points_text
+from analysis.rendering.words import first_upper
 from analysis.run.clusters import effective_n
 from analysis.run.hyperparameters import followers, is_continuous, level_text, searched, words
-from analysis.run.run_data import RunData
+from analysis.run.run_data import UNKNOWN, RunData, add_replicates
 from analysis.run.trials import fairly_trained
 from analysis.selection.statistics import selection
 from analysis.statistics.estimate import NotKnownError
@@ -43,7 +43,7 @@ def found(run: RunData) -> list[str]:
 def unknown(run: RunData) -> list[str]:
     """Return sentences about what the run does not show, and what would show it."""
     told = [_untold(run), _small(run), _effects_untold(run), _excluded(run), _searcher(run)]
-    told.append(_test(run))
+    told += [_test(run), _no_dataset(run)]
     return [sentence for sentence in told if sentence]
 
 
@@ -51,6 +51,8 @@ def _searched(run: RunData) -> str:
     parts = [_space(run, name) for name in searched(run)]
     what = _listed(parts) if parts else "no hyperparameter with more than one value"
     how = f"{run.info.searcher_words} with {run.info.scheduler_words}"
+    if run.imported:
+        how += f" (imported from {run.imported['tool']}, {run.imported['date']})"
     return f"The sweep searched {what}, by {how}."
 
 
@@ -78,11 +80,13 @@ def _trials(run: RunData) -> str:
 
 def _best(run: RunData) -> str:
     average = fold_average(run)
-    return _best_trial(run) if average is None else f"The best configuration {fold_words(average)}."
+    if average is None:
+        return _best_trial(run)
+    return f"The best configuration {fold_words(run.metric, average)}."
 
 
 def _best_trial(run: RunData) -> str:
-    best = best_trial(run)
+    best, text = best_trial(run), run.metric.text
     completed = "completed trial" if len(run.completed) else "trial (none completed)"
     n = "" if pd.isna(best["n"]) else f", on n = {best['n']:,} validation pictures"
     effective = float(effective_n(run, best.to_frame().T).iloc[0])
@@ -91,21 +95,21 @@ def _best_trial(run: RunData) -> str:
     interval = (
         ""
         if pd.isna(best["accuracy_low"])
-        else f" (95 % interval {percent(best['accuracy_low'])} to {percent(best['accuracy_high'])})"
+        else f" (95 % interval {text(best['accuracy_low'])} to {text(best['accuracy_high'])})"
     )
-    own = fairly_trained(run)
+    metric, own = run.metric.name, fairly_trained(run)
     own = own[own["configuration_id"] == best["configuration_id"]]
     which = (
         f"The best {completed} is {best['name']} (trial {best['number']})"
         if len(own) < 2
         else f"The best configuration by its mean over {len(own)} fair trainings "
-        f"({percent(own['accuracy'].mean())}) is {best['name']}. The best of them is trial "
+        f"({text(own['accuracy'].mean())}) is {best['name']}. The best of them is trial "
         f"{best['number']}"
     )
     return (
-        f"{which}: validation accuracy "
-        f"{percent(best['best_val_accuracy'])} at its best epoch ({best['best_epoch']}) and "
-        f"{percent(best['last_val_accuracy'])} at its last ({best['epochs_trained']}){n}{interval}."
+        f"{which}: {run.metric.long} "
+        f"{text(best[f'best_{metric}'])} at its best epoch ({best['best_epoch']}) and "
+        f"{text(best[f'last_{metric}'])} at its last ({best['epochs_trained']}){n}{interval}."
     )
 
 
@@ -148,7 +152,7 @@ def _against(run: RunData) -> str:
         return ""
     counts = compared.frame["verdict"].value_counts()
     parts = [f"{counts[one]} {told}" for one, told in VERDICTS.items() if one in counts]
-    listed = _listed(parts).format(margin=points_text(run.margin))
+    listed = _listed(parts).format(margin=run.metric.gap(run.margin))
     what = "trained model" if compared.basis == "models" else "fully trained configuration"
     return (
         f"The incumbent was compared with {_number(len(compared.frame), f'other {what}')}: "
@@ -179,7 +183,11 @@ def _untold(run: RunData) -> str:
     if compared.basis == "models":
         extend = f"`python -m tune extend {run.shell_path} --set replicates=5`"
         return f"{told} Add replicates with {extend}."
-    return "" if compared.on_pictures else "Whether it holds on other pictures: no predictions."
+    if compared.on_pictures:
+        return ""
+    if run.has_pictures:
+        return "Whether it holds on other pictures: no predictions."
+    return "Whether it holds on other validation data: the run has no predictions on pictures."
 
 
 def _small(run: RunData) -> str:
@@ -187,9 +195,10 @@ def _small(run: RunData) -> str:
     compared = _compared(run)
     if compared is None:
         return ""
-    least = 100 * float(compared.frame["detectable"].median())
+    least = float(compared.frame["detectable"].median())
+    about = f"{100 * least:.1f} percentage points" if run.metric.is_share else f"{least:.2g}"
     return (
-        f"Differences from the incumbent below about {least:.1f} percentage points: smaller ones "
+        f"Differences from the incumbent below about {about}: smaller ones "
         "would mostly have gone unnoticed with this amount of data."
     )
 
@@ -200,9 +209,14 @@ def _effects_untold(run: RunData) -> str:
         return ""
     if run.info.sampling == "adaptive" or "seed" in set(frame["term"]):
         return ""  # Replicates would not help; the table says what would.
+    advice = (
+        add_replicates(run)
+        if run.imported
+        else f"add some with `python -m tune extend {run.shell_path} --set replicates=5`"
+    )
     return (
         "Whether any hyperparameter matters beyond chance: without replicates the effect of chance "
-        f"is not known. Add some with `python -m tune extend {run.shell_path} --set replicates=5`."
+        f"is not known. {first_upper(advice)}."
     )
 
 
@@ -219,6 +233,11 @@ def _excluded(run: RunData) -> str:
 def _searcher(run: RunData) -> str:
     if run.info.sampling != "adaptive":
         return ""
+    if run.info.searcher == UNKNOWN:
+        return (
+            "Whether hyperparameters matter: how configurations were chosen is not known, perhaps "
+            "by earlier results, so no verdict is given on hyperparameters."
+        )
     return (
         "How the parts of the space that the searcher avoided would do: "
         f"{run.info.searcher_words} sampled adaptively, so no verdict is given on hyperparameters."
@@ -226,6 +245,11 @@ def _searcher(run: RunData) -> str:
 
 
 def _test(run: RunData) -> str:
+    if run.imported or not run.knows_dataset:
+        return (
+            "How well the incumbent does on data that had no part in choosing it: the run has no "
+            "measurement on a test split."
+        )
     if fold_average(run) is not None:
         return ""  # A k-fold run selects a configuration, but no trial to test.
     if any(row["estimate"] == "test" for row in _selection(run)):
@@ -234,6 +258,12 @@ def _test(run: RunData) -> str:
         "How well the incumbent does on pictures that had no part in choosing it: the test split "
         f"was not opened for it (`python -m tune test {run.shell_path}` does)."
     )
+
+
+def _no_dataset(run: RunData) -> str:
+    if run.knows_dataset:
+        return ""
+    return "What the data look like, and how groups of them do: the run names no dataset of ours."
 
 
 @lru_cache(maxsize=4)  # several sentences use it

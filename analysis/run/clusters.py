@@ -17,6 +17,7 @@ from analysis.run.predictions import read_right
 from analysis.run.run_data import RunData
 from analysis.run.trials import ranked
 from analysis.statistics.clusters import Clusters, clusters_of, design_effect, singles
+from analysis.statistics.intervals import wilson_interval
 
 COLUMNS = ("split_group", "duplicate_group")
 """Dataset columns that define the clusters. The first one that exists is used, because a split
@@ -43,6 +44,24 @@ def effective_n(run: RunData, trials: pd.DataFrame) -> "pd.Series[float]":
     return trials["n"].astype("Float64").astype(float) / _design_effect(run)
 
 
+def single_intervals(
+    run: RunData, values: "pd.Series[float]", trials: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the 95 % intervals of the metric of single trainings, each on ``n`` pictures.
+
+    Args:
+        run: The run.
+        values: The metric of each training.
+        trials: ``n`` of each training, with the same index.
+
+    Returns:
+        ``accuracy_low`` and ``accuracy_high`` (Wilson); missing for a metric that is not a share of
+        pictures.
+    """
+    n = effective_n(run, trials)
+    return wilson_interval(values.astype(float), n if run.metric.is_accuracy else n * np.nan)
+
+
 def effective_of(
     run: RunData, right: "pd.Series[bool]", chosen: npt.NDArray[np.bool_] | None = None
 ) -> float:
@@ -56,6 +75,16 @@ def effective_of(
     part = right if chosen is None else right[chosen]
     clusters = read_clusters(run, part.index)
     return len(part) / design_effect([(part.to_numpy(), clusters)])
+
+
+def n_notes(run: RunData, meaning: str = "n: pictures in validation.") -> tuple[str, ...]:
+    """Return what n means and how copies were counted, or why n is not known."""
+    if run.has_pictures:
+        return (meaning, *picture_notes(run))
+    return (
+        f"Not known: {run.name} has no predictions on single pictures, so there is no number of "
+        "pictures, no interval of a single training, and nothing about other pictures.",
+    )
 
 
 def picture_notes(run: RunData) -> tuple[str, ...]:

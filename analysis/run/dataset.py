@@ -58,7 +58,7 @@ def find_dataset(run: RunData) -> Dataset:
         DatasetLeftOutError: The dataset is missing or has changed since the run.
     """
     known = run.provenance.get("dataset") or {}
-    if run.data is None and "path" not in known:
+    if not run.knows_dataset:
         raise DatasetLeftOutError("the run's provenance.json does not name a dataset")
     path = run.data or Path(known["path"])
     if not (path / MANIFEST_FILE).is_file() or not (path / IMAGES_FILE).is_file():

@@ -53,20 +53,6 @@ def words(name: str) -> str:
     }.get(name, name.replace("_", " "))
 
 
-def metric_words(metric: str) -> tuple[str, str]:
-    """Return the display name of a metric, and its unit (which may be empty)."""
-    split, _, what = metric.partition("_")
-    known = {"val": "validation", "train": "training", "test": "test"}
-    name = f"{known[split]} {what.replace('_', ' ')}" if split in known else words(metric)
-    return name, "" if metric_scale(metric) == 1 else "%"
-
-
-def metric_scale(metric: str) -> int:
-    """Return the factor that converts a metric to its unit: 100 for shares, shown in percent."""
-    shares = ("accuracy", "precision", "recall", "f1")
-    return 100 if metric.endswith(shares) else 1
-
-
 def is_continuous(values: "pd.Series[Any]") -> bool:
     """Return whether ``values`` are numbers with more than `MOST_LEVELS` levels."""
     numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)

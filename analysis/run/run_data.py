@@ -3,7 +3,9 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import inf
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.run.metric import Metric, reported
 from analysis.statistics.verdicts import MARGIN
 from fairsweep.command_line import NOTHING_SUCCEEDED
 from fairsweep.errors import MissingFileError, UserError
@@ -58,7 +61,7 @@ class RunData:
     data: Path | None = None
     """Path of the dataset; None for the path in ``provenance``."""
     margin: float = MARGIN
-    """Smaller differences in accuracy count as equivalent."""
+    """Smaller differences in the metric count as equivalent; 0 if none do."""
     answers: Mapping[str, pd.DataFrame] | None = None
     """Trial id → its validation predictions, as `read_probabilities` returns them; None to read
     them from the run directory."""
@@ -73,10 +76,45 @@ class RunData:
         """The run directory, quoted for a command line."""
         return quote(str(self.path))
 
+    @cached_property
+    def metric(self) -> Metric:
+        """The metric that tables and figures report."""
+        return reported(self.trials, self.info.objective["metric"], self.info.objective["mode"])
+
     @property
+    def value_column(self) -> str:
+        """Column of ``trials`` with the metric at the epoch that the objective selects."""
+        return f"{self.info.objective['at']}_{self.metric.name}"
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether any trial has predictions of single pictures."""
+        return bool(self.trials["n"].notna().any())
+
+    @property
+    def validation_words(self) -> str:
+        """What trials were validated on, in words."""
+        known = self.has_pictures or self.knows_dataset
+        return "these pictures" if known else "these validation data"
+
+    @property
+    def imported(self) -> Mapping[str, str] | None:
+        """``tool``, ``source`` and ``date`` of a run that was imported; None for our own runs."""
+        return self.provenance.get("imported")
+
+    @property
+    def knows_dataset(self) -> bool:
+        """Whether the run names one of our datasets."""
+        known = self.provenance.get("dataset") or {}
+        # The fingerprint of data that are no dataset of ours is null.
+        ours = bool(known.get("path")) and known.get("fingerprint", "") is not None
+        return ours or self.data is not None
+
+    @cached_property
     def comparable(self) -> pd.DataFrame:
-        """The rows of ``trials`` that completed or were stopped early."""
-        return self.trials[self.trials["status"].isin(COMPARABLE)]
+        """The rows of ``trials`` that completed or were stopped early, and have a value."""
+        rows = self.trials[self.trials["status"].isin(COMPARABLE)]
+        return rows[rows[self.value_column].notna()]
 
     @property
     def excluded(self) -> pd.DataFrame:
@@ -86,23 +124,43 @@ class RunData:
     @property
     def completed(self) -> pd.DataFrame:
         """The rows of ``trials`` that were trained to the end."""
-        return self.trials[self.trials["status"] == Status.COMPLETED]
+        return self.comparable[self.comparable["status"] == Status.COMPLETED]
 
 
-def read_run(path: Path, data: Path | None = None, margin: float = MARGIN) -> RunData:
-    """Read the run directory at ``path``; ``data`` is the path of its dataset if it was moved.
+def add_replicates(run: RunData) -> str:
+    """Return advice for a run without replicates to estimate the error from."""
+    if run.imported:
+        return "train configurations with other seeds, and import them too"
+    return "train replicates: `python -m tune extend RUN --set replicates=5`"
+
+
+UNKNOWN = "unknown"
+"""Searcher or scheduler of an imported run, if its tool does not tell."""
+
+
+def adaptive_words(run: RunData) -> str:
+    """Return why the configurations of a run with adaptive sampling are no sample of the space."""
+    if run.info.searcher == UNKNOWN:
+        return "It is not known how configurations were chosen, perhaps by earlier results"
+    return f"The searcher {run.info.searcher} chose configurations by earlier results"
+
+
+def read_run(path: Path, data: Path | None = None, margin: float | None = None) -> RunData:
+    """Read the run directory at ``path``.
+
+    Args:
+        path: The run directory.
+        data: Path of its dataset, if it was moved.
+        margin: Smaller differences count as equivalent; None for one percentage point of shares,
+            and for no such margin of other metrics, whose scale is not known.
 
     Raises:
         MissingFileError: ``path`` is not a run directory.
-        UserError: No trial has finished yet, or ``margin`` is not between 0 and 1.
+        UserError: No trial has finished yet, or ``margin`` is not positive, or not below 1 for a
+            share.
         NoTrialSucceededError: Trials have finished, but none of them completed or was stopped
             early.
     """
-    if not 0 < margin < 1:
-        raise UserError(
-            "the margin must be a difference in accuracy above 0 and below 1, such as 0.01 for one "
-            f"percentage point, but got {margin:g}"
-        )
     if not (path / LEDGER_FILE).is_file():
         raise MissingFileError(f"{path} is not a run directory (no {LEDGER_FILE})")
     if not (path / TRIALS_FILE).is_file():
@@ -114,7 +172,7 @@ def read_run(path: Path, data: Path | None = None, margin: float = MARGIN) -> Ru
     _check_success(path, trials)
     provenance = path / PROVENANCE_FILE
     spec = path / SPEC_FILE
-    return RunData(
+    run = RunData(
         path=path,
         info=read_table_info(table),
         trials=trials.assign(n=_picture_counts(path, trials)),
@@ -122,8 +180,20 @@ def read_run(path: Path, data: Path | None = None, margin: float = MARGIN) -> Ru
         provenance=json.loads(provenance.read_text("utf-8")) if provenance.is_file() else {},
         spec=spec.read_text("utf-8") if spec.is_file() else "",
         data=data,
-        margin=margin,
     )
+    return replace(run, margin=_margin(run.metric, margin))
+
+
+def _margin(metric: Metric, margin: float | None) -> float:
+    if margin is None:
+        return MARGIN if metric.is_share else 0.0
+    if not 0 < margin < (1 if metric.is_share else inf):
+        raise UserError(
+            f"the margin must be a difference in {metric.word} above 0"
+            + (" and below 1, such as 0.01 for one percentage point" * metric.is_share)
+            + f", but got {margin:g}"
+        )
+    return margin
 
 
 def read_probabilities(run: RunData, trial_id: str, split: str = "val") -> pd.DataFrame | None:

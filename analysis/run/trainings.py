@@ -25,13 +25,17 @@ def folds_in_a_repeat(run: RunData) -> int:
 
 @lru_cache(maxsize=4)  # several tables and figures use it, and it reads many files
 def fair_trainings(run: RunData) -> Trainings:
-    """Return the fairly trained, completed trials (`analysis.run.trials.fairly_trained`)."""
-    return _trainings(run, fairly_trained(run).set_index("trial_id"))
+    """Return the fairly trained, completed trials (`analysis.run.trials.fairly_trained`).
+
+    The values of a metric that is better when smaller are negated, so that larger ones are better.
+    """
+    trials = fairly_trained(run).set_index("trial_id")
+    return _trainings(run, trials.assign(accuracy=run.metric.sign * trials["accuracy"]))
 
 
 @lru_cache(maxsize=4)
 def trainings_at_common_epoch(run: RunData) -> Trainings:
-    """Return all completed and early-stopped trials after the same number of epochs.
+    """Return all completed and early-stopped trials after the same number of epochs, as measured.
 
     Predictions are of each trial's best epoch, which may be a later one, because the interaction of
     configurations with pictures changes little between epochs.
@@ -48,6 +52,7 @@ def _trainings(run: RunData, trials: pd.DataFrame, *, any_epoch: bool = False) -
     replicated = trials["configuration_id"].duplicated().any()
     # A grid without replicates has no intervals, so it needs no predictions.
     needed = (replicated or run.info.sampling != "every") and not has_folds(run)
+    needed = needed and run.metric.is_accuracy and run.metric.sign > 0
     correct = read_correct(run, accuracy, any_epoch=any_epoch) if needed else None
     return Trainings(
         configuration=trials["configuration_id"].astype(str),

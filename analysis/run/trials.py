@@ -12,27 +12,30 @@ from tune.run.trial import Status
 _STATUS_ORDER = [Status.COMPLETED, Status.EARLY_STOPPED]
 
 
+@lru_cache(maxsize=4)
 def common_epoch(run: RunData) -> int:
     """Return the last epoch that every completed or early-stopped trial reached."""
-    return int(run.comparable["epochs_trained"].min())
+    known = run.measurements[run.measurements[run.metric.name].notna()]
+    last = known.groupby("trial_id")["epoch"].max()
+    return int(last.reindex(run.comparable["trial_id"]).min())
 
 
 def accuracy_at_common_epoch(run: RunData) -> pd.DataFrame:
-    """Return the accuracies of all trials after the same number of epochs.
+    """Return the metric of all trials after the same number of epochs.
 
     Returns:
         The completed and early-stopped rows of ``run.trials`` with ``accuracy_at_epoch``: the
-        validation accuracy at `common_epoch` (``at: last``), or at the best epoch up to it
-        (``at: best``).
+        metric at `common_epoch` (``at: last``), or at the best epoch up to it (``at: best``).
+        Trials whose metric was first measured later are left out.
     """
-    accuracy = accuracy_within(run, common_epoch(run))
-    trials = run.comparable
-    return trials.assign(accuracy_at_epoch=trials["trial_id"].map(accuracy))
+    accuracy = run.comparable["trial_id"].map(accuracy_within(run, common_epoch(run)))
+    return run.comparable.assign(accuracy_at_epoch=accuracy)[accuracy.notna()]
 
 
 def accuracy_within(run: RunData, epochs: int) -> "pd.Series[float]":
-    """Return trial id → validation accuracy at the objective's epoch, of the first ``epochs``."""
+    """Return trial id → metric at the objective's epoch, of the first ``epochs``."""
     within = run.measurements[run.measurements["epoch"] <= epochs]
+    within = within[within[run.metric.name].notna()]
     if run.info.objective["at"] == "best":
         ascending = run.info.objective["mode"] == "min"
         by = [run.info.objective["metric"], "epoch"]
@@ -40,7 +43,7 @@ def accuracy_within(run: RunData, epochs: int) -> "pd.Series[float]":
         picked = within.drop_duplicates("trial_id")
     else:
         picked = within.sort_values("epoch").drop_duplicates("trial_id", keep="last")
-    return picked.set_index("trial_id")["val_accuracy"]
+    return picked.set_index("trial_id")[run.metric.name]
 
 
 def ranked(run: RunData) -> pd.DataFrame:
@@ -67,11 +70,10 @@ def fairly_trained(run: RunData) -> pd.DataFrame:
 
     The trainings that finalists were selected by are left out, because the selection makes their
     accuracies too high; the later replicates of finalists remain. If the incumbent has no such
-    replicates yet, all completed trials are returned. Column ``accuracy``: validation accuracy at
-    the epoch that the objective selects.
+    replicates yet, all completed trials are returned. Column ``accuracy``: the metric at the epoch
+    that the objective selects.
     """
-    column = f"{run.info.objective['at']}_val_accuracy"
-    trials = run.completed.assign(accuracy=run.completed[column])
+    trials = run.completed.assign(accuracy=run.completed[run.value_column])
     fair = trials[trials["phase"] == "finalist"] if selected_finalists(run) else trials
     return fair if incumbent(run)["configuration_id"] in set(fair["configuration_id"]) else trials
 

@@ -6,10 +6,8 @@ import pandas as pd
 
 from analysis.folds.statistics import fold_average
 from analysis.rendering.table import Table
-from analysis.run.clusters import effective_n
 from analysis.run.run_data import RunData
 from analysis.run.trainings import has_folds
-from analysis.run.trials import incumbent
 from analysis.runs.differences import (
     compare_best_models,
     model_words,
@@ -17,9 +15,8 @@ from analysis.runs.differences import (
     shared_fold_words,
 )
 from analysis.runs.table import best_table
-from analysis.statistics.intervals import wilson
 from analysis.statistics.pairs import ModelPair
-from analysis.trials.headline import fold_words, percent
+from analysis.trials.headline import best_trial, fold_words
 from fairsweep.errors import UserError
 
 
@@ -41,7 +38,8 @@ def compare_runs(first: RunData, second: RunData) -> Comparison:
     """Compare two runs.
 
     Raises:
-        UserError: Both are the same run, or their datasets are different or unknown.
+        UserError: Both are the same run, their datasets are different or unknown, or their tables
+            report different metrics.
     """
     _check_same_dataset(first, second)
     names = _names(first, second)
@@ -67,7 +65,7 @@ def _check_same_dataset(first: RunData, second: RunData) -> None:
     if first.path.resolve() == second.path.resolve():
         raise UserError(f"{first.path} and {second.path} are the same run; give two")
     prints = [
-        str((r.provenance.get("dataset") or {}).get("fingerprint", "")) for r in (first, second)
+        str((r.provenance.get("dataset") or {}).get("fingerprint") or "") for r in (first, second)
     ]
     for run, fingerprint in zip((first, second), prints, strict=True):
         if not fingerprint:
@@ -76,6 +74,11 @@ def _check_same_dataset(first: RunData, second: RunData) -> None:
                 "so it is not known whether the two runs used the same pictures; compare runs that "
                 "have one"
             )
+    if first.metric.name != second.metric.name or first.metric.sign != second.metric.sign:
+        raise UserError(
+            f"the tables of {first.path} report {first.metric.name}, those of {second.path} "
+            f"{second.metric.name}, so the runs cannot be compared; compare runs with one objective"
+        )
     if prints[0] != prints[1]:
         raise UserError(
             f"the runs were made with different datasets (fingerprint {prints[0][:12]} in "
@@ -93,18 +96,18 @@ def _names(first: RunData, second: RunData) -> tuple[str, str]:
 def _best_words(run: RunData, name: str) -> str:
     average = fold_average(run)
     if average is not None:
-        return f"The best configuration of {name} {fold_words(average)}."
-    best = incumbent(run)
-    accuracy = float(best[f"{run.info.objective['at']}_val_accuracy"])
-    low, high = wilson(accuracy, float(effective_n(run, best.to_frame().T).iloc[0]))
-    span = "" if pd.isna(low) else f" (95 % interval {percent(low)} to {percent(high)}"
+        return f"The best configuration of {name} {fold_words(run.metric, average)}."
+    text, best = run.metric.text, best_trial(run)
+    low, high = best["accuracy_low"], best["accuracy_high"]
+    span = "" if pd.isna(low) else f" (95 % interval {text(low)} to {text(high)}"
     n = f", n = {best['n']:,})" if span else ""
     stopped = "" if len(run.completed) else " (stopped early; no trial was trained to the end)"
-    hours = run.trials["device_seconds"].sum() / 3600
+    seconds = run.trials["device_seconds"].astype(float).sum()
+    hours = f" in {seconds / 3600:.3g} device-hours" if seconds else ""
     trials = f"{len(run.trials):,} trial{'s' if len(run.trials) > 1 else ''}"
     return (
-        f"The best of {name} is {best['name']}{stopped} with a validation accuracy of "
-        f"{percent(accuracy)}{span}{n}, out of {trials} in {hours:.3g} device-hours."
+        f"The best of {name} is {best['name']}{stopped} with a {run.metric.long} of "
+        f"{text(float(best['accuracy']))}{span}{n}, out of {trials}{hours}."
     )
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.folds.statistics import by_fold, fold_average, held_out_ratio
-from analysis.rendering.digits import points_text
 from analysis.run.clusters import read_clusters
 from analysis.run.predictions import read_right
 from analysis.run.run_data import RunData
@@ -51,7 +50,7 @@ def model_words(first: RunData, second: RunData, pair: ModelPair | None, names: 
     return (
         f"On the same {pair.n:,} pictures, only the best model of {names[0]} is right on "
         f"{pair.only_first:,} and only that of {names[1]} on {pair.only_second:,}: a difference "
-        f"of {_points(found)}, McNemar's p = {found.p_value:.2g}: {_judged(found, first)}. "
+        f"of {_points(first, found)}, McNemar's p = {found.p_value:.2g}: {_judged(found, first)}. "
         f"{_picked(candidates, 'model')}"
         "This holds for these two trainings, not for their configurations in general."
     )
@@ -81,7 +80,8 @@ def replicate_words(first: RunData, second: RunData, names: Names) -> str:
     counts = " and ".join(
         str(side.replicates[name]) for side, name in zip(sides, best, strict=True)
     )
-    over = f"{counts} replicates" + (" and the pictures" if known else ", for these pictures only")
+    only = f", for {first.validation_words} only"
+    over = f"{counts} replicates" + (" and the pictures" if known else only)
     told = [
         f"{run_name} ({_name(run, name)})"
         for run_name, run, name in zip(names, (first, second), best, strict=True)
@@ -97,9 +97,10 @@ def shared_fold_words(first: RunData, second: RunData, names: Names) -> str:
     shared = left.per_fold.index.intersection(right.per_fold.index)
     if len(shared) < 2:
         return ""
+    sign = first.metric.sign
     estimate = compare_over_folds(
-        np.asarray(left.per_fold[shared], np.float64),
-        np.asarray(right.per_fold[shared], np.float64),
+        sign * np.asarray(left.per_fold[shared], np.float64),
+        sign * np.asarray(right.per_fold[shared], np.float64),
         held_out_ratio(first),
     )
     counts = [len(by_fold(fairly_trained(run), "accuracy")) for run in (first, second)]
@@ -123,7 +124,7 @@ def _difference_words(
     run: RunData,
 ) -> str:
     return (
-        f"Over {over}, the best configuration of {names[0]} is {_points(found)} from that of "
+        f"Over {over}, the best configuration of {names[0]} is {_points(run, found)} from that of "
         f"{names[1]} ({test}, p = {found.p_value:.2g}): {_judged(found, run)}. "
         f"{_picked(candidates, 'configuration')}"
     ).strip()
@@ -158,7 +159,7 @@ def _best_single(run: RunData) -> bool:
 
 
 def _picked_by_accuracy(run: RunData) -> bool:
-    return bool(run.info.objective["metric"] == "val_accuracy")
+    return bool(run.info.objective["metric"] == run.metric.name)
 
 
 def _name(run: RunData, configuration_id: str) -> str:
@@ -167,7 +168,7 @@ def _name(run: RunData, configuration_id: str) -> str:
 
 
 def _judged(found: PickedDifference, run: RunData) -> str:
-    within = f" within {points_text(run.margin)}" * (found.verdict == Verdict.EQUIVALENT)
+    within = f" within {run.metric.gap(run.margin)}" * (found.verdict == Verdict.EQUIVALENT)
     return f"{found.verdict}{within}"
 
 
@@ -177,6 +178,11 @@ def _picked(candidates: Candidates, what: str) -> str:
     return f"Interval, p and verdict allow for picking the best of {candidates} {what}s. "
 
 
-def _points(found: PickedDifference) -> str:
+def _points(run: RunData, found: PickedDifference) -> str:
+    if not run.metric.is_share:
+        # Larger was made better.
+        ends = sorted(run.metric.sign * end for end in (found.low, found.high))
+        value = run.metric.sign * found.value
+        return f"{value:+.4g} (95 % interval {ends[0]:+.4g} to {ends[1]:+.4g})"
     shown = (f"{100 * share:+.1f}" for share in (found.value, found.low, found.high))
     return "{} percentage points (95 % interval {} to {})".format(*shown)

@@ -4,12 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.curves.progress_figure import best_layer, prepare
+from analysis.curves.progress_figure import (
+    best_layer,
+    objective_metric,
+    prepare,
+    spent_column,
+    spent_label,
+)
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted, render
 from analysis.drawing.style import BLUE, VERMILION
 from analysis.rendering.page import Block, Page, Section, figures_of, tables_of, write_page
-from analysis.run.hyperparameters import metric_words
+from analysis.rendering.words import first_upper
+from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 from analysis.runs.compare import Comparison
 from analysis.trials.headline import headline
@@ -55,29 +62,35 @@ def drawings(compared: Comparison) -> Iterator[Drawing]:
     """Yield the best value so far over device-hours, and accuracy over parameters, of both runs."""
     frames = [prepare(run) for run in compared.runs]
     objectives = [run.info.objective for run in compared.runs]
-    if objectives[0] == objectives[1] and all(frame["best"].notna().any() for frame in frames):
+    alike = objectives[0] == objectives[1] and spent_column(frames[0]) == spent_column(frames[1])
+    if alike and all(frame["best"].notna().any() for frame in frames):
         yield charted(
             name="best_so_far_of_both",
             title="Best so far of both",
             caption="The best value of each sweep so far against the device-hours spent (hours of "
-            "training times the GPUs or CPU cores in use).",
+            "training times the GPUs or CPU cores in use)."
+            if spent_column(frames[0]) == "device_hours"
+            else "The best value of each sweep so far against the epochs trained.",
             chart=_chart(
-                Axis(label="device-hours spent"),
-                objectives[0]["metric"],
+                Axis(label=spent_label(frames[0])),
+                objective_metric(compared.runs[0]),
                 tuple(
                     best_layer(frame, name, style.colour, style.dash, named=False)
                     for frame, name, style in zip(frames, compared.names, STYLES, strict=True)
                 ),
             ),
         )
+    if not all(run.completed["parameters"].notna().any() for run in compared.runs):
+        return
+    metric = compared.runs[0].metric
     yield charted(
         name="accuracy_against_parameters_of_both",
-        title="Accuracy against parameters",
-        caption="Validation accuracy of every completed trial, at the epoch that the run's "
+        title=f"{first_upper(metric.word)} against parameters",
+        caption=f"{first_upper(metric.long)} of every completed trial, at the epoch that the run's "
         "objective selects, against the trainable parameters of its network.",
         chart=_chart(
             Axis(label="trainable parameters", log=True),
-            "val_accuracy",
+            metric,
             tuple(map(_points, compared.runs, compared.names, STYLES)),
         ),
     )
@@ -100,12 +113,12 @@ def _facts(compared: Comparison) -> dict[str, str]:
             f"{name}: scheduler": run.info.scheduler,
             f"{name}: trials": f"{len(run.trials):,}",
         }
-    fingerprint = compared.runs[0].provenance["dataset"]["fingerprint"]
-    return {"fingerprint of the dataset": str(fingerprint), **facts}
+    fingerprint = (compared.runs[0].provenance.get("dataset") or {}).get("fingerprint")
+    return {"fingerprint of the dataset": str(fingerprint or "not known"), **facts}
 
 
-def _chart(x: Axis, metric: str, layers: tuple[Layer, ...]) -> Chart:
-    y = Axis(label=", ".join(filter(None, metric_words(metric))))
+def _chart(x: Axis, metric: Metric, layers: tuple[Layer, ...]) -> Chart:
+    y = Axis(label=metric.axis)
     return Chart(panels=(Panel(x=x, y=y, layers=layers),), panel_size=(6.3, 3.3))
 
 
@@ -115,7 +128,7 @@ def _points(run: RunData, name: str, style: RunStyle) -> Layer:
         kind="points",
         label=name,
         x=float_array(trials["parameters"]),
-        y=100 * float_array(trials[f"{run.info.objective['at']}_val_accuracy"]),
+        y=run.metric.scale * float_array(trials[run.value_column]),
         texts=tuple(f"{name}: {trial}" for trial in trials["name"]),
         colour=style.colour,
         marker=style.marker,

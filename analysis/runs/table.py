@@ -10,11 +10,10 @@ from analysis.folds.statistics import (
     held_out_ratio,
     pictures_of_folds,
 )
-from analysis.rendering.table import Column, Table, View
-from analysis.run.clusters import effective_n, picture_notes
+from analysis.rendering.table import Column, Table, View, number_text
+from analysis.run.clusters import n_notes, single_intervals
 from analysis.run.run_data import RunData
 from analysis.run.trials import fairly_trained, incumbent, ranked
-from analysis.statistics.intervals import wilson_interval
 
 SHOWN = 10
 """Maximum number of configurations of each run in the table."""
@@ -33,13 +32,14 @@ def best_table(first: RunData, second: RunData, names: tuple[str, str]) -> Table
     averages = [fold_average(run) is not None for run in (first, second)]
     frames = [_best_of(run, name) for run, name in zip((first, second), names, strict=True)]
     frame = pd.concat(frames, ignore_index=True)
-    frame = frame.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+    ascending, text = first.metric.sign < 0, first.metric.cells(number_text)
+    frame = frame.sort_values("accuracy", ascending=ascending, kind="stable", ignore_index=True)
     columns = (
         Column(key="run", heading="run"),
         Column(key="name", heading="name"),
-        Column(key="accuracy", heading="accuracy"),
-        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval"),
-        Column(key="last_accuracy", heading="accuracy, last epoch"),
+        Column(key="accuracy", heading="accuracy", text=text),
+        Column(key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=text),
+        Column(key="last_accuracy", heading="accuracy, last epoch", text=text),
         Column(key="replicates", heading="replicates"),
         Column(key="parameters", heading="parameters"),
         Column(key="n", heading="n"),
@@ -49,8 +49,7 @@ def best_table(first: RunData, second: RunData, names: tuple[str, str]) -> Table
         frame=frame,
         views=(View(title="The best configurations of both runs", columns=columns),),
         notes=(
-            "n: pictures in validation.",
-            *picture_notes(first),
+            *n_notes(first),
             f"The best trial of each of the best configurations of a run, at most {SHOWN}.",
             "95 % interval: Wilson, for one trained model; it does not cover the effect of another "
             "seed, nor the bias of selecting the best of many models.",
@@ -69,14 +68,14 @@ def _best_of(run: RunData, name: str) -> pd.DataFrame:
     best = trials.drop_duplicates("configuration_id").head(SHOWN)
     replicates = run.completed.groupby("configuration_id").size()
     spent = run.trials.groupby("configuration_id")["device_seconds"].sum()
-    accuracy = best[f"{run.info.objective['at']}_val_accuracy"]
+    accuracy = best[run.value_column]
     return pd.DataFrame(
         {
             "run": name,
             "name": best["name"],
             "accuracy": accuracy,
-            **wilson_interval(accuracy, effective_n(run, best)),
-            "last_accuracy": best["last_val_accuracy"],
+            **single_intervals(run, accuracy, best),
+            "last_accuracy": best[f"last_{run.metric.name}"],
             "replicates": best["configuration_id"].map(replicates).fillna(0).astype(int),
             "parameters": best["parameters"],
             "device_seconds": best["configuration_id"].map(spent),
@@ -96,7 +95,7 @@ def _averages_of(run: RunData, name: str) -> pd.DataFrame:
         {
             "run": name,
             "name": of["name"].first(),
-            "last_accuracy": by_fold(trials, "last_val_accuracy").mean(axis="columns"),
+            "last_accuracy": by_fold(trials, f"last_{run.metric.name}").mean(axis="columns"),
             "replicates": seeds.groupby("configuration_id").min(),
             "parameters": of["parameters"].first(),
             "device_seconds": run.trials.groupby("configuration_id")["device_seconds"].sum(),
@@ -104,5 +103,6 @@ def _averages_of(run: RunData, name: str) -> pd.DataFrame:
         }
     )
     means = fold_means(trials, held_out_ratio(run)).drop(columns=["trainings", "trial_id"])
-    best = means.sort_values("accuracy", ascending=False, kind="stable").head(SHOWN)
+    ascending = run.metric.sign < 0
+    best = means.sort_values("accuracy", ascending=ascending, kind="stable").head(SHOWN)
     return best.join(facts).rename_axis("configuration_id").reset_index()

@@ -46,8 +46,9 @@ def selection(run: RunData) -> pd.DataFrame:
     best = incumbent(run)
     candidates = _candidates(run)
     n, effective = best["n"], float(effective_n(run, best.to_frame().T).iloc[0])
+    effective = effective if run.metric.is_accuracy else np.nan
     rows = [
-        _measured(f"{at} epoch", best[f"{at}_val_accuracy"], n, effective, len(candidates))
+        _measured(f"{at} epoch", best[f"{at}_{run.metric.name}"], n, effective, len(candidates))
         for at in ("best", "last")
     ]
     test = _test(run, str(best["trial_id"]))
@@ -138,7 +139,8 @@ def _corrected(run: RunData, candidates: pd.DataFrame) -> dict[str, object] | No
     is corrected for.
     """
     completed = candidates[candidates["status"] == Status.COMPLETED]
-    if run.info.objective["metric"] != "val_accuracy" or completed.empty:
+    by_metric = run.info.objective["metric"] == run.metric.name and run.metric.sign > 0
+    if not (by_metric and run.metric.is_accuracy) or completed.empty:
         return None
     return _corrected_among(run, candidates) or _corrected_among(run, completed)
 
@@ -149,7 +151,7 @@ def _corrected_among(run: RunData, trials: pd.DataFrame) -> dict[str, object] | 
     A trial that was stopped early could have become the incumbent on other pictures. Its accuracy
     is that when it was stopped, plus the mean gain of completed trials after this epoch.
     """
-    accuracy = trials[f"{run.info.objective['at']}_val_accuracy"]
+    accuracy = trials[run.value_column]
     to_come = trials["epochs_trained"].map(_gains(run, trials, accuracy))
     to_come = to_come.where(trials["status"] != Status.COMPLETED, 0.0).astype(float)
     means = (accuracy + to_come).groupby(trials["configuration_id"]).transform("mean")
@@ -182,7 +184,7 @@ def _over_folds(run: RunData, average: FoldAverage) -> pd.DataFrame:
     own = trials[trials["configuration_id"] == average.configuration_id]
     told = {
         f"{at} epoch": fold_means(
-            own.assign(accuracy=own[f"{at}_val_accuracy"]), held_out_ratio(run)
+            own.assign(accuracy=own[f"{at}_{run.metric.name}"]), held_out_ratio(run)
         )
         for at in ("best", "last")
     }
@@ -208,7 +210,8 @@ def _row(name: str, accuracy: float, n: int, models: int) -> dict[str, object]:
 def _test(run: RunData, trial_id: str) -> dict[str, object] | None:
     """Return the row of the test split; None if it was not opened for this trial."""
     openings = openings_of_test(run)
-    right = read_right(run, trial_id, "test") if openings[trial_id] else None
+    known = openings[trial_id] and run.metric.is_accuracy
+    right = read_right(run, trial_id, "test") if known else None
     if right is None:
         return None
     row = _measured("test", float(right.mean()), len(right), effective_of(run, right), 1)

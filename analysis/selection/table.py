@@ -3,7 +3,7 @@
 from analysis.folds.statistics import CORRECTED, fold_average
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
-from analysis.run.clusters import picture_notes
+from analysis.run.clusters import n_notes
 from analysis.run.run_data import RunData
 from analysis.run.trials import incumbent
 from analysis.selection.statistics import openings_of_test, selection
@@ -25,7 +25,7 @@ def selection_table(run: RunData) -> Table:
     frame = selection(run)
     frame = frame.assign(name=frame["estimate"].map(WORDS))
     frame = frame[["name", "n", *frame.columns.drop(["name", "n"])]]
-    accuracy = supported(frame, "accuracy_low", "accuracy_high")
+    accuracy = run.metric.cells(supported(frame, "accuracy_low", "accuracy_high"))
     columns = (
         Column(key="name", heading="accuracy on"),
         Column(key="accuracy", heading="accuracy", text=accuracy),
@@ -42,30 +42,41 @@ def selection_table(run: RunData) -> Table:
 
 
 def _notes(run: RunData) -> tuple[str, ...]:
+    on = "pictures" if run.has_pictures else "data"
     if fold_average(run) is not None:
         return (
-            "n: pictures of all folds.",
+            *(["n: pictures of all folds."] if run.has_pictures else n_notes(run)),
             f"Averages over the folds; 95 % interval: {CORRECTED}.",
             "Picked from: configurations among which it was the best on average.",
-            "The best epoch of each fold was picked on the pictures that judge it.",
+            f"The best epoch of each fold was picked on the {on} that judge it.",
         )
     openings = sum(openings_of_test(run).values())
     told = [
-        "n: pictures of the split.",
-        *picture_notes(run),
+        *n_notes(run, "n: pictures of the split."),
         "Picked from: trained models, early-stopped ones included, among which it was the best on "
-        "the same pictures; where there are replicates, by the mean of a configuration.",
-        "The corrected accuracy repeats the selection on drawn pictures and judges on the others "
-        "(Tsamardinos et al. 2018); it does not correct for the selection of the best epoch.",
+        f"the same {on}; where there are replicates, by the mean of a configuration.",
     ]
+    if not (run.has_pictures and run.metric.is_accuracy):
+        needed = (
+            "an accuracy as objective" if run.has_pictures else "predictions on single pictures"
+        )
+        told.append(
+            f"Not known: the {run.metric.word} corrected for its selection; needs {needed}."
+        )
+        return (*told, *([] if run.imported else [_test_words(openings)]))
+    told.append(
+        "The corrected accuracy repeats the selection on drawn pictures and judges on the others "
+        "(Tsamardinos et al. 2018); it does not correct for the selection of the best epoch."
+    )
     if len(run.comparable) > len(run.completed) > 0:
         told.append(
             "A trial that was stopped early enters the repeats with its accuracy at that epoch "
             "plus what the completed trials gained after it."
         )
-    told.append(
-        f"The test split was opened {openings} time{'s' * (openings != 1)}."
-        if openings
-        else "The test split was not opened; `python -m tune test RUN` opens it for the incumbent."
-    )
-    return tuple(told)
+    return (*told, _test_words(openings))
+
+
+def _test_words(openings: int) -> str:
+    if openings:
+        return f"The test split was opened {openings} time{'s' * (openings != 1)}."
+    return "The test split was not opened; `python -m tune test RUN` opens it for the incumbent."

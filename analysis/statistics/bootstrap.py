@@ -15,7 +15,9 @@ _BLOCK = 200
 """Number of draws whose picture counts are in memory at a time."""
 
 
-def mean_intervals(trainings: Trainings, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
+def mean_intervals(
+    trainings: Trainings, seed: int = 0, draws: int = DRAWS, *, shares: bool = True
+) -> pd.DataFrame:
     """Compute the mean accuracy of every configuration with its 95 % interval.
 
     Clusters of pictures and the trainings of each configuration are resampled independently (Owen
@@ -24,6 +26,12 @@ def mean_intervals(trainings: Trainings, seed: int = 0, draws: int = DRAWS) -> p
     of the t interval (`analysis.statistics.trainings.contrast`) to that of a normal interval with
     the bootstrap's standard deviation (Hesterberg 2015, "What Teachers Should Know About the
     Bootstrap", The American Statistician 69(4), section 4.2 on expanded percentiles).
+
+    Args:
+        trainings: The trainings.
+        seed: Seed of the draws.
+        draws: Number of draws.
+        shares: Whether values, and so the intervals, lie between 0 and 1.
 
     Returns:
         A row per configuration id: ``accuracy``, ``accuracy_low``, ``accuracy_high``,
@@ -37,7 +45,9 @@ def mean_intervals(trainings: Trainings, seed: int = 0, draws: int = DRAWS) -> p
         low, high = estimate.interval()
         if drawn is not None and drawn[name].std() > 0:
             low, high = _expanded(drawn[name].to_numpy(), estimate)
-        rows[name] = (estimate.value, max(0.0, low), min(1.0, high), estimate.standard_error)
+        if shares:
+            low, high = max(0.0, low), min(1.0, high)
+        rows[name] = (estimate.value, low, high, estimate.standard_error)
     columns = ["accuracy", "accuracy_low", "accuracy_high", "standard_error"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 

@@ -6,37 +6,37 @@ import pandas as pd
 
 from analysis.folds.statistics import CORRECTED, FoldAverage, fold_average
 from analysis.rendering.words import status_words
-from analysis.run.clusters import effective_n
+from analysis.run.clusters import single_intervals
+from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 from analysis.run.trials import incumbent
-from analysis.statistics.intervals import wilson_interval
 
 
 def headline(run: RunData) -> dict[str, str]:
-    """Return the accuracy that a page shows in large type, by its label."""
-    average = fold_average(run)
+    """Return the value that a page shows in large type, by its label."""
+    average, metric = fold_average(run), run.metric
     if average is not None:
-        return {"best average over folds": percent(average.accuracy)}
-    return {"validation accuracy of the incumbent": percent(float(best_trial(run)["accuracy"]))}
+        return {"best average over folds": metric.text(average.accuracy)}
+    return {f"{metric.long} of the incumbent": metric.text(float(best_trial(run)["accuracy"]))}
 
 
 def best_trial(run: RunData) -> "pd.Series[Any]":
     """Return the incumbent with its ``accuracy`` and Wilson interval."""
     first = incumbent(run).to_frame().T
-    accuracy = first[f"{run.info.objective['at']}_val_accuracy"].astype(float)
-    interval = wilson_interval(accuracy, effective_n(run, first))
+    accuracy = first[run.value_column].astype(float)
+    interval = single_intervals(run, accuracy, first)
     return pd.concat([first, interval], axis=1).assign(accuracy=accuracy).iloc[0]
 
 
-def fold_words(average: FoldAverage) -> str:
+def fold_words(metric: Metric, average: FoldAverage) -> str:
     """Return the second part of a sentence about the best configuration over folds."""
     folds = average.per_fold
     n = f", n = {average.pictures:,} pictures" if average.pictures else ""
     return (
-        f"by its average over {len(folds)} folds is {average.name}: validation accuracy "
-        f"{percent(average.accuracy)} (95 % interval {percent(average.low)} to "
-        f"{percent(average.high)}, {CORRECTED}){n}; single folds reach from "
-        f"{percent(folds.min())} to {percent(folds.max())}"
+        f"by its average over {len(folds)} folds is {average.name}: {metric.long} "
+        f"{metric.text(average.accuracy)} (95 % interval {metric.text(average.low)} to "
+        f"{metric.text(average.high)}, {CORRECTED}){n}; single folds reach from "
+        f"{metric.text(folds.min())} to {metric.text(folds.max())}"
     )
 
 

@@ -5,13 +5,12 @@ import pandas as pd
 from analysis.comparisons.statistics import against_incumbent
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
-from analysis.rendering.words import INCUMBENT, SCORES, status_words
-from analysis.run.clusters import effective_n, picture_notes
+from analysis.rendering.words import INCUMBENT, SCORES, first_upper, status_words
+from analysis.run.clusters import n_notes, single_intervals
 from analysis.run.hyperparameters import level_text, words
 from analysis.run.run_data import RunData
 from analysis.run.trials import ranked
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.intervals import wilson_interval
 from analysis.trials.largest import no_better_than_largest
 from tune.run.trial import Status
 
@@ -25,12 +24,18 @@ STUDY_COLUMNS = {
 `analysis.published`)."""
 
 
+WILSON = (
+    "95 % interval: Wilson, for one trained model on n pictures; it does not cover another seed."
+)
+
+
 def models(run: RunData) -> Table:
     """Return a row per trial: completed ones first, then early-stopped ones, then the others.
 
     Frame: ``name``; every hyperparameter that at least one trial has; ``n`` (validation pictures);
     ``accuracy`` with its 95 % Wilson interval ``accuracy_low`` and ``accuracy_high``, ``macro_*``
-    and ``micro_*`` recall, precision and f1, all at the epoch that the objective selects;
+    and ``micro_*`` recall, precision and f1 where they were measured, all at the epoch that the
+    objective selects;
     ``best_epoch``, ``best_accuracy``, ``last_accuracy``, ``epochs_trained``; ``status``,
     ``reason``, ``phase``, ``replicate``, ``parameters``, ``seconds``, ``device_seconds``,
     ``trial`` (its number), ``trial_id``, ``configuration_id``; ``verdict`` against the incumbent
@@ -41,26 +46,28 @@ def models(run: RunData) -> Table:
     views = tuple(
         View(title=f"All models, {average} averages", columns=_columns(run, frame, average))
         for average in ("macro", "micro")
-    )
+        if f"{average}_f1" in frame
+    ) or (View(title="All models", columns=_columns(run, frame, "")),)
     return Table(name="models", frame=frame, views=views, notes=_notes(run))
 
 
 def _frame(run: RunData) -> pd.DataFrame:
-    trials, at = ranked(run), run.info.objective["at"]
+    trials, at, metric = ranked(run), run.info.objective["at"], run.metric.name
     used = [name for name in run.info.hyperparameters if trials[name].notna().any()]
-    accuracy = trials[f"{at}_val_accuracy"]
+    accuracy = trials[run.value_column]
     scores = {
         f"{average}_{score}": trials[f"{at}_val_{average}_{score}"]
         for average in ("macro", "micro")
         for score in SCORES
+        if f"{at}_val_{average}_{score}" in trials
     }
     figures = trials[["name", *used, "n"]].assign(
         accuracy=accuracy,
-        **wilson_interval(accuracy, effective_n(run, trials)),
+        **single_intervals(run, accuracy, trials),
         **scores,
         best_epoch=trials["best_epoch"],
-        best_accuracy=trials["best_val_accuracy"],
-        last_accuracy=trials["last_val_accuracy"],
+        best_accuracy=trials[f"best_{metric}"],
+        last_accuracy=trials[f"last_{metric}"],
     )
     facts = ["epochs_trained", "status", "reason", "phase", "replicate", "parameters"]
     facts += ["seconds", "device_seconds", "number", "trial_id", "configuration_id"]
@@ -84,7 +91,7 @@ def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, .
     shown = [name for name in STUDY_COLUMNS if name in frame]
     apart = (*run.info.searched, "fold")  # These distinguish trials with equal names.
     shown += [name for name in apart if name in frame and name not in shown]
-    text = supported(frame, "accuracy_low", "accuracy_high")
+    text = run.metric.cells(supported(frame, "accuracy_low", "accuracy_high"))
     other = "last" if run.info.objective["at"] == "best" else "best"
     last = [Column(key="replicate", heading="replicate")] if frame["replicate"].any() else []
     return (
@@ -98,6 +105,7 @@ def _columns(run: RunData, frame: pd.DataFrame, average: str) -> tuple[Column, .
         *(
             Column(key=f"{average}_{score}", heading=word, text=text)
             for score, word in SCORES.items()
+            if f"{average}_{score}" in frame
         ),
         Column(key="best_epoch", heading="best epoch"),
         Column(key=f"{other}_accuracy", heading=f"accuracy, {other} epoch", text=text),
@@ -122,20 +130,21 @@ def _moved(run: RunData) -> tuple[str, ...]:
 def _notes(run: RunData) -> tuple[str, ...]:
     at = run.info.objective["at"]
     picked = "the epoch with the best objective" if at == "best" else "the last epoch"
-    optimism = (
-        "That epoch was picked on the same pictures, so these accuracies are a little too high."
-    )
+    on = "pictures" if run.has_pictures else "data"
+    too = "high" if run.metric.sign > 0 else "low"
+    what = "accuracies" if run.metric.is_accuracy else "values"
+    optimism = f"That epoch was picked on the same {on}, so these {what} are a little too {too}."
+    scores = ", recall, precision and F1" if "best_val_macro_f1" in run.trials else ""
+    named = run.metric.word + scores
     largest = no_better_than_largest(run)
     return (
         *([largest] if largest else []),
-        "n: pictures in validation.",
-        *picture_notes(run),
+        *n_notes(run),
         f"Trials: {len(run.trials):,}, of which {len(run.completed):,} completed.",
         *_moved(run),
-        f"Accuracy, recall, precision and F1 at {picked}.",
+        f"{first_upper(named)} at {picked}.",
         *([optimism] if at == "best" else []),
-        "95 % interval: Wilson, for one trained model on n pictures; it does not cover another "
-        "seed.",
+        *([WILSON] if run.has_pictures and run.metric.is_accuracy else []),
         "Against the incumbent: the verdict of the table of comparisons; empty if it has none.",
         "Trials that were stopped early had fewer epochs and stand below the completed ones.",
     )

@@ -119,17 +119,24 @@ def status_table(statuses: Sequence[dict[str, Any]]) -> Table:
             table.add_row(status["name"], "damaged")
             continue
         counts = " ".join(f"{count} {name.lower()}" for name, count in status["trials"].items())
+        if "imported" in status:
+            told = f"imported from {status['imported']}"
+            table.add_row(status["name"], told, Text(counts), _best_words(status["best"]))
+            continue
         of = f" of {status['expected_trials']}" if status["expected_trials"] else ""
-        best = status["best"]
         table.add_row(
             status["name"],
             _state(status),
             Text(counts + of),
-            f"{best['metric']} {best['value']:.4f} {best['name']}" if best else "–",
+            _best_words(status["best"]),
             f"{status['seconds'] / 3600:.2f}",
             f"{status['device_seconds'] / 3600:.2f}",
         )
     return table
+
+
+def _best_words(best: dict[str, Any] | None) -> str:
+    return f"{best['metric']} {best['value']:.4f} {best['name']}" if best else "–"
 
 
 def _state(status: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,10 +30,8 @@ class Ledger:
 
     def append(self, event: Event) -> None:
         """Write one event, and return when it is on disk. The first line has the version."""
-        first = {VERSION_KEY: LEDGER_VERSION} if self._empty else {}
+        self._file.write(_line(event, first=self._empty))
         self._empty = False
-        line = json.dumps({**first, **to_json(event)}, ensure_ascii=False)
-        self._file.write(line.encode() + b"\n")
         self._file.flush()
         os.fdatasync(self._file.fileno())
 
@@ -50,6 +49,20 @@ class Ledger:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def write_ledger(run: Path, events: Iterable[Event]) -> None:
+    """Write the complete ledger of a new run at once, for example of an imported one."""
+    with (run / LEDGER_FILE).open("xb") as file:
+        for number, event in enumerate(events):
+            file.write(_line(event, first=number == 0))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _line(event: Event, *, first: bool) -> bytes:
+    version = {VERSION_KEY: LEDGER_VERSION} if first else {}
+    return json.dumps({**version, **to_json(event)}, ensure_ascii=False).encode() + b"\n"
 
 
 def read_events(run: Path) -> list[Event]:

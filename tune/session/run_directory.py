@@ -99,9 +99,10 @@ def read_spec(run: Path) -> SweepSpec:
     """Read the spec of a run, from its ledger if ``spec.yaml`` is missing or damaged.
 
     Raises:
-        RunError: ``run`` is not a run directory, or neither file can be read.
+        RunError: ``run`` is not a run directory or was imported, or neither file can be read.
     """
     _check_run(run)
+    _refuse_imported(run)
     try:
         return load_spec(run / SPEC_FILE, recorded=True)
     except SpecError as error:
@@ -111,6 +112,21 @@ def read_spec(run: Path) -> SweepSpec:
             f"{run} has no spec and no ledger that can be read ({error}), so nothing was trained; "
             "start again with `python -m tune run`"
         ) from error
+
+
+def _refuse_imported(run: Path) -> None:
+    if (imported := import_of(run)) is not None:
+        raise RunError(
+            f"{run} was imported from {imported['tool']} on {imported['date']}, so it has no spec, "
+            "data or weights to go on with; `python -m analysis report` and `table` read it, and "
+            "`warm_start:` in a new spec learns from it"
+        )
+
+
+def import_of(run: Path) -> Mapping[str, str] | None:
+    """Return ``tool``, ``source`` and ``date`` of a run that `analysis import` made, or None."""
+    found: Mapping[str, str] | None = (_load_provenance(run) or {}).get("imported")
+    return found
 
 
 def _spec_in_ledger(run: Path) -> SweepSpec | None:
@@ -184,9 +200,10 @@ def find_dataset(run: Path, data: str | Path | None) -> ImageDataset:
 
     Raises:
         MissingFileError: The dataset does not exist.
-        RunError: The dataset is not the one that the run was made with.
+        RunError: The dataset is not the one that the run was made with, or the run was imported.
         UserError: The content of the dataset does not match its fingerprint.
     """
+    _refuse_imported(run)
     provenance = read_provenance(run)
     dataset = open_dataset(data or provenance["dataset"]["path"])
     expected = provenance["dataset"]["fingerprint"]

@@ -14,7 +14,8 @@ from tune.run.lease import describe, holder_of, silent_holder
 from tune.run.ledger import read_events
 from tune.run.lookup import find_trial
 from tune.run.trial import Status, Trial
-from tune.session.run_directory import read_spec
+from tune.session.imported import imported_status
+from tune.session.run_directory import import_of, read_spec
 from tune.sweep.replay import apply
 from tune.sweep.state import SweepState
 
@@ -139,13 +140,16 @@ def run_status(run: Path) -> dict[str, Any]:
 def list_runs(root: Path = RUNS) -> list[dict[str, Any]]:
     """Return the status of every run below ``root``, sorted by name.
 
-    A run that cannot be read has only ``name`` and, under ``damage``, the reason.
+    A run that cannot be read has only ``name`` and, under ``damage``, the reason. An imported one
+    has ``imported``, the tool that it comes from.
     """
     return [_status_or_damage(path.parent) for path in sorted(root.glob(f"*/{LEDGER_FILE}"))]
 
 
 def _status_or_damage(run: Path) -> dict[str, Any]:
     try:
+        if (imported := import_of(run)) is not None:
+            return imported_status(run, imported["tool"])
         return run_status(run)
     except (OSError, ValueError) as error:
         return {"name": run.name, "damage": str(error)}
