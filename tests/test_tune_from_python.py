@@ -1,0 +1,51 @@
+"""`tune.search` runs a sweep, and continues it when it is called again."""
+
+from functools import partial
+
+import pytest
+import yaml
+
+import analysis
+from tests.support.in_process import (
+    EXECUTOR,
+    FIXED,
+    few_pictures_fixture,  # noqa: F401 - fixtures, used by name
+)
+from tune.run.directory import RunError
+from tune.session.from_python import run_or_resume
+
+SEARCH = partial(run_or_resume, name=None, changes=(), executor=EXECUTOR)
+SPEC = {
+    "name": "tiny",
+    "fixed": {name: value for name, value in FIXED.items() if name != "batch_size"},
+    "space": {"batch_size": [32, 64]},
+}
+
+
+def test_a_dict_is_run_and_a_second_call_trains_nothing(few_pictures, tmp_path):
+    search = partial(SEARCH, SPEC, data=few_pictures, runs=tmp_path)
+    run = search()
+    assert run == tmp_path / "tiny"
+    ledger = (run / "events.jsonl").read_text()
+    first = analysis.load(run)
+    assert first.trials["status"].tolist() == ["COMPLETED", "COMPLETED"]
+    assert search() == run
+    assert (run / "events.jsonl").read_text() == ledger
+    assert analysis.load(run).trials.equals(first.trials)
+
+
+def test_a_file_is_run_under_another_name_and_with_changes(few_pictures, tmp_path):
+    file = tmp_path / "spec.yaml"
+    file.write_text(yaml.safe_dump({**SPEC, "data": "elsewhere"}))
+    run = run_or_resume(
+        file,
+        data=few_pictures,
+        name="other",
+        changes=["space.batch_size=[64]"],
+        runs=tmp_path,
+        executor=EXECUTOR,
+    )
+    assert run.name == "other"
+    assert len(analysis.load(run).trials) == 1
+    with pytest.raises(RunError, match="was made with another spec"):
+        SEARCH(SPEC | {"name": "other"}, data=few_pictures, runs=tmp_path)
