@@ -233,6 +233,7 @@ def test_what_is_left_out_has_these_defaults(tmp_path):
         "budget": {"hours": None, "device_hours": None},
         "fuse": "auto",
         "keep": "best",
+        "first": [],
         "warm_start": None,
         "loggers": [],
     }  # fmt: skip

@@ -83,7 +83,8 @@ class TrialProposed(_Event):
     """All hyperparameters, including seed and fold."""
     epochs: int
     proposal: int | None = None
-    """Number of the searcher's proposal; None for a finalist's replicate."""
+    """Number of the searcher's proposal, from 0, or -1 for one of the spec's ``first``; None for a
+    finalist's replicate."""
     point: Mapping[str, Any] | None = None
     """Point of the search space; None for a finalist's replicate."""
 

@@ -9,7 +9,8 @@ from tune.run import objective as objectives
 from tune.run.ledger import read_events
 from tune.run.objective import Objective
 from tune.run.trial import Status, Trial
-from tune.session.run_directory import read_provenance, read_spec
+from tune.session.imported import imported_objective, imported_trials
+from tune.session.run_directory import import_of, read_provenance, read_spec
 from tune.sweep.searchers.registry import SEARCHERS
 from tune.sweep.searchers.searcher import KnownTrial
 from tune.sweep.spec import SpecError, SweepSpec
@@ -43,10 +44,14 @@ def read_warm_start(spec: SweepSpec, fingerprint: str) -> WarmStart | None:
     Raises:
         RunError: ``warm_start`` is not a run directory.
         SpecError: That run has another dataset or other objectives.
+
+    An imported run names no dataset, so that only its objective is compared.
     """
     if spec.warm_start is None:
         return None
     run = Path(spec.warm_start)
+    if import_of(run) is not None:
+        return _from_imported(spec, run)
     other, theirs = read_spec(run), read_provenance(run)["dataset"]["fingerprint"]
     theirs = f"path {other.data}" if theirs is None else theirs
     if theirs != fingerprint:
@@ -63,6 +68,39 @@ def read_warm_start(spec: SweepSpec, fingerprint: str) -> WarmStart | None:
     found = [_known(trial, spec) for trial in trials if trial.ended]
     fit = tuple(known for known in found if known is not None)
     return WarmStart(run=spec.warm_start, trials=fit, unfit=len(found) - len(fit))
+
+
+def _from_imported(spec: SweepSpec, run: Path) -> WarmStart:
+    """Read an imported run; the user vouches for its dataset, which is not known."""
+    theirs, ours = imported_objective(run), spec.objective
+    if (theirs.metric, theirs.mode) != (ours.metric, ours.mode) or len(spec.objectives) > 1:
+        raise SpecError(
+            f"warm_start: the objective of {run} is {theirs.mode} {theirs.metric}, but this sweep "
+            f"has {_words(spec.objectives)}; import it with --metric {ours.metric} --mode "
+            f"{ours.mode} if it has this metric, or leave warm_start out"
+        )
+    trials = [trial for trial in imported_trials(run) if trial.ended]
+    found = [_imported(trial, spec) for trial in trials]
+    fit = tuple(known for known in found if known is not None)
+    return WarmStart(run=str(run), trials=fit, unfit=len(found) - len(fit))
+
+
+def _imported(trial: Trial, spec: SweepSpec) -> KnownTrial | None:
+    """Return an imported trial, if its known hyperparameters are those of a point of the space."""
+    point = spec.search_space.locate(trial.config)
+    if point is None or any(
+        name in trial.config and trial.config[name] != value for name, value in spec.fixed.items()
+    ):
+        return None
+    epochs = spec.config(spec.search_space.at(point), seed=spec.seed).epochs
+    within = [each for each in trial.measurements if each.epoch <= epochs]
+    trial = replace(trial, measurements=within)
+    curve = [value for value in objectives.curve(spec.objective, trial) if math.isfinite(value)]
+    whole = trial.status is Status.COMPLETED
+    if trial.status is Status.FAILED or not curve or not (whole or _learns_from_parts(spec)):
+        return None
+    values = objectives.scores(spec.objectives, trial) if whole else None
+    return KnownTrial(point=point, curve=curve, values=values)
 
 
 def _known(trial: Trial, spec: SweepSpec) -> KnownTrial | None:

@@ -6,6 +6,7 @@ from tune.run.events import FinalistsChosen, ProposalSkipped, SpaceExhausted, Tr
 from tune.run.trial import Phase
 from tune.sweep.clock import Clock
 from tune.sweep.configuration import Configuration
+from tune.sweep.first import BEFORE_SEARCH, first_points
 from tune.sweep.space import Point
 from tune.sweep.state import SweepState
 
@@ -19,8 +20,16 @@ class Proposals:
         self._clock = clock
 
     def of_search(self) -> Iterator[TrialProposed | ProposalSkipped | SpaceExhausted]:
-        """Yield the searcher's events up to its next new trial, or the end of the space."""
+        """Yield the events up to the next new trial of the search, or the end of the space.
+
+        The configurations of ``first`` in the spec come before those of the searcher.
+        """
         state = self._state
+        for wanted in first_points(state.search.space, state.spec.first):
+            config = state.spec.config(state.search.space.at(wanted), seed=state.spec.seed)
+            if config.trial_id(self._fingerprint) not in state.trials:
+                yield self._trial(config, "search", 0, proposal=BEFORE_SEARCH, point=wanted)
+                return
         while True:
             point = state.search.propose()
             if point is None:

@@ -27,6 +27,7 @@ from models.file_hash import pin_weights
 from tune.run.directory import LEDGER_FILE
 from tune.run.trial import COSTS
 from tune.sweep.configuration import Configuration
+from tune.sweep.first import first_points
 from tune.sweep.networks import OwnNetwork, own_families
 from tune.sweep.own_config import FRAME, OwnConfig, TrainingCode
 from tune.sweep.space import SearchSpace
@@ -83,6 +84,8 @@ class SweepSpec(Part):
     faster, whenever possible, or never."""
     keep: Literal["best", "all"] = "best"
     """Checkpoints to keep: those of the best trials, or all."""
+    first: list[dict[str, Any]] = Field(default_factory=list)
+    """Configurations that are tried before the searcher's own: values of what is searched."""
     warm_start: str | None = None
     """A run whose finished trials the searcher receives before its first proposal."""
     loggers: list[Literal["tensorboard", "mlflow"]] = Field(default_factory=list)
@@ -315,6 +318,8 @@ def parse_spec(
     try:
         _check_hyperparameters(spec, source, lines)
         for point in spec.search_space.samples_of_each():
+            spec.config(spec.search_space.at(point), seed=spec.seed)
+        for point in first_points(spec.search_space, spec.first):
             spec.config(spec.search_space.at(point), seed=spec.seed)
     except SpecError:
         raise

@@ -72,7 +72,9 @@ class SweepState:
         if size is None:
             return None
         finalists = size if self.spec.scheduler.name == "none" else min(size, self.spec.finalists)
-        return int(size + finalists * (self.spec.replicates - 1))
+        # The points of `first` are part of a grid, and come in addition to a number of samples.
+        further = 0 if self.spec.searcher.name == "grid" else len(self.spec.first)
+        return int(size + further + finalists * (self.spec.replicates - 1))
 
     @property
     def scheduler(self) -> Scheduler:
