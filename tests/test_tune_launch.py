@@ -390,8 +390,8 @@ def test_a_manifest_that_kubernetes_would_refuse_is_not_written(folder, capsys, 
 
 @pytest.mark.usefixtures("folder")
 def test_the_commands_for_kubernetes_that_we_print_are_taken_as_printed(capsys):
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (printed,) = re.findall(r"`python -m tune (launch kubernetes SPEC.yaml .*?) \|", readme)
+    guide = (Path(__file__).parents[1] / "docs" / "clusters.md").read_text()
+    (printed,) = re.findall(r"`python -m tune (launch kubernetes SPEC.yaml .*?) \|", guide)
     with pytest.raises(SystemExit):
         main(["launch", "kubernetes", "--help"])
     (helped,) = re.findall(
