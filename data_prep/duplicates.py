@@ -1,5 +1,6 @@
 """Finds identical and near-identical pictures, such as with another crop, contrast or a stamp."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -23,7 +24,11 @@ Pictures = npt.NDArray[np.uint8]
 
 
 def duplicate_groups(
-    pictures: Pictures, *, near: bool = True, version: SearchVersion = DEFAULT_SEARCH
+    pictures: Pictures,
+    hashes: Sequence[str] | None = None,
+    *,
+    near: bool = True,
+    version: SearchVersion = DEFAULT_SEARCH,
 ) -> npt.NDArray[np.int64]:
     """Group byte-identical pictures and, with ``near``, near-identical ones.
 
@@ -34,6 +39,7 @@ def duplicate_groups(
         pictures: (n, height, width) gray values or (n, height, width, 3) colours. Byte-identical
             pictures have equal colours. Near-identical pictures have similar gray values; v2 also
             uses colours to select the pairs that it compares.
+        hashes: (n,) hashes from `content_hashes`, if they are known.
         near: Whether to look for near-identical pictures too.
         version: Version of the search for near-identical pictures.
 
@@ -46,10 +52,8 @@ def duplicate_groups(
     """
     if not len(pictures):
         raise UserError("no picture is left after cleaning; give other pictures, or other votes")
-    flat = pictures.reshape(len(pictures), -1)
-    _, firsts, same = np.unique(
-        np.array(content_hashes(flat)), return_index=True, return_inverse=True
-    )
+    hashes = content_hashes(pictures) if hashes is None else hashes
+    _, firsts, same = np.unique(np.array(hashes), return_index=True, return_inverse=True)
     if not near:
         groups = np.arange(len(firsts))
     elif version == "v1":

@@ -63,13 +63,13 @@ def check_content(dataset: ImageDataset) -> None:
     Raises:
         UserError: The files were changed, or belong to two datasets.
     """
-    groups = dataset.duplicate_groups
+    groups, hashes = dataset.duplicate_groups, dataset.checked_hashes
     assert groups is not None, "it was read from a file"
     found = fingerprint(
         classes=dataset.manifest.classes,
         image_ids=dataset.image_ids.tolist(),
         pixels_shape=dataset.pixels.shape,
-        hashes=content_hashes(dataset.pixels),
+        hashes=content_hashes(dataset.pixels) if hashes is None else hashes,
         labels=dataset.labels,
         groups=groups,
         splits=dataset.splits,

@@ -121,7 +121,7 @@ def prepare_sources(
     )
     images = merge(file, parts)
     version = duplicates or file.duplicates
-    of_group = duplicate_groups(images.pixels, near=near_duplicates, version=version)
+    of_group = duplicate_groups(images.pixels, images.hashes, near=near_duplicates, version=version)
     originals, doubtful = repeated(images, of_group, version)
     kept_alike = list(alike(images, doubtful))
     rejections.leave_out(told(images, originals))

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from data_prep.collecting import SPLIT_TYPE, SourceImages
 from data_prep.duplicates import SearchVersion, pair_likeness
+from data_prep.fingerprint import content_hashes
 from data_prep.large_arrays import concatenate
 from data_prep.rejections import BadInputError, Rejection
 from data_prep.sources_file import SourcesFile
@@ -38,13 +39,15 @@ def merge(file: SourcesFile, parts: Sequence[SourceImages]) -> LabelledImages:
                 for part in parts
             ]
         )
+    pixels = concatenate([part.pixels for part in parts])
     return LabelledImages(
         classes=file.classes,
         image_ids=[image_id for part in parts for image_id in part.ids],
         sources=[
             source.name for source, part in zip(file.sources, parts, strict=True) for _ in part.ids
         ],
-        pixels=concatenate([part.pixels for part in parts]),
+        pixels=pixels,
+        hashes=content_hashes(pixels),
         labels=labels,
         soft_labels=soft,
         columns={name: columns[name].combine_chunks() for name in columns.column_names},

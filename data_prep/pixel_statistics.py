@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from data_prep.large_arrays import Pixels, parts
 from data_prep.manifest import Scale
@@ -20,9 +21,11 @@ def means_and_stds(pixels: Pixels, chosen: npt.NDArray[np.bool_]) -> tuple[Scale
     channels = 1 if pixels.ndim == 3 else pixels.shape[3]
     counts = np.zeros((channels, 256), np.int64)
     for part in parts(pixels):
-        values = pixels[part][chosen[part]].reshape(-1, channels)
-        for channel in range(channels):
-            counts[channel] += np.bincount(values[:, channel], minlength=256)
+        values = pixels[part][chosen[part]]
+        if len(values):
+            # Pillow counts in a quarter of the time of np.bincount, which needs 64-bit numbers.
+            joined = Image.fromarray(values.reshape(-1, *pixels.shape[2:]))
+            counts += np.array(joined.histogram()).reshape(channels, 256)
     means, stds = zip(*map(_mean_and_std, counts), strict=True)
     return (means[0], stds[0]) if pixels.ndim == 3 else (means, stds)
 

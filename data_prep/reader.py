@@ -1,6 +1,6 @@
 """Reads a prepared dataset into memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import prod
@@ -47,6 +47,8 @@ class ImageDataset:
     columns: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
     """Name → (n,) texts by which pictures can be grouped: the user's columns (gender, age, …),
     ``label`` and ``source``. A text is empty if it is not known for the picture."""
+    checked_hashes: Sequence[str] | None = None
+    """(n,) SHA-256 of each picture's pixels, if they were checked against it while being read."""
     place: str = ""
     """Directory or URL that the dataset was read from; empty if it was made in memory."""
 
@@ -133,7 +135,9 @@ def _read(
     folder = unpack_to()
     what = f"{size_of(manifest) / 1e9:.1f} GB of pixels in {folder}"
     with enough_space(what, "set TUNE_STAGE to a folder on a larger disk"):
-        return _build(manifest, table, map_pixels(path, manifest.fingerprint, folder))
+        pixels, are_checked = map_pixels(path, manifest.fingerprint, folder)
+    hashes = table["content_hash"].to_pylist() if are_checked else None
+    return replace(_build(manifest, table, pixels), checked_hashes=hashes)
 
 
 def _build(

@@ -15,6 +15,7 @@ from typing import IO
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 BATCH_BYTES = 1 << 26
@@ -26,7 +27,7 @@ _held: dict[Path, IO[bytes]] = {}
 """Files that this process maps; they stay open until it ends."""
 
 
-def map_pixels(images: Path, name: str, folder: Path) -> npt.NDArray[np.uint8]:
+def map_pixels(images: Path, name: str, folder: Path) -> tuple[npt.NDArray[np.uint8], bool]:
     """Return the pixels of a Parquet file, mapped from a file that this machine's processes share.
 
     Args:
@@ -35,20 +36,23 @@ def map_pixels(images: Path, name: str, folder: Path) -> npt.NDArray[np.uint8]:
         folder: Folder of the unpacked file, on a local disk with space for all pixels.
 
     Returns:
-        (n · bytes per picture,) read-only bytes.
+        (n · bytes per picture,) read-only bytes; and whether this call unpacked them, and so
+        checked them against the hashes in ``images``.
 
     Raises:
         ValueError: Pixels do not match their hash.
         OSError: The disk is full, or the file cannot be read.
     """
     file = folder / f"{name}{_SUFFIX}"
+    unpacks = False
     with _sole_access(folder):
         if file not in _held:
             _remove_unused(folder, but=file)
-            if not file.exists():
+            unpacks = not file.exists()
+            if unpacks:
                 _unpack(images, file)
             _hold(file)
-    return np.memmap(file, np.uint8, "r")
+    return np.memmap(file, np.uint8, "r"), unpacks
 
 
 @contextmanager
@@ -69,7 +73,7 @@ def _unpack(images: Path, file: Path) -> None:
     with pq.ParquetFile(images, buffer_size=1 << 20) as source, partial.open("wb") as target:
         size = source.schema_arrow.field("pixels").type.byte_width
         rows = max(1, BATCH_BYTES // size)
-        for batch in source.iter_batches(rows, columns=["pixels", "content_hash"]):
+        for batch in _batches(source, rows):
             for pixels, expected in zip(*(column.to_pylist() for column in batch), strict=True):
                 if hashlib.sha256(pixels).hexdigest() != expected:
                     raise ValueError(f"a picture is not the one with content_hash {expected}")
@@ -77,6 +81,16 @@ def _unpack(images: Path, file: Path) -> None:
         target.flush()
         os.fsync(target.fileno())
     partial.replace(file)
+
+
+def _batches(source: pq.ParquetFile, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yield pixels and hashes, with one row group in memory at a time.
+
+    `ParquetFile.iter_batches` over all row groups keeps all of them.
+    """
+    for group in range(source.num_row_groups):
+        table = source.read_row_group(group, columns=["pixels", "content_hash"])
+        yield from table.to_batches(max_chunksize=rows)
 
 
 def _hold(file: Path) -> None:

@@ -72,6 +72,8 @@ class LabelledImages:
     """(n, classes) label distribution; each row adds up to 1."""
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
     """Further columns of length n: votes, and the user's groups."""
+    hashes: Sequence[str] | None = None
+    """(n,) SHA-256 of each picture's pixels, if it is known."""
     given: npt.NDArray[np.str_] | None = None
     """(n,) each picture's official split, for ``Recipe.split`` ``given``."""
 
@@ -82,7 +84,7 @@ class LabelledImages:
 
     def take(self, rows: npt.NDArray[np.int64]) -> "LabelledImages":
         """Return these rows."""
-        soft, given = self.soft_labels, self.given
+        soft, given, hashes = self.soft_labels, self.given, self.hashes
         return replace(
             self,
             image_ids=[self.image_ids[row] for row in rows],
@@ -91,6 +93,7 @@ class LabelledImages:
             labels=self.labels[rows],
             soft_labels=None if soft is None else soft[rows],
             columns={name: cells.take(pa.array(rows)) for name, cells in self.columns.items()},
+            hashes=None if hashes is None else [hashes[row] for row in rows],
             given=None if given is None else given[rows],
         )
 
@@ -132,7 +135,7 @@ class Recipe:
 class _Placed:
     """The columns that are computed for n pictures."""
 
-    hashes: list[str]
+    hashes: Sequence[str]
     groups: npt.NDArray[np.int64]
     splits: npt.NDArray[np.str_]
     folds: npt.NDArray[np.int64]
@@ -181,12 +184,13 @@ def write_dataset(
         UserError: ``out`` is not empty, a class has too few pictures, or the disk is full.
     """
     check_output(out)
+    hashes = content_hashes(images.pixels) if images.hashes is None else images.hashes
     if groups is None:
         groups = duplicate_groups(
-            images.pixels, near=recipe.near_duplicates, version=recipe.duplicates
+            images.pixels, hashes, near=recipe.near_duplicates, version=recipe.duplicates
         )
     groups = number_by_first(groups)
-    placed = _place(images, groups, recipe)
+    placed = _place(images, hashes, groups, recipe)
     splits = placed.splits
     mean, std = means_and_stds(images.pixels, splits == "train")
     manifest = DatasetManifest(
@@ -227,7 +231,12 @@ def write_dataset(
     return manifest
 
 
-def _place(images: LabelledImages, groups: npt.NDArray[np.int64], recipe: Recipe) -> _Placed:
+def _place(
+    images: LabelledImages,
+    hashes: Sequence[str],
+    groups: npt.NDArray[np.int64],
+    recipe: Recipe,
+) -> _Placed:
     """Split the pictures, and compute the other columns."""
     split_groups = values = None
     if recipe.together is not None:
@@ -245,7 +254,7 @@ def _place(images: LabelledImages, groups: npt.NDArray[np.int64], recipe: Recipe
     if recipe.together is not None and values is not None:
         check_sides(recipe.together, values, splits)
     return _Placed(
-        hashes=content_hashes(images.pixels),
+        hashes=hashes,
         groups=groups,
         splits=splits,
         folds=folds,

@@ -32,6 +32,49 @@ def test_candidates_are_the_nearest_few_however_many_are_compared_at_once(monkey
     assert [tuple(pair) for pair in candidate_pairs(vectors).tolist()] == wanted
 
 
+def pictures_with_copies(count):
+    """Return vectors of ``count`` pictures, in crowds, followed by those of a copy of each."""
+    generator = np.random.default_rng(4)
+    middles = generator.normal(size=(count // 50, 16)).repeat(50, axis=0)
+    originals = middles + 0.7 * generator.normal(size=(count, 16))
+    copies = originals + 0.1 * generator.normal(size=originals.shape)
+    return unit(np.concatenate([originals, copies]))
+
+
+@pytest.fixture
+def cells(monkeypatch):
+    """Let 800 pictures be a large dataset, in 50 cells."""
+    sizes = {"MOST_COMPARED": 0, "CELL": 16, "CELLS_BLOCK": 90, "TILE": 13, "PROBES": 12}
+    for name, size in sizes.items():
+        monkeypatch.setattr(f"data_prep.near_duplicates.candidates.{name}", size)
+
+
+@pytest.mark.usefixtures("cells")
+@pytest.mark.parametrize("crowd", [0, 1 << 16])
+def test_copies_in_a_large_dataset_are_found_in_the_nearest_cells(monkeypatch, crowd):
+    monkeypatch.setattr("data_prep.near_duplicates.candidates.CROWD", crowd)
+    vectors = pictures_with_copies(400)
+    pairs = candidate_pairs(vectors)
+    found = {tuple(pair) for pair in pairs.tolist()}
+    assert sum((row, row + 400) in found for row in range(400)) >= 398
+    assert (pairs[:, 0] < pairs[:, 1]).all()
+    assert np.einsum("ij,ij->i", *vectors[pairs.T]).min() > MIN_SIMILARITY
+    assert len(found) == len(pairs) <= NEIGHBOURS * len(vectors)
+
+
+@pytest.mark.usefixtures("cells")
+def test_candidates_from_all_cells_are_those_of_all_pairs(monkeypatch):
+    monkeypatch.setattr("data_prep.near_duplicates.candidates.PROBES", 50)
+    vectors = pictures_with_copies(400)
+    assert [tuple(pair) for pair in candidate_pairs(vectors).tolist()] == plainly(vectors)
+
+
+@pytest.mark.usefixtures("cells")
+def test_pictures_that_are_all_alike_are_compared_in_cells_too():
+    pairs = candidate_pairs(unit(np.ones((100, 3))))
+    assert set(pairs.ravel().tolist()) == set(range(100))
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_few_pictures_have_few_candidates(count):
     pairs = candidate_pairs(unit(np.ones((count, 3))))

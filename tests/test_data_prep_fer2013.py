@@ -346,7 +346,7 @@ def test_near_copies_are_looked_for_unless_told_otherwise(small, tmp_path, monke
     asked = []
     plain = writer.duplicate_groups
 
-    def note(pixels, *, near, version):
+    def note(pixels, _hashes, *, near, version):
         asked.append((near, version))
         return plain(pixels, near=False)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from data_prep import reader, unpacked
-from data_prep.fingerprint import check_content
+from data_prep import fingerprint, reader, unpacked, writer
+from data_prep.fingerprint import check_content, content_hashes
 from data_prep.reader import read_dataset
 from fairsweep.errors import UserError
 from tests.support.dataset_factory import labelled_images, write_labelled
@@ -32,6 +32,7 @@ sys.stdin.readline()
 def all_are_large(monkeypatch):
     monkeypatch.setattr(reader, "LARGE_BYTES", 0)
     monkeypatch.setattr(unpacked, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(writer, "ROW_GROUP_BYTES", 2500)
     yield
     unpacked._release()
 
@@ -73,6 +74,32 @@ def test_mapped_pixels_are_those_in_memory(place, disk):
     check_content(mapped)
     with pytest.raises(ValueError, match="read-only"):
         mapped.pixels[0, 0, 0] = 1
+
+
+def test_pixels_are_hashed_once_by_the_process_that_unpacks_them(place, disk, monkeypatch):
+    hashed = []
+
+    def hashes(pixels):
+        hashed.append(len(pixels))
+        return content_hashes(pixels)
+
+    monkeypatch.setattr(fingerprint, "content_hashes", hashes)
+    check_content(read_dataset(place, unpack_to=lambda: disk))
+    assert hashed == []
+    check_content(read_dataset(place, unpack_to=lambda: disk))  # It maps what was unpacked before.
+    assert hashed == [95]
+
+
+def test_a_dataset_with_other_hashes_is_refused_though_they_match_its_pixels(place, disk):
+    table = pq.read_table(place / "images.parquet")
+    for name in ("pixels", "content_hash"):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(
+            at, table.schema.field(name), table[name].take(np.arange(95)[::-1])
+        )
+    pq.write_table(table, place / "images.parquet")
+    with pytest.raises(UserError, match="does not hold the pictures and labels"):
+        check_content(read_dataset(place, unpack_to=lambda: disk))
 
 
 def test_colour_keeps_its_shape(tmp_path, disk):
@@ -125,8 +152,8 @@ def test_pixels_with_another_hash_are_refused(place, disk):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_disk_without_room_is_told(place, disk):
-    fingerprint = read_dataset(place).manifest.fingerprint
-    (disk / f"{fingerprint}.partial").symlink_to("/dev/full")
+    name = read_dataset(place).manifest.fingerprint
+    (disk / f"{name}.partial").symlink_to("/dev/full")
     way_out = r"no space left for 0.0 GB of pixels in .*; free some or set TUNE_STAGE to a folder"
     with pytest.raises(UserError, match=way_out):
         read_dataset(place, unpack_to=lambda: disk)
