@@ -55,7 +55,8 @@ def basis_note(run: RunData, found: Comparisons) -> str:
         if run.has_pictures or run.knows_dataset
         else "there are no predictions on single pictures"
     )
-    return f"{over}: it holds for other seeds, but for {run.validation_words} only, as {why}."
+    only = f"only for {run.validation_words}, because {why}"
+    return f"{over}: verdicts hold for other seeds, but {only}."
 
 
 def _frame(run: RunData, found: Comparisons) -> pd.DataFrame:
