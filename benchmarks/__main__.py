@@ -13,6 +13,7 @@ NAMES = (
     "cluster",
     "data_prep",
     "fused",
+    "large_pictures",
     "near_duplicates",
     "overhead",
     "own",
@@ -27,6 +28,8 @@ NAMES = (
 ON_PICTURES = ("fused", "sweep", "train")
 SIMULATED = "statistics"
 SEARCH = "search"
+COUNTED = "large_pictures"
+LEAST_COUNT = 2000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,11 +69,20 @@ def main(arguments: list[str] | None = None) -> int:
     searches.add_argument(
         "--known", type=Path, metavar="FILE", help="keeps searches, which are not repeated"
     )
+    parser.add_argument(
+        "--counts",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help=f"numbers of pictures, for {COUNTED} (default: 10000 50000 100000)",
+    )
     parsed = parser.parse_args(arguments)
     if parsed.name == SEARCH and parsed.lcbench is None:
         parser.error(f"{SEARCH} needs curves; give --lcbench FILE")
     if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):
         parser.error(f"--sweeps takes a number above 0, and only for {SIMULATED}")
+    if parsed.counts is not None and (parsed.name != COUNTED or min(parsed.counts) < LEAST_COUNT):
+        parser.error(f"--counts takes numbers from {LEAST_COUNT} on, and only for {COUNTED}")
     if parsed.data is not None and parsed.name not in ON_PICTURES:
         parser.error(f"{parsed.name} takes no --data; leave it out")
     if parsed.data is not None:
