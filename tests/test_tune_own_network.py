@@ -301,6 +301,9 @@ def test_the_example_of_the_documentation_can_be_swept(folder, few_pictures):
     assert {trial.status for trial in sweep.trials.values()} == {"COMPLETED"}
 
 
+PATIENCE_SECONDS = 400
+
+
 def in_ray(folder, *words, wait=True):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(
@@ -313,13 +316,13 @@ def in_ray(folder, *words, wait=True):
     )
     if not wait:
         return process
-    out, errors = process.communicate(timeout=150)
+    out, errors = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, out, errors
 
 
 def kill_after(process, run, epochs):
     """SIGKILL the driver once the ledger has so many epochs; its workers end with it."""
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         done = (
             [line["event"] for line in read_lines(run)] if (run / "events.jsonl").exists() else []
