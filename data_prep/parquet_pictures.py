@@ -84,7 +84,7 @@ def _picture_files(
         of_file = subset_of(path.stem.replace("-", "_").replace(".", "_").partition("_")[0])
         of_file = of_file or subset_above(_relative(path, source.path))
         row = 0
-        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+        for batch in _batches(file):
             for cells in batch.to_pylist():
                 text = text_of(cells[columns.split]) if columns.split else ""
                 subset = subset_of(text) if text else of_file
@@ -102,6 +102,12 @@ def _picture_files(
                 yield record, _content(cells[columns.picture])
                 counts[subset] += 1
                 row += 1
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Yield all rows; `iter_batches` over all row groups at once would keep them in memory."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(ROWS_AT_ONCE, row_groups=[group])
 
 
 def _relative(path: Path, root: Path | None) -> PurePosixPath:

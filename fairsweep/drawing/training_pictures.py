@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,12 @@ def _batches(
     """Yield row numbers (n,), labels (n,) and pixels (n, size) of all pictures, in batches."""
     start = 0
     parquet = pq.ParquetFile(file)
-    for batch in parquet.iter_batches(max(1, BATCH_BYTES // size), columns=["label", "pixels"]):
+    rows, columns = max(1, BATCH_BYTES // size), ["label", "pixels"]
+    # Group by group, because `iter_batches` keeps all row groups that it goes through in memory.
+    for batch in chain.from_iterable(
+        parquet.iter_batches(rows, row_groups=[group], columns=columns)
+        for group in range(parquet.num_row_groups)
+    ):
         pixels = np.frombuffer(b"".join(batch["pixels"].to_pylist()), np.uint8)
         labels = np.array(batch["label"].to_pylist(), object)
         yield np.arange(start, start + len(labels)), labels, pixels.reshape(len(labels), size)
