@@ -242,6 +242,17 @@ def test_a_job_that_is_preempted_is_queued_again_though_no_epoch_was_trained(
     assert capsys.readouterr().out == "small: the job is preempted; queued again as job 4711\n"
 
 
+def test_a_job_is_queued_again_though_slurm_tells_late_that_it_is_preempted(job, monkeypatch):
+    def drive():
+        os.kill(os.getpid(), signal.SIGTERM)
+        job.is_preempted = lambda: True
+        return 130, False
+
+    stand_in(monkeypatch, job, epochs=(5, 5), drive=drive)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called[-1] == "again"
+
+
 def test_a_job_that_leaves_because_its_end_was_moved_is_preempted(job, monkeypatch, capsys):
     stand_in(monkeypatch, job, epochs=(5, 5))
     job.was_told_to_leave = lambda: True

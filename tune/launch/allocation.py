@@ -65,6 +65,10 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
         if not _is_ending():
             raise
         code, left = INTERRUPTED, _preempted.is_set()  # The end of the job caused the error.
+    if _cancelled.is_set() and code != 0 and job.is_preempted():
+        _cancelled.clear()  # Slurm gave no answer before.
+        _preempted.set()
+        left = True
     if _cancelled.is_set() and code != 0:
         print(f"{name}: job {job.id} was cancelled, so it is not queued again", flush=True)
     elif left and was_asked_to_stop(run):

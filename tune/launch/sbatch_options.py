@@ -37,7 +37,7 @@ def merged_options(
     Args:
         named: Value of each option in `NAMED`; None if it is not given.
         further: Other options of sbatch, by their long name; an empty value for a flag.
-        where: Name of the source, for messages.
+        where: How messages begin.
 
     Raises:
         LaunchError: An option is unknown, is given twice, or its value cannot be written.
@@ -46,12 +46,12 @@ def merged_options(
     for key, value in further.items():
         if not _KEY.fullmatch(key):
             raise LaunchError(
-                f"{where}: an option of sbatch has a long name like mail-type, but got {key!r}"
+                f"{where}an option of sbatch has a long name like mail-type, but got {key!r}"
             )
         if key in _OURS:
-            raise LaunchError(f"{where}: sbatch option {key} cannot be given; {_OURS[key]}")
+            raise LaunchError(f"{where}sbatch option {key} cannot be given; {_OURS[key]}")
         if key in options:
-            raise LaunchError(f"{where}: {key} is given twice; keep one of them")
+            raise LaunchError(f"{where}{key} is given twice; keep one of them")
         options[key] = value
     for key, value in options.items():
         _check_value(key, value, where)
@@ -86,12 +86,13 @@ def lines(options: Mapping[str, str]) -> Iterable[str]:
 
 
 def _check_value(key: str, value: str, where: str) -> None:
+    option = f"{where or '--'}{key}"
     # sbatch reads quotes, backslashes and # in a script's options in its own way.
     if not value.isprintable() or set(value) & set("\"'\\#"):
         raise LaunchError(
-            f"{where}: {key} must be one line without quotes, backslashes and #, but got {value!r}"
+            f"{option} must be one line without quotes, backslashes and #, but got {value!r}"
         )
     if key == "mem" and not _MEMORY.fullmatch(value):
-        raise LaunchError(f"{where}: mem must be written like 64G, but got {value!r}")
+        raise LaunchError(f"{option} must be written like 64G, but got {value!r}")
     if key in NAMED and not value:
-        raise LaunchError(f"{where}: {key} has no value; give one or leave it out")
+        raise LaunchError(f"{option} has no value; give one or leave it out")

@@ -26,8 +26,8 @@ def request_of(
     """
     gpus = parsed.gpus_per_node or site.gpus_per_node or "0"
     cpus = site.cpus_per_node if parsed.cpus_per_node is None else parsed.cpus_per_node
-    theirs = merged_options(_named(site), site.sbatch, where="--site")
-    given = merged_options(_named(parsed), _further(parsed.sbatch), where="options")
+    theirs = merged_options(_named(site), site.sbatch, where="--site: ")
+    given = merged_options(_named(parsed), _further(parsed.sbatch), where="")
     time = parsed.time or site.time
     if time is None:
         raise LaunchError("--time is missing; give the time limit of one allocation, as 4:00:00")
