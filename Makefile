@@ -47,10 +47,10 @@ test: check
 	$(RUN) pytest --numprocesses 3 --dist worksteal
 
 # A small Slurm, and machines that are reached by SSH.
-cluster := slurmctld slurmd slurm-client munge openssh-server rsync iproute2
+cluster := slurmctld slurmd slurmdbd slurm-client mariadb-server munge openssh-server rsync iproute2
 test-all: $(VENV)/ready
 	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y chromium > /dev/null; }
-	@which slurmctld slurmd sbatch munged sshd rsync ip > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends $(cluster) > /dev/null; }
+	@which slurmctld slurmd slurmdbd mariadbd sbatch munged sshd rsync ip > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends $(cluster) > /dev/null; }
 	$(RUN) pytest -m long --numprocesses 2 --dist worksteal
 
 # pip takes each platform by its name alone, so every one that glibc 2.28 carries is named.

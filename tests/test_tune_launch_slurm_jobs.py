@@ -8,8 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from data_prep.synthetic import prepare_synthetic
+from tests.support import slurm_accounts
 from tests.support.equal_runs import assert_equal_end
 from tests.support.ledgers import read_lines
 from tests.support.slurm import SmallSlurm, missing, wait_until
@@ -64,6 +66,22 @@ def launch(slurm, folder, faces, *words, nodes=2, epochs=EPOCHS, time=1):
     return said.split()[1]
 
 
+def preempt(slurm, folder, job):
+    """Let a more urgent job take the nodes of a sweep that trains; return the urgent job."""
+    ledger = folder / "runs/small" / LEDGER_FILE
+    wait_until(lambda: ledger.exists() and b"measurement" in ledger.read_bytes(), SWEEP_SECONDS)
+    words = ("--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null")
+    urgent = slurm.ask("sbatch", "--parsable", *words, "--wrap", "sleep 600").strip()
+    log = folder / f"small-{job}.log"
+    try:
+        wait_until(lambda: "the job is preempted; queued again" in log.read_text(), 100)
+        wait_until(lambda: "RUNNING" in slurm.ask("squeue", "--format=%T", "--job", urgent))
+    except AssertionError:
+        slurm.ask("scancel", urgent)
+        raise
+    return urgent
+
+
 def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone(
     slurm, tmp_path, faces
 ):
@@ -102,6 +120,69 @@ def test_a_job_whose_first_node_dies_queues_itself_again(slurm, tmp_path, faces)
     events = [event["event"] for event in read_lines(tmp_path / "runs/small")]
     assert events.count("sweep_resumed") == 1
     assert events[-1] == "sweep_finished"
+
+
+def test_a_preempted_job_requeues_itself_and_goes_on(slurm, tmp_path, faces):
+    job = launch(slurm, tmp_path, faces, epochs=20, time=10)
+    urgent = preempt(slurm, tmp_path, job)
+    assert list(read_lines(tmp_path / "runs/small"))[-1]["event"] == "sweep_stopped"
+    slurm.ask("scancel", urgent)
+    assert slurm.wait(job, SWEEP_SECONDS) == ("COMPLETED", 1)
+    events = [event["event"] for event in read_lines(tmp_path / "runs/small")]
+    assert events.count("sweep_resumed") == 1
+    assert events[-1] == "sweep_finished"
+    assert_nodes_are_clean(job)
+
+
+def test_a_job_that_is_cancelled_between_two_slots_stays_cancelled(slurm, tmp_path, faces):
+    job = launch(slurm, tmp_path, faces, epochs=20, time=10)
+    urgent = preempt(slurm, tmp_path, job)
+    slurm.ask("scancel", job)
+    slurm.ask("scancel", urgent)
+    assert slurm.wait(job, SWEEP_SECONDS) == ("CANCELLED", 1)
+    wait_until(lambda: not slurm.ask("squeue", "--noheader"))
+    events = [event["event"] for event in read_lines(tmp_path / "runs/small")]
+    assert events[-1] == "sweep_stopped"
+    assert_nodes_are_clean(job)
+
+
+def test_a_job_trains_on_no_cores_where_torch_does_not_see_its_gpus(slurm, tmp_path, faces):
+    job = launch(slurm, tmp_path, faces, "--gpus-per-node", "v100l:2", epochs=1)
+    assert slurm.wait(job, SWEEP_SECONDS) == ("FAILED", 0)
+    said = (tmp_path / f"small-{job}.log").read_text()
+    assert "torch sees 0 GPUs on left, but 2 were requested" in said
+    assert "torch sees 0 GPUs on right, but 2 were requested" in said
+
+
+def test_a_job_finds_the_environment_of_a_login_and_its_setup_alone(
+    slurm, tmp_path, faces, monkeypatch
+):
+    monkeypatch.setitem(slurm.environment, "SECRET", "leaked")
+    note = 'echo "${SECRET-none} $GREETING $*" >> asked; exec "$@"'
+    (tmp_path / "python.sh").write_text(note)
+    words = ("--setup", "export GREETING=hello", "--sbatch", "comment=two words")
+    python = f"bash {tmp_path}/python.sh {sys.executable}"
+    job = launch(slurm, tmp_path, faces, *words, "--python", python, epochs=1, time=10)
+    assert slurm.wait(job, SWEEP_SECONDS) == ("COMPLETED", 0)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert len(asked) == 5, "the job itself, and each node twice"
+    assert all(line.startswith(f"none hello {sys.executable} -m tune") for line in asked)
+    assert "Comment=two words" in slurm.ask("scontrol", "show", "job", job)
+
+
+@pytest.mark.skipif(bool(slurm_accounts.missing()), reason=slurm_accounts.missing())
+def test_a_site_that_demands_account_qos_and_memory_is_served_by_its_profile(tmp_path, faces):
+    site = {"account": slurm_accounts.ACCOUNT, "qos": slurm_accounts.QOS, "mem": "1000"}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
+    (tmp_path / "slurm").mkdir()
+    with SmallSlurm(tmp_path / "slurm", strict=True) as strict:
+        for name in site:
+            others = yaml.safe_dump({key: site[key] for key in site if key != name})
+            (tmp_path / f"no-{name}.yaml").write_text(others)
+            with pytest.raises(AssertionError, match=r"Slurm refuses small\.sbatch"):
+                launch(strict, tmp_path, faces, "--site", f"no-{name}.yaml", epochs=1)
+        job = launch(strict, tmp_path, faces, "--site", "site.yaml", epochs=1, time=10)
+        assert strict.wait(job, SWEEP_SECONDS) == ("COMPLETED", 0)
 
 
 def test_a_cancelled_job_closes_its_run_and_leaves_nothing_on_its_nodes(slurm, tmp_path, faces):

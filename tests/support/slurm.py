@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support import slurm_accounts
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "unshare")
 NODES = ("left", "right")
 PATIENCE_SECONDS = 120.0
@@ -34,13 +36,23 @@ TaskProlog={folder}/prolog.sh
 MpiDefault=none
 SchedulerParameters=bf_interval=1,sched_interval=1
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName=left NodeHostname=localhost NodeAddr=127.0.0.1 Port={left_port} CPUs=2
-NodeName=right NodeHostname=localhost NodeAddr=127.0.0.1 Port={right_port} CPUs=2
-PartitionName=all Nodes=left,right Default=YES State=UP
+GresTypes=gpu
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+NodeName=DEFAULT CPUs=2 RealMemory=4000 Gres=gpu:v100l:2
+NodeName=left NodeHostname=localhost NodeAddr=127.0.0.1 Port={left_port}
+NodeName=right NodeHostname=localhost NodeAddr=127.0.0.1 Port={right_port}
+DefMemPerNode={memory}
+PartitionName=all Nodes=left,right Default=YES State=UP PriorityTier=1 PreemptMode=CANCEL \
+GraceTime=25 {allowed}
+PartitionName=urgent Nodes=left,right State=UP PriorityTier=2 PreemptMode=OFF
+{accounting}
 """
+CARDS = "NodeName=left,right Name=gpu Type=v100l File={folder}/card[0-1]\n"
+"""Two GPUs on each node for Slurm, which only looks whether the files exist."""
 PROLOG = """\
 #!/bin/sh
 cat {folder}/environment-$SLURMD_NODENAME
@@ -59,10 +71,15 @@ def missing():
 
 
 class SmallSlurm:
-    """Two nodes, ``left`` and ``right``, with two cores each; a context manager."""
+    """Two nodes, ``left`` and ``right``, with two cores and two GPUs each; a context manager.
 
-    def __init__(self, folder: Path):
+    GPUs are empty files. Jobs of partition ``urgent`` preempt others. A strict one demands an
+    account, a QOS and memory (`tests.support.slurm_accounts`).
+    """
+
+    def __init__(self, folder: Path, *, strict: bool = False):
         self.folder = folder
+        self._strict = strict
         self.read_only = folder / "read-only-on-the-right"
         """A folder that the right node cannot write to."""
         self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
@@ -86,8 +103,19 @@ class SmallSlurm:
             (self.folder / name).mkdir()
         for node in NODES:
             self.export(node)
-        ports = dict(zip(("control_port", "left_port", "right_port"), free_ports(3), strict=True))
-        configuration = CONFIGURATION.format(folder=self.folder, **ports)
+        names = ("control_port", "left_port", "right_port", "accounting_port", "database_port")
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        for card in range(2):
+            (self.folder / f"card{card}").touch()
+        (self.folder / "gres.conf").write_text(CARDS.format(folder=self.folder))
+        accounting = slurm_accounts.CONFIGURATION.format(folder=self.folder, **ports)
+        configuration = CONFIGURATION.format(
+            folder=self.folder,
+            memory=1 if self._strict else 1000,
+            allowed=slurm_accounts.PARTITION if self._strict else "",
+            accounting=accounting if self._strict else "",
+            **ports,
+        )
         (self.folder / "slurm.conf").write_text(configuration)
         prolog = self.folder / "prolog.sh"
         prolog.write_text(PROLOG.format(folder=self.folder))
@@ -101,6 +129,9 @@ class SmallSlurm:
         options = (f"--{option}={self.folder / file}" for option, file in files.items())
         self._start("munged", "-F", "-f", *options)
         wait_until((self.folder / "munge.socket").exists)
+        if self._strict:
+            slurm_accounts.start(self.folder, ports, self._start, wait_until)
+            slurm_accounts.add_rules(self.environment, wait_until)
         self._start("slurmctld", "-D")
         wait_until(lambda: "is UP" in self.ask("scontrol", "ping"))
         self.start_left()
@@ -144,7 +175,7 @@ class SmallSlurm:
 
     def wait(self, job, seconds):
         """Wait until a job is over; return its state and how often it was requeued."""
-        over = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")
+        over = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "PREEMPTED")
 
         def look():
             lines = self.ask("scontrol", "--oneliner", "show", "job", job).split()
