@@ -72,7 +72,8 @@ def test_a_run_carries_its_name_its_spec_and_where_it_came_from(run, tmp_path):
 
 def test_statuses_are_told_apart_by_what_their_accuracy_says(run):
     statuses = list(Status)
-    every = replace(run, trials=run.trials.head(len(statuses)).assign(status=statuses))
+    trials = run.trials.head(len(statuses)).assign(status=statuses, best_val_accuracy=0.5)
+    every = replace(run, trials=trials)
     assert every.completed["status"].tolist() == ["COMPLETED"]
     assert every.comparable["status"].tolist() == ["COMPLETED", "EARLY_STOPPED"]
     assert every.excluded["status"].tolist() == ["DIVERGED", "INFEASIBLE", "FAILED"]

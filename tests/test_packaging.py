@@ -24,7 +24,7 @@ FOLDERS = {
     "data_prep": (),
     "models": ("sweep", "export"),
     "tune": ("sweep", "export", "loggers"),
-    "analysis": ("analysis",),
+    "analysis": ("analysis", "loggers"),
     "tests": ("dev", "sweep", "export", "loggers", "analysis"),
 }
 """The extras that each folder may import from."""

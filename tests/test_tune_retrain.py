@@ -166,7 +166,7 @@ def test_what_cannot_be_retrained_is_refused_without_a_trace(run, ages, tmp_path
             child,
             {"groups": twice},
             BadInputError,
-            r"stands here again; keep one row of each picture$",
+            r"appears again; keep one row of each picture$",
         ),
         (child, {"groups": nobody}, RunError, "none of the .* training pictures has age=child"),
         (child, {"groups": tmp_path / "no.csv"}, FileNotFoundError, "no.csv"),
