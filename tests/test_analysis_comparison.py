@@ -14,6 +14,7 @@ from analysis.run.trials import (
     selected_finalists,
 )
 from tests.support.run_factory import RUNGS, Factory, default_info
+from tune.run.trial import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +74,7 @@ def tiny(**columns):
         "phase": "search",
         "status": "COMPLETED",
         "epochs_trained": 4,
-        "best_val_accuracy": 0.5,
-        "last_val_accuracy": 0.5,
+        **{f"{at}_{name}": 0.5 for at in ("best", "last") for name in METRICS},
     }
     nothing = pd.DataFrame(columns=["trial_id", "epoch", "val_accuracy", "val_loss"])
     return RunData(
@@ -121,23 +121,26 @@ def test_where_none_completed_the_incumbent_is_the_best_of_all_and_the_first_of_
 def test_the_first_of_equally_good_epochs_is_compared():
     curve = pd.DataFrame(
         {
-            "trial_id": "t0",
-            "epoch": [3, 2, 1, 4],
-            "val_loss": [0.2, 0.2, 0.3, 0.1],
-            "val_accuracy": [0.7, 0.6, 0.5, 0.9],
+            "trial_id": ["t0", "t0", "t0", "t0", "t1"],
+            "epoch": [3, 2, 1, 4, 3],
+            "val_loss": [0.2, 0.2, 0.3, 0.1, 0.4],
+            "val_accuracy": [0.7, 0.6, 0.5, 0.9, 0.1],
         }
     )
-    run = replace(tiny(epochs_trained=[3]), measurements=curve)
+    run = replace(tiny(epochs_trained=[4, 3]), measurements=curve)
     loss = with_objective(run, metric="val_loss", mode="min")
-    assert accuracy_at_common_epoch(loss)["accuracy_at_epoch"].tolist() == [0.6]
-    assert accuracy_at_common_epoch(run)["accuracy_at_epoch"].tolist() == [0.7]
+    assert accuracy_at_common_epoch(loss)["accuracy_at_epoch"].tolist() == [0.6, 0.1]
+    assert accuracy_at_common_epoch(run)["accuracy_at_epoch"].tolist() == [0.7, 0.1]
     last = with_objective(run, at="last")
-    assert accuracy_at_common_epoch(last)["accuracy_at_epoch"].tolist() == [0.7]
+    assert accuracy_at_common_epoch(last)["accuracy_at_epoch"].tolist() == [0.7, 0.1]
 
 
 def test_broken_trials_do_not_shorten_the_comparison():
     run = tiny(epochs_trained=[4, 3, 1, 0], status=["COMPLETED", "EARLY_STOPPED", "FAILED", "x"])
-    assert common_epoch(run) == 3
+    reached = [("t0", 4), ("t1", 3), ("t2", 1)]
+    rows = [(trial, epoch, 0.5) for trial, last in reached for epoch in range(1, last + 1)]
+    measured = pd.DataFrame(rows, columns=["trial_id", "epoch", "val_accuracy"])
+    assert common_epoch(replace(run, measurements=measured)) == 3
 
 
 def test_finalists_are_picked_where_another_configuration_was_there_to_pick():

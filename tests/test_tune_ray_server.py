@@ -5,7 +5,7 @@ import logging
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -101,3 +101,37 @@ def test_a_driver_starts_the_server_in_a_session_of_its_own_and_waits_for_its_en
     started = (command, True, subprocess.PIPE)
     assert done == [started, "input closed", "waited", "output closed", "removed"]
     assert (tmp_path / "server.log").read_text() == "a warning"
+
+
+def test_a_ray_that_starts_too_slowly_is_started_once_more(tmp_path, monkeypatch):
+    said = iter(["Exception: The current node timed out during startup.", "a warning"])
+    lines, ended = iter(["", '{"address": "n7:1"}']), []
+
+    def start(_command, **options):
+        options["stderr"].write(next(said))
+        line = next(lines)
+        pipe = SimpleNamespace(close=lambda: None, readline=lambda: line)
+        return SimpleNamespace(stdin=pipe, stdout=pipe, wait=lambda: None, pid=77)
+
+    monkeypatch.setattr(module, "ray_folder", lambda: nullcontext(tmp_path))
+    monkeypatch.setattr(module.subprocess, "Popen", start)
+    monkeypatch.setattr(module, "end_session", ended.append)
+    with module.local_ray(object_store_bytes=12) as address:
+        assert address == "n7:1"
+    assert ended == [77], "nothing of the first one stays"
+
+
+def test_a_ray_that_fails_for_another_reason_is_not_started_again(tmp_path, monkeypatch):
+    starts = []
+
+    def start(command, **options):
+        starts.append(command)
+        options["stderr"].write("Exception: no memory")
+        pipe = SimpleNamespace(close=lambda: None, readline=lambda: "")
+        return SimpleNamespace(stdin=pipe, stdout=pipe, wait=lambda: None, pid=77)
+
+    monkeypatch.setattr(module, "ray_folder", lambda: nullcontext(tmp_path))
+    monkeypatch.setattr(module.subprocess, "Popen", start)
+    with pytest.raises(UserError, match="no memory"), module.local_ray(object_store_bytes=12):
+        pass
+    assert len(starts) == 1

@@ -575,6 +575,7 @@ def test_a_status_tells_speed_time_left_budget_and_each_trial_that_runs(capsys, 
         "images_per_second": 12_345.6,
         "epochs_per_hour": 2345.6,
         "seconds_left": 3661.0,
+        "failures": [{"reason": f"reason {n}", "trials": 5 - n} for n in range(4)],
         "lost_nodes": ["n7", "n3"],
         "running_trials": [{**trial, "value": 0.25, "images_per_second": 1234.5}, new],
         "budget": {
@@ -587,22 +588,36 @@ def test_a_status_tells_speed_time_left_budget_and_each_trial_that_runs(capsys, 
     Console().print(_status_view({**status, "images_per_second": 0.0}))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     speed = "speed: 12,346 pictures/s, 2,346 epochs/h; "
-    assert lines[2:8] == [
+    assert lines[2:12] == [
         f"{speed}about 1:01:01 left",
+        "failed (5): reason 0",
+        "failed (4): reason 1",
+        "failed (3): reason 2",
+        "failed: 1 more reasons; see --json",
         "lost nodes: n7, n3; their trials continued elsewhere",
         "budget: 1.50 of 8 hours",
         "running trial epoch best pictures/s",
         "t7 B4 seed 3 fold 0 2/9 0.2500 1,234",
         "t8 B4 seed 3 fold 0 2/9 – –",
     ]
-    assert lines[10] == f"{speed}time left not known yet"
-    assert lines[18] == "speed: 2,346 epochs/h; about 1:01:01 left", "own training code tells none"
+    assert lines[14] == f"{speed}time left not known yet"
+    assert lines[26] == "speed: 2,346 epochs/h; about 1:01:01 left", "own training code tells none"
+
+
+def test_a_status_counts_the_reasons_of_failed_trials(begin, tmp_path):
+    sweep = begin(retries=0)
+    for reason in ("mine.py, line 3: ValueError", "no memory", "mine.py, line 3: ValueError"):
+        sweep.attempt_failed(start(sweep).id, reason)
+    report(sweep, start(sweep))
+    told = run_status(tmp_path)["failures"]
+    assert [failure["trials"] for failure in told] == [2, 1]
+    assert "mine.py, line 3: ValueError" in told[0]["reason"]
 
 
 def test_a_watch_goes_on_while_a_driver_runs_and_ends_with_it(monkeypatch, tmp_path):
     status = {
         "name": "night", "finished": False, "silence": "", "trials": {}, "expected_trials": None,
-        "best": None, "lost_nodes": ["n7"], "running_trials": [], "seconds": 0.0,
+        "best": None, "failures": [], "lost_nodes": ["n7"], "running_trials": [], "seconds": 0.0,
         "device_seconds": 0.0, "budget": {}, "seconds_left": None, "images_per_second": 0.0,
         "epochs_per_hour": 0.0,
     }  # fmt: skip

@@ -18,6 +18,8 @@ from tune.session.status import RunWatch, run_status
 
 EXAMPLE = "runs/quick --watch"
 _BARS = "▁▂▃▄▅▆▇█"
+_MOST_FAILURES = 3
+"""Most reasons of failures that are shown."""
 _CURVE_WIDTH = 50
 """Most bars in a curve."""
 
@@ -77,6 +79,10 @@ def _status_lines(status: dict[str, Any]) -> Iterator[str]:
             f"speed: {pictures}{status['epochs_per_hour']:,.0f} epochs/h; "
             + ("time left not known yet" if left is None else f"about {clock(left)} left")
         )
+    for failure in status["failures"][:_MOST_FAILURES]:
+        yield f"failed ({failure['trials']}): {failure['reason']}"
+    if len(status["failures"]) > _MOST_FAILURES:
+        yield f"failed: {len(status['failures']) - _MOST_FAILURES} more reasons; see --json"
     if status["lost_nodes"]:
         yield f"lost nodes: {', '.join(status['lost_nodes'])}; their trials continued elsewhere"
     for unit, budget in status["budget"].items():

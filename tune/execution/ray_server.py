@@ -23,6 +23,8 @@ from tune.execution.own_folder import ray_folder
 from tune.execution.process_session import end_session
 
 _LOG = "server.log"
+_TIMED_OUT = "timed out during startup"
+"""Part of Ray's message if its processes did not start in time."""
 
 
 @contextmanager
@@ -33,24 +35,41 @@ def local_ray(*, object_store_bytes: int) -> Iterator[str]:
         UserError: Ray does not start, or the folder for its sockets cannot be private.
     """
     with ray_folder() as folder:
-        command = [sys.executable, "-m", __name__, str(folder), str(object_store_bytes)]
-        with (folder / _LOG).open("w") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                text=True,
-            )
-        assert process.stdin is not None
-        assert process.stdout is not None
+        log = folder / _LOG
+        process, line = _start(folder, object_store_bytes)
+        if not line and _TIMED_OUT in log.read_text("utf-8", "replace"):
+            # Ray waits for its own processes for 30 s, which can take longer on a busy machine.
+            _end(process)
+            end_session(process.pid)
+            process, line = _start(folder, object_store_bytes)
         try:
-            yield _address(process.stdout.readline(), folder / _LOG)
+            yield _address(line, log)
         finally:
-            process.stdin.close()
-            process.wait()
-            process.stdout.close()
+            _end(process)
+
+
+def _start(folder: Path, object_store_bytes: int) -> tuple["subprocess.Popen[str]", str]:
+    """Start the server; return its process and the line that it prints, empty if it fails."""
+    command = [sys.executable, "-m", __name__, str(folder), str(object_store_bytes)]
+    with (folder / _LOG).open("w") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            text=True,
+        )
+    assert process.stdout is not None
+    return process, process.stdout.readline()
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()
 
 
 def _address(line: str, log: Path) -> str:

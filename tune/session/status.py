@@ -49,6 +49,7 @@ class RunWatch:
         ``curve`` is the incumbent's objective metric after each epoch, ``images_per_second`` the
         sum over all running trials, and ``seconds_left`` an estimate, or None if there are too few
         measurements. ``silence`` says since when the driver has given no sign of life, or is empty.
+        ``failures`` has the reasons of trials that failed, most frequent first, with their number.
         """
         self._read_on()
         sweep, silence = self.sweep, silence_of(self._run)
@@ -62,6 +63,7 @@ class RunWatch:
             "trials": _counts(sweep, alive),
             "expected_trials": sweep.expected,
             **_best(sweep),
+            "failures": _failures(sweep),
             "lost_nodes": list(sweep.lost_nodes),
             "running_trials": [_running(sweep, trial) for trial in running],
             "images_per_second": sum(
@@ -125,6 +127,11 @@ def epochs_left(sweep: SweepState) -> float | None:
     known = sum(trial.epochs - len(trial.measurements) for trial in trials if not trial.ended)
     mean_epochs = sum(trial.epochs for trial in trials) / len(trials)
     return share * (known + mean_epochs * max(0, sweep.expected - len(trials)))
+
+
+def _failures(sweep: SweepState) -> list[dict[str, Any]]:
+    failed = (t.reason for t in sweep.trials.values() if t.status is Status.FAILED)
+    return [{"reason": reason, "trials": n} for reason, n in Counter(failed).most_common()]
 
 
 def read_sweep(run: Path) -> SweepState:
