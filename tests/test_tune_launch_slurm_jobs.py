@@ -57,11 +57,16 @@ def tune(slurm, folder, *words):
     return done.stdout
 
 
+ISA = "ONEDNN_MAX_CPU_ISA"
+
+
 def launch(slurm, folder, faces, *words, nodes=2, epochs=EPOCHS, time=1):
     """Submit a sweep to Slurm from ``folder``; return its job."""
     spec = folder / f"epochs-{epochs}.yaml"
     spec.write_text(SPEC.format(data=faces, epochs=epochs))
     size = ("--nodes", nodes, "--cpus-per-node", 1, "--time", time)
+    # A job does not inherit the environment, and other processor instructions round otherwise.
+    words += ("--sbatch", f"export={ISA}") if ISA in os.environ else ()
     said = tune(slurm, folder, "launch", "slurm", spec, *size, *words, "--submit")
     return said.split()[1]
 
