@@ -5,7 +5,7 @@ import pytest
 from tune.run.directory import LEDGER_FILE
 from tune.run.event_lines import to_json
 from tune.run.events import NodeJoined, NodeLost
-from tune.run.ledger import Ledger, read_events
+from tune.run.ledger import Ledger, read_events, write_ledger
 
 FIRST = NodeLost(time=1.5, node="knöten 1")
 SECOND = NodeJoined(time=2.0, node="n2")
@@ -21,6 +21,18 @@ def test_an_event_is_on_disk_when_append_returns(tmp_path):
             '{"ledger": 1, "event": "node_lost", "node": "knöten 1", "time": 1.5}',
             LINE.rstrip(),
         ]
+
+
+def test_a_ledger_that_is_written_at_once_has_the_lines_of_one_that_grew(tmp_path):
+    for events in ([FIRST], [FIRST, SECOND]):
+        grown, whole = (tmp_path / f"{kind}-{len(events)}" for kind in ("grown", "whole"))
+        for run in (grown, whole):
+            run.mkdir()
+        with Ledger(grown) as ledger:
+            for event in events:
+                ledger.append(event)
+        write_ledger(whole, events)
+        assert (whole / LEDGER_FILE).read_bytes() == (grown / LEDGER_FILE).read_bytes()
 
 
 def test_a_ledger_that_is_opened_again_is_written_on(tmp_path):

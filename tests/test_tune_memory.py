@@ -172,6 +172,23 @@ def test_each_card_has_a_gate_of_its_own(play):
     play(story())
 
 
+def test_a_trial_that_waits_for_one_of_two_cards_waits(play):
+    async def story():
+        gates = Gates()
+        assert not await gates.waits("a")
+        request = {"card_bytes": 10, "kind": "k", "estimate": 8}
+        first, second = (MemoryRequest(card=name, **request) for name in ("one", "two"))
+        await gates.enter("a", first, exclusive=False)
+        await gates.enter("b", second, exclusive=False)
+        late = asyncio.ensure_future(gates.enter("c", first, exclusive=False))
+        await _settle()
+        assert [await gates.waits(one) for one in ("a", "b", "c")] == [False, False, True]
+        await gates.leave("a")
+        await late
+
+    play(story())
+
+
 def test_the_watchdog_can_ask_who_waits_for_memory(play):
     async def story():
         gates = Gates()

@@ -1,0 +1,27 @@
+"""Ids of configurations of own training code: what decides them, and what does not."""
+
+import pytest
+
+from fairsweep.own_code.signature import Signature
+from tune.sweep.own_config import OwnConfig, TrainingCode
+
+
+def config(code_hash="a1", epochs=3, **given):
+    signature = Signature(hyperparameters={}, free=True, **given)
+    code = TrainingCode(reference="mine:train", hash=code_hash, signature=signature)
+    return OwnConfig.create(code, {"width": 4, "epochs": epochs, "seed": 1})
+
+
+def ids(one):
+    return one.configuration_id, one.trial_id("data")
+
+
+def test_changed_code_is_another_configuration():
+    assert ids(config()) == ids(config())
+    assert not set(ids(config())) & set(ids(config(code_hash="b2")))
+
+
+@pytest.mark.parametrize(("given", "differ"), [((), False), (("epochs",), True)])
+def test_the_number_of_epochs_decides_only_where_the_code_gets_it(given, differ):
+    few, many = ids(config(epochs=3, given=given)), ids(config(epochs=5, given=given))
+    assert (few != many) is differ
