@@ -608,7 +608,7 @@ def test_a_status_counts_the_reasons_of_failed_trials(begin, tmp_path):
     sweep = begin(retries=0)
     for reason in ("mine.py, line 3: ValueError", "no memory", "mine.py, line 3: ValueError"):
         sweep.attempt_failed(start(sweep).id, reason)
-    report(sweep, start(sweep))
+    sweep.give_up(start(sweep).id, Status.INFEASIBLE, "too large")
     told = run_status(tmp_path)["failures"]
     assert [failure["trials"] for failure in told] == [2, 1]
     assert "mine.py, line 3: ValueError" in told[0]["reason"]
