@@ -1,7 +1,5 @@
 """`TrainConfig`: everything that determines one training, and the ids and name that identify it."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from fairsweep.errors import UserError, nearest
 from fairsweep.own_code.reference import is_own
+from models.config_ids import Identified
 from models.file_hash import check_hash, pinned_hash
 from models.hyperparameters import LATER, NETWORK, Hyperparameters, known_family
 from models.own_network import short_name
@@ -26,7 +25,7 @@ def _check_code(value: Any) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(Hyperparameters):
+class TrainConfig(Identified, Hyperparameters):
     """The hyperparameters of one training, its seed, its fold and its initial weights.
 
     The values are checked and completed. A hyperparameter that shapes the network is None if the
@@ -137,15 +136,6 @@ class TrainConfig(Hyperparameters):
         return self.lr_schedule != "constant"
 
     @property
-    def configuration_id(self) -> str:
-        """Hash of all values except ``DRAW``; of epochs only if the schedule needs them."""
-        return _hash({k: v for k, v in self._identifying_values.items() if k not in DRAW})
-
-    def trial_id(self, fingerprint: str) -> str:
-        """Hash of all that determines a trial's result on the dataset with this ``fingerprint``."""
-        return _hash(self._identifying_values | {"dataset": fingerprint})
-
-    @property
     def _family(self) -> Family:
         return family_of(self.family)
 
@@ -171,16 +161,9 @@ FIELDS: tuple[str, ...] = tuple(
     field.name for field in fields(TrainConfig) if field.name not in ("code", "own")
 )
 """Names of all values of a configuration, without those of own networks."""
-DRAW: tuple[str, ...] = ("seed", "fold", "folds")
-"""Values that a sweep sets for each trial; they distinguish the trials of one configuration."""
 
 
 def _shown(value: Any) -> str:
     """Return a value as shown in a short name: a file without folder, suffix and hash."""
     is_file = isinstance(value, str) and pinned_hash(value) is not None
     return Path(value.rpartition("#")[0]).stem if is_file else str(value)
-
-
-def _hash(values: Mapping[str, Any]) -> str:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

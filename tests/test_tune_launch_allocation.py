@@ -118,16 +118,19 @@ def test_a_job_that_is_cancelled_stops_and_is_not_queued_again_though_its_time_i
     assert driver.ended == [], "epochs have time to end"
 
 
-def test_a_cancelled_job_does_not_wait_for_long_epochs(driver, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("fact", "requeued"), [("_cancelled", False), ("_preempted", True)])
+def test_a_job_that_must_leave_does_not_wait_for_long_epochs(
+    driver, monkeypatch, tmp_path, fact, requeued
+):
     def leave():
         if (tmp_path / "ready").exists():
-            allocation._cancelled.set()
+            getattr(allocation, fact).set()
         return False
 
     driver.leave = leave
     monkeypatch.setattr(allocation, "_EPOCH_SECONDS", 0.3)
     monkeypatch.setenv("STOPPING_SECONDS", "0.8")
-    assert drive(driver) == (130, False)
+    assert drive(driver) == (130, requeued)
     assert driver.ended
 
 
@@ -272,19 +275,6 @@ def test_a_preempted_job_whose_end_is_over_still_closes_its_run(driver, monkeypa
 
     driver.leave = leave
     assert drive(driver) == (130, True)
-
-
-def test_a_preempted_job_does_not_wait_for_long_epochs(driver, monkeypatch, tmp_path):
-    def leave():
-        if (tmp_path / "ready").exists():
-            allocation._preempted.set()
-        return False
-
-    driver.leave = leave
-    monkeypatch.setattr(allocation, "_EPOCH_SECONDS", 0.3)
-    monkeypatch.setenv("STOPPING_SECONDS", "0.8")
-    assert drive(driver) == (130, True)
-    assert driver.ended
 
 
 def test_the_signal_of_slurm_reaches_the_deadline(job, monkeypatch):

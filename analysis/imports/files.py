@@ -30,7 +30,7 @@ from tune.run.events import (
     TrialStarted,
 )
 from tune.run.ledger import write_ledger
-from tune.run.tables import TableInfo, measurements_table, trials_table, write_table
+from tune.run.tables import TableInfo, identity_row, measurements_table, trials_table, write_table
 from tune.run.trial import Figures, Measurement, Status
 
 
@@ -83,14 +83,7 @@ def _row(each: Imported, run: ImportedRun) -> dict[str, Any]:
         last |= {n: v for n, v in measurement.values.items() if not math.isnan(v)}
     return {
         **config,
-        "trial_id": trial.id,
-        "configuration_id": trial.configuration_id,
-        "number": trial.number,
-        "name": trial.name,
-        "phase": trial.phase,
-        "replicate": trial.replicate,
-        "status": str(trial.status),
-        "reason": trial.reason,
+        **identity_row(trial),
         "epochs_trained": trial.measurements[-1].epoch if trial.measurements else 0,
         "best_epoch": best.epoch if best else None,
         **{f"best_{name}": best.values.get(name) if best else None for name in run.metrics},

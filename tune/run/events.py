@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tune.run.trial import Figures, Phase, Status
+from tune.run.trial import Figures, Phase, Status, Trial
 
 LEDGER_VERSION = 1
 
@@ -87,6 +87,19 @@ class TrialProposed(_Event):
     finalist's replicate."""
     point: Mapping[str, Any] | None = None
     """Point of the search space; None for a finalist's replicate."""
+
+    def to_trial(self) -> Trial:
+        """Return the trial as it joins the sweep."""
+        return Trial(
+            id=self.trial,
+            configuration_id=self.configuration_id,
+            number=self.number,
+            name=self.name,
+            phase=self.phase,
+            replicate=self.replicate,
+            config=self.config,
+            epochs=self.epochs,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -89,6 +89,20 @@ def trials_table(
     return pa.Table.from_pylist(list(rows), pa.schema(columns, metadata=metadata))
 
 
+def identity_row(trial: Trial) -> dict[str, Any]:
+    """Return the columns of the trials table that say which trial a row is, and how it ended."""
+    return {
+        "trial_id": trial.id,
+        "configuration_id": trial.configuration_id,
+        "number": trial.number,
+        "name": trial.name,
+        "phase": trial.phase,
+        "replicate": trial.replicate,
+        "status": trial.status,
+        "reason": trial.reason,
+    }
+
+
 def measurements_table(
     trials: Iterable[Trial], names: Sequence[str] = (*MEASURED, *TIMINGS)
 ) -> pa.Table:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from fairsweep.errors import UserError
 from models.classifier import Classifier
+from models.onnx_graph import PICTURES
 from models.onnx_model import PROBABILITIES, onnx_model
 
 MOST_APART = 1e-4
@@ -22,6 +23,8 @@ BATCHES = (1, 64)
 """Batch sizes whose latency is measured."""
 RUNS = 30
 """Number of runs per measured latency."""
+_AT_ONCE = 256
+"""Pictures that are classified together; this limits memory."""
 _SCRIPT = Path(__file__).with_name("classify.py.txt")
 
 Pixels = npt.NDArray[np.uint8]
@@ -95,8 +98,8 @@ def _write_into(
 
 def _run(session: onnxruntime.InferenceSession, colours: Pixels) -> npt.NDArray[np.float32]:
     parts = [
-        session.run([PROBABILITIES], {"pictures": colours[start : start + 256]})[0]
-        for start in range(0, len(colours), 256)
+        session.run([PROBABILITIES], {PICTURES: colours[start : start + _AT_ONCE]})[0]
+        for start in range(0, len(colours), _AT_ONCE)
     ]
     return np.concatenate(parts)
 

@@ -35,16 +35,7 @@ def imported_trials(run: Path) -> list[Trial]:
     for event in read_events(run):
         match event:
             case TrialProposed():
-                trials[event.trial] = Trial(
-                    id=event.trial,
-                    configuration_id=event.configuration_id,
-                    number=event.number,
-                    name=event.name,
-                    phase=event.phase,
-                    replicate=event.replicate,
-                    config=event.config,
-                    epochs=event.epochs,
-                )
+                trials[event.trial] = event.to_trial()
             case TrialStarted():
                 own = trials[event.trial]
                 own.has_worker, own.interruption = True, "it had not ended when imported"

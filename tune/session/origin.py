@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.reader import ImageDataset
-from models.config import DRAW
+from models.config_ids import DRAW
 from tune.run.directory import RunError
 from tune.run.ledger import read_events
 from tune.run.lookup import find_trial

@@ -13,7 +13,7 @@ import pyarrow as pa
 from models.config import FIELDS, TrainConfig
 from models.registry import FAMILIES
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
-from tune.run.tables import TableInfo, measurements_table, trials_table, write_table
+from tune.run.tables import TableInfo, identity_row, measurements_table, trials_table, write_table
 from tune.run.trial import COSTS, MEASURED, METRICS, TIMINGS, Trial
 from tune.sweep.networks import names_own_families_alone
 from tune.sweep.own_config import FRAME
@@ -165,14 +165,7 @@ def _row(
     best_values, last_values = (at.values if at else {} for at in (best, last))
     return {
         **config,
-        "trial_id": trial.id,
-        "configuration_id": trial.configuration_id,
-        "number": trial.number,
-        "name": trial.name,
-        "phase": trial.phase,
-        "replicate": trial.replicate,
-        "status": trial.status,
-        "reason": trial.reason,
+        **identity_row(trial),
         "epochs_trained": len(trial.measurements),
         "best_epoch": best.epoch if best else None,
         **{f"best_{metric}": best_values.get(metric) for metric in columns.metrics},

@@ -1,7 +1,5 @@
 """`OwnConfig`: a configuration that the user's own training code trains, and its ids."""
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from fairsweep.own_code.loading import load
 from fairsweep.own_code.provided import provide
 from fairsweep.own_code.reference import Reference
 from fairsweep.own_code.signature import Signature, read_signature
-from models.config import DRAW
+from models.config_ids import DRAW, Identified
 from models.validation import check_values
 from tune.run.tables import TRIAL_COLUMNS
 
@@ -77,7 +75,7 @@ FRAME = ("epochs", *DRAW)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnConfig:
+class OwnConfig(Identified):
     """Hyperparameters of own training code, number of epochs, seed and fold."""
 
     code: TrainingCode
@@ -137,22 +135,8 @@ class OwnConfig:
         return self.code.gets_epochs
 
     @property
-    def configuration_id(self) -> str:
-        """Hash of all values except ``DRAW``; of epochs only if the code gets them."""
-        return _hash({k: v for k, v in self._identifying_values.items() if k not in DRAW})
-
-    def trial_id(self, fingerprint: str) -> str:
-        """Hash of all that determines a trial's result on the dataset with this ``fingerprint``."""
-        return _hash(self._identifying_values | {"dataset": fingerprint})
-
-    @property
     def _identifying_values(self) -> dict[str, Any]:
         values = self.to_dict() | {"code": self.code.hash}
         if not self.schedule_needs_epochs:
             del values["epochs"]
         return values
-
-
-def _hash(values: Mapping[str, Any]) -> str:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -129,16 +129,7 @@ def _finalists_chosen(event: FinalistsChosen, state: SweepState) -> None:
 
 @_change.register
 def _trial_proposed(event: TrialProposed, state: SweepState) -> None:
-    trial = Trial(
-        id=event.trial,
-        configuration_id=event.configuration_id,
-        number=event.number,
-        name=event.name,
-        phase=event.phase,
-        replicate=event.replicate,
-        config=event.config,
-        epochs=event.epochs,
-    )
+    trial = event.to_trial()
     state.trials[trial.id] = trial
     state.queue.join(trial.id)
     if event.proposal is not None and event.point is not None:

@@ -22,7 +22,8 @@ from fairsweep.own_code.reference import is_own
 from fairsweep.own_code.signature import Signature
 from fairsweep.urls import check_url
 from fairsweep.yaml_text import YamlError, dump_yaml, key_lines, load_yaml
-from models.config import DRAW, FIELDS, TrainConfig
+from models.config import FIELDS, TrainConfig
+from models.config_ids import DRAW
 from models.file_hash import pin_weights
 from tune.run.directory import LEDGER_FILE
 from tune.run.trial import COSTS
