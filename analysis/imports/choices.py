@@ -35,7 +35,10 @@ def metric_of(found: Found, asked: str | None) -> str:
     """
     names = found.metrics()
     if not names:
-        raise UserError(f"{found.source} has no measurement of any metric, so nothing is imported")
+        raise UserError(
+            f"{found.source} has no measurement of any metric, so nothing is imported; if it is a "
+            "CSV, name the column of the metric with --metric"
+        )
     wanted = asked or found.metric
     if wanted is not None:
         return one_of(wanted, names, "--metric")
