@@ -190,6 +190,20 @@ def test_the_first_node_that_is_left_queues_the_job_again(monkeypatch, looks, me
     assert called == [1] * queued
 
 
+def test_a_job_that_slurm_refuses_to_queue_is_queued_a_little_later(monkeypatch, capsys):
+    slept, answers = [], iter([LaunchError("controller is away"), None])
+    monkeypatch.setattr(node.time, "sleep", slept.append)
+
+    def queue_again():
+        if (error := next(answers)) is not None:
+            raise error
+
+    job = SimpleNamespace(nodes=("n7", "n3"), nodes_left=lambda: ("n3",), queue_again=queue_again)
+    node._wait_for_the_loss_of_the_first(job, "n3")
+    assert slept == [30.0, 30.0]
+    assert "controller is away; tried again in 30 s" in capsys.readouterr().out
+
+
 def test_the_head_is_waited_for_until_it_listens(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         node._wait_for("127.0.0.1", server.getsockname()[1])

@@ -18,6 +18,8 @@ NODES = ("left", "right")
 PATIENCE_SECONDS = 120.0
 CONFIGURATION = """\
 ClusterName=small
+# Another test process may run a Slurm of its own; jobs of both never have the same number.
+FirstJobId={control_port}
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={control_port}
 AuthType=auth/munge

@@ -127,8 +127,10 @@ def _wait_for_the_loss_of_the_first(job: SlurmJob, me: str) -> None:
         time.sleep(_LOOK_SECONDS)
         left = job.nodes_left()
         if left and job.nodes[0] not in left and left[0] == me:
-            job.queue_again()
-            return
+            try:
+                return job.queue_again()
+            except LaunchError as error:  # Slurm's controller may be restarting.
+                print(f"{error}; tried again in {_LOOK_SECONDS:.0f} s", flush=True)
 
 
 def _wait_for(host: str, port: int) -> None:
