@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from fairsweep.errors import UserError, nearest
 from fairsweep.own_code.reference import Reference, is_own
@@ -58,8 +58,10 @@ class Hyperparameters:
     and has its own defaults (`models.registry.Family.defaults`).
     """
 
+    __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)
+
     family: Annotated[str, BeforeValidator(known_family)] = "resnet"
-    """Network family: a name in `FAMILIES`, or ``package.module:name`` of the user's own code."""
+    """Network family: one of ours, or ``package.module:name`` of the user's own code."""
 
     architecture: Annotated[str, BeforeValidator(architecture_name)] | None = None
     """Name of a torchvision classification model."""

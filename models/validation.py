@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from fairsweep.errors import UserError, nearest
+from fairsweep.schema_words import allowed, options_of
 
 
 def check_values(declaration: type, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,27 +61,8 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "value_error":
         return f"{name} {first['ctx']['error']}"
     schema = model.model_json_schema()["properties"][name]
-    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
-    allowed = " or ".join(_words(option) for option in options)
-    return f"{name} must be {allowed}, but got {value!r}{_hint(options[0], value)}"
-
-
-def _words(schema: Mapping[str, Any]) -> str:
-    """Describe what the JSON schema of one type allows."""
-    match schema:
-        case {"const": word}:
-            return repr(word)
-        case {"enum": words}:
-            return f"one of {', '.join(words)}"
-        case {"type": "integer", "minimum": low, "maximum": high}:
-            return f"a whole number from {low} to {high}"
-        case {"type": "number"}:
-            low = "of at least {minimum:g}" if "minimum" in schema else "above {exclusiveMinimum:g}"
-            high = "at most {maximum:g}" if "maximum" in schema else "below {exclusiveMaximum:g}"
-            return f"a number {low} and {high}".format(**schema)
-        case {"type": "boolean"}:
-            return "true or false"
-    raise NotImplementedError(f"no message for {schema}; give the field a validator of its own")
+    hint = _hint(options_of(schema)[0], value)
+    return f"{name} must be {allowed(schema)}, but got {value!r}{hint}"
 
 
 def _hint(schema: Mapping[str, Any], value: Any) -> str:

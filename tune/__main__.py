@@ -7,6 +7,7 @@ import sys
 from fairsweep.command_line import end, run_command
 
 COMMANDS = {
+    "keys": "Explain the keys of a spec and the hyperparameters.",
     "plan": "Show what a sweep would take; train nothing.",
     "run": "Run a sweep.",
     "resume": "Continue a stopped or killed run.",

@@ -48,6 +48,8 @@ class SweepSpec(Part):
     model_config = ConfigDict(serialize_by_alias=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the sweep: letters, digits, dots, hyphens and underscores. Its run directory is
+    ``runs/NAME``."""
     data: str = ""
     """The dataset directory. For own training code, any path, or nothing."""
     train: str | None = None
@@ -61,13 +63,14 @@ class SweepSpec(Part):
     fixed: dict[str, Any] = Field(default_factory=dict)
     """Hyperparameters with one value."""
     space: dict[str, Any]
-    """Hyperparameters that are searched."""
+    """Hyperparameters that are searched: a list of values, a range, a tie, or a mapping from each
+    value of a choice to a space of its own."""
     searcher: SearcherSpec = SearcherSpec()
     """A searcher's name is enough if it needs no other settings."""
     scheduler: SchedulerSpec = SchedulerSpec()
     """A scheduler's name is enough, too."""
     folds: int | None = Field(default=None, ge=2, le=1000)
-    """Number of folds, on each of which every configuration is trained; None for the dataset's
+    """Number of folds, on each of which every configuration is trained; without it, the dataset's
     split."""
     repeats: int = Field(default=1, ge=1, le=100)
     """Number of different splits into folds."""
@@ -76,10 +79,13 @@ class SweepSpec(Part):
     finalists: int = Field(default=5, ge=1)
     """Number of configurations that get further replicates, if a scheduler stops trials."""
     seed: int = Field(default=0, ge=0)
+    """Seed of the searcher, and of the first training of each configuration."""
     resources: Literal["auto"] | Resources = "auto"
+    """What a trial takes. ``auto``: one core; if there are GPUs, several trials share each."""
     retries: int = Field(default=2, ge=0)
     """How often a failed trial is retried."""
     budget: Budget = Budget()
+    """Limits of the sweep, which ends cleanly at them."""
     fuse: Literal["auto", "always", "never"] = "auto"
     """Whether replicates and folds of a configuration are trained fused: if a probe finds it
     faster, whenever possible, or never."""

@@ -13,9 +13,11 @@ class SpecError(UserError):
 
 
 class Part(BaseModel):
-    """A mapping in a spec, without other keys than its own."""
+    """A mapping in a spec, without other keys than its own; docstrings describe its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 DEFAULT_METRIC = "val_accuracy"
@@ -98,15 +100,18 @@ class SearcherSpec(Part):
     """Which algorithm proposes configurations, and how many it may propose."""
 
     name: str = "grid"
+    """Algorithm that proposes configurations."""
     samples: int | None = Field(default=None, ge=1)
+    """Number of configurations to propose; every searcher but ``grid`` needs it."""
     population: int | None = Field(default=None, ge=2)
-    """Configurations per generation, for evolutionary searchers; None for their default."""
+    """Configurations per generation, for evolutionary searchers; each has a default."""
 
 
 class SchedulerSpec(Part):
     """Which algorithm stops trials early."""
 
     name: str = "none"
+    """Algorithm that stops trials early."""
     grace_period: int = Field(default=1, ge=1)
     """Epochs before the first comparison."""
     reduction_factor: int = Field(default=3, ge=2)
@@ -119,15 +124,20 @@ class Resources(Part):
     """Resources of a trial, and how many trials run in parallel."""
 
     cpus: float = Field(default=1, gt=0)
+    """CPU cores of a trial."""
     gpus: float = Field(default=0, ge=0)
+    """GPUs of a trial; with 0.25, four trials share one GPU."""
     trials_at_once: int | None = Field(default=None, ge=1)
+    """Most trials that run in parallel; without it, as many as the cores and GPUs allow."""
 
 
 class Budget(Part):
     """Limits of the sweep; at a limit it ends cleanly."""
 
     hours: float | None = Field(default=None, gt=0)
+    """Hours that the sweep may run, all its sessions together."""
     device_hours: float | None = Field(default=None, gt=0)
+    """Hours that all its trials together may train."""
 
 
 class CodeRecord(Part):
