@@ -1,5 +1,6 @@
 # make sweep [DATA=PATH]   the whole flow: on drawn faces, or on a real FER2013 copy
 # make test                checkers and tests; make test-all adds the long ones
+# make docs                the documentation as a site: build/docs/index.html
 # make wheelhouse [PYTHON=3.12]   all that a Linux machine without a network installs from
 
 # A command, or the version of one: 3.12 means python3.12.
@@ -17,7 +18,7 @@ prepare = synthetic
 endif
 run := runs/quick-$(notdir $(dataset))
 
-.PHONY: sweep test test-all check wheelhouse
+.PHONY: sweep test test-all check docs wheelhouse
 .DELETE_ON_ERROR:
 
 sweep: $(dataset)/manifest.json
@@ -35,6 +36,10 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+docs: $(VENV)/ready
+	$(RUN) sphinx -q --fail-on-warning docs build/docs
+	@echo "Read build/docs/index.html"
 
 check: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .
