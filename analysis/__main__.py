@@ -17,6 +17,7 @@ WHAT = (
     "best",
     "comparisons",
     "selection",
+    "ensemble",
     "effects",
     "levels",
     "importance",

@@ -27,6 +27,7 @@ TableName = Literal[
     "best",
     "comparisons",
     "selection",
+    "ensemble",
     "effects",
     "levels",
     "importance",

@@ -247,7 +247,8 @@ def test_each_table_and_figure_stands_in_its_section(written):
     best = headings("best")
     assert best[0].startswith("What the incumbent gets wrong: ")
     assert best[1].startswith("What to expect of ")
-    assert best[2] == "Each class, at the best epoch"
+    assert best[2].startswith("What to expect of an ensemble of ")
+    assert best[3] == "Each class, at the best epoch"
     assert headings("dataset") == [
         "Pictures per class and split",
         "Pixel intensity per class",

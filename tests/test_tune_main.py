@@ -199,9 +199,11 @@ def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
     calls = asked("tune.commands.test.open_test", "a line")
     assert main(["test", "r", "--trial", "t", "--data", "d"]) == 0
     assert main(["test", "r", "--trust-code"]) == 0
+    assert main(["test", "r", "--ensemble"]) == 0
     assert calls == [
-        (Path("r"), {"trial_id": "t", "data": "d", "trust_code": False}),
-        (Path("r"), {"trial_id": None, "data": None, "trust_code": True}),
+        (Path("r"), {"trial_id": "t", "ensemble": False, "data": "d", "trust_code": False}),
+        (Path("r"), {"trial_id": None, "ensemble": False, "data": None, "trust_code": True}),
+        (Path("r"), {"trial_id": None, "ensemble": True, "data": None, "trust_code": False}),
     ]
     calls.clear()
     asked("tune.commands.copy.copy_run", 7)
@@ -211,7 +213,7 @@ def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
     assert main(["stop", "r", "--trial", "t"]) == 0
     assert calls == [(Path("r"), "s3://b/r"), (Path("r"), None), (Path("r"), "t")]
     assert capsys.readouterr().out.splitlines() == [
-        *("a line", "a line"),
+        *("a line", "a line", "a line"),
         "7 files of r copied to s3://b/r",
         "r will stop at the end of the current epoch",
         "trial t of r will stop at the end of the current epoch",

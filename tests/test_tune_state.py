@@ -1,7 +1,15 @@
 """What follows from the trials of a sweep: weights to keep, the front, what is handed out."""
 
 from tests.support.bundles import WHOLE, decided, searched
-from tests.support.sweeps import ONE_EPOCH, WORKER, figures, new_sweep, small_spec, train
+from tests.support.sweeps import (
+    ONE_EPOCH,
+    TWO_EPOCHS,
+    WORKER,
+    figures,
+    new_sweep,
+    small_spec,
+    train,
+)
 from tune.run.trial import Status
 
 NONE = {"scheduler": {"name": "none"}}
@@ -94,3 +102,20 @@ def test_trials_are_numbered_from_zero_in_the_order_of_their_proposals():
     assert sorted(trial.number for trial in trials) == list(range(14))
     proposed = [e for e in ledger if e["event"] == "trial_proposed" and e["phase"] == "search"]
     assert [event["proposal"] for event in proposed] == list(range(12))
+
+
+def test_the_best_completed_trials_stay_for_an_ensemble_although_stopped_ones_lead():
+    asha = {"name": "asha", "grace_period": 2}
+    space = {"kernel_size": [3, 5, 7]}
+    spec = small_spec(space=space, scheduler=asha, replicates=2, finalists=1, **TWO_EPOCHS)
+    sweep, _ = new_sweep(spec)
+    stopped = sweep.next_trial()
+    sweep.start(stopped.id, 1.0)
+    sweep.stop_trial(stopped.id, "by hand")
+    sweep.report(stopped.id, 1, figures(stopped.id, 1, val_accuracy=0.9), WORKER)
+    assert stopped.status is Status.EARLY_STOPPED
+    finalist, other = train(sweep, 0.5, 0.5), train(sweep, 0.47, 0.47)
+    replicate = train(sweep, 0.4, 0.4)
+    assert sweep.finished
+    assert (replicate.phase, other.phase) == ("finalist", "search")
+    assert sweep.worth_keeping(2) == {stopped.id, finalist.id, replicate.id, other.id}

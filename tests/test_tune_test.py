@@ -1,17 +1,19 @@
 """The test split, opened for one trial on request alone."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from data_prep.reader import read_dataset
+from fairsweep.errors import UserError
 from models.checkpoint import load, save
 from tests.support.in_process import few_pictures_fixture, finished_run_fixture, run_fixture  # noqa: F401 - fixtures, used by name
 from tests.support.ledgers import read_lines
 from tune.commands.test import open_test
-from tune.execution.predictions import predict_from_best
-from tune.run.directory import RunError, best_weights, predictions_file
+from tune.execution.predictions import predict_ensemble, predict_from_best
+from tune.run.directory import ENSEMBLE, RunError, best_weights, predictions_file
 from tune.run.ledger import read_events
 from tune.run.tables import read_predictions
 from tune.session.run_directory import read_spec
@@ -108,3 +110,53 @@ def test_the_validation_pictures_of_a_fold_are_those_of_the_trial(run, few_pictu
     assert after["image_id"].to_pylist() == dataset.image_ids[expected].tolist()
     assert after["label"].to_pylist() == dataset.labels[expected].tolist()
     assert after.schema.metadata[b"epoch"] == b"5"
+
+
+def test_an_ensemble_is_opened_once_and_only_its_mean_is_written(run, few_pictures):
+    dataset = read_dataset(few_pictures)
+    sweep = sweep_of(run)
+    before = {trial: read_predictions(run, trial) for trial in sweep.trials}
+    line = open_test(run, ensemble=True)
+    (opened,) = (e for e in read_lines(run) if e["event"] == "test_opened")
+    members = Counter(opened["ensemble"])
+    assert opened["trial"] == opened["ensemble"][0]
+    assert line.startswith(f"ensemble of {len(members)} ({sweep.trials[opened['trial']].name} ×")
+    assert sweep_of(run).openings == [ENSEMBLE]
+
+    ids, right, labels = right_of(read_predictions(run, ENSEMBLE), "test")
+    test = np.flatnonzero(dataset.splits == "test")
+    assert ids == dataset.image_ids[test].tolist()
+    assert labels == dataset.labels[test].tolist()
+    assert f"test accuracy {np.mean(right):.4f} on {len(test)} pictures; " in line
+    assert line.endswith("opened the test split once")
+    assert all(read_predictions(run, trial).equals(before[trial]) for trial in sweep.trials)
+
+    total = 0
+    for member, times in members.items():
+        predict_from_best(run, member, dataset, "test")
+        table = read_predictions(run, member)
+        rows = [row["probabilities"] for row in table.to_pylist() if row["split"] == "test"]
+        total = total + times * np.array(rows)
+    ours = np.array(read_predictions(run, ENSEMBLE)["probabilities"].to_pylist())
+    np.testing.assert_allclose(ours, total / members.total(), atol=1e-6)
+
+
+def test_an_ensemble_without_the_weights_of_a_member_is_refused_and_not_noted(run):
+    before = read_lines(run)
+    for trial in sweep_of(run).trials:
+        best_weights(run, trial).unlink()
+    with pytest.raises(RunError, match=r"best weights of trial \w+ are not kept"):
+        open_test(run, ensemble=True)
+    for trial in sweep_of(run).trials:
+        predictions_file(run, trial).unlink()
+    with pytest.raises(UserError, match="needs two completed trials with validation predictions"):
+        open_test(run, ensemble=True)
+    assert read_lines(run) == before
+
+
+def test_a_member_counts_as_often_as_it_was_chosen(run, few_pictures):
+    dataset, (first, second) = read_dataset(few_pictures), sweep_of(run).trials
+    predict_ensemble(run, {first: 3, second: 1}, dataset, "val")
+    parts = [read_predictions(run, trial)["probabilities"] for trial in (first, second, ENSEMBLE)]
+    three, one, ours = (np.array(part.to_pylist()) for part in parts)
+    np.testing.assert_allclose(ours, (3 * three + one) / 4, atol=1e-5)

@@ -112,7 +112,7 @@ FEW_CLASSES = 6
 """A matrix of more classes gets as much room as the learning curves beside it."""
 SECTIONS = {
     "hyperparameters": ("effects", "levels", "importance", "by"),
-    "best": ("selection", "classes", "confusions"),
+    "best": ("selection", "ensemble", "classes", "confusions"),
     "bias": ("bias",),
     "dataset": ("dataset",),
     "incomplete": ("incomplete",),

@@ -13,6 +13,7 @@ from analysis.curves.incomplete_table import incomplete
 from analysis.dataset.table import class_counts_table
 from analysis.effects.by_table import by_hyperparameter
 from analysis.effects.table import effects_table, levels_table
+from analysis.ensembles.table import ensemble_table
 from analysis.folds.table import folds
 from analysis.groups.annotations import has_annotated_groups
 from analysis.groups.bias import reported
@@ -50,6 +51,7 @@ NAMED: Mapping[str, Callable[[RunData], Table]] = {
         "best": best,
         "comparisons": comparisons,
         "selection": selection_table,
+        "ensemble": ensemble_table,
         "effects": effects_table,
         "levels": levels_table,
         "importance": importance_table,

@@ -62,7 +62,7 @@ def ranked(run: RunData) -> pd.DataFrame:
 @lru_cache(maxsize=4)  # nearly every table uses it
 def selected_finalists(run: RunData) -> bool:
     """Return whether finalists were selected from more configurations by their search training."""
-    return incumbents.selected_finalists(_trainings(run))
+    return incumbents.selected_finalists(trainings(run))
 
 
 def fairly_trained(run: RunData) -> pd.DataFrame:
@@ -88,10 +88,11 @@ def incumbent(run: RunData) -> "pd.Series[Any]":
 
 @lru_cache(maxsize=4)
 def _incumbent_id(run: RunData) -> str | None:
-    return incumbents.incumbent(_trainings(run))
+    return incumbents.incumbent(trainings(run))
 
 
-def _trainings(run: RunData) -> list[incumbents.Training]:
+def trainings(run: RunData) -> list[incumbents.Training]:
+    """Return the facts about all trials that the rule for the incumbent uses."""
     sign = -1 if run.info.objective["mode"] == "min" else 1
     values = run.trials["{at}_{metric}".format(**run.info.objective)]
     folds = run.trials["fold"] if "fold" in run.trials else pd.Series(pd.NA, run.trials.index)

@@ -17,7 +17,7 @@ from analysis.run.trials import accuracy_within, fairly_trained, incumbent, rank
 from analysis.statistics.bootstrap import picture_counts
 from analysis.statistics.clusters import Clusters, clusters_of, singles
 from analysis.statistics.intervals import wilson
-from tune.run.directory import LEDGER_FILE
+from tune.run.directory import ENSEMBLE, LEDGER_FILE
 from tune.run.trial import Status
 
 MOST_MODELS = 100
@@ -114,11 +114,18 @@ def corrected_for_selection(
 
 
 def openings_of_test(run: RunData) -> Mapping[str, int]:
-    """Return how often the test split was opened for each trial, according to the ledger."""
+    """Return how often the test split was opened for each trial, according to the ledger.
+
+    An opening for an ensemble counts for ``ENSEMBLE``, and for none of its members.
+    """
     with (run.path / LEDGER_FILE).open(encoding="utf-8") as ledger:
         # A ledger has a line per trial and epoch; parse only lines that can have this event.
         events = [json.loads(line) for line in ledger if f'"{OPENED}"' in line and line[-1] == "\n"]
-    return Counter(str(event["trial"]) for event in events if event["event"] == OPENED)
+    return Counter(
+        ENSEMBLE if event.get("ensemble") else str(event["trial"])
+        for event in events
+        if event["event"] == OPENED
+    )
 
 
 def _candidates(run: RunData) -> pd.DataFrame:

@@ -43,7 +43,7 @@ def add_trust(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_trial(command: argparse.ArgumentParser) -> None:
+def add_trial(command: "argparse._ActionsContainer") -> None:
     """Add a trial, to be used instead of the incumbent."""
     command.add_argument(
         "--trial", metavar="TRIAL", help="id, number or name of a trial other than the incumbent"

@@ -31,6 +31,9 @@ STOP_FILE = "stop"
 A file with ``-`` and a trial id after this name ends that trial only."""
 LEASE_FILE = "lease.json"
 
+ENSEMBLE = "ensemble"
+"""Stands for a trial's id in the name of an ensemble's predictions, and in lists of openings of the
+test split."""
 RUNS = Path("runs")
 """Default folder of runs, relative to the working directory."""
 

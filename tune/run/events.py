@@ -242,11 +242,14 @@ class FilesGivenUp(_Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TestOpened(_Event):
-    """The test split is opened for a trial. Written by `tune test` before it is read."""
+    """The test split is opened for a trial or an ensemble. `tune test` writes this before."""
 
     __test__ = False  # Otherwise pytest would collect it, because of its name.
 
     trial: str
+    """The trial; of an ensemble, the first member."""
+    ensemble: tuple[str, ...] | None = None
+    """The members of an ensemble, as often as each counts; None for a single trial."""
 
 
 Event = (

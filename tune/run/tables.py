@@ -67,6 +67,7 @@ TRIAL_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
 ``best_*`` are those of the epoch with the best objective metric."""
 
 _INFO_KEY = b"sweep"
+_MEMBERS_KEY = b"members"
 
 
 def trials_table(
@@ -199,6 +200,18 @@ def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
         raise UserError(
             f"{path} is damaged; `python -m tune resume {run}` writes it again"
         ) from error
+
+
+def with_members(table: pa.Table, members: Mapping[str, int]) -> pa.Table:
+    """Add the members of an ensemble to its predictions: trial id → how often it counts."""
+    metadata = {**(table.schema.metadata or {}), _MEMBERS_KEY: json.dumps(dict(members))}
+    return table.replace_schema_metadata(metadata)
+
+
+def ensemble_members(table: pa.Table) -> dict[str, int]:
+    """Return what `with_members` added."""
+    members: dict[str, int] = json.loads(table.schema.metadata[_MEMBERS_KEY])
+    return members
 
 
 def is_whole(path: Path) -> bool:

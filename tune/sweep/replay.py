@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import singledispatch
 
 from fairsweep.yaml_text import load_yaml
+from tune.run.directory import ENSEMBLE
 from tune.run.events import (
     AttemptFailed,
     AttemptLost,
@@ -170,7 +171,7 @@ def _trial_ended(event: TrialEnded, state: SweepState) -> None:
 
 @_change.register
 def _test_opened(event: TestOpened, state: SweepState) -> None:
-    state.openings.append(event.trial)
+    state.openings.append(ENSEMBLE if event.ensemble else event.trial)
 
 
 # Failed attempts.

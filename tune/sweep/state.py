@@ -96,7 +96,7 @@ class SweepState:
     @property
     def incumbent(self) -> Trial | None:
         """The trial that represents the best configuration so far (`tune.run.incumbent`)."""
-        trial_id = incumbents.incumbent(self._trainings())
+        trial_id = incumbents.incumbent(self.trainings())
         return None if trial_id is None else self.trials[trial_id]
 
     @property
@@ -130,11 +130,14 @@ class SweepState:
     def worth_keeping(self, count: int) -> set[str]:
         """Return the trials whose weights must be kept, including the incumbent.
 
-        These are the best trials, the best trial of each of the best configurations, the Pareto
-        front, all trials of finalists, and all trials of configurations with unfinished folds.
+        These are the best trials, the best completed ones (for `tune.run.ensemble`), the best trial
+        of each of the best configurations, the Pareto front, all trials of finalists, and all
+        trials of configurations with unfinished folds.
         """
-        best = [trial.id for trial in self.ranked(self.trials.values())[:count]]
-        ranked = incumbents.standings(self._trainings())[:count]
+        ranked_trials = self.ranked(self.trials.values())
+        completed = [trial for trial in ranked_trials if trial.status is Status.COMPLETED]
+        best = [trial.id for trial in (*ranked_trials[:count], *completed[:count])]
+        ranked = incumbents.standings(self.trainings())[:count]
         front = [trial.id for trial in self.front] if len(self.spec.objectives) > 1 else []
         configurations = {self.trials[trial].configuration_id for trial in self._sure_finalists()}
         if self.spec.folds is not None:
@@ -149,7 +152,8 @@ class SweepState:
             return self.choose_finalists()
         return self.finalists or []
 
-    def _trainings(self) -> list[incumbents.Training]:
+    def trainings(self) -> list[incumbents.Training]:
+        """Return the facts about all trials that the rule for the incumbent uses."""
         sign = objectives.sign(self.spec.objective)
         values = ((trial, self.objective(trial)) for trial in self.trials.values())
         return [

@@ -146,9 +146,14 @@ class Sweep(TrialReports):
         self._alike.accept_none()
         return len(failed)
 
-    def open_test(self, trial_id: str) -> None:
-        """Record that the test split is opened for a trial; call this before reading it."""
-        self._commit(TestOpened(time=self._clock.now(), trial=trial_id))
+    def open_test(self, trial_id: str, ensemble: tuple[str, ...] | None = None) -> None:
+        """Record that the test split is opened for a trial; call this before reading it.
+
+        Args:
+            trial_id: The trial, or the first member of the ensemble.
+            ensemble: The members of an ensemble, as often as each counts.
+        """
+        self._commit(TestOpened(time=self._clock.now(), trial=trial_id, ensemble=ensemble))
 
     def _expected_seconds(self, trial: Trial) -> float:
         """Return the duration of another trial of the same configuration; 0 if unknown."""
