@@ -103,6 +103,13 @@ class Hyperparameters:
     """Optimiser; ``sgd`` has Nesterov momentum 0.9."""
     lr_schedule: Schedule = "constant"
     """How the learning rate changes over all steps of the training."""
+    clip_norm: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Largest norm of a step's gradient over all weights; a larger one is scaled down (Pascanu et
+    al. 2013, "On the difficulty of training recurrent neural networks"); 0 turns this off."""
+    warmup_epochs: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Epochs during which the learning rate rises linearly to that of the schedule, by which it is
+    multiplied (Goyal et al. 2017, "Accurate, large minibatch SGD", section 2.2); 0 turns this
+    off."""
     image_size: Annotated[int, Field(ge=4, le=1024)] | None = None
     """Height to which pictures are reduced for the network, in pixels; None: as in the dataset."""
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
@@ -159,6 +166,13 @@ NETWORK: tuple[str, ...] = tuple(
 )
 """Hyperparameters that shape the network; the others decide how it is trained."""
 
-LATER: Mapping[str, Any] = {"shift": 0.0, "scale": 0.0, "crop": 1.0, "test_time_flip": False}
+LATER: Mapping[str, Any] = {
+    "shift": 0.0,
+    "scale": 0.0,
+    "crop": 1.0,
+    "test_time_flip": False,
+    "clip_norm": 0.0,
+    "warmup_epochs": 0.0,
+}
 """Hyperparameters added after the first runs, with the value that all earlier trainings used. A
 trial id omits them at this value, so that earlier ids stay valid. Ids also omit values of None."""

@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from models.augment import mix_pairs, transform_pictures
 from models.build import Pretrained, build_model
 from models.capture import captured
+from models.clipping import clip_gradients
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import Batch, EpochPlan, seed_of, steps
@@ -199,6 +200,8 @@ class Loop:
         set_learning_rate(self.optimizer, self.config, learning_rate)
         self.optimizer.zero_grad()
         losses.sum().backward()  # type: ignore[no-untyped-call]
+        if self.config.clip_norm > 0:
+            clip_gradients(self.model.parameters(), self.config.clip_norm, self.members)
         self.optimizer.step()
         return sums
 

@@ -62,8 +62,15 @@ def learning_rate_at(config: TrainConfig, step: int, total_steps: int) -> float:
 
     ``cosine`` falls from the given rate to 0 (Loshchilov & Hutter 2017, "SGDR", eq. 5, without
     restarts). ``one_cycle`` rises and falls along half cosines (Smith & Topin 2019,
-    "Super-convergence"; the form and constants of torch's ``OneCycleLR``).
+    "Super-convergence"; the form and constants of torch's ``OneCycleLR``). During
+    ``warmup_epochs``, the rate of the schedule is multiplied by a share that rises to 1.
     """
+    warm_up = config.warmup_epochs * total_steps / config.epochs
+    share = (step + 1) / warm_up if step + 1 < warm_up else 1.0
+    return share * _scheduled_rate(config, step, total_steps)
+
+
+def _scheduled_rate(config: TrainConfig, step: int, total_steps: int) -> float:
     peak = config.learning_rate
     if config.lr_schedule == "cosine":
         return _half_cosine(peak, 0.0, step / total_steps)

@@ -139,12 +139,14 @@ def test_config_imports_neither_torch_nor_numpy():
     assert done.stdout.strip() == "set()"
 
 
+FRACTIONS = ("weight_decay", "mixup", "warmup_epochs", "clip_norm")
+"""Names of LIMITS that need not be whole numbers."""
 LIMITS = {
     "kernel_size": (1, 11), "blocks": (1, 64), "channels": (1, 1024), "conv_depth": (1, 8),
     "fc_layers": (0, 8), "fc_width": (1, 65536), "pool_size": (1, 64), "weight_decay": (0, 1),
     "batch_size": (2, 65536), "epochs": (1, 1_000_000), "shift": (0, 0.5), "scale": (0, 0.5),
     "image_size": (4, 1024), "mixup": (0, 10), "seed": (0, 2**63 - 1), "fold": (0, 99_999),
-    "folds": (2, 1000),
+    "folds": (2, 1000), "warmup_epochs": (0, 1000), "clip_norm": (0, 1000),
 }  # fmt: skip
 
 
@@ -152,7 +154,7 @@ LIMITS = {
 def test_a_limit_is_allowed_and_what_lies_beyond_it_is_not(name, limits):
     for limit in limits:
         assert getattr(TrainConfig.create({name: limit}), name) == limit
-    step = 1 if isinstance(limits[1], int) and name not in ("weight_decay", "mixup") else 1e-9
+    step = 1 if isinstance(limits[1], int) and name not in FRACTIONS else 1e-9
     for beyond in (limits[0] - step, limits[1] + step):
         with pytest.raises(ValueError, match=rf"{name} must be .* but got"):
             TrainConfig.create({name: beyond})

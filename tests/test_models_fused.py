@@ -100,6 +100,7 @@ def test_each_member_ends_where_it_would_alone(data, values, channels_last):
         {"optimizer": "sgd", "lr_schedule": "cosine", "test_time_flip": True},
         {"batch_size": 15, "head_learning_rate": 1e-3},
         {"image_size": 9, "crop": 0.4},
+        {"clip_norm": 0.3, "warmup_epochs": 1},
     ],
 )
 def test_whatever_is_asked_of_a_training_is_done_for_each_member(data, changes):

@@ -42,6 +42,10 @@ def normalised(data, rows):
     return (pixels - source.manifest.mean) / source.manifest.std
 
 
+CLIPPED = 0.3
+"""Below the norm of most gradients, and above that of some."""
+
+
 def train_by_hand(config, data, targets, weights=None, mixed=False):
     """Train ``config`` in plain torch; return its network, and loss and accuracy of each epoch."""
     torch.manual_seed(seed_of(config, 0))
@@ -69,8 +73,12 @@ def train_by_hand(config, data, targets, weights=None, mixed=False):
             loss = weigh * -(aims * logits.log_softmax(dim=1)).sum(dim=1)
             for group in optimizer.param_groups:
                 group["lr"] = 0.02 * (1 + math.cos(math.pi * step / (2 * STEPS))) / 2
+                if step < config.warmup_epochs * STEPS:
+                    group["lr"] *= (step + 1) / (config.warmup_epochs * STEPS)
             optimizer.zero_grad()
             loss.mean().backward()
+            if config.clip_norm:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             optimizer.step()
             step += 1
             losses += loss.tolist()
@@ -90,6 +98,7 @@ def smoothed(targets, share):
         {"label_smoothing": 0.3},
         {"soft_labels": True},
         {"mixup": 0.5, "label_smoothing": 0.3},
+        {"clip_norm": CLIPPED, "warmup_epochs": 0.75},
         {"sample_weights": "age=child:4", "label_smoothing": 0.3},
     ],
     ids=str,

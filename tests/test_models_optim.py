@@ -49,6 +49,24 @@ def test_the_shortest_trainings_have_a_rate_too(schedule, total):
     assert all(0 < learning_rate_at(config, step, total) <= 0.01 for step in range(total))
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
+def test_the_rate_rises_during_warm_up_to_that_of_the_schedule(schedule):
+    # Four epochs of ten steps, of which one and a half are warm-up.
+    config = TrainConfig(learning_rate=0.01, lr_schedule=schedule, epochs=4, warmup_epochs=1.5)
+    rates = [learning_rate_at(config, step, STEPS) for step in range(STEPS)]
+    shares = [min(1, (step + 1) / 15) for step in range(STEPS)]
+    expected = [share * rate for share, rate in zip(shares, _rates(schedule), strict=True)]
+    assert rates == pytest.approx(expected, rel=1e-9)
+    assert rates[14:] == _rates(schedule)[14:]
+
+
+def test_warm_up_does_not_make_a_constant_rate_depend_on_the_epochs():
+    short, longer = (TrainConfig(epochs=epochs, warmup_epochs=2) for epochs in (4, 8))
+    assert short.trial_id("f") == longer.trial_id("f") != TrainConfig(epochs=4).trial_id("f")
+    rates = [[learning_rate_at(c, s, 10 * c.epochs) for s in range(40)] for c in (short, longer)]
+    assert rates[0] == rates[1]
+
+
 @pytest.mark.parametrize(
     ("name", "reference", "options"),
     [
