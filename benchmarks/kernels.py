@@ -13,7 +13,8 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import seed_of
 from models.freed_memory import keep_freed_memory
-from models.loop import Loop, seeded
+from models.loop import Loop
+from models.seeding import seeded
 
 WARM_UP, STEPS = 3, 20
 MOST = 10

@@ -56,7 +56,7 @@ def training_cost(
             model(torch.zeros(1, image_channels, *input_shape(config, image_shape)))
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in model.parameters()) - parameters
-    state = state_bytes(parameters, config.optimizer)
+    state = state_bytes(parameters, config.optimizer, averaged=config.ema_decay > 0)
     return TrainingCost(
         parameters=parameters,
         flop_per_picture=int(counter.get_total_flops()),

@@ -14,7 +14,7 @@ from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.input_size import input_shape, resize
-from models.loop import seeded
+from models.seeding import seeded
 
 _PICTURES = 8
 _CLOSE = 0.05

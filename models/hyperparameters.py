@@ -103,6 +103,10 @@ class Hyperparameters:
     """Optimiser; ``sgd`` has Nesterov momentum 0.9."""
     lr_schedule: Schedule = "constant"
     """How the learning rate changes over all steps of the training."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Validation and prediction use a moving average of the weights, whose earlier value has this
+    weight at each step (Tarvainen & Valpola 2017, "Mean teachers", section 2); less in the first
+    steps. 0 turns this off."""
     clip_norm: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """Largest norm of a step's gradient over all weights; a larger one is scaled down (Pascanu et
     al. 2013, "On the difficulty of training recurrent neural networks"); 0 turns this off."""
@@ -171,6 +175,7 @@ LATER: Mapping[str, Any] = {
     "scale": 0.0,
     "crop": 1.0,
     "test_time_flip": False,
+    "ema_decay": 0.0,
     "clip_norm": 0.0,
     "warmup_epochs": 0.0,
 }

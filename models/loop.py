@@ -1,10 +1,9 @@
 """The state that changes from epoch to epoch: networks, optimiser, and the result of each epoch."""
 
 import math
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -18,6 +17,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from models.augment import mix_pairs, transform_pictures
+from models.average import WeightAverage
 from models.build import Pretrained, build_model
 from models.capture import captured
 from models.clipping import clip_gradients
@@ -39,6 +39,7 @@ from models.input_size import input_shape, resize
 from models.optim import learning_rate_at, make_optimizer, set_learning_rate
 from models.predict import autocast, evaluate, predict_logits
 from models.sampling import Sampling, weighted
+from models.seeding import seeded
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,22 +70,26 @@ class EpochResult:
         """
         self._check_current()
         loop = self._loop
-        return {
+        state = {
             "epoch": self.epoch,
             "model": split(loop.model.state_dict(), self.member, loop.members),
             "optimizer": split_optimizer(loop.optimizer.state_dict(), self.member, loop.members),
             "diverged": loop.diverged[self.member],
         }
+        if loop.average is not None:
+            state["average"] = split(loop.average.state, self.member, loop.members)
+        return state
 
     def weights(self) -> dict[str, Tensor]:
-        """Return a copy of the network's weights in CPU memory.
+        """Return a copy of the network's weights in CPU memory: those that validation used.
 
         Raises:
             RuntimeError: `fit` has trained another epoch since.
         """
         self._check_current()
-        values = split(self._loop.model.state_dict(), self.member, self._loop.members).items()
-        return {name: value.detach().to("cpu", copy=True) for name, value in values}
+        with self._loop.averaged():
+            values = split(self._loop.model.state_dict(), self.member, self._loop.members).items()
+            return {name: value.detach().to("cpu", copy=True) for name, value in values}
 
     def _check_current(self) -> None:
         if self._loop.epoch != self.epoch:
@@ -131,7 +136,8 @@ class Loop:
         self.steps = self._count_steps()
         self.model = self._build(channels_last=channels_last)
         self.optimizer = make_optimizer(self.config, self.model)
-        self.epoch = 0
+        self.average: WeightAverage | None = None
+        self.epoch = self._step = 0
         self.diverged = [False] * self.members
         # A graph repeats every choice that own code makes in Python, such as skipping a layer.
         self._forward = (
@@ -150,6 +156,9 @@ class Loop:
         """Load the states of earlier trainings, all after the same epoch."""
         self.model.load_state_dict(join([state["model"] for state in states]))
         self.optimizer.load_state_dict(join_optimizers([state["optimizer"] for state in states]))
+        if (decay := self.config.ema_decay) > 0:
+            averages = join([state["average"] for state in states])
+            self.average = WeightAverage.restore(self.model, decay, averages)
         self.epoch = states[0]["epoch"]
         self.diverged = [state["diverged"] for state in states]
 
@@ -159,7 +168,8 @@ class Loop:
         with seeded(seed_of(self.config, self.epoch + 1), self.data.device):
             trained = self._train()
         seconds = time.perf_counter() - start
-        logits = self._predict()
+        with self.averaged():
+            logits = self._predict()
         self.epoch += 1
         results = []
         for place, (member, values) in enumerate(zip(self._each, trained, strict=True)):
@@ -186,6 +196,13 @@ class Loop:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         set_generators(self.model, self._generators)
         self.model.train()
+        self._step = self.epoch * self.steps
+        if self.average is None and self.config.ema_decay > 0:
+            self.average = WeightAverage(self.model, self.config.ema_decay)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Let the network hold its averaged weights, if the configuration asks for an average."""
+        return nullcontext() if self.average is None else self.average.in_place()
 
     def step(self, batches: Sequence[Batch], learning_rate: float) -> Tensor:
         """Train each member on its batch; return (members, 2) summed losses and correct counts."""
@@ -203,6 +220,9 @@ class Loop:
         if self.config.clip_norm > 0:
             clip_gradients(self.model.parameters(), self.config.clip_norm, self.members)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self._step)
+        self._step += 1
         return sums
 
     def batches(self) -> Iterator[tuple[Batch, ...]]:
@@ -323,24 +343,3 @@ class Loop:
             return logits
 
         return forward
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed all global generators inside the context and restore them after it.
-
-    Our networks draw from torch's; own code may draw from Python's and NumPy's too.
-    """
-    cuda = [device] if device.type == "cuda" else []
-    before = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=cuda):
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            torch.cuda.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])

@@ -15,7 +15,8 @@ from models.cost import training_cost
 from models.data import DeviceDataset
 from models.epoch import Batch, seed_of, steps
 from models.fused import NotFusableError
-from models.loop import Loop, seeded
+from models.loop import Loop
+from models.seeding import seeded
 
 LEAST_GAIN = 1.1
 """Fused training is used if it is at least this many times as fast as separate training."""

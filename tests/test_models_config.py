@@ -97,7 +97,7 @@ def test_any_other_hyperparameter_makes_another_configuration(name):
     other |= {"lr_schedule": "cosine", "augmentation": "none", "soft_labels": True}
     other |= {"precision": "bf16", "dropout": 0.25, "label_smoothing": 0.1, "mixup": 0.2}
     other |= {"learning_rate": 0.01, "weight_decay": 0.1}
-    other |= {"shift": 0.1, "scale": 0.1, "crop": 0.5, "test_time_flip": True}
+    other |= {"shift": 0.1, "scale": 0.1, "crop": 0.5, "test_time_flip": True, "ema_decay": 0.9}
     other |= {"architecture": "vgg11", "pretrained": "imagenet"}
     other |= {"oversample": "age=child:4", "sample_weights": "age=child:4", "balance": "age"}
     other |= {"groups": "0" * 16, "initial": "0" * 16, "image_size": 24}
@@ -168,6 +168,7 @@ def test_a_limit_is_allowed_and_what_lies_beyond_it_is_not(name, limits):
         ("crop", 0, 1),
         ("dropout", 1, 0),
         ("label_smoothing", 1, 0),
+        ("ema_decay", 1, 0),
     ],
 )
 def test_an_open_end_is_not_allowed_and_what_lies_just_inside_it_is(name, open_end, other):

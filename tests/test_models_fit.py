@@ -96,6 +96,34 @@ def test_a_training_goes_on_from_a_checkpoint_as_if_never_interrupted(
     assert np.array_equal(rest_probabilities, whole_probabilities)
 
 
+RECIPES = [
+    {"ema_decay": 0.9, "lr_schedule": "one_cycle"},
+    {"warmup_epochs": 1.5, "clip_norm": 0.5, "optimizer": "sgd"},
+]
+
+
+@pytest.mark.parametrize("values", RECIPES, ids=str)
+def test_a_recipe_goes_on_from_a_checkpoint_as_if_never_interrupted(data, tmp_path, values):
+    config = replace(PLAIN, epochs=3, **values)
+    whole, whole_probabilities = _run(config, data)
+    save(tmp_path / "last.pt", next(fit(config, data)).state())
+    rest, rest_probabilities = _run(config, data, load(tmp_path / "last.pt"))
+    assert rest == whole[1:]
+    assert np.array_equal(rest_probabilities, whole_probabilities)
+
+
+def test_weights_are_those_that_validation_used(data):
+    config = replace(PLAIN, ema_decay=0.9)
+    result = list(fit(config, data))[-1]
+    model = build_model(config, classes=data.classes, image_shape=data.image_shape)
+    model.load_state_dict(result.weights())
+    again = predict_probabilities(model, data, data.rows("val"), config)
+    assert np.allclose(again.numpy(), result.probabilities, atol=1e-5)
+    model.load_state_dict(result.state()["model"])
+    raw = predict_probabilities(model, data, data.rows("val"), config)
+    assert not np.allclose(raw.numpy(), result.probabilities, atol=1e-3)
+
+
 def test_a_finished_training_trains_no_epoch_more(data):
     result = list(fit(replace(PLAIN, epochs=1), data))[-1]
     assert list(fit(replace(PLAIN, epochs=1), data, state=result.state())) == []

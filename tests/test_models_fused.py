@@ -101,6 +101,7 @@ def test_each_member_ends_where_it_would_alone(data, values, channels_last):
         {"batch_size": 15, "head_learning_rate": 1e-3},
         {"image_size": 9, "crop": 0.4},
         {"clip_norm": 0.3, "warmup_epochs": 1},
+        {"ema_decay": 0.8},
     ],
 )
 def test_whatever_is_asked_of_a_training_is_done_for_each_member(data, changes):
@@ -144,7 +145,7 @@ def test_folds_that_differ_in_size_are_trained_as_one():
 def test_members_go_on_from_their_states_as_if_never_interrupted(
     data, tmp_path, optimizer, channels_last
 ):
-    members = configs(NETWORKS["staged"], optimizer=optimizer)
+    members = configs(NETWORKS["staged"], optimizer=optimizer, ema_decay=0.9)
     whole = list(fit_together(members, data, channels_last=channels_last))
     first = next(fit_together(members, data, channels_last=channels_last))
     for result in first:
@@ -157,8 +158,9 @@ def test_members_go_on_from_their_states_as_if_never_interrupted(
             assert np.array_equal(again.probabilities, before.probabilities)
 
 
-def test_a_member_s_state_is_one_that_a_training_alone_goes_on_from(data):
-    members = configs(RESNET)
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_a_member_s_state_is_one_that_a_training_alone_goes_on_from(data, decay):
+    members = configs(RESNET, ema_decay=decay)
     first = next(fit_together(members, data))
     alone = list(fit(members[1], data, state=first[1].state()))
     whole = list(fit(members[1], data))

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import EpochPlan, seed_of
 from models.fit import fit, fit_together
+from models.seeding import seeded
 from tests.support.picture_factory import SHAPE, make_dataset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,7 +49,7 @@ CLIPPED = 0.3
 
 
 def train_by_hand(config, data, targets, weights=None, mixed=False):
-    """Train ``config`` in plain torch; return its network, and loss and accuracy of each epoch."""
+    """Train in plain torch; return the averaged network, and loss and accuracy of each epoch."""
     torch.manual_seed(seed_of(config, 0))
     model = build_model(config, classes=3, image_shape=SHAPE)
     optimizer = torch.optim.SGD(
@@ -56,6 +58,7 @@ def train_by_hand(config, data, targets, weights=None, mixed=False):
     labels = torch.from_numpy(data.source.labels)
     weights = torch.ones(128) if weights is None else weights
     measured, step = [], 0
+    average = deepcopy(model)
     for epoch in range(1, config.epochs + 1):
         losses, hits = [], []
         plan = EpochPlan.draw(config, epoch, torch.arange(96), SHAPE)
@@ -80,11 +83,16 @@ def train_by_hand(config, data, targets, weights=None, mixed=False):
             if config.clip_norm:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             optimizer.step()
+            decay = min(config.ema_decay, (1 + step) / (10 + step))
+            with torch.no_grad():
+                for name, value in average.state_dict().items():
+                    now = model.state_dict()[name]
+                    value.copy_(decay * value + (1 - decay) * now if value.ndim else now)
             step += 1
             losses += loss.tolist()
             hits += (logits.argmax(dim=1) == labels[rows]).tolist()
         measured.append((np.mean(losses), np.mean(hits)))
-    return model, measured
+    return average, measured
 
 
 def smoothed(targets, share):
@@ -99,6 +107,7 @@ def smoothed(targets, share):
         {"soft_labels": True},
         {"mixup": 0.5, "label_smoothing": 0.3},
         {"clip_norm": CLIPPED, "warmup_epochs": 0.75},
+        {"ema_decay": 0.4},
         {"sample_weights": "age=child:4", "label_smoothing": 0.3},
     ],
     ids=str,
@@ -253,7 +262,7 @@ def test_a_training_is_deaf_to_seeds_outside_and_leaves_them_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    with loop.seeded(7, torch.device("cpu")):
+    with seeded(7, torch.device("cpu")):
         inside = torch.rand(3)
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(inside, torch.rand(3, generator=torch.Generator().manual_seed(7)))

@@ -139,7 +139,9 @@ class BundleTraining:
         with network_failures_kept(run, bundle.key, config.family):
             self.parameters = count_parameters(config, **data.task)
         self.device = torch.cuda.get_device_name() if data.device.type == "cuda" else "cpu"
-        size = state_bytes(self.parameters, config.optimizer) * len(self._members)
+        averaged = config.ema_decay > 0
+        of_one = state_bytes(self.parameters, config.optimizer, averaged=averaged)
+        size = of_one * len(self._members)
         self._save_seconds = size / _DISK_BYTES_PER_SECOND
         states = self._restore()
         self._epochs = fit_together(

@@ -23,7 +23,11 @@ def needed_bytes(sweep: Sweep) -> int:
     """
     trials = sweep.trials.values()
     # The states of own training code, whose parameters are not known, have no known size.
-    sizes = [state_bytes(t.parameters, t.config["optimizer"]) for t in trials if t.parameters]
+    sizes = [
+        state_bytes(t.parameters, t.config["optimizer"], averaged=t.config.get("ema_decay", 0) > 0)
+        for t in trials
+        if t.parameters
+    ]
     running = sum(trial.status is Status.RUNNING for trial in trials)
     return SPARE_BYTES + max(sizes, default=0) * (max(1, running) + 1)
 
