@@ -42,6 +42,7 @@ SEARCHERS = {
     "random": {"searcher": {"name": "random", "samples": 9}},
     "sobol": {"searcher": {"name": "sobol", "samples": 9}},
     "tpe": {"searcher": {"name": "tpe", "samples": 14}},
+    "bohb": {"searcher": {"name": "bohb", "samples": 20}, **RANGES},
     "gp": {"searcher": {"name": "gp", "samples": 12}, **NO_SCHEDULER, **RANGES},
     "cmaes": {"searcher": {"name": "cmaes", "samples": 16, "population": 4}, **RANGES},
     "nsga2": {"searcher": {"name": "nsga2", "samples": 12, "population": 3}, **TWO_OBJECTIVES},

@@ -69,10 +69,11 @@ class Search:
         self._searcher.hear_proposed(trial.id, self._points[trial.id])
 
     def hear_measurement(self, trial: Trial, measurement: Measurement) -> None:
-        """Report the trial's last measurement to the scheduler."""
+        """Report the trial's last measurement to both."""
         before = self._reached.get(trial.id, -math.inf)
         point = objectives.curve_point(self._spec.objective, measurement, before)
         self._reached[trial.id] = point
+        self._searcher.hear_epoch(trial.id, measurement.epoch, point)
         cut = self.scheduler.hear(trial.id, measurement.epoch, point)
         if cut is not None:
             self.cuts[trial.id] = cut
@@ -93,11 +94,14 @@ class Search:
         if self.known is not None:
             self._searcher.hear_known([k for k in self.known if self.space.holds(k.point)])
         for trial in trials:
+            point = self._points[trial.id]
+            held = self.space.holds(point)
+            if held:
+                self._searcher.hear_proposed(trial.id, point)
             curve = objectives.curve(spec.objective, trial)
             for measurement, value in zip(trial.measurements, curve, strict=True):
                 self.scheduler.hear(trial.id, measurement.epoch, value)
-            point = self._points[trial.id]
-            if self.space.holds(point):
-                self._searcher.hear_proposed(trial.id, point)
-                if trial.ended:
-                    self.hear_ended(trial)
+                if held:
+                    self._searcher.hear_epoch(trial.id, measurement.epoch, value)
+            if held and trial.ended:
+                self.hear_ended(trial)

@@ -133,6 +133,12 @@ def _tpe(spec: SweepSpec) -> Searcher:
     )
 
 
+def _bohb(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.bohb import BohbSearcher
+
+    return BohbSearcher(spec.search_space, samples=_samples(spec), seed=spec.seed)
+
+
 def _gp(spec: SweepSpec) -> Searcher:
     from tune.sweep.searchers.study import StudySearcher, gp
 
@@ -174,6 +180,7 @@ NSGA2_POPULATION = 20
 """With Optuna's default of 50, most sweeps would end within the first, random generation."""
 
 _LEARNS_NOTHING = "it learns nothing from results"
+_RANKS_BY_ONE = "it ranks trials by one number"
 _NO_GENERATIONS = "it has no generations"
 _DRAWS_AT_RANDOM = (
     "it models only hyperparameters that every configuration has, and would silently draw the "
@@ -214,6 +221,12 @@ SEARCHERS: dict[str, SearcherKind] = {
         sampling="adaptive",
         refuses={"generations": _NO_GENERATIONS},
     ),
+    "bohb": SearcherKind(
+        make=_bohb,
+        words="BOHB (Bayesian) search",
+        sampling="adaptive",
+        refuses={"several objectives": _RANKS_BY_ONE, "generations": _NO_GENERATIONS},
+    ),
     "gp": SearcherKind(
         make=_gp,
         words="Gaussian process (Bayesian) search",
@@ -231,7 +244,7 @@ SEARCHERS: dict[str, SearcherKind] = {
         refuses={
             "conditional space": _DRAWS_AT_RANDOM,
             "list of values": "it moves through ranges of numbers, as in {low: 1, high: 8}",
-            "several objectives": "it ranks trials by one number",
+            "several objectives": _RANKS_BY_ONE,
         },
     ),
     "nsga2": SearcherKind(

@@ -67,6 +67,9 @@ class SampledSearcher:
         """Do not propose the point again."""
         self._seen.add(key_of(point))
 
+    def hear_epoch(self, trial_id: str, epoch: int, value: float) -> None:
+        """Do nothing, because random points do not depend on results."""
+
     def hear_ended(
         self, trial_id: str, curve: Sequence[float], values: Sequence[float] | None
     ) -> None:

@@ -44,6 +44,10 @@ class Searcher(Protocol):
         """Receive a proposed point whose configuration the sweep already has."""
         ...
 
+    def hear_epoch(self, trial_id: str, epoch: int, value: float) -> None:
+        """Receive the first objective of a running trial after an epoch; larger is better."""
+        ...
+
     def hear_ended(
         self, trial_id: str, curve: Sequence[float], values: Sequence[float] | None
     ) -> None:

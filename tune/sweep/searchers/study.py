@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import optuna
 from optuna.distributions import (
+    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
@@ -66,7 +67,7 @@ class StudySearcher(SampledSearcher):
         """Ask the sampler; the study keeps this as a failed trial, which samplers ignore."""
         self._study.sampler = self._sampler(seed_of(self._seed, number, attempt))
         trial = self._study.ask()
-        point = self._space.point(lambda path, domain: _suggest(trial, path, domain))
+        point = self._space.point(lambda path, domain: suggest(trial, path, domain))
         self._study.tell(trial, state=TrialState.FAIL)
         return point
 
@@ -83,14 +84,13 @@ class StudySearcher(SampledSearcher):
         self._enter(trial_id, point)
 
     def _enter(self, trial_id: str, point: Point) -> None:
-        domains = self._space.domains(point)
         # In an in-memory storage with one study, a trial's id is its number.
         number = len(self._study.get_trials(deepcopy=False))
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
                 params=dict(point),
-                distributions={path: _distribution(domains[path]) for path in point},
+                distributions=distributions(self._space, point),
             )
         )
         self._running[trial_id] = trial = optuna.Trial(self._study, number)
@@ -139,7 +139,8 @@ def nsga2(population: int) -> MakeSampler:
     return lambda seed: NSGAIISampler(population_size=population, seed=seed)
 
 
-def _suggest(trial: optuna.Trial, path: str, domain: Domain) -> Scalar:
+def suggest(trial: optuna.Trial, path: str, domain: Domain) -> Scalar:
+    """Ask for a value of a free choice."""
     match _distribution(domain):
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(path, choices)  # type: ignore[return-value]
@@ -147,6 +148,12 @@ def _suggest(trial: optuna.Trial, path: str, domain: Domain) -> Scalar:
             return trial.suggest_int(path, low, high, log=log, step=step)
         case FloatDistribution(low=low, high=high, log=log, step=step):
             return trial.suggest_float(path, low, high, log=log, step=step)
+
+
+def distributions(space: SearchSpace, point: Point) -> dict[str, BaseDistribution]:
+    """Return the distribution of each free choice that led to a point."""
+    domains = space.domains(point)
+    return {path: _distribution(domains[path]) for path in point}
 
 
 def _distribution(

@@ -1,0 +1,179 @@
+"""Searchers that learn from the curves of all trials, stopped ones too: BOHB and MOBSTER."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.support.ledgers import events_of, keep_in
+from tests.support.sweeps import figures, small_spec
+from tune.execution.executor import EpochReport
+from tune.execution.in_process import InProcessExecutor
+from tune.sweep.searchers.curves import CurveSearcher
+from tune.sweep.searchers.registry import make_searcher
+from tune.sweep.searchers.searcher import KnownTrial
+from tune.sweep.sweep import Sweep
+
+RANGES = {
+    "dropout": {"low": 0.0, "high": 0.5},
+    "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+}
+BOTH = ["bohb"]
+
+
+def spec_of(name, **changes):
+    searcher = {"name": name, "samples": changes.pop("samples", 60)}
+    return small_spec(**{"searcher": searcher, "space": RANGES, **changes})
+
+
+def searcher_of(name, **changes):
+    return make_searcher(spec_of(name, **changes))
+
+
+def quality(point):
+    """How good a point is; the best learning rate is 0.01, the best dropout 0.2."""
+    rate = abs(math.log10(point["learning_rate"]) + 2)
+    return 1 - rate / 3 - abs(point["dropout"] - 0.2)
+
+
+def train(searcher, number, values):
+    """Propose a trial and train it; ``values`` gives its curve from its point."""
+    point = searcher.propose(number)
+    searcher.hear_proposed(str(number), point)
+    curve = values(point)
+    for epoch, value in enumerate(curve, start=1):
+        searcher.hear_epoch(str(number), epoch, value)
+    searcher.hear_ended(str(number), curve, None)
+    return point
+
+
+def misleading(epochs):
+    """Curves that order points the wrong way at first, and the right way from epoch 2 on."""
+    return lambda point: [1 - quality(point), *[quality(point)] * (epochs - 1)]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_late_epochs_of_some_trials_count_more_than_the_first_of_many(name):
+    searcher = searcher_of(name)
+    for number in range(40):
+        train(searcher, number, misleading(3 if number % 3 == 0 else 1))
+    found = [quality(train(searcher, number, misleading(3))) for number in range(40, 55)]
+    at_random = searcher_of("random")
+    usual = np.mean([quality(at_random.propose(number)) for number in range(60)])
+    assert np.mean(found) > usual + 0.1
+
+
+def test_bohb_learns_from_the_highest_epoch_that_ten_trials_have_reached():
+    searcher = searcher_of("bohb")
+    assert searcher.epoch() == 1
+    for number in range(20):
+        train(searcher, number, misleading(3 if number < 9 else 1))
+    assert searcher.epoch() == 1
+    train(searcher, 20, misleading(9))
+    assert searcher.epoch() == 3
+
+
+def test_a_failed_trial_and_values_that_are_no_numbers_are_left_out():
+    searcher = searcher_of("bohb")
+    assert isinstance(searcher, CurveSearcher)
+    train(searcher, 0, lambda _point: [])
+    assert searcher.trials == {}
+    searcher.hear_proposed("1", searcher.propose(1))
+    searcher.hear_epoch("1", 1, 0.5)
+    searcher.hear_epoch("1", 2, math.nan)
+    searcher.hear_epoch("1", 3, -math.inf)
+    assert searcher.trials["1"].curve == {1: 0.5}
+    assert not searcher.trials["1"].ended
+    searcher.hear_ended("1", [0.5], None)
+    assert searcher.trials["1"].ended
+    searcher.hear_proposed("1", searcher.trials["1"].point)
+    assert searcher.trials["1"].curve == {1: 0.5}, "it is trained further"
+    assert not searcher.trials["1"].ended
+
+
+def test_curves_of_another_run_are_known():
+    searcher = searcher_of("bohb")
+    point = {"dropout": 0.1, "learning_rate": 0.01}
+    searcher.hear_known(
+        [
+            KnownTrial(point=point, curve=[0.25, 0.5], values=None),
+            KnownTrial(point=point, curve=[], values=None),
+        ]
+    )
+    (trial,) = searcher.trials.values()
+    assert (trial.point, trial.curve, trial.ended) == (point, {1: 0.25, 2: 0.5}, True)
+
+
+class Training:
+    """Trains nothing; the value of an epoch follows from the point. Resumes where it stopped."""
+
+    parameters, device = 1, "cpu"
+
+    def __init__(self, trial_id, config, epochs):
+        self.trial_id, self._quality, self._epochs = trial_id, quality(config), epochs
+
+    def advance(self):
+        epoch = self._epochs[self.trial_id] = self._epochs.get(self.trial_id, 0) + 1
+        accuracy = 0.5 + 0.4 * self._quality * (1 - 0.7**epoch)
+        values = figures(self.trial_id, epoch, val_accuracy=accuracy, seconds=1.0 + accuracy)
+        return [EpochReport(self.trial_id, epoch, values)]
+
+    def end(self, trial_id):
+        pass
+
+    def close(self):
+        pass
+
+
+class KilledError(Exception):
+    """The process was killed."""
+
+
+def execute(spec, events, *, last=None):
+    """Run a sweep from the ledger ``events`` on; be killed when that has ``last`` events."""
+    keep = keep_in(events)
+
+    def commit(event):
+        if last is not None and len(events) >= last:
+            raise KilledError
+        keep(event)
+
+    sweep = Sweep(spec, fingerprint="f", commit=commit, events=events_of(events))
+    trained = {trial.id: len(trial.measurements) for trial in sweep.trials.values()}
+
+    def make(bundle):
+        ((trial_id, config),) = bundle.trials.items()
+        return Training(trial_id, config, trained)
+
+    try:
+        sweep.begin()
+        executor = InProcessExecutor(make_training=make)
+        executor.execute(sweep, None, None, on_step=lambda: None)
+    except KilledError:
+        pass
+    return sweep
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.95])
+def test_a_killed_search_goes_on_with_the_same_trials(name, part):
+    untouched, killed = [], []
+    spec = spec_of(name, samples=40)
+    whole = execute(spec, untouched)
+    execute(spec, killed, last=int(part * len(untouched)))
+    again = execute(spec, killed)
+    assert [t.config for t in again.trials.values()] == [t.config for t in whole.trials.values()]
+    assert [len(t.measurements) for t in again.trials.values()] == [
+        len(t.measurements) for t in whole.trials.values()
+    ]
+    epochs = {len(trial.measurements) for trial in whole.trials.values()}
+    assert {1, 9} <= epochs, "it stops trials"
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_an_extended_search_remembers_every_curve(name):
+    sweep = execute(spec_of(name, samples=14), [])
+    before = dict(sweep.search._searcher.trials)
+    sweep.extend(spec_of(name, samples=20))
+    assert dict(sweep.search._searcher.trials) == before
+    assert len(before) == 14
