@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fairsweep.errors import UserError
 from models.augment import draw_transforms
+from models.boxes import Mixing, draw_erased, draw_mixing
 from models.config import TrainConfig
 from models.sampling import balanced_order
 
@@ -25,6 +26,10 @@ class Batch:
     """(members·b, 2, 3) matrices that transform the pictures, or None."""
     mix: Tensor
     """(members,) mixup weight of each picture against its partner, from 0.5 to 1."""
+    cuts: Tensor | None = None
+    """(members, 4) box of each picture that CutMix takes from its partner, or None."""
+    erased: Tensor | None = None
+    """(members·b, 4) box of each picture that is erased, or None."""
     pixels: Tensor | None = None
     """(members·b, …) uint8 pixels of the rows if they were gathered ahead of the step."""
 
@@ -35,32 +40,37 @@ class Batch:
 
     def first(self, count: int) -> Self:
         """Return the first ``count`` pictures of a batch with one member."""
-        transforms = None if self.transforms is None else self.transforms[:count]
-        pixels = None if self.pixels is None else self.pixels[:count]
-        return replace(self, rows=self.rows[:, :count], transforms=transforms, pixels=pixels)
+        return replace(
+            self,
+            rows=self.rows[:, :count],
+            transforms=_part(self.transforms, slice(count)),
+            erased=_part(self.erased, slice(count)),
+            pixels=_part(self.pixels, slice(count)),
+        )
 
     @classmethod
     def join(cls, batches: Sequence[Self]) -> Self:
         """Join the members' batches, all of equal size."""
         if len(batches) == 1:
             return batches[0]
-        transforms = [batch.transforms for batch in batches if batch.transforms is not None]
-        pixels = [batch.pixels for batch in batches if batch.pixels is not None]
         return cls(
             rows=torch.cat([batch.rows for batch in batches]),
-            transforms=torch.cat(transforms) if transforms else None,
+            transforms=_joined([batch.transforms for batch in batches]),
             mix=torch.cat([batch.mix for batch in batches]),
-            pixels=torch.cat(pixels) if pixels else None,
+            cuts=_joined([batch.cuts for batch in batches]),
+            erased=_joined([batch.erased for batch in batches]),
+            pixels=_joined([batch.pixels for batch in batches]),
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EpochPlan:
-    """The order of the pictures in one epoch, with their transforms and mixup weights."""
+    """The order of the pictures in one epoch, and how they are changed and mixed."""
 
     rows: Tensor
     transforms: Tensor | None
-    mixes: Tensor
+    mixing: Mixing
+    erased: Tensor | None
     batch_size: int
 
     @classmethod
@@ -86,24 +96,39 @@ class EpochPlan:
         drawn = rng.permutation(len(rows)) if groups is None else balanced_order(groups, rng)
         order = torch.from_numpy(drawn[: used(len(rows), config.batch_size)])
         transforms = draw_transforms(config, len(order), image_shape, rng)
-        mixes = np.ones(steps(len(rows), config.batch_size))
-        if config.mixup > 0:
-            mixes = rng.beta(config.mixup, config.mixup, len(mixes))
+        mixing = draw_mixing(config, steps(len(rows), config.batch_size), rng)
+        erased = draw_erased(config, len(order), image_shape, rng)
         return cls(
             rows=rows[order.to(rows.device)],
             transforms=None if transforms is None else transforms.to(rows.device),
-            # Pairs are unordered, so the label with the larger weight can always come first.
-            mixes=torch.from_numpy(np.maximum(mixes, 1 - mixes)).float().to(rows.device),
+            mixing=Mixing(
+                mixing.weights.to(rows.device),
+                None if mixing.cuts is None else mixing.cuts.to(rows.device),
+            ),
+            erased=None if erased is None else erased.to(rows.device),
             batch_size=config.batch_size,
         )
 
     def batches(self) -> Iterator[Batch]:
         """Yield the epoch's batches in order; each has one member."""
-        for step in range(len(self.mixes)):
+        for step in range(len(self.mixing.weights)):
             part = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            transforms = None if self.transforms is None else self.transforms[part]
-            mix = self.mixes[step : step + 1]
-            yield Batch(rows=self.rows[None, part], transforms=transforms, mix=mix)
+            yield Batch(
+                rows=self.rows[None, part],
+                transforms=_part(self.transforms, part),
+                mix=self.mixing.weights[step : step + 1],
+                cuts=_part(self.mixing.cuts, slice(step, step + 1)),
+                erased=_part(self.erased, part),
+            )
+
+
+def _part(values: Tensor | None, part: slice) -> Tensor | None:
+    return None if values is None else values[part]
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if known else None
 
 
 def used(count: int, batch_size: int) -> int:

@@ -134,6 +134,13 @@ class Hyperparameters:
     mixup: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Both parameters of the Beta distribution that mixes pairs of pictures and their labels
     (Zhang et al. 2018, "mixup", eq. 2); 0 turns mixup off."""
+    cutmix: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Both parameters of the Beta distribution of the area that a picture takes from another one,
+    together with its share of the labels (Yun et al. 2019, "CutMix", section 3.1); 0 turns CutMix
+    off. With mixup too, each step uses one of them, with equal probability."""
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability of erasing a box of a training picture, of 2 to 40 % of its area (Zhong et al.
+    2020, "Random Erasing Data Augmentation", with the mean value, RE-M)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of a label's weight that is spread evenly over all classes (Szegedy et al. 2016,
     "Rethinking the Inception architecture", section 7)."""
@@ -175,6 +182,8 @@ LATER: Mapping[str, Any] = {
     "scale": 0.0,
     "crop": 1.0,
     "test_time_flip": False,
+    "cutmix": 0.0,
+    "erase": 0.0,
     "ema_decay": 0.0,
     "clip_norm": 0.0,
     "warmup_epochs": 0.0,

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from models.augment import mix_pairs, transform_pictures
 from models.average import WeightAverage
+from models.boxes import cut_pairs, erase
 from models.build import Pretrained, build_model
 from models.capture import captured
 from models.clipping import clip_gradients
@@ -290,7 +291,7 @@ class Loop:
         return torch.stack((each.detach().sum(dim=1), hits), dim=1), each.mean(dim=1)
 
     def _mixed(self, batch: Batch, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the pictures and targets of a step, after augmentation and mixup.
+        """Return the pictures and targets of a step, after augmentation and mixing.
 
         Returns:
             (members·b, channels, h, w) pictures and (members, b, classes) distributions.
@@ -299,13 +300,17 @@ class Loop:
         if batch.transforms is not None:
             pictures = transform_pictures(pictures, batch.transforms)
         pictures = self.data.normalise(resize(pictures, self._input_shape))
+        if batch.erased is not None:
+            pictures = erase(pictures, batch.erased)
         of_each = torch.arange(len(targets), device=targets.device)[:, None]
         targets = targets[of_each, batch.rows]
+        apart = pictures.view(*batch.rows.shape, *pictures.shape[1:])
         if self.config.mixup > 0:
-            apart = pictures.view(*batch.rows.shape, *pictures.shape[1:])
-            pictures = mix_pairs(apart, batch.mix).flatten(0, 1)
-            targets = mix_pairs(targets, batch.mix)
-        return pictures, targets
+            apart, targets = mix_pairs(apart, batch.mix), mix_pairs(targets, batch.mix)
+        if batch.cuts is not None:
+            apart, left = cut_pairs(apart, batch.cuts)
+            targets = mix_pairs(targets, left)
+        return apart.flatten(0, 1), targets
 
     def _predict(self) -> list[Tensor]:
         """Return each member's (m, classes) logits of its validation pictures."""

@@ -98,6 +98,7 @@ def test_any_other_hyperparameter_makes_another_configuration(name):
     other |= {"precision": "bf16", "dropout": 0.25, "label_smoothing": 0.1, "mixup": 0.2}
     other |= {"learning_rate": 0.01, "weight_decay": 0.1}
     other |= {"shift": 0.1, "scale": 0.1, "crop": 0.5, "test_time_flip": True, "ema_decay": 0.9}
+    other |= {"erase": 0.5}
     other |= {"architecture": "vgg11", "pretrained": "imagenet"}
     other |= {"oversample": "age=child:4", "sample_weights": "age=child:4", "balance": "age"}
     other |= {"groups": "0" * 16, "initial": "0" * 16, "image_size": 24}
@@ -139,7 +140,7 @@ def test_config_imports_neither_torch_nor_numpy():
     assert done.stdout.strip() == "set()"
 
 
-FRACTIONS = ("weight_decay", "mixup", "warmup_epochs", "clip_norm")
+FRACTIONS = ("weight_decay", "mixup", "warmup_epochs", "clip_norm", "cutmix", "erase")
 """Names of LIMITS that need not be whole numbers."""
 LIMITS = {
     "kernel_size": (1, 11), "blocks": (1, 64), "channels": (1, 1024), "conv_depth": (1, 8),
@@ -147,6 +148,7 @@ LIMITS = {
     "batch_size": (2, 65536), "epochs": (1, 1_000_000), "shift": (0, 0.5), "scale": (0, 0.5),
     "image_size": (4, 1024), "mixup": (0, 10), "seed": (0, 2**63 - 1), "fold": (0, 99_999),
     "folds": (2, 1000), "warmup_epochs": (0, 1000), "clip_norm": (0, 1000),
+    "cutmix": (0, 10), "erase": (0, 1),
 }  # fmt: skip
 
 

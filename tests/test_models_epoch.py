@@ -53,6 +53,30 @@ def test_batches_of_equal_size_stand_side_by_side():
             assert torch.equal(transforms, part.transforms)
 
 
+BOXES = {"cutmix": 1.0, "erase": 0.5}
+
+
+def test_boxes_go_with_their_steps_and_pictures():
+    plans = [_plan(seed=seed, **BOXES) for seed in (0, 1)]
+    for step, parts in enumerate(zip(*(plan.batches() for plan in plans), strict=True)):
+        joined = Batch.join(parts)
+        for member, plan in enumerate(plans):
+            pictures = slice(8 * step, 8 * step + 8)
+            erased = joined.erased.unflatten(0, joined.rows.shape)[member]
+            assert torch.equal(erased, plan.erased[pictures])
+            assert torch.equal(joined.cuts[member], plan.mixing.cuts[step])
+    first = next(plans[0].batches()).first(3)
+    assert torch.equal(first.erased, plans[0].erased[:3])
+
+
+def test_boxes_leave_the_other_draws_as_they_are():
+    plain, boxed = _plan(mixup=0.4, shift=0.1), _plan(mixup=0.4, shift=0.1, **BOXES)
+    assert torch.equal(plain.rows, boxed.rows)
+    assert torch.equal(plain.transforms, boxed.transforms)
+    erased = _plan(mixup=0.4, shift=0.1, erase=0.5)
+    assert torch.equal(plain.mixing.weights, erased.mixing.weights)
+
+
 @pytest.mark.parametrize("augmentation", ["flip", "flip_rotate"])
 def test_the_draws_of_an_epoch_stay_what_they_are_from_version_to_version(augmentation):
     """Frozen: else a sweep that goes on with a newer version trains its replicates otherwise."""
@@ -71,7 +95,7 @@ def test_the_draws_of_an_epoch_stay_what_they_are_from_version_to_version(augmen
     centres = np.stack((2 * right, 2 * down), axis=1)[:, :, None]
     back = transforms[:, :, :2] @ centres + transforms[:, :, 2:]
     assert np.allclose(back, 0, atol=1e-5)
-    assert np.allclose(plan.mixes, np.maximum(mixes, 1 - mixes), atol=1e-6)
+    assert np.allclose(plan.mixing.weights, np.maximum(mixes, 1 - mixes), atol=1e-6)
 
 
 def test_seeds_of_torch_stay_what_they_are_from_version_to_version():
@@ -95,7 +119,7 @@ def test_batches_take_pictures_and_transforms_in_the_order_of_the_plan():
     assert [batch.pictures for batch in batches] == [8] * 6 + [2]
     assert torch.equal(torch.cat([batch.rows[0] for batch in batches]), plan.rows)
     assert torch.equal(torch.cat([batch.transforms for batch in batches]), plan.transforms)
-    assert torch.equal(torch.cat([batch.mix for batch in batches]), plan.mixes)
+    assert torch.equal(torch.cat([batch.mix for batch in batches]), plan.mixing.weights)
 
 
 def test_the_first_pictures_of_a_batch_keep_their_transforms():

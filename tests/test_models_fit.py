@@ -97,6 +97,7 @@ def test_a_training_goes_on_from_a_checkpoint_as_if_never_interrupted(
 
 
 RECIPES = [
+    {"cutmix": 1.0, "mixup": 0.4, "erase": 0.5},
     {"ema_decay": 0.9, "lr_schedule": "one_cycle"},
     {"warmup_epochs": 1.5, "clip_norm": 0.5, "optimizer": "sgd"},
 ]

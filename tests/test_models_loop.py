@@ -44,6 +44,16 @@ def normalised(data, rows):
     return (pixels - source.manifest.mean) / source.manifest.std
 
 
+def box_mask(box):
+    """Return which pixels have their centre in a box of shares."""
+    left, top, right, bottom = box.tolist()
+    (height, width), mask = SHAPE, torch.zeros(SHAPE, dtype=torch.bool)
+    for y in range(height):
+        for x in range(width):
+            mask[y, x] = left <= (x + 0.5) / width < right and top <= (y + 0.5) / height < bottom
+    return mask
+
+
 CLIPPED = 0.3
 """Below the norm of most gradients, and above that of some."""
 
@@ -68,6 +78,14 @@ def train_by_hand(config, data, targets, weights=None, mixed=False):
             flipped = batch.transforms[:, 0, 0] < 0
             pictures = torch.where(flipped[:, None, None, None], pictures.flip(3), pictures)
             aims, weigh = targets[rows], weights[rows]
+            if config.erase:
+                outside = torch.stack([~box_mask(box) for box in batch.erased])
+                pictures = pictures * outside[:, None]
+            if config.cutmix:
+                box = box_mask(batch.cuts[0])
+                pictures = torch.where(box, pictures.flip(0), pictures)
+                share = 1 - box.double().mean().item()
+                aims = share * aims + (1 - share) * aims.flip(0)
             if mixed:
                 share = float(batch.mix)
                 pictures = share * pictures + (1 - share) * pictures.flip(0)
@@ -108,6 +126,7 @@ def smoothed(targets, share):
         {"mixup": 0.5, "label_smoothing": 0.3},
         {"clip_norm": CLIPPED, "warmup_epochs": 0.75},
         {"ema_decay": 0.4},
+        {"cutmix": 1.0, "erase": 0.5, "label_smoothing": 0.3},
         {"sample_weights": "age=child:4", "label_smoothing": 0.3},
     ],
     ids=str,
