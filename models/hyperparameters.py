@@ -144,6 +144,10 @@ class Hyperparameters:
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of a label's weight that is spread evenly over all classes (Szegedy et al. 2016,
     "Rethinking the Inception architecture", section 7)."""
+    focal_gamma: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Exponent of the focal loss, with which pictures that the network is sure of count less (Lin
+    et al. 2017, "Focal Loss for Dense Object Detection", eq. 4); 0 is the cross-entropy. The loss
+    on validation pictures is always the cross-entropy."""
     soft_labels: bool = False
     """Train on the distribution of votes instead of one label (the cross-entropy loss of Barsoum et
     al. 2016, "Crowd-sourced label distribution")."""
@@ -184,6 +188,7 @@ LATER: Mapping[str, Any] = {
     "test_time_flip": False,
     "cutmix": 0.0,
     "erase": 0.0,
+    "focal_gamma": 0.0,
     "ema_decay": 0.0,
     "clip_norm": 0.0,
     "warmup_epochs": 0.0,

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from models.augment import mix_pairs, transform_pictures
@@ -37,6 +36,7 @@ from models.fused import (
 )
 from models.gather import gathered_ahead
 from models.input_size import input_shape, resize
+from models.losses import picture_losses
 from models.optim import learning_rate_at, make_optimizer, set_learning_rate
 from models.predict import autocast, evaluate, predict_logits
 from models.sampling import Sampling, weighted
@@ -281,11 +281,11 @@ class Loop:
         with autocast(self.data.device, self.config.precision):
             logits = forward(side_by_side(pictures, len(batch.rows)))
         logits = logits.float().view_as(targets)
-        each = functional.cross_entropy(
+        each = picture_losses(
             logits.flatten(0, 1),
             targets.flatten(0, 1),
             label_smoothing=self._label_smoothing,
-            reduction="none",
+            focal_gamma=self.config.focal_gamma,
         ).view(batch.rows.shape)
         hits = (logits.argmax(dim=2) == self.data.labels[batch.rows]).sum(dim=1)
         return torch.stack((each.detach().sum(dim=1), hits), dim=1), each.mean(dim=1)

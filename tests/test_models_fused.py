@@ -102,6 +102,7 @@ def test_each_member_ends_where_it_would_alone(data, values, channels_last):
         {"image_size": 9, "crop": 0.4},
         {"clip_norm": 0.3, "warmup_epochs": 1},
         {"ema_decay": 0.8},
+        {"focal_gamma": 2.0, "label_smoothing": 0.1},
         {"cutmix": 1.0, "mixup": 0.4, "erase": 0.6},
     ],
 )

@@ -91,7 +91,8 @@ def train_by_hand(config, data, targets, weights=None, mixed=False):
                 pictures = share * pictures + (1 - share) * pictures.flip(0)
                 aims = share * aims + (1 - share) * aims.flip(0)
             logits = model(pictures)
-            loss = weigh * -(aims * logits.log_softmax(dim=1)).sum(dim=1)
+            known = logits.log_softmax(dim=1)
+            loss = weigh * -(aims * (1 - known.exp()) ** config.focal_gamma * known).sum(dim=1)
             for group in optimizer.param_groups:
                 group["lr"] = 0.02 * (1 + math.cos(math.pi * step / (2 * STEPS))) / 2
                 if step < config.warmup_epochs * STEPS:
@@ -126,6 +127,8 @@ def smoothed(targets, share):
         {"mixup": 0.5, "label_smoothing": 0.3},
         {"clip_norm": CLIPPED, "warmup_epochs": 0.75},
         {"ema_decay": 0.4},
+        {"focal_gamma": 2.0, "label_smoothing": 0.3},
+        {"focal_gamma": 0.5, "sample_weights": "age=child:4", "label_smoothing": 0.3},
         {"cutmix": 1.0, "erase": 0.5, "label_smoothing": 0.3},
         {"sample_weights": "age=child:4", "label_smoothing": 0.3},
     ],
