@@ -79,22 +79,25 @@ def report(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Compare two runs: print the result and write a page."""
+    """Compare two or more runs: print the result and write a page."""
     from analysis.rendering.render import FORMATS as WRITERS
     from analysis.run.run_data import read_run
     from analysis.runs.compare import compare_runs
+    from analysis.runs.many import compare_many
     from analysis.runs.page import write_comparison
 
-    first, second = (
-        read_run(path, options.data, options.margin) for path in (options.first, options.second)
-    )
-    compared = compare_runs(first, second)
-    if options.format:
+    paths = [options.first, *options.others]
+    runs = [read_run(path, options.data, options.margin) for path in paths]
+    place = options.out or options.first / "compare" / "-".join(run.name for run in runs[1:])
+    compared = compare_many(runs) if len(runs) > 2 else compare_runs(runs[0], runs[1])
+    sentences = (*compared.found, *compared.unknown)
+    if not options.format:
+        print("\n".join(sentences))
+        print(f"wrote {write_comparison(compared, place)}")
+    elif compared.best is None:
+        raise UserError(sentences[-1])
+    else:
         print(WRITERS[options.format](compared.best), end="")
-        return
-    print("\n".join((*compared.found, *compared.unknown)))
-    default = options.first / "compare" / compared.runs[1].name
-    print(f"wrote {write_comparison(compared, options.out or default)}")
 
 
 def bias(options: argparse.Namespace) -> None:
@@ -171,17 +174,16 @@ def _parser() -> argparse.ArgumentParser:
     made.set_defaults(command=table)
     made = commands.add_parser(
         "compare",
-        help="compare two runs on the same dataset",
+        help="compare two or more runs on the same dataset",
         epilog="example: python -m analysis compare runs/grid runs/search",
     )
     made.add_argument("first", metavar="RUN_A", type=Path, help="run directory")
     made.add_argument(
-        "second",
-        metavar="RUN_B",
-        type=Path,
-        help="another run on the same dataset",
+        "others", metavar="RUN", type=Path, nargs="+", help="other runs on the same dataset"
     )
-    made.add_argument("--out", type=Path, metavar="DIR", help="default RUN_A/compare/NAME_OF_B")
+    made.add_argument(
+        "--out", type=Path, metavar="DIR", help="default RUN_A/compare/NAMES_OF_THE_OTHERS"
+    )
     made.add_argument("--format", choices=FORMATS, help="only print the table, in this format")
     made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
     _add_margin(made)

@@ -15,6 +15,7 @@ from analysis.runs.differences import (
     shared_fold_words,
 )
 from analysis.runs.table import best_table
+from analysis.runs.together import fingerprint_of
 from analysis.statistics.pairs import ModelPair
 from analysis.trials.headline import best_trial, fold_words
 from fairsweep.errors import UserError
@@ -44,7 +45,7 @@ def compare_runs(first: RunData, second: RunData) -> Comparison:
     _check_same_dataset(first, second)
     names = _names(first, second)
     folds = has_folds(first) or has_folds(second)
-    sentences = [_best_words(run, name) for run, name in zip((first, second), names, strict=True)]
+    sentences = [best_words(run, name) for run, name in zip((first, second), names, strict=True)]
     pair = None
     if folds:
         replicated = shared_fold_words(first, second, names)
@@ -64,9 +65,7 @@ def compare_runs(first: RunData, second: RunData) -> Comparison:
 def _check_same_dataset(first: RunData, second: RunData) -> None:
     if first.path.resolve() == second.path.resolve():
         raise UserError(f"{first.path} and {second.path} are the same run; give two")
-    prints = [
-        str((r.provenance.get("dataset") or {}).get("fingerprint") or "") for r in (first, second)
-    ]
+    prints = [fingerprint_of(run) for run in (first, second)]
     for run, fingerprint in zip((first, second), prints, strict=True):
         if not fingerprint:
             raise UserError(
@@ -93,7 +92,8 @@ def _names(first: RunData, second: RunData) -> tuple[str, str]:
     return str(first.path), str(second.path)
 
 
-def _best_words(run: RunData, name: str) -> str:
+def best_words(run: RunData, name: str) -> str:
+    """Say which trial or configuration of a run is the best, and of how many."""
     average = fold_average(run)
     if average is not None:
         return f"The best configuration of {name} {fold_words(run.metric, average)}."

@@ -1,6 +1,6 @@
-"""The page and the charts of a comparison of two runs."""
+"""The pages and the charts of a comparison of two or more runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +13,13 @@ from analysis.curves.progress_figure import (
 )
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted, render
-from analysis.drawing.style import BLUE, VERMILION
+from analysis.drawing.style import BLUE, VERMILION, series_style
 from analysis.rendering.page import Block, Page, Section, figures_of, tables_of, write_page
 from analysis.rendering.words import first_upper
 from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 from analysis.runs.compare import Comparison
+from analysis.runs.many import ManyRuns
 from analysis.trials.headline import headline
 
 
@@ -31,21 +32,26 @@ class RunStyle(NamedTuple):
 
 
 STYLES = (RunStyle(BLUE, "-", "o"), RunStyle(VERMILION, "--", "s"))
-"""Styles of the first and the second run."""
+"""Styles of the first and the second of two runs."""
 
 
-def write_comparison(compared: Comparison, out: Path) -> Path:
+def write_comparison(compared: Comparison | ManyRuns, out: Path) -> Path:
     """Write the page of a comparison into ``out`` and return its path.
 
     Raises:
         UserError: ``out`` holds something other than a report.
     """
+    page = _page_of_two(compared) if isinstance(compared, Comparison) else _page_of_many(compared)
+    return write_page(page, out)
+
+
+def _page_of_two(compared: Comparison) -> Page:
     figures = [render(drawing) for drawing in drawings(compared)]
     facts = Block(kind="facts", facts=_facts(compared))
-    page = Page(
+    return Page(
         title=" and ".join(compared.names),
         subtitle="Two hyperparameter sweeps on the same dataset",
-        tiles=_tiles(compared),
+        tiles=_tiles(compared.runs, compared.names),
         found=compared.found,
         unknown=compared.unknown,
         sections=(
@@ -55,51 +61,77 @@ def write_comparison(compared: Comparison, out: Path) -> Path:
         ),
         trials={},
     )
-    return write_page(page, out)
+
+
+def _page_of_many(compared: ManyRuns) -> Page:
+    runs, names = compared.together.runs, compared.together.names
+    styles = [RunStyle(**series_style(place)) for place in range(len(runs))]
+    figures = [render(drawing) for drawing in _drawings(runs, names, styles, "all")]
+    cost = Section(id="cost", title="Cost", blocks=figures_of(figures))
+    *sections, differences = [
+        Section(id=table.name, title=title, blocks=tables_of([table]))
+        for title, table in compared.tables.items()
+    ]
+    return Page(
+        title=f"{len(runs)} runs",
+        subtitle="Hyperparameter sweeps on the same dataset: " + ", ".join(names),
+        tiles=_tiles(runs, names),
+        found=compared.found,
+        unknown=compared.unknown,
+        sections=(*sections, cost, differences),
+        trials={},
+    )
 
 
 def drawings(compared: Comparison) -> Iterator[Drawing]:
     """Yield the best value so far over device-hours, and accuracy over parameters, of both runs."""
-    frames = [prepare(run) for run in compared.runs]
-    objectives = [run.info.objective for run in compared.runs]
-    alike = objectives[0] == objectives[1] and spent_column(frames[0]) == spent_column(frames[1])
-    if alike and all(frame["best"].notna().any() for frame in frames):
+    return _drawings(compared.runs, compared.names, STYLES, "both")
+
+
+def _drawings(
+    runs: Sequence[RunData], names: Sequence[str], styles: Sequence[RunStyle], which: str
+) -> Iterator[Drawing]:
+    frames = [prepare(run) for run in runs]
+    kinds = {
+        (*run.info.objective.items(), spent_column(f)) for run, f in zip(runs, frames, strict=True)
+    }
+    if len(kinds) == 1 and all(frame["best"].notna().any() for frame in frames):
         yield charted(
-            name="best_so_far_of_both",
-            title="Best so far of both",
+            name=f"best_so_far_of_{which}",
+            title=f"Best so far of {which}",
             caption="The best value of each sweep so far against the device-hours spent (hours of "
             "training times the GPUs or CPU cores in use)."
             if spent_column(frames[0]) == "device_hours"
             else "The best value of each sweep so far against the epochs trained.",
             chart=_chart(
                 Axis(label=spent_label(frames[0])),
-                objective_metric(compared.runs[0]),
+                objective_metric(runs[0]),
                 tuple(
                     best_layer(frame, name, style.colour, style.dash, named=False)
-                    for frame, name, style in zip(frames, compared.names, STYLES, strict=True)
+                    for frame, name, style in zip(frames, names, styles, strict=True)
                 ),
             ),
         )
-    if not all(run.completed["parameters"].notna().any() for run in compared.runs):
+    if not all(run.completed["parameters"].notna().any() for run in runs):
         return
-    metric = compared.runs[0].metric
+    metric = runs[0].metric
     yield charted(
-        name="accuracy_against_parameters_of_both",
+        name=f"accuracy_against_parameters_of_{which}",
         title=f"{first_upper(metric.word)} against parameters",
         caption=f"{first_upper(metric.long)} of every completed trial, at the epoch that the run's "
         "objective selects, against the trainable parameters of its network.",
         chart=_chart(
             Axis(label="trainable parameters", log=True),
             metric,
-            tuple(map(_points, compared.runs, compared.names, STYLES)),
+            tuple(map(_points, runs, names, styles)),
         ),
     )
 
 
-def _tiles(compared: Comparison) -> dict[str, str]:
+def _tiles(runs: Sequence[RunData], names: Sequence[str]) -> dict[str, str]:
     return {
         f"{what}, {name}": accuracy
-        for run, name in zip(compared.runs, compared.names, strict=True)
+        for run, name in zip(runs, names, strict=True)
         for what, accuracy in headline(run).items()
     }
 
