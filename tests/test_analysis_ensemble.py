@@ -133,7 +133,7 @@ def test_what_is_missing_is_said(tmp_path, capsys):
 def test_an_objective_other_than_accuracy_has_no_ensemble(run):
     objective = {"metric": "val_loss", "mode": "min", "at": "best"}
     other = replace(run, info=replace(run.info, objective=objective))
-    with pytest.raises(NotKnownError, match="the run's objective is val_loss"):
+    with pytest.raises(NotKnownError, match="by right answers, but the objective is val_loss"):
         ensemble(other)
 
 

@@ -61,7 +61,7 @@ def read_candidates(run: Path, trainings: Iterable[Training], metric: str) -> Ca
             two completed trials have predictions of the same pictures.
     """
     if metric != METRIC:
-        raise UserError(f"an ensemble is chosen by {METRIC}, but the run's objective is {metric}")
+        raise UserError(f"an ensemble is chosen by right answers, but the objective is {metric}")
     completed = [t for t in trainings if t.status is Status.COMPLETED and t.score == t.score]
     if len({training.fold for training in completed}) > 1:
         raise UserError("an ensemble needs the same validation pictures, but trials have folds")
