@@ -9,8 +9,9 @@ import yaml
 from analysis.rendering.table import MISSING, Column, Table, View
 from analysis.run.run_data import RunData
 
-_LEFT_OUT = ("name", "signature", "channels_last")
-"""Keys that say nothing about what was trained, or repeat the hash of own code."""
+_LEFT_OUT = ("name", "data", "signature", "channels_last")
+"""Keys that say nothing about what was trained: the data are known by their fingerprint, own code
+by its hash."""
 _OF_PROVENANCE = ("git", "versions", "hardware", "command")
 
 
