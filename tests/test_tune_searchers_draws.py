@@ -161,7 +161,7 @@ def test_a_refusal_offers_only_searchers_that_support_the_feature():
     assert str(refused.value) == (
         "searcher 'sobol' cannot be used with a space in which a choice opens hyperparameters of "
         "its own: its sequence has a fixed number of dimensions; change that, or use one of grid, "
-        "random, tpe, bohb"
+        "random, tpe, bohb, mobster"
     )
 
 
@@ -173,6 +173,7 @@ def test_each_searcher_is_called_by_its_name_and_refuses_what_it_does_not_suppor
         "random": ("random search", nothing),
         "sobol": ("Sobol search", {"conditional space", *nothing}),
         "tpe": ("TPE (Bayesian) search", {"generations"}),
+        "mobster": ("MOBSTER (Bayesian) search", {"several objectives", "generations"}),
         "bohb": ("BOHB (Bayesian) search", {"several objectives", "generations"}),
         "gp": (
             "Gaussian process (Bayesian) search",

@@ -43,6 +43,7 @@ SEARCHERS = {
     "sobol": {"searcher": {"name": "sobol", "samples": 9}},
     "tpe": {"searcher": {"name": "tpe", "samples": 14}},
     "bohb": {"searcher": {"name": "bohb", "samples": 20}, **RANGES},
+    "mobster": {"searcher": {"name": "mobster", "samples": 12}, **RANGES},
     "gp": {"searcher": {"name": "gp", "samples": 12}, **NO_SCHEDULER, **RANGES},
     "cmaes": {"searcher": {"name": "cmaes", "samples": 16, "population": 4}, **RANGES},
     "nsga2": {"searcher": {"name": "nsga2", "samples": 12, "population": 3}, **TWO_OBJECTIVES},
@@ -113,8 +114,8 @@ def test_any_prefix_of_a_ledger_can_be_read_and_finished(searcher):
     spec = small_spec(**SEARCHERS[searcher], replicates=2, finalists=1)
     sweep, ledger = new_sweep(spec)
     play(sweep, slots=2)
-    # Each decision of the Gaussian process takes long.
-    for length in range(0, len(ledger), 20 if searcher == "gp" else 5):
+    # Each decision of a Gaussian process takes long.
+    for length in range(0, len(ledger), 20 if searcher in ("gp", "mobster") else 5):
         again, _ = new_sweep(spec, ledger[:length])
         play(again, slots=2)
         assert again.finished

@@ -144,11 +144,7 @@ def make_scheduler(spec: SweepSpec) -> Scheduler:
             f"scheduler {name!r} cannot be used with several objectives, because a trial that is "
             "worse in one may be better in another; use scheduler none"
         )
-    space = spec.search_space
-    epochs = max(
-        spec.config(space.at(point), seed=spec.seed).epochs for point in space.samples_of_each()
-    )
-    return SCHEDULERS[name].make(spec.scheduler, epochs)
+    return SCHEDULERS[name].make(spec.scheduler, spec.most_epochs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -186,6 +186,13 @@ class SweepSpec(Part):
             return SearchSpace.parse(self.space)
         return SearchSpace.parse({**self.space, "fold": list(range(self.folds * self.repeats))})
 
+    @property
+    def most_epochs(self) -> int:
+        """The epochs of the longest complete training."""
+        space = self.search_space
+        points = space.samples_of_each()
+        return max(self.config(space.at(point), seed=self.seed).epochs for point in points)
+
     def to_yaml(self) -> str:
         """Return the complete spec with defaults, in the format of `parse_spec`."""
         # Pydantic's JSON form would turn the key 4 into the text '4'.

@@ -139,6 +139,14 @@ def _bohb(spec: SweepSpec) -> Searcher:
     return BohbSearcher(spec.search_space, samples=_samples(spec), seed=spec.seed)
 
 
+def _mobster(spec: SweepSpec) -> Searcher:
+    from tune.sweep.searchers.mobster import MobsterSearcher
+
+    return MobsterSearcher(
+        spec.search_space, samples=_samples(spec), seed=spec.seed, epochs=spec.most_epochs
+    )
+
+
 def _gp(spec: SweepSpec) -> Searcher:
     from tune.sweep.searchers.study import StudySearcher, gp
 
@@ -224,6 +232,12 @@ SEARCHERS: dict[str, SearcherKind] = {
     "bohb": SearcherKind(
         make=_bohb,
         words="BOHB (Bayesian) search",
+        sampling="adaptive",
+        refuses={"several objectives": _RANKS_BY_ONE, "generations": _NO_GENERATIONS},
+    ),
+    "mobster": SearcherKind(
+        make=_mobster,
+        words="MOBSTER (Bayesian) search",
         sampling="adaptive",
         refuses={"several objectives": _RANKS_BY_ONE, "generations": _NO_GENERATIONS},
     ),
