@@ -138,6 +138,19 @@ def export(options: argparse.Namespace) -> None:
     print(f"wrote {out} ({count:,} trials); open it with: optuna-dashboard {storage}")
 
 
+def card(options: argparse.Namespace) -> None:
+    """Print the model card of a run's incumbent, or write it into a file."""
+    from analysis.report.card import model_card, write_card
+    from analysis.run.run_data import read_run
+
+    run = read_run(options.run, options.data)
+    if options.out is None:
+        print(model_card(run), end="")
+    else:
+        write_card(run, options.out)
+        print(f"wrote {options.out}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis",
@@ -172,6 +185,15 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
     _add_margin(made)
     made.set_defaults(command=table)
+    made = commands.add_parser(
+        "card",
+        help="the model card of the incumbent: data, results, how it was chosen, limits",
+        epilog="example: python -m analysis card runs/quick --out winner/README.md",
+    )
+    made.add_argument("run", metavar="RUN", type=Path, help="run directory")
+    made.add_argument("--out", type=Path, metavar="FILE", help="write a file; default: print")
+    made.add_argument("--data", type=Path, metavar="DIR", help="where the dataset is now")
+    made.set_defaults(command=card)
     made = commands.add_parser(
         "compare",
         help="compare two or more runs on the same dataset",

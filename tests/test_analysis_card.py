@@ -1,0 +1,61 @@
+"""The model card: what the run knows of its incumbent, and what it does not know."""
+
+import shutil
+
+import pytest
+
+from analysis.__main__ import main
+from analysis.report.card import model_card
+from analysis.report.summary import found, unknown
+from analysis.run.run_data import read_run
+from analysis.run.trials import incumbent
+from analysis.selection.statistics import selection
+from tests.support.run_factory import Factory
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs")
+    Factory().write(place / "run", place / "data")
+    return place
+
+
+def section(card, title):
+    return card.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_card_says_what_the_model_is_how_it_was_chosen_and_how_well_it_does(place):
+    run = read_run(place / "run")
+    card, best = model_card(run), incumbent(run)
+    assert card.startswith(f"# {best['name']}\n")
+    assert "- input: gray pictures, 20 × 28 pixels" in section(card, "Model")
+    assert f"kernel_size {best['kernel_size']}, " in section(card, "Model")
+    assert run.provenance["dataset"]["fingerprint"] in section(card, "Data")
+    assert "280 train, 400 val, 60 test" in section(card, "Data")
+    assert all(sentence in section(card, "How it was chosen") for sentence in found(run))
+    assert all(sentence in section(card, "Not known") for sentence in unknown(run))
+    results = section(card, "How well it does")
+    corrected = selection(run).set_index("estimate").loc["corrected", "accuracy"]
+    assert f" {corrected:.3f} |" in results
+    assert "The test split was not opened" in results
+    rows = [line for line in results.splitlines() if line.startswith("| ")]
+    of_classes = [row for row in rows if row.split("|")[1].strip() in run.info.classes]
+    assert len(of_classes) == len(run.info.classes), "the incumbent's classes, and no other model's"
+
+
+def test_a_card_without_the_dataset_says_what_is_not_known(place, tmp_path):
+    shutil.copytree(place / "run", tmp_path / "run")
+    card = model_card(read_run(tmp_path / "run", tmp_path / "nowhere"))
+    assert "- input: not known" in card
+    assert "- pictures:" not in card
+    assert "- licence: not known" in card
+
+
+def test_the_command_prints_the_card_or_writes_it(place, tmp_path, capsys):
+    assert main(["card", str(place / "run")]) == 0
+    printed = capsys.readouterr().out
+    assert main(["card", str(place / "run"), "--out", str(tmp_path / "README.md")]) == 0
+    assert (tmp_path / "README.md").read_text() == printed
+    capsys.readouterr()
+    assert main(["card", str(place / "run"), "--out", str(tmp_path / "no/README.md")]) == 2
+    assert "is not a folder; make it" in capsys.readouterr().err
