@@ -25,7 +25,7 @@ _GROWTH = 1.25
 """The kernel is learned again when there are this many times as many trials with a value."""
 _LEARNED_ROWS = 150
 """Rows that the kernel is learned from at most; predictions use all rows."""
-_ROWS = 800
+_ROWS = 400
 """Rows that are used at most, those of the highest epochs, because time grows with their cube."""
 _RUNG = 3
 """Of each curve, the values at powers of this number and the last one are used."""
