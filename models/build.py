@@ -14,7 +14,7 @@ from fairsweep.own_code.failures import failures_explained, place_of
 from models.config import TrainConfig
 from models.families.layers import replace_faulty_convolutions
 from models.input_size import input_shape
-from models.own_network import arguments, parameter_names
+from models.own_network import arguments, misfits_explained, parameter_names
 from models.own_network import builder as own_builder
 from models.registry import family_of
 
@@ -81,7 +81,7 @@ def _build_own(
         )
     except UserError as error:
         raise UserError(f"{config.family}: {error}") from None
-    with failures_explained(config.family):
+    with misfits_explained(config.family):
         model = target(**given, **config.network)
     if not isinstance(model, nn.Module):
         raise UserError(

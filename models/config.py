@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field
 
 from fairsweep.errors import UserError, nearest
-from fairsweep.own_code.reference import is_own
+from fairsweep.own_code.reference import is_own, is_timm
 from models.config_ids import Identified
-from models.file_hash import check_hash, pinned_hash
+from models.file_hash import check_hash, pinned_hash, shown
 from models.hyperparameters import LATER, NETWORK, Hyperparameters, known_family
 from models.own_network import short_name
 from models.registry import Family, family_of
@@ -19,7 +18,7 @@ from models.validation import check_values
 
 
 def _check_code(value: Any) -> str:
-    if not isinstance(value, str) or re.fullmatch("[0-9a-f]{32}", value) is None:
+    if not isinstance(value, str) or re.fullmatch(r"[0-9a-f]{32}|timm \d\S*", value) is None:
         raise UserError(f"is the hash of own code, which a run sets, but got {value!r}")
     return value
 
@@ -48,7 +47,7 @@ class TrainConfig(Identified, Hyperparameters):
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Folds per repeat; ``fold`` counts across repeats. None: the ten folds in the dataset."""
     code: Annotated[str, BeforeValidator(_check_code)] | None = None
-    """Hash of the source files of an own network."""
+    """Hash of the source files of an own network; of a network of timm, ``timm VERSION``."""
     own: tuple[tuple[str, bool | int | float | str], ...] = ()
     """Names and values of the hyperparameters of an own network."""
 
@@ -124,7 +123,7 @@ class TrainConfig(Identified, Hyperparameters):
         if is_own(self.family):
             return short_name(self.family, values)
         marks = (
-            f"_{letters}{_shown(values[name])}"
+            f"_{letters}{shown(values[name])}"
             for name, letters in family.marks.items()
             if values[name] != family.defaults[name]
         )
@@ -144,8 +143,8 @@ class TrainConfig(Identified, Hyperparameters):
         values = {name: value for name, value in self.to_dict().items() if LATER.get(name) != value}
         if not self.schedule_needs_epochs:
             del values["epochs"]
-        if self.pretrained is not None:
-            values["pretrained"] = pinned_hash(self.pretrained) or self.pretrained
+        if self.pretrained is not None or is_timm(self.family):
+            values["pretrained"] = pinned_hash(values["pretrained"]) or values["pretrained"]
         for earlier, current in self._family.earlier_names.items():
             values[earlier] = values.pop(current)
         return values
@@ -161,9 +160,3 @@ FIELDS: tuple[str, ...] = tuple(
     field.name for field in fields(TrainConfig) if field.name not in ("code", "own")
 )
 """Names of all values of a configuration, without those of own networks."""
-
-
-def _shown(value: Any) -> str:
-    """Return a value as shown in a short name: a file without folder, suffix and hash."""
-    is_file = isinstance(value, str) and pinned_hash(value) is not None
-    return Path(value.rpartition("#")[0]).stem if is_file else str(value)

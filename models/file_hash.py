@@ -50,6 +50,12 @@ def pinned_hash(value: str) -> str | None:
     return found[1] if found else None
 
 
+def shown(value: Any) -> str:
+    """Return a value as shown in a short name: a file without folder, suffix and hash."""
+    is_file = isinstance(value, str) and pinned_hash(value) is not None
+    return Path(value.rpartition("#")[0]).stem if is_file else str(value)
+
+
 def content_hash(path: Path) -> str:
     """Return a hash of a file's content, cached until the file changes."""
     stat = path.stat()

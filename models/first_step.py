@@ -9,11 +9,12 @@ from torch.nn import functional
 
 from data_prep.reader import ImageDataset
 from fairsweep.errors import UserError
-from fairsweep.own_code.failures import OwnCodeError, failures_explained, place_of
+from fairsweep.own_code.failures import OwnCodeError, place_of
 from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.input_size import input_shape, resize
+from models.own_network import misfits_explained
 from models.seeding import seeded
 
 _PICTURES = 8
@@ -112,7 +113,7 @@ class _Step:
         )
 
     def _logits(self, model: nn.Module, pictures: Tensor) -> Tensor:
-        with failures_explained(self.config.family):
+        with misfits_explained(self.config.family):
             logits = model(pictures)
         expected = (len(pictures), self.targets.shape[1])
         if isinstance(logits, Tensor) and logits.shape == expected:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from fairsweep.errors import UserError, nearest
-from fairsweep.own_code.reference import Reference, is_own
+from fairsweep.own_code.reference import Reference, is_own, is_timm
 from models.file_hash import pin_weights
 from models.groups import sorted_columns, sorted_factors
 from models.registry import FAMILIES
@@ -27,6 +27,8 @@ Precision = Literal["float32", "bf16"]
 
 def known_family(value: Any) -> str:
     """Return ``value`` if it names a family or own code. Raises UserError with the nearest name."""
+    if is_timm(value):
+        return str(value)
     if is_own(value):
         return str(Reference.parse(value))
     if value not in tuple(FAMILIES):
@@ -61,7 +63,8 @@ class Hyperparameters:
     __pydantic_config__ = ConfigDict(use_attribute_docstrings=True)
 
     family: Annotated[str, BeforeValidator(known_family)] = "resnet"
-    """Network family: one of ours, or ``package.module:name`` of the user's own code."""
+    """Network family: one of ours, ``package.module:name`` of the user's own code, or ``timm:NAME``
+    of a network of the package timm."""
 
     architecture: Annotated[str, BeforeValidator(architecture_name)] | None = None
     """Name of a torchvision classification model."""

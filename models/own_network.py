@@ -2,12 +2,17 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fairsweep.errors import UserError
+from fairsweep.own_code.failures import OwnCodeError, failures_explained
 from fairsweep.own_code.loading import load
 from fairsweep.own_code.provided import provided
+from fairsweep.own_code.reference import is_timm
+from models.file_hash import shown
+from models.timm_network import one_line
 
 OFFERED = (
     "classes",
@@ -55,11 +60,32 @@ def arguments(
 def builder(family: str, code_hash: str) -> Callable[..., Any]:
     """Return the user's class or function; it takes what `arguments` returns and hyperparameters.
 
+    Of a network of timm, return what builds it.
+
     Raises:
         OwnCodeError: Its import raises an exception.
         UserError: Its code is not available in this process.
     """
+    if is_timm(family):
+        from models.families.timm_models import builder_of
+
+        return builder_of(family, code_hash)
     return load(provided(family, code_hash))
+
+
+@contextmanager
+def misfits_explained(family: str) -> Iterator[None]:
+    """Turn an exception of an own network into an `OwnCodeError`, also one inside timm.
+
+    Use it where the network alone is at work, since timm's code is not told from other code.
+    """
+    with failures_explained(family):
+        try:
+            yield
+        except Exception as error:
+            if not is_timm(family) or isinstance(error, UserError):
+                raise
+            raise OwnCodeError(f"{family}: {one_line(error)}") from error
 
 
 def parameter_names(target: Callable[..., Any]) -> tuple[str, ...]:
@@ -69,5 +95,5 @@ def parameter_names(target: Callable[..., Any]) -> tuple[str, ...]:
 
 def short_name(family: str, values: Mapping[str, Any]) -> str:
     """Return the short name of a configuration, such as ``MyNet_depth=3``."""
-    marks = "".join(f"_{name}={value}" for name, value in values.items())
+    marks = "".join(f"_{name}={shown(value)}" for name, value in values.items())
     return re.sub(r"[^\w.=+-]", "-", family.rpartition(":")[2] + marks)[:_MOST_LETTERS]

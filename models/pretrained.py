@@ -65,14 +65,7 @@ def _download(architecture: str) -> dict[str, Tensor]:
 
 
 def _read_file(pretrained: str, pinned: str) -> dict[str, Tensor]:
-    path = Path(pretrained.rpartition("#")[0])
-    if not path.is_file():
-        raise PretrainedError(f"pretrained: {path} is missing; restore the file")
-    if content_hash(path) != pinned:
-        raise PretrainedError(
-            f"pretrained: {path} has changed since the sweep began; restore the file with hash "
-            f"{pinned}, or start a new sweep"
-        )
+    path = checked_file(pretrained, pinned)
     try:
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
@@ -86,6 +79,23 @@ def _read_file(pretrained: str, pinned: str) -> dict[str, Tensor]:
             f"pretrained: {path} does not hold a state dict; save only `model.state_dict()`"
         )
     return weights
+
+
+def checked_file(pretrained: str, pinned: str) -> Path:
+    """Return the file of ``PATH#HASH``, unchanged.
+
+    Raises:
+        PretrainedError: It is missing or has changed.
+    """
+    path = Path(pretrained.rpartition("#")[0])
+    if not path.is_file():
+        raise PretrainedError(f"pretrained: {path} is missing; restore the file")
+    if content_hash(path) != pinned:
+        raise PretrainedError(
+            f"pretrained: {path} has changed since the sweep began; restore the file with hash "
+            f"{pinned}, or start a new sweep"
+        )
+    return path
 
 
 def _one_line(error: Exception) -> str:

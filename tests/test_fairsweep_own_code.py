@@ -11,7 +11,7 @@ from fairsweep.own_code.copies import read_copy, write_copy
 from fairsweep.own_code.failures import OwnCodeError, failures_explained, trace
 from fairsweep.own_code.files import OwnCode, find_code
 from fairsweep.own_code.loading import load
-from fairsweep.own_code.reference import Reference, is_own
+from fairsweep.own_code.reference import Reference, is_own, is_timm
 from fairsweep.own_code.signature import Signature, read_signature
 from fairsweep.own_code.trust import check_trusted, record, trust
 
@@ -56,10 +56,13 @@ def test_other_references_are_refused(text):
         Reference.parse(text)
 
 
-def test_names_of_ours_and_of_timm_are_no_own_code():
+def test_names_with_a_colon_are_no_families_of_ours_and_some_are_of_timm():
     assert not is_own("resnet")
-    assert not is_own("timm:resnet18")
     assert not is_own(3)
+    assert is_own("mine:Net")
+    assert is_own("timm:resnet18")
+    assert is_timm("timm:resnet18")
+    assert not is_timm("timm.nets:resnet18")
 
 
 def test_code_in_a_package_of_our_name_is_refused():

@@ -45,6 +45,7 @@ NOT_FOR = {
     "ray": {"fairsweep", "data_prep", "models", "analysis"},
     "torch": {"fairsweep", "data_prep", "analysis"},
     "torchvision": {"fairsweep", "data_prep", "analysis"},
+    "timm": {"fairsweep", "data_prep", "analysis", "tune"},
     "optuna": {"fairsweep", "data_prep", "models"},
     "optuna.samplers": {"fairsweep", "data_prep", "models", "analysis"},
 }

@@ -22,7 +22,7 @@ FOLDERS = {
     "fairsweep": (),
     "fairsweep/drawing": ("analysis",),
     "data_prep": (),
-    "models": ("sweep", "export"),
+    "models": ("sweep", "export", "timm"),
     "tune": ("sweep", "export", "loggers"),
     "analysis": ("analysis", "loggers"),
     "tests": ("dev", "sweep", "export", "loggers", "analysis"),

@@ -292,7 +292,7 @@ def test_an_exception_in_training_fails_the_trial_with_the_users_lines(folder):
 
 def test_the_example_of_the_documentation_can_be_swept(folder, few_pictures):
     guide = (Path(__file__).parents[1] / "docs" / "own_network.md").read_text()
-    code, spec = re.findall(r"```(?:python|yaml)\n(.*?)```", guide, re.DOTALL)
+    code, spec, _ = re.findall(r"```(?:python|yaml)\n(.*?)```", guide, re.DOTALL)
     (folder / "mynets.py").write_text(code)
     shutil.rmtree(folder / "mynets")
     (folder / "spec.yaml").write_text(spec)

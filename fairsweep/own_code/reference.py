@@ -7,7 +7,7 @@ from typing import Any, Self
 from fairsweep.errors import UserError
 
 TIMM = "timm:"
-"""Beginning of a name that stands for a network of the package timm, not for own code."""
+"""Beginning of the name of a network of the package timm."""
 OURS = frozenset({"fairsweep", "data_prep", "models", "tune", "analysis"})
 """Top-level packages of this program."""
 _NAME = r"[^\W\d]\w*"
@@ -15,8 +15,13 @@ _PATTERN = re.compile(rf"({_NAME}(?:\.{_NAME})*):({_NAME})")
 
 
 def is_own(value: Any) -> bool:
-    """Return whether a value names own code; a name of ours has no colon."""
-    return isinstance(value, str) and ":" in value and not value.startswith(TIMM)
+    """Return whether a value names own code or a network of timm; a name of ours has no colon."""
+    return isinstance(value, str) and ":" in value
+
+
+def is_timm(value: Any) -> bool:
+    """Return whether a value names a network of the package timm."""
+    return isinstance(value, str) and value.startswith(TIMM)
 
 
 @dataclass(frozen=True, kw_only=True)

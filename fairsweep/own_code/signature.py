@@ -174,7 +174,7 @@ def read_signature(what: str, target: Callable[..., Any], offered: Collection[st
             )
         if name in offered or parameter.kind is _Kinds.VAR_KEYWORD:
             continue
-        found = _hyperparameter(parameter)
+        found = hyperparameter_of(parameter)
         if found is not None:
             known[name] = _with_default(what, name, found)
         elif parameter.default is parameter.empty:
@@ -192,7 +192,7 @@ def read_signature(what: str, target: Callable[..., Any], offered: Collection[st
     )
 
 
-def _hyperparameter(parameter: inspect.Parameter) -> Hyperparameter | None:
+def hyperparameter_of(parameter: inspect.Parameter) -> Hyperparameter | None:
     """Return the argument as a hyperparameter; None if it has another type."""
     required = parameter.default is parameter.empty
     default = None if required else parameter.default

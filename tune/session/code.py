@@ -7,7 +7,9 @@ from fairsweep.errors import UserError
 from fairsweep.own_code.copies import write_copy
 from fairsweep.own_code.files import OwnCode
 from fairsweep.own_code.provided import provide_copies, provided
+from fairsweep.own_code.reference import is_timm
 from fairsweep.own_code.trust import check_trusted, present, trust
+from models.timm_network import check_version
 from tune.run.directory import CODE_DIR, RunError
 from tune.sweep.spec import SweepSpec
 
@@ -46,8 +48,12 @@ def open_code(run: Path, spec: SweepSpec, *, trust_code: bool = False) -> list[O
         trust_code: Whether the user has said that she trusts it.
 
     Raises:
-        UserError: She does not trust it; or the copy in the run is missing or was changed.
+        UserError: She does not trust it; or the copy in the run is missing or was changed; or
+            another version of timm is installed.
     """
+    for reference, network in spec.networks.items():
+        if is_timm(reference):
+            check_version(reference, network.hash)
     codes = provide_copies(run / CODE_DIR, spec.own_code)
     if trust_code:
         trust(codes)

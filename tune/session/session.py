@@ -13,8 +13,10 @@ from types import FrameType
 from data_prep.folds import check_folds
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
+from fairsweep.own_code.reference import is_timm
 from models.config import TrainConfig
 from models.known_groups import check_groups
+from models.timm_network import NONE
 from tune.execution.executor import Executor, SweepData
 from tune.run.directory import STOP_FILE
 from tune.run.lease import hold
@@ -263,13 +265,19 @@ def _samples(spec: SweepSpec) -> list[TrainConfig]:
 def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
     """Check that pretrained weights fit the networks, and download missing ones."""
     fresh = [config for config in _samples(spec) if config.initial is None]
-    pretrained = {config.name: config for config in fresh if config.pretrained is not None}
+    pretrained = {config.name: config for config in fresh if _names_weights(config)}
     if not pretrained:
         return  # Importing torch would delay the driver by a second.
     from models.build import check_network
 
     for config in pretrained.values():
         check_network(config, **manifest.task)
+
+
+def _names_weights(config: TrainConfig) -> bool:
+    if is_timm(config.family):
+        return bool(config.network["pretrained"] != NONE)
+    return config.pretrained is not None
 
 
 def _require_pictures(spec: SweepSpec, dataset: ImageDataset, carried: Carried) -> None:

@@ -11,11 +11,12 @@ from fairsweep.errors import UserError
 from fairsweep.own_code.files import find_code
 from fairsweep.own_code.loading import load
 from fairsweep.own_code.provided import provide
-from fairsweep.own_code.reference import Reference, is_own
+from fairsweep.own_code.reference import Reference, is_own, is_timm
 from fairsweep.own_code.signature import Signature, read_signature
 from models.config import FIELDS, TrainConfig
 from models.hyperparameters import NETWORK
 from models.own_network import OFFERED, short_name
+from models.timm_network import installed_code, read_arguments, with_weights
 from tune.run.tables import TRIAL_COLUMNS
 
 TRAINING = frozenset({*FIELDS, "code"} - {*NETWORK})
@@ -30,7 +31,7 @@ class OwnNetwork(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     hash: str
-    """Hash of its source files."""
+    """Hash of its source files; of a network of timm, ``timm VERSION``."""
     signature: dict[str, Any]
     """Its arguments, as `Signature.to_dict` writes them."""
     channels_last: bool = True
@@ -43,6 +44,9 @@ class OwnNetwork(BaseModel):
         Raises:
             UserError: It is not found, cannot be imported, or its arguments cannot be used.
         """
+        if is_timm(reference):
+            signature = read_arguments(reference, _TAKEN)
+            return cls(hash=installed_code(reference), signature=signature.to_dict())
         code = find_code(Reference.parse(reference), folders)
         # A misspelt name would vanish in **kwargs.
         signature = replace(read_signature(reference, load(code), OFFERED), free=False)
@@ -67,6 +71,7 @@ class OwnNetwork(BaseModel):
             UserError: A hyperparameter is unknown, missing, or breaks its rule.
         """
         own = {name: value for name, value in values.items() if name not in TRAINING}
+        own = with_weights(own) if is_timm(reference) else own
         shared = {name: value for name, value in values.items() if name in TRAINING}
         if shared.get("code") not in (None, self.hash):
             raise UserError(

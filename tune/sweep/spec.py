@@ -18,7 +18,7 @@ from pydantic import (
 
 from data_prep.manifest import FOLDS
 from fairsweep.errors import UserError
-from fairsweep.own_code.reference import is_own
+from fairsweep.own_code.reference import is_own, is_timm
 from fairsweep.own_code.signature import Signature
 from fairsweep.urls import check_url
 from fairsweep.yaml_text import YamlError, dump_yaml, key_lines, load_yaml
@@ -121,7 +121,8 @@ class SweepSpec(Part):
     def _files_pinned(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if has_own_training(info):
             return value
-        if is_own(value.get("family", info.data.get("fixed", {}).get("family"))):
+        family = value.get("family", info.data.get("fixed", {}).get("family"))
+        if is_own(family) and not is_timm(family):
             return value  # Its pretrained is not ours.
         pinned: dict[str, Any] = _pin_spaces(value)
         return pinned
@@ -233,7 +234,11 @@ class SweepSpec(Part):
     @property
     def own_code(self) -> dict[str, str]:
         """Hash of the user's own code that the sweep trains with, by its reference."""
-        networks = {reference: network.hash for reference, network in self.networks.items()}
+        networks = {
+            reference: network.hash
+            for reference, network in self.networks.items()
+            if not is_timm(reference)
+        }
         code = self.training_code
         return networks if code is None else {code.reference: code.hash}
 
@@ -442,7 +447,8 @@ def _pin_files(name: str, entry: Any) -> Any:
         case dict():
             # A range, or a space for each value of a choice.
             return {
-                _pin_files(name, k): v if is_own(k) else _pin_spaces(v) for k, v in entry.items()
+                _pin_files(name, k): v if is_own(k) and not is_timm(k) else _pin_spaces(v)
+                for k, v in entry.items()
             }
         case str() if name == "pretrained":
             try:
