@@ -22,6 +22,7 @@ from tune.run.ledger import Ledger
 from tune.run.trial import MEASURED, TIMINGS
 from tune.session.chores import Chores
 from tune.session.loggers import Loggers
+from tune.session.notify import Notifier
 from tune.session.progress import Progress
 from tune.sweep.bundle import Bundle, Fusing
 from tune.sweep.spec import parse_spec
@@ -90,7 +91,8 @@ def ours(trials: int) -> dict[str, Any]:
             sweep = Sweep(spec, fingerprint="none", commit=ledger.append)
             sweep.begin()
             with Progress(sweep) as progress:
-                chores = Chores(run, sweep, ("a", "b"), progress, Loggers(run, sweep))
+                tellers = Loggers(run, sweep), Notifier(run, sweep)
+                chores = Chores(run, sweep, ("a", "b"), progress, *tellers)
                 watch = _Watch(sweep, chores)
                 drive(
                     sweep,

@@ -24,6 +24,7 @@ from tune.run.tables import read_table_info
 from tune.run.trial import Status
 from tune.session.chores import Chores
 from tune.session.loggers import Loggers
+from tune.session.notify import Notifier
 from tune.session.progress import Progress
 from tune.session.run_directory import PROVENANCE_FILE, write_spec
 from tune.session.status import RunWatch, epochs_left, request_stop, run_status
@@ -285,7 +286,9 @@ def test_one_trial_is_stopped_by_hand_at_its_next_report(begin, tmp_path):
     sweep = begin(scheduler={"name": "none"})
     trial, other = start(sweep), start(sweep)
     progress = Progress(sweep, Console(file=io.StringIO()))
-    chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
+    chores = Chores(
+        tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep), Notifier(tmp_path, sweep)
+    )
     with hold(tmp_path):
         request_stop(tmp_path, trial.id)
     chores.do()
@@ -316,7 +319,14 @@ def chores(tmp_path):
 
     def do(sweep):
         progress = Progress(sweep, Console(file=io.StringIO()))
-        Chores(tmp_path, sweep, ("b", "a"), progress, Loggers(tmp_path, sweep)).do()
+        Chores(
+            tmp_path,
+            sweep,
+            ("b", "a"),
+            progress,
+            Loggers(tmp_path, sweep),
+            Notifier(tmp_path, sweep),
+        ).do()
 
     return do
 
@@ -360,7 +370,9 @@ def test_chores_are_done_a_few_times_a_second_and_tables_seldom(begin, tmp_path,
     monkeypatch.setattr("tune.session.chores.time.monotonic", lambda: now)
     sweep = begin(scheduler={"name": "none"})
     progress = Progress(sweep, Console(file=io.StringIO()))
-    chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
+    chores = Chores(
+        tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep), Notifier(tmp_path, sweep)
+    )
 
     def rows():
         chores.do()
@@ -491,7 +503,9 @@ def test_chores_log_tidy_and_heed_a_request_while_they_wait_for_space(begin, tmp
     monkeypatch.setattr("tune.session.chores.wait_for_space", wait)
     file = io.StringIO()
     progress = Progress(sweep, Console(file=file))
-    Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep)).do()
+    Chores(
+        tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep), Notifier(tmp_path, sweep)
+    ).do()
     assert done == ["logs", "tidy"]
     assert file.getvalue() == "waited\n"
 
@@ -508,7 +522,9 @@ def test_tables_that_take_long_are_written_so_much_the_seldomer(begin, tmp_path,
     monkeypatch.setattr("tune.session.chores.write_tables", write)
     sweep = begin(scheduler={"name": "none"})
     progress = Progress(sweep, Console(file=io.StringIO()))
-    chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
+    chores = Chores(
+        tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep), Notifier(tmp_path, sweep)
+    )
     for at in (100.0, 119.5, 120.5):
         now = at
         chores.do()

@@ -7,6 +7,7 @@ from tune.run.directory import STOP_FILE
 from tune.session.disk import needed_bytes, wait_for_space
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers
+from tune.session.notify import Notifier
 from tune.session.progress import Progress
 from tune.session.status import STOP_REASON
 from tune.session.tables import write_tables
@@ -28,12 +29,14 @@ class Chores:
         classes: tuple[str, ...],
         progress: Progress,
         loggers: Loggers,
+        notifier: Notifier,
     ) -> None:
         self._run = run
         self._sweep = sweep
         self._classes = classes
         self._progress = progress
         self._loggers = loggers
+        self._notifier = notifier
         self._keeper = Keeper(run, sweep)
         self._next_look = 0.0
         self._next_tables = 0.0
@@ -52,6 +55,7 @@ class Chores:
         )
         self._progress.update()
         self._loggers.update()
+        self._notifier.update()
         self._keeper.tidy()
         if now >= self._next_tables:
             write_tables(self._run, self._sweep, self._classes)

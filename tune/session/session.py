@@ -35,6 +35,7 @@ from tune.session.disk import SPARE_BYTES, check_space
 from tune.session.first_steps import check_networks
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers, require_loggers
+from tune.session.notify import Notifier, require_notify
 from tune.session.progress import Progress
 from tune.session.repair import repair, what_counts
 from tune.session.restore import restore
@@ -96,6 +97,7 @@ def start(
     Sweep(spec, fingerprint=fingerprint)  # Reject a bad spec before writing files.
     read_warm_start(spec, fingerprint)
     require_loggers(spec)
+    require_notify(spec)
     if dataset is not None:
         _require_weights(spec, dataset.manifest)
         _require_pictures(spec, dataset, carried)
@@ -232,10 +234,26 @@ def _extend(run: Path, sweep: Sweep, larger: Callable[[SweepSpec], SweepSpec]) -
 def _drive(run: Path, sweep: Sweep, data: SweepData, loggers: Loggers, executor: Executor) -> None:
     sweep.begin()
     _warm_up(sweep, fingerprint_of(sweep.spec, data.dataset))
-    with Progress(sweep) as progress, _stop_on_signals(sweep, run):
-        chores = Chores(run, sweep, classes_of(data.dataset), progress, loggers)
-        executor.execute(sweep, run, data, on_step=chores.do)
-    sweep.close()
+    with _notified(run, sweep) as notifier:
+        with Progress(sweep) as progress, _stop_on_signals(sweep, run):
+            chores = Chores(run, sweep, classes_of(data.dataset), progress, loggers, notifier)
+            executor.execute(sweep, run, data, on_step=chores.do)
+        sweep.close()
+
+
+@contextmanager
+def _notified(run: Path, sweep: Sweep) -> Iterator[Notifier]:
+    """Tell at the end how the session has ended."""
+    notifier = Notifier(run, sweep)
+    try:
+        yield notifier
+    except BaseException as error:
+        notifier.failed(error)
+        raise
+    else:
+        notifier.end()
+    finally:
+        notifier.close()
 
 
 def _sweep_data(run: Path, dataset: ImageDataset | None, moved_to: str | Path | None) -> SweepData:

@@ -54,6 +54,9 @@ _EXAMPLES: Mapping[str, Any] = {
     "first": [{"kernel_size": 5}],
     "warm_start": "runs/other",
     "loggers": ["tensorboard"],
+    "notify": {"url": "$WEBHOOK"},
+    "notify.url": "$WEBHOOK",
+    "notify.command": "$NOTIFY",
     "architecture": "efficientnet_b0",
     "pretrained": "imagenet",
     "head_learning_rate": 0.01,
@@ -142,7 +145,7 @@ def _hyperparameter(name: str, entry: Schema) -> Key:
         default = ", ".join(f"{_yaml(value)} ({family})" for family, value in defaults.items())
     rule = allowed(entry)
     if name == "family":
-        rule = f"one of {', '.join(FAMILIES)}, or package.module:name"
+        rule = f"one of {', '.join(FAMILIES)}, timm:NAME, or package.module:name"
     value = _EXAMPLES.get(name, next(iter(defaults.values()), entry["default"]))
     return Key(
         name=name,

@@ -34,6 +34,7 @@ from tune.sweep.own_config import FRAME, OwnConfig, TrainingCode
 from tune.sweep.space import SearchSpace
 from tune.sweep.spec_parts import Budget as Budget
 from tune.sweep.spec_parts import CodeRecord as CodeRecord
+from tune.sweep.spec_parts import NotifySpec as NotifySpec
 from tune.sweep.spec_parts import ObjectiveSpec as ObjectiveSpec
 from tune.sweep.spec_parts import Part, has_own_training, is_recorded
 from tune.sweep.spec_parts import Resources as Resources
@@ -97,6 +98,9 @@ class SweepSpec(Part):
     """A run whose finished trials the searcher receives before its first proposal."""
     loggers: list[Literal["tensorboard", "mlflow"]] = Field(default_factory=list)
     """Formats in which trials are logged, in addition to the run's own files."""
+    notify: NotifySpec | None = None
+    """Where to tell that the sweep has ended, has failed, or has a better configuration (at most
+    every ten minutes)."""
     networks: dict[str, OwnNetwork] = Field(default_factory=dict)
     """What `parse_spec` has found of the own networks under ``family``."""
 
@@ -168,6 +172,7 @@ class SweepSpec(Part):
         # Specs of our networks and our training loop look as before there were others.
         values: dict[str, Any] = write(self)
         empty: dict[str, Any] = {"data": "", "train": None, "code": None, "networks": {}}
+        empty["notify"] = None
         return {key: value for key, value in values.items() if (key, value) not in empty.items()}
 
     @field_serializer("objectives")

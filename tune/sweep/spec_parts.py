@@ -140,6 +140,34 @@ class Budget(Part):
     """Hours that all its trials together may train."""
 
 
+_VARIABLE = r"^\$[A-Za-z_][A-Za-z0-9_]*$"
+
+
+class NotifySpec(Part):
+    """Where to send messages about the sweep: ``url`` or ``command``.
+
+    Both are names of environment variables, because a spec is copied to the run: a URL may be a
+    secret, and a run from elsewhere must not bring commands.
+    """
+
+    url: str | None = Field(default=None, pattern=_VARIABLE)
+    """``$NAME`` of an environment variable with the URL that messages are posted to."""
+    command: str | None = Field(default=None, pattern=_VARIABLE)
+    """``$NAME`` of an environment variable with a shell command that reads a message from its
+    standard input."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.url is None) == (self.command is None):
+            raise UserError("must hold either url: $NAME or command: $NAME")
+        return self
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return (self.url or self.command or "").removeprefix("$")
+
+
 class CodeRecord(Part):
     """Own training code, as it was when the sweep was specified."""
 
