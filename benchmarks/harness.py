@@ -22,6 +22,7 @@ from data_prep.reader import read_dataset
 from data_prep.rejections import Rejections
 from data_prep.synthetic import prepare_synthetic
 from data_prep.writer import LabelledImages, Recipe, write_dataset
+from fairsweep.processor import bf16_instructions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -81,11 +82,18 @@ def hardware() -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "processor": platform.machine(),
+        "bf16": bf16_words(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "gpus": gpus,
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def bf16_words() -> str:
+    """Return which instructions for bfloat16 the processor has, in words."""
+    found = bf16_instructions()
+    return "not known" if found is None else ", ".join(found) or "none"
 
 
 def _machine() -> str:

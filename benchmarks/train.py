@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks import student
-from benchmarks.harness import Result, in_process, write_pictures
+from benchmarks.harness import Result, bf16_words, in_process, write_pictures
 from benchmarks.kernels import kernels
 from benchmarks.limit import Limit, Rates
 from data_prep.manifest import DatasetManifest
@@ -110,6 +110,7 @@ def run(data: Path | None = None) -> Iterator[Result]:
     details: dict[str, Any] = {
         "configuration": CONFIG,
         "trials at once, ours": mine["trials"],
+        "bf16 on the processor": bf16_words(),
         "share of the limit, ours": round(mine["rate"] / top.pictures_per_second, 3),
         "share of a step": spent,
         "limit": top.to_dict(),

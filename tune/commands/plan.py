@@ -19,6 +19,7 @@ from tune.commands.status import table_of
 from tune.session.data import fingerprint_of, open_data
 from tune.session.first_steps import check_networks
 from tune.session.keeping import BEST_TRIALS
+from tune.session.precision import precision_note
 from tune.session.store import open_dataset, read_manifest
 from tune.sweep.configuration import Configuration
 from tune.sweep.schedulers import Scheduler
@@ -48,6 +49,8 @@ def run(parsed: argparse.Namespace) -> int:
     if spec.networks:
         for note in check_networks(spec, open_dataset(spec.data)).notes:
             print(note, file=sys.stderr)
+    if (slow := precision_note(spec)) is not None:
+        print(slow, file=sys.stderr)
     print_plan(plan_sweep(spec, manifest, cores=os.cpu_count() or 1), spec, manifest)
     return 0
 

@@ -36,6 +36,7 @@ from tune.session.first_steps import check_networks
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers, require_loggers
 from tune.session.notify import Notifier, require_notify
+from tune.session.precision import precision_note
 from tune.session.progress import Progress
 from tune.session.repair import repair, what_counts
 from tune.session.restore import restore
@@ -105,6 +106,8 @@ def start(
         for note in checked.notes:
             print(note, file=sys.stderr)
         spec = checked.spec
+    if (slow := precision_note(spec)) is not None:
+        print(slow, file=sys.stderr)
     root.mkdir(exist_ok=True)
     check_space(root, SPARE_BYTES)
     run = create_run(root, spec, dataset.manifest if dataset else None, carried)
