@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,12 @@ def spec_of(parsed: argparse.Namespace) -> "SweepSpec":
         if (value := getattr(parsed, key)) is not None:
             overrides.append(f"{key}={json.dumps(value)}")
     return load_spec(parsed.spec, overrides)
+
+
+def print_pick(spec: "SweepSpec") -> None:
+    """Print what `auto` has picked and why, if it has."""
+    if spec.searcher.reason is not None:
+        print(spec.searcher.reason, file=sys.stderr)
 
 
 def words_of(parsed: argparse.Namespace) -> list[str]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from data_prep.manifest import DatasetManifest
 from models.config import TrainConfig
 from models.cost import BACKWARD, TrainingCost, training_cost
-from tune.commands.options import QUICK, add_spec, spec_of
+from tune.commands.options import QUICK, add_spec, print_pick, spec_of
 from tune.commands.status import table_of
 from tune.session.data import fingerprint_of, open_data
 from tune.session.first_steps import check_networks
@@ -42,6 +42,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Print the plan and return 0."""
     spec = spec_of(parsed)
+    print_pick(spec)
     if spec.train is not None:
         print_own_plan(spec)
         return 0

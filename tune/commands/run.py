@@ -2,7 +2,7 @@
 
 import argparse
 
-from tune.commands.options import QUICK, add_spec, spec_of
+from tune.commands.options import QUICK, add_spec, print_pick, spec_of
 from tune.commands.outcome import close
 from tune.run.directory import RUNS
 from tune.session.session import start
@@ -17,4 +17,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Run the sweep and return its exit code."""
-    return close(*start(spec_of(parsed), RUNS))
+    spec = spec_of(parsed)
+    print_pick(spec)
+    return close(*start(spec, RUNS))

@@ -27,6 +27,7 @@ from models.config_ids import DRAW
 from models.file_hash import pin_weights
 from tune.run.directory import LEDGER_FILE
 from tune.run.trial import COSTS
+from tune.sweep import auto
 from tune.sweep.configuration import Configuration
 from tune.sweep.first import first_points
 from tune.sweep.networks import OwnNetwork, own_families
@@ -67,7 +68,7 @@ class SweepSpec(Part):
     """Hyperparameters that are searched: a list of values, a range, a tie, or a mapping from each
     value of a choice to a space of its own."""
     searcher: SearcherSpec = SearcherSpec()
-    """A searcher's name is enough if it needs no other settings."""
+    """A searcher's name is enough if it needs no other settings; ``auto`` leaves it to us."""
     scheduler: SchedulerSpec = SchedulerSpec()
     """A scheduler's name is enough, too."""
     folds: int | None = Field(default=None, ge=2, le=1000)
@@ -349,7 +350,30 @@ def parse_spec(
         raise
     except ValueError as error:
         raise SpecError(f"{error} ({source})") from error
-    return spec
+    return spec if recorded else _with_pick(spec)
+
+
+def _with_pick(spec: SweepSpec) -> SweepSpec:
+    """Return a new spec with the searcher that `auto` picks, if it leaves that open.
+
+    Raises:
+        SpecError: It says neither how many configurations to try nor what ends the search.
+    """
+    if spec.folds is not None or not auto.is_open(spec.search_space, spec.searcher):
+        return spec
+    resources = spec.resources if isinstance(spec.resources, Resources) else Resources()
+    task = auto.Task(
+        space=spec.search_space,
+        searcher=spec.searcher,
+        scheduler=spec.scheduler if "scheduler" in spec.model_fields_set else None,
+        epochs=spec.most_epochs,
+        objectives=len(spec.objectives),
+        workers=resources.trials_at_once or 1,
+        ends=(spec.budget.hours or spec.budget.device_hours) is not None,
+        warm_start=spec.warm_start is not None,
+    )
+    searcher, scheduler = auto.pick(task)
+    return spec.model_copy(update={"searcher": searcher, "scheduler": scheduler})
 
 
 def _with_code(

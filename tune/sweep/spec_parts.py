@@ -2,7 +2,16 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fairsweep.errors import UserError
 from tune.run.trial import COSTS, METRICS, is_metric_name
@@ -105,6 +114,14 @@ class SearcherSpec(Part):
     """Number of configurations to propose; every searcher but ``grid`` needs it."""
     population: int | None = Field(default=None, ge=2)
     """Configurations per generation, for evolutionary searchers; each has a default."""
+    reason: str | None = None
+    """Why `auto` picked it; None if the spec named it."""
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_reason(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Specs that name their searcher look as before there was `auto`.
+        values: dict[str, Any] = write(self)
+        return {key: value for key, value in values.items() if (key, value) != ("reason", None)}
 
 
 class SchedulerSpec(Part):
