@@ -48,6 +48,8 @@ from tune.sweep.clock import SimulatedClock
 from tune.sweep.sweep import Sweep
 
 OURS: Mapping[str, Callable[..., Sweep]] = {
+    "auto": partial(ours, searcher="auto"),
+    "bohb + asha": partial(ours, searcher="bohb", name="asha"),
     "tpe + asha": partial(ours, searcher="tpe", name="asha"),
     "random + asha": partial(ours, searcher="random", name="asha"),
 }

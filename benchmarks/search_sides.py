@@ -55,8 +55,8 @@ def ours(task: Task, *, seed: int, searcher: str, **scheduler: Any) -> Sweep:
             "fixed": {"family": "resnet", "epochs": task.epochs},
             "space": space,
             "searcher": {"name": searcher, "samples": 100_000},
-            "scheduler": scheduler,
             "seed": seed,
+            **({"scheduler": scheduler} if scheduler else {}),
         }
     )
     return Sweep(spec, fingerprint=task.name)
