@@ -25,7 +25,8 @@ OF_OWN_CODE = "train"
 def test_the_example_of_a_key_is_accepted_and_sets_it(name):
     example = yaml.safe_load(spec_keys()[name].example)
     told = reduce(lambda part, key: part[key], name.split("."), example)
-    spec = parse_spec({**SMALLEST, **example}).model_dump()
+    searcher = {"name": "random", "samples": 3} | example.pop("searcher", {})
+    spec = parse_spec({**SMALLEST, **example, "searcher": searcher}).model_dump()
     set_ = reduce(lambda part, key: part[key], name.split("."), spec)
     if not isinstance(told, dict | list):
         assert set_ == told
@@ -72,7 +73,7 @@ def test_rules_are_told_in_words():
     assert told["learning_rate"] == "a number above 0 and at most 10"
     assert told["replicates"] == "a whole number of at least 1"
     assert told["resources.gpus"] == "a number of at least 0"
-    assert told["searcher.name"].startswith("one of grid, random, ")
+    assert told["searcher.name"].startswith("one of auto, grid, random, ")
     assert told["loggers"] == "a list, each one of tensorboard, mlflow"
     assert told["fc_width"] == "a whole number from 1 to 65536 or 'flat'"
 
@@ -98,6 +99,7 @@ def test_an_editor_accepts_the_specs_that_come_with_the_program(validator, path)
         {"fixed": {"kernel_size": 12}},
         {"objective": [{"metric": "accuracy"}]},
         {"networks": {}},
+        {"searcher": {"name": "tpe", "reason": "mine"}},
     ],
 )
 def test_an_editor_marks_what_a_spec_may_not_hold(validator, wrong):

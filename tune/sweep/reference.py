@@ -17,14 +17,15 @@ from fairsweep.yaml_text import dump_yaml
 from models.hyperparameters import Hyperparameters
 from models.registry import FAMILIES
 from tune.run.trial import COSTS, METRICS
+from tune.sweep.auto import AUTO
 from tune.sweep.schedulers import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
 from tune.sweep.spec import SweepSpec
 
-RECORDS = ("code", "networks")
+RECORDS = ("code", "networks", "searcher.reason")
 """Keys that a run adds to its copy of the spec."""
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "searcher.name": tuple(SEARCHERS),
+    "searcher.name": (AUTO, *SEARCHERS),
     "scheduler.name": tuple(SCHEDULERS),
     "objective.metric": (*METRICS, *COSTS),
 }
@@ -179,11 +180,13 @@ def spec_schema() -> dict[str, Any]:
     schema = SweepSpec.model_json_schema()
     properties = schema["properties"]
     for record in RECORDS:
-        del properties[record]
+        beside, key = _mapping_of(record, schema)
+        del beside[key]
     for key in _SHORT:
         properties[key] = {"anyOf": [{"type": "string"}, *_one_or_many(properties[key])]}
     for path, names in _NAMES.items():
-        _place_of(path, schema).update(enum=list(names))
+        beside, key = _mapping_of(path, schema)
+        beside[key]["enum"] = list(names)
     values = TypeAdapter(Hyperparameters).json_schema()["properties"]
     properties["fixed"]["properties"] = values
     properties["space"]["properties"] = {
@@ -197,12 +200,12 @@ def _one_or_many(schema: dict[str, Any]) -> list[dict[str, Any]]:
     return [schema, schema["items"]] if "items" in schema else [schema]
 
 
-def _place_of(path: str, schema: Schema) -> dict[str, Any]:
-    """Return the schema of a nested key, to be changed."""
-    part, _, key = path.partition(".")
+def _mapping_of(path: str, schema: Schema) -> tuple[dict[str, Any], str]:
+    """Return the schemas of the keys beside a dotted path, to be changed, and the last key."""
+    part, _, key = path.rpartition(".")
     types = {"searcher": "SearcherSpec", "scheduler": "SchedulerSpec", "objective": "ObjectiveSpec"}
-    place: dict[str, Any] = schema["$defs"][types[part]]["properties"][key]
-    return place
+    within: Schema = schema["$defs"][types[part]] if part else schema
+    return within["properties"], key
 
 
 def _example(path: str, entry: Schema) -> str:
