@@ -87,7 +87,10 @@ def test_a_metric_that_a_trial_lacks_is_null_in_its_row(folder):
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_kept_ends_a_trial_with_the_reason(folder, line, status, reason):
+def test_what_cannot_be_kept_ends_a_trial_with_the_reason(
+    folder, monkeypatch, line, status, reason
+):
+    monkeypatch.setattr("tune.execution.own_training.FIRST_SAVE_SECONDS", 0.0)
     _, sweep = run_own(folder, yields(line), space={"rate": [0.1]}, retries=1)
     ((found, why),) = ends(sweep)
     assert found == status

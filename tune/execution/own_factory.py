@@ -14,6 +14,7 @@ import numpy as np
 from fairsweep.own_code.copies import read_copy
 from fairsweep.own_code.loading import load
 from fairsweep.own_code.reference import Reference
+from models.freed_memory import keep_freed_memory
 from tune.execution.memory import MemoryRequest
 from tune.execution.own_failures import failures_kept
 from tune.execution.own_training import OwnTraining, OwnTrial
@@ -49,6 +50,7 @@ class OwnFactory:
             function = self._function()
             config = OwnConfig.create(self.code, values)
             _set_threads(self.threads)
+        keep_freed_memory()
         device = "cuda" if self.gpus else "cpu"
         trial = OwnTrial(
             id=trial_id,

@@ -12,7 +12,6 @@ import numpy as np
 from fairsweep.errors import UserError
 from fairsweep.training import Epoch
 from tune.execution.executor import (
-    CHECKPOINT_SHARE,
     AttemptFailedError,
     EpochReport,
     TrainingOverError,
@@ -24,6 +23,11 @@ from tune.execution.own_state import load_state, save_state
 from tune.run.directory import CHECKPOINTS_DIR, STOP_FILE, predictions_file
 from tune.run.objective import Objective, sign
 from tune.run.tables import write_table
+
+SAVE_SHARE = 0.02
+"""Largest share of the training time that saving the states of own code takes."""
+FIRST_SAVE_SECONDS = 0.02
+"""Assumed time of the first save, so that a trial of less than a second writes no state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +79,7 @@ class OwnTraining:
         self._best: float | None = None
         self._given: Epoch | None = None
         self._values: dict[str, float] = {}
-        self._saved_at, self._save_seconds = time.monotonic(), 0.0
+        self._saved_at, self._save_seconds = time.monotonic(), FIRST_SAVE_SECONDS
         self._restored: list[EpochReport] = []
         with self._failures():
             state = self._restore()
@@ -178,7 +182,7 @@ class OwnTraining:
         self._save_seconds = self._saved_at - started
 
     def _due(self) -> bool:
-        return self._save_seconds <= CHECKPOINT_SHARE * (time.monotonic() - self._saved_at)
+        return self._save_seconds <= SAVE_SHARE * (time.monotonic() - self._saved_at)
 
     def _stop_requested(self) -> bool:
         return (self._run / STOP_FILE).exists()
