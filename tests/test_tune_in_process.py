@@ -7,7 +7,7 @@ import pytest
 from tests.support.bundles import decided, searched
 from tests.support.ledgers import keep_in
 from tests.support.sweeps import Factory, TrivialTraining, figures, small_spec
-from tune.execution.executor import EpochReport
+from tune.execution.executor import EpochReport, NodeLostError
 from tune.execution.in_process import InProcessExecutor, _deliver, _Slot
 from tune.execution.memory import OutOfMemoryError
 from tune.run.trial import Status
@@ -88,6 +88,26 @@ def test_a_training_that_raises_goes_on_as_often_as_the_spec_allows(tmp_path):
     sweep, _, _ = execute(run, Breaks, space={"kernel_size": [3]}, retries=0, **GRID)
     (trial,) = sweep.trials.values()
     assert (trial.status, trial.reason) == (Status.FAILED, "RuntimeError: a bad moment")
+
+
+@dataclass(kw_only=True)
+class Lost(TrivialTraining):
+    """Its node dies at its third epoch, once."""
+
+    def advance(self):
+        mark = self.run / f"{self.trial_id}.lost"
+        if self._read() == 2 and not mark.exists():
+            mark.touch()
+            raise NodeLostError("node-7")
+        return super().advance()
+
+
+def test_a_training_whose_node_dies_goes_on_without_using_up_a_retry(tmp_path):
+    sweep, events, _ = execute(tmp_path, Lost, space={"kernel_size": [3]}, retries=0, **GRID)
+    lost = [event["node"] for event in events if event["event"] == "attempt_lost"]
+    assert lost == ["node-7"]
+    (trial,) = sweep.trials.values()
+    assert (trial.status, trial.nodes_lost) == (Status.COMPLETED, 1)
 
 
 @dataclass(kw_only=True)

@@ -23,11 +23,17 @@ class TrainingOverError(Exception):
     """A training ended by itself before its last epoch; the message says how."""
 
 
+class NodeLostError(Exception):
+    """The node of a simulated training died; the message is its name. Ray says so otherwise."""
+
+
 def hear_end(sweep: Sweep, trial_id: str, error: Exception) -> None:
     """Tell the sweep how a training ended other than by a report."""
     match error:
         case OutOfMemoryError():
             sweep.out_of_memory(trial_id, str(error))
+        case NodeLostError():
+            sweep.lose_attempt(trial_id, str(error))
         case TrainingOverError():
             sweep.give_up(trial_id, Status.EARLY_STOPPED, str(error))
         case _:

@@ -10,6 +10,7 @@ from tune.execution.executor import (
     AttemptFailedError,
     EpochReport,
     MakeTraining,
+    NodeLostError,
     SweepData,
     Training,
     TrainingOverError,
@@ -112,6 +113,10 @@ def _open(sweep: Sweep, make: MakeTraining, workers: int) -> tuple[Bundle, Train
 def _deliver(sweep: Sweep, slot: _Slot) -> bool:
     """Report the epoch of a bundle, or how it failed; return whether the bundle continues."""
     training, bundle, reports = slot.training, slot.bundle, slot.outcome
+    if isinstance(reports, NodeLostError):
+        for trial_id in reversed(list(bundle.trials)):
+            hear_end(sweep, trial_id, reports)
+        return False
     if isinstance(reports, OutOfMemoryError | AttemptFailedError | TrainingOverError):
         hear_end(sweep, bundle.key, reports)
         return False
