@@ -1,6 +1,7 @@
 # make sweep [DATA=PATH]   the whole flow: on drawn faces, or on a real FER2013 copy
 # make test                checkers and tests; make test-all adds the long ones
 # make docs                the documentation as a site: build/docs/index.html
+# make test-gpu            what a GPU must compute right; needs no network
 # make wheelhouse [PYTHON=3.12]   all that a Linux machine without a network installs from
 
 # A command, or the version of one: 3.12 means python3.12.
@@ -18,7 +19,7 @@ prepare = synthetic
 endif
 run := runs/quick-$(notdir $(dataset))
 
-.PHONY: sweep test test-all check docs wheelhouse
+.PHONY: sweep test test-all test-gpu check docs wheelhouse
 .DELETE_ON_ERROR:
 
 sweep: $(dataset)/manifest.json
@@ -57,6 +58,11 @@ test-all: $(VENV)/ready
 	@command -v chromium > /dev/null || { apt-get -qq update && apt-get -qq install -y chromium > /dev/null; }
 	@which slurmctld slurmd slurmdbd mariadbd sbatch munged sshd rsync ip > /dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends $(cluster) > /dev/null; }
 	$(RUN) pytest -m long --numprocesses 2 --dist worksteal
+
+# A machine with a GPU may lack a network, and then has torch in a Python of its own.
+test-gpu: run = $(if $(wildcard $(VENV)/ready),$(RUN),$(interpreter) -m)
+test-gpu:
+	$(run) benchmarks gpu --checks --minutes $(or $(MINUTES),9) --out $(or $(OUT),gpu-results)
 
 # pip takes each platform by its name alone, so every one that glibc 2.28 carries is named.
 MACHINE ?= x86_64

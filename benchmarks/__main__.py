@@ -13,7 +13,10 @@ NAMES = (
     "cluster",
     "data_prep",
     "fused",
+    "gpu",
+    "gpu_bundle",
     "large_pictures",
+    "many_trials",
     "near_duplicates",
     "overhead",
     "own",
@@ -25,7 +28,9 @@ NAMES = (
     "sweep",
     "train",
 )
-ON_PICTURES = ("fused", "sweep", "train")
+ON_PICTURES = ("fused", "gpu", "gpu_bundle", "sweep", "train")
+GPU, BUNDLE = "gpu", "gpu_bundle"
+MANY = "many_trials"
 SIMULATED = "statistics"
 SEARCH = "search"
 COUNTED = "large_pictures"
@@ -50,6 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--sweeps", type=int, metavar="N", help=f"simulated sweeps of each kind, for {SIMULATED}"
+    )
+    _add_gpu(parser)
+    parser.add_argument(
+        "--trials", type=_numbers, metavar="N,M", help=f"numbers of trials, for {MANY}"
     )
     searches = parser.add_argument_group(f"for {SEARCH}")
     searches.add_argument(
@@ -77,23 +86,17 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"numbers of pictures, for {COUNTED} (default: 10000 50000 100000)",
     )
     parsed = parser.parse_args(arguments)
-    if parsed.name == SEARCH and parsed.lcbench is None:
-        parser.error(f"{SEARCH} needs curves; give --lcbench FILE")
-    if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):
-        parser.error(f"--sweeps takes a number above 0, and only for {SIMULATED}")
-    if parsed.counts is not None and (parsed.name != COUNTED or min(parsed.counts) < LEAST_COUNT):
-        parser.error(f"--counts takes numbers from {LEAST_COUNT} on, and only for {COUNTED}")
-    if parsed.data is not None and parsed.name not in ON_PICTURES:
-        parser.error(f"{parsed.name} takes no --data; leave it out")
-    if parsed.data is not None:
-        try:
-            DatasetManifest.read(parsed.data)
-        except FileNotFoundError as error:
-            parser.error(str(error))
+    if (complaint := _complaint(parsed) or _gpu_complaint(parsed)) is not None:
+        parser.error(complaint)
+    try:
+        for data in filter(None, (parsed.data, parsed.cifar)):
+            DatasetManifest.read(data)
+    except FileNotFoundError as error:
+        parser.error(str(error))
     options = {
         key: value
         for key, value in vars(parsed).items()
-        if key not in ("name", "json") and value is not None
+        if key not in ("name", "json") and value is not None and value is not False
     }
     try:
         for result in import_module(f"benchmarks.{parsed.name}").run(**options):
@@ -103,6 +106,49 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         parser.error(str(error))
     return 0
+
+
+def _complaint(parsed: argparse.Namespace) -> str | None:
+    """Return what is wrong with options of one benchmark; None if nothing is."""
+    if parsed.name == SEARCH and parsed.lcbench is None:
+        return f"{SEARCH} needs curves; give --lcbench FILE"
+    if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):
+        return f"--sweeps takes a number above 0, and only for {SIMULATED}"
+    if parsed.counts is not None and (parsed.name != COUNTED or min(parsed.counts) < LEAST_COUNT):
+        return f"--counts takes numbers from {LEAST_COUNT} on, and only for {COUNTED}"
+    if parsed.trials is not None and (parsed.name != MANY or min(parsed.trials) < 1):
+        return f"--trials takes numbers above 0, and only for {MANY}"
+    if parsed.data is not None and parsed.name not in ON_PICTURES:
+        return f"{parsed.name} takes no --data; leave it out"
+    return None
+
+
+def _add_gpu(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(f"for {GPU} and {BUNDLE}")
+    group.add_argument("--out", type=Path, metavar="DIR", help="folder of what is written")
+    group.add_argument(
+        "--cifar", type=Path, metavar="DATA", help="CIFAR-10 as a prepared dataset in colour"
+    )
+    group.add_argument("--minutes", type=float, metavar="N", help=f"limit of {GPU} (default: 9)")
+    group.add_argument("--device", choices=("cuda", "cpu"), help=f"of {GPU} (default: cuda)")
+    group.add_argument("--checks", action="store_true", help=f"only the checks of {GPU}")
+    group.add_argument(
+        "--have", type=Path, metavar="FILE", help="what `pip freeze` prints on the other machine"
+    )
+
+
+def _gpu_complaint(parsed: argparse.Namespace) -> str | None:
+    """Return what is wrong with the options of the GPU's benchmarks; None if nothing is."""
+    takes = {GPU: ("minutes", "device", "checks", "cifar", "out"), BUNDLE: ("have", "cifar", "out")}
+    for option in ("minutes", "device", "checks", "have", "cifar", "out"):
+        given = getattr(parsed, option) not in (None, False)
+        if given and option not in takes.get(parsed.name, ()):
+            return f"{parsed.name} takes no --{option}; leave it out"
+    if parsed.name in takes and parsed.out is None:
+        return f"{parsed.name} writes files; say where with --out DIR"
+    if parsed.minutes is not None and not parsed.minutes > 0:
+        return f"--minutes must be above 0, but got {parsed.minutes:g}"
+    return None
 
 
 def _names(text: str) -> list[str]:

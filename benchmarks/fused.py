@@ -32,7 +32,7 @@ CHANNELS = (16,) if GPU else (4, 8, 16)
 REPLICATES = 10 if GPU else 4
 IMAGES = 12_000 if GPU else 1000
 EPOCHS = 4
-SIDES = {
+SIDES: dict[str, dict[str, Any]] = {
     "in turn": {"fuse": "never", "resources": {"trials_at_once": 1}},
     "packed side by side": {"fuse": "never"},
     "as one": {"fuse": "always"},

@@ -44,26 +44,30 @@ TRIALS = min(os.cpu_count() or 1, MOST_PER_GPU) if GPU else os.cpu_count() or 1
 """Number of trials that the engine trains in parallel."""
 
 
-def files(data: str, folder: str) -> dict[str, Any]:
+def files(data: str, folder: str, config: dict[str, Any] = CONFIG) -> dict[str, Any]:
     """Train on picture files, transformed one at a time, on two threads."""
-    loaders = student.file_loaders(Path(folder), CONFIG["batch_size"])
-    return _students_rate(data, loaders, channels_last=False)
+    loaders = student.file_loaders(Path(folder), config["batch_size"])
+    return _students_rate(data, config, loaders, channels_last=False)
 
 
-def tensor(data: str) -> dict[str, Any]:
+def tensor(data: str, config: dict[str, Any] = CONFIG) -> dict[str, Any]:
     """Train on a tensor in memory, transformed in batches, on two threads."""
-    loaders = student.tensor_loaders(Path(data), CONFIG["batch_size"])
-    return _students_rate(data, loaders, channels_last=True)
+    loaders = student.tensor_loaders(Path(data), config["batch_size"])
+    return _students_rate(data, config, loaders, channels_last=True)
 
 
-def ours(data: str) -> dict[str, Any]:
+def ours(
+    data: str, config: dict[str, Any] = CONFIG, *, at_once: int = TRIALS, epochs: int = EPOCHS
+) -> dict[str, Any]:
     """Run a sweep with one trial per slot."""
-    decays = [1e-4 * (1 + 1e-3 * number) for number in range(TRIALS)]
+    decays = [1e-4 * (1 + 1e-3 * number) for number in range(at_once)]
+    share = {"gpus": 1 / at_once} if GPU else {"cpus": 1}
     spec = {
         "name": "train",
         "data": data,
-        "fixed": {**CONFIG, "epochs": EPOCHS},
+        "fixed": {**config, "epochs": epochs},
         "space": {"weight_decay": decays},
+        "resources": {**share, "trials_at_once": at_once},
     }
     with tempfile.TemporaryDirectory() as folder:
         run, _ = start(parse_spec(spec), Path(folder))
@@ -76,9 +80,9 @@ def ours(data: str) -> dict[str, Any]:
 
 
 def _students_rate(
-    data: str, loaders: list[DataLoader[Any]], *, channels_last: bool
+    data: str, config: dict[str, Any], loaders: list[DataLoader[Any]], *, channels_last: bool
 ) -> dict[str, Any]:
-    epochs = student.train(CONFIG, loaders, epochs=EPOCHS, threads=2, channels_last=channels_last)
+    epochs = student.train(config, loaders, epochs=EPOCHS, threads=2, channels_last=channels_last)
     return _rate(data, [time.perf_counter() for _ in epochs])
 
 
