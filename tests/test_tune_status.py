@@ -532,6 +532,30 @@ def test_tables_that_take_long_are_written_so_much_the_seldomer(begin, tmp_path,
     assert written == [100.0, 120.5]
 
 
+@pytest.mark.parametrize(("takes", "looks"), [(0.001, 50), (0.1, 5), (60.0, 1)])
+def test_looks_that_take_long_are_spaced_out_but_never_by_minutes(
+    begin, tmp_path, monkeypatch, takes, looks
+):
+    now, seen = 100.0, []
+
+    def look():
+        nonlocal now
+        seen.append(now)
+        now += takes
+
+    monkeypatch.setattr("tune.session.chores.time.monotonic", lambda: now)
+    sweep = begin(scheduler={"name": "none"})
+    progress = SimpleNamespace(update=look, tell=None)
+    chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
+    while now < 110.0:
+        chores.do()
+        now += 0.01
+    assert len(seen) == pytest.approx(looks, rel=0.1)
+    now += 5.0
+    chores.do()
+    assert len(seen) == pytest.approx(looks + 1, rel=0.1)
+
+
 def test_a_sweep_that_stops_for_another_reason_lets_workers_write_checkpoints_too(
     begin, tmp_path, chores
 ):

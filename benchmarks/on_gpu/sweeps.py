@@ -165,7 +165,7 @@ def _kill_a_worker(process: "subprocess.Popen[bytes]") -> str:
     """Kill one training process of the sweep; return its name."""
     for child in psutil.Process(process.pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            name = " ".join(child.cmdline())
+            name = " ".join(child.cmdline()).strip()
             if name.startswith("ray::") and "Trainable" in name:
                 child.kill()
                 return name

@@ -16,7 +16,11 @@ from tune.sweep.sweep import Sweep
 _TABLES_SHARE = 0.02
 """Largest share of a session's time spent on writing tables while trials run."""
 _LOOK_SECONDS = 0.2
-"""Time between two checks for stop requests and updates of the progress."""
+"""Least time between two checks for stop requests and updates of the progress."""
+_LOOK_SHARE = 0.05
+"""Share of a session's time for these checks, which take longer the more trials there are."""
+_LONGEST_LOOK_SECONDS = 5.0
+"""Most time between two checks, so that a request to stop is soon heard."""
 
 
 class Chores:
@@ -57,11 +61,12 @@ class Chores:
         self._loggers.update()
         self._notifier.update()
         self._keeper.tidy()
+        pause = min((time.monotonic() - now) / _LOOK_SHARE, _LONGEST_LOOK_SECONDS)
         if now >= self._next_tables:
             write_tables(self._run, self._sweep, self._classes)
             took = time.monotonic() - now
             self._next_tables = now + max(5.0, took / _TABLES_SHARE)
-        self._next_look = time.monotonic() + _LOOK_SECONDS
+        self._next_look = time.monotonic() + max(_LOOK_SECONDS, pause)
 
     def _asked_to_stop(self) -> bool:
         self._look_for_a_stop()
