@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.sweeps import new_sweep, play, small_spec
+from tests.support.sweeps import TWO_EPOCHS, new_sweep, play, small_spec
 from tune.run.directory import CHECKPOINTS_DIR, RunError
 from tune.run.trial import Status
 from tune.session.repair import what_counts
@@ -229,3 +229,22 @@ def test_a_refusal_names_what_cannot_change_and_not_the_epochs_that_can():
 def test_one_more_sample_is_one_more():
     spec = small_spec(searcher={"name": "random", "samples": 4})
     assert extended_spec(spec, samples=1, overrides=()).searcher.samples == 5
+
+
+def test_trials_that_are_extended_are_finalists_only_once_they_are_whole_again():
+    sweep, _ = new_sweep(small_spec(scheduler="none", replicates=2, **TWO_EPOCHS))
+    play(sweep)
+    assert sweep.trained_whole == 12
+    sweep.extend(extended_spec(sweep.spec, samples=0, overrides=["fixed.epochs=3"]))
+    assert sweep.trained_whole == 0
+    assert not sweep.has_new_finalists
+    play(sweep)
+    assert sweep.trained_whole == 12
+    assert not sweep.has_new_finalists
+
+
+def test_an_extended_search_has_the_scheduler_of_its_new_spec():
+    sweep, _ = new_sweep(small_spec())
+    assert sweep.scheduler.rungs == (1, 3)
+    sweep.extend(extended_spec(sweep.spec, samples=0, overrides=["fixed.epochs=30"]))
+    assert sweep.scheduler.rungs == (1, 3, 9, 27)

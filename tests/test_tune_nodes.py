@@ -127,3 +127,16 @@ def test_ray_is_asked_once_where_an_actor_is(cluster):
     nodes.note(actor)
     cluster.kill("b")
     assert nodes.lost_under("77") == "node b"
+
+
+def test_a_node_that_is_silent_is_not_waited_for_without_end(cluster, monkeypatch):
+    nodes = Nodes()
+    nodes.note(actor_on(cluster, "77", "b"))
+
+    def silent(_address, timeout=None):
+        assert timeout is not None, "the system waits for minutes"
+        assert timeout < 5
+        raise TimeoutError
+
+    monkeypatch.setattr("tune.execution.nodes.socket.create_connection", silent)
+    assert nodes.lost_under("77") == "node b"

@@ -131,3 +131,13 @@ def test_a_provenance_that_is_written_again_has_the_place_where_the_dataset_is_n
     resume(run, data=str(moved))
     assert read_provenance(run)["dataset"]["path"] == str(moved)
     assert read_spec(run).data == str(few_pictures)
+
+
+@pytest.mark.parametrize("content", [b"", None])
+def test_a_trained_run_without_its_ledger_is_not_opened(run, content):
+    ledger = run / LEDGER_FILE
+    ledger.unlink() if content is None else ledger.write_bytes(content)
+    with pytest.raises(RunError, match=r"is empty or missing, but .* was trained \(it has"):
+        read_spec(run)
+    with pytest.raises(RunError, match="restore the ledger from a copy"):
+        resume(run)

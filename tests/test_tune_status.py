@@ -664,9 +664,17 @@ def test_a_watch_goes_on_while_a_driver_runs_and_ends_with_it(monkeypatch, tmp_p
     looks = iter([True, True, False])
     watch = SimpleNamespace(status=lambda: {**status, "running": next(looks)})
     monkeypatch.setattr("tune.commands.status.RunWatch", lambda run: watch if run else None)
+    shown = []
+
+    def view(status):
+        shown.append(status["running"])
+        return _status_view(status)
+
+    monkeypatch.setattr("tune.commands.status._status_view", view)
     waited = []
     monkeypatch.setattr("tune.commands.status.time.sleep", waited.append)
     watch_status(tmp_path)
+    assert shown == [True, True, False], "the end of the run is shown, too"
     assert list(looks) == []
     assert waited == [1, 1]
 
