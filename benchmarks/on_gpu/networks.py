@@ -17,7 +17,8 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import seed_of
 from models.fit import fit
-from models.loop import Loop, seeded
+from models.loop import Loop
+from models.seeding import seeded
 
 Floats = npt.NDArray[np.float64]
 
