@@ -14,6 +14,7 @@ COMMANDS = {
     "extend": "Extend a run; trials that are already trained are kept.",
     "status": "Show the status of a run.",
     "list": "Show the status of every run below runs/.",
+    "serve": "Show runs on a live page in the browser.",
     "stop": "Ask a running sweep to checkpoint and stop.",
     "test": "Measure the incumbent on the test split.",
     "kfold": "Train the incumbent, or a spec's grid, on every fold of train and val.",
