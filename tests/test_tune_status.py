@@ -546,7 +546,8 @@ def test_looks_that_take_long_are_spaced_out_but_never_by_minutes(
     monkeypatch.setattr("tune.session.chores.time.monotonic", lambda: now)
     sweep = begin(scheduler={"name": "none"})
     progress = SimpleNamespace(update=look, tell=None)
-    chores = Chores(tmp_path, sweep, ("a", "b"), progress, Loggers(tmp_path, sweep))
+    tellers = Loggers(tmp_path, sweep), Notifier(tmp_path, sweep)
+    chores = Chores(tmp_path, sweep, ("a", "b"), progress, *tellers)
     while now < 110.0:
         chores.do()
         now += 0.01

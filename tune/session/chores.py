@@ -19,7 +19,7 @@ _LOOK_SECONDS = 0.2
 """Least time between two checks for stop requests and updates of the progress."""
 _LOOK_SHARE = 0.05
 """Share of a session's time for these checks, which take longer the more trials there are."""
-_LONGEST_LOOK_SECONDS = 5.0
+_LONGEST_LOOK_SECONDS = 2.0
 """Most time between two checks, so that a request to stop is soon heard."""
 
 
