@@ -169,3 +169,10 @@ def test_pictures_of_a_fold_are_rounded_once():
     manifest = SimpleNamespace(counts={"train": {"a": 5, "b": 2}, "val": {"a": 4, "b": 0}})
     assert training_pictures(small_spec(**NONE, folds=4), manifest) == 8, "three quarters of 11"
     assert training_pictures(small_spec(), manifest) == 7
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(999, "999 B"), (1000, "1 kB"), (2.5e9, "2.5 GB"), (3e12, "3 TB")]
+)
+def test_sizes_are_told_in_the_largest_unit_that_they_fill(count, words):
+    assert _size(count) == words
