@@ -95,11 +95,11 @@ class Follower:
         best = sweep.ranked(sweep.trials.values())[:_CURVES]
         running = [t for t in sweep.trials.values() if alive and t.status is Status.RUNNING]
         shown = {trial.id: trial for trial in [*best, *running[:_CURVES]]}
-        metric = sweep.spec.objective.metric
+        metric, incumbent = sweep.spec.objective.metric, sweep.incumbent
         return [
             {
                 "id": trial.id,
-                "best": sweep.incumbent is trial,
+                "best": trial is incumbent,
                 "points": [[m.epoch, m.values.get(metric)] for m in trial.measurements],
             }
             for trial in shown.values()
