@@ -95,10 +95,11 @@ def test_a_ray_of_our_own_is_started_and_stopped_also_after_a_fault(called, addr
     with suppress(KeyError), ray_session(object_store_bytes=12):
         assert called[0] == ("start", 12)
         assert called[1][:2] == ("init", "10.0.0.1:99")
+        assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
         raise KeyError("a fault")
     assert called[2:] == ["shutdown"]
     assert os.environ["RAY_AUTH_MODE"] == "token"
-    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert "RAY_USAGE_STATS_ENABLED" not in os.environ
     assert os.environ["RAY_AIR_NEW_OUTPUT"] == "7", "what the user has set stays"
 
 
@@ -181,9 +182,10 @@ def test_ray_tune_writes_no_logs_and_snapshots_and_has_no_limit_of_waiting_trial
     for name in module._SETTINGS:
         os.environ.pop(name, None)
     with ray_session(object_store_bytes=12):
-        pass
+        settings = {name: os.environ[name] for name in module._SETTINGS}
     assert called[0] == ("start", 12)
-    assert {name: os.environ[name] for name in module._SETTINGS} == {
+    assert not module._SETTINGS.keys() & os.environ.keys(), "a user's own Ray Tune keeps its own"
+    assert settings == {
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

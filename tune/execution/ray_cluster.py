@@ -51,21 +51,32 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
         UserError: The cluster does not answer or refuses our token. Or the token cannot be stored,
             or the local Ray does not start.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     address = os.environ.get("RAY_ADDRESS")
-    if address and address != "local":
-        connect(address)
-        with _connected():
-            yield
-    else:
-        require_token()
-        with local_ray(object_store_bytes=object_store_bytes) as own:
-            with keep_signal_handlers():
-                ray.init(own, log_to_driver=False, logging_level=logging.ERROR)
+    with _settings():
+        if address and address != "local":
+            connect(address)
             with _connected():
                 yield
+        else:
+            require_token()
+            with local_ray(object_store_bytes=object_store_bytes) as own:
+                with keep_signal_handlers():
+                    ray.init(own, log_to_driver=False, logging_level=logging.ERROR)
+                with _connected():
+                    yield
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Set `_SETTINGS`, and remove them at the end: a notebook may use Ray Tune by itself later."""
+    ours = {name: value for name, value in _SETTINGS.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 @contextmanager
