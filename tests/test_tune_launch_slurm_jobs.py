@@ -176,11 +176,13 @@ def test_a_job_finds_the_environment_of_a_login_and_its_setup_alone(
 
 
 @pytest.mark.skipif(bool(slurm_accounts.missing()), reason=slurm_accounts.missing())
-def test_a_site_that_demands_account_qos_and_memory_is_served_by_its_profile(tmp_path, faces):
+def test_a_site_that_demands_account_qos_and_memory_is_served_by_its_profile(
+    tmp_path, tmp_path_factory, faces
+):
     site = {"account": slurm_accounts.ACCOUNT, "qos": slurm_accounts.QOS, "mem": "1000"}
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
-    (tmp_path / "slurm").mkdir()
-    with SmallSlurm(tmp_path / "slurm", strict=True) as strict:
+    # Not below tmp_path, where the names of Slurm's sockets would be too long for Linux.
+    with SmallSlurm(tmp_path_factory.mktemp("slurm"), strict=True) as strict:
         for name in site:
             others = yaml.safe_dump({key: site[key] for key in site if key != name})
             (tmp_path / f"no-{name}.yaml").write_text(others)
