@@ -18,7 +18,9 @@ def train(config):
 
 
 if __name__ == "__main__":
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # "local": another test may have started a Ray, which would be joined by default.
+    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init("local", num_cpus=2, **options)
     ray.tune.Tuner(
         train,
         param_space={
