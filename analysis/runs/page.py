@@ -20,6 +20,7 @@ from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 from analysis.runs.compare import Comparison
 from analysis.runs.many import ManyRuns
+from analysis.runs.together import fingerprint_of
 from analysis.trials.headline import headline
 
 
@@ -145,8 +146,8 @@ def _facts(compared: Comparison) -> dict[str, str]:
             f"{name}: scheduler": run.info.scheduler,
             f"{name}: trials": f"{len(run.trials):,}",
         }
-    fingerprint = (compared.runs[0].provenance.get("dataset") or {}).get("fingerprint")
-    return {"fingerprint of the dataset": str(fingerprint or "not known"), **facts}
+    fingerprint = fingerprint_of(compared.runs[0])
+    return {"fingerprint of the dataset": fingerprint or "not known", **facts}
 
 
 def _chart(x: Axis, metric: Metric, layers: tuple[Layer, ...]) -> Chart:
