@@ -12,6 +12,7 @@ import ray._private.state
 import ray._private.utils
 import ray._private.worker
 import ray.tune.registry
+from ray._private.node import Node
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.actor import ActorHandle
 from ray.tune.execution.tune_controller import TuneController
@@ -37,6 +38,12 @@ def test_ray_tune_keeps_idle_workers_in_a_cache_that_can_grow():
     assert list(inspect.signature(_ObjectCache.increase_max).parameters)[:2] == ["self", "key"], (
         CHANGED
     )
+
+
+def test_a_node_starts_each_of_its_servers_in_a_method_of_its_own():
+    source = inspect.getsource(Node)
+    for name in ("start_api_server", "start_log_monitor", "start_monitor"):
+        assert f"self.{name}(" in source, CHANGED
 
 
 def test_an_actor_has_an_id_and_ray_knows_the_node_of_an_actor():

@@ -21,6 +21,7 @@ import ray
 from fairsweep.errors import UserError
 from tune.execution.own_folder import ray_folder
 from tune.execution.process_session import end_session
+from tune.execution.ray_private import start_fewer_servers
 
 _LOG = "server.log"
 _TIMED_OUT = "timed out during startup"
@@ -87,6 +88,7 @@ def serve(folder: Path, object_store_bytes: int) -> None:
     # then end their epoch, and Ray does not abort the driver.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     threading.Thread(target=_end_with_driver, daemon=True).start()
+    start_fewer_servers()
     context = ray.init(
         "local",
         # Otherwise Ray counts Apple's GPU, on which we do not train.
