@@ -9,7 +9,7 @@ from data_prep.synthetic import prepare_synthetic
 from tests.support.equal_runs import assert_equal_end
 from tests.support.in_process import start
 from tests.support.killing import finish_tune, kill_everything, start_tune, wait_for_line
-from tune.run.directory import LEDGER_FILE, PREDICTIONS_DIR
+from tune.run.directory import CHECKPOINTS_DIR, LEDGER_FILE, PREDICTIONS_DIR
 from tune.run.tables import read_predictions
 from tune.run.trial import Status
 from tune.sweep.spec import load_spec
@@ -53,24 +53,6 @@ def test_the_example_of_torch_is_trained(tmp_path, monkeypatch, faces):
     assert all(read_predictions(run, trial) is not None for trial in sweep.trials)
 
 
-def test_the_example_of_scikit_learn_is_trained_on_ray_and_resumed_without_torch(
-    tmp_path, monkeypatch, faces
-):
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    words = ("--data", faces, "--set", "searcher.samples=3", *ONE_AT_A_TIME)
-    process = start_tune(tmp_path, "run", spec_file("sklearn"), "--name", "killed", *words)
-    run = tmp_path / "runs" / "killed"
-    wait_for_line(run, process, 9)
-    kill_everything(process)
-    finish_tune(tmp_path, "resume", run)
-    spec = load_spec(spec_file("sklearn"), [f"data={faces}", "name=whole", "searcher.samples=3"])
-    whole, _ = start(spec, tmp_path / "runs")
-    assert_equal_end(run, whole)
-    states = list((run / "checkpoints").rglob("last.pt"))
-    assert states
-    assert not any(state.read_bytes().startswith(b"PK") for state in states)
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_that_is_killed_four_times_ends_as_an_untouched_one(
@@ -93,3 +75,7 @@ def test_an_example_that_is_killed_four_times_ends_as_an_untouched_one(
     assert_equal_end(killed, whole)
     for file in (whole / PREDICTIONS_DIR).glob("*.parquet"):
         assert read_predictions(killed, file.stem).equals(read_predictions(whole, file.stem))
+    states = list((killed / CHECKPOINTS_DIR).rglob("last.pt"))
+    assert states
+    written_by_torch = [state.read_bytes().startswith(b"PK") for state in states]
+    assert set(written_by_torch) == {name != "sklearn"}

@@ -39,7 +39,7 @@ replicates: 2
 finalists: 1
 resources: {{cpus: 1, trials_at_once: 1}}
 """
-SEARCHERS = {"grid": "grid", "random": "random, samples: 5", "tpe": "tpe, samples: 6"}
+SEARCHERS = {"grid": "grid", "tpe": "tpe, samples: 6"}
 FUSED = """
 name: fused
 data: {data}
@@ -122,24 +122,24 @@ def moments(run, count):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("searcher", "part"), [("tpe", 0.5), ("random", 0.6)])
-def test_a_killed_sweep_ends_as_the_untouched_one(sweeps, untouched, searcher, part):
-    lines = len(read_lines(untouched(searcher)))
-    kill_and_resume(sweeps, untouched, searcher, max(1, round(part * lines)))
+@pytest.mark.parametrize("number", range(4))
+def test_a_sweep_that_is_killed_five_times_ends_as_the_untouched_one(sweeps, untouched, number):
+    """The four sweeps are killed at twenty different lines of the ledger."""
+    run = sweeps.run_dir(f"killed-tpe-{number}")
+    command = ("run", sweeps.spec("tpe"), "--name", run.name)
+    for line in moments(untouched("tpe"), 20)[number::4]:
+        process = sweeps.start(*command)
+        wait_for_line(run, process, line)
+        kill_everything(process)
+        command = ("resume", run)
+    sweeps.finish(*command)
+    assert_equal_end(run, untouched("tpe"))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", range(20))
-def test_twenty_kills(sweeps, untouched, number):
-    kill_and_resume(sweeps, untouched, "tpe", moments(untouched("tpe"), 20)[number])
-
-
-@pytest.mark.parametrize(
-    "measured",
-    [1, pytest.param(4, marks=pytest.mark.long), pytest.param(8, marks=pytest.mark.long)],
-)
+@pytest.mark.parametrize("measured", [1, 8])
 def test_replicates_trained_as_one_are_killed_and_resumed_as_one(sweeps, untouched, measured):
-    """Killed after a figure of the first, a middle and the last epoch of the three."""
+    """Killed after a figure of the first epoch of the three, and of a later one."""
     events = read_lines(untouched("fused"))
     decided = next(i for i, e in enumerate(events) if e["event"] == "fusing_decided")
     assert events[decided]["fused"]
@@ -156,10 +156,15 @@ def test_replicates_trained_as_one_are_killed_and_resumed_as_one(sweeps, untouch
 def test_a_signal_lets_trials_write_a_checkpoint_and_no_epoch_is_trained_twice(
     sweeps, untouched, kind
 ):
+    """Meanwhile another process is refused."""
     name = f"stopped-{kind.name}"
     process = sweeps.start("run", sweeps.spec("grid"), "--name", name)
     run = sweeps.run_dir(name)
     wait_for_line(run, process, 8)
+    process.send_signal(signal.SIGSTOP)  # Else it may end before the second one asks.
+    with pytest.raises(RunError, match=f"in use by process {process.pid}"):
+        resume(run)
+    process.send_signal(signal.SIGCONT)
     process.send_signal(kind)
     process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
@@ -173,6 +178,7 @@ def test_a_signal_lets_trials_write_a_checkpoint_and_no_epoch_is_trained_twice(
     assert len(starts) <= len(set(starts)) + len(running - ended)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_damage_is_repaired(sweeps, untouched):
     """A half-written line, a cut checkpoint, a lost table: the end is the same."""
     process = sweeps.start("run", sweeps.spec("grid"), "--name", "damaged")
@@ -185,7 +191,7 @@ def test_damage_is_repaired(sweeps, untouched):
         checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     (run / TRIALS_FILE).unlink(missing_ok=True)
     moved = run.rename(run.with_name("moved"))
-    sweeps.finish("resume", moved)
+    resume(moved)
     assert_equal_end(moved, untouched("grid"))
     assert read_lines(moved)[-1]["event"] == "sweep_finished"
 
@@ -229,7 +235,7 @@ def test_an_extension_that_was_killed_counts_for_the_next(sweeps, untouched):
     process = sweeps.start("extend", run, "--set", "fixed.epochs=6")
     wait_for_line(run, process, len(read_lines(untouched("grid"))) + 1)
     kill_everything(process)
-    sweeps.finish("extend", run, "--set", "retries=5")
+    extend(run, overrides=["retries=5"])
     spec = read_spec(run)
     assert (spec.fixed["epochs"], spec.retries) == (6, 5)
 
@@ -248,18 +254,6 @@ def test_opening_the_test_split_is_noted_and_changes_nothing_else(sweeps, untouc
     assert splits.count("val") == val
     assert splits.count("test") > 0
     assert_equal_end(run, untouched("grid"))
-
-
-def test_a_second_process_is_refused(sweeps):
-    process = sweeps.start("run", sweeps.spec("grid"), "--name", "held")
-    run = sweeps.run_dir("held")
-    wait_for_line(run, process, 3)
-    process.send_signal(signal.SIGSTOP)  # Else it may end before the second one asks.
-    second = sweeps.start("resume", run)
-    _, errors = second.communicate(timeout=PATIENCE_SECONDS)
-    assert second.returncode == 2
-    assert f"in use by process {process.pid}" in errors
-    kill_everything(process)
 
 
 def test_another_dataset_is_refused(sweeps, untouched, tmp_path):
