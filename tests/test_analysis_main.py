@@ -56,13 +56,6 @@ def test_reports_of_namesakes_are_not_written_over_each_other(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_report_stands_in_the_run_by_default(tmp_path, capsys):
-    run = SMALL.write(tmp_path / "run")
-    assert main(["report", str(run)]) == 0
-    assert (run / "report" / "report.html").is_file()
-    assert str(run / "report" / "report.html") in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

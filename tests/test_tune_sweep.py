@@ -115,7 +115,7 @@ def test_any_prefix_of_a_ledger_can_be_read_and_finished(searcher):
     sweep, ledger = new_sweep(spec)
     play(sweep, slots=2)
     # Each decision of a Gaussian process takes long.
-    for length in range(0, len(ledger), 20 if searcher in ("gp", "mobster") else 5):
+    for length in range(0, len(ledger), 40 if searcher in ("gp", "mobster") else 5):
         again, _ = new_sweep(spec, ledger[:length])
         play(again, slots=2)
         assert again.finished

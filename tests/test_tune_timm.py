@@ -244,6 +244,7 @@ def test_a_sweep_that_is_cut_off_ends_like_an_untouched_one(folder, weights, mon
     assert_equal_end(cut, whole)
 
 
+@pytest.mark.long
 def test_a_run_can_be_exported(folder):
     overrides = ["fixed.epochs=1", "space.drop_rate=[0.1]"]
     run, _ = start(load_spec(folder / "spec.yaml", overrides), folder / "runs")
