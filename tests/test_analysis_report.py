@@ -140,9 +140,7 @@ def test_commands_in_sentences_are_set_as_code(run, written):
     assert f"<code>python -m tune test &#39;{run.path}&#39;</code>" in page
 
 
-def test_the_report_stands_in_the_run_and_a_moved_dataset_is_found_where_the_user_says(
-    tmp_path, capsys
-):
+def test_a_report_is_in_its_run_and_a_moved_dataset_is_found_where_the_user_says(tmp_path, capsys):
     run = SINGLE.write(tmp_path / "run", tmp_path / "data")
     (tmp_path / "data").rename(tmp_path / "moved")
     assert main(["report", str(run)]) == 0
