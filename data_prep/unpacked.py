@@ -51,6 +51,7 @@ def map_pixels(images: Path, name: str, folder: Path) -> tuple[npt.NDArray[np.ui
             unpacks = not file.exists()
             if unpacks:
                 _unpack(images, file)
+                pa.default_memory_pool().release_unused()  # Arrow keeps what row groups took.
             _hold(file)
     return np.memmap(file, np.uint8, "r"), unpacks
 

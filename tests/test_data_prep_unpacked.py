@@ -1,11 +1,14 @@
 """Large datasets: pixels unpacked once into a file that all processes of a machine map."""
 
+import hashlib
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -157,3 +160,17 @@ def test_a_disk_without_room_is_told(place, disk):
     way_out = r"no space left for 0.0 GB of pixels in .*; free some or set TUNE_STAGE to a folder"
     with pytest.raises(UserError, match=way_out):
         read_dataset(place, unpack_to=lambda: disk)
+
+
+def test_unpacking_leaves_its_memory_to_the_system(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacked, "BATCH_BYTES", 1 << 26)
+    pictures = [bytes([number]) * 1_000_000 for number in range(96)]
+    hashes = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+    pixels = pa.array(pictures, pa.binary(1_000_000))
+    pq.write_table(pa.table({"pixels": pixels, "content_hash": hashes}), tmp_path / "images")
+    del pictures, pixels
+    pa.default_memory_pool().release_unused()
+    before = psutil.Process().memory_full_info().uss
+    mapped, _ = unpacked.map_pixels(tmp_path / "images", "large", tmp_path)
+    assert psutil.Process().memory_full_info().uss - before < 30_000_000
+    assert mapped[-1] == 95
