@@ -56,6 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--sweeps", type=int, metavar="N", help=f"simulated sweeps of each kind, for {SIMULATED}"
     )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        metavar="TEXT",
+        help=f"only kinds of sweeps whose name contains one of these, for {SIMULATED}",
+    )
     _add_gpu(parser)
     parser.add_argument(
         "--trials", type=_numbers, metavar="N,M", help=f"numbers of trials, for {MANY}"
@@ -114,6 +120,8 @@ def _complaint(parsed: argparse.Namespace) -> str | None:
         return f"{SEARCH} needs curves; give --lcbench FILE"
     if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):
         return f"--sweeps takes a number above 0, and only for {SIMULATED}"
+    if parsed.kinds is not None and parsed.name != SIMULATED:
+        return f"{parsed.name} takes no --kinds; leave it out"
     if parsed.counts is not None and (parsed.name != COUNTED or min(parsed.counts) < LEAST_COUNT):
         return f"--counts takes numbers from {LEAST_COUNT} on, and only for {COUNTED}"
     if parsed.trials is not None and (parsed.name != MANY or min(parsed.trials) < 1):

@@ -96,6 +96,7 @@ def drawn(
     count: int = 24,
     replicates: int = 3,
     searcher: str = "random",
+    world: World = DRAWN_WORLD,
     data: Path | None = None,
 ) -> Simulated:
     """Simulate drawn configurations, each with a random effect of its own.
@@ -107,11 +108,12 @@ def drawn(
         count: Number of configurations.
         replicates: Trainings per configuration.
         searcher: Name of the searcher.
+        world: Standard deviations of the random effects.
         data: The dataset's directory.
     """
-    table, skill, levels = _drawn_space(rng, effect, rate, count)
-    made = _trained(rng, DRAWN_WORLD, table, skill, replicates)
-    truth = DRAWN_WORLD.accuracy(skill, len(table.columns))
+    table, skill, levels = _drawn_space(rng, world, effect, rate, count)
+    made = _trained(rng, world, table, skill, replicates)
+    truth = world.accuracy(skill, len(table.columns))
     return Simulated(
         run=made.run(searched=list(map(str, table)), searcher=searcher, data=data),
         accuracy=dict(zip(made.ids, truth, strict=True)),
@@ -125,7 +127,7 @@ def finalists(
     rng: np.random.Generator, *, effect: float = 0.0, count: int = 27, data: Path | None = None
 ) -> Simulated:
     """Simulate ASHA over drawn configurations, with five finalists of five trainings each."""
-    table, skill, levels = _drawn_space(rng, effect, 0.0, count, -EARLY)
+    table, skill, levels = _drawn_space(rng, DRAWN_WORLD, effect, 0.0, count, -EARLY)
     made = _trained(rng, DRAWN_WORLD, table, skill, 5)
     search = made.trials["replicate"] == 0
     best = made.trials[search].nlargest(5, "accuracy")["configuration_id"]
@@ -250,26 +252,29 @@ def _trained(
 
 
 def _drawn_space(
-    rng: np.random.Generator, effect: float, rate: float, count: int, shift: float = 0.0
+    rng: np.random.Generator,
+    world: World,
+    effect: float,
+    rate: float,
+    count: int,
+    shift: float = 0.0,
 ) -> tuple[pd.DataFrame, Floats, dict[tuple[str, str], float]]:
     """Draw configurations; return them, their skills, and the mean accuracy at each level."""
     table = pd.DataFrame({name: rng.choice(values, count) for name, values in SPACE.items()})
     if rate:
         table[RATE] = 10 ** rng.uniform(-4, -2, count)
     width = len(table.columns)
-    steps = np.array([skill_of(DRAWN_WORLD, width, USUAL + each) for each in (0.0, effect)])
+    steps = np.array([skill_of(world, width, USUAL + each) for each in (0.0, effect)])
     skill = steps[(table[MATTERS] == 5).astype(int)]
-    spread = DRAWN_WORLD.configuration * norm.ppf((np.arange(200) + 0.5) / 200)
+    spread = world.configuration * norm.ppf((np.arange(200) + 0.5) / 200)
     decades = np.linspace(0, 2, 101) if rate else np.zeros(1)
     expected = [
-        DRAWN_WORLD.accuracy(
-            (step + shift + spread[:, None] - rate * decades).ravel(), width
-        ).mean()
+        world.accuracy((step + shift + spread[:, None] - rate * decades).ravel(), width).mean()
         for step in steps
     ]
     if rate:
         skill = skill - rate * (np.log10(table[RATE].to_numpy()) + 4)
-    skill = skill + rng.normal(0, DRAWN_WORLD.configuration, count)
+    skill = skill + rng.normal(0, world.configuration, count)
     mean = (2 * expected[0] + expected[1]) / 3
     levels = {
         (name, str(value)): expected[int(value == 5)] if name == MATTERS else mean
