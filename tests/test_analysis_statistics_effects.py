@@ -12,6 +12,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multivariate import test_mvmean as hotelling
 
 from analysis.effects.chance import chance_of_seeds
+from analysis.effects.design import with_verdicts
 from analysis.effects.factorial import factorial
 from analysis.effects.factorial import over_folds as effects_over_folds
 from analysis.effects.statistics import effects, level_means, marginal_means
@@ -67,6 +68,18 @@ def test_what_matters_is_shown_and_what_does_not_is_not():
     assert ours.loc["kernel_size", "verdict"] == "matters"
     assert ours.loc["blocks", "verdict"] == "no effect shown"
     assert ours.loc["kernel_size", "detectable"] < 0.02
+
+
+def test_effects_share_their_error_rate_with_the_comparisons_of_configurations():
+    p = pd.DataFrame({"p_value": [0.013, 0.012, np.nan, 0.6], "share": [0.3, 0.3, 0.1, 0.1]})
+    told = with_verdicts(p.head(2))
+    assert told["p_adjusted"].tolist() == pytest.approx([2 * 2 * 0.012] * 2)
+    assert told["verdict"].tolist() == ["matters", "matters"]
+    told = with_verdicts(p)  # one more test; a term without a test counts for nothing
+    assert told["p_adjusted"].tolist() == pytest.approx(
+        [2 * 3 * 0.012] * 2 + [np.nan, 1], nan_ok=True
+    )
+    assert told["verdict"].tolist() == ["no effect shown", "no effect shown", "", "no effect shown"]
 
 
 def test_with_one_training_each_there_is_no_verdict():
@@ -412,7 +425,8 @@ def test_the_smallest_difference_between_two_levels_is_that_of_their_trainings()
     trainings, levels = grid(4)
     ours = factorial(trainings, levels, interactions=False).set_index("term")
     within = trainings.accuracy.groupby(trainings.configuration).var().mean()
-    multiplier = stats.t.isf(0.05 / 2 / 2, 18) + stats.t.ppf(0.8, 18)
+    # Two terms, two tables of verdicts, two sides.
+    multiplier = stats.t.isf(0.05 / 2 / 2 / 2, 18) + stats.t.ppf(0.8, 18)
     # 24 trainings: eight at each kernel size, twelve at each number of blocks.
     for term, count in (("kernel_size", 8), ("blocks", 12)):
         expected = multiplier * np.sqrt(2 * within / count)

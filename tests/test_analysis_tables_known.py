@@ -17,7 +17,7 @@ from analysis.comparisons.statistics import against_incumbent
 from analysis.comparisons.table import comparisons
 from analysis.effects import figure as figures
 from analysis.effects.statistics import effects, marginal_means
-from analysis.effects.table import effects_table, levels_table
+from analysis.effects.table import ADJUSTED, effects_table, levels_table
 from analysis.folds.table import AVERAGE, folds
 from analysis.importance.statistics import Importance, importance
 from analysis.importance.table import importance_table
@@ -257,6 +257,7 @@ def test_effects_without_replicates_say_what_to_add(single):
     table = effects_table(single)
     assert (table.frame["verdict"] == "").all()
     assert any("No verdict" in note and "replicates=5" in note for note in table.notes)
+    assert ADJUSTED not in table.notes
     assert levels_table(single).frame["accuracy_low"].isna().all()
 
 
@@ -487,6 +488,7 @@ def test_effects_tell_trainings_epoch_and_n(picked):
         "of them reached." in table.notes
     )
     assert "effect of" in table.views[0].shown(table.frame)
+    assert ADJUSTED in table.notes
     own = effects(picked)
     for column in ("df", "share", "f", "p_value", "p_adjusted", "verdict", "detectable"):
         assert table.frame[column].equals(own[column]), column
@@ -660,7 +662,7 @@ SHOWN = {
     ],
     "effects": [
         ("effect of", "name"), ("degrees of freedom", "df"), ("variance explained", "share"),
-        ("F", "f"), ("p (Holm)", "p_adjusted"), ("verdict", "verdict"),
+        ("F", "f"), ("p (adjusted)", "p_adjusted"), ("verdict", "verdict"),
         ("smallest shown", "detectable"), ("n", "n"),
     ],
     "levels": [

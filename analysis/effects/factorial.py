@@ -16,6 +16,7 @@ from analysis.effects.chance import (
 )
 from analysis.effects.design import (
     NO_VERDICT,
+    TABLES,
     Term,
     can_tell_pairs,
     contrasts,
@@ -58,12 +59,12 @@ def factorial(
 
     Returns:
         A row per term: ``term`` (hyperparameters joined by ×), ``df``, ``share`` (of the sum of
-        squares about the mean: eta squared), ``f``, ``p_value``, ``p_adjusted`` (Holm over all
-        terms), ``verdict``, ``detectable`` (for main effects, the smallest difference between two
-        levels that would be significant with 80 % probability). The last rows are ``higher order``
-        (variance between configurations that no term explains) and ``seed`` (variance between
-        replicates). ``share`` is missing for a term with ``df`` 0, which the other terms determine,
-        and for all terms if the accuracies are equal.
+        squares about the mean: eta squared), ``f``, ``p_value``, ``p_adjusted`` and ``verdict``
+        (`analysis.effects.design.with_verdicts`), ``detectable`` (for main effects, the smallest
+        difference between two levels that would be shown with 80 % probability). The last rows are
+        ``higher order`` (variance between configurations that no term explains) and ``seed``
+        (variance between replicates). ``share`` is missing for a term with ``df`` 0, which the
+        other terms determine, and for all terms if the accuracies are equal.
     """
     y = trainings.accuracy.loc[levels.index].to_numpy().astype(np.float64)
     terms = terms_of(levels, interactions=interactions and can_tell_pairs(levels))
@@ -171,7 +172,7 @@ def _tested(
     tests = [chance.test(contrasts(levels, terms, term), values) for term in terms]
     f, p_value = ([getattr(test, key) for test in tests] for key in ("f", "p_value"))
     tested = with_verdicts(fitted.assign(f=f, p_value=p_value))
-    family = max(1, int(tested["p_value"].count()))  # 0 if no term is identified
+    family = TABLES * max(1, int(tested["p_value"].count()))  # 0 if no term is identified
     per_level = tested["term"].map(len(levels) / levels.nunique())
     of_one = np.array([test.error.detectable(family) for test in tests])
     return tested.assign(detectable=of_one * np.sqrt(2 / per_level))

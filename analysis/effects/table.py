@@ -28,6 +28,11 @@ from analysis.run.trainings import has_folds, trainings_at_common_epoch
 from analysis.run.trials import accuracy_at_common_epoch, common_epoch
 from tune.run.trial import Status
 
+ADJUSTED = (
+    "p: adjusted for all effects (Holm), and doubled, because the report compares configurations "
+    "too. This way, any false verdict in either table has a probability of about 5 %."
+)
+
 
 def effects_table(run: RunData) -> Table:
     """Return a row per term of the factorial model, with the share of variance it explains.
@@ -53,7 +58,7 @@ def effects_table(run: RunData) -> Table:
         Column(key="df", heading="degrees of freedom"),
         Column(key="share", heading="variance explained", text=share_text),
         Column(key="f", heading="F", text=fraction(1)),
-        Column(key="p_adjusted", heading="p (Holm)", text=p_text),
+        Column(key="p_adjusted", heading="p (adjusted)", text=p_text),
         Column(key="verdict", heading="verdict"),
     ]
     if frame["detectable"].notna().any():
@@ -182,6 +187,8 @@ def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
             "Smallest shown: the smallest true difference between two levels that would have been "
             "shown with 80 % probability."
         )
+    if frame["p_value"].notna().any():
+        told.append(ADJUSTED)
     if (frame["verdict"] == SMALL).any():
         told.append(f"{SMALL}: an effect, of less than {100 * LEAST_SHARE:.1g} % of the variance.")
     if (frame["df"] == 0).any():
