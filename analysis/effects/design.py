@@ -43,7 +43,7 @@ def design(levels: pd.DataFrame, terms: Sequence[Term]) -> list[npt.NDArray[np.f
         An array (rows of ``levels``, columns) for each term. The columns of an interaction are
         products of its hyperparameters' columns, and can be linearly dependent if cells are empty.
     """
-    coded = {str(name): _coded(levels[name]) for name in levels}
+    coded = {name: _coded(levels[name]) for name in {name for term in terms for name in term}}
     return [_product([coded[name] for name in term]) for term in terms]
 
 
@@ -96,7 +96,8 @@ def term_text(term: Term) -> str:
 
 
 def _coded(level: "pd.Series[str]") -> npt.NDArray[np.float64]:
-    dummies = pd.get_dummies(level.astype(str)).to_numpy(np.float64)
+    codes, names = pd.factorize(level.astype(str), sort=True)
+    dummies = np.eye(len(names))[codes]
     coded: npt.NDArray[np.float64] = dummies[:, :-1] - dummies[:, -1:]
     return coded
 
