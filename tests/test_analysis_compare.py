@@ -19,6 +19,7 @@ from analysis.runs.picked import Candidates, picked_difference
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.trainings import difference
 from analysis.statistics.verdicts import Verdict
+from analysis.trials.headline import headline
 from tests.support.run_factory import Factory, by, under
 from tests.support.trainings import trainings_of
 from tune.run.directory import predictions_file
@@ -297,11 +298,8 @@ def test_the_page_shows_both_runs_with_facts_of_their_own(runs, tmp_path):
                  f"fingerprint of the dataset</dt><dd>{fingerprint}"):  # fmt: skip
         assert fact in page
     for run in (first, second):
-        accuracy = 100 * incumbent(run)["best_val_accuracy"]
-        tile = (
-            f"<b>{accuracy:.1f} %</b><span>validation accuracy of the incumbent, {run.name}</span>"
-        )
-        assert tile in page
+        ((words, accuracy),) = headline(run).items()
+        assert f"<b>{accuracy}</b><span>{run.name}: {words}</span>" in page
 
 
 def test_both_sweeps_are_drawn_in_the_same_axes(runs):

@@ -90,13 +90,34 @@ def test_the_best_trial_is_told_with_both_epochs(run):
         f"{100 * curve[12]:.1f} % at its last (12), on n = 400 validation pictures "
         f"({wilson(curve.max())})."
     )
-    assert headline(run) == {"validation accuracy of the incumbent": f"{100 * curve.max():.1f} %"}
+    ((words, value),) = headline(run).items()
+    corrected = selection(run).set_index("estimate").loc["corrected"]
+    low, high = corrected["accuracy_low"], corrected["accuracy_high"]
+    assert corrected["accuracy"] < curve.max() - 0.01
+    assert value == f"{100 * corrected['accuracy']:.1f} %"
+    assert words == (
+        "validation accuracy of the incumbent, corrected for picking it (95 % interval "
+        f"{100 * low:.1f} % to {100 * high:.1f} %; as picked on validation: "
+        f"{100 * curve.max():.1f} %)"
+    )
+
+
+def test_the_headline_is_the_test_accuracy_once_the_test_split_is_opened(tmp_path):
+    path = Factory().write(tmp_path / "run")
+    best = incumbent(read_run(path))
+    open_test(path, best["trial_id"], 0.45)
+    ((words, value),) = headline(read_run(path)).items()
+    assert value == "45.0 %"
+    assert words.startswith("test accuracy of the incumbent (95 % interval ")
+    assert words.endswith(f"; as picked on validation: {100 * best['best_val_accuracy']:.1f} %)")
 
 
 def test_at_last_the_headline_is_the_last_accuracy(run):
     last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
     accuracy = incumbent(last)["last_val_accuracy"]
-    assert headline(last) == {"validation accuracy of the incumbent": f"{100 * accuracy:.1f} %"}
+    # Predictions are those of the best epoch, so nothing corrects the last one.
+    words = "validation accuracy of the incumbent, as picked"
+    assert headline(last) == {words: f"{100 * accuracy:.1f} %"}
     assert f"({wilson(accuracy)})" in found(last)[2]
 
 

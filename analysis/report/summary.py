@@ -17,7 +17,7 @@ from analysis.run.clusters import effective_n
 from analysis.run.hyperparameters import followers, is_continuous, level_text, searched, words
 from analysis.run.run_data import UNKNOWN, RunData, add_replicates
 from analysis.run.trials import fairly_trained
-from analysis.selection.statistics import selection
+from analysis.selection.statistics import estimates
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
 from analysis.trials.headline import best_trial, fold_words, percent, status_counts
@@ -115,7 +115,7 @@ def _best_trial(run: RunData) -> str:
 
 def _corrected(run: RunData) -> str:
     """Return a sentence about the best accuracy when corrected for selection, and on test."""
-    rows = {row["estimate"]: row for row in _selection(run)}
+    rows = estimates(run)
     told = ""
     if row := rows.get("corrected"):
         told = (
@@ -252,7 +252,7 @@ def _test(run: RunData) -> str:
         )
     if fold_average(run) is not None:
         return ""  # A k-fold run selects a configuration, but no trial to test.
-    if any(row["estimate"] == "test" for row in _selection(run)):
+    if "test" in estimates(run):
         return ""
     return (
         "How well the incumbent does on pictures that had no part in choosing it: the test split "
@@ -280,11 +280,6 @@ def _effects(run: RunData) -> pd.DataFrame | None:
         return effects(run)
     except NotKnownError:
         return None
-
-
-@lru_cache(maxsize=4)
-def _selection(run: RunData) -> list[dict[Any, Any]]:
-    return selection(run).to_dict("records")
 
 
 def _term(term: str) -> str:

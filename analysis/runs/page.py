@@ -131,7 +131,7 @@ def _drawings(
 
 def _tiles(runs: Sequence[RunData], names: Sequence[str]) -> dict[str, str]:
     return {
-        f"{what}, {name}": accuracy
+        f"{name}: {what}": accuracy
         for run, name in zip(runs, names, strict=True)
         for what, accuracy in headline(run).items()
     }

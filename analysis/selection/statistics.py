@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,12 @@ def selection(run: RunData) -> pd.DataFrame:
     ]
     test = _test(run, str(best["trial_id"]))
     return pd.DataFrame([row for row in (*rows, _corrected(run, candidates), test) if row])
+
+
+@lru_cache(maxsize=4)  # the headline and several sentences ask
+def estimates(run: RunData) -> Mapping[str, Mapping[Any, Any]]:
+    """Return the rows of `selection` by their ``estimate``."""
+    return {row["estimate"]: row for row in selection(run).to_dict("records")}
 
 
 class CorrectedAccuracy(NamedTuple):

@@ -1,5 +1,6 @@
 """The headline of a run: its best trial or average over folds, and its number of trials."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,14 +11,33 @@ from analysis.run.clusters import single_intervals
 from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 from analysis.run.trials import incumbent
+from analysis.selection.statistics import estimates
 
 
 def headline(run: RunData) -> dict[str, str]:
-    """Return the value that a page shows in large type, by its label."""
+    """Return the value that a page shows in large type, by its label.
+
+    It is the least biased one that is known: on the test split, else corrected for the selection,
+    else as measured. The label has its interval and the value by which the incumbent was picked.
+    """
     average, metric = fold_average(run), run.metric
     if average is not None:
         return {"best average over folds": metric.text(average.accuracy)}
-    return {f"{metric.long} of the incumbent": metric.text(float(best_trial(run)["accuracy"]))}
+    measured = metric.text(float(best_trial(run)["accuracy"]))
+    rows, picked = estimates(run), f"as picked on validation: {measured}"
+    if "test" in rows:
+        return _with_interval(metric, rows["test"], "test accuracy of the incumbent", picked)
+    if "corrected" in rows:
+        what = f"{metric.long} of the incumbent, corrected for picking it"
+        return _with_interval(metric, rows["corrected"], what, picked)
+    return {f"{metric.long} of the incumbent, as picked": measured}
+
+
+def _with_interval(
+    metric: Metric, row: Mapping[Any, Any], what: str, picked: str
+) -> dict[str, str]:
+    low, high = metric.text(row["accuracy_low"]), metric.text(row["accuracy_high"])
+    return {f"{what} (95 % interval {low} to {high}; {picked})": metric.text(row["accuracy"])}
 
 
 def best_trial(run: RunData) -> "pd.Series[Any]":
