@@ -11,7 +11,9 @@ from analysis.drawing.style import INK
 from analysis.rendering import page as pages
 from analysis.report import report
 from analysis.report.summary import found, unknown
+from analysis.report.tables import NAMED
 from analysis.run.run_data import read_run
+from analysis.run.trials import incumbent
 from analysis.trials.headline import best_trial, headline
 from analysis.trials.table import models
 from tests.support.run_factory import Factory, by
@@ -210,27 +212,30 @@ def test_a_single_plain_trial_has_a_report(small, tmp_path):
 def test_sections_stand_in_their_order(written):
     page = written[0].page.read_text("utf-8")
     assert re.findall(r'<h2 id="([^"]+)"', page) == [
-        "models", "hyperparameters", "learning", "best", "dataset", "incomplete", "provenance",
+        "configurations", "hyperparameters", "trials", "learning", "best", "dataset", "incomplete",
+        "provenance",
     ]  # fmt: skip
     assert "<title>small run: Report of a hyperparameter sweep</title>" in page
 
 
-def test_each_table_and_figure_stands_in_its_section(written):
+def test_each_table_and_figure_stands_in_its_section(run, written):
     page = written[0].page.read_text("utf-8")
     parts = re.split(r'<h2 id="([^"]+)"', page)[1:]
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
 
-    def headings(section):
-        return [re.sub("<.*", "", one) for one in re.findall("<h3>(.*?)</h3>", sections[section])]
+    def headings(section, tag="h3"):
+        return re.findall(f"<{tag}>(.*?)</{tag}>", sections[section])
 
-    assert headings("models") == [
-        "All models, macro averages",
+    assert headings("configurations") == [
         "Which configurations cannot be told from the best",
+        "How far the others are from the incumbent",
+        f"What to expect of {incumbent(run)['name']}",
+    ]
+    assert headings("configurations", "summary") == [
         "The others against the incumbent, as configurations",
         "Configurations trained more than once",
-        "How far the others are from the incumbent",
-        "Accuracy against cost",
     ]
+    assert headings("trials") == ["All models, macro averages", "Accuracy against cost"]
     told = headings("hyperparameters")
     assert told[:4] == [
         "Accuracy by each hyperparameter",
@@ -238,26 +243,39 @@ def test_each_table_and_figure_stands_in_its_section(written):
         "Effects of the hyperparameters",
         "Mean accuracy at each level",
     ]
-    assert told[4:9] == [
+    assert headings("hyperparameters", "summary") == [
         f"Accuracy by {name}"
         for name in ("kernel size", "blocks", "channels", "FC layers", "convolution depth")
     ]
-    assert len(told) == 9 + 6  # and a figure for each pair
+    assert len(told) == 4 + 6  # and a figure for each pair
     assert headings("learning") == [
         "Learning curves of all trials",
         "Best validation accuracy so far",
     ]
     best = headings("best")
     assert best[0].startswith("What the incumbent gets wrong: ")
-    assert best[1].startswith("What to expect of ")
-    assert best[2].startswith("What to expect of an ensemble of ")
-    assert best[3] == "Each class, at the best epoch"
+    assert best[1].startswith("What to expect of an ensemble of ")
+    assert best[2] == "Each class, at the best epoch"
     assert headings("dataset") == [
         "Pictures per class and split",
         "Pixel intensity per class",
         "Sample pictures of each class",
     ]
     assert headings("incomplete") == ["Trials that did not complete"]
+
+
+def test_the_first_table_has_the_hyperparameters_and_the_interval_of_each_configuration(run):
+    table = NAMED["best"](run)
+    rows = NAMED["comparisons"](run).frame.set_index("configuration_id")
+    trials = run.trials.drop_duplicates("configuration_id").set_index("configuration_id")
+    for row in table.frame.to_dict("records"):
+        own = row["configuration_id"]
+        assert row["accuracy_low"] == rows.loc[own, "accuracy_low"]
+        assert row["accuracy_high"] == rows.loc[own, "accuracy_high"]
+        for name in ("kernel_size", "blocks", "channels", "conv_depth"):
+            assert row[name] == trials.loc[own, name]
+    headings = [column.heading for column in table.views[0].columns]
+    assert headings[:4] == ["name", "verdict", "kernel size", "blocks"]
 
 
 def test_the_best_models_stand_in_order_each_with_its_accuracy(run, written):

@@ -11,6 +11,7 @@ from analysis.comparisons.table import basis_note
 from analysis.rendering.digits import signed, supported
 from analysis.rendering.table import Column, Table, View
 from analysis.run.clusters import n_notes
+from analysis.run.hyperparameters import level_text, searched, words
 from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
 from analysis.run.trials import selected_finalists
@@ -43,35 +44,40 @@ def best(run: RunData) -> Table:
     """Return a row per configuration or trained model, with its difference from the best other one.
 
     Frame, best ones first: ``name``; ``n`` (validation pictures); ``trainings`` (number that
-    counts); ``accuracy`` (their mean, at the epoch that the objective selects); ``difference`` with
-    ``difference_low``, ``difference_high`` and ``verdict`` of
-    `analysis.comparisons.best.with_the_best`; ``basis``; ``trial_id``, ``configuration_id``.
+    counts); ``accuracy`` (their mean, at the epoch that the objective selects) with its 95 %
+    interval ``accuracy_low`` and ``accuracy_high``; ``difference`` with ``difference_low``,
+    ``difference_high`` and ``verdict`` of `analysis.comparisons.best.with_the_best`; ``basis``;
+    ``trial_id``, ``configuration_id``; every searched hyperparameter.
 
     Raises:
         NotKnownError: The run has nothing to compare.
     """
     compared, found = against_incumbent(run), against_best(run)
-    trials = run.trials.set_index("trial_id")[["name", "n", "configuration_id"]]
+    shown = searched(run)
+    trials = run.trials.set_index("trial_id")[["name", "n", "configuration_id", *shown]]
     joined = found.join(compared.means, on="id").join(trials, on="trial_id")
-    keys = ["name", "n", "trainings", "accuracy", *found.columns.drop("id")]
-    frame = joined[keys].assign(
-        basis=compared.basis,
-        trial_id=joined["trial_id"],
-        configuration_id=joined["configuration_id"],
-    )
+    accuracy = ["accuracy", "accuracy_low", "accuracy_high"]
+    keys = ["name", "n", "trainings", *accuracy, *found.columns.drop("id")]
+    frame = joined[keys].assign(basis=compared.basis)
+    frame = frame.join(joined[["trial_id", "configuration_id", *shown]])
     what = "models" if compared.basis == "models" else "configurations"
     title = f"Which {what} cannot be told from the best"
-    view = View(title=title, columns=_columns(frame, run.metric))
+    view = View(title=title, columns=_columns(frame, run.metric, shown))
     return Table(name="best", frame=frame, views=(view,), notes=_notes(run, frame))
 
 
-def _columns(frame: pd.DataFrame, metric: Metric) -> tuple[Column, ...]:
+def _columns(frame: pd.DataFrame, metric: Metric, shown: list[str]) -> tuple[Column, ...]:
     accuracy = metric.cells(supported(frame, "difference_low", "difference_high"))
     apart = signed(accuracy)
     return (
         Column(key="name", heading="name"),
+        Column(key="verdict", heading="verdict"),
+        *(Column(key=name, heading=words(name), text=level_text) for name in shown),
         Column(key="trainings", heading="trainings"),
         Column(key="accuracy", heading="accuracy", text=accuracy),
+        Column(
+            key="accuracy_low", upper_key="accuracy_high", heading="95 % interval", text=accuracy
+        ),
         Column(key="difference", heading="from the best other", text=apart),
         Column(
             key="difference_low",
@@ -79,7 +85,6 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> tuple[Column, ...]:
             heading="95 % interval of all",
             text=apart,
         ),
-        Column(key="verdict", heading="verdict"),
         Column(key="n", heading="n"),
     )
 

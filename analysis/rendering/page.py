@@ -104,11 +104,16 @@ class Page:
             yield from (*block.figures, *([block.figure] if block.figure else []))
 
 
-def tables_of(tables: list[Table]) -> tuple[Block, ...]:
-    """Return a block for each table; notes that all tables share appear once, after the last."""
+def tables_of(tables: list[Table], *, folded: bool = False) -> tuple[Block, ...]:
+    """Return a block for each table; notes that all tables share appear once, after the last.
+
+    Of a folded table, the page shows the title until the reader opens it.
+    """
     first = tables[0].notes if len(tables) > 1 else ()
     shared = tuple(note for note in first if all(note in table.notes for table in tables))
-    blocks = tuple(Block(kind="table", table=table, shared_notes=shared) for table in tables)
+    blocks = tuple(
+        Block(kind="table", table=table, shared_notes=shared, folded=folded) for table in tables
+    )
     return (*blocks, Block(kind="note", text=" ".join(shared))) if shared else blocks
 
 

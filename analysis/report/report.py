@@ -111,21 +111,31 @@ def _page(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Page
 FEW_CLASSES = 6
 """A matrix of more classes gets as much room as the learning curves beside it."""
 SECTIONS = {
+    "configurations": ("best", "selection", "folds", "comparisons", "replicates"),
     "hyperparameters": ("effects", "levels", "importance", "by"),
-    "best": ("selection", "ensemble", "classes", "confusions"),
+    "best": ("ensemble", "classes", "confusions"),
     "bias": ("bias",),
     "dataset": ("dataset",),
     "incomplete": ("incomplete",),
 }
-"""Section of the page → its tables from `TABLES`; tables not listed here go to Models."""
+"""Section of the page → its tables from `TABLES`; tables not listed here go to Trials."""
+FOLDED = ("comparisons", "replicates", "by")
+"""Tables whose content another one before them summarizes; the page shows their titles alone."""
 
 
 def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Iterator[Section]:
     placed = {name for names in SECTIONS.values() for name in names}
     first = [name for name in tables if name not in placed]
-    drawn = [*figures["comparisons"], *figures["cost"], *figures["folds"]]
-    models = (*_tables(tables, first), *figures_of(drawn))
-    yield Section(id="models", title="Models", blocks=models)
+    compared, *others = SECTIONS["configurations"]
+    yield Section(
+        id="configurations",
+        title="Configurations",
+        blocks=(
+            *_tables(tables, [compared]),
+            *figures_of([*figures["comparisons"], *figures["folds"]]),
+            *_tables(tables, others),
+        ),
+    )
     yield Section(
         id="hyperparameters",
         title="Hyperparameters",
@@ -135,6 +145,8 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
             *([Block(kind="grid", figures=tuple(figures["pairs"]))] if figures["pairs"] else []),
         ),
     )
+    trials = (*_tables(tables, first), *figures_of(figures["cost"]))
+    yield Section(id="trials", title="Single trials", blocks=trials)
     learning = figures_of([*figures["overview"], *figures["progress"]])
     yield Section(id="learning", title="Learning", blocks=learning)
     yield _best(run, tables, figures)
@@ -162,7 +174,7 @@ def _dataset(run: RunData, tables: Tables, figures: Figures, left_out: str) -> S
 
 def _tables(tables: Tables, names: Any) -> Iterator[Block]:
     for name in names:
-        yield from tables_of(tables.get(name, []))
+        yield from tables_of(tables.get(name, []), folded=name in FOLDED)
 
 
 def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
@@ -189,8 +201,8 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
         title="Best models",
         words=(
             f"Learning curves{' and confusion matrices' * run.has_pictures} of the best "
-            f"{len(blocks)} of {len(run.trials):,} trials, in the order of the first table (at "
-            f"most {BEST_SHOWN} are shown).",
+            f"{len(blocks)} of {len(run.trials):,} trials, in the order of the table of all models "
+            f"(at most {BEST_SHOWN} are shown).",
         ),
         blocks=(
             *figures_of([*figures["confused_pairs"], *figures["mistakes"]]),
