@@ -65,14 +65,16 @@ def test_the_page_opens_without_a_complaint_and_draws_every_chart(browser, page,
     assert browser.run("document.documentElement.scrollWidth") <= WIDTHS[width]
 
 
-COLUMN = "[...document.querySelector('.table tbody').rows].map(row => row.cells[{}].textContent)"
+BODY = "document.querySelector('#trials ~ .table tbody')"
+"""The rows of the first table of single trials."""
+COLUMN = f"[...{BODY}.rows].map(row => row.cells[{{}}].textContent)"
 
 
 def test_a_table_sorts_up_and_down_by_numbers_with_missing_ones_last(browser, page):
     browser.open(page)
     place = browser.run(
         """(() => {
-          const heads = [...document.querySelectorAll(".table th")];
+          const heads = [...document.querySelectorAll("#trials ~ .table th")];
           const head = heads.find(one => one.textContent === "accuracy");
           head.querySelector("button").click();
           return head.cellIndex;
@@ -82,7 +84,7 @@ def test_a_table_sorts_up_and_down_by_numbers_with_missing_ones_last(browser, pa
     known = [float(text) for text in up if text != "–"]
     assert known == sorted(known)
     assert up[-1] == "–"
-    browser.run(f"document.querySelectorAll('.table th button')[{place}].click()")
+    browser.run(f"document.querySelectorAll('#trials ~ .table th button')[{place}].click()")
     down = browser.run(COLUMN.format(place))
     assert [float(text) for text in down if text != "–"] == known[::-1]
     assert down[-1] == "–"
@@ -91,20 +93,20 @@ def test_a_table_sorts_up_and_down_by_numbers_with_missing_ones_last(browser, pa
 def test_a_table_shows_the_rows_with_the_words_asked_for(browser, page):
     browser.open(page)
     rows = browser.run(
-        """[...document.querySelector(".table table").tBodies[0].rows].map(
+        """[...document.querySelector("#trials ~ .table table").tBodies[0].rows].map(
           row => [row.cells[0].textContent, row.textContent])"""
     )
     stopped = [name for name, text in rows if "K5" in name and "stopped" in text]
     assert 0 < len(stopped) < sum("K5" in name for name, _ in rows)
     browser.run(
         """(() => {
-          const field = document.querySelector(".table input");
+          const field = document.querySelector("#trials ~ .table input");
           field.value = "k5 stopped";
           field.dispatchEvent(new Event("input"));
         })()"""
     )
     assert browser.run(COLUMN.format(0)) == stopped
-    told = browser.run("document.querySelector('.table output').textContent")
+    told = browser.run("document.querySelector('#trials ~ .table output').textContent")
     assert told == f"{len(stopped)} of 16 rows"
 
 
@@ -162,11 +164,11 @@ def test_thousands_of_trials_come_as_one_scrolls(browser, tmp_path):
     run = read_run(write_big_run(tmp_path / "run", trials=1500, epochs=40, pictures=400))
     page = report.write_report(run, tmp_path / "report", lambda _: None).page
     browser.open(page)
-    rows = "document.querySelector('.table tbody').rows.length"
+    rows = f"{BODY}.rows.length"
     assert browser.run(rows) == 100
-    browser.run("document.querySelector('.table .scroll').scrollTop = 1e6")
+    browser.run("document.querySelector('#trials ~ .table .scroll').scrollTop = 1e6")
     browser.wait(f"{rows} === 200")
-    browser.run("document.querySelector('.table th button').click()")
+    browser.run("document.querySelector('#trials ~ .table th button').click()")
     assert browser.run(rows) == 100
     draw_all(browser)
     assert browser.complaints == []
