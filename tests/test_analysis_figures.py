@@ -20,10 +20,12 @@ from analysis.dataset.figure import dataset_figures
 from analysis.drawing import style
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, to_plain
 from analysis.drawing.drawing import file_stem, render
+from analysis.drawing.plot import plot
 from analysis.drawing.style import BLUE, MUTED, ORANGE, VERMILION
 from analysis.effects import figure as effects
 from analysis.effects import pairs_figure as pairs
 from analysis.effects import parallel_figure as parallel
+from analysis.effects.early import early_warning
 from analysis.folds import figure as folds
 from analysis.groups import figure as groups
 from analysis.rendering.table import Table
@@ -31,6 +33,7 @@ from analysis.report.figures import FIGURES
 from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.metric import Metric
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
+from analysis.run.trials import incumbent
 from fairsweep.drawing.training_pictures import read_training_pictures
 from tests.support.discs import CLASSES, IMAGE_SHAPE
 from tests.support.run_factory import Factory, by
@@ -131,6 +134,48 @@ def test_curves_of_every_trial_with_measurements_are_in_the_overview(run):
     assert sum(len(layer.x) for layer in drawn) == len(run.measurements)
     assert sum(len(layer.trials) for layer in drawn) == len(run.trials) - 1
     assert next(layer for layer in accuracy.layers if layer.kind == "rules").x.tolist() == [3, 6]
+
+
+def test_the_curve_of_the_incumbent_stands_out_of_the_others(run):
+    best = incumbent(run)
+    own = run.measurements[run.measurements["trial_id"] == best["trial_id"]]
+    for panel in next(curves.overview(run)).chart.panels:
+        line = panel.layers[-1]  # drawn last, on top
+        assert (line.kind, line.label, set(line.trials)) == ("line", "incumbent", {best["number"]})
+        others = {layer.colour for layer in panel.layers[:-1] if layer.kind == "curves"}
+        assert line.colour not in others
+        assert line.width > 2
+    assert line.y.tolist() == (100 * own.sort_values("epoch")["val_accuracy"]).tolist()
+    axes = plot(next(curves.overview(run)).chart).axes[0]
+    assert max(line.get_linewidth() for line in axes.get_lines()) == 3
+
+
+def test_axes_say_at_which_epoch_trials_are_compared(run):
+    axis = "validation accuracy by epoch 3, %"
+    assert {panel.y.label for panel in next(effects.effects(run)).chart.panels} == {axis}
+    assert next(parallel.parallel(run)).chart.labels[-1] == axis
+    assert next(pairs.pairs(run)).chart.panels[1].y.label == axis
+    label = next(cost.cost(run)).chart.panels[0].y.label
+    assert label == "validation accuracy at the best epoch, %"
+    last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
+    panel = next(effects.effects(last)).chart.panels[0]
+    assert panel.y.label == "validation accuracy at epoch 3, %"
+
+
+def test_an_early_comparison_and_trials_at_chance_are_a_warning(run):
+    text = early_warning(run)
+    assert "compared after 3 of 12 epochs" in text
+    assert "largest class" not in text
+    sizes = read_confusion(run, incumbent(run)["trial_id"]).sum(axis=1)
+    share = sizes.max() / sizes.sum()
+    at_chance = run.measurements.assign(val_accuracy=share)
+    count = len(run.comparable)
+    assert (
+        f"{count} of {count} trials are not shown to be better there than always predicting the "
+        f"largest class, '{CLASSES[sizes.argmax()]}' ({100 * share:.1f} %)"
+    ) in early_warning(replace(run, measurements=at_chance))
+    whole = replace(run, trials=run.completed)
+    assert early_warning(whole) == ""
 
 
 def test_a_curve_ends_where_the_loss_is_no_number(run):
@@ -691,7 +736,7 @@ def test_parallel_coordinates_spread_wide_numbers_by_their_logarithms(run):
     info = replace(run.info, searched=("learning_rate", "channels"), tied={})
     drawing = next(parallel.parallel(replace(run, trials=trials, info=info)))
     chart = drawing.chart
-    assert chart.labels == ("learning rate", "channels", "validation accuracy, %")
+    assert chart.labels == ("learning rate", "channels", "validation accuracy by epoch 3, %")
     shown = np.log10(rates[chart.trials])
     expected = (shown - shown.min()) / (shown.max() - shown.min())
     assert chart.places[:, 0] == pytest.approx(expected)

@@ -1,6 +1,7 @@
 """Draws accuracy against the cost of a model, with the Pareto front."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ def cost(run: RunData) -> Iterator[Drawing]:
             "or lower cost (neighbours on the front may differ only by chance). Trials that were "
             f"stopped early had fewer epochs, so they show less time and a {worse} "
             f"{run.metric.word} than a complete training.",
-            chart=cost_chart(data, shown, run.metric),
+            chart=cost_chart(data, shown, replace(run.metric, when=f"at the {at} epoch")),
         )
 
 

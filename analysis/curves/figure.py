@@ -12,7 +12,7 @@ from analysis.drawing.style import BLUE, INK, MUTED, ORANGE, VERMILION
 from analysis.rendering.words import first_upper
 from analysis.run.metric import ACCURACY, Metric
 from analysis.run.run_data import COMPARABLE, RunData
-from analysis.run.trials import ranked
+from analysis.run.trials import incumbent, ranked
 from tune.run.trial import Status
 
 BEST_SHOWN = 12
@@ -51,8 +51,8 @@ def overview(run: RunData) -> Iterator[Drawing]:
         name="learning_curves",
         title="Learning curves of all trials",
         caption=f"{_shown_words(run)} of {drawn:,} trials after each epoch{n_words(run)}.{where} "
-        "The mark at the end of a curve shows why it ends early.",
-        chart=overview_chart(data, rungs, shown_metrics(run)),
+        "The mark at the end of a curve shows why it ends early; the thick line is the incumbent.",
+        chart=overview_chart(data, rungs, shown_metrics(run), int(incumbent(run)["number"])),
     )
 
 
@@ -98,9 +98,9 @@ def prepare(run: RunData) -> pd.DataFrame:
 
 
 def overview_chart(
-    data: pd.DataFrame, rungs: tuple[int, ...], metrics: tuple[Metric, ...]
+    data: pd.DataFrame, rungs: tuple[int, ...], metrics: tuple[Metric, ...], winner: int
 ) -> Chart:
-    """Draw the curves of all trials, in one style per status."""
+    """Draw the curves of all trials, in one style per status, and the winner's on top of them."""
     status_of = data["status"].map(lambda status: Status(status))
     groups = [
         (data[status_of == status], STYLES.get(status, UNFINISHED))
@@ -112,7 +112,11 @@ def overview_chart(
         Panel(
             x=Axis(label="epoch", whole=True),
             y=Axis(label=_label(metric, metrics)),
-            layers=(*marks, *(_curves(rows, metric.name, style) for rows, style in groups)),
+            layers=(
+                *marks,
+                *(_curves(rows, metric.name, style) for rows, style in groups),
+                _winner(data[data["number"] == winner], metric.name),
+            ),
         )
         for metric in metrics
     ]
@@ -193,5 +197,18 @@ def _curves(rows: pd.DataFrame, column: str, style: StatusStyle) -> Layer:
         colour=style.colour,
         dash=style.dash,
         marker=style.marker,
-        alpha=0.85,
+        alpha=0.5,
+    )
+
+
+def _winner(rows: pd.DataFrame, column: str) -> Layer:
+    return Layer(
+        kind="line",
+        label="incumbent",
+        x=float_array(rows["epoch"]),
+        y=float_array(rows[column]),
+        trials=rows["number"].to_numpy(int),
+        colour=INK,
+        marker="",
+        width=3.0,
     )

@@ -70,6 +70,8 @@ class Layer:
     size: float = 5.0
     """Diameter of a mark in points."""
     alpha: float = 1.0
+    width: float | None = None
+    """Width of a ``line`` in points, if it is not the usual one."""
 
 
 @dataclass(frozen=True, kw_only=True)

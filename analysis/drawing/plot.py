@@ -113,6 +113,8 @@ def _points(axes: Axes, layer: Layer, scale: Normalize) -> None:
 
 def _line(axes: Axes, layer: Layer, scale: Normalize) -> None:
     style: dict[str, Any] = {"color": layer.colour, "linestyle": layer.dash}
+    if layer.width is not None:
+        style |= {"linewidth": layer.width, "zorder": 4}
     drawstyle = "steps-post" if layer.kind == "steps" else "default"
     axes.plot(layer.x, layer.y, drawstyle=drawstyle, **style)
     if layer.marker:

@@ -1,6 +1,7 @@
 """Draws accuracy by each searched hyperparameter: all trials, and the mean of each level."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from analysis.effects.statistics import marginal_means
 from analysis.folds.statistics import CORRECTED
 from analysis.rendering.words import first_upper
 from analysis.run.hyperparameters import followers, is_continuous, is_wide, levels, searched, words
+from analysis.run.metric import Metric
 from analysis.run.run_data import UNKNOWN, RunData
 from analysis.run.trainings import has_folds
 from analysis.run.trials import accuracy_at_common_epoch, common_epoch
@@ -39,7 +41,10 @@ def effects(run: RunData) -> Iterator[Drawing]:
         "it was stopped early later on; numbers in brackets: trials. Bars: means over "
         f"configurations, the trainings of each averaged first. {_error_words(run, means)}",
         chart=effects_chart(
-            prepare(run), means, {name: title(run, name) for name in names}, run.metric.axis
+            prepare(run),
+            means,
+            {name: title(run, name) for name in names},
+            compared_metric(run).axis,
         ),
     )
 
@@ -80,6 +85,12 @@ def effects_chart(
         for name in titles
     )
     return Chart(panels=panels, columns=MOST_COLUMNS, panel_size=(2.4, 2.9))
+
+
+def compared_metric(run: RunData) -> Metric:
+    """Return the metric of the run, with the epoch at which trials are compared."""
+    at = "by" if run.info.objective["at"] == "best" else "at"
+    return replace(run.metric, when=f"{at} epoch {common_epoch(run)}")
 
 
 def compared_words(run: RunData) -> str:

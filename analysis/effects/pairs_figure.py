@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted, file_stem
 from analysis.drawing.style import series_style
-from analysis.effects.figure import compared_words, prepare, spread
+from analysis.effects.figure import compared_metric, compared_words, prepare, spread
 from analysis.effects.figure import title as label_of
 from analysis.rendering.words import first_upper
 from analysis.run.hyperparameters import is_continuous, is_wide, levels, searched, words
@@ -50,7 +50,7 @@ def _drawing(run: RunData, used: pd.DataFrame, first: str, second: str) -> Drawi
         name=file_stem(f"accuracy_by_{first}_and_{second}"),
         title=f"{first_upper(run.metric.word)} by {words(first)} and {words(second)}",
         caption=f"{compared_words(run)} {how}",
-        chart=make(used, (y, label_of(run, y)), (x, label_of(run, x)), run.metric),
+        chart=make(used, (y, label_of(run, y)), (x, label_of(run, x)), compared_metric(run)),
     )
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.drawing.chart import Floats, Parallel, float_array
 from analysis.drawing.drawing import Drawing, charted
-from analysis.effects.figure import compared_words, prepare, title
+from analysis.effects.figure import compared_metric, compared_words, prepare, title
 from analysis.effects.pairs_figure import colour_limits
 from analysis.run.hyperparameters import is_continuous, is_wide, level_text, levels, searched
 from analysis.run.metric import Metric
@@ -30,7 +30,9 @@ def parallel(run: RunData) -> Iterator[Drawing]:
             caption=f"{compared_words(run)} A line is a trial; its colour is its "
             f"{run.metric.word}; it has a gap where a hyperparameter does not belong to its part "
             "of the space.",
-            chart=parallel_chart(data, {name: title(run, name) for name in names}, run.metric),
+            chart=parallel_chart(
+                data, {name: title(run, name) for name in names}, compared_metric(run)
+            ),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.curves.figure import BEST_SHOWN, best_models
 from analysis.drawing.drawing import Drawn, render
+from analysis.effects.early import early_warning
 from analysis.groups.figure import groups_figure
 from analysis.rendering.page import (
     Block,
@@ -136,14 +137,16 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
             *_tables(tables, others),
         ),
     )
+    blocks = (
+        *figures_of([*figures["effects"], *figures["parallel"]]),
+        *_tables(tables, SECTIONS["hyperparameters"]),
+        *([Block(kind="grid", figures=tuple(figures["pairs"]))] if figures["pairs"] else []),
+    )
     yield Section(
         id="hyperparameters",
         title="Hyperparameters",
-        blocks=(
-            *figures_of([*figures["effects"], *figures["parallel"]]),
-            *_tables(tables, SECTIONS["hyperparameters"]),
-            *([Block(kind="grid", figures=tuple(figures["pairs"]))] if figures["pairs"] else []),
-        ),
+        warning=early_warning(run) if blocks else "",
+        blocks=blocks,
     )
     trials = (*_tables(tables, first), *figures_of(figures["cost"]))
     yield Section(id="trials", title="Single trials", blocks=trials)

@@ -27,6 +27,8 @@ class Metric:
     """1 if larger values are better, otherwise -1."""
     is_share: bool
     """Whether values are shares of a whole, which are shown in percent."""
+    when: str = ""
+    """At which epoch values were measured, in words for the label of an axis."""
 
     @property
     def key(self) -> str:
@@ -56,7 +58,8 @@ class Metric:
     @property
     def axis(self) -> str:
         """Label of an axis."""
-        return f"{self.long}, %" if self.is_share else self.long
+        label = f"{self.long} {self.when}".strip()
+        return f"{label}, %" if self.is_share else label
 
     def text(self, value: float) -> str:
         """Format a value: a share as a percentage with one decimal."""

@@ -7,7 +7,7 @@ function swatch(button, layer) {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, 26, 12);
     context.strokeStyle = context.fillStyle = colour(layer.colour);
-    context.lineWidth = 1.8;
+    context.lineWidth = layer.width ?? 1.8;
     const line = ["line", "steps", "curves", "means", "rules", "intervals"].includes(layer.kind);
     context.setLineDash(layer.kind === "rules" ? [2, 3] : dashes(layer.dash));
     context.beginPath();

@@ -142,7 +142,7 @@ class Panel extends View {
     }
   }
   line(context, layer) {
-    this.begin(context, layer, 1.8);
+    this.begin(context, layer, layer.width ?? 1.8);
     context.setLineDash(dashes(layer.dash));
     const points = [];
     for (let i = 0; i < layer.x.length; i++) {
