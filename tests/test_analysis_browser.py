@@ -1,9 +1,14 @@
 """The report in a real browser: nothing complains, tables sort and filter, charts draw."""
 
+import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from analysis.drawing.chart import Axis, Chart, Layer, Panel
+from analysis.drawing.drawing import charted, render
+from analysis.rendering.page import Page, Section, figures_of, write_page
 from analysis.report import report
 from analysis.run.run_data import read_run
 from tests.support.big_run import write_big_run
@@ -140,6 +145,52 @@ def test_pointing_names_a_trial_and_dragging_zooms(browser, page):
     browser.run(f"document.querySelector({chart!r} + ' .back').click()")
     assert not browser.run(zoomed)
     assert browser.complaints == []
+
+
+def page_of(*panels: Panel) -> Page:
+    charts = [Chart(panels=(panel,), panel_size=(2.4, 2.4)) for panel in panels]
+    drawn = [
+        render(charted(name=f"chart_{place}", title=f"Chart {place}", caption="", chart=chart))
+        for place, chart in enumerate(charts)
+    ]
+    section = Section(id="some", title="Some", blocks=figures_of(drawn))
+    facts = {"tiles": {}, "found": (), "unknown": (), "trials": {}}
+    return Page(title="a", subtitle="b", sections=(section,), **facts)
+
+
+def test_tick_labels_below_an_axis_do_not_touch(browser, tmp_path):
+    panels = [
+        Panel(
+            x=Axis(label="x", log=log),
+            y=Axis(label="y"),
+            layers=(Layer(kind="points", x=np.array(ends), y=np.array([1.0, 2.0])),),
+        )
+        for ends in [(180_000, 620_000), (20_000, 700_000), (1e5, 4e8), (3.5, 28.1), (1e-5, 0.1)]
+        for log in (False, True)
+    ]
+    browser.open(write_page(page_of(*panels), tmp_path / "report"))
+    browser.run(
+        """(() => {
+          window.texts = [];
+          const fill = CanvasRenderingContext2D.prototype.fillText;
+          CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...rest) {
+            const { a, e, f, b } = this.getTransform(), half = this.measureText(text).width / 2;
+            if (this.textAlign === "center" && this.textBaseline === "top" && !b)
+              texts.push([this.canvas.ariaLabel, f / a + y, e / a + x - half, e / a + x + half]);
+            return fill.call(this, text, x, y, ...rest);
+          };
+        })()"""
+    )
+    draw_all(browser)
+    browser.run("document.getElementById('theme').click()")  # All are drawn again.
+    rows = {}
+    for chart, y, left, right in browser.run("texts"):
+        rows.setdefault((chart, round(y)), set()).add((left, right))
+    assert len(rows) == len(panels)
+    for row in rows.values():
+        labels = sorted(row)
+        gaps = [right[0] - left[1] for left, right in itertools.pairwise(labels)]
+        assert all(gap > 2 for gap in gaps)
 
 
 def test_the_theme_button_turns_the_page_over(browser, page):

@@ -1,5 +1,6 @@
 """What matplotlib draws of a chart: every mark in its place, every axis as it is told."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +39,26 @@ def test_points_stand_where_they_are_with_their_look():
     assert to_hex(points.get_facecolors()[0]) == to_hex(GREEN)
     assert points.get_alpha() == 0.5
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "accuracy, %")
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("ends", [(180_000, 620_000), (20_000, 700_000), (1e5, 4e8), (3.5, 28.1)])
+@pytest.mark.parametrize("width", [2.4, 4.4])
+def test_tick_labels_do_not_run_together(ends, log, width):
+    layer = Layer(kind="points", x=np.array(ends), y=np.array([5.0, 7.0]))
+    panel = Panel(x=Axis(label="trainable parameters", log=log), y=Y, layers=(layer,))
+    figure = plot(Chart(panels=(panel, panel), panel_size=(width, 3.3)))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        labels = [
+            label.get_window_extent()
+            for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+            if low <= place <= high and label.get_text()
+        ]
+        assert labels
+        gaps = [right.x0 - left.x1 for left, right in itertools.pairwise(labels)]
+        assert all(gap > 2 for gap in gaps)
 
 
 def test_hollow_points_are_filled_with_paper():

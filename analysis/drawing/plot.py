@@ -19,6 +19,8 @@ from analysis.drawing.style import COLOUR_MAP, MUTED, PAPER, RULE, ink_on, matri
 MANY = 400
 """A layer with more marks or curves than this is rasterized, in the SVG too, to keep the file
 small. Its curves are also drawn fainter."""
+LABEL_INCHES = 0.58
+"""Room for a tick label below a panel: seven characters, such as 200,000, and a gap."""
 BAR_HALF = 0.33
 """Half the width of the bar of a mean; categories are 1 apart."""
 
@@ -70,8 +72,13 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
     getattr(axes, f"set_{which}label")(axis.label)
     if axis.log:
         getattr(axes, f"set_{which}scale")("log")
-        drawn.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        low, high = getattr(axes, f"get_{which}lim")()
+        close = which == "x" and 0.3 * _most_labels(axes) < np.log10(high / low)
+        most = _most_labels(axes) if which == "x" else 12
+        drawn.set_major_locator(LogLocator(subs=(1,) if close else (1, 2, 5), numticks=most))
         drawn.set_minor_formatter(NullFormatter())
+    elif which == "x":
+        drawn.set_major_locator(MaxNLocator(nbins=_most_labels(axes), steps=[1, 2, 5, 10]))
     if not axis.names:
         drawn.set_major_formatter(FuncFormatter(number_text))
     if axis.names:
@@ -85,6 +92,15 @@ def _set_axis(axes: Axes, which: str, axis: Axis) -> None:
         drawn.set_inverted(True)
     if which == "x" and not axis.names:
         axes.grid(visible=True, axis="x")
+
+
+def _most_labels(axes: Axes) -> int:
+    """Return how many tick labels fit below the axes, each of `LABEL_INCHES`."""
+    spec = axes.get_subplotspec()
+    columns = 1 if spec is None else spec.get_gridspec().ncols
+    figure = axes.get_figure()
+    assert figure is not None
+    return max(2, int(0.8 * figure.get_size_inches()[0] / columns / LABEL_INCHES))
 
 
 def number_text(value: float, _place: Any = None) -> str:

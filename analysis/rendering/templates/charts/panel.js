@@ -58,8 +58,7 @@ class Panel extends View {
     const left = 26 + Math.min(0.4 * this.width, Math.max(0, ...down.map(([, text]) => wide(text))));
     const w = this.width - left - 12;
     let across = ticks(this.panel.x, this.view.x, Math.max(2, Math.min(8, w / 70))).map(at => [at, this.text("x", at)]);
-    for (let every = 1; this.panel.x.log && across.length > 2 && across.length * (wide("0.00001") + 8) > w; every++)
-      across = every === 1 ? across.filter(([at]) => Math.abs(at - Math.round(at)) < 1e-6) : across.filter((_, i) => i % 2 === 0);
+    if (!this.panel.x.names) across = this.apart(across, w, wide);
     const widest = Math.max(0, ...across.map(([, text]) => wide(text)));
     const turned = widest > w / Math.max(1, across.length) - 4 && this.panel.x.names;
     const lines = Math.max(1, ...across.map(([, text]) => text.split("\n").length));
@@ -88,6 +87,17 @@ class Panel extends View {
     context.textBaseline = "middle";
     context.fillText(this.shorten(context, this.panel.y.label, this.height - 8), 0, 0);
     context.restore();
+  }
+  // The ticks whose texts do not touch; on a logarithmic axis, rounder ones have precedence.
+  apart(across, w, wide) {
+    const [low, high] = this.view.x, kept = [];
+    const rank = ([at]) => [1, 5, 2].indexOf(Math.round(10 ** (at - Math.floor(at + 1e-9))));
+    const order = this.panel.x.log ? [...across].sort((a, b) => (rank(a) + 4) % 4 - (rank(b) + 4) % 4) : across;
+    for (const [at, text] of order) {
+      const x = (at - low) / (high - low) * w, half = wide(text) / 2 + 5;
+      if (kept.every(one => Math.abs(one.x - x) >= one.half + half)) kept.push({ x, half, at, text });
+    }
+    return kept.sort((a, b) => a.x - b.x).map(({ at, text }) => [at, text]);
   }
   below(context, x, text, turned, cells) {
     const { box } = this, y = box.y + box.h;
