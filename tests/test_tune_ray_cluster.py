@@ -1,6 +1,7 @@
 """The token and the settings of a Ray, before one is started or joined."""
 
 import os
+import socket
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 
+from fairsweep.errors import UserError
 from tune.execution import ray_cluster as module
 from tune.execution.ray_cluster import connect, ray_session, require_token, token_file
 from tune.execution.ray_private import read_environment_again
@@ -80,6 +82,7 @@ def called(own, monkeypatch):  # noqa: ARG001
         yield "10.0.0.1:99"
         called.append("stop")
 
+    monkeypatch.setattr(module, "_reach", lambda _address: None)
     monkeypatch.setattr(module, "local_ray", local_ray)
     monkeypatch.setattr(module, "connected_servers", lambda: servers)
     servers = called.servers = []
@@ -151,6 +154,24 @@ def test_a_ray_that_does_not_answer_is_told_in_one_line(home, monkeypatch, error
         connect("n7:1")
     assert str(home) in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "localhost:{}"])
+def test_a_ray_that_is_not_there_is_told_at_once(monkeypatch, form):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        module._reach(form.format(port))
+    monkeypatch.setattr(module.ray, "init", lambda *_, **__: pytest.fail("Ray tries for minutes"))
+    with pytest.raises(
+        UserError, match=r"\(nobody answers: Connection refused\); .*unset RAY_ADDR"
+    ):
+        connect(form.format(port))
+
+
+@pytest.mark.parametrize("address", ["auto", "nowhere", "10.0.0.1:x"])
+def test_what_is_no_address_is_left_to_ray(address):
+    module._reach(address)
 
 
 def test_a_named_token_file_that_is_missing_is_told_in_one_line(called, own):

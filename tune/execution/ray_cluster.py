@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import secrets
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ from tune.execution.ray_watch import connected_servers
 
 T = TypeVar("T")
 _CODE = Path(__file__).parents[2]
+_ANSWER_SECONDS = 10.0
 _PACKAGES = ("fairsweep", "data_prep", "models", "tune")
 """Packages that a worker imports."""
 _SETTINGS = {
@@ -107,6 +109,7 @@ def connect(address: str) -> None:
     try:
         use_token_of_user()
         read_environment_again()
+        _reach(address)
         with keep_signal_handlers():
             ray.init(
                 address,
@@ -119,8 +122,24 @@ def connect(address: str) -> None:
         reason = " ".join(str(error).split())
         raise UserError(
             f"cannot connect to Ray at {address} ({reason}); start it there, and store its token "
-            f"on this machine in {token_file()} or RAY_AUTH_TOKEN"
+            f"on this machine in {token_file()} or RAY_AUTH_TOKEN, or unset RAY_ADDRESS to train "
+            "on this machine"
         ) from error
+
+
+def _reach(address: str) -> None:
+    """Open a connection to ``HOST:PORT``, because Ray tries for 14 minutes if nobody answers.
+
+    Raises:
+        ConnectionError: Nobody answers within `_ANSWER_SECONDS`.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return  # Ray finds ``auto`` by itself, and refuses what is no address.
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ConnectionError(f"nobody answers: {error.strerror or error}") from error
 
 
 def own_address() -> str:
