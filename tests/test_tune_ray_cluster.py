@@ -1,5 +1,6 @@
 """The token and the settings of a Ray, before one is started or joined."""
 
+import errno
 import os
 import socket
 from contextlib import contextmanager, suppress
@@ -104,6 +105,18 @@ def test_a_ray_of_our_own_is_started_and_stopped_also_after_a_fault(called, addr
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert "RAY_USAGE_STATS_ENABLED" not in os.environ
     assert os.environ["RAY_AIR_NEW_OUTPUT"] == "7", "what the user has set stays"
+
+
+def test_a_full_folder_of_ray_is_told(called, monkeypatch):
+    def init(*_words, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.ray, "init", init)
+    with pytest.raises(
+        UserError, match=r"no space left for Ray's logs .*; free some or set RAY_TMP"
+    ):
+        ray_session(object_store_bytes=12).__enter__()
+    assert called == [("start", 12)]
 
 
 def test_a_ray_that_is_gone_is_not_waited_for(called, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import resource
 import signal
 import subprocess
 import sys
@@ -135,3 +136,28 @@ def test_a_ray_that_fails_for_another_reason_is_not_started_again(tmp_path, monk
     with pytest.raises(UserError, match="no memory"), module.local_ray(object_store_bytes=12):
         pass
     assert len(starts) == 1
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "set_to"),
+    [(64, 64, (64, 64)), (1024, 4096, (4096, 4096)), (1024, 1 << 20, (1 << 16, 1 << 20)),
+     (256, resource.RLIM_INFINITY, (1 << 16, resource.RLIM_INFINITY)), (1 << 17, 1 << 20, None),
+     (resource.RLIM_INFINITY, resource.RLIM_INFINITY, None)],
+)  # fmt: skip
+def test_ray_gets_as_many_open_files_as_are_allowed(monkeypatch, soft, hard, set_to):
+    done = []
+    monkeypatch.setattr(module.resource, "getrlimit", lambda _kind: (soft, hard))
+    monkeypatch.setattr(module.resource, "setrlimit", lambda *words: done.append(words))
+    module._allow_files()
+    assert done == ([] if set_to is None else [(resource.RLIMIT_NOFILE, set_to)])
+
+
+def test_too_few_open_files_are_told_before_ray_waits_for_itself():
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (63, 63))\n"
+    start = (
+        "from tune.execution.ray_server import local_ray\nwith local_ray(object_store_bytes=1): 0"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited + start], capture_output=True, text=True, check=False
+    )
+    assert "Ray needs at least 64 open files, and 63 are allowed here; raise" in done.stderr

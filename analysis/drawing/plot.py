@@ -98,7 +98,7 @@ def _most_labels(axes: Axes) -> int:
     """Return how many tick labels fit below the axes, each of `LABEL_INCHES`."""
     spec = axes.get_subplotspec()
     columns = 1 if spec is None else spec.get_gridspec().ncols
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     assert figure is not None
     return max(2, int(0.8 * figure.get_size_inches()[0] / columns / LABEL_INCHES))
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import ray
 
 from fairsweep.command_line import end_at_once_after_command
+from fairsweep.disk_space import enough_space
 from fairsweep.errors import UserError
 from tune.execution.ray_private import (
     forget_shutdown_at_exit,
@@ -51,7 +52,7 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
 
     Raises:
         UserError: The cluster does not answer or refuses our token. Or the token cannot be stored,
-            or the local Ray does not start.
+            the local Ray does not start, or the disk of its folder is full.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     address = os.environ.get("RAY_ADDRESS")
@@ -63,7 +64,8 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
         else:
             require_token()
             with local_ray(object_store_bytes=object_store_bytes) as own:
-                with keep_signal_handlers():
+                space = enough_space("Ray's logs", "set RAY_TMPDIR to a folder on a larger disk")
+                with space, keep_signal_handlers():
                     ray.init(own, log_to_driver=False, logging_level=logging.ERROR)
                 with _connected():
                     yield

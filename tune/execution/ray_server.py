@@ -8,6 +8,7 @@ driver ended, it kills every process of its session and exits.
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,10 @@ from tune.execution.process_session import end_session
 from tune.execution.ray_private import start_fewer_servers
 
 _LOG = "server.log"
+_FILES = 1 << 16
+"""Open files that are enough for a Ray on a large machine."""
+_FEWEST_FILES = 64
+"""With fewer, Ray does not start on two cores, and says so after 40 s."""
 _TIMED_OUT = "timed out during startup"
 """Part of Ray's message if its processes did not start in time."""
 
@@ -35,6 +40,7 @@ def local_ray(*, object_store_bytes: int) -> Iterator[str]:
     Raises:
         UserError: Ray does not start, or the folder for its sockets cannot be private.
     """
+    _allow_files()
     with ray_folder() as folder:
         log = folder / _LOG
         process, line = _start(folder, object_store_bytes)
@@ -47,6 +53,23 @@ def local_ray(*, object_store_bytes: int) -> Iterator[str]:
             yield _address(line, log)
         finally:
             _end(process)
+
+
+def _allow_files() -> None:
+    """Raise this process's limit of open files, which Ray's processes inherit.
+
+    Raises:
+        UserError: The largest limit that is allowed is too small for Ray.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _FEWEST_FILES:
+        raise UserError(
+            f"Ray needs at least {_FEWEST_FILES} open files, and {hard} are allowed here; raise "
+            "the hard limit (`ulimit -Hn`)"
+        )
+    if soft != resource.RLIM_INFINITY and soft < _FILES:
+        wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _start(folder: Path, object_store_bytes: int) -> tuple["subprocess.Popen[str]", str]:
