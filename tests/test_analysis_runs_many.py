@@ -170,6 +170,10 @@ def test_searchers_are_compared_at_the_cost_that_every_run_has_spent(searched):
     assert frame["value"].is_monotonic_decreasing
     assert frame["difference"].iloc[0] == 0
     assert f"had spent {cost:.3g} device-hours" in table.notes[0]
+    shown = table.views[0].shown(table.frame).iloc[0]
+    low, high = (float(table.frame[end].iloc[0]) for end in ("value_low", "value_high"))
+    assert shown["95 % interval"] == f"{low:.3f} to {high:.3f}"
+    assert shown["95 % interval of the difference"] == "–"
 
 
 def test_one_run_of_a_searcher_tells_nothing(searched):

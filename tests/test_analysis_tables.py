@@ -401,6 +401,14 @@ def test_a_cell_that_reads_from_one_figure_to_another_is_missing_where_the_lower
     assert view.shown(frame).to_dict("list") == {"x": ["0.123 to 0.500", "–"], "n": ["3", "4"]}
 
 
+@pytest.mark.parametrize("write", [to_markdown, to_latex])
+def test_two_columns_with_one_heading_are_both_shown(write):
+    frame = pd.DataFrame({"first": ["a"], "second": ["b"]})
+    columns = (Column(key="first", heading="n"), Column(key="second", heading="n"))
+    table = Table(name="t", frame=frame, views=(View(title="t", columns=columns),), notes=())
+    assert {"a", "b"} < set(write(table).split())
+
+
 def test_numbers_stand_to_the_right_and_words_to_the_left():
     frame = pd.DataFrame({"name": ["a|b_c", "d"], "accuracy": [0.5, np.nan]})
     columns = (Column(key="name", heading="the name"), Column(key="accuracy", heading="accuracy"))

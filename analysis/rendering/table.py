@@ -48,8 +48,13 @@ class View:
     columns: tuple[Column, ...]
 
     def shown(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the formatted cells of all columns, under their headings."""
-        return pd.DataFrame({c.heading: c.cells(frame) for c in self.columns}, dtype=object)
+        """Return the formatted cells of all columns, under their headings.
+
+        Two columns can have one heading: a hyperparameter can be called ``n`` or ``status``.
+        """
+        cells = {place: column.cells(frame) for place, column in enumerate(self.columns)}
+        headings = [column.heading for column in self.columns]
+        return pd.DataFrame(cells, dtype=object).set_axis(headings, axis=1)
 
     def is_number(self, frame: pd.DataFrame) -> list[bool]:
         """Return for each column whether it holds numbers, which are aligned to the right."""

@@ -96,7 +96,7 @@ def _table(frame: pd.DataFrame, run: RunData, values: pd.DataFrame) -> Table:
         Column(
             key="difference_low",
             upper_key="difference_high",
-            heading="95 % interval",
+            heading="95 % interval of the difference",
             text=signed(text),
         ),
     )
