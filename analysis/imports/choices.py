@@ -2,9 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from analysis.imports.found import At, Found, Mode
 from fairsweep.errors import UserError
@@ -97,11 +97,6 @@ def one_of(asked: str, names: list[str], option: str) -> str:
     near = difflib.get_close_matches(asked, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none'}"
     raise UserError(f"{option} must name a column of the results, but got {asked!r}; {hint}")
-
-
-def column_name(name: str, taken: Mapping[str, Any] | Iterable[str], prefix: str) -> str:
-    """Return a name for a column that is no other column, by putting ``prefix`` before it."""
-    return f"{prefix}_{name}" if name in set(taken) else name
 
 
 def metric_name(name: str) -> str:

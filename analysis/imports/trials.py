@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analysis.imports.choices import Choices, column_name, metric_name, seed_of
+from analysis.imports.choices import Choices, metric_name, seed_of
 from analysis.imports.found import Found, FoundTrial, from_zero
+from analysis.run.column_names import TAKEN, column_name
 from analysis.run.hyperparameters import level_text
 from tune.run.tables import TRIAL_COLUMNS
 from tune.run.trial import Ending, Figures, Measurement, Status, Trial, is_metric_name
 
-_OF_TABLES = ("n", "trial", "verdict", "accuracy", "term", "level", "epoch", "fold", "folds")
-RESERVED = frozenset({*(name for name, _ in TRIAL_COLUMNS), *_OF_TABLES})
+RESERVED = frozenset({*(name for name, _ in TRIAL_COLUMNS), *TAKEN, "fold", "folds"})
 """Names that no imported hyperparameter keeps, because columns of tables have them."""
 LONGEST_NAME = 60
 """Characters of a configuration's name; where values need more, it is numbered instead."""
@@ -44,7 +44,7 @@ def _cleaned(trial: FoundTrial, metrics: Mapping[str, str], shift: int) -> Found
     taken = {*RESERVED, *metrics.values()}
     return replace(
         trial,
-        values={column_name(name, taken, "config"): v for name, v in trial.values.items()},
+        values={column_name(name, taken): v for name, v in trial.values.items()},
         measurements={
             epoch + shift: {metrics[name]: value for name, value in values.items()}
             for epoch, values in sorted(trial.measurements.items())

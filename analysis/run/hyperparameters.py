@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.run.column_names import TAKEN, column_name
 from analysis.run.run_data import RunData
 from fairsweep.errors import UserError
 
@@ -17,14 +18,15 @@ NOT_USED = "–"
 
 
 def checked(run: RunData, name: str) -> str:
-    """Return ``name`` if it is a hyperparameter of this run.
+    """Return ``name`` if it is a hyperparameter of this run, or the column that it has instead.
 
     Raises:
         UserError: It is not; the message names the most similar one.
     """
     names = run.info.hyperparameters
-    if name in names:
-        return name
+    for own in (name, column_name(name, TAKEN)):
+        if own in names:
+            return own
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"
     raise UserError(f"--by must be a hyperparameter of {run.name}, but got {name!r}; {hint}")

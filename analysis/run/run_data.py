@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.run.column_names import with_own_columns
 from analysis.run.metric import Metric, reported
 from analysis.statistics.verdicts import MARGIN
 from fairsweep.command_line import NOTHING_SUCCEEDED
@@ -156,8 +157,8 @@ def read_run(path: Path, data: Path | None = None, margin: float | None = None) 
 
     Raises:
         MissingFileError: ``path`` is not a run directory.
-        UserError: No trial has finished yet, or ``margin`` is not positive, or not below 1 for a
-            share.
+        UserError: No trial has finished yet, or none has a value of the metric, or ``margin`` is
+            not positive, or not below 1 for a share.
         NoTrialSucceededError: Trials have finished, but none of them completed or was stopped
             early.
     """
@@ -170,17 +171,22 @@ def read_run(path: Path, data: Path | None = None, margin: float | None = None) 
     table = pq.read_table(path / TRIALS_FILE)
     trials = _frame(table).sort_values("number", ignore_index=True)
     _check_success(path, trials)
+    trials, info = with_own_columns(trials, read_table_info(table))
     provenance = path / PROVENANCE_FILE
     spec = path / SPEC_FILE
     run = RunData(
         path=path,
-        info=read_table_info(table),
+        info=info,
         trials=trials.assign(n=_picture_counts(path, trials)),
         measurements=_frame(pq.read_table(path / MEASUREMENTS_FILE)),
         provenance=json.loads(provenance.read_text("utf-8")) if provenance.is_file() else {},
         spec=spec.read_text("utf-8") if spec.is_file() else "",
         data=data,
     )
+    if run.comparable.empty:
+        raise UserError(
+            f"no trial of {path} has a value of {run.metric.name}, so there is nothing to compare"
+        )
     return replace(run, margin=_margin(run.metric, margin))
 
 
