@@ -38,6 +38,7 @@ def browser(tmp_path):
 
 def draw_all(browser) -> int:
     """Make every chart draw, as scrolling by all of them would; return how many there are."""
+    browser.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     browser.run("document.querySelectorAll('.chart').forEach(one => one.scrollIntoView())")
     browser.run(
         """(async () => {

@@ -3,6 +3,7 @@ import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from io import BytesIO
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,9 @@ from analysis.drawing.style import BLUE, MUTED, ORANGE, VERMILION
 from analysis.effects import figure as effects
 from analysis.effects import pairs_figure as pairs
 from analysis.effects import parallel_figure as parallel
+from analysis.effects.design import MATTERS
 from analysis.effects.early import early_warning
+from analysis.effects.statistics import level_means
 from analysis.folds import figure as folds
 from analysis.groups import figure as groups
 from analysis.rendering.table import Table
@@ -76,6 +79,51 @@ def test_there_is_a_figure_for_each_pair_of_untied_hyperparameters(run):
     assert len(names) == 6
     assert "accuracy_by_kernel_size_and_channels" in names
     assert not any("fc_layers" in name for name in names)
+
+
+def test_pairs_that_matter_come_first_and_the_others_are_set_aside(run, monkeypatch):
+    names = ["kernel_size", "blocks", "channels", "conv_depth"]
+    among = list(combinations(names, 2))
+    terms = [*names, *map(" × ".join, among)]
+
+    def chosen(shown, **shares):
+        frame = pd.DataFrame({"term": terms}).assign(
+            share=lambda rows: rows["term"].map(shares).fillna(0.01),
+            verdict=lambda rows: rows["term"].map(lambda term: MATTERS if term in shown else ""),
+        )
+        monkeypatch.setattr(pairs, "known_effects", lambda _: frame)
+        return pairs.mattering(run, among)
+
+    assert chosen({"blocks", "channels"}) == [("blocks", "channels")]
+    assert chosen({"kernel_size × channels"}) == [("kernel_size", "channels")]
+    assert chosen({"kernel_size"}, channels=0.5, blocks=0.2) == [("blocks", "channels")]
+    everything = chosen(set(names), conv_depth=0.5, kernel_size=0.3)
+    assert len(everything) == pairs.MOST_SHOWN
+    assert everything[0] == ("kernel_size", "conv_depth")
+    chosen({"blocks", "channels"})
+    drawings = list(pairs.pairs(run))
+    assert [drawing.aside for drawing in drawings] == [False] + 5 * [True]
+    assert drawings[0].name == "accuracy_by_blocks_and_channels"
+    monkeypatch.setattr(pairs, "known_effects", lambda _: None)
+    assert pairs.mattering(run, among) == among[:1]
+
+
+def test_cells_of_a_pair_have_the_intervals_of_their_means(run):
+    drawing = next(one for one in pairs.pairs(run) if one.name.endswith("kernel_size_and_channels"))
+    heat, points = drawing.chart.panels
+    (cells,) = heat.layers
+    early = effects.prepare(run)
+    joined = early["kernel_size"].astype(str) + "/" + early["channels"].astype(str)
+    ids = run.trials.set_index("number")["trial_id"].loc[early["number"]]
+    means = 100 * level_means(run, pd.Series(joined.to_numpy(), index=ids.to_numpy()))
+    for x, y, value, text in zip(cells.x, cells.y, cells.values, cells.texts, strict=True):
+        own = means.loc[f"{heat.y.names[int(y)]}/{heat.x.names[int(x)]}"]
+        assert value == pytest.approx(own["mean"])
+        assert text.split("\n")[1] == f"{own['low']:.1f} to {own['high']:.1f} %"
+    lines = [layer for layer in points.layers if layer.kind == "line"]
+    found = {(line.label, x): low for line in lines for x, low in enumerate(line.low)}
+    assert found["5", 0] == pytest.approx(means.loc["5/8", "low"])
+    assert heat.value_limits == (early["accuracy"].min(), early["accuracy"].max())
 
 
 def test_cells_tell_how_many_trials_they_hold(run):
@@ -250,11 +298,19 @@ def test_a_run_that_cannot_tell_chance_has_no_differences(run):
 def test_parallel_coordinates_place_every_level(run):
     chart = next(parallel.parallel(run)).chart
     assert chart.places.shape == (len(run.comparable), 5)
-    assert np.nanmin(chart.places, axis=0).tolist() == [0] * 5
-    assert np.nanmax(chart.places, axis=0).tolist() == [1] * 5
+    assert ((chart.places >= 0) & (chart.places <= 1)).all()
     kernel = run.comparable["kernel_size"].to_numpy(int)
-    assert chart.places[:, 0].tolist() == ((kernel - 3) / 2).tolist()
-    assert [text for _, text in chart.ticks[0]] == ["3", "5"]
+    assert (chart.places[:, 0] > 0.5).tolist() == (kernel == 5).tolist()
+    assert chart.ticks[0] == ((0.25, "3"), (0.75, "5"))
+
+
+def test_parallel_lines_at_one_level_stand_apart_in_the_order_of_their_accuracy(run):
+    chart = next(parallel.parallel(run)).chart
+    for axis in range(4):
+        assert len(set(chart.places[:, axis])) == len(run.comparable)
+    of_five = chart.places[:, 0] > 0.5
+    order = chart.places[of_five, 0].argsort()
+    assert np.all(np.diff(chart.values[of_five][order]) >= 0)
 
 
 def test_mistakes_are_the_surest_wrong_answers_of_the_incumbent(run):
@@ -694,7 +750,7 @@ def test_cells_of_a_pair_stand_at_their_levels():
         (0, 1): (50.0, "50.0 %\nn = 1"),
         (1, 1): (60.0, "60.0 %\nn = 1"),
     }
-    assert heat.value_limits == (50.0, 72.0)
+    assert heat.value_limits == (50.0, 74.0)  # that of single trials
     lines = {layer.label: layer for layer in points.layers if layer.kind == "line"}
     assert lines["7"].y.tolist() == [50.0, 60.0]
     assert lines["3"].y.tolist() == [72.0]
@@ -742,7 +798,7 @@ def test_parallel_coordinates_spread_wide_numbers_by_their_logarithms(run):
     assert chart.places[:, 0] == pytest.approx(expected)
     assert [place for place, _ in chart.ticks[0]] == [0, 0.25, 0.5, 0.75, 1]
     assert chart.ticks[0][0][1] == "0.0001"
-    assert chart.ticks[1] == ((0.0, "8"), (1.0, "16"))
+    assert chart.ticks[1] == ((0.25, "8"), (0.75, "16"))
     assert chart.values.tolist() == (100 * at_common_epoch(run)[chart.trials]).tolist()
     accuracy = (chart.values - chart.values.min()) / np.ptp(chart.values)
     assert chart.places[:, 2] == pytest.approx(accuracy)
@@ -903,7 +959,8 @@ def test_a_line_has_a_gap_where_a_hyperparameter_is_not_used_and_needs_an_accura
     own = odd.trials.set_index("number").loc[chart.trials, "channels"]
     place = chart.labels.index("channels")
     assert np.isnan(chart.places[:, place]).tolist() == own.isna().tolist()
-    assert chart.places[own.notna().to_numpy(), place].tolist() == (own.dropna() == 16).tolist()
+    places = chart.places[own.notna().to_numpy(), place]
+    assert (places > 0.5).tolist() == (own.dropna() == 16).tolist()
     assert [text for _, text in chart.ticks[place]] == ["8", "16"]
 
 

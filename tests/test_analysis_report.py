@@ -244,8 +244,11 @@ def test_each_table_and_figure_stands_in_its_section(run, written):
         "Mean accuracy at each level",
     ]
     assert headings("hyperparameters", "summary") == [
-        f"Accuracy by {name}"
-        for name in ("kernel size", "blocks", "channels", "FC layers", "convolution depth")
+        *(
+            f"Accuracy by {name}"
+            for name in ("kernel size", "blocks", "channels", "FC layers", "convolution depth")
+        ),
+        "Other pairs of hyperparameters (5)",
     ]
     assert len(told) == 4 + 6  # and a figure for each pair
     assert headings("learning") == [

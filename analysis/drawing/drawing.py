@@ -32,6 +32,8 @@ class Drawing:
     draw: Callable[[], Figure]
     chart: Chart | Parallel | None = None
     """The chart that ``draw`` draws, if the page can draw it interactively."""
+    aside: bool = False
+    """Whether a page shows it only to readers who ask for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +50,12 @@ class Drawn:
         (directory / f"{self.drawing.name}.png").write_bytes(self.png)
 
 
-def charted(*, name: str, title: str, caption: str, chart: Chart | Parallel) -> Drawing:
+def charted(
+    *, name: str, title: str, caption: str, chart: Chart | Parallel, aside: bool = False
+) -> Drawing:
     """Return a drawing that plots ``chart``."""
     draw = partial(plot, chart)
-    return Drawing(name=name, title=title, caption=caption, draw=draw, chart=chart)
+    return Drawing(name=name, title=title, caption=caption, draw=draw, chart=chart, aside=aside)
 
 
 def render(drawing: Drawing) -> Drawn:

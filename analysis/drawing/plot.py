@@ -178,7 +178,8 @@ def _cells(axes: Axes, layer: Layer, scale: Normalize) -> None:
     axes.pcolormesh(edges[1], edges[0], shown, cmap=COLOUR_MAP, norm=scale)
     for x, y, value, text in zip(columns, rows, layer.values, layer.texts, strict=True):
         ink = ink_on(float(scale(value)))
-        axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=8)
+        size = 8 if text.count("\n") < 2 else 7
+        axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=size)
 
 
 def _rules(axes: Axes, layer: Layer, _scale: Normalize) -> None:

@@ -1,6 +1,6 @@
-"""Draws accuracy by each pair of searched hyperparameters."""
+"""Draws accuracy by each pair of searched hyperparameters, those that matter together first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,48 +10,96 @@ import pandas as pd
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted, file_stem
 from analysis.drawing.style import series_style
+from analysis.effects.design import MATTERS
 from analysis.effects.figure import compared_metric, compared_words, prepare, spread
 from analysis.effects.figure import title as label_of
+from analysis.effects.statistics import known_effects, level_means
 from analysis.rendering.words import first_upper
 from analysis.run.hyperparameters import is_continuous, is_wide, levels, searched, words
 from analysis.run.metric import Metric
 from analysis.run.run_data import RunData
+from analysis.run.trials import accuracy_at_common_epoch
 
 LEAST_RANGE = 2.0
 """Minimum span of a colour scale in percentage points, so that it does not magnify noise."""
+MOST_SHOWN = 4
+"""Maximum number of pairs that are not set aside."""
+Pair = tuple[str, str]
 
 
 def pairs(run: RunData) -> Iterator[Drawing]:
-    """Yield a figure for each pair of untied hyperparameters that vary together."""
-    names = searched(run)
+    """Yield a figure for each pair of untied hyperparameters that vary together.
+
+    Pairs that matter come first; the others are set aside.
+    """
     data = prepare(run)
-    for first, second in combinations(names, 2):
-        used = data.dropna(subset=[first, second])
-        if used[first].nunique() > 1 and used[second].nunique() > 1:
-            yield _drawing(run, used, first, second)
+    used = {pair: data.dropna(subset=list(pair)) for pair in combinations(searched(run), 2)}
+    varied = [pair for pair, rows in used.items() if all(rows[one].nunique() > 1 for one in pair)]
+    first = mattering(run, varied)
+    for pair in [*first, *(pair for pair in varied if pair not in first)]:
+        yield _drawing(run, used[pair], pair, aside=pair not in first)
 
 
-def _drawing(run: RunData, used: pd.DataFrame, first: str, second: str) -> Drawing:
+def mattering(run: RunData, among: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs whose joint effect is worth a figure, those that explain most first.
+
+    These are pairs whose interaction is shown to matter, or both of whose hyperparameters are, at
+    most `MOST_SHOWN`. If there is none, it is the pair that explains most of the variance.
+    """
+    frame = known_effects(run)
+    if frame is None:
+        return list(among[:1])
+    shares = dict(zip(frame["term"], frame["share"].fillna(0.0), strict=True))
+    shown = set(frame.loc[frame["verdict"] == MATTERS, "term"])
+
+    def explained(pair: Pair) -> float:
+        return sum(shares.get(term, 0.0) for term in (*pair, " × ".join(pair)))
+
+    order = sorted(among, key=explained, reverse=True)
+    chosen = [pair for pair in order if set(pair) <= shown or " × ".join(pair) in shown]
+    return chosen[:MOST_SHOWN] or order[:1]
+
+
+def _drawing(run: RunData, used: pd.DataFrame, pair: Pair, *, aside: bool) -> Drawing:
     """Choose how to draw a pair; if one of the two is continuous, it is on the x axis."""
-    continuous = [is_continuous(used[name]) for name in (first, second)]
+    first, second = pair
+    continuous = [is_continuous(used[name]) for name in pair]
     y, x = (second, first) if continuous == [True, False] else (first, second)
-    make, how = (
-        (plane_chart, f"A point is a trial; its colour is the {run.metric.word}.")
-        if all(continuous)
-        else (series_chart, "A point is a trial.")
-        if any(continuous)
-        else (
-            levels_chart,
-            "Left: mean of each combination, n its trials. Right: the same means, and each trial "
-            "as a small point. Trainings of a configuration are averaged first.",
-        )
-    )
+    metric, labels = compared_metric(run), ((y, label_of(run, y)), (x, label_of(run, x)))
+    if all(continuous):
+        chart = plane_chart(used, *labels, metric)
+        how = f"A point is a trial; its colour is the {run.metric.word}."
+    elif any(continuous):
+        chart, how = series_chart(used, *labels, metric), "A point is a trial."
+    else:
+        ends = run.metric.scale * cell_intervals(run, y, x)
+        chart = levels_chart(used, *labels, metric, ends)
+        how = (
+            "Left: mean of each combination, n its trials; the colours span all trials. Right: "
+            "the same means, and each trial as a small point. Trainings of a configuration are "
+            "averaged first."
+        ) + " Intervals: 95 %, as in the table of levels." * bool(ends.notna().any(axis=None))
     return charted(
         name=file_stem(f"accuracy_by_{first}_and_{second}"),
         title=f"{first_upper(run.metric.word)} by {words(first)} and {words(second)}",
         caption=f"{compared_words(run)} {how}",
-        chart=make(used, (y, label_of(run, y)), (x, label_of(run, x)), compared_metric(run)),
+        chart=chart,
+        aside=aside,
     )
+
+
+def cell_intervals(run: RunData, first: str, second: str) -> pd.DataFrame:
+    """Return ``low`` and ``high`` (95 %) of the mean of each pair of levels (index).
+
+    They are those of `analysis.effects.statistics.level_means`: missing without an estimate of
+    chance.
+    """
+    trials = accuracy_at_common_epoch(run).set_index("trial_id")
+    of = pd.MultiIndex.from_arrays([levels(trials[name]).astype(str) for name in (first, second)])
+    numbers, cells = pd.factorize(of)
+    means = level_means(run, pd.Series(numbers.astype(str), index=trials.index))
+    found = means.loc[[str(number) for number in range(len(cells))], ["low", "high"]]
+    return found.set_axis(pd.MultiIndex.from_tuples(cells, names=["row", "column"]))
 
 
 def cell_means(data: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
@@ -66,22 +114,35 @@ def cell_means(data: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
 
 
 def levels_chart(
-    data: pd.DataFrame, y: tuple[str, str], x: tuple[str, str], metric: Metric
+    data: pd.DataFrame,
+    y: tuple[str, str],
+    x: tuple[str, str],
+    metric: Metric,
+    ends: pd.DataFrame | None = None,
 ) -> Chart:
-    """Return a heat map of the means and a point plot; ``x`` and ``y`` are name and label."""
+    """Return a heat map of the means and a point plot.
+
+    Args:
+        data: What `analysis.effects.figure.prepare` returns.
+        y: Name and label of the hyperparameter on the vertical axis.
+        x: Name and label of that on the horizontal axis.
+        metric: The metric.
+        ends: What `cell_intervals` returns, shares in %; None without intervals.
+    """
     names = [tuple(levels(data[name]).cat.categories) for name in (x[0], y[0])]
     across = Axis(label=x[1], names=names[0])
-    cells = _cells(cell_means(data, y[0], x[0]), names[0], names[1], metric)
-    assert cells.values is not None
+    means = cell_means(data, y[0], x[0])
+    means = means.assign(low=np.nan, high=np.nan) if ends is None else means.join(ends)
+    cells = _cells(means, names[0], names[1], metric)
     heat = Panel(
         x=across,
         y=Axis(label=y[1], names=names[1]),
         layers=(cells,),
         value_label=f"mean {metric.axis}",
-        value_limits=colour_limits(cells.values, metric),
+        value_limits=colour_limits(float_array(data["accuracy"]), metric),
     )
     points = Panel(
-        x=across, y=Axis(label=metric.axis), layers=tuple(_point_layers(data, y[0], x[0]))
+        x=across, y=Axis(label=metric.axis), layers=tuple(_point_layers(data, means, y[0], x[0]))
     )
     return Chart(panels=(heat, points), panel_size=(3.3, 3.2), legend_title=y[1])
 
@@ -134,11 +195,7 @@ def _cells(
     cells: pd.DataFrame, columns: tuple[str, ...], rows: tuple[str, ...], metric: Metric
 ) -> Layer:
     row, column = (cells.index.get_level_values(key).astype(str) for key in ("row", "column"))
-    values = metric.text
-    texts = [
-        f"{values(mean / metric.scale)}\nn = {trials}"
-        for mean, trials in cells.itertuples(index=False)
-    ]
+    texts = [_cell_text(metric, *values) for values in cells.itertuples(index=False)]
     return Layer(
         kind="cells",
         x=np.array([columns.index(text) for text in column], float),
@@ -148,7 +205,15 @@ def _cells(
     )
 
 
-def _point_layers(data: pd.DataFrame, first: str, second: str) -> Iterator[Layer]:
+def _cell_text(metric: Metric, mean: float, trials: int, low: float, high: float) -> str:
+    value, *ends = (metric.text(each / metric.scale) for each in (mean, low, high))
+    span = "" if np.isnan(low) else f"{ends[0].removesuffix(' %')} to {ends[1]}\n"
+    return f"{value}\n{span}n = {trials}"
+
+
+def _point_layers(
+    data: pd.DataFrame, means: pd.DataFrame, first: str, second: str
+) -> Iterator[Layer]:
     series, column = levels(data[first]), levels(data[second])
     at = pd.Series(column.cat.codes.astype(int), index=data.index)
     used = [text for text in series.cat.categories if (series == text).any()]
@@ -156,8 +221,8 @@ def _point_layers(data: pd.DataFrame, first: str, second: str) -> Iterator[Layer
     for place, (text, shift) in enumerate(zip(used, shifts, strict=True)):
         rows = data[series == text]
         own = at[rows.index]
-        keys = [own.rename("x"), rows["configuration_id"]]
-        mean = rows.groupby(keys)["accuracy"].mean().groupby("x").mean()
+        mean = means.xs(text, level="row")
+        at_column = [column.cat.categories.get_loc(name) for name in mean.index]
         look: dict[str, Any] = series_style(place)
         yield Layer(
             kind="points",
@@ -168,8 +233,16 @@ def _point_layers(data: pd.DataFrame, first: str, second: str) -> Iterator[Layer
             size=3.4,
             alpha=0.6,
         )
-        x, y = mean.index.to_numpy(float) + shift, float_array(mean)
-        yield Layer(kind="line", label=str(text), x=x, y=y, **look, size=6.5)
+        yield Layer(
+            kind="line",
+            label=str(text),
+            x=np.array(at_column, float) + shift,
+            y=float_array(mean["mean"]),
+            low=float_array(mean["low"]) if mean["low"].notna().any() else None,
+            high=float_array(mean["high"]) if mean["low"].notna().any() else None,
+            **look,
+            size=6.5,
+        )
 
 
 def colour_limits(values: Any, metric: Metric) -> tuple[float, float]:

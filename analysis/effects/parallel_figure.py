@@ -15,6 +15,8 @@ from analysis.run.run_data import RunData
 
 TICKS = 5
 """Tick labels of a numeric axis."""
+BAND = 0.7
+"""Share of the part of a level on which its trials are spread; the rest parts the levels."""
 Scale = tuple[Floats, tuple[tuple[float, str], ...]]
 
 
@@ -29,7 +31,7 @@ def parallel(run: RunData) -> Iterator[Drawing]:
             title=f"All hyperparameters and the {run.metric.word} at once",
             caption=f"{compared_words(run)} A line is a trial; its colour is its "
             f"{run.metric.word}; it has a gap where a hyperparameter does not belong to its part "
-            "of the space.",
+            f"of the space. At a level, lines are spread by their {run.metric.word}.",
             chart=parallel_chart(
                 data, {name: title(run, name) for name in names}, compared_metric(run)
             ),
@@ -38,7 +40,8 @@ def parallel(run: RunData) -> Iterator[Drawing]:
 
 def parallel_chart(data: pd.DataFrame, titles: dict[str, str], metric: Metric) -> Parallel:
     """Return an axis for each hyperparameter in ``titles``, and a last one for the metric."""
-    scales = [_scale(data[name]) for name in titles] + [_number_scale(data["accuracy"])]
+    scales = [_scale(data[name], data["accuracy"]) for name in titles]
+    scales.append(_number_scale(data["accuracy"]))
     accuracy = float_array(data["accuracy"])
     return Parallel(
         labels=(*titles.values(), metric.axis),
@@ -51,16 +54,21 @@ def parallel_chart(data: pd.DataFrame, titles: dict[str, str], metric: Metric) -
     )
 
 
-def _scale(values: "pd.Series[float]") -> Scale:
-    return _number_scale(values) if is_continuous(values) else _level_scale(values)
+def _scale(values: "pd.Series[float]", accuracy: "pd.Series[float]") -> Scale:
+    return _number_scale(values) if is_continuous(values) else _level_scale(values, accuracy)
 
 
-def _level_scale(values: "pd.Series[float]") -> Scale:
-    """Spread the levels evenly; missing values stay missing."""
+def _level_scale(values: "pd.Series[float]", accuracy: "pd.Series[float]") -> Scale:
+    """Give each level an equal part of the axis, and spread its trials there by their accuracy.
+
+    Missing values stay missing.
+    """
     known = levels(values.dropna())
     names = list(known.cat.categories)
-    at = np.linspace(0, 1, len(names)) if len(names) > 1 else np.array([0.5])
-    places = pd.Series(at[known.cat.codes], index=known.index).reindex(values.index)
+    at = (np.arange(len(names)) + 0.5) / len(names)
+    own = accuracy[known.index].groupby(known, observed=True)
+    shift = (own.rank(method="first") - 0.5) / own.transform("size") - 0.5
+    places = (at[known.cat.codes] + shift * BAND / len(names)).reindex(values.index)
     return float_array(places), tuple(zip(at.tolist(), names, strict=True))
 
 

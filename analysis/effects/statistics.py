@@ -1,7 +1,7 @@
 """Effects of a run's hyperparameters: marginal means and explained variance."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,15 @@ def effects(run: RunData) -> pd.DataFrame:
         )
     of = levels_of_configurations(table, trainings.configuration).loc[cells.index]
     return over_folds(cells, of, held_out_ratio(run), interactions=grid, error=error)
+
+
+@lru_cache(maxsize=4)  # several sentences and figures ask
+def known_effects(run: RunData) -> pd.DataFrame | None:
+    """Return `effects`, or None if they are not known."""
+    try:
+        return effects(run)
+    except NotKnownError:
+        return None
 
 
 def error_of(run: RunData) -> Error:

@@ -140,7 +140,7 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
     blocks = (
         *figures_of([*figures["effects"], *figures["parallel"]]),
         *_tables(tables, SECTIONS["hyperparameters"]),
-        *([Block(kind="grid", figures=tuple(figures["pairs"]))] if figures["pairs"] else []),
+        *_pairs(figures["pairs"]),
     )
     yield Section(
         id="hyperparameters",
@@ -173,6 +173,16 @@ def _dataset(run: RunData, tables: Tables, figures: Figures, left_out: str) -> S
             Block(kind="facts", facts=_dataset_facts(run)),
         ),
     )
+
+
+def _pairs(figures: list[Drawn]) -> Iterator[Block]:
+    shown = tuple(figure for figure in figures if not figure.drawing.aside)
+    aside = tuple(figure for figure in figures if figure.drawing.aside)
+    if shown:
+        yield Block(kind="grid", figures=shown)
+    if aside:
+        title = f"Other pairs of hyperparameters ({len(aside)})"
+        yield Block(kind="grid", title=title, figures=aside, folded=True)
 
 
 def _tables(tables: Tables, names: Any) -> Iterator[Block]:

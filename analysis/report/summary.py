@@ -10,7 +10,7 @@ from analysis.comparisons.best import Standing
 from analysis.comparisons.best_table import best
 from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.effects.design import MATTERS
-from analysis.effects.statistics import effects
+from analysis.effects.statistics import known_effects
 from analysis.folds.statistics import fold_average
 from analysis.rendering.words import first_upper
 from analysis.run.clusters import effective_n
@@ -162,7 +162,7 @@ def _against(run: RunData) -> str:
 
 def _matters(run: RunData) -> str:
     """Return a sentence about the significant effects, with the variance that they explain."""
-    frame = _effects(run)
+    frame = known_effects(run)
     if frame is None:
         return ""
     shown = frame[frame["verdict"] == MATTERS].sort_values("share", ascending=False)
@@ -204,7 +204,7 @@ def _small(run: RunData) -> str:
 
 
 def _effects_untold(run: RunData) -> str:
-    frame = _effects(run)
+    frame = known_effects(run)
     if frame is None or frame["p_value"].notna().any():
         return ""
     if run.info.sampling == "adaptive" or "seed" in set(frame["term"]):
@@ -270,14 +270,6 @@ def _no_dataset(run: RunData) -> str:
 def _compared(run: RunData) -> Comparisons | None:
     try:
         return against_incumbent(run)
-    except NotKnownError:
-        return None
-
-
-@lru_cache(maxsize=4)
-def _effects(run: RunData) -> pd.DataFrame | None:
-    try:
-        return effects(run)
     except NotKnownError:
         return None
 

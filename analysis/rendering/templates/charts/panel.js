@@ -213,8 +213,8 @@ class Panel extends View {
       const parts = shade(this.share(layer.values[i]));
       context.fillStyle = rgb(parts);
       context.fillRect(x, y, w + 0.5, h + 0.5);
-      const lines = layer.texts[i].split("\n");
-      if (w < 44 || h < 18 * lines.length) continue;
+      const fits = line => context.measureText(line).width < w - 4;
+      const lines = layer.texts[i].split("\n").filter(fits).slice(0, Math.floor(h / 16));
       context.fillStyle = inkOn(parts);
       lines.forEach((line, k) => context.fillText(line, x + w / 2, y + h / 2 + 15 * (k - (lines.length - 1) / 2)));
     }
