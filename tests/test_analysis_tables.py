@@ -52,6 +52,12 @@ def test_every_trial_has_a_row_with_its_n(run):
     assert (table.frame["n"] == SPLIT_SIZES["val"]).all()
 
 
+def with_own_micro(run):
+    """Return the run with micro averages that differ from the accuracy, so that both are shown."""
+    own = run.trials["best_val_micro_f1"] - 0.01
+    return replace(run, trials=run.trials.assign(best_val_micro_f1=own))
+
+
 def test_micro_averages_equal_the_accuracy(run):
     frame = models(run).frame.dropna(subset=["accuracy"])
     for score in ("recall", "precision", "f1"):
@@ -238,7 +244,7 @@ def test_json_is_a_list_of_rows(run):
 
 
 def test_latex_is_booktabs_with_escaped_names(run):
-    text = FORMATS["latex"](models(run))
+    text = FORMATS["latex"](models(with_own_micro(run)))
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 2
     assert r"B16\_N4\_FC2" in text
     assert r"95 \% interval" in text
@@ -247,7 +253,8 @@ def test_latex_is_booktabs_with_escaped_names(run):
 
 
 def test_markdown_rows_are_of_one_width(run):
-    lines = [line for line in FORMATS["md"](models(run)).splitlines() if line.startswith("|")]
+    text = FORMATS["md"](models(with_own_micro(run)))
+    lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 * (len(run.trials) + 2)
     assert len({line.count("|") for line in lines}) == 1
     assert "0.6675" not in "".join(lines)
@@ -300,10 +307,11 @@ def test_models_stand_completed_first_and_best_first(run):
 
 
 def test_the_views_of_the_models_show_what_their_headings_say(run):
-    for view, average in enumerate(("macro", "micro")):
-        table = models(run)
-        assert table.views[view].title == f"All models, {average} averages"
-        keys = {column.heading: column.key for column in table.views[view].columns}
+    table = models(with_own_micro(run))
+    assert not any("micro" in note for note in table.notes)
+    for view, average in zip(table.views, ("macro", "micro"), strict=True):
+        assert view.title == f"All models, {average} averages"
+        keys = {column.heading: column.key for column in view.columns}
         assert keys["recall"] == f"{average}_recall"
         assert keys["precision"] == f"{average}_precision"
         assert keys["F1"] == f"{average}_f1"
@@ -315,6 +323,13 @@ def test_the_views_of_the_models_show_what_their_headings_say(run):
     first = models(run).frame.iloc[0]
     low, high = f"{first['accuracy_low']:.3f}", f"{first['accuracy_high']:.3f}"
     assert shown(models(run)).iloc[0]["95 % interval"] == f"{low} to {high}"
+
+
+def test_micro_averages_that_repeat_the_accuracy_are_a_sentence_and_no_table(run):
+    table = models(run)
+    assert [view.title for view in table.views] == ["All models, macro averages"]
+    assert "micro averages of recall, precision and F1 all equal the accuracy" in table.notes[-1]
+    assert {"micro_recall", "micro_precision", "micro_f1"} <= set(table.frame)
 
 
 def test_notes_of_the_models_count_trials_and_name_the_epoch(run):

@@ -1,8 +1,9 @@
-"""The table of configurations over folds, with macro and with micro averages."""
+"""The table of configurations over folds, with averages over classes."""
 
 import numpy as np
 import pandas as pd
 
+from analysis.classes.averages import AVERAGES, repeated_notes, shown_averages
 from analysis.folds.statistics import CORRECTED, fold_means, held_out_ratio, pictures_of_folds
 from analysis.rendering.digits import supported
 from analysis.rendering.table import AVERAGE, Column, Table, View, number_text
@@ -33,8 +34,7 @@ def folds(run: RunData) -> Table:
     frame = pd.concat(parts, ignore_index=True)
     views = tuple(
         View(title=f"Folds, {average} averages", columns=_columns(run, frame, average))
-        for average in ("macro", "micro")
-        if f"{average}_f1" in frame
+        for average in shown_averages(frame)
     ) or (View(title="Folds", columns=_columns(run, frame, "")),)
     of_fold = (
         "95 % interval of a fold: Wilson, for the one network trained for it; it does not cover "
@@ -46,6 +46,7 @@ def folds(run: RunData) -> Table:
             "n: pictures of the fold, on which the network trained on the other folds is judged.",
         ),
         of_fold if run.has_pictures else f"95 % interval: of the average, {CORRECTED}.",
+        *repeated_notes(frame),
     )
     return Table(name="folds", frame=frame, views=views, notes=notes)
 
@@ -54,7 +55,7 @@ def _configuration(run: RunData, trials: pd.DataFrame) -> pd.DataFrame:
     at = run.info.objective["at"]
     scores = {
         f"{average}_{score}": f"{at}_val_{average}_{score}"
-        for average in ("macro", "micro")
+        for average in AVERAGES
         for score in SCORES
         if f"{at}_val_{average}_{score}" in trials
     }

@@ -1,7 +1,8 @@
-"""The table of all trials, with macro and with micro averages."""
+"""The table of all trials, with averages over classes."""
 
 import pandas as pd
 
+from analysis.classes.averages import AVERAGES, repeated_notes, shown_averages
 from analysis.comparisons.statistics import against_incumbent
 from analysis.rendering.digits import supported
 from analysis.rendering.table import Column, Table, View
@@ -45,10 +46,11 @@ def models(run: RunData) -> Table:
     frame = _frame(run)
     views = tuple(
         View(title=f"All models, {average} averages", columns=_columns(run, frame, average))
-        for average in ("macro", "micro")
-        if f"{average}_f1" in frame
+        for average in shown_averages(frame)
     ) or (View(title="All models", columns=_columns(run, frame, "")),)
-    return Table(name="models", frame=frame, views=views, notes=_notes(run))
+    return Table(
+        name="models", frame=frame, views=views, notes=(*_notes(run), *repeated_notes(frame))
+    )
 
 
 def _frame(run: RunData) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def _frame(run: RunData) -> pd.DataFrame:
     accuracy = trials[run.value_column]
     scores = {
         f"{average}_{score}": trials[f"{at}_val_{average}_{score}"]
-        for average in ("macro", "micro")
+        for average in AVERAGES
         for score in SCORES
         if f"{at}_val_{average}_{score}" in trials
     }
