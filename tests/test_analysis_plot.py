@@ -95,6 +95,17 @@ def test_means_are_bars_across_their_place_with_whiskers():
     assert found[2:] == [[[1, 4], [1, 5.5]], [[2, 6], [2, 8]]]
 
 
+def test_a_band_is_a_line_in_the_area_between_its_ends():
+    ends = {"low": np.array([4.0, 6.0]), "high": np.array([5.5, 8.0])}
+    axes = axes_of(replace(POINTS, kind="band", marker="", **ends))
+    (line,) = axes.lines
+    assert line.get_xydata().tolist() == [[1, 5], [2, 7]]
+    (area,) = axes.collections
+    corners = {tuple(corner) for corner in area.get_paths()[0].vertices.tolist()}
+    assert {(1, 4), (2, 6), (2, 8), (1, 5.5)} <= corners
+    assert not axes_of(replace(POINTS, kind="band", marker="")).collections
+
+
 def test_steps_hold_a_value_until_the_next_and_lines_do_not():
     (steps,) = axes_of(replace(POINTS, kind="steps", marker="", dash="--")).lines
     assert steps.get_drawstyle() == "steps-post"

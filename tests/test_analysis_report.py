@@ -253,6 +253,7 @@ def test_each_table_and_figure_stands_in_its_section(run, written):
     assert len(told) == 4 + 6  # and a figure for each pair
     assert headings("learning") == [
         "Learning curves of all trials",
+        "How early the final order shows",
         "Best validation accuracy so far",
     ]
     best = headings("best")

@@ -17,7 +17,7 @@ from analysis.drawing.style import BLUE
 Floats = npt.NDArray[np.float64]
 NUMBERS = {"<f4": "f32", "<i2": "i16"}
 """NumPy type of an array → the key under which the page's scripts find it."""
-Kind = Literal["points", "line", "steps", "means", "intervals", "curves", "cells", "rules"]
+Kind = Literal["points", "line", "band", "steps", "means", "intervals", "curves", "cells", "rules"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class Axis:
 class Layer:
     """Marks of one kind and style. Arrays have one entry per mark, in the units of the axes.
 
-    Kinds: ``points``; ``line`` (points joined); ``steps`` (a value holds until the next one);
+    Kinds: ``points``; ``line`` (points joined); ``band`` (a line in the
+    filled area between ``low`` and ``high``); ``steps`` (a value holds until the next one);
     ``means`` (a bar across a category); ``intervals`` (points with whiskers along x); ``curves``
     (many lines, see ``starts``, with a mark at the end of each); ``cells`` (a heat map over
     categories); ``rules`` (dotted vertical lines).

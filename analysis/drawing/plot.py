@@ -21,6 +21,7 @@ MANY = 400
 small. Its curves are also drawn fainter."""
 LABEL_INCHES = 0.58
 """Room for a tick label below a panel: seven characters, such as 200,000, and a gap."""
+BAND_ALPHA = 0.2
 BAR_HALF = 0.33
 """Half the width of the bar of a mean; categories are 1 apart."""
 
@@ -137,6 +138,13 @@ def _line(axes: Axes, layer: Layer, scale: Normalize) -> None:
         _points(axes, layer, scale)
 
 
+def _band(axes: Axes, layer: Layer, scale: Normalize) -> None:
+    if layer.low is not None and layer.high is not None:
+        style: dict[str, Any] = {"color": layer.colour, "alpha": BAND_ALPHA, "linewidth": 0}
+        axes.fill_between(layer.x, layer.low, layer.high, **style)
+    _line(axes, replace(layer, low=None, high=None), scale)
+
+
 def _means(axes: Axes, layer: Layer, _scale: Normalize) -> None:
     bars: dict[str, Any] = {"color": layer.colour, "zorder": 4}
     axes.hlines(layer.y, layer.x - BAR_HALF, layer.x + BAR_HALF, linewidth=2.2, **bars)
@@ -190,6 +198,7 @@ def _rules(axes: Axes, layer: Layer, _scale: Normalize) -> None:
 _LAYERS: Mapping[str, Callable[[Axes, Layer, Normalize], None]] = {
     "points": _points,
     "line": _line,
+    "band": _band,
     "steps": _line,
     "means": _means,
     "intervals": _intervals,
@@ -200,7 +209,7 @@ _LAYERS: Mapping[str, Callable[[Axes, Layer, Normalize], None]] = {
 
 
 def _handle(layer: Layer) -> Line2D:
-    line = layer.kind in ("line", "steps", "curves", "means", "intervals")
+    line = layer.kind in ("line", "band", "steps", "curves", "means", "intervals")
     dash = ":" if layer.kind == "rules" else layer.dash if line else "none"
     mark = "" if layer.kind in ("means", "rules") else layer.marker
     face = PAPER if layer.hollow else layer.colour

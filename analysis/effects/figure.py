@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.drawing.chart import Axis, Chart, Kind, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted
 from analysis.drawing.style import BLUE, INK
+from analysis.effects.smooth import smooth
 from analysis.effects.statistics import marginal_means
 from analysis.folds.statistics import CORRECTED
 from analysis.rendering.words import first_upper
@@ -39,7 +40,8 @@ def effects(run: RunData) -> Iterator[Drawing]:
         title=f"{first_upper(run.metric.word)} by each hyperparameter",
         caption=f"{compared_words(run)} A point is a trial: filled if it completed, hollow if "
         "it was stopped early later on; numbers in brackets: trials. Bars: means over "
-        f"configurations, the trainings of each averaged first. {_error_words(run, means)}",
+        "configurations, the trainings of each averaged first; over a range, a smooth mean (cubic "
+        f"spline), with its 95 % interval where that is known. {_error_words(run, means)}",
         chart=effects_chart(
             prepare(run),
             means,
@@ -172,6 +174,9 @@ def _panel(data: pd.DataFrame, means: pd.DataFrame, name: str, label: str, y: Ax
     if is_continuous(data[name]):
         at = data[name].astype(float).groupby(level, observed=True).median()
         axis = Axis(label=label, log=is_wide(data[name]))
+        if (curve := _smooth_layer(data, name, known=bool(means["low"].notna().any()))) is not None:
+            points = trial_layers(data, float_array(data[name]))
+            return Panel(x=axis, y=y, layers=(*points, curve))
         bars = _means(means, at, "points", "mean of a quarter of the trials")
         return Panel(x=axis, y=y, layers=(*trial_layers(data, float_array(data[name])), bars))
     codes = pd.Series(level.cat.codes.astype(int), index=data.index)
@@ -180,6 +185,26 @@ def _panel(data: pd.DataFrame, means: pd.DataFrame, name: str, label: str, y: Ax
     points = trial_layers(data, spread(codes, 0.5))
     layers = (*points, _means(means, at, "means", "mean"))
     return Panel(x=Axis(label=label, names=tuple(names)), y=y, layers=layers)
+
+
+def _smooth_layer(data: pd.DataFrame, name: str, *, known: bool) -> Layer | None:
+    """Return the smooth mean over configurations, with its interval if that is known."""
+    each = data.groupby("configuration_id")[[name, "accuracy"]].mean().astype(float).dropna()
+    log = is_wide(data[name])
+    at = float_array(np.log10(each[name]) if log else each[name])
+    curve = smooth(at, float_array(each["accuracy"]))
+    if curve is None:
+        return None
+    return Layer(
+        kind="band",
+        label="smooth mean",
+        x=float_array(10 ** curve["x"] if log else curve["x"]),
+        y=float_array(curve["mean"]),
+        low=float_array(curve["low"]) if known else None,
+        high=float_array(curve["high"]) if known else None,
+        colour=INK,
+        marker="",
+    )
 
 
 def _means(means: pd.DataFrame, at: "pd.Series[float]", kind: Kind, label: str) -> Layer:

@@ -6,6 +6,7 @@ from analysis.classes.confusions_figure import confused_pairs
 from analysis.classes.figure import confusion
 from analysis.comparisons.figure import comparisons
 from analysis.cost.figure import cost
+from analysis.curves.agreement_figure import rank_agreement
 from analysis.curves.figure import model_curves, overview
 from analysis.curves.progress_figure import progress
 from analysis.dataset.figure import dataset_figures
@@ -25,6 +26,7 @@ FIGURES: Mapping[str, Callable[[RunData], Iterator[Drawing]]] = {
     "parallel": parallel,
     "pairs": pairs,
     "overview": overview,
+    "agreement": rank_agreement,
     "progress": progress,
     "curves": model_curves,
     "confusion": confusion,

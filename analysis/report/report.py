@@ -150,7 +150,7 @@ def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> 
     )
     trials = (*_tables(tables, first), *figures_of(figures["cost"]))
     yield Section(id="trials", title="Single trials", blocks=trials)
-    learning = figures_of([*figures["overview"], *figures["progress"]])
+    learning = figures_of([*figures["overview"], *figures["agreement"], *figures["progress"]])
     yield Section(id="learning", title="Learning", blocks=learning)
     yield _best(run, tables, figures)
     groups = (*figures_of(figures["bias"]), *_tables(tables, SECTIONS["bias"]))

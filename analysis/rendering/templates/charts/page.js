@@ -8,7 +8,7 @@ function swatch(button, layer) {
     context.clearRect(0, 0, 26, 12);
     context.strokeStyle = context.fillStyle = colour(layer.colour);
     context.lineWidth = layer.width ?? 1.8;
-    const line = ["line", "steps", "curves", "means", "rules", "intervals"].includes(layer.kind);
+    const line = ["line", "band", "steps", "curves", "means", "rules", "intervals"].includes(layer.kind);
     context.setLineDash(layer.kind === "rules" ? [2, 3] : dashes(layer.dash));
     context.beginPath();
     if (line) { context.moveTo(0, 6); context.lineTo(26, 6); context.stroke(); }

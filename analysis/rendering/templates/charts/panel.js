@@ -162,6 +162,20 @@ class Panel extends View {
     this.stroke(context, points);
     this.points(context, layer);
   }
+  band(context, layer) {
+    const count = layer.x.length, last = count - 1;
+    if (layer.low) {
+      this.begin(context, layer);
+      context.globalAlpha = 0.2;
+      context.beginPath();
+      for (let i = 0; i < 2 * count; i++) {
+        const k = i < count ? i : last - (i - count);
+        context[i ? "lineTo" : "moveTo"](this.x(layer.px[k]), this.y((i < count ? layer.low : layer.high)[k]));
+      }
+      context.fill();
+    }
+    this.line(context, { ...layer, low: null });
+  }
   steps(context, layer) { this.line(context, layer); }
   means(context, layer) {
     this.begin(context, layer, 2.4);
