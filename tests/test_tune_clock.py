@@ -3,7 +3,16 @@
 import pytest
 
 from tests.support.ledgers import events_of, keep_in
-from tests.support.sweeps import ONE_EPOCH, TWO_EPOCHS, Clock, new_sweep, small_spec, train
+from tests.support.sweeps import (
+    ONE_EPOCH,
+    TWO_EPOCHS,
+    Clock,
+    new_sweep,
+    play,
+    small_spec,
+    train,
+)
+from tune.sweep.clock import SimulatedClock
 from tune.sweep.sweep import Sweep
 
 WEEK = 7 * 24 * 3600.0
@@ -108,3 +117,20 @@ def test_an_extended_sweep_has_its_whole_budget_of_hours_left_after_a_pause(work
     clock.now += 3500.0
     again.lose_node("n8")
     assert again.budget_spent() == "its budget of 1 hours is spent"
+
+
+def test_every_event_has_the_time_of_the_sweep_s_clock():
+    clock, ledger = SimulatedClock(), []
+    spec = small_spec(**ONE_EPOCH, searcher={"name": "grid"}, replicates=2, finalists=1)
+    sweep = Sweep(spec, fingerprint="f", commit=keep_in(ledger), clock=clock)
+    clock.seconds = 5.0
+    sweep.begin()
+    play(sweep, slots=1)
+    trial = next(iter(sweep.trials))
+    sweep.train_again(trial)
+    sweep.open_test(trial)
+    sweep.retry_failed()
+    sweep.close()
+    kinds = {event["event"] for event in ledger}
+    assert {"trial_proposed", "finalists_chosen", "files_lost", "test_opened"} <= kinds
+    assert {event["time"] for event in ledger if "time" in event} == {5.0}

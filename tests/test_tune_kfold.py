@@ -201,3 +201,9 @@ def test_a_k_fold_run_of_a_spec_has_the_name_of_the_spec_and_not_of_its_file(tmp
     assert specs == [("small-kfold", "data/none", 3, 3, 2), ("mine", "else where", 8, 3, 2)]
     with pytest.raises(RunError, match="--trial names a trial of a run, but"):
         kfold(path, tmp_path, folds=3, repeats=2, trial_id="t")
+
+
+def test_a_trial_of_the_first_fold_says_so():
+    sweep, _ = new_sweep(small_spec(folds=3, scheduler="none"))
+    draws = [trial.draw for trial in (train(sweep, 0.5), train(sweep, 0.5))]
+    assert draws == ["seed 3 fold 0", "seed 3 fold 1"]

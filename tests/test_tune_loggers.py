@@ -179,3 +179,15 @@ def test_a_trial_is_logged_once_it_has_a_worker_and_each_epoch_can_be_read_at_on
         _, scalars = in_tensorboard(tmp_path, trial)
         assert [step for step, _ in scalars["val_loss"]] == list(range(1, epoch + 1))
     loggers.close()
+
+
+def test_closed_logs_hold_every_epoch_of_trials_that_have_not_ended(tmp_path):
+    sweep, loggers = sit(tmp_path, small_spec(**BOTH), [], steps=5)
+    loggers.close()
+    running = [trial for trial in sweep.trials.values() if trial.measurements and not trial.ended]
+    assert running
+    for trial in running:
+        _, scalars = in_tensorboard(tmp_path, trial)
+        assert [step for step, _ in scalars["val_accuracy"]] == [
+            m.epoch for m in trial.measurements
+        ]

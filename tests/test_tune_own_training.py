@@ -26,12 +26,15 @@ from tests.support.own_training import (
 from tune.commands.predict import find_weights
 from tune.commands.retrain import Request, retrain
 from tune.commands.test import open_test
+from tune.execution.executor import SweepData
+from tune.execution.factories import make_factory
 from tune.execution.in_process import InProcessExecutor
 from tune.run.directory import MEASUREMENTS_FILE, STOP_FILE, TRIALS_FILE, RunError
 from tune.run.tables import read_predictions, read_table_info
 from tune.run.trial import Status
 from tune.session.session import start
 from tune.session.status import read_sweep
+from tune.sweep.bundle import Bundle
 
 
 def yields(line, *, signature="rate, epochs"):
@@ -403,3 +406,13 @@ def test_a_worker_imports_torch_only_with_code_that_does():
         [sys.executable, "-c", f"import sys, {modules}; sys.exit('torch' in sys.modules)"],
         check=True,
     )
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_own_code_has_the_threads_of_its_trial(folder):
+    run, sweep = run_own(folder, yields('{"val_f1": __import__("torch").get_num_threads()}'))
+    trial = next(iter(sweep.trials.values()))
+    assert trial.measurements[0].values["val_f1"] == 1
+    make = make_factory(sweep, run, SweepData(dataset=None), threads=2)
+    bundle = Bundle(trials={"another": trial.config}, folder="another")
+    assert make(bundle).advance()[0].values["val_f1"] == 2

@@ -62,7 +62,12 @@ def test_ray_reads_its_token_and_settings_again_when_asked(monkeypatch, tmp_path
     ray_private.read_environment_again()
     ray_private.use_token_of_user()
     assert "RAY_AUTH_MODE" not in os.environ
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    for token in ("1" * 64, "0" * 64):
+        monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+        ray_private.read_environment_again()
+        assert AuthenticationTokenLoader.instance().get_raw_token() == token
+    monkeypatch.delenv("RAY_AUTH_MODE")
     ray_private.read_environment_again()
     ray_private.use_token_of_user()
     assert os.environ["RAY_AUTH_MODE"] == "token"

@@ -98,3 +98,13 @@ def test_the_servers_are_the_gcs_of_the_head_and_the_raylet_of_this_node(monkeyp
         ("the GCS", "fe80::7", 6379),
         ("the raylet", "10.0.0.1", 1),
     ]
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_an_end_that_is_no_exception_reaches_the_caller_too(error):
+    def leave():
+        raise error
+
+    with pytest.raises(type(error)):
+        run_while_ray_lives(leave)
