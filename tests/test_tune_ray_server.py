@@ -55,6 +55,7 @@ def test_a_server_blocks_stops_before_it_starts_ray_and_tells_its_address(
     monkeypatch.setattr(
         module.signal, "pthread_sigmask", lambda how, kinds: done.append((how, kinds))
     )
+    monkeypatch.setattr(module, "start_fewer_servers", lambda: done.append("fewer servers"))
     module.serve(tmp_path, 12)
     stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     options = {
@@ -64,7 +65,7 @@ def test_a_server_blocks_stops_before_it_starts_ray_and_tells_its_address(
     }  # fmt: skip
     assert done == [
         (signal.SIG_BLOCK, stops), (module._end_with_driver, True),
-        ("init", ("local",), options), "wait",
+        "fewer servers", ("init", ("local",), options), "wait",
     ]  # fmt: skip
     assert json.loads(capsys.readouterr().out) == {"address": "10.0.0.7:99"}
 
