@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from io import StringIO
 
@@ -11,7 +12,7 @@ from analysis.comparisons.statistics import against_incumbent
 from analysis.curves.incomplete_table import incomplete
 from analysis.effects.by_table import by_hyperparameter
 from analysis.effects.statistics import marginal_means
-from analysis.rendering.render import FORMATS, to_latex, to_markdown
+from analysis.rendering.render import FORMATS, to_json, to_latex, to_markdown
 from analysis.rendering.table import Column, Table, View
 from analysis.report.tables import TABLES
 from analysis.run.hyperparameters import levels
@@ -414,6 +415,18 @@ def test_a_cell_that_reads_from_one_figure_to_another_is_missing_where_the_lower
     assert Column(key="count", heading="n").cells(frame) == ["3", "4"]
     view = View(title="t", columns=(column, Column(key="count", heading="n")))
     assert view.shown(frame).to_dict("list") == {"x": ["0.123 to 0.500", "–"], "n": ["3", "4"]}
+
+
+def test_a_bar_or_a_line_break_in_a_cell_does_not_end_it():
+    frame = pd.DataFrame({"reason": ["sad|bored\nin line 3"], "n": [5]})
+    columns = (Column(key="reason", heading="rea|son"), Column(key="n", heading="n"))
+    table = Table(name="t", frame=frame, views=(View(title="t", columns=columns),), notes=())
+    head, _, row = to_markdown(table).splitlines()[2:5]
+    assert [cell.strip() for cell in re.split(r"(?<!\\)\|", head)[1:-1]] == [r"rea\|son", "n"]
+    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+    assert cells == [r"sad\|bored in line 3", "5"]
+    assert r"sad|bored in line 3 & 5 \\" in to_latex(table)
+    assert json.loads(to_json(table))[0]["reason"] == "sad|bored\nin line 3"
 
 
 @pytest.mark.parametrize("write", [to_markdown, to_latex])

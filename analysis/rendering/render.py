@@ -20,8 +20,8 @@ def to_markdown(table: Table) -> str:
     parts = []
     for view in table.views:
         aligned = ["right" if number else "left" for number in view.is_number(table.frame)]
-        shown = view.shown(table.frame)
-        text = shown.to_markdown(
+        shown = view.shown(table.frame).map(_markdown_text)
+        text = shown.rename(columns=_markdown_text).to_markdown(
             index=False, tablefmt="pipe", disable_numparse=True, colalign=aligned
         )
         parts.append(f"**{view.title}**\n\n{text}\n")
@@ -67,8 +67,17 @@ def to_json(table: Table) -> str:
     return text + "\n"
 
 
+def _markdown_text(text: str) -> str:
+    """Return the text of a cell: a bar would end the cell, and a line break the row."""
+    return _one_line(text).replace("|", "\\|")
+
+
 def _latex_text(text: str) -> str:
-    return text.translate(_LATEX)
+    return _one_line(text).translate(_LATEX)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 FORMATS: Mapping[str, Callable[[Table], str]] = {
