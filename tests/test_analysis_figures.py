@@ -109,11 +109,14 @@ def test_pairs_that_matter_come_first_and_the_others_are_set_aside(run, monkeypa
 
 
 def test_cells_of_a_pair_have_the_intervals_of_their_means(run):
-    drawing = next(one for one in pairs.pairs(run) if one.name.endswith("kernel_size_and_channels"))
+    drawing, *others = pairs.pairs(run)
+    assert drawing.name == "accuracy_by_kernel_size_and_conv_depth"
+    assert "Intervals: 95 %" in drawing.caption
+    assert not any("Intervals" in other.caption for other in others)  # set aside
     heat, points = drawing.chart.panels
     (cells,) = heat.layers
     early = effects.prepare(run)
-    joined = early["kernel_size"].astype(str) + "/" + early["channels"].astype(str)
+    joined = early["kernel_size"].astype(str) + "/" + early["conv_depth"].astype(str)
     ids = run.trials.set_index("number")["trial_id"].loc[early["number"]]
     means = 100 * level_means(run, pd.Series(joined.to_numpy(), index=ids.to_numpy()))
     for x, y, value, text in zip(cells.x, cells.y, cells.values, cells.texts, strict=True):
@@ -122,7 +125,7 @@ def test_cells_of_a_pair_have_the_intervals_of_their_means(run):
         assert text.split("\n")[1] == f"{own['low']:.1f} to {own['high']:.1f} %"
     lines = [layer for layer in points.layers if layer.kind == "line"]
     found = {(line.label, x): low for line in lines for x, low in enumerate(line.low)}
-    assert found["5", 0] == pytest.approx(means.loc["5/8", "low"])
+    assert found["5", 0] == pytest.approx(means.loc["5/1", "low"])
     assert heat.value_limits == (early["accuracy"].min(), early["accuracy"].max())
 
 

@@ -72,13 +72,16 @@ def _drawing(run: RunData, used: pd.DataFrame, pair: Pair, *, aside: bool) -> Dr
     elif any(continuous):
         chart, how = series_chart(used, *labels, metric), "A point is a trial."
     else:
-        ends = run.metric.scale * cell_intervals(run, y, x)
+        # Thousands of trials take seconds for each figure, so those set aside have no intervals.
+        ends = None if aside else run.metric.scale * cell_intervals(run, y, x)
         chart = levels_chart(used, *labels, metric, ends)
         how = (
             "Left: mean of each combination, n its trials; the colours span all trials. Right: "
             "the same means, and each trial as a small point. Trainings of a configuration are "
             "averaged first."
-        ) + " Intervals: 95 %, as in the table of levels." * bool(ends.notna().any(axis=None))
+        ) + " Intervals: 95 %, as in the table of levels." * (
+            ends is not None and bool(ends.notna().any(axis=None))
+        )
     return charted(
         name=file_stem(f"accuracy_by_{first}_and_{second}"),
         title=f"{first_upper(run.metric.word)} by {words(first)} and {words(second)}",

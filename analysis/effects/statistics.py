@@ -77,6 +77,7 @@ def error_of(run: RunData) -> Error:
     return "replicates" if complete or not trainings.replicated else "configurations"
 
 
+@lru_cache(maxsize=4)  # a table and a figure ask
 def marginal_means(run: RunData) -> pd.DataFrame:
     """Compute the mean accuracy at each level of each hyperparameter, at the common epoch.
 
