@@ -24,6 +24,7 @@ WHAT = (
     "folds",
     "classes",
     "confusions",
+    "probabilities",
 )
 """Values of `table --what`; listed here because importing the tables is slow."""
 BY_GROUP = ("groups", "groups_before", "change", "differences", "crossed", "classes")

@@ -34,6 +34,7 @@ TableName = Literal[
     "folds",
     "classes",
     "confusions",
+    "probabilities",
     "replicates",
     "incomplete",
 ]
@@ -46,10 +47,12 @@ FigureName = Literal[
     "parallel",
     "pairs",
     "overview",
+    "agreement",
     "progress",
     "curves",
     "confusion",
     "confused_pairs",
+    "probabilities",
     "mistakes",
     "dataset",
 ]

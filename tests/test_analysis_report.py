@@ -205,7 +205,7 @@ def test_a_single_plain_trial_has_a_report(small, tmp_path):
     result = report.write_report(small, tmp_path / "report", lambda _: None)
     assert "1 trial of 1 configuration: 1 completed." in " ".join(found(small))
     assert "only one fully trained configuration" in " ".join(unknown(small))
-    assert result.figures == 4
+    assert result.figures == 5
     assert "No predictions, so" not in result.page.read_text("utf-8")
 
 
@@ -258,8 +258,10 @@ def test_each_table_and_figure_stands_in_its_section(run, written):
     ]
     best = headings("best")
     assert best[0].startswith("What the incumbent gets wrong: ")
-    assert best[1].startswith("What to expect of an ensemble of ")
-    assert best[2] == "Each class, at the best epoch"
+    assert best[1].startswith("How far to trust the probabilities of the incumbent: ")
+    assert best[2].startswith("What to expect of an ensemble of ")
+    assert best[3] == "How good the probabilities are, at the best epoch"
+    assert best[4] == "Each class, at the best epoch"
     assert headings("dataset") == [
         "Pictures per class and split",
         "Pixel intensity per class",

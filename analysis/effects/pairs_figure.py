@@ -53,7 +53,7 @@ def mattering(run: RunData, among: Sequence[Pair]) -> list[Pair]:
     shown = set(frame.loc[frame["verdict"] == MATTERS, "term"])
 
     def explained(pair: Pair) -> float:
-        return sum(shares.get(term, 0.0) for term in (*pair, " × ".join(pair)))
+        return float(sum(shares.get(term, 0.0) for term in (*pair, " × ".join(pair))))
 
     order = sorted(among, key=explained, reverse=True)
     chosen = [pair for pair in order if set(pair) <= shown or " × ".join(pair) in shown]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from analysis.classes.confusions_figure import confused_pairs
 from analysis.classes.figure import confusion
+from analysis.classes.probabilities_figure import probabilities
 from analysis.comparisons.figure import comparisons
 from analysis.cost.figure import cost
 from analysis.curves.agreement_figure import rank_agreement
@@ -31,6 +32,7 @@ FIGURES: Mapping[str, Callable[[RunData], Iterator[Drawing]]] = {
     "curves": model_curves,
     "confusion": confusion,
     "confused_pairs": confused_pairs,
+    "probabilities": probabilities,
     "mistakes": mistakes,
     "dataset": dataset_figures,
 }

@@ -114,7 +114,7 @@ FEW_CLASSES = 6
 SECTIONS = {
     "configurations": ("best", "selection", "folds", "comparisons", "replicates"),
     "hyperparameters": ("effects", "levels", "importance", "by"),
-    "best": ("ensemble", "classes", "confusions"),
+    "best": ("ensemble", "probabilities", "classes", "confusions"),
     "bias": ("bias",),
     "dataset": ("dataset",),
     "incomplete": ("incomplete",),
@@ -219,6 +219,7 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
         ),
         blocks=(
             *figures_of([*figures["confused_pairs"], *figures["mistakes"]]),
+            *figures_of(figures["probabilities"]),
             *_tables(tables, SECTIONS["best"]),
             *(Block(kind="note", text=caption) for caption in captions),
             *blocks,

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from analysis.classes.confusions_table import confusions_table
 from analysis.classes.figure import MOST_NUMBERED
+from analysis.classes.probabilities_table import probabilities_table
 from analysis.classes.table import classes
 from analysis.comparisons.best_table import best
 from analysis.comparisons.replicates_table import replicates
@@ -58,6 +59,7 @@ NAMED: Mapping[str, Callable[[RunData], Table]] = {
         "folds": folds,
         "classes": classes,
         "confusions": confusions_table,
+        "probabilities": probabilities_table,
     }.items()
 }
 """Value of `--what` → function that makes the table, or raises `NotKnownError` with the reason."""

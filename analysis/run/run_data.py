@@ -228,6 +228,26 @@ def read_probabilities(run: RunData, trial_id: str, split: str = "val") -> pd.Da
     )
 
 
+def read_shares(
+    run: RunData, trial_id: str, split: str = "val"
+) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.float64]] | None:
+    """Read the probabilities of all classes that a trial predicted on one split.
+
+    Returns:
+        (n,) picture ids, (n,) labels and (n, classes) probabilities; None if there are no
+        predictions of that split.
+    """
+    table = None if run.answers is not None else read_predictions(run.path, trial_id)
+    if table is None:
+        return None
+    table = table.filter(pc.field("split") == split).combine_chunks()
+    if len(table) == 0:
+        return None
+    shares = table["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    labels = table["label"].to_numpy().astype(np.int64)
+    return table["image_id"].to_pylist(), labels, shares.astype(np.float64)
+
+
 def read_confusion(run: RunData, trial_id: str) -> npt.NDArray[np.int64] | None:
     """Count a trial's validation predictions.
 

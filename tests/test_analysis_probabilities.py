@@ -1,0 +1,132 @@
+"""Scores and figures of predicted probabilities, against scikit-learn and torchmetrics."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score, top_k_accuracy_score
+
+from analysis.classes.probabilities import BINS, Predicted, reliability, scores
+from analysis.classes.probabilities_figure import SHOWN, probabilities
+from analysis.classes.probabilities_table import probabilities_table
+from analysis.drawing.drawing import render
+from analysis.run.run_data import read_probabilities, read_run, read_shares
+from analysis.run.trials import incumbent
+from tests.support.many_classes import write_run_of_many_classes
+from tests.support.run_factory import Factory
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs")
+    return read_run(Factory(configurations=4, replicates=1, faults=False).write(place / "run"))
+
+
+@pytest.fixture(scope="module", params=[2, 4, 20])
+def predicted(request):
+    rng = np.random.default_rng(request.param)
+    labels = rng.integers(0, request.param, 600)
+    shares = rng.dirichlet(np.ones(request.param), 600)
+    shares[np.arange(600), labels] += rng.random(600)
+    return Predicted(labels, shares / shares.sum(axis=1, keepdims=True))
+
+
+def test_scores_are_those_of_scikit_learn(predicted):
+    labels, shares = predicted
+    found = scores(predicted)
+    one_hot = np.eye(shares.shape[1])[labels]
+    assert found["auc"] == pytest.approx(roc_auc_score(one_hot, shares, average="macro"))
+    expected = average_precision_score(one_hot, shares, average="macro")
+    assert found["average_precision"] == pytest.approx(expected)
+    if shares.shape[1] > 5:
+        assert found["top_5"] == pytest.approx(top_k_accuracy_score(labels, shares, k=5))
+    else:
+        assert np.isnan(found["top_5"])
+
+
+def test_the_calibration_error_is_that_of_its_definition(predicted):
+    labels, shares = predicted
+    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == labels
+    total = 0.0
+    for low in np.arange(BINS) / BINS:
+        inside = (confidence > low) & (confidence <= low + 1 / BINS)
+        if inside.any():
+            total += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert scores(predicted)["ece"] == pytest.approx(total)
+
+
+def test_the_calibration_error_is_that_of_torchmetrics(predicted):
+    classification = pytest.importorskip("torchmetrics.functional.classification")
+    torch = pytest.importorskip("torch")
+    expected = classification.multiclass_calibration_error(
+        torch.tensor(predicted.shares),
+        torch.tensor(predicted.labels),
+        num_classes=predicted.shares.shape[1],
+        n_bins=BINS,
+    )
+    assert scores(predicted)["ece"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_a_sure_model_that_errs_is_badly_calibrated_and_a_class_alone_has_no_curve():
+    labels = np.array([0] * 6 + [1] * 4)
+    sure = Predicted(labels, np.tile([1.0, 0.0], (10, 1)))
+    bins = reliability(sure)
+    assert bins[["confidence", "right", "n"]].to_numpy().tolist() == [[1.0, 0.6, 10]]
+    assert scores(sure)["ece"] == pytest.approx(0.4)
+    alone = scores(Predicted(np.zeros(10, int), sure.shares))
+    assert np.isnan(alone["auc"])
+    assert alone["ece"] == 0
+    gone = Predicted(np.array([0, 0, 2]), np.full((3, 3), 1 / 3))
+    assert scores(gone)["auc"] == 0.5  # The class without pictures does not count.
+
+
+def test_the_table_has_a_row_for_each_of_the_best_models(run):
+    frame = probabilities_table(run).frame
+    assert len(frame) == len(run.comparable)
+    best = str(incumbent(run)["trial_id"])
+    _, labels, shares = read_shares(run, best)
+    row = frame.set_index("trial_id").loc[best]
+    assert row["auc"] == pytest.approx(roc_auc_score(labels, shares, multi_class="ovr"))
+    assert row["n"] == len(labels)
+    headings = [column.heading for column in probabilities_table(run).views[0].columns]
+    assert "top-5 accuracy" not in headings
+
+
+def test_probabilities_are_those_of_the_answers(run):
+    best = str(incumbent(run)["trial_id"])
+    ids, labels, shares = read_shares(run, best)
+    answers = read_probabilities(run, best)
+    assert ids == answers["image_id"].tolist()
+    assert labels.tolist() == answers["label"].tolist()
+    assert shares.argmax(axis=1).tolist() == answers["predicted"].tolist()
+    assert read_shares(run, best, "test") is None
+    assert read_shares(replace(run, answers={}), best) is None
+
+
+def test_the_figure_has_the_bins_and_a_curve_for_each_class(run):
+    drawing = next(probabilities(run))
+    _, labels, shares = read_shares(run, str(incumbent(run)["trial_id"]))
+    bins = reliability(Predicted(labels, shares))
+    reliable, curves = drawing.chart.panels
+    points = reliable.layers[1]
+    assert points.x.tolist() == pytest.approx(100 * bins["confidence"])
+    assert points.y.tolist() == pytest.approx(100 * bins["right"])
+    assert (points.low <= points.y).all()
+    averages = sorted(average_precision_score(labels == k, shares[:, k]) for k in range(4))
+    assert [layer.label.split("(")[1] for layer in curves.layers] == [
+        f"{average:.2f})" for average in averages
+    ]
+    assert render(drawing).png
+
+
+def test_of_many_classes_the_worst_have_curves_and_top_5_is_shown(tmp_path):
+    many = read_run(
+        write_run_of_many_classes(
+            tmp_path / "run", tmp_path / "data", classes=15, pictures=900, trials=2, colour=False
+        )
+    )
+    drawing = next(probabilities(many))
+    assert len(drawing.chart.panels[1].layers) == SHOWN
+    assert f"the {SHOWN} classes with the lowest one" in drawing.caption
+    headings = [column.heading for column in probabilities_table(many).views[0].columns]
+    assert "top-5 accuracy" in headings
