@@ -25,6 +25,7 @@ WHAT = (
     "classes",
     "confusions",
     "probabilities",
+    "suspects",
 )
 """Values of `table --what`; listed here because importing the tables is slow."""
 BY_GROUP = ("groups", "groups_before", "change", "differences", "crossed", "classes")

@@ -35,6 +35,7 @@ TableName = Literal[
     "classes",
     "confusions",
     "probabilities",
+    "suspects",
     "replicates",
     "incomplete",
 ]
@@ -54,6 +55,7 @@ FigureName = Literal[
     "confused_pairs",
     "probabilities",
     "mistakes",
+    "suspects",
     "dataset",
 ]
 """Names of figures; ``pairs``, ``curves``, ``confusion``, ``mistakes`` and ``dataset`` are several

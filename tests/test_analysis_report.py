@@ -258,6 +258,7 @@ def test_each_table_and_figure_stands_in_its_section(run, written):
     ]
     best = headings("best")
     assert best[0].startswith("What the incumbent gets wrong: ")
+    assert best.pop(1) == "Labels that may be wrong"
     assert best[1].startswith("How far to trust the probabilities of the incumbent: ")
     assert best[2].startswith("What to expect of an ensemble of ")
     assert best[3] == "How good the probabilities are, at the best epoch"

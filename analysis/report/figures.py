@@ -12,6 +12,7 @@ from analysis.curves.figure import model_curves, overview
 from analysis.curves.progress_figure import progress
 from analysis.dataset.figure import dataset_figures
 from analysis.dataset.mistakes_figure import mistakes
+from analysis.dataset.suspects_figure import suspects
 from analysis.drawing.drawing import Drawing
 from analysis.effects.figure import effects
 from analysis.effects.pairs_figure import pairs
@@ -34,6 +35,7 @@ FIGURES: Mapping[str, Callable[[RunData], Iterator[Drawing]]] = {
     "confused_pairs": confused_pairs,
     "probabilities": probabilities,
     "mistakes": mistakes,
+    "suspects": suspects,
     "dataset": dataset_figures,
 }
 """Section of the report → function that yields its figures, or none if they do not apply."""

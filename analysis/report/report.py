@@ -114,14 +114,15 @@ FEW_CLASSES = 6
 SECTIONS = {
     "configurations": ("best", "selection", "folds", "comparisons", "replicates"),
     "hyperparameters": ("effects", "levels", "importance", "by"),
-    "best": ("ensemble", "probabilities", "classes", "confusions"),
+    "best": ("ensemble", "probabilities", "classes", "confusions", "suspects"),
     "bias": ("bias",),
     "dataset": ("dataset",),
     "incomplete": ("incomplete",),
 }
 """Section of the page → its tables from `TABLES`; tables not listed here go to Trials."""
-FOLDED = ("comparisons", "replicates", "by")
-"""Tables whose content another one before them summarizes; the page shows their titles alone."""
+FOLDED = ("comparisons", "replicates", "by", "suspects")
+"""Tables whose content another table or figure before them shows in short; the page shows their
+titles alone."""
 
 
 def _sections(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Iterator[Section]:
@@ -219,7 +220,7 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
         ),
         blocks=(
             *figures_of([*figures["confused_pairs"], *figures["mistakes"]]),
-            *figures_of(figures["probabilities"]),
+            *figures_of([*figures["suspects"], *figures["probabilities"]]),
             *_tables(tables, SECTIONS["best"]),
             *(Block(kind="note", text=caption) for caption in captions),
             *blocks,

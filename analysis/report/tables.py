@@ -11,6 +11,7 @@ from analysis.comparisons.best_table import best
 from analysis.comparisons.replicates_table import replicates
 from analysis.comparisons.table import comparisons
 from analysis.curves.incomplete_table import incomplete
+from analysis.dataset.suspects_table import suspects_table
 from analysis.dataset.table import class_counts_table
 from analysis.effects.by_table import by_hyperparameter
 from analysis.effects.table import effects_table, levels_table
@@ -60,6 +61,7 @@ NAMED: Mapping[str, Callable[[RunData], Table]] = {
         "classes": classes,
         "confusions": confusions_table,
         "probabilities": probabilities_table,
+        "suspects": suspects_table,
     }.items()
 }
 """Value of `--what` → function that makes the table, or raises `NotKnownError` with the reason."""

@@ -1,0 +1,94 @@
+"""Pictures that all models get wrong, and labels that are suspected to be wrong."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.dataset.suspects import MOST_MODELS, confident, judged
+from analysis.dataset.suspects_figure import suspects
+from analysis.dataset.suspects_table import suspects_table
+from analysis.drawing.drawing import render
+from analysis.run.dataset import DatasetLeftOutError
+from analysis.run.run_data import read_probabilities, read_run
+from analysis.statistics.estimate import NotKnownError
+from tests.support.run_factory import Factory
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("runs")
+    return read_run(Factory().write(place / "run", place / "data"))
+
+
+def test_the_rule_of_confident_learning_by_hand():
+    labels = np.array([0, 0, 0, 1, 1])
+    shares = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.4, 0.6], [0.35, 0.65]])
+    # Usual for class 0: (0.9 + 0.7 + 0.2) / 3 = 0.6; for class 1: 0.625.
+    suggested, suspected = confident(labels, shares)
+    assert suggested.tolist() == [0, 0, 1, 1, 1]
+    assert suspected.tolist() == [False, False, True, False, False]
+
+
+def test_a_class_without_pictures_is_never_suggested():
+    suggested, _ = confident(np.array([0, 1]), np.array([[0.1, 0.2, 0.7], [0.1, 0.2, 0.7]]))
+    assert 2 not in suggested
+
+
+def test_labels_that_were_changed_are_found():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 5, 1000)
+    shares = rng.dirichlet(np.ones(5), 1000)
+    shares[np.arange(1000), truth] += 2
+    shares /= shares.sum(axis=1, keepdims=True)
+    changed = rng.random(1000) < 0.05
+    labels = np.where(changed, (truth + rng.integers(1, 5, 1000)) % 5, truth)
+    suggested, suspected = confident(labels, shares)
+    assert (suggested[suspected & changed] == truth[suspected & changed]).all()
+    assert suspected[changed].mean() > 0.5
+    assert not suspected[~changed].any()
+
+
+def test_pictures_that_all_models_get_wrong_are_counted_over_the_best(run):
+    pictures, models = judged(run)
+    ranked = run.completed.sort_values(["best_val_accuracy", "number"], ascending=[False, True])
+    ids = ranked["trial_id"].head(MOST_MODELS)
+    assert models == len(ids)
+    wrong = np.zeros(len(pictures), int)
+    for trial_id in ids:
+        answers = read_probabilities(run, trial_id).set_index("image_id")
+        own = answers.loc[pictures["image_id"]]
+        assert own["label"].tolist() == pictures["label"].tolist()
+        wrong += (own["label"] != own["predicted"]).to_numpy()
+    assert pictures["wrong"].tolist() == wrong.tolist()
+
+
+def test_the_table_has_the_most_suspect_first_and_those_that_all_get_wrong(run):
+    table = suspects_table(run)
+    pictures, models = judged(run)
+    chosen = pictures[pictures["suspected"] | (pictures["wrong"] == models)]
+    assert sorted(table.frame["name"]) == sorted(chosen["image_id"])[: len(table.frame)]
+    assert table.frame["suspected"].is_monotonic_decreasing
+    doubted = table.frame[table.frame["suspected"]]
+    assert (doubted["label"] != doubted["suggested"]).all()
+    assert (doubted["probability"] - doubted["own"]).is_monotonic_decreasing
+    assert f"{int(pictures['suspected'].sum())} labels are suspected" in table.notes[0]
+
+
+def test_the_figure_shows_the_suspected_pictures(run):
+    drawing = next(suspects(run))
+    data = drawing.draw.args[0]
+    pictures, _ = judged(run)
+    doubted = pictures[pictures["suspected"]]
+    assert 0 < len(data) <= len(doubted)
+    assert data["probability"].max() == pytest.approx(doubted["probability"].max())
+    assert render(drawing).png
+    with pytest.raises(DatasetLeftOutError):
+        next(suspects(replace(run, provenance={})))
+
+
+def test_a_run_without_predictions_suspects_nothing(run):
+    bare = replace(run, answers={})
+    with pytest.raises(NotKnownError, match="has predictions on pictures"):
+        judged(bare)
+    assert list(suspects(bare)) == []
