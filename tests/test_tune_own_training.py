@@ -13,6 +13,7 @@ import pytest
 
 from data_prep.reader import read_dataset
 from fairsweep.errors import UserError
+from fairsweep.own_code.copies import read_copy
 from tests.support.equal_runs import assert_equal_end
 from tests.support.in_process import extend, few_pictures_fixture, kfold, resume  # noqa: F401
 from tests.support.own_training import (
@@ -416,3 +417,17 @@ def test_own_code_has_the_threads_of_its_trial(folder):
     make = make_factory(sweep, run, SweepData(dataset=None), threads=2)
     bundle = Bundle(trials={"another": trial.config}, folder="another")
     assert make(bundle).advance()[0].values["val_f1"] == 2
+
+
+def test_a_process_reads_the_code_of_a_run_once_and_that_of_another_run_again(folder, monkeypatch):
+    read = []
+
+    def reads(reference, place, expected):
+        read.append(place.parent)
+        return read_copy(reference, place, expected)
+
+    monkeypatch.setattr("tune.execution.own_factory.read_copy", reads)
+    first, _ = run_own(folder)
+    changed, sweep = run_own(folder, CURVE.replace("0.001 * seed", "7"))
+    assert read == [first, changed]
+    assert min(trial.measurements[0].values["val_f1"] for trial in sweep.trials.values()) > 7

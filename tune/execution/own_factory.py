@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,7 @@ class OwnFactory:
         return 0
 
     def _function(self) -> Callable[..., Any]:
-        reference = Reference.parse(self.code.reference)
-        return load(read_copy(reference, self.run / CODE_DIR, self.code.hash))
+        return _load(self.code.reference, self.run / CODE_DIR, self.code.hash)
 
     def _arguments(self, config: OwnConfig, state: Any, device: str) -> dict[str, Any]:
         offered = {
@@ -101,6 +101,12 @@ class OwnFactory:
         }
         given = {name: offered[name] for name in self.code.signature.given}
         return {**config.values, **given}
+
+
+@lru_cache(maxsize=1)  # Another run in this process may have other modules of the same names.
+def _load(reference: str, folder: Path, content_hash: str) -> Callable[..., Any]:
+    """Load the function from the run's copy of its files, which is read once per process."""
+    return load(read_copy(Reference.parse(reference), folder, content_hash))
 
 
 def _set_threads(threads: int) -> None:
