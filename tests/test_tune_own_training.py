@@ -428,6 +428,6 @@ def test_a_process_reads_the_code_of_a_run_once_and_that_of_another_run_again(fo
 
     monkeypatch.setattr("tune.execution.own_factory.read_copy", reads)
     first, _ = run_own(folder)
-    changed, sweep = run_own(folder, CURVE.replace("0.001 * seed", "7"))
+    changed, sweep = run_own(folder, CURVE.replace("0.001 * seed", "7"), name="other")
     assert read == [first, changed]
     assert min(trial.measurements[0].values["val_f1"] for trial in sweep.trials.values()) > 7
