@@ -227,11 +227,17 @@ def _result(tallies: Mapping[str, Tally], sweeps: int) -> Result:
     worst = max(tallies, key=lambda kind: tallies[kind].rate())
     details: dict[str, object] = {
         "worst kind": worst,
+        "sweeps": {kind: tally.sweeps for kind, tally in tallies.items()},
         "false verdicts": {
             kind: {table: round(tally.rate(table), 4) for table in ("any", *tally.tables)}
             for kind, tally in tallies.items()
         },
         "coverage": {kind: _coverage(tally) for kind, tally in tallies.items()},
+        "effects found": {
+            kind: round(tally.found["effects"] / tally.sweeps, 4)
+            for kind, tally in tallies.items()
+            if tally.found["effects"]
+        },
     }
     if FIVE_POINTS in tallies:
         details["five points found"] = _found(tallies[FIVE_POINTS])
