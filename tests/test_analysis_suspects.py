@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.dataset import suspects_figure
 from analysis.dataset.suspects import MOST_MODELS, confident, judged
 from analysis.dataset.suspects_figure import suspects
 from analysis.dataset.suspects_table import suspects_table
@@ -75,7 +76,7 @@ def test_the_table_has_the_most_suspect_first_and_those_that_all_get_wrong(run):
     assert f"{int(pictures['suspected'].sum())} labels are suspected" in table.notes[0]
 
 
-def test_the_figure_shows_the_suspected_pictures(run):
+def test_the_figure_shows_the_suspected_pictures(run, monkeypatch):
     drawing = next(suspects(run))
     data = drawing.draw.args[0]
     pictures, _ = judged(run)
@@ -83,6 +84,9 @@ def test_the_figure_shows_the_suspected_pictures(run):
     assert 0 < len(data) <= len(doubted)
     assert data["probability"].max() == pytest.approx(doubted["probability"].max())
     assert render(drawing).png
+    assert "(one row each)" in drawing.caption
+    monkeypatch.setattr(suspects_figure, "MOST_CLASSES", 2)
+    assert "each; the 2 labels with the largest share of them)" in next(suspects(run)).caption
     with pytest.raises(DatasetLeftOutError):
         next(suspects(replace(run, provenance={})))
 
