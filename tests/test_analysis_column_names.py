@@ -52,7 +52,7 @@ def told(run, name):
 
 def test_a_hyperparameter_with_the_name_of_a_column_is_told_like_any_other(whole):
     usual = told(called(whole, USUAL), USUAL)
-    for name in ("n", "verdict"):
+    for name in ("n", "verdict", "difference"):
         run = called(whole, name)
         assert checked(run, name) == f"config_{name}"
         assert told(run, f"config_{name}") == usual

@@ -7,7 +7,10 @@ import pandas as pd
 
 from tune.run.tables import TableInfo
 
-TAKEN = frozenset({"n", "trial", "verdict", "accuracy", "term", "level", "epoch", "completed"})
+TAKEN = frozenset(
+    {"n", "trial", "verdict", "accuracy", "term", "level", "epoch", "completed"}
+    | {"trainings", "difference", "basis"}
+)
 """Columns that tables add to the trials, so that no hyperparameter can keep these names."""
 PREFIX = "config"
 
