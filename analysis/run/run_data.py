@@ -211,13 +211,10 @@ def read_probabilities(run: RunData, trial_id: str, split: str = "val") -> pd.Da
     """
     if run.answers is not None:
         return run.answers.get(trial_id) if split == "val" else None
-    table = read_predictions(run.path, trial_id)
-    if table is None:
+    found = _read_split(run, trial_id, split)
+    if found is None:
         return None
-    table = table.filter(pc.field("split") == split).combine_chunks()
-    if len(table) == 0:
-        return None
-    shares = table["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    table, shares = found
     return pd.DataFrame(
         {
             "image_id": table["image_id"].to_pylist(),
@@ -237,15 +234,26 @@ def read_shares(
         (n,) picture ids, (n,) labels and (n, classes) probabilities; None if there are no
         predictions of that split.
     """
-    table = None if run.answers is not None else read_predictions(run.path, trial_id)
+    found = None if run.answers is not None else _read_split(run, trial_id, split)
+    if found is None:
+        return None
+    table, shares = found
+    labels = table["label"].to_numpy().astype(np.int64)
+    return table["image_id"].to_pylist(), labels, shares.astype(np.float64)
+
+
+def _read_split(
+    run: RunData, trial_id: str, split: str
+) -> tuple[pa.Table, npt.NDArray[Any]] | None:
+    """Return the rows of one split, and their (n, classes) probabilities."""
+    table = read_predictions(run.path, trial_id)
     if table is None:
         return None
     table = table.filter(pc.field("split") == split).combine_chunks()
     if len(table) == 0:
         return None
     shares = table["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-    labels = table["label"].to_numpy().astype(np.int64)
-    return table["image_id"].to_pylist(), labels, shares.astype(np.float64)
+    return table, shares
 
 
 def read_confusion(run: RunData, trial_id: str) -> npt.NDArray[np.int64] | None:
