@@ -644,10 +644,11 @@ def test_a_search_that_looks_at_no_result_is_an_even_sample(single, searcher):
 INTERVAL = ("95 % interval", "accuracy_low", "accuracy_high")
 SHOWN = {
     "best": [
-        ("name", "name"), ("trainings", "trainings"), ("accuracy", "accuracy"),
-        ("from the best other", "difference"),
-        ("95 % interval of all", "difference_low", "difference_high"), ("verdict", "verdict"),
-        ("n", "n"),
+        ("name", "name"), ("verdict", "verdict"), ("kernel size", "kernel_size"),
+        ("blocks", "blocks"), ("channels", "channels"),
+        ("convolution depth", "conv_depth"), ("trainings", "trainings"), ("accuracy", "accuracy"),
+        INTERVAL, ("from the best other", "difference"),
+        ("95 % interval of all", "difference_low", "difference_high"), ("n", "n"),
     ],
     "comparisons": [
         ("name", "name"), ("trainings", "trainings"), ("accuracy", "accuracy"), INTERVAL,

@@ -14,6 +14,7 @@ from data_prep import writer
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.fer_png import picture_key, read_png
 from data_prep.fingerprint import content_hashes
+from data_prep.manifest import DatasetManifest
 from data_prep.places import members
 from data_prep.reader import read_dataset
 from data_prep.rejections import Rejections
@@ -52,10 +53,14 @@ def real_csv(real_votes_file, real_pictures, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def from_pngs(fer_data, tmp_path_factory):
+def from_pngs(fer_data, made_once):
     """The dataset made from the archive: its manifest and its directory."""
-    out = tmp_path_factory.mktemp("data") / "from-pngs"
-    return prepare_fer2013(images=fer_data / "fer2013plus.tar.gz", out=out), out
+
+    def make(folder):
+        prepare_fer2013(images=fer_data / "fer2013plus.tar.gz", out=folder / "data")
+
+    out = made_once("fer2013-from-pngs", make) / "data"
+    return DatasetManifest.read(out), out
 
 
 def read_votes_rows(path):

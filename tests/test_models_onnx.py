@@ -57,10 +57,8 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize(
-    "family",
-    ["staged", *(pytest.param(name, marks=pytest.mark.long) for name in ("resnet", "plain"))],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("family", ["staged", "resnet", "plain"])
 def test_probabilities_are_those_of_the_original(family):
     manifest = COLOUR if family == "staged" else MANIFEST
     config = TrainConfig.create({"family": family, **NETWORKS[family]})

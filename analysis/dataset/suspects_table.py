@@ -16,7 +16,7 @@ def suspects_table(run: RunData) -> Table:
     Frame, the most suspect first (suspected, then by how much more probable the suggested class
     is): ``name`` (image id), ``label``, ``suggested`` (class names), ``probability`` (of the
     suggested class), ``own`` (of the label), ``wrong`` (models that are wrong), ``suspected``
-    (whether confident learning doubts the label).
+    (whether confident learning doubts the label), ``n`` (models that judge it).
 
     Raises:
         NotKnownError: No completed trial has the probabilities of all classes, or the trials were
@@ -31,7 +31,9 @@ def suspects_table(run: RunData) -> Table:
     names = np.array(run.info.classes, dtype=object)
     frame = order.drop(columns="apart").head(MOST_ROWS).rename(columns={"image_id": "name"})
     frame = frame.assign(
-        label=names[frame["label"].to_numpy(int)], suggested=names[frame["suggested"].to_numpy(int)]
+        label=names[frame["label"].to_numpy(int)],
+        suggested=names[frame["suggested"].to_numpy(int)],
+        n=models,
     ).reset_index(drop=True)
     columns = (
         Column(key="name", heading="picture"),
@@ -40,11 +42,13 @@ def suspects_table(run: RunData) -> Table:
         Column(key="probability", heading="its probability"),
         Column(key="own", heading="that of the label"),
         Column(key="wrong", heading="models wrong"),
+        Column(key="n", heading="n"),
         Column(key="suspected", heading="label suspected", text=lambda yes: "yes" if yes else "no"),
     )
     view = View(title="Pictures that all models get wrong, and suspected labels", columns=columns)
     missed, doubted = int((pictures["wrong"] == models).sum()), int(pictures["suspected"].sum())
     notes = (
+        "n: completed models, the best ones, whose predictions of the picture are compared.",
         f"Of {len(pictures):,} validation pictures, all of the best {models} completed models get "
         f"{missed:,} wrong; {doubted:,} labels are suspected; the {len(frame):,} most suspect are "
         "shown.",
