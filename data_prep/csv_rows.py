@@ -13,6 +13,7 @@ import pyarrow.csv
 
 from data_prep.places import READ_ERRORS
 from data_prep.rejections import BadInputError, Rejections
+from fairsweep.errors import one_line
 
 BLOCK_BYTES = 1 << 22
 """Bytes per block; no row may be longer."""
@@ -74,7 +75,7 @@ def read_blocks(
     except (*READ_ERRORS, pa.ArrowInvalid) as error:
         if "UTF8" in str(error):
             raise BadInputError(f"{file}: is in another encoding than UTF-8; {AS_UTF_8}") from error
-        reason = f"cannot be read to its end ({' '.join(str(error).split())[:200]})"
+        reason = f"cannot be read to its end ({one_line(error)[:200]})"
         rejections.refuse(reason, file=file, row=first, way_out="download it again")
     for row in malformed:
         reason = f"{row.actual_columns} cells where the header has {row.expected_columns}"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from data_prep.kaggle_csv import PIXELS, SIDE
 from data_prep.places import READ_ERRORS, Member
-from fairsweep.errors import UserError
+from fairsweep.errors import UserError, one_line
 
 FOLDERS = {"FER2013Train": "Training", "FER2013Valid": "PublicTest", "FER2013Test": "PrivateTest"}
 """Folder written by the FER+ tools → Usage in the votes file."""
@@ -45,7 +45,7 @@ def read_png(member: Member) -> PngPicture:
     try:
         return PngPicture(shown=member.shown, pixels=_decode(member))
     except (*READ_ERRORS, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200]
         return PngPicture(shown=member.shown, fault=f"unreadable picture ({reason})")
 
 

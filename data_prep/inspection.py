@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.manifest import IMAGES_FILE, MANIFEST_FILE, REJECTED_FILE
-from fairsweep.errors import UserError
+from fairsweep.errors import UserError, one_line
 
 SPLITS = ("train", "val", "test")
 MOST_REASONS = 15
@@ -157,7 +157,7 @@ def _copies(file: Path) -> Copies | None:
         table = pq.read_table(file, columns=names)
         ids, labels, splits, groups = (table[name].to_pylist() for name in names)
     except (OSError, pa.ArrowException, KeyError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(
             f"{file} is damaged or belongs to another {MANIFEST_FILE} ({reason}); restore both "
             "from a copy, or prepare the dataset again as it was"

@@ -16,7 +16,7 @@ from data_prep.records import Content, Found, PictureReader, Record
 from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile
 from data_prep.walking import walk
-from fairsweep.errors import MissingFileError
+from fairsweep.errors import MissingFileError, one_line
 
 ROWS_AT_ONCE = 256
 """Rows that are decoded together, to limit memory."""
@@ -54,7 +54,7 @@ def find_in_parquet(source: Source, file: SourcesFile) -> Found:
         try:
             records += _records(path, source, reader, counts, odd)
         except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)[:200]
             raise BadInputError(f"{path}: cannot be read ({reason}); download it again") from error
     return Found(records=records, in_colour=reader.in_colour, odd_subsets=odd)
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fairsweep.errors import UserError
+from fairsweep.errors import UserError, one_line
 
 FORMATS = (
     "PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF", "TGA", "PCX", "SGI",
@@ -109,7 +109,7 @@ def read_picture(source: Path | IO[bytes], *, colour: bool = False) -> Picture:
     except UnidentifiedImageError:
         raise PictureError(f"no picture of a known kind ({', '.join(FORMATS)})") from None
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200]
         raise PictureError(f"damaged ({reason})") from error
 
 

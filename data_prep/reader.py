@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from data_prep.manifest import FOLDS, IMAGES_FILE, MANIFEST_FILE, DatasetManifest
 from data_prep.unpacked import LARGE_BYTES, map_pixels
 from fairsweep.disk_space import enough_space
-from fairsweep.errors import MissingFileError, UserError
+from fairsweep.errors import MissingFileError, UserError, one_line
 
 SPLITS = ("train", "val", "test")
 NO_GROUPS = frozenset({"image_id", "split", "content_hash"})
@@ -110,7 +110,7 @@ def read_dataset(directory: Path, *, unpack_to: Callable[[], Path] | None = None
     except UserError:
         raise
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(
             f"{path} is damaged or belongs to another {MANIFEST_FILE} ({reason}); {_WAY_OUT}"
         ) from error

@@ -21,3 +21,8 @@ class MissingFileError(UserError, FileNotFoundError):
 def nearest(word: str, options: Iterable[str]) -> str:
     """Return the option whose spelling is closest to ``word``, for a message."""
     return get_close_matches(word, list(options), n=1, cutoff=0.0)[0]
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an exception on one line, or its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from fairsweep.errors import UserError
+from fairsweep.errors import UserError, one_line
 
 _TAG = "tag:yaml.org,2002:"
 _NUMBERS = (f"{_TAG}int", f"{_TAG}float")
@@ -42,7 +42,7 @@ def load_yaml(text: str, source: str, *, numbers_as_text: bool = False) -> Any:
         where = source if "\n" not in text else f"{source}, line {error.line}"
         raise YamlError(f"{where}: {error}") from None
     except yaml.YAMLError as error:
-        raise YamlError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise YamlError(f"{source} is not valid YAML: {one_line(error)}") from error
 
 
 def dump_yaml(values: Any) -> str:

@@ -12,7 +12,7 @@ from fairsweep.own_code.loading import load
 from fairsweep.own_code.provided import provided
 from fairsweep.own_code.reference import is_timm
 from models.file_hash import shown
-from models.timm_network import one_line
+from models.timm_network import type_and_message
 
 OFFERED = (
     "classes",
@@ -85,7 +85,7 @@ def misfits_explained(family: str) -> Iterator[None]:
         except Exception as error:
             if not is_timm(family) or isinstance(error, UserError):
                 raise
-            raise OwnCodeError(f"{family}: {one_line(error)}") from error
+            raise OwnCodeError(f"{family}: {type_and_message(error)}") from error
 
 
 def parameter_names(target: Callable[..., Any]) -> tuple[str, ...]:

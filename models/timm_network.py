@@ -64,8 +64,8 @@ def read_arguments(family: str, taken: frozenset[str]) -> Signature:
     check_name(family)
     try:
         parameters = class_arguments(family.removeprefix(TIMM))
-    except Exception as error:
-        raise UserError(f"{family}: timm cannot build it: {one_line(error)}") from error
+    except Exception as error:  # timm raises exceptions of any kind.
+        raise UserError(f"{family}: timm cannot build it: {type_and_message(error)}") from error
     free = {name: each for name, each in parameters.items() if name not in {*_GIVEN, *taken}}
     kinds = {name: hyperparameter_of(each) for name, each in free.items()}
     known = {
@@ -129,7 +129,7 @@ def with_weights(values: dict[str, Any]) -> dict[str, Any]:
         ) from None
 
 
-def one_line(error: BaseException) -> str:
+def type_and_message(error: BaseException) -> str:
     """Return an exception in one line, at most 200 letters."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return text if len(text) <= 200 else f"{text[:200]}…"

@@ -12,7 +12,7 @@ from data_prep.manifest import Scale
 from fairsweep.own_code.reference import TIMM
 from models.file_hash import pinned_hash
 from models.pretrained import PretrainedError, checked_file
-from models.timm_network import NONE, check_name, check_version, class_arguments, one_line
+from models.timm_network import NONE, check_name, check_version, class_arguments, type_and_message
 
 _RGB = 3
 
@@ -113,7 +113,7 @@ class TimmNet(nn.Module):
                 network: nn.Module = timm.create_model(
                     self.name, pretrained=True, pretrained_cfg_overlay=overlay, **self._arguments
                 )
-        except Exception as error:
+        except Exception as error:  # timm raises exceptions of any kind.
             raise PretrainedError(self._unavailable(error, overlay.get("file"))) from error
         return network
 
@@ -121,7 +121,7 @@ class TimmNet(nn.Module):
         if file is not None:
             return (
                 f"pretrained: {file} does not hold the weights of timm's {self.name} "
-                f"({one_line(error)}); use the file that timm offers for this network"
+                f"({type_and_message(error)}); use the file that timm offers for this network"
             )
         known = timm.get_pretrained_cfg(self.name)
         place = known and (known.hf_hub_id or known.url)
@@ -130,7 +130,7 @@ class TimmNet(nn.Module):
             if place
             else "timm offers none; leave `pretrained` out or give a file"
         )
-        return f"cannot load the weights of timm's {self.name} ({one_line(error)}); {way}"
+        return f"cannot load the weights of timm's {self.name} ({type_and_message(error)}); {way}"
 
     def _heads(self, trained: nn.Module) -> tuple[str, ...]:
         named = _facts(trained)["classifier"]

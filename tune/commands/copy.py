@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 
+from fairsweep.errors import one_line
 from tune.commands.options import add_run
 from tune.run.directory import LEASE_FILE, LEDGER_FILE, RAY_DIR, STOP_FILE, RunError
 from tune.session.run_directory import read_spec
@@ -55,7 +56,7 @@ def copy_run(run: Path, url: str) -> int:
         except FileNotFoundError:
             continue  # The sweep has removed the file since.
         except OSError as error:
-            raise RunError(f"cannot write to {url}: {' '.join(str(error).split())}") from error
+            raise RunError(f"cannot write to {url}: {one_line(error)}") from error
     return copied
 
 

@@ -15,7 +15,7 @@ import ray
 
 from fairsweep.command_line import end_at_once_after_command
 from fairsweep.disk_space import enough_space
-from fairsweep.errors import UserError
+from fairsweep.errors import UserError, one_line
 from tune.execution.ray_private import (
     forget_shutdown_at_exit,
     keep_signal_handlers,
@@ -121,7 +121,7 @@ def connect(address: str) -> None:
                 runtime_env={"py_modules": [str(_CODE / name) for name in _PACKAGES]},
             )
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(
             f"cannot connect to Ray at {address} ({reason}); start it there, and store its token "
             f"on this machine in {token_file()} or RAY_AUTH_TOKEN, or unset RAY_ADDRESS to train "

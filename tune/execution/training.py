@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fairsweep.errors import one_line
 from models.build import count_parameters
 from models.checkpoint import CheckpointError, load, save
 from models.classifier import classifier_state
@@ -194,7 +195,7 @@ class BundleTraining:
         try:
             return next(self._epochs)
         except torch.OutOfMemoryError as error:
-            figures = " ".join(str(error).split())
+            figures = one_line(error)
         # Not inside the handler, where the traceback still references tensors on the card.
         self._epochs.close()
         torch.cuda.empty_cache()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fairsweep.errors import UserError
+from fairsweep.errors import UserError, one_line
 from tune.session.progress import clock
 from tune.sweep.spec import SweepSpec
 from tune.sweep.spec_parts import NotifySpec, SpecError
@@ -89,7 +89,7 @@ class Notifier:
 
     def failed(self, error: BaseException) -> None:
         """Send a message that the session has failed."""
-        words = " ".join(str(error).split()) or type(error).__name__
+        words = one_line(error)
         self._send("failed", f"failed: {words}; {self._best_words()}")
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ def _send_all(to: NotifySpec, messages: "queue.SimpleQueue[Message | None]") -> 
         try:
             send(_value(to), json.dumps(message).encode())
         except Exception as error:  # Whatever goes wrong here must not end the sweep.
-            told = " ".join(str(error).split()) or type(error).__name__
+            told = one_line(error)
             print(f"notify: a message was not sent to ${to.variable}: {told}", file=sys.stderr)
 
 

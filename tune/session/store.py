@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 
 from data_prep.manifest import MANIFEST_FILE, DatasetManifest
 from data_prep.reader import ImageDataset, read_dataset
-from fairsweep.errors import MissingFileError, UserError
+from fairsweep.errors import MissingFileError, UserError, one_line
 from fairsweep.urls import check_url, is_url
 
 STAGE = "TUNE_STAGE"
@@ -103,7 +103,7 @@ def open_store(url: str) -> tuple[pafs.FileSystem, str]:
             f"{url} is not the URL of a store; it must begin with s3://, gs:// or file://"
         ) from error
     except OSError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(
             f"{url} cannot be reached ({reason}); check its name, the network and your credentials"
         ) from error
@@ -124,4 +124,4 @@ def _fetch(place: str, target: Path, only: str = "") -> None:
             "make one with `python -m data_prep` and copy its folder there"
         ) from error
     except OSError as error:
-        raise UserError(f"cannot read {place}: {' '.join(str(error).split())}") from error
+        raise UserError(f"cannot read {place}: {one_line(error)}") from error
