@@ -1,14 +1,17 @@
 """The smallest sweeps there are: every table is made or says in one line why it is not."""
 
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
 from analysis.rendering.render import to_markdown
+from analysis.report.figures import FIGURES
 from analysis.report.report import write_report
 from analysis.report.summary import found, unknown
 from analysis.report.tables import NAMED, TABLES
+from analysis.run.dataset import DatasetLeftOutError
 from analysis.run.run_data import read_run
 from analysis.selection.statistics import corrected_for_selection
 from analysis.statistics.estimate import NotKnownError
@@ -47,7 +50,7 @@ SWEEPS = {
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_every_table_and_sentence_of_the_smallest_sweeps_is_made(name, tmp_path):
+def test_every_table_sentence_and_caption_of_the_smallest_sweeps_is_made(name, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run = read_run(SWEEPS[name](tmp_path / "run"))
@@ -62,6 +65,9 @@ def test_every_table_and_sentence_of_the_smallest_sweeps_is_made(name, tmp_path)
         tables = [table for make in TABLES.values() for table in make(run)]
         assert sum(table.name.startswith("by_") for table in tables) == len(run.info.searched)
         told = [*found(run), *unknown(run), *map(to_markdown, [*made.values(), *tables])]
+        for make in FIGURES.values():
+            with suppress(DatasetLeftOutError):
+                told += [drawing.caption for drawing in make(run)]
     assert not any(word in text.split() for text in told for word in ("nan", "<NA>", "inf"))
 
 

@@ -30,12 +30,12 @@ def agreement(run: RunData) -> pd.DataFrame:
             well, or for one epoch only.
     """
     reached = _reached(run)
-    final = reached.iloc[:, -1]
-    if len(reached) < LEAST or final.nunique() < 2 or reached.shape[1] < 2:
+    few = len(reached) < LEAST or reached.shape[1] < 2
+    if few or reached.iloc[:, -1].nunique() < 2:
         raise NotKnownError(
             f"fewer than {LEAST} configurations with different values were trained to the end"
         )
-    epochs = reached.columns[:-1]
+    final, epochs = reached.iloc[:, -1], reached.columns[:-1]
     chosen = epochs[np.unique(np.linspace(0, len(epochs) - 1, MOST_EPOCHS).round().astype(int))]
     return pd.DataFrame([_row(int(epoch), reached[epoch], final) for epoch in chosen])
 
