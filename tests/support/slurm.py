@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -153,18 +154,31 @@ class SmallSlurm:
 
     def kill_left(self, job):
         """Kill the left node with all processes of a job there, and mark the node as down."""
-        spool = f"{self.folder}/left/"
-        sockets = psutil.net_connections("unix")
-        steps = [socket.pid for socket in sockets if socket.laddr.startswith(spool)]
-        processes = [psutil.Process(pid) for pid in (self._left.pid, *steps)]
-        running = psutil.process_iter(["environ"])
-        processes += [process for process in running if _is_on_left(process, job)]
-        for process in processes:
-            process.suspend()  # no process should notice that another one dies
-        for process in processes:
-            process.kill()
+        stopped: dict[int, psutil.Process] = {}
+        # No process should notice that another one dies, and none should start meanwhile.
+        while found := [one for one in self._of_left(job) if one.pid not in stopped]:
+            for process in found:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+                stopped[process.pid] = process
+        for process in stopped.values():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._left.wait()
         self.ask("scontrol", "update", "NodeName=left", "State=DOWN", "Reason=killed")
+
+    def _of_left(self, job):
+        """Return the left node's daemon, and all processes of the job on that node."""
+        spool = f"{self.folder}/left/"
+        sockets = psutil.net_connections("unix")
+        steps = {socket.pid for socket in sockets if socket.laddr.startswith(spool) and socket.pid}
+        found = [psutil.Process(pid) for pid in {self._left.pid, *steps} if psutil.pid_exists(pid)]
+        for process in psutil.process_iter(["environ", "cmdline"]):
+            # The batch script runs on the first node.
+            is_batch = f"[{job}.batch]" in " ".join(process.info["cmdline"] or ())
+            if is_batch or _is_on_left(process, job):
+                found.append(process)
+        return found
 
     def start_left(self):
         """Start or restart the left node."""
