@@ -73,7 +73,7 @@ def test_the_table_has_the_most_suspect_first_and_those_that_all_get_wrong(run):
     doubted = table.frame[table.frame["suspected"]]
     assert (doubted["label"] != doubted["suggested"]).all()
     assert (doubted["probability"] - doubted["own"]).is_monotonic_decreasing
-    assert f"{int(pictures['suspected'].sum())} labels are suspected" in table.notes[0]
+    assert f"{int(pictures['suspected'].sum())} labels are suspected" in table.notes[1]
 
 
 def test_the_figure_shows_the_suspected_pictures(run, monkeypatch):
