@@ -5,6 +5,7 @@ learning: estimating uncertainty in dataset labels", Journal of Artificial Intel
 section 3.1.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ class Judged(NamedTuple):
     models: int
 
 
+@lru_cache(maxsize=4)  # a table and a figure ask
 def judged(run: RunData) -> Judged:
     """Judge the labels of validation pictures by the mean probabilities of the best models.
 
