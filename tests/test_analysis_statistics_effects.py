@@ -11,7 +11,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multivariate import test_mvmean as hotelling
 
-from analysis.effects.chance import chance_of_seeds
+from analysis.effects.chance import chance_of_configurations, chance_of_seeds
 from analysis.effects.design import with_verdicts
 from analysis.effects.factorial import factorial
 from analysis.effects.factorial import over_folds as effects_over_folds
@@ -477,3 +477,16 @@ def test_configurations_that_only_guess_add_no_taste_to_the_error():
     weights = np.array([1.0, -1.0, 0, 0, 0, 0])
     error = chance_of_seeds(trainings).contrast(weights, trainings.means.to_numpy())
     assert error.standard_error < 1.1 * guess
+
+
+def test_the_error_of_drawn_configurations_is_what_their_levels_leave():
+    rng = np.random.default_rng(3)
+    level = np.eye(3)[rng.integers(0, 3, 40)]
+    means = rng.normal(size=40)
+    shared = rng.normal(size=(40, 90)) + 2 * level @ rng.normal(size=(3, 90))
+    chance = chance_of_configurations(means, shared, [level])
+    _, left, *_ = np.linalg.lstsq(level, means, rcond=None)
+    _, by_picture, *_ = np.linalg.lstsq(level, shared, rcond=None)
+    assert chance.own_df == 37
+    np.testing.assert_allclose(chance.own, left[0] / 37)
+    np.testing.assert_allclose(chance.counted_twice, by_picture.sum() / 37)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from analysis.run.predictions import read_correct
+from analysis.run.predictions import read_correct, read_right
 from analysis.run.run_data import read_probabilities, read_run
 from analysis.selection.statistics import corrected_for_selection, openings_of_test, selection
 from analysis.statistics.clusters import clusters_of
@@ -110,6 +110,19 @@ def test_pictures_that_differ_between_trials_are_of_no_use(tmp_path):
     names = pa.array([f"other/{name}" for name in table["image_id"].to_pylist()])
     pq.write_table(table.set_column(0, "image_id", names), path)
     assert read_correct(run, accuracy) is None
+
+
+def test_trials_may_have_written_the_same_pictures_in_another_order(tmp_path):
+    run = read_run(Factory().write(tmp_path / "run"))
+    accuracy = run.completed.set_index("trial_id")["best_val_accuracy"]
+    before = read_correct(run, accuracy)
+    for number in (0, 2):
+        path = run.path / PREDICTIONS_DIR / f"{accuracy.index[number]}.parquet"
+        table = pq.read_table(path)
+        pq.write_table(table.take(np.random.default_rng(number).permutation(len(table))), path)
+    assert read_correct(run, accuracy).equals(before)
+    one = read_right(run, accuracy.index[0])
+    assert one.equals(before.loc[accuracy.index[0]].rename(None))
 
 
 def test_an_accuracy_may_miss_its_predictions_by_one_picture_but_not_by_two(run):

@@ -127,12 +127,14 @@ def chance_of_configurations(
         return None
     everywhere = np.ones(len(means))
     left = means - basis @ (basis.T @ means)
-    by_picture_left = shared - basis @ (basis.T @ shared)
+    # What the orthonormal model leaves of the squares, without a second table of this size.
+    explained = basis.T @ shared
+    by_picture_left = float(np.linalg.norm(shared) ** 2 - np.linalg.norm(explained) ** 2)
     return Chance(
         own=everywhere * (left @ left) / df,
         own_df=df,
         shared=shared,
-        counted_twice=everywhere * float((by_picture_left**2).sum()) / df,
+        counted_twice=everywhere * max(0.0, by_picture_left) / df,
     )
 
 

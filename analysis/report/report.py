@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from analysis.curves.figure import BEST_SHOWN, best_models
 from analysis.drawing.drawing import Drawn, render
 from analysis.effects.early import early_warning
@@ -55,8 +57,9 @@ def write_report(run: RunData, out: Path, progress: Progress) -> Written:
         UserError: ``out`` holds something other than a report.
     """
     check_place(out)
-    tables = {section: list(_announced(make(run), progress)) for section, make in TABLES.items()}
-    figures, left_out = _draw(run, progress)
+    with threadpool_limits(1):  # the matrices are thin, so more threads wait for each other
+        tables = {name: list(_announced(make(run), progress)) for name, make in TABLES.items()}
+        figures, left_out = _draw(run, progress)
     figures["bias"] = [render(drawing) for drawing in groups_figure(tables["bias"])]
     progress("report.html")
     page = _page(run, tables, figures, left_out)

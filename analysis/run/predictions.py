@@ -1,11 +1,11 @@
 """Reads which pictures trials classified correctly, for paired statistics."""
 
-from collections.abc import Iterable
-
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
-from analysis.run.run_data import RunData, read_probabilities
+from analysis.run.run_data import RunData, read_right_as_written
 
 TOLERANCE = 1.5
 """Maximum difference between an accuracy and its predictions, in pictures."""
@@ -27,34 +27,39 @@ def read_correct(
         A row per trial in the order of ``accuracy``, a column per picture. None if the predictions
         of a trial are missing, or are for another epoch or other pictures.
     """
-    rows: list[pd.Series[bool]] = []
+    rows: list[npt.NDArray[np.bool_]] = []
+    written: pa.Array | None = None
+    image_ids: pd.Index[str] | None = None
+    order = np.array([], np.int64)
     for trial_id, expected in accuracy.items():
-        right = read_right(run, str(trial_id), split)
-        if right is None:
+        found = read_right_as_written(run, str(trial_id), split)
+        if found is None:
             return None
-        same = not rows or right.index.equals(rows[0].index)
-        missed = abs(right.sum() - expected * len(right)) > TOLERANCE
-        if not same or (missed and not any_epoch):
+        ids, right = found
+        if written is None or not ids.equals(written):  # all files usually have one order
+            before, (image_ids, order), written = image_ids, _sorted(ids), ids
+            if before is not None and not image_ids.equals(before):
+                return None
+        if abs(right.sum() - expected * len(right)) > TOLERANCE and not any_epoch:
             return None
-        rows.append(right.rename(str(trial_id)))
-    return _stacked(rows)
+        rows.append(right[order])
+    if not rows:
+        return None
+    index = pd.Index(accuracy.index.astype(str), name="trial_id")
+    return pd.DataFrame(np.stack(rows), index=index, columns=image_ids)
 
 
 def read_right(run: RunData, trial_id: str, split: str = "val") -> "pd.Series[bool] | None":
     """Return picture id → whether a trial classified it correctly; None without predictions."""
-    answers = read_probabilities(run, trial_id, split)
-    if answers is None:
+    found = read_right_as_written(run, trial_id, split)
+    if found is None:
         return None
-    right = answers["label"] == answers["predicted"]
-    return right.set_axis(pd.Index(answers["image_id"])).sort_index()
+    image_ids, order = _sorted(found[0])
+    return pd.Series(found[1][order], index=image_ids)
 
 
-def _stacked(rows: Iterable["pd.Series[bool]"]) -> pd.DataFrame | None:
-    kept = list(rows)
-    if not kept:
-        return None
-    return pd.DataFrame(
-        np.stack([row.to_numpy() for row in kept]),
-        index=pd.Index([row.name for row in kept], name="trial_id"),
-        columns=kept[0].index,
-    )
+def _sorted(ids: pa.Array) -> tuple["pd.Index[str]", npt.NDArray[np.int64]]:
+    """Return sorted picture ids and the order that sorts them."""
+    index = pd.Index(ids.to_pylist())
+    order = index.argsort()
+    return index[order], order

@@ -225,6 +225,29 @@ def read_probabilities(run: RunData, trial_id: str, split: str = "val") -> pd.Da
     )
 
 
+def read_right_as_written(
+    run: RunData, trial_id: str, split: str = "val"
+) -> tuple[pa.Array, npt.NDArray[np.bool_]] | None:
+    """Read which pictures of one split a trial classified correctly.
+
+    Returns:
+        (n,) picture ids in the order of the file, and (n,) whether each was right; None if there
+        are no predictions of that split.
+    """
+    if run.answers is not None:
+        answers = run.answers.get(trial_id) if split == "val" else None
+        if answers is None:
+            return None
+        right = (answers["label"] == answers["predicted"]).to_numpy(bool)
+        return pa.array(answers["image_id"], pa.string()), right
+    found = _read_split(run, trial_id, split)
+    if found is None:
+        return None
+    table, shares = found
+    ids = table["image_id"].combine_chunks()
+    return ids, shares.argmax(axis=1) == table["label"].to_numpy()
+
+
 def read_shares(
     run: RunData, trial_id: str, split: str = "val"
 ) -> tuple[list[str], npt.NDArray[np.int64], npt.NDArray[np.float64]] | None:
@@ -249,7 +272,9 @@ def _read_split(
     table = read_predictions(run.path, trial_id)
     if table is None:
         return None
-    table = table.filter(pc.field("split") == split).combine_chunks()
+    chosen = pc.equal(table["split"], split)
+    if not pc.all(chosen).as_py():
+        table = table.filter(chosen)
     if len(table) == 0:
         return None
     shares = table["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)

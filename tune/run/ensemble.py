@@ -178,7 +178,9 @@ def _right_with(
     models: Sequence[int] | npt.NDArray[np.int64] | None = None,
 ) -> Floats:
     """Return (models, n) which pictures are right if one of ``models`` is added to ``start``."""
-    total = np.tensordot(start.astype(np.float32), candidates.probabilities, axes=1)
+    used = np.flatnonzero(start)
+    times = start[used].astype(np.float32)
+    total = np.tensordot(times, candidates.probabilities[used], axes=1)
     rows = range(len(candidates.trial_ids)) if models is None else models
     right = [
         (total + candidates.probabilities[row]).argmax(axis=1) == candidates.labels for row in rows
