@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from analysis.rendering.render import to_csv, to_json
 from analysis.report.summary import found
 from analysis.report.tables import NAMED, TABLES
+from analysis.run.column_names import with_own_columns
 from analysis.run.hyperparameters import checked
 from analysis.run.run_data import read_run
 from fairsweep.errors import UserError
@@ -56,6 +58,23 @@ def test_a_hyperparameter_with_the_name_of_a_column_is_told_like_any_other(whole
         run = called(whole, name)
         assert checked(run, name) == f"config_{name}"
         assert told(run, f"config_{name}") == usual
+
+
+def test_renamed_hyperparameters_are_searched_and_tied_under_their_new_names(whole):
+    _, table = whole
+    names = ("term", "width", "level")
+    info = replace(
+        read_table_info(table),
+        hyperparameters=names,
+        searched=("width", "term"),
+        tied={"level": "term", "width": "level"},
+    )
+    trials = pd.DataFrame([{"term": 1, "width": 2, "level": 3, "number": 4}])
+    renamed, told = with_own_columns(trials, info)
+    assert list(renamed) == ["config_term", "width", "config_level", "number"]
+    assert told.hyperparameters == ("config_term", "width", "config_level")
+    assert told.searched == ("width", "config_term")
+    assert told.tied == {"config_level": "config_term", "width": "config_level"}
 
 
 def test_a_run_without_any_value_is_refused_in_one_line(whole):

@@ -229,6 +229,25 @@ def test_an_early_comparison_and_trials_at_chance_are_a_warning(run):
     assert early_warning(whole) == ""
 
 
+def test_half_of_the_epochs_is_not_early_and_half_of_the_trials_at_chance_are_many(run):
+    half = replace(run, trials=run.comparable[run.comparable["epochs_trained"] >= 6])
+    assert half.comparable["epochs_trained"].agg(["min", "max"]).tolist() == [6, 12]
+    assert early_warning(half) == ""
+    whole = replace(run, trials=run.completed.iloc[: 2 * (len(run.completed) // 2)])
+    sizes = read_confusion(run, incumbent(run)["trial_id"]).sum(axis=1)
+    ids = whole.trials["trial_id"].tolist()
+
+    def at_chance(count):
+        values = dict.fromkeys(ids, 1.0) | dict.fromkeys(ids[:count], sizes.max() / sizes.sum())
+        told = run.measurements["trial_id"].map(values)
+        return early_warning(
+            replace(whole, measurements=run.measurements.assign(val_accuracy=told))
+        )
+
+    assert at_chance(len(ids) // 2).startswith(f"{len(ids) // 2} of {len(ids)} trials")
+    assert at_chance(len(ids) // 2 - 1) == ""
+
+
 def test_a_curve_ends_where_the_loss_is_no_number(run):
     loss = next(curves.overview(run)).chart.panels[0]
     diverged = next(layer for layer in loss.layers if layer.label.startswith("diverged"))

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, top_k_accuracy_score
+from statsmodels.stats.proportion import proportion_confint
 
+from analysis.classes import probabilities_figure
 from analysis.classes.probabilities import BINS, Predicted, reliability, scores
 from analysis.classes.probabilities_figure import SHOWN, probabilities
 from analysis.classes.probabilities_table import probabilities_table
@@ -22,7 +24,7 @@ def run(tmp_path_factory):
     return read_run(Factory(configurations=4, replicates=1, faults=False).write(place / "run"))
 
 
-@pytest.fixture(scope="module", params=[2, 4, 20])
+@pytest.fixture(scope="module", params=[2, 5, 20])
 def predicted(request):
     rng = np.random.default_rng(request.param)
     labels = rng.integers(0, request.param, 600)
@@ -117,6 +119,28 @@ def test_the_figure_has_the_bins_and_a_curve_for_each_class(run):
         f"{average:.2f})" for average in averages
     ]
     assert render(drawing).png
+
+
+def test_points_of_a_curve_are_thinned_out_and_classes_without_pictures_have_none(run, monkeypatch):
+    ids, labels, shares = read_shares(run, str(incumbent(run)["trial_id"]))
+    kept = labels != 2
+    part = [image_id for image_id, keep in zip(ids, kept, strict=True) if keep]
+    found = (part, labels[kept], shares[kept])
+    monkeypatch.setattr(probabilities_figure, "read_shares", lambda *_: found)
+    monkeypatch.setattr(probabilities_figure, "MOST_POINTS", 7)
+    drawing = next(probabilities(run))
+    reliable, curves = drawing.chart.panels
+    assert {layer.label.split(" (")[0] for layer in curves.layers} == {
+        name for place, name in enumerate(run.info.classes) if place != 2
+    }
+    for layer in curves.layers:
+        assert len(layer.x) <= 7
+        assert (layer.x[0], layer.x[-1]) == (100, 0)  # Recall, from all pictures to none.
+    bins = reliability(Predicted(*found[1:]))
+    low, high = proportion_confint(bins["right"] * bins["n"], bins["n"], method="wilson")
+    assert reliable.layers[1].low == pytest.approx(100 * low)
+    assert reliable.layers[1].high == pytest.approx(100 * high)
+    assert f"n = {kept.sum():,} pictures" in drawing.caption
 
 
 def test_of_many_classes_the_worst_have_curves_and_top_5_is_shown(tmp_path):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -85,6 +86,53 @@ def test_at_last_a_rank_is_that_of_the_epoch_and_of_losses_the_lowest_is_first(r
     frame = agreement(replace(run, info=replace(run.info, objective=objective))).set_index("epoch")
     curves = run.measurements.pivot(index="trial_id", columns="epoch", values="val_loss")
     assert frame.loc[4, "spearman"] == pytest.approx(stats.spearmanr(curves[4], curves[12])[0])
+
+
+def test_at_best_a_loss_counts_from_its_lowest_epoch_so_far_and_a_trial_keeps_its_last(run):
+    objective = {"metric": "val_loss", "mode": "min", "at": "best"}
+    one = run.trials["trial_id"].iloc[0]
+    rows = run.measurements
+    # A trial that ended early keeps its value; of one that began late, nothing is compared before.
+    cut = rows[(rows["trial_id"] != one) | (rows["epoch"] <= 6)]
+    lower = replace(run, info=replace(run.info, objective=objective), measurements=cut)
+    lowest = cut.pivot(index="trial_id", columns="epoch", values="val_loss").cummin(axis=1)
+    lowest = lowest.ffill(axis=1)
+    frame = agreement(lower).set_index("epoch")
+    assert frame.loc[4, "spearman"] == pytest.approx(stats.spearmanr(lowest[4], lowest[12])[0])
+    assert frame.loc[4, "configurations"] == 24
+    late = rows[(rows["trial_id"] != one) | (rows["epoch"] > 1)]
+    assert agreement(replace(run, measurements=late))["configurations"].iloc[0] == 23
+
+
+def ranked_run(run, early, final):
+    """Return a run of two epochs in which each trial has these values."""
+    trials = run.trials.head(len(final))
+    rows = [
+        {"trial_id": trial_id, "epoch": epoch, "val_accuracy": values[place]}
+        for place, trial_id in enumerate(trials["trial_id"])
+        for epoch, values in ((1, early), (2, final))
+    ]
+    return replace(run, trials=trials, measurements=pd.DataFrame(rows))
+
+
+def test_the_interval_of_a_rank_correlation_is_that_of_bonett_and_wright(run):
+    early = [0.1, 0.2, 0.3, 0.4, 0.6, 0.5]
+    (row,) = agreement(ranked_run(run, early, [0.7, 0.8, 0.9, 0.91, 0.92, 0.93])).to_dict("records")
+    rho = 1 - 6 * 2 / (6 * 35)
+    reach = 1.959964 * np.sqrt((1 + rho**2 / 2) / 3)
+    assert row["spearman"] == pytest.approx(rho)
+    assert row["spearman_low"] == pytest.approx(np.tanh(np.arctanh(rho) - reach))
+    assert row["spearman_high"] == pytest.approx(np.tanh(np.arctanh(rho) + reach))
+    assert row["kendall"] == pytest.approx(1 - 2 / 15)
+
+
+def test_five_configurations_have_an_agreement_unless_all_end_equally_well(run):
+    final = [0.7, 0.7, 0.9, 0.91, 0.92]
+    (row,) = agreement(ranked_run(run, [0.5] * 5, final)).to_dict("records")
+    assert row["configurations"] == LEAST
+    assert np.isnan([row["spearman"], row["spearman_low"], row["kendall"]]).all()
+    with pytest.raises(NotKnownError, match="different values"):
+        agreement(ranked_run(run, [0.1, 0.2, 0.3, 0.4, 0.5], [0.7] * 5))
 
 
 def test_trainings_of_a_configuration_are_one_rank(run):

@@ -5,14 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.dataset import suspects as suspects_module
 from analysis.dataset import suspects_figure
+from analysis.dataset import suspects_table as suspects_table_module
 from analysis.dataset.suspects import MOST_MODELS, confident, judged
 from analysis.dataset.suspects_figure import suspects
 from analysis.dataset.suspects_table import suspects_table
 from analysis.drawing.drawing import render
 from analysis.run.dataset import DatasetLeftOutError
-from analysis.run.run_data import read_probabilities, read_run
+from analysis.run.run_data import read_probabilities, read_run, read_shares
 from analysis.statistics.estimate import NotKnownError
+from tests.support.discs import CLASSES
 from tests.support.run_factory import Factory
 
 
@@ -29,6 +32,37 @@ def test_the_rule_of_confident_learning_by_hand():
     suggested, suspected = confident(labels, shares)
     assert suggested.tolist() == [0, 0, 1, 1, 1]
     assert suspected.tolist() == [False, False, True, False, False]
+
+
+def test_a_probability_that_only_reaches_the_usual_one_is_confident():
+    shares = np.array([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]])
+    suggested, suspected = confident(np.array([0, 1, 1]), shares)
+    assert suggested.tolist() == [0, 0, 1]
+    assert suspected.tolist() == [False, True, False]
+
+
+def test_the_best_models_judge_by_their_mean_and_pictures_have_the_names_of_classes(
+    run, monkeypatch
+):
+    monkeypatch.setattr(suspects_module, "MOST_MODELS", 2)
+    monkeypatch.setattr(suspects_table_module, "MOST_ROWS", 5)
+    pictures, models = judged.__wrapped__(run)
+    monkeypatch.setattr(suspects_table_module, "judged", judged.__wrapped__)
+    order = run.completed.sort_values(["best_val_accuracy", "number"], ascending=[False, True])
+    found = [read_shares(run, trial_id) for trial_id in order["trial_id"].head(2)]
+    by_picture = [dict(zip(ids, own, strict=True)) for ids, _, own in found]
+    assert models == 2
+    for row in pictures.to_dict("records"):
+        mean = (by_picture[0][row["image_id"]] + by_picture[1][row["image_id"]]) / 2
+        assert row["probability"] == pytest.approx(mean[row["suggested"]])
+        assert row["own"] == pytest.approx(mean[row["label"]])
+    table = suspects_table(run)
+    assert len(table.frame) == 5
+    assert "the 5 most suspect are shown" in table.notes[1]
+    rows = pictures.set_index("image_id").loc[table.frame["name"]]
+    for column in ("label", "suggested"):
+        assert table.frame[column].tolist() == [CLASSES[place] for place in rows[column]]
+    assert (table.frame["n"] == 2).all()
 
 
 def test_a_class_without_pictures_is_never_suggested():

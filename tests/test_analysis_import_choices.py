@@ -1,0 +1,141 @@
+"""What an import decides from names (metric, direction, seed), and the trials that it makes."""
+
+import pytest
+
+from analysis.imports.choices import (
+    Choices,
+    is_metric_word,
+    metric_name,
+    metric_of,
+    mode_of,
+    seed_of,
+)
+from analysis.imports.found import Found, FoundTrial, flat, from_zero
+from analysis.imports.trials import cleaned, trials_of
+from fairsweep.errors import UserError
+from tune.run.trial import Status
+
+
+def found_of(*curves, **facts):
+    """Return results whose trials have these measurements; ``values`` gives their settings."""
+    settings = facts.pop("values", [{}] * len(curves))
+    trials = tuple(
+        FoundTrial(label=f"trial {n}", values=values, measurements=curve, status=Status.COMPLETED)
+        for n, (curve, values) in enumerate(zip(curves, settings, strict=True))
+    )
+    return Found(**{"tool": "CSV", "source": "results.csv", "trials": trials, **facts})
+
+
+def test_the_metric_is_the_one_that_is_asked_for_then_that_of_the_tool_then_the_only_one():
+    several = found_of({1: {"loss": 1.0}}, {1: {"acc": 0.5, "loss": 0.9}}, metric="acc")
+    assert several.metrics() == ["loss", "acc"]
+    assert metric_of(several, "loss") == "loss"
+    assert metric_of(several, None) == "acc"
+    assert metric_of(found_of({1: {"f1": 0.4}}), None) == "f1"
+    with pytest.raises(UserError, match=r"several metrics \(loss, acc\)"):
+        metric_of(found_of({1: {"loss": 1.0, "acc": 0.5}}), None)
+    with pytest.raises(UserError, match="'los'; did you mean loss"):
+        metric_of(several, "los")
+    with pytest.raises(UserError, match="no measurement of any metric"):
+        metric_of(found_of({}), None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [
+        ("val_loss", "min"),
+        ("eval/Error", "min"),
+        ("test-rmse", "min"),
+        ("Accuracy", "max"),
+        ("macro_f1", "max"),
+        ("mean_reward", "max"),
+    ],
+)
+def test_the_direction_is_that_of_a_word_in_the_name_unless_it_is_known(metric, mode):
+    found, other = found_of(), {"min": "max", "max": "min"}[mode]
+    assert mode_of(found, metric, None) == mode
+    assert mode_of(found_of(mode=other), metric, None) == other
+    assert mode_of(found_of(mode=other), metric, mode) == mode
+    assert is_metric_word(metric)
+
+
+def test_a_word_inside_another_one_tells_nothing():
+    for name in ("glossary", "account", "mapping"):
+        assert not is_metric_word(name)
+        with pytest.raises(UserError, match=f"values of {name} are better is not known"):
+            mode_of(found_of(), name, None)
+
+
+def test_a_seed_is_the_last_word_of_a_nested_name():
+    assert seed_of(["lr", "train.Seed", "seed"], None) == "train.Seed"
+    assert seed_of(["seed.width", "lr"], None) is None
+    assert seed_of(["random_state", "lr"], None) == "random_state"
+    assert seed_of(["lr", "seed"], "lr") == "lr"
+    with pytest.raises(UserError, match="--seed must name a column"):
+        seed_of(["lr"], "sed")
+
+
+def test_a_metric_becomes_a_word():
+    assert metric_name("eval/loss") == "eval_loss"
+    assert metric_name("  top-5 acc. ") == "top_5_acc"
+    assert metric_name("5_shot") == "metric_5_shot"
+
+
+def test_nested_settings_are_joined_by_dots():
+    nested = {"net": {"width": 8, "norm": {"kind": "batch"}}, "lr": 0.1}
+    assert flat(nested) == {"net.width": 8, "net.norm.kind": "batch", "lr": 0.1}
+
+
+def test_epochs_that_count_from_0_are_moved_by_one_in_all_trials_and_put_in_order():
+    found = found_of({1: {"loss": 0.5}, 0: {"loss": 0.9}}, {2: {"loss": 0.4}})
+    assert from_zero(found.trials)
+    known = cleaned(found)
+    assert [list(trial.measurements) for trial in known.trials] == [[1, 2], [3]]
+    assert "counted from 0 there" in known.notes[-1]
+    assert not from_zero(cleaned(known).trials)
+    assert cleaned(known).notes == known.notes
+
+
+def test_a_name_tells_what_varies_but_not_the_seed():
+    values = [
+        {"width": 8, "depth": 2, "seed": 1},
+        {"width": 8, "depth": 2, "seed": 2},
+        {"width": 16, "depth": 2, "seed": 1},
+        {"width": 8, "depth": 2, "seed": 1},
+    ]
+    found = found_of(*[{1: {"loss": 0.1 * n}} for n in range(4)], values=values)
+    made, left_out = trials_of(found, "loss", Choices())
+    assert [each.trial.name for each in made] == ["width=8", "width=8", "width=16"]
+    assert [each.trial.replicate for each in made] == [0, 1, 0]
+    assert [each.trial.number for each in made] == [0, 1, 2]
+    assert left_out == ["trial 3"]
+
+
+def test_where_a_tool_does_not_tell_stops_a_shorter_training_was_stopped():
+    curves = [{epoch: {"loss": 0.5 / epoch + n} for epoch in range(1, 4 - n)} for n in range(2)]
+    values = [{"width": 8}, {"width": 16}]
+    for names_stops, statuses in (
+        (True, [Status.COMPLETED, Status.COMPLETED]),
+        (False, [Status.COMPLETED, Status.EARLY_STOPPED]),
+    ):
+        found = found_of(*curves, values=values, names_stops=names_stops)
+        made, _ = trials_of(found, "loss", Choices())
+        assert [each.trial.status for each in made] == statuses
+        assert [each.trial.epochs for each in made] == [3, 3]
+    assert made[1].trial.reason.startswith("it ended after 2 of 3 epochs")
+
+
+def test_a_last_value_that_is_no_number_is_a_divergence_and_none_at_all_a_failure():
+    nan = float("nan")
+    curves = [
+        {1: {"loss": 0.5}, 2: {"loss": nan}},
+        {1: {"acc": 0.5}},
+        {1: {"loss": nan}, 2: {"loss": 0.4}},
+    ]
+    found = found_of(*curves, values=[{"width": n} for n in range(3)])
+    made, _ = trials_of(found, "loss", Choices())
+    assert [each.trial.status for each in made] == [
+        Status.DIVERGED,
+        Status.FAILED,
+        Status.COMPLETED,
+    ]
