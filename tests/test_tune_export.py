@@ -63,6 +63,18 @@ def test_the_facts_name_where_the_model_comes_from(folder, finished_run, few_pic
         assert 0 < facts["latency_ms"][size]["p50"] <= facts["latency_ms"][size]["p95"]
 
 
+def test_latencies_are_percentiles_in_milliseconds_of_runs_after_the_first(monkeypatch):
+    sizes = []
+    times = iter([edge for run in range(20) for edge in (run, run + (run + 1) / 1000)])
+    monkeypatch.setattr(exported, "RUNS", 20)
+    monkeypatch.setattr(exported, "_run", lambda _, batch: sizes.append(len(batch)))
+    monkeypatch.setattr(exported.time, "perf_counter", lambda: next(times))
+    pixels = np.zeros((3, 4, 4, 3), np.uint8)
+    # Runs take 1, 2, …, 20 ms.
+    assert exported._latency(None, pixels, 8) == {"p50": 10.5, "p95": 19.05}
+    assert sizes == [8] * 21
+
+
 def test_the_weights_have_the_number_of_parameters(folder, finished_run):
     weights = load_file(folder / "model.safetensors")
     trained = [array for name, array in weights.items() if "running" not in name]

@@ -14,6 +14,8 @@ from tests.support.browser import PROGRAM, Browser
 from tests.support.run_factory import Factory
 from tune.run.directory import LEDGER_FILE, STOP_FILE
 from tune.run.lease import hold
+from tune.session import following
+from tune.session.following import Follower
 from tune.session.live import LiveServer
 
 EVIL = "<script>document.title = 'owned'</script>"
@@ -74,6 +76,52 @@ def test_only_trials_that_have_changed_are_sent_and_half_a_line_is_left_for_late
     whole = {trial["id"]: trial for trial in [*first["trials"], *then["trials"]]}
     with LiveServer(run.parent) as fresh:
         assert list(whole.values()) == fresh.news("one", 0)["trials"]
+
+
+def cut_in_a_training(run):
+    """End the ledger where a trial has two epochs, so that it is running; return its id."""
+    ledger = run / LEDGER_FILE
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    last = max(place for place, line in enumerate(lines) if json.loads(line).get("epoch") == 2)
+    ledger.write_bytes(b"".join(lines[: last + 1]))
+    return json.loads(lines[last])["trial"]
+
+
+def test_a_trial_runs_as_long_as_its_driver(run):
+    running = cut_in_a_training(run)
+    follower = Follower(run)
+    with hold(run):
+        first = follower.news(0)
+    then = follower.news(first["version"])
+    for found, status in ((first, "RUNNING"), (then, "INTERRUPTED")):
+        (row,) = [trial for trial in found["trials"] if trial["id"] == running]
+        assert (row["status"], row["epoch"], row["epochs"]) == (status, 2, 12)
+
+
+def test_curves_are_those_of_the_best_and_of_the_running_trials(run, monkeypatch):
+    monkeypatch.setattr(following, "_CURVES", 1)
+    running = cut_in_a_training(run)
+    with hold(run):
+        found = Follower(run).news(0)
+    best, other = found["curves"]
+    assert (best["best"], other["best"], other["id"]) == (True, False, running)
+    ended = {t["id"]: t["value"] for t in found["trials"] if t["value"] and t["id"] != running}
+    assert best["id"] == max(ended, key=ended.__getitem__)
+    assert [epoch for epoch, _ in other["points"]] == [1, 2]
+    assert max(value for _, value in best["points"]) == ended[best["id"]]
+    assert (found["metric"], found["sign"]) == ("val_accuracy", 1)
+    assert [curve["id"] for curve in Follower(run).news(0)["curves"]] == [best["id"]]
+
+
+def test_the_last_twelve_whole_lines_are_sent_and_no_number_that_json_lacks(run):
+    ledger = run / LEDGER_FILE
+    lines = ledger.read_text("utf-8").splitlines()
+    with ledger.open("a", encoding="utf-8") as file:
+        file.write('{"half')
+    assert Follower(run).news(0)["lines"] == lines[-12:]
+    assert following._finite({"a": [float("nan"), float("-inf"), 1.5, True, "x"]}) == {
+        "a": [None, None, 1.5, True, "x"]
+    }
 
 
 def test_a_run_that_was_replaced_is_read_again_and_a_removed_one_is_told(server, run):

@@ -99,6 +99,29 @@ def test_a_better_configuration_is_told_at_most_every_ten_minutes(sweep, webhook
     assert [(m["event"], m["best"]) for m in webhook.messages] == [("best", 0.4), ("best", 0.5)]
 
 
+def test_a_resumed_sweep_tells_only_what_is_better_than_before(sweep, webhook, tmp_path):
+    now = [0.0]
+    train(sweep, 0.4)
+    notifier = Notifier(tmp_path / "run", sweep, now=lambda: now[0])
+    notifier.update()
+    train(sweep, 0.3)
+    now[0] = 90.0
+    notifier.update()
+    train(sweep, 0.5)
+    notifier.update()
+    notifier.end()
+    notifier.close()
+    first, last = webhook.messages
+    assert (first["event"], first["best"], first["seconds"]) == ("best", 0.5, 90.0)
+    assert first["trials"] == {"RUNNING": 3}
+    assert first["metric"] == "val_accuracy"
+    assert first["best_trial"] == sweep.incumbent.name
+    assert "new best: val_accuracy 0.5000 by " in first["text"]
+    assert first["text"].endswith("; 1:30")
+    assert (last["event"], sweep.finished) == ("stopped", False)
+    assert f"{tmp_path.joinpath('run').name}: stopped; val_accuracy 0.5000" in last["text"]
+
+
 def test_a_webhook_that_refuses_is_one_line_and_no_failure(few_pictures, webhook, tmp_path, capsys):
     webhook.status = 500
     _, sweep = start(tiny_spec(few_pictures, notify={"url": "$WEBHOOK"}), tmp_path)

@@ -91,6 +91,29 @@ def test_mobster_tells_values_without_order_and_spaces_of_a_choice_apart():
     assert np.linalg.norm(sgd - plain) > 1
 
 
+def test_a_hyperparameter_that_a_point_lacks_is_in_the_middle():
+    parts = {
+        "resnet": {"dropout": RANGES["dropout"], "learning_rate": RANGES["learning_rate"]},
+        "plain": {"stages": [4, 2, 3], "optimizer": ["sgd", "adamw"]},
+    }
+    features = Features(small_spec(space={"family": parts}, fixed={"epochs": 9}).search_space)
+    resnet = {
+        "family": "resnet",
+        "family=resnet.dropout": 0.1,
+        "family=resnet.learning_rate": 1e-3,
+    }
+    plain = {"family": "plain", "family=plain.stages": 4, "family=plain.optimizer": "adamw"}
+    apart = math.sqrt(0.5)
+    assert features.matrix([resnet, plain]) == pytest.approx(
+        np.array(
+            [
+                [apart, 0, 0.2, 1 / 3, 0.5, 0, 0],
+                [0, apart, 0.5, 0.5, 5 / 6, 0, apart],
+            ]
+        )
+    )
+
+
 def test_points_near_another_keep_about_half_of_its_choices():
     space = small_spec(space={**RANGES, "optimizer": ["sgd", "adamw"]}).search_space
     point = {"dropout": 0.25, "learning_rate": 0.01, "optimizer": "sgd"}

@@ -1,0 +1,30 @@
+"""Own networks are found wherever a spec names them."""
+
+import pytest
+
+from tune.sweep.networks import names_own_families_alone, own_families
+
+OWN, OTHER, TIMM = "nets:Own", "nets:Other", "timm:resnet18"
+
+
+@pytest.mark.parametrize(
+    ("space", "families"),
+    [
+        ({"family": [OWN, "resnet", TIMM, OWN]}, [OWN, TIMM]),
+        ({"family": {OTHER: {"width": [1, 2]}, "plain": {}}}, [OTHER]),
+        ({"family": {"from": "optimizer", "map": {"sgd": OWN, "adamw": "resnet"}}}, [OWN]),
+        ({"optimizer": {"sgd": {"family": [OTHER]}, "adamw": {"family": {OWN: {}}}}}, [OTHER, OWN]),
+        ({"kernel_size": [3, 5], "dropout": {"low": 0.0, "high": 0.5}}, []),
+    ],
+)
+def test_a_space_names_own_networks_in_lists_choices_maps_and_parts(space, families):
+    assert own_families({}, space) == families
+    assert own_families({"family": TIMM}, space) == [TIMM, *[f for f in families if f != TIMM]]
+
+
+def test_own_networks_are_alone_if_no_family_is_ours():
+    assert names_own_families_alone({"family": OWN}, {})
+    assert names_own_families_alone({}, {"family": [OWN, TIMM]})
+    assert not names_own_families_alone({}, {"family": [OWN, "resnet"]})
+    assert not names_own_families_alone({"family": "resnet"}, {"family": [OWN]})
+    assert not names_own_families_alone({}, {"kernel_size": [3, 5]}), "it is the default family"
