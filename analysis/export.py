@@ -31,6 +31,7 @@ STATES = {
     Status.EARLY_STOPPED: TrialState.PRUNED,
     Status.DIVERGED: TrialState.FAIL,
     Status.INFEASIBLE: TrialState.FAIL,
+    Status.OVER_LIMIT: TrialState.FAIL,
     Status.FAILED: TrialState.FAIL,
 }
 """Status of a trial → state of an Optuna trial."""

@@ -81,6 +81,9 @@ class _Trainings:
     def __call__(self, bundle: Bundle) -> "_Training":
         return _Training(of=self, trial=bundle.key, epoch=self.checkpoints.get(bundle.key, 0))
 
+    def latency_ms(self, bundle: Bundle) -> float:
+        raise NotImplementedError(bundle)
+
     def probe(self, bundle: Bundle) -> Fusing:
         return Fusing(trials=tuple(bundle.trials), fused=False, gain=0.0)
 

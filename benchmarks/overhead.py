@@ -62,6 +62,10 @@ class TrivialTrainings:
         """Open a trivial training."""
         return TrivialTraining(bundle)
 
+    def latency_ms(self, bundle: Bundle) -> float:
+        """Refuse: this benchmark times no networks."""
+        raise NotImplementedError(bundle)
+
     def probe(self, bundle: Bundle) -> Fusing:
         """Decide that fusing gains nothing."""
         return Fusing(trials=tuple(bundle.trials), fused=False, gain=0.0)

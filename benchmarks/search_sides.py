@@ -182,6 +182,10 @@ class Trainings:
             self._trained[trial_id] = _Training(trial_id, _epochs(self.task, values, trial_id))
         return self._trained[trial_id]
 
+    def latency_ms(self, bundle: Bundle) -> float:
+        """See `MakeTraining`."""
+        raise NotImplementedError(bundle)
+
     def probe(self, bundle: Bundle) -> Any:
         """See `MakeTraining`."""
         raise NotImplementedError(bundle)

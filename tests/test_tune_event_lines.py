@@ -147,7 +147,7 @@ STRICT = {
         "must give unfit of warm_started as a whole number, but gives true",
     '{"event": "trial_ended", "trial": "TRIAL", "status": "RUNNING", "reason": "", "time": 1}':
         "must give status of trial_ended as one of COMPLETED, EARLY_STOPPED, DIVERGED, "
-        'INFEASIBLE, FAILED, but gives "RUNNING"',
+        'INFEASIBLE, OVER_LIMIT, FAILED, but gives "RUNNING"',
     '{"event": "sweep_stopped", "reason": ["a reason in a list, which is not text"], "time": 1}':
         'must give reason of sweep_stopped as text, but gives ["a reason in a list, which is not te'
         "…",

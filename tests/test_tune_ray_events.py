@@ -175,6 +175,28 @@ def test_a_probed_bundle_goes_on_if_it_is_fused_and_the_sweep_does_not_stop(
     assert made.notes == ([] if answer == "CONTINUE" else [("cleanup",)])
 
 
+@pytest.mark.parametrize(
+    ("latency_ms", "stopping", "answer"),
+    [(4.5, False, "CONTINUE"), (5.5, False, "STOP"), (4.5, True, "STOP")],
+)
+def test_a_timed_bundle_goes_on_if_it_is_within_the_limit_and_the_sweep_does_not_stop(
+    stage, latency_ms, stopping, answer
+):
+    changes = {"scheduler": {"name": "none"}, "limits": {"latency_ms": 5}}
+    sweep, ledger = new_sweep(small_spec(**changes))
+    made = stage(sweep)
+    trial = begin(made)
+    key = trial.config["key"]
+    assert made.bridge.bundles[key].times_network
+    if stopping:
+        sweep.stop("enough")
+    result = {"epoch": 0, "latency_ms": latency_ms}
+    assert made.decisions.on_trial_result(None, trial, result) == answer
+    assert (sweep.trials[key].status is Status.OVER_LIMIT) == (latency_ms > 5)
+    assert [e["latency_ms"] for e in ledger if e["event"] == "latency_measured"] == [latency_ms]
+    assert made.notes == ([] if answer == "CONTINUE" else [("cleanup",)])
+
+
 def test_a_bundle_that_fails_returns_in_its_order_with_the_last_line_of_its_error(stage, tmp_path):
     sweep, ledger = fused()
     made = stage(sweep)

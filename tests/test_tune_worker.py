@@ -47,6 +47,10 @@ class Make:
         self.notes.append(("open", bundle.folder, bundle.channels_last, bundle.probe))
         return Training(bundle, self.notes, **self.options)
 
+    def latency_ms(self, bundle):
+        self.notes.append(("timed", bundle.folder))
+        return 4.5
+
     def probe(self, bundle):
         trials = tuple(bundle.trials)
         return Fusing(trials=trials, fused=self.fused, gain=1.5, channels_last=False)
@@ -131,6 +135,15 @@ def test_a_probe_decides_how_the_bundle_is_opened(fused, opened):
     assert make.notes == []
     assert worker.step()["epoch"] == 1
     assert make.notes == [opened]
+
+
+def test_a_network_is_timed_before_the_probe_and_before_anything_is_opened():
+    make = Make()
+    worker = worker_of(make, times_network=True, probe=True)
+    assert worker.step() == {"epoch": 0, "latency_ms": 4.5}
+    assert worker.step()["fusing"].fused
+    assert make.notes == [("timed", "a")]
+    assert worker.step()["epoch"] == 1
 
 
 class Gates:

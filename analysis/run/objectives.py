@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.run.run_data import RunData
 from fairsweep.yaml_text import load_yaml
 from tune.run.directory import SPEC_FILE
-from tune.run.trial import COSTS
+from tune.run.trial import COSTS, LATENCY
 
 Objective = Mapping[str, str]
 """``metric``, ``mode`` (max or min) and ``at`` (best or last)."""
@@ -32,7 +32,7 @@ def objective_values(run: RunData, objectives: Sequence[Objective]) -> pd.DataFr
 
 def _values(run: RunData, objective: Objective) -> "pd.Series[float]":
     metric = objective["metric"]
-    if metric in COSTS:
+    if metric in COSTS or (metric == LATENCY and metric in run.trials):
         return run.trials[metric].astype(float)
     measured = run.measurements.sort_values("epoch").set_index("trial_id")[metric]
     finite = measured.replace([np.inf, -np.inf], np.nan)

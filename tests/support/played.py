@@ -111,6 +111,9 @@ class _Trainings:
         }
         return _Training(members)
 
+    def latency_ms(self, bundle: Bundle) -> float:
+        raise NotImplementedError(bundle)
+
     def probe(self, bundle: Bundle) -> Fusing:
         return Fusing(trials=tuple(bundle.trials), fused=True, gain=1.5)
 

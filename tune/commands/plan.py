@@ -19,9 +19,11 @@ from tune.commands.status import table_of
 from tune.session.data import fingerprint_of, open_data
 from tune.session.first_steps import check_networks
 from tune.session.keeping import BEST_TRIALS
+from tune.session.limits import limited
 from tune.session.precision import precision_note
 from tune.session.store import open_dataset, read_manifest
 from tune.sweep.configuration import Configuration
+from tune.sweep.limits import excess
 from tune.sweep.schedulers import Scheduler
 from tune.sweep.searchers.registry import make_searcher
 from tune.sweep.spec import SweepSpec
@@ -62,6 +64,8 @@ class PlannedConfiguration:
 
     config: TrainConfig
     cost: TrainingCost
+    excess: str | None = None
+    """Which limit of the spec it is over; None if it is trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,7 @@ class Plan:
     configurations: tuple[PlannedConfiguration, ...]
     """All of a grid. Of other searchers, those that they propose without any results."""
     trials: int
+    """Without those over a limit of the spec; the other figures leave them out as well."""
     epochs: float
     """Expected epochs of all trials together; a scheduler such as ASHA reduces them."""
     disk_bytes: int
@@ -81,15 +86,14 @@ class Plan:
 def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Plan:
     """Estimate the cost of ``spec`` on this machine, which has ``cores`` CPU cores."""
     sweep = Sweep(spec, fingerprint=manifest.fingerprint)
-    planned = tuple(
-        PlannedConfiguration(
-            config=config,
-            cost=training_cost(config, **manifest.task),
-        )
+    every = tuple(
+        _planned(config, spec, manifest)
         for config in configurations(spec)
         if isinstance(config, TrainConfig)
     )
-    trials = sweep.expected or len(planned)
+    planned = tuple(plan for plan in every if plan.excess is None)
+    expected = sweep.expected or len(every)
+    trials = round(expected * len(planned) / len(every)) if every else expected
     shares = [_trained_share(sweep.scheduler, plan.config.epochs) for plan in planned]
     flop = sum(
         BACKWARD
@@ -102,13 +106,21 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
     replicated = trials / max(1, len(planned))
     rate = SUSTAINED * matrix_rate() * cores
     return Plan(
-        configurations=planned,
+        configurations=every,
         trials=trials,
         epochs=replicated
         * sum(s * plan.config.epochs for s, plan in zip(shares, planned, strict=True)),
         disk_bytes=_disk(spec, planned, trials, cores),
         seconds=replicated * flop / rate,
     )
+
+
+def _planned(
+    config: TrainConfig, spec: SweepSpec, manifest: DatasetManifest
+) -> PlannedConfiguration:
+    cost = training_cost(config, **manifest.task)
+    over = None if spec.limits is None else excess(spec.limits, limited(cost))
+    return PlannedConfiguration(config=config, cost=cost, excess=over)
 
 
 def training_pictures(spec: SweepSpec, manifest: DatasetManifest) -> int:
@@ -179,7 +191,9 @@ def matrix_rate(seconds: float = 0.3) -> float:
 
 def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
     """Print a plan: a table of configurations, and the totals below it."""
-    table = table_of("configuration", "parameters", "MFLOP/picture", "memory", "checkpoint")
+    over = sum(planned.excess is not None for planned in plan.configurations)
+    limit = ("limits",) if over else ()
+    table = table_of("configuration", "parameters", "MFLOP/picture", "memory", "checkpoint", *limit)
     for planned in plan.configurations[:_MOST_ROWS]:
         table.add_row(
             spec.name_of(planned.config),
@@ -187,17 +201,22 @@ def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
             f"{planned.cost.flop_per_picture / 1e6:.0f}",
             _size(planned.cost.memory_bytes),
             _size(planned.cost.checkpoint_bytes),
+            *(("" if planned.excess is None else "over the limit",) if over else ()),
         )
     console = Console()
     console.print(table)
     hidden = len(plan.configurations) - _MOST_ROWS
     if hidden > 0:
         console.print(f"and {hidden} more")
+    if over:
+        console.print(f"{over} of {len(plan.configurations)} are over the limit and not trained")
     pictures = training_pictures(spec, manifest)
     console.print(
-        f"{plan.trials} trials of {len(plan.configurations)} configurations, about "
+        f"{plan.trials} trials of {len(plan.configurations) - over} configurations, about "
         f"{plan.epochs:.0f} epochs of {pictures:,} pictures in all"
     )
+    if spec.times_networks:
+        console.print("(the latency of each network is measured before its first epoch)")
     if spec.scheduler.name != "none":
         console.print(f"(expecting {spec.scheduler.name} to stop trials at each rung)")
     console.print(

@@ -91,6 +91,10 @@ class MakeTraining(Protocol):
         """Open the training of the bundle's trials."""
         ...
 
+    def latency_ms(self, bundle: Bundle) -> float:
+        """Measure how long the bundle's untrained network takes for one picture (median)."""
+        ...
+
     def probe(self, bundle: Bundle) -> Fusing:
         """Measure whether fused training of the bundle's trials is faster."""
         ...

@@ -97,6 +97,8 @@ def _open(sweep: Sweep, make: MakeTraining, workers: int) -> tuple[Bundle, Train
     while (bundle := sweep.next_bundle(workers)) is not None:
         for trial_id in bundle.trials:
             sweep.start(trial_id, 1.0 / len(bundle.trials))
+        if bundle.times_network and not sweep.hear_latency(bundle.trials, make.latency_ms(bundle)):
+            continue
         if bundle.probe:
             fusing = make.probe(bundle)
             sweep.decide_fusing(fusing)

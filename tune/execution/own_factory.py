@@ -70,6 +70,10 @@ class OwnFactory:
             classes=self.classes,
         )
 
+    def latency_ms(self, bundle: Bundle) -> float:
+        """Refuse: the networks of own training code are not known."""
+        raise NotImplementedError(bundle)
+
     def probe(self, bundle: Bundle) -> Fusing:
         """Return that trials of own code are never fused."""
         return Fusing(trials=tuple(bundle.trials), fused=False, gain=0.0, reason="own code")

@@ -269,6 +269,10 @@ class _Decisions(FIFOScheduler):
         if "ended" in result:
             hear_end(bridge.sweep, key, result["ended"])
             return _stop(trial)
+        if "latency_ms" in result:
+            within = bridge.sweep.hear_latency(bridge.bundles[key].trials, result["latency_ms"])
+            goes_on = within and bridge.sweep.stopping is None
+            return str(TrialScheduler.CONTINUE) if goes_on else _stop(trial)
         if "fusing" in result:
             return self._decide(trial, result["fusing"])
         reports, (worker,) = result["reports"], result["worker"]

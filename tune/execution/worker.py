@@ -65,7 +65,7 @@ class Worker(ray.tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch, or first measure whether to fuse the trials.
+        """Train one epoch, or first time the network, or measure whether to fuse the trials.
 
         The training is not opened in `setup`, because Ray may give a bundle to an idle worker while
         a new worker still starts for it. The new worker must then have done nothing.
@@ -81,6 +81,10 @@ class Worker(ray.tune.Trainable):
     def _step(self) -> dict[str, Any]:
         if self._training is None:
             self._enter()
+            if self._bundle.times_network:
+                latency_ms = self._make_training.latency_ms(self._bundle)
+                self._bundle = replace(self._bundle, times_network=False)
+                return {"epoch": 0, "latency_ms": latency_ms}
             if self._bundle.probe:
                 return {"epoch": 0, "fusing": self._probe()}
         try:

@@ -134,6 +134,18 @@ class TrialStarted(_Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LatencyMeasured(_Event):
+    """A worker timed the untrained network of a trial before the first epoch.
+
+    It counts for all trials of the sweep with this network, which is not measured again.
+    """
+
+    trial: str
+    latency_ms: float
+    """Median of the milliseconds in which the network predicts one picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MeasurementTaken(_Event):
     """A trial was trained for one more epoch. Written when its worker reports.
 
@@ -264,6 +276,7 @@ Event = (
     | SpaceExhausted
     | FinalistsChosen
     | TrialStarted
+    | LatencyMeasured
     | MeasurementTaken
     | TrialEnded
     | AttemptFailed

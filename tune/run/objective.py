@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from tune.run.trial import COSTS, Measurement, Trial
+from tune.run.trial import COSTS, LATENCY, Measurement, Trial
 
 
 class Objective(Protocol):
@@ -12,7 +12,7 @@ class Objective(Protocol):
 
     @property
     def metric(self) -> str:
-        """A measured metric, or a cost (`COSTS`)."""
+        """A measured metric, or a cost (`COSTS` and `LATENCY`)."""
         ...
 
     @property
@@ -36,6 +36,8 @@ def value(objective: Objective, trial: Trial) -> float | None:
     if objective.metric in COSTS:
         cost: float | None = getattr(trial, objective.metric)
         return cost
+    if objective.metric == LATENCY and trial.latency_ms is not None:
+        return trial.latency_ms
     found = trial.last if objective.at == "last" else trial.best(objective.metric, objective.mode)
     number = found.values.get(objective.metric, math.nan) if found else math.nan
     return number if math.isfinite(number) else None

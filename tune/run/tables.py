@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from fairsweep.durable import replaced
 from fairsweep.errors import UserError
 from tune.run.directory import SCHEMA_VERSION, predictions_file
-from tune.run.trial import MEASURED, METRICS, TIMINGS, Trial
+from tune.run.trial import LATENCY, MEASURED, METRICS, TIMINGS, Trial
 
 Sampling = Literal["every", "drawn", "adaptive"]
 """How a searcher chooses configurations: all of the space, independent of results, or depending
@@ -75,8 +75,13 @@ def trials_table(
     info: TableInfo,
     hyperparameter_types: Mapping[str, pa.DataType],
     metrics: Sequence[str] = METRICS,
+    *,
+    latency: bool = False,
 ) -> pa.Table:
-    """Build the trials table: ``TRIAL_COLUMNS``, the hyperparameters and the metrics."""
+    """Build the trials table: ``TRIAL_COLUMNS``, the hyperparameters and the metrics.
+
+    With ``latency``, its last column is `tune.run.trial.LATENCY`.
+    """
     names = [name for name, _ in TRIAL_COLUMNS]
     replicate, epoch = names.index("replicate") + 1, names.index("best_epoch") + 1
     columns = [
@@ -85,6 +90,7 @@ def trials_table(
         *TRIAL_COLUMNS[replicate:epoch],
         *((f"{at}_{metric}", pa.float64()) for at in ("best", "last") for metric in metrics),
         *TRIAL_COLUMNS[epoch:],
+        *([(LATENCY, pa.float64())] if latency else []),
     ]
     metadata = {_INFO_KEY: json.dumps({"schema_version": SCHEMA_VERSION, **vars(info)}).encode()}
     return pa.Table.from_pylist(list(rows), pa.schema(columns, metadata=metadata))

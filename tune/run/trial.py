@@ -28,6 +28,10 @@ DATASET_FOLDS = 10
 COSTS = ("parameters", "device_seconds")
 """Columns of the trials table that can be a further objective of a sweep."""
 
+LATENCY = "latency_ms"
+"""Another such column, of sweeps that measure it. Own training code may have a metric of this name.
+"""
+
 MEASURED = ("train_loss", "train_accuracy", *METRICS, "learning_rate")
 """All reproducible values of an epoch of our training loop."""
 
@@ -45,12 +49,20 @@ class Status(StrEnum):
     EARLY_STOPPED = "EARLY_STOPPED"
     DIVERGED = "DIVERGED"
     INFEASIBLE = "INFEASIBLE"
+    OVER_LIMIT = "OVER_LIMIT"
     FAILED = "FAILED"
     INTERRUPTED = "INTERRUPTED"
 
 
 FINISHED = frozenset(
-    {Status.COMPLETED, Status.EARLY_STOPPED, Status.DIVERGED, Status.INFEASIBLE, Status.FAILED}
+    {
+        Status.COMPLETED,
+        Status.EARLY_STOPPED,
+        Status.DIVERGED,
+        Status.INFEASIBLE,
+        Status.OVER_LIMIT,
+        Status.FAILED,
+    }
 )
 """Statuses that a resumed sweep does not change."""
 
@@ -164,6 +176,8 @@ class Trial:
     """How it ended; None if it has not ended."""
     parameters: int | None = None
     """Trainable parameters of the network; None before a worker has built it."""
+    latency_ms: float | None = None
+    """Milliseconds in which its network predicts one picture (median); None if not measured."""
     host: str = ""
     device: str = ""
     devices: float = 1.0

@@ -135,6 +135,7 @@ _STYLES = {
     Status.DIVERGED: "red",
     Status.FAILED: "red",
     Status.INFEASIBLE: "red",
+    Status.OVER_LIMIT: "yellow",
 }
 
 

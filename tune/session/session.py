@@ -34,6 +34,7 @@ from tune.session.data import (
 from tune.session.disk import SPARE_BYTES, check_space
 from tune.session.first_steps import check_networks
 from tune.session.keeping import Keeper
+from tune.session.limits import known_costs
 from tune.session.loggers import Loggers, require_loggers
 from tune.session.notify import Notifier, require_notify
 from tune.session.precision import precision_note
@@ -201,6 +202,7 @@ def _hold_and_drive(
             fingerprint=fingerprint_of(spec, dataset),
             commit=ledger.append,
             events=read_events(run),
+            costs=known_costs(spec, dataset.manifest if dataset else None),
         )
         if change is not None:
             change(run, sweep)

@@ -14,7 +14,7 @@ from models.config import FIELDS, TrainConfig
 from models.registry import FAMILIES
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import TableInfo, identity_row, measurements_table, trials_table, write_table
-from tune.run.trial import COSTS, MEASURED, METRICS, TIMINGS, Trial
+from tune.run.trial import COSTS, LATENCY, MEASURED, METRICS, TIMINGS, Trial
 from tune.sweep.networks import names_own_families_alone
 from tune.sweep.own_config import FRAME
 from tune.sweep.schedulers import SCHEDULERS
@@ -30,7 +30,13 @@ def write_tables(run: Path, sweep: Sweep, classes: Iterable[str]) -> None:
     earlier = _has_earlier_names(sweep)
     rows = [_row(trial, sweep, columns, earlier_names=earlier) for trial in trials]
     info = table_info(sweep, classes)
-    table = trials_table(rows, info, columns.hyperparameters, columns.metrics)
+    table = trials_table(
+        rows,
+        info,
+        columns.hyperparameters,
+        columns.metrics,
+        latency=sweep.spec.times_networks,
+    )
     write_table(table, run / TRIALS_FILE)
     write_table(measurements_table(trials, columns.measured), run / MEASUREMENTS_FILE)
 
@@ -171,6 +177,7 @@ def _row(
         **{f"best_{metric}": best_values.get(metric) for metric in columns.metrics},
         **{f"last_{metric}": last_values.get(metric) for metric in columns.metrics},
         "parameters": trial.parameters,
+        LATENCY: trial.latency_ms,
         "seconds": trial.seconds,
         "device_seconds": trial.device_seconds,
         "host": trial.host,

@@ -20,6 +20,8 @@ class Bundle:
     """Memory layout of the networks and pictures."""
     probe: bool = False
     """Whether the worker must first measure whether fused training is faster."""
+    times_network: bool = False
+    """Whether the worker must first measure the latency of the network, before the probe."""
 
     @property
     def key(self) -> str:

@@ -59,6 +59,7 @@ def take(
         if bound is None
         else bound.channels_last,
         probe=probe,
+        times_network=state.needs_latency(state.trials[trial_ids[0]]),
     )
 
 

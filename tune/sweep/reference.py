@@ -16,7 +16,7 @@ from fairsweep.schema_words import Schema, allowed, options_of
 from fairsweep.yaml_text import dump_yaml
 from models.hyperparameters import Hyperparameters
 from models.registry import FAMILIES
-from tune.run.trial import COSTS, METRICS
+from tune.run.trial import COSTS, LATENCY, METRICS
 from tune.sweep.auto import AUTO
 from tune.sweep.schedulers import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
@@ -27,7 +27,7 @@ RECORDS = ("code", "networks", "searcher.reason")
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "searcher.name": (AUTO, *SEARCHERS),
     "scheduler.name": tuple(SCHEDULERS),
-    "objective.metric": (*METRICS, *COSTS),
+    "objective.metric": (*METRICS, *COSTS, LATENCY),
 }
 _SHORT = ("objective", "searcher", "scheduler")
 """Keys that can be a plain name."""
@@ -52,6 +52,10 @@ _EXAMPLES: Mapping[str, Any] = {
     "budget": {"hours": 8},
     "budget.hours": 8,
     "budget.device_hours": 24,
+    "limits": {"parameters": 1_000_000, "latency_ms": 5},
+    "limits.parameters": 1_000_000,
+    "limits.mflop": 50,
+    "limits.latency_ms": 5,
     "first": [{"kernel_size": 5}],
     "warm_start": "runs/other",
     "loggers": ["tensorboard"],

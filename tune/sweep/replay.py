@@ -15,6 +15,7 @@ from tune.run.events import (
     FilesMadeAgain,
     FinalistsChosen,
     FusingDecided,
+    LatencyMeasured,
     MeasurementTaken,
     NodeJoined,
     NodeLost,
@@ -34,6 +35,7 @@ from tune.run.events import (
 )
 from tune.run.trial import Ending, Measurement, Status, Trial
 from tune.sweep.bundle import Fusing
+from tune.sweep.limits import network_key
 from tune.sweep.searchers.searcher import KnownTrial
 from tune.sweep.spec import SweepSpec, parse_spec
 from tune.sweep.state import SweepState
@@ -133,6 +135,8 @@ def _trial_proposed(event: TrialProposed, state: SweepState) -> None:
     trial = event.to_trial()
     state.trials[trial.id] = trial
     state.queue.join(trial.id)
+    if state.latencies:
+        trial.latency_ms = state.latencies.get(network_key(trial.config))
     if event.proposal is not None and event.point is not None:
         state.search.hear_proposed(trial, event.proposal, dict(event.point))
 
@@ -142,6 +146,15 @@ def _trial_started(event: TrialStarted, state: SweepState) -> None:
     trial = state.trials[event.trial]
     trial.devices = event.devices
     trial.has_worker, trial.interruption = True, None
+
+
+@_change.register
+def _latency_measured(event: LatencyMeasured, state: SweepState) -> None:
+    key = network_key(state.trials[event.trial].config)
+    state.latencies[key] = event.latency_ms
+    for trial in state.trials.values():
+        if network_key(trial.config) == key:
+            trial.latency_ms = event.latency_ms
 
 
 @_change.register

@@ -80,6 +80,9 @@ class Search:
 
     def hear_ended(self, trial: Trial) -> None:
         """Report the end of a trial to the searcher."""
+        if trial.status is Status.OVER_LIMIT:
+            self._searcher.hear_over_limit(trial.id)
+            return
         failed = trial.status is Status.FAILED
         curve = [] if failed else objectives.curve(self._spec.objective, trial)
         finite = [value for value in curve if math.isfinite(value)]

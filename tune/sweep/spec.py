@@ -26,7 +26,7 @@ from models.config import FIELDS, TrainConfig
 from models.config_ids import DRAW
 from models.file_hash import pin_weights
 from tune.run.directory import LEDGER_FILE
-from tune.run.trial import COSTS
+from tune.run.trial import COSTS, LATENCY
 from tune.sweep import auto
 from tune.sweep.configuration import Configuration
 from tune.sweep.first import first_points
@@ -35,6 +35,7 @@ from tune.sweep.own_config import FRAME, OwnConfig, TrainingCode
 from tune.sweep.space import SearchSpace
 from tune.sweep.spec_parts import Budget as Budget
 from tune.sweep.spec_parts import CodeRecord as CodeRecord
+from tune.sweep.spec_parts import LimitsSpec as LimitsSpec
 from tune.sweep.spec_parts import NotifySpec as NotifySpec
 from tune.sweep.spec_parts import ObjectiveSpec as ObjectiveSpec
 from tune.sweep.spec_parts import Part, has_own_training, is_recorded
@@ -88,6 +89,8 @@ class SweepSpec(Part):
     """How often a failed trial is retried."""
     budget: Budget = Budget()
     """Limits of the sweep, which ends cleanly at them."""
+    limits: LimitsSpec | None = None
+    """Limits of a configuration: one that is over them is recorded, but not trained."""
     fuse: Literal["auto", "always", "never"] = "auto"
     """Whether replicates and folds of a configuration are trained fused: if a probe finds it
     faster, whenever possible, or never."""
@@ -140,11 +143,22 @@ class SweepSpec(Part):
         names = [objective.metric for objective in value]
         if len(set(names)) < len(names):
             raise UserError(f"must name each metric once, but got {', '.join(names)}")
-        if names[0] in COSTS:
+        own = has_own_training(info)
+        if names[0] in COSTS or (names[0] == LATENCY and not own):
             raise UserError(f"must begin with a measured metric, but got {names[0]}")
-        if "parameters" in names and has_own_training(info):
+        if "parameters" in names and own:
             raise UserError(
                 "parameters of own training code are not known; yield their number as a metric"
+            )
+        return value
+
+    @field_validator("limits")
+    @classmethod
+    def _of_our_training(cls, value: LimitsSpec | None, info: ValidationInfo) -> LimitsSpec | None:
+        if value is not None and has_own_training(info):
+            raise UserError(
+                "the networks of own training code are not known before it runs; leave limits out, "
+                "and let your code end the training of a network that is too large"
             )
         return value
 
@@ -173,7 +187,7 @@ class SweepSpec(Part):
         # Specs of our networks and our training loop look as before there were others.
         values: dict[str, Any] = write(self)
         empty: dict[str, Any] = {"data": "", "train": None, "code": None, "networks": {}}
-        empty["notify"] = None
+        empty |= {"limits": None, "notify": None}
         return {key: value for key, value in values.items() if (key, value) not in empty.items()}
 
     @field_serializer("objectives")
@@ -185,6 +199,13 @@ class SweepSpec(Part):
     def objective(self) -> ObjectiveSpec:
         """The first objective, which schedulers compare and which selects the incumbent."""
         return self.objectives[0]
+
+    @property
+    def times_networks(self) -> bool:
+        """Whether the latency of every network is measured before its first epoch."""
+        limited = self.limits is not None and self.limits.latency_ms is not None
+        wanted = any(each.metric == LATENCY for each in self.objectives)
+        return self.train is None and (limited or wanted)
 
     @property
     def search_space(self) -> SearchSpace:
@@ -512,7 +533,12 @@ def _explain(error: ValidationError, source: str, lines: Mapping[tuple[str, ...]
 
 
 def _nested(part: Any, key: str) -> Any:
-    several: dict[str, Any] = {"resources": Resources, "objective": ObjectiveSpec}
+    several: dict[str, Any] = {
+        "resources": Resources,
+        "objective": ObjectiveSpec,
+        "limits": LimitsSpec,
+        "notify": NotifySpec,
+    }
     return several.get(key) or part.model_fields[key].annotation
 
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from fairsweep.errors import UserError
-from tune.run.trial import COSTS, METRICS, is_metric_name
+from tune.run.trial import COSTS, LATENCY, METRICS, is_metric_name
 
 
 class SpecError(UserError):
@@ -42,7 +42,7 @@ def direction(metric: object) -> Literal["max", "min"] | None:
     None if its name does not tell.
     """
     word = str(metric).lower().rpartition("_")[2]
-    if metric in COSTS or word in _SMALLER:
+    if metric in (*COSTS, LATENCY) or word in _SMALLER:
         return "min"
     return "max" if word in _LARGER else None
 
@@ -76,8 +76,9 @@ class ObjectiveSpec(Part):
                     "must be a metric that your code yields, letters, digits and underscores, but "
                     f"got {value!r}"
                 )
-        elif value not in (*METRICS, *COSTS):
-            raise UserError(f"must be one of {', '.join((*METRICS, *COSTS))}, but got {value!r}")
+        elif value not in (*METRICS, *COSTS, LATENCY):
+            known = ", ".join((*METRICS, *COSTS, LATENCY))
+            raise UserError(f"must be one of {known}, but got {value!r}")
         return value
 
     @model_validator(mode="before")
@@ -155,6 +156,30 @@ class Budget(Part):
     """Hours that the sweep may run, all its sessions together."""
     device_hours: float | None = Field(default=None, gt=0)
     """Hours that all its trials together may train."""
+
+
+class LimitsSpec(Part):
+    """What a network may cost; a configuration over a limit is not trained."""
+
+    parameters: int | None = Field(default=None, ge=1)
+    """Most trainable parameters."""
+    mflop: float | None = Field(default=None, gt=0)
+    """Most operations of one picture's forward pass, in millions (``tune plan`` shows them)."""
+    latency_ms: float | None = Field(default=None, gt=0)
+    """Most milliseconds to predict one picture. Measured on the trial's device before its first
+    epoch, beside the other trials that are trained there: the median of many runs."""
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        # YAML reads 1e6 as a number with a decimal point.
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.parameters is None and self.mflop is None and self.latency_ms is None:
+            raise UserError("must hold parameters, mflop or latency_ms, or be left out")
+        return self
 
 
 _VARIABLE = r"^\$[A-Za-z_][A-Za-z0-9_]*$"

@@ -12,6 +12,7 @@ from tune.run import objective as objectives
 from tune.run.trial import Status, Trial
 from tune.sweep.bundle import Fusing
 from tune.sweep.clock import WorkedTime
+from tune.sweep.limits import network_key
 from tune.sweep.pareto import undominated
 from tune.sweep.queue import Queue
 from tune.sweep.schedulers import Scheduler
@@ -48,6 +49,8 @@ class SweepState:
         """Trial id → the decision by which it is trained fused with others."""
         self.seconds_of: dict[str, float] = {}
         """Configuration id → duration of its first complete training."""
+        self.latencies: dict[str, float] = {}
+        """Key of a network (`tune.sweep.limits`) → its measured milliseconds for one picture."""
         self.lost_nodes: list[str] = []
         """All nodes that died during the sweep, in order."""
         self.openings: list[str] = []
@@ -168,6 +171,11 @@ class SweepState:
             )
             for trial, value in values
         ]
+
+    def needs_latency(self, trial: Trial) -> bool:
+        """Return whether a worker must time the trial's network before the first epoch."""
+        known = trial.measurements or network_key(trial.config) in self.latencies
+        return self.spec.times_networks and not known
 
     # Folders below ``checkpoints``.
 

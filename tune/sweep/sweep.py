@@ -19,6 +19,7 @@ from tune.run.trial import Status, Trial
 from tune.sweep import bundling
 from tune.sweep.bundle import Bundle
 from tune.sweep.clock import Clock
+from tune.sweep.limits import Costs
 from tune.sweep.proposals import Proposals
 from tune.sweep.searchers.searcher import KnownTrial
 from tune.sweep.spec import SweepSpec
@@ -36,6 +37,7 @@ class Sweep(TrialReports):
         commit: Callable[[Event], None] = lambda _event: None,
         events: Iterable[Event] = (),
         clock: Clock | None = None,
+        costs: Costs = lambda _config: {},
     ) -> None:
         """Apply ``events``, then close trials whose last measurement is terminal.
 
@@ -45,11 +47,12 @@ class Sweep(TrialReports):
             commit: Called with each new event before the sweep acts on it.
             events: The ledger so far.
             clock: Gives the times in the ledger; None for the wall clock.
+            costs: Returns the known costs of a network, for the limits of the spec.
 
         Raises:
             SpecError: Searcher or scheduler are unknown or do not fit the space.
         """
-        super().__init__(spec, commit=commit, events=events, clock=clock or Clock())
+        super().__init__(spec, commit=commit, events=events, clock=clock or Clock(), costs=costs)
         self._proposals = Proposals(self, fingerprint=fingerprint, clock=self._clock)
 
     # Driver sessions.
@@ -93,7 +96,15 @@ class Sweep(TrialReports):
     # What is trained next.
 
     def next_trial(self) -> Trial | None:
-        """Return the next trial to run, or None if there is none at the moment."""
+        """Return the next trial to run, or None if there is none at the moment.
+
+        Trials over a limit of the spec end here.
+        """
+        while (trial := self._next_waiting()) is not None and self.end_over_limit(trial):
+            pass
+        return trial
+
+    def _next_waiting(self) -> Trial | None:
         if self.stopping is not None:
             return None
         if not self.queue.waiting and not self.search.exhausted:

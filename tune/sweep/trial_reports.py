@@ -17,6 +17,7 @@ from tune.run.events import (
     FilesGivenUp,
     FilesMadeAgain,
     FusingDecided,
+    LatencyMeasured,
     MeasurementTaken,
     NodeJoined,
     NodeLost,
@@ -28,6 +29,7 @@ from tune.run.trial import Ending, Figures, Measurement, Status, Trial
 from tune.sweep.bundle import Fusing
 from tune.sweep.clock import Clock
 from tune.sweep.failures import AlikeFailures, Faults
+from tune.sweep.limits import Costs, excess
 from tune.sweep.replay import apply
 from tune.sweep.schedulers import Cut
 from tune.sweep.spec import SweepSpec
@@ -44,6 +46,7 @@ class TrialReports(SweepState):
         commit: Callable[[Event], None],
         events: Iterable[Event],
         clock: Clock,
+        costs: Costs,
     ) -> None:
         super().__init__(spec)
         time = 0.0
@@ -56,6 +59,7 @@ class TrialReports(SweepState):
         """Whether the spec asks for this end, as with a spent budget."""
         self._write = commit
         self._clock = clock
+        self._costs = costs
         self._asked_to_stop: dict[str, str] = {}
         self._faults = Faults()
         self._alike = AlikeFailures(self.trials.values())
@@ -148,6 +152,34 @@ class TrialReports(SweepState):
     def decide_fusing(self, fusing: Fusing) -> None:
         """Record whether trials are trained fused; if not, each returns to the queue."""
         self._commit(FusingDecided(time=self._clock.now(), **asdict(fusing)))
+
+    def hear_latency(self, trial_ids: Iterable[str], latency_ms: float) -> bool:
+        """Record the latency of the trials' network, and return whether it is within the limits.
+
+        If it is not, the trials end. If another trial of the same network was measured at the same
+        time, the first value counts, so that all of them are judged alike.
+        """
+        trials = [self.trials[trial_id] for trial_id in trial_ids]
+        if self.needs_latency(trials[0]):
+            event = LatencyMeasured(
+                time=self._clock.now(), trial=trials[0].id, latency_ms=latency_ms
+            )
+            self._commit(event)
+        over = [trial for trial in trials if self.end_over_limit(trial)]
+        return not over
+
+    def end_over_limit(self, trial: Trial) -> bool:
+        """End a trial whose network is over a limit of the spec; return whether it is."""
+        limits = self.spec.limits
+        if limits is None or trial.ended:
+            return False
+        costs = dict(self._costs(trial.config))
+        if trial.latency_ms is not None:
+            costs["latency_ms"] = trial.latency_ms
+        reason = excess(limits, costs)
+        if reason is not None:
+            self._end(trial.id, Ending(status=Status.OVER_LIMIT, reason=reason), self._clock.now())
+        return reason is not None
 
     # How trials end.
 

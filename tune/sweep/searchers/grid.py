@@ -29,6 +29,9 @@ class GridSearcher:
         """Remove the point."""
         self._left.pop(key_of(point), None)
 
+    def hear_over_limit(self, trial_id: str) -> None:
+        """Do nothing, because a grid does not depend on results."""
+
     def hear_epoch(self, trial_id: str, epoch: int, value: float) -> None:
         """Do nothing, because a grid does not depend on results."""
 

@@ -67,6 +67,10 @@ class SampledSearcher:
         """Do not propose the point again."""
         self._seen.add(key_of(point))
 
+    def hear_over_limit(self, trial_id: str) -> None:
+        """Report a trial without a value, as one that failed."""
+        self.hear_ended(trial_id, (), None)
+
     def hear_epoch(self, trial_id: str, epoch: int, value: float) -> None:
         """Do nothing, because random points do not depend on results."""
 

@@ -48,6 +48,10 @@ class Searcher(Protocol):
         """Receive the first objective of a running trial after an epoch; larger is better."""
         ...
 
+    def hear_over_limit(self, trial_id: str) -> None:
+        """Receive that a trial is not trained, because it is over a limit of the spec."""
+        ...
+
     def hear_ended(
         self, trial_id: str, curve: Sequence[float], values: Sequence[float] | None
     ) -> None:

@@ -100,6 +100,12 @@ class StudySearcher(SampledSearcher):
             self._study.sampler = self._sampler(self._seed)
             trial.relative_params  # noqa: B018
 
+    def hear_over_limit(self, trial_id: str) -> None:
+        """Add the trial to the study as one that breaks a constraint, which TPE learns from."""
+        trial = self._running.pop(trial_id)
+        trial.set_constraint("limits", 1.0)
+        self._study.tell(trial, state=TrialState.PRUNED)
+
     def hear_ended(
         self, trial_id: str, curve: Sequence[float], values: Sequence[float] | None
     ) -> None:

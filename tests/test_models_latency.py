@@ -1,0 +1,62 @@
+"""The latency of a network: what is timed, how often, and what it leaves as it was."""
+
+import pytest
+import torch
+
+from data_prep.reader import read_dataset
+from models import latency
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.latency import time_network
+from tests.support.in_process import FIXED
+from tests.support.in_process import few_pictures_fixture as few_pictures_fixture
+
+
+@pytest.fixture(name="data", scope="module")
+def data_fixture(few_pictures):
+    return DeviceDataset.create(read_dataset(few_pictures))
+
+
+def test_the_median_and_the_95th_percentile_are_those_of_the_counted_runs(data, monkeypatch):
+    batches = []
+    ends = iter([1.0] * latency._WARM_UP + [0.001 * n for n in range(1, latency._RUNS + 1)])
+    now = [0.0]
+
+    def predict(_model, _data, rows, _config):
+        batches.append(len(rows))
+        now[0] += next(ends)
+        return torch.zeros(1)
+
+    monkeypatch.setattr(latency, "predict_logits", predict)
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(latency, "_SECONDS", 100.0)
+    found = time_network(TrainConfig.create(FIXED), data, batch_size=64)
+    assert batches == [64] * (latency._WARM_UP + latency._RUNS)
+    assert (found.p50, found.p95) == (15.5, pytest.approx(28.55))
+
+
+def test_a_slow_network_is_timed_at_least_once_and_not_for_long(data, monkeypatch):
+    now, runs = [0.0], []
+
+    def predict(*_):
+        now[0] += 60.0
+        runs.append(1)
+        return torch.zeros(1)
+
+    monkeypatch.setattr(latency, "predict_logits", predict)
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+    assert time_network(TrainConfig.create(FIXED), data).p50 == 60_000
+    assert len(runs) == latency._WARM_UP + 1
+
+
+def test_more_pictures_than_the_dataset_has_are_the_same_ones_again(data):
+    found = time_network(TrainConfig.create(FIXED), data, batch_size=len(data.labels) + 1)
+    assert 0 < found.p50 <= found.p95
+
+
+def test_timing_draws_no_random_numbers(data):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    time_network(TrainConfig.create(FIXED), data)
+    assert torch.equal(torch.rand(3), expected)
