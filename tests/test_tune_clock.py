@@ -73,6 +73,17 @@ def test_a_week_between_two_sessions_does_not_count(worked, clock, ends, what):
     assert last.seconds == opened(ledger).seconds == 105.0
 
 
+def test_the_time_around_a_retry_in_a_session_counts(worked, clock):
+    sweep, ledger, trial = worked
+    for _ in range(3):
+        sweep.attempt_failed(trial.id, "broke")
+    clock.now += 20.0
+    assert sweep.retry_failed() == 1
+    clock.now += 30.0
+    sweep.lose_node("n8")
+    assert sweep.seconds == opened(ledger).seconds == 150.0
+
+
 @pytest.mark.parametrize("hours", [-5, 5])
 def test_a_step_of_the_wall_clock_does_not_count(worked, clock, hours):
     sweep, ledger, _ = worked

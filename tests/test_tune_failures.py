@@ -2,6 +2,7 @@
 
 from tests.support.sweeps import new_sweep, play, small_spec, train
 from tune.run.trial import Status
+from tune.sweep.bundle import Fusing
 from tune.sweep.failures import ALIKE, Faults
 
 ONE_TRIAL = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3]}}
@@ -51,6 +52,36 @@ def test_only_failed_trials_are_retried_and_without_any_nothing_is_noted():
     assert ledger[-1]["trials"] == [failed.id]
     assert (large.status, diverged.status) == (Status.INFEASIBLE, Status.DIVERGED)
     assert failed.status is Status.PENDING
+
+
+def test_a_trial_is_retried_while_others_run_and_may_fail_as_often_as_before():
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}, retries=1))
+    running, broken, other = train(sweep, 0.5), train(sweep, 0.5), train(sweep)
+    for trial in (broken, other):
+        for _ in range(2):
+            sweep.attempt_failed(trial.id, "SIGABRT ended it", fault="SIGABRT")
+    assert sweep.retry_failed(broken.id) == 1
+    assert ledger[-1]["trials"] == [broken.id]
+    assert (running.status, broken.status, other.status) == (
+        Status.RUNNING,
+        Status.PENDING,
+        Status.FAILED,
+    )
+    assert running.id not in sweep.queue.waiting
+    sweep.attempt_failed(broken.id, "SIGABRT ended it", fault="SIGABRT")
+    assert broken.status is Status.PENDING
+    again, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=1), ledger)
+    assert again.queue.waiting == [running.id, broken.id]
+
+
+def test_a_retry_of_a_fused_trial_is_one_of_all_that_failed_with_it():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
+    one, two, third = (train(sweep) for _ in range(3))
+    sweep.decide_fusing(Fusing(trials=(one.id, two.id), fused=True, gain=1.5))
+    for trial in (one, two, third):
+        sweep.attempt_failed(trial.id, "broke")
+    assert sweep.retry_failed(two.id) == 2
+    assert set(sweep.queue.waiting) == {one.id, two.id}
 
 
 def test_a_retried_trial_that_turns_out_better_takes_the_place_of_a_finalist():

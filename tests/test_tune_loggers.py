@@ -120,6 +120,21 @@ def test_an_extended_trial_is_logged_with_all_its_epochs(tmp_path):
     assert_logged(tmp_path, sweep)
 
 
+def test_a_trial_that_is_retried_while_the_sweep_runs_is_logged_further(tmp_path):
+    spec = small_spec(**BOTH, scheduler={"name": "none"}, space={"kernel_size": [3, 5]}, retries=0)
+    sweep, loggers = sit(tmp_path, spec, [], steps=3)
+    broken = next(iter(sweep.trials.values()))
+    sweep.attempt_failed(broken.id, "no disk")
+    loggers.update()
+    sweep.retry_failed()
+    play(sweep, on_step=loggers.update)
+    loggers.close()
+    _, scalars = in_tensorboard(tmp_path, broken)
+    assert [epoch for epoch, _ in scalars["val_accuracy"]] == list(range(1, 10))
+    _, runs = in_mlflow(tmp_path, spec)
+    assert runs[broken.id].data.metrics["objective"] == sweep.objective(broken)
+
+
 def test_a_diverged_trial_is_logged_with_its_loss_and_as_failed(tmp_path):
     sweep = Sweep(small_spec(**BOTH), fingerprint="f")
     trial = sweep.next_trial()

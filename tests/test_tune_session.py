@@ -31,7 +31,14 @@ from tune.commands.outcome import last_line
 from tune.execution.executor import SweepData
 from tune.execution.in_process import InProcessExecutor
 from tune.execution.ray_executor import RayExecutor
-from tune.run.directory import GROUPS_FILE, LEDGER_FILE, STOP_FILE, TRIALS_FILE, RunError
+from tune.run.directory import (
+    GROUPS_FILE,
+    LEDGER_FILE,
+    RETRY_FILE,
+    STOP_FILE,
+    TRIALS_FILE,
+    RunError,
+)
 from tune.run.lease import holder_of
 from tune.run.tables import read_table_info
 from tune.run.trial import Status
@@ -59,14 +66,14 @@ def test_a_new_run_leaves_its_tables_and_gives_its_lease_back(run, few_pictures)
 
 def test_a_finished_run_is_left_as_it_is_but_for_its_tables(run):
     (run / TRIALS_FILE).unlink()
-    for name in (STOP_FILE, f"{STOP_FILE}-nobody"):
+    for name in (STOP_FILE, f"{STOP_FILE}-nobody", RETRY_FILE, f"{RETRY_FILE}-nobody"):
         (run / name).touch()
     before = events(run)
     sweep = resume(run)
     assert sweep.finished
     assert events(run) == before
     assert (run / TRIALS_FILE).is_file()
-    assert not list(run.glob(f"{STOP_FILE}*"))
+    assert not [*run.glob(f"{STOP_FILE}*"), *run.glob(f"{RETRY_FILE}*")]
 
 
 def test_an_extension_is_in_the_ledger_and_in_the_spec(run, few_pictures, tmp_path):

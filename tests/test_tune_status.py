@@ -17,7 +17,15 @@ from tests.support.ledgers import events_of
 from tests.support.sweeps import Clock, curve, figures, new_sweep, play, small_spec
 from tune.__main__ import main
 from tune.commands.status import _status_view, print_status, sparkline, watch_status
-from tune.run.directory import LEASE_FILE, LEDGER_FILE, SPEC_FILE, STOP_FILE, TRIALS_FILE, RunError
+from tune.run.directory import (
+    LEASE_FILE,
+    LEDGER_FILE,
+    RETRY_FILE,
+    SPEC_FILE,
+    STOP_FILE,
+    TRIALS_FILE,
+    RunError,
+)
 from tune.run.lease import LEASE_SECONDS, hold
 from tune.run.ledger import Ledger
 from tune.run.tables import read_table_info
@@ -27,7 +35,13 @@ from tune.session.loggers import Loggers
 from tune.session.notify import Notifier
 from tune.session.progress import Progress
 from tune.session.run_directory import PROVENANCE_FILE, write_spec
-from tune.session.status import RunWatch, epochs_left, request_stop, run_status
+from tune.session.status import (
+    RunWatch,
+    epochs_left,
+    request_retry,
+    request_stop,
+    run_status,
+)
 from tune.sweep.sweep import Sweep
 
 WORKER = {"host": "here", "device": "cpu", "parameters": 7}
@@ -329,6 +343,50 @@ def chores(tmp_path):
         ).do()
 
     return do
+
+
+def failed(sweep):
+    trial = start(sweep)
+    for _ in range(3):
+        sweep.attempt_failed(trial.id, "broke")
+    return trial
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_failed_trials_are_retried_while_the_sweep_runs(begin, tmp_path, chores, every):
+    sweep = begin(scheduler={"name": "none"})
+    broken, other, running = failed(sweep), failed(sweep), start(sweep)
+    with hold(tmp_path):
+        request_retry(tmp_path, None if every else broken.id)
+        with pytest.raises(RunError, match="has not failed: RUNNING"):
+            request_retry(tmp_path, running.id)
+    (tmp_path / f"{RETRY_FILE}-unknown").touch()
+    (tmp_path / "retry_notes.txt").touch()
+    chores(sweep)
+    assert broken.status is Status.PENDING
+    assert other.status is (Status.PENDING if every else Status.FAILED)
+    assert [path.name for path in tmp_path.glob(f"{RETRY_FILE}*")] == ["retry_notes.txt"]
+
+
+def test_without_a_driver_a_retry_is_refused_with_the_command_that_does_it(begin, tmp_path):
+    failed(begin())
+    with pytest.raises(RunError, match=r"`python -m tune resume .* --retry-failed` trains"):
+        request_retry(tmp_path)
+    assert not (tmp_path / RETRY_FILE).exists()
+
+
+@pytest.mark.parametrize("over", ["stopping", "finished"])
+def test_a_retry_that_comes_too_late_changes_nothing(begin, tmp_path, chores, over):
+    sweep = begin(scheduler={"name": "none"})
+    broken = failed(sweep)
+    if over == "finished":
+        play(sweep)
+        assert sweep.finished
+    else:
+        sweep.stop("because")
+    (tmp_path / RETRY_FILE).touch()
+    chores(sweep)
+    assert broken.status is Status.FAILED
 
 
 def test_a_spent_budget_stops_the_sweep_and_lets_workers_write_checkpoints(begin, tmp_path, chores):

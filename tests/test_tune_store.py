@@ -17,7 +17,7 @@ from tests.support.sweeps import small_spec
 from tune.__main__ import main
 from tune.commands import copy as copying
 from tune.commands.copy import copy_run
-from tune.run.directory import LEASE_FILE, LEDGER_FILE, RAY_DIR, STOP_FILE, RunError
+from tune.run.directory import LEASE_FILE, LEDGER_FILE, RAY_DIR, RETRY_FILE, STOP_FILE, RunError
 from tune.session import store
 from tune.session.carried import Carried
 from tune.session.run_directory import create_run, find_dataset, read_provenance
@@ -193,12 +193,13 @@ def test_the_ledger_is_copied_last_so_that_what_it_tells_of_is_there(run, tmp_pa
 
     monkeypatch.setattr(type(run), "open", open_file)
     (run / f"{STOP_FILE}-trial").touch()
+    (run / RETRY_FILE).touch()
     (run / "zz last of all.csv").touch()
     copy_run(run, str(tmp_path / "my copies"))
     assert opened[-1] == LEDGER_FILE
     assert opened[:-1] == sorted(opened[:-1])
     assert sorted(contents(f"file://{tmp_path}/my%20copies")) == sorted(opened)
-    assert not any(STOP_FILE in name for name in opened)
+    assert not any(STOP_FILE in name or RETRY_FILE in name for name in opened)
 
 
 def test_a_file_that_was_tidied_away_meanwhile_is_left_out(run, tmp_path, monkeypatch):

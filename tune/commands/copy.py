@@ -10,7 +10,7 @@ import pyarrow.fs as pafs
 
 from fairsweep.errors import one_line
 from tune.commands.options import add_run
-from tune.run.directory import LEASE_FILE, LEDGER_FILE, RAY_DIR, STOP_FILE, RunError
+from tune.run.directory import LEASE_FILE, LEDGER_FILE, RAY_DIR, RETRY_FILE, STOP_FILE, RunError
 from tune.session.run_directory import read_spec
 from tune.session.store import open_store
 
@@ -64,7 +64,9 @@ def _files_of(run: Path) -> Iterator[Path]:
     """Yield the files of a run that are needed elsewhere, the ledger last."""
     for path in sorted(run.rglob("*")):
         first = path.relative_to(run).parts[0]
-        ours = not (first in (RAY_DIR, LEASE_FILE, LEDGER_FILE) or first.startswith(STOP_FILE))
+        ours = not (
+            first in (RAY_DIR, LEASE_FILE, LEDGER_FILE) or first.startswith((STOP_FILE, RETRY_FILE))
+        )
         if ours and path.is_file() and not path.name.startswith("."):
             yield path
     yield run / LEDGER_FILE

@@ -29,6 +29,9 @@ ERRORS_DIR = "errors"
 STOP_FILE = "stop"
 """While this file exists, workers write a checkpoint after each epoch and the sweep stops.
 A file with ``-`` and a trial id after this name ends that trial only."""
+RETRY_FILE = "retry"
+"""While the sweep runs, this file asks it to train all failed trials again.
+A file with ``-`` and a trial id after this name asks so for that trial only."""
 LEASE_FILE = "lease.json"
 
 ENSEMBLE = "ensemble"

@@ -183,7 +183,11 @@ class AttemptFailed(_Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedRetried(_Event):
-    """Failed trials are trained again. Written by `tune resume --retry-failed`."""
+    """Failed trials are trained again.
+
+    Written by `tune resume --retry-failed` before its session begins, and during a session if the
+    user asks for it on the page of `tune serve`.
+    """
 
     trials: tuple[str, ...]
 

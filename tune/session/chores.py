@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tune.run.directory import STOP_FILE
+from tune.run.directory import RETRY_FILE, STOP_FILE
 from tune.session.disk import needed_bytes, wait_for_space
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers
@@ -51,6 +51,7 @@ class Chores:
         if now < self._next_look:
             return
         self._look_for_a_stop()
+        self._look_for_retries()
         wait_for_space(
             self._run,
             needed_bytes(self._sweep),
@@ -83,6 +84,17 @@ class Chores:
         elif spent := self._sweep.budget_spent():
             self._sweep.stop(spent, as_designed=True)
             (self._run / STOP_FILE).touch()
+
+    def _look_for_retries(self) -> None:
+        requests = [*self._run.glob(RETRY_FILE), *self._run.glob(f"{RETRY_FILE}-*")]
+        # A sweep that has finished trains no more, even if a request comes before its driver ends.
+        if not requests or self._sweep.stopping is not None or self._sweep.finished:
+            return
+        for request in requests:
+            _, one, trial_id = request.name.partition("-")
+            if not one or trial_id in self._sweep.trials:
+                self._sweep.retry_failed(trial_id or None)
+            request.unlink()
 
     def _stop_trial(self, request: Path) -> None:
         trial = self._sweep.trials.get(request.name.removeprefix(f"{STOP_FILE}-"))

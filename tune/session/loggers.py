@@ -86,7 +86,8 @@ class _Follower:
         self._logger = logger
         self._notes = folder / _NOTES_FILE
         self._names: dict[str, str] = {}
-        self._whole: set[str] = set()
+        self._whole: dict[str, int] = {}
+        """Trial id → number of epochs in its complete log."""
         self._logged: dict[str, int] = {}
         for note in _read_notes(self._notes):
             self._hear(note["trial"], note["log"], note["epochs"])
@@ -96,15 +97,19 @@ class _Follower:
         trial = self._sweep.trials[trial_id]
         # After an extension, a trial has more epochs than were logged when it ended.
         if trial.ended and epochs == len(trial.measurements):
-            self._whole.add(trial_id)
+            self._whole[trial_id] = epochs
         else:
-            self._whole.discard(trial_id)
+            self._whole.pop(trial_id, None)
 
     def update(self) -> None:
         """Bring the logs of all trials up to date."""
         for trial in self._sweep.trials.values():
-            if trial.id not in self._whole and trial.status is not Status.PENDING:
+            if trial.status is not Status.PENDING and not self._is_whole(trial):
                 self._follow(trial)
+
+    def _is_whole(self, trial: Trial) -> bool:
+        # A failed trial may be trained again after its log was complete.
+        return trial.ended and self._whole.get(trial.id) == len(trial.measurements)
 
     def _follow(self, trial: Trial) -> None:
         if trial.id not in self._logged:

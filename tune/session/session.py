@@ -18,7 +18,7 @@ from models.config import TrainConfig
 from models.known_groups import check_groups
 from models.timm_network import NONE
 from tune.execution.executor import Executor, SweepData
-from tune.run.directory import STOP_FILE
+from tune.run.directory import RETRY_FILE, STOP_FILE
 from tune.run.lease import hold
 from tune.run.ledger import Ledger, read_events
 from tune.session.carried import Carried, carried_groups, with_groups
@@ -196,7 +196,7 @@ def _hold_and_drive(
     run = run.absolute()
     with hold(run), Ledger(run) as ledger:
         # A request from before this was for another session.
-        _forget_stop_requests(run)
+        _forget_requests(run)
         sweep = Sweep(
             spec,
             fingerprint=fingerprint_of(spec, dataset),
@@ -212,16 +212,17 @@ def _hold_and_drive(
         if not sweep.finished:
             _drive(run, sweep, _sweep_data(run, dataset, data), loggers, executor)
         loggers.close()
-        _forget_stop_requests(run)
+        _forget_requests(run)
         write_spec(run, sweep.spec)
         write_tables(run, sweep, classes_of(dataset))
         Keeper(run, sweep).sweep_up()
     return sweep
 
 
-def _forget_stop_requests(run: Path) -> None:
-    for request in run.glob(f"{STOP_FILE}*"):
-        request.unlink()
+def _forget_requests(run: Path) -> None:
+    for name in (STOP_FILE, RETRY_FILE):
+        for request in (*run.glob(name), *run.glob(f"{name}-*")):
+            request.unlink()
 
 
 def _retry(run: Path, sweep: Sweep) -> None:

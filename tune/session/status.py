@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tune.run.directory import LEDGER_FILE, RUNS, STOP_FILE, RunError
+from tune.run.directory import LEDGER_FILE, RETRY_FILE, RUNS, STOP_FILE, RunError
 from tune.run.event_lines import LineReader
 from tune.run.events import Event, MeasurementTaken, SweepResumed, SweepStopped
 from tune.run.lease import describe, holder_of, silent_holder
@@ -181,8 +181,7 @@ def request_stop(run: Path, trial_id: str | None = None) -> None:
     """
     sweep = read_sweep(run)
     if holder_of(run) is None:
-        cause = silence_of(run) or f"{run} is not running"
-        raise RunError(f"{cause}, so there is nothing to stop")
+        raise RunError(f"{_not_running(run)}, so there is nothing to stop")
     if trial_id is None:
         (run / STOP_FILE).touch()
         return
@@ -190,6 +189,32 @@ def request_stop(run: Path, trial_id: str | None = None) -> None:
     if trial.ended:
         raise RunError(f"trial {trial_id} has already ended: {trial.status}")
     (run / f"{STOP_FILE}-{trial.id}").touch()
+
+
+def request_retry(run: Path, trial_id: str | None = None) -> None:
+    """Ask the driver of a run to train its failed trials again, or one of them.
+
+    Raises:
+        RunError: ``run`` is not a run directory or is not running, or has no such trial, or the
+            trial has not failed.
+    """
+    sweep = read_sweep(run)
+    if holder_of(run) is None:
+        raise RunError(
+            f"{_not_running(run)}; `python -m tune resume {run} --retry-failed` trains its failed "
+            "trials again"
+        )
+    if trial_id is None:
+        (run / RETRY_FILE).touch()
+        return
+    trial = find_trial(run, sweep.trials.values(), trial_id)
+    if trial.status is not Status.FAILED:
+        raise RunError(f"trial {trial_id} has not failed: {trial.status}")
+    (run / f"{RETRY_FILE}-{trial.id}").touch()
+
+
+def _not_running(run: Path) -> str:
+    return silence_of(run) or f"{run} is not running"
 
 
 def was_asked_to_stop(run: Path) -> bool:

@@ -53,6 +53,8 @@ class WorkedTime:
 
     def hear(self, event: Event) -> None:
         """Add the time of an event of the ledger."""
+        if isinstance(event, FailedRetried):
+            return  # It is in a session or before one; the next event shows which.
         if isinstance(event, SweepStarted | SweepResumed):
             self._last = event.time
         elif isinstance(event, _BETWEEN_SESSIONS):
@@ -64,5 +66,5 @@ class WorkedTime:
 
 
 _ENDS_OF_SESSIONS = (SweepStopped, SweepFinished)
-_BETWEEN_SESSIONS = (SweepExtended, FailedRetried, FilesLost, TestOpened)
+_BETWEEN_SESSIONS = (SweepExtended, FilesLost, TestOpened)
 """Events that are written outside of sessions; a session without an end was killed before them."""

@@ -46,6 +46,10 @@ class Faults:
     def __init__(self) -> None:
         self._last: dict[str, tuple[str | None, int]] = {}
 
+    def forget(self, trial_id: str) -> None:
+        """Forget the trial's last crash, because the user asked to train it again."""
+        self._last.pop(trial_id, None)
+
     def is_second(self, trial: Trial, fault: str | None) -> bool:
         """Record the crash of an attempt, if any; return whether the previous one was the same.
 

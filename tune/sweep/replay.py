@@ -200,9 +200,10 @@ def _attempt_failed(event: AttemptFailed, state: SweepState) -> None:
 def _failed_retried(event: FailedRetried, state: SweepState) -> None:
     for trial in (state.trials[trial_id] for trial_id in event.trials):
         _reopen(state, trial)
+        state.queue.join(trial.id)
+        state.failures.pop(trial.id, None)
         if trial.phase == "search":
             state.search.hear_reopened(trial)
-    state.queue.refill(state.trials)
 
 
 @_change.register

@@ -149,13 +149,25 @@ class Sweep(TrialReports):
         """Train an early-stopped trial again up to its last epoch, because it has no files."""
         self._commit(FilesLost(time=self._clock.now(), trial=trial_id))
 
-    def retry_failed(self) -> int:
-        """Train every failed trial again; return their number."""
-        failed = tuple(t.id for t in self.trials.values() if t.status is Status.FAILED)
+    def retry_failed(self, trial_id: str | None = None) -> int:
+        """Train failed trials again, also while the sweep runs; return their number.
+
+        Args:
+            trial_id: The trial, with which failed trials fused with it are trained; None for all.
+        """
+        failed = tuple(t.id for t in self._failed(trial_id))
         if failed:
             self._commit(FailedRetried(time=self._clock.now(), trials=failed))
+        for each in failed:
+            self._faults.forget(each)
+            self._asked_to_stop.pop(each, None)
         self._alike.accept_none()
         return len(failed)
+
+    def _failed(self, trial_id: str | None) -> list[Trial]:
+        # Fused trials have one folder, which only one worker may write to.
+        trials = self.trials.values() if trial_id is None else self.trials_in(self.folder(trial_id))
+        return [trial for trial in trials if trial.status is Status.FAILED]
 
     def open_test(self, trial_id: str, ensemble: tuple[str, ...] | None = None) -> None:
         """Record that the test split is opened for a trial; call this before reading it.
