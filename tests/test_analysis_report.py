@@ -1,4 +1,5 @@
 import json
+import pickle
 import re
 from dataclasses import replace
 from html import escape
@@ -22,9 +23,9 @@ SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=Fa
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    place = tmp_path_factory.mktemp("runs")
-    return read_run(Factory().write(place / "small run", place / "data"))
+def run(made_once):
+    place = made_once("reported", lambda to: Factory().write(to / "small run", to / "data"))
+    return read_run(place / "small run")
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +34,13 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def written(run, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out") / "report"
-    told = []
-    return report.write_report(run, out, told.append), out, told
+def written(run, made_once):
+    def make(folder):
+        told = []
+        result = report.write_report(run, folder / "report", told.append)
+        (folder / "written.pickle").write_bytes(pickle.dumps((result, folder / "report", told)))
+
+    return pickle.loads((made_once("written-report", make) / "written.pickle").read_bytes())
 
 
 def test_the_page_needs_no_network(written):

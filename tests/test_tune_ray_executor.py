@@ -196,6 +196,7 @@ def test_a_stop_ends_a_sweep_whose_worker_is_frozen(tmp_path, monkeypatch):
     assert "attempt_failed" not in {e["event"] for e in read_lines(tmp_path)}
 
 
+@pytest.mark.long
 def test_a_trial_whose_node_is_lost_goes_on_though_it_may_not_fail(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "tune.execution.ray_executor.Nodes.lost_under", lambda _nodes, actor: actor and "node 7"
@@ -221,6 +222,7 @@ class Hangs(TrivialTraining):
         return super().advance()
 
 
+@pytest.mark.long
 def test_a_trial_that_stands_still_is_killed_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr("tune.execution.watchdog.LEAST_SECONDS", 6.0)
     monkeypatch.setattr("tune.execution.watchdog.PATIENCE", 3)

@@ -154,9 +154,8 @@ def test_replicates_trained_as_one_are_killed_and_resumed_as_one(sweeps, untouch
     assert [one["trials"] for one in decisions] == [events[decided]["trials"]]
 
 
-@pytest.mark.parametrize(
-    "kind", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_trials_write_a_checkpoint_and_no_epoch_is_trained_twice(
     sweeps, untouched, kind
 ):
