@@ -15,6 +15,7 @@ from analysis.classes import figure as matrices
 from analysis.classes.confusions import confusions
 from analysis.classes.confusions_table import MOST_PAIRS, confusions_table
 from analysis.dataset import mistakes_figure as mistakes
+from analysis.dataset import table as dataset_table
 from analysis.dataset.table import class_counts_table
 from analysis.drawing.drawing import render
 from analysis.report.report import _dataset_warning, write_report
@@ -170,6 +171,13 @@ def test_mistakes_of_many_classes_are_those_of_the_incumbent_in_the_worst_classe
     assert "one row per class; the 12 classes with the lowest recall" in drawing.caption
     size = Image.open(BytesIO(render(drawing).png)).size
     assert max(size) < 3000
+
+
+def test_classes_that_the_figure_shows_have_no_table(run, monkeypatch):
+    monkeypatch.setattr(dataset_table, "MOST_UPRIGHT", CLASSES)
+    assert class_counts_table(run) is None
+    monkeypatch.setattr(dataset_table, "MOST_UPRIGHT", CLASSES - 1)
+    assert class_counts_table(run) is not None
 
 
 def test_the_table_of_the_dataset_counts_each_class_by_split(run):
