@@ -22,6 +22,14 @@ def test_a_model_that_nothing_helps_stays_alone():
     assert chosen_on_all(of_two_classes([[0.1, 0.1, 0.1], [0.1, 0.1, -0.1]])) == {"m0": 1}
 
 
+def test_of_equally_good_ensembles_the_smallest_is_taken_and_of_models_the_better():
+    # Adding the second one, as good, changes no answer.
+    found = of_two_classes([[0.2, 0.2, -0.3], [0.2, 0.2, -0.3]])
+    assert chosen_on_all(found) == {"m0": 1}
+    other = of_two_classes([[0.3, -0.1, -0.1], [0.1, 0.1, -0.1], [0.1, 0.1, -0.1]])
+    assert chosen_on_all(other) == {"m1": 1}
+
+
 def test_each_draw_has_its_own_ensemble():
     found = of_two_classes([[0.2, 0.2, 0.2, -0.1], [-0.1, -0.1, 0.1, 0.3]])
     counts = np.array([[1, 1, 1, 1], [2, 1, 1, 0], [0, 0, 0, 4]])
