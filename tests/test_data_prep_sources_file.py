@@ -30,6 +30,17 @@ def test_what_is_left_out_has_a_sound_value(tmp_path):
     assert (source.limit, source.expect) == ({}, {})
 
 
+def test_an_equal_name_goes_before_one_in_another_case_and_then_the_first_counts():
+    source = Source(name="a", path="x", fold_case=True, map={"Happy": "joy", "happy": "fun"})
+    names = ("happy", "Happy", "HAPPY", " hap py")
+    assert [source.class_of(name, ()) for name in names] == ["fun", "joy", "joy", None]
+    strict = source.model_copy(update={"fold_case": False})
+    assert strict.class_of("HAPPY", ()) is None
+    plain = Source(name="a", path="x", fold_case=True)
+    assert plain.class_of(" neutral ", ("Neutral", "neutral")) == "Neutral"
+    assert plain.class_of("neutral", ("Neutral", "neutral")) == "neutral"
+
+
 def test_folders_that_are_numbers_are_names(tmp_path):
     source = {**SOURCE, "map": {6: "angry", 7: None}, "limit": {"angry": 0}, "expect": {6: 3}}
     (source,) = read(tmp_path, sources=[source]).sources
