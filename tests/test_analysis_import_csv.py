@@ -1,0 +1,92 @@
+"""Which column of a CSV is what, and which rows are one training."""
+
+import pytest
+
+from analysis.imports.csv_file import read_csv
+from fairsweep.errors import MissingFileError, UserError
+from tune.run.trial import Status
+
+
+def read(tmp_path, text, **asked):
+    path = tmp_path / "results.csv"
+    path.write_text(text)
+    return read_csv(path, **asked)
+
+
+def trials(found):
+    return [(t.label, dict(t.values), dict(t.measurements)) for t in found.trials]
+
+
+def test_a_row_is_a_training_unless_there_are_epochs(tmp_path):
+    found = read(tmp_path, "width,seed,val_loss\n8,1,0.5\n8,2,0.4\n")
+    assert trials(found) == [
+        ("row 2", {"width": 8, "seed": 1}, {1: {"val_loss": 0.5}}),
+        ("row 3", {"width": 8, "seed": 2}, {1: {"val_loss": 0.4}}),
+    ]
+    assert found.names_stops
+    assert found.tool == "CSV"
+
+
+def test_rows_of_a_run_are_its_epochs_in_any_order_of_rows(tmp_path):
+    text = "Run,Epoch,width,acc\nb,1,8,0.1\na,1,4,0.2\nb,3,8,0.3\nb,2,8,\n"
+    found = read(tmp_path, text)
+    assert trials(found) == [
+        ("b", {"width": 8}, {1: {"acc": 0.1}, 3: {"acc": 0.3}}),
+        ("a", {"width": 4}, {1: {"acc": 0.2}}),
+    ]
+    assert not found.names_stops
+    without = read(tmp_path, "step,width,acc\n1,8,0.1\n1,4,0.2\n2,8,0.3\n")
+    assert [label for label, *_ in trials(without)] == ["row 2", "row 3"]
+    named = read(tmp_path, "round,width,acc\n1,8,0.1\n2,8,0.3\n", epoch="round")
+    assert trials(named)[0][2] == {1: {"acc": 0.1}, 2: {"acc": 0.3}}
+
+
+def test_the_role_of_a_column_follows_from_its_prefix_its_name_and_its_values(tmp_path):
+    text = (
+        "params.loss,metrics.size,metrics.word,tags.a,notes,_x,my_loss,error,kind\n"
+        "ce,3,w,t,n,1,0.5,none,k\n"
+    )
+    found = read(tmp_path, text)
+    ((_, values, measurements),) = trials(found)
+    assert values == {"loss": "ce", "error": "none", "kind": "k"}
+    assert measurements == {1: {"size": 3, "my_loss": 0.5}}
+    assert found.notes == ("Columns that were not read: metrics.word, tags.a, notes, _x.",)
+
+
+def test_columns_that_are_asked_for_are_what_is_asked(tmp_path):
+    text = "id,a,b,random_state,score_a,config.lr\nx,1,2,7,0.5,0.1\n"
+    found = read(tmp_path, text, metric="b", configuration=["a", "lr"])
+    ((label, values, measurements),) = trials(found)
+    assert label == "x"
+    assert values == {"a": 1, "random_state": 7, "lr": 0.1}
+    assert measurements == {1: {"b": 2, "score_a": 0.5}}
+    assert found.metric == "b"
+    seeded = read(tmp_path, text, seed="a", configuration=["b"])
+    assert trials(seeded)[0][1]["a"] == 1
+    with pytest.raises(UserError, match="each of --metric, --epoch, --seed, --configuration must"):
+        read(tmp_path, text, metric="c")
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "reason"),
+    [
+        ("finished", Status.COMPLETED, ""),
+        ("Early Stopped", Status.EARLY_STOPPED, "Early Stopped"),
+        ("crashed", Status.FAILED, "crashed"),
+        ("preempted", Status.RUNNING, "preempted"),
+        ("odd", Status.FAILED, "its state is odd"),
+        ("", Status.COMPLETED, ""),
+    ],
+)
+def test_a_state_is_a_status_with_its_word_as_reason(tmp_path, word, status, reason):
+    (trial,) = read(tmp_path, f"state,width,loss\n{word},8,0.5\n").trials
+    assert (trial.status, trial.reason) == (status, reason)
+
+
+def test_the_tool_is_told_by_its_columns(tmp_path):
+    assert read(tmp_path, "run_id,params.a,loss\nx,1,0.5\n").tool == "MLflow (CSV)"
+    assert read(tmp_path, "Name,State,a,loss\nx,finished,1,0.5\n").tool == "W&B (CSV)"
+    with pytest.raises(MissingFileError, match="there is no file"):
+        read_csv(tmp_path / "gone.csv")
+    with pytest.raises(UserError, match="is not a CSV"):
+        read(tmp_path, "")
