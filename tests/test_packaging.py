@@ -23,9 +23,9 @@ FOLDERS = {
     "fairsweep/drawing": ("analysis",),
     "data_prep": (),
     "models": ("sweep", "export", "timm"),
-    "tune": ("sweep", "export", "loggers"),
+    "tune": ("sweep", "export", "loggers", "mlflow", "wandb"),
     "analysis": ("analysis", "loggers"),
-    "tests": ("dev", "sweep", "export", "loggers", "analysis"),
+    "tests": ("dev", "sweep", "export", "loggers", "mlflow", "wandb", "analysis"),
 }
 """The extras that each folder may import from."""
 

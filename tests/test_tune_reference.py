@@ -75,7 +75,7 @@ def test_rules_are_told_in_words():
     assert told["replicates"] == "a whole number of at least 1"
     assert told["resources.gpus"] == "a number of at least 0"
     assert told["searcher.name"].startswith("one of auto, grid, random, ")
-    assert told["loggers"] == "a list, each one of tensorboard, mlflow"
+    assert told["loggers"] == "a list, each one of tensorboard, mlflow, wandb"
     assert told["fc_width"] == "a whole number from 1 to 65536 or 'flat'"
 
 

@@ -1,24 +1,34 @@
-"""Writes a run's trials as TensorBoard event files or to an MLflow file store.
+"""Logs a run's trials for TensorBoard, MLflow and Weights & Biases.
 
 The logs repeat what is in the ledger. A trial's unfinished log is started again, so it holds each
-epoch once, however often the sweep was killed and resumed.
+epoch once, however often the sweep was killed and resumed. What goes wrong here does not end the
+sweep.
 """
 
 import importlib.util
 import json
 import os
-import shutil
+import re
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from tune.run.trial import Measurement, Status, Trial
+from fairsweep.errors import one_line
+from tune.run.trial import Status, Trial
+from tune.session.log_mlflow import MLflowWriter
+from tune.session.log_tensorboard import TensorBoardWriter
+from tune.session.log_wandb import WandbWriter
+from tune.session.log_writer import LogWriter
 from tune.sweep.spec import SpecError, SweepSpec
 from tune.sweep.sweep import Sweep
 
-_NOTES_FILE = "logged.jsonl"
-"""Lists the log of each trial and, once it is complete, its number of epochs."""
+_UPDATE_SECONDS = 0.5
+"""Time after which `Loggers.update` leaves further trials to the next call."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 3600.0
+"""Seconds until logging is tried again after a failure; doubled after each further one."""
 
 
 class Loggers:
@@ -27,8 +37,7 @@ class Loggers:
     def __init__(self, run: Path, sweep: Sweep) -> None:
         require_loggers(sweep.spec)
         self._followers = [
-            _Follower(sweep, run / folder, make(run / folder, sweep.spec))
-            for _, folder, make in (_LOGGERS[name] for name in sweep.spec.loggers)
+            _Follower(name, run, sweep) for name in dict.fromkeys(sweep.spec.loggers)
         ]
 
     def update(self) -> None:
@@ -39,7 +48,6 @@ class Loggers:
     def close(self) -> None:
         """Log what is left and close all files."""
         for follower in self._followers:
-            follower.update()
             follower.close()
 
 
@@ -58,37 +66,21 @@ def require_loggers(spec: SweepSpec) -> None:
             )
 
 
-class Logger(Protocol):
-    """Writes the logs of trials in a library's format."""
-
-    def begin(self, trial: Trial, old: str | None) -> str:
-        """Open the log of a trial, replace the log ``old`` if there is one, and return its name."""
-        ...
-
-    def log(self, trial: Trial, measurements: Iterable[Measurement]) -> None:
-        """Add measurements to a trial's log, and flush them to disk."""
-        ...
-
-    def end(self, trial: Trial, objective: float | None) -> None:
-        """Add the trial's objective to its log, and close the log."""
-        ...
-
-    def close(self) -> None:
-        """Close the logs of trials that have not ended."""
-        ...
-
-
 class _Follower:
     """Passes news of a sweep to one logger, and records which logs are complete."""
 
-    def __init__(self, sweep: Sweep, folder: Path, logger: Logger) -> None:
-        self._sweep = sweep
-        self._logger = logger
-        self._notes = folder / _NOTES_FILE
+    def __init__(self, name: str, run: Path, sweep: Sweep) -> None:
+        _, folder, make = _LOGGERS[name]
+        (run / folder).mkdir(exist_ok=True)
+        self._name, self._run, self._sweep = name, run, sweep
+        self._writer = make(run / folder, sweep.spec)
+        self._notes = run / folder / self._writer.notes
         self._names: dict[str, str] = {}
         self._whole: dict[str, int] = {}
         """Trial id → number of epochs in its complete log."""
         self._logged: dict[str, int] = {}
+        self._next, self._pause = 0.0, _FIRST_PAUSE
+        self._told = False
         for note in _read_notes(self._notes):
             self._hear(note["trial"], note["log"], note["epochs"])
 
@@ -102,10 +94,50 @@ class _Follower:
             self._whole.pop(trial_id, None)
 
     def update(self) -> None:
-        """Bring the logs of all trials up to date."""
+        """Bring the logs of trials up to date, unless the last failure was a moment ago."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        with self._failures_told():
+            for _ in self._follow_all():
+                if time.monotonic() - now > _UPDATE_SECONDS:
+                    return
+
+    def close(self) -> None:
+        """Bring the logs of all trials up to date, and close them."""
+        with self._failures_told():
+            for _ in self._follow_all():
+                pass
+        with self._failures_told():
+            self._writer.close()
+
+    @contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """Say once what goes wrong, and begin the logs of trials that have not ended again."""
+        try:
+            yield
+        except Exception as error:  # Whatever goes wrong here must not end the sweep.
+            self._logged.clear()
+            with suppress(Exception):
+                self._writer.close()
+            self._next = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            if not self._told:
+                self._told = True
+                print(f"{self._name}: {_gist(error)}; {self._way_out()}", file=sys.stderr)
+
+    def _way_out(self) -> str:
+        return (
+            "the sweep goes on, and logging is tried again from time to time; what is missing in "
+            f"the end, `python -m tune resume {self._run}` logs"
+        )
+
+    def _follow_all(self) -> Iterator[Trial]:
+        """Yield each trial whose log is not complete, after updating it."""
         for trial in self._sweep.trials.values():
             if trial.status is not Status.PENDING and not self._is_whole(trial):
                 self._follow(trial)
+                yield trial
 
     def _is_whole(self, trial: Trial) -> bool:
         # A failed trial may be trained again after its log was complete.
@@ -113,14 +145,14 @@ class _Follower:
 
     def _follow(self, trial: Trial) -> None:
         if trial.id not in self._logged:
-            log = self._logger.begin(trial, self._names.get(trial.id))
+            log = self._writer.begin(trial, self._names.get(trial.id))
             self._note(trial, log, None)
             self._logged[trial.id] = 0
         if new := trial.measurements[self._logged[trial.id] :]:
-            self._logger.log(trial, new)
+            self._writer.log(trial, new)
             self._logged[trial.id] += len(new)
         if trial.ended:
-            self._logger.end(trial, self._sweep.objective(trial))
+            self._writer.end(trial, self._sweep.objective(trial))
             self._note(trial, self._names[trial.id], self._logged.pop(trial.id))
 
     def _note(self, trial: Trial, log: str, epochs: int | None) -> None:
@@ -128,10 +160,6 @@ class _Follower:
         with self._notes.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         self._hear(trial.id, log, epochs)
-
-    def close(self) -> None:
-        """Close the logger."""
-        self._logger.close()
 
 
 def _read_notes(path: Path) -> list[dict[str, Any]]:
@@ -143,115 +171,14 @@ def _read_notes(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-class TensorBoardLogger:
-    """Writes a folder per trial with an event file: scalars per epoch, and hyperparameters."""
-
-    def __init__(self, folder: Path, _spec: SweepSpec) -> None:
-        # These modules work without TensorFlow.
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._folder = folder
-        self._event, self._summary = Event, Summary
-        self._hyperparameters, self._writer = hparams_pb, EventFileWriter
-        self._open: dict[str, Any] = {}
-        folder.mkdir(exist_ok=True)
-
-    def begin(self, trial: Trial, _old: str | None) -> str:
-        """Open an event file in a folder named by the trial's number, name and seed."""
-        name = f"{trial.number:04}-{trial.name}-seed{trial.config['seed']}"
-        shutil.rmtree(self._folder / name, ignore_errors=True)
-        self._open[trial.id] = writer = self._writer(str(self._folder / name))
-        session = self._hyperparameters(_given(trial), trial_id=trial.id)
-        writer.add_event(self._event(wall_time=time.time(), summary=session))
-        writer.flush()
-        return name
-
-    def log(self, trial: Trial, measurements: Iterable[Measurement]) -> None:
-        """Add a scalar per metric, with the epoch as its step."""
-        for measurement in measurements:
-            self._add(trial, measurement.values, measurement.epoch, measurement.time)
-        self._open[trial.id].flush()
-
-    def end(self, trial: Trial, objective: float | None) -> None:
-        """Add the objective at the trial's last epoch."""
-        if objective is not None and trial.last is not None:
-            self._add(trial, {"objective": objective}, trial.last.epoch, trial.last.time)
-        self._open.pop(trial.id).close()
-
-    def _add(self, trial: Trial, values: Mapping[str, float], step: int, at: float) -> None:
-        scalars = [self._summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
-        summary = self._summary(value=scalars)
-        self._open[trial.id].add_event(self._event(wall_time=at, step=step, summary=summary))
-
-    def close(self) -> None:
-        """Close the event files of trials that have not ended."""
-        while self._open:
-            self._open.popitem()[1].close()
+def _gist(error: Exception) -> str:
+    """Return the message of an error without the keys of addresses in it."""
+    return re.sub(r"//[^/@\s]*@", "//", one_line(error))
 
 
-class MLflowLogger:
-    """A file store with one MLflow run per trial."""
-
-    def __init__(self, folder: Path, spec: SweepSpec) -> None:
-        # MLflow refuses file stores unless they are allowed. Here the store moves with the run.
-        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow import MlflowClient
-        from mlflow.entities import Metric, Param, RunTag
-
-        self._metric, self._param, self._tag = Metric, Param, RunTag
-        self._client = MlflowClient(tracking_uri=folder.absolute().as_uri())
-        found = self._client.get_experiment_by_name(spec.name)
-        self._experiment = (
-            found.experiment_id if found else self._client.create_experiment(spec.name)
-        )
-        self._runs: dict[str, str] = {}
-
-    def begin(self, trial: Trial, old: str | None) -> str:
-        """Create an MLflow run with the trial's hyperparameters, and delete the old one."""
-        if old is not None:
-            self._client.delete_run(old)
-        tags = {"trial": trial.id, "configuration": trial.configuration_id, "phase": trial.phase}
-        name = f"{trial.name} seed {trial.config['seed']}"
-        run = self._client.create_run(self._experiment, run_name=name, tags=tags)
-        self._runs[trial.id] = run_id = str(run.info.run_id)
-        params = [self._param(key, str(value)) for key, value in _given(trial).items()]
-        self._client.log_batch(run_id, params=params)
-        return run_id
-
-    def log(self, trial: Trial, measurements: Iterable[Measurement]) -> None:
-        """Add each metric, with the epoch as its step."""
-        for measurement in measurements:
-            self._add(trial, measurement.values, measurement.epoch, measurement.time)
-
-    def end(self, trial: Trial, objective: float | None) -> None:
-        """Add the objective at the trial's last epoch, and how the trial ended."""
-        if objective is not None and trial.last is not None:
-            self._add(trial, {"objective": objective}, trial.last.epoch, trial.last.time)
-        run_id = self._runs.pop(trial.id)
-        tags = {"status": str(trial.status), "reason": trial.reason}
-        self._client.log_batch(run_id, tags=[self._tag(*tag) for tag in tags.items()])
-        useful = trial.status in (Status.COMPLETED, Status.EARLY_STOPPED)
-        self._client.set_terminated(run_id, "FINISHED" if useful else "FAILED")
-
-    def _add(self, trial: Trial, values: Mapping[str, float], step: int, at: float) -> None:
-        metrics = [self._metric(key, v, round(1000 * at), step) for key, v in values.items()]
-        self._client.log_batch(self._runs[trial.id], metrics=metrics)
-
-    def close(self) -> None:
-        """Do nothing, because MLflow writes each call to disk."""
-
-
-def _given(trial: Trial) -> dict[str, Any]:
-    """Return the hyperparameters that are not None, which neither library supports."""
-    return {name: value for name, value in trial.config.items() if value is not None}
-
-
-_LOGGERS: dict[str, tuple[str, str, Callable[[Path, SweepSpec], Logger]]] = {
-    "tensorboard": ("tensorboard", "tensorboard", TensorBoardLogger),
-    "mlflow": ("mlflow-skinny", "mlruns", MLflowLogger),
+_LOGGERS: dict[str, tuple[str, str, Callable[[Path, SweepSpec], LogWriter]]] = {
+    "tensorboard": ("tensorboard", "tensorboard", TensorBoardWriter),
+    "mlflow": ("mlflow-skinny", "mlruns", MLflowWriter),
+    "wandb": ("wandb", "wandb", WandbWriter),
 }
-"""Name in the spec, which is also the library's module → package, folder in a run, logger."""
+"""Name in the spec, which is also the library's module → package, folder in a run, writer."""

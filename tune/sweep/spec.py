@@ -100,8 +100,9 @@ class SweepSpec(Part):
     """Configurations that are tried before the searcher's own: values of what is searched."""
     warm_start: str | None = None
     """A run whose finished trials the searcher receives before its first proposal."""
-    loggers: list[Literal["tensorboard", "mlflow"]] = Field(default_factory=list)
-    """Formats in which trials are logged, in addition to the run's own files."""
+    loggers: list[Literal["tensorboard", "mlflow", "wandb"]] = Field(default_factory=list)
+    """Formats in which trials are logged, in addition to the run's own files. MLflow logs to the
+    server at ``$MLFLOW_TRACKING_URI``, if that is set."""
     notify: NotifySpec | None = None
     """Where to tell that the sweep has ended, has failed, or has a better configuration (at most
     every ten minutes)."""
