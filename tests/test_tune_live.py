@@ -1,22 +1,29 @@
-"""The live page's server: what is new in a run, and who may ask.
+"""The live page: what is new in a run, who may ask, and how it looks in a real browser.
 
-Tests `tune.session.live` and `tune.session.following`.
+Tests `tune.session.live`, `tune.session.following` and `tune.session.standing`.
 """
 
 import http.client
 import json
 import shutil
 import threading
+import time
 
 import pytest
 
+from tests.support.big_run import write_big_run
 from tests.support.browser import PROGRAM, Browser
 from tests.support.run_factory import Factory
-from tune.run.directory import LEDGER_FILE, STOP_FILE
+from tests.support.sweeps import new_sweep, play, small_spec
+from tune.execution.node_use import read_gpus, write_use
+from tune.run.directory import ERRORS_DIR, LEDGER_FILE, NODES_DIR, RETRY_FILE, STOP_FILE
 from tune.run.lease import hold
+from tune.run.trial import Status
 from tune.session import following
 from tune.session.following import Follower
 from tune.session.live import LiveServer
+from tune.session.standing import nodes_of, rungs_of
+from tune.session.status import RunWatch, read_sweep
 
 EVIL = "<script>document.title = 'owned'</script>"
 
@@ -37,7 +44,7 @@ def run(made, tmp_path):
 @pytest.fixture
 def server(run):
     with LiveServer(run.parent) as opened:
-        thread = threading.Thread(target=opened.serve_forever)
+        thread = threading.Thread(target=opened.serve_forever, args=(0.02,))
         thread.start()
         yield opened
         opened.shutdown()
@@ -150,6 +157,152 @@ def test_no_path_outside_the_folder_is_read(server, name):
     assert ask(server, f"run/{name}")[0] == 404
 
 
+def test_a_page_that_is_closed_before_its_answer_comes_leaves_no_message(server, capfd):
+    try:
+        raise BrokenPipeError
+    except BrokenPipeError:
+        server.handle_error(None, ("127.0.0.1", 1))
+    assert capfd.readouterr().err == ""
+    try:
+        raise KeyError("mistake")
+    except KeyError:
+        server.handle_error(None, ("127.0.0.1", 1))
+    assert "mistake" in capfd.readouterr().err
+
+
+def statuses(server, since=0):
+    return {trial["id"]: trial["status"] for trial in news(server, since)["trials"]}
+
+
+@pytest.fixture
+def failed(run):
+    """A trial of ``run`` that failed on its third attempt, in a session that goes on."""
+    lines = (run / LEDGER_FILE).read_text("utf-8").splitlines(keepends=True)
+    lines = [line for line in lines if '"sweep_finished"' not in line]
+    trial = json.loads(next(line for line in lines if '"trial_ended"' in line))["trial"]
+    (end,) = (i for i, text in enumerate(lines) if "trial_ended" in text and trial in text)
+    ended = json.loads(lines[end]) | {"status": "FAILED", "reason": f"{EVIL} (all of it in errors/"}
+    ended["reason"] += "fused-with.txt)"
+    lines[end] = json.dumps(ended) + "\n"
+    (run / LEDGER_FILE).write_text("".join(lines), "utf-8")
+    (run / ERRORS_DIR).mkdir(exist_ok=True)
+    (run / ERRORS_DIR / "fused-with.txt").write_text("x" * 30_000 + f"\nValueError: {EVIL}\n")
+    return trial
+
+
+def test_the_end_of_the_traceback_that_a_reason_names_is_shown(server, failed):
+    status, body = ask(server, f"errors/one?trial={failed}")
+    text = json.loads(body)["text"]
+    assert status == 200
+    assert text.endswith(f"x\nValueError: {EVIL}\n")
+    assert 20_000 <= len(text) < 20_100
+    other = next(one for one in statuses(server) if one != failed)
+    assert json.loads(ask(server, f"errors/one?trial={other}")[1]) == {"text": ""}
+    assert ask(server, "errors/one?trial=unknown")[0] == 409
+    assert ask(server, "errors/one")[0] == 404
+
+
+def test_failed_trials_are_asked_to_be_trained_again_only_while_a_driver_hears_it(
+    server, run, failed
+):
+    assert news(server)["retry"] == f"python -m tune resume {run} --retry-failed"
+    status, body = ask(server, f"retry/one?trial={failed}", method="POST")
+    assert status == 409
+    assert "--retry-failed" in json.loads(body)["error"]
+    with hold(run):
+        other = next(one for one in statuses(server) if one != failed)
+        assert ask(server, f"retry/one?trial={other}", method="POST")[0] == 409
+        assert ask(server, f"retry/one?trial={failed}")[0] == 404
+        assert ask(server, f"retry/one?trial={failed}", method="POST")[0] == 200
+        assert ask(server, "retry/one", method="POST")[0] == 200
+        assert news(server)["asked"] == [RETRY_FILE, f"{RETRY_FILE}-{failed}"]
+
+
+def test_one_trial_is_asked_to_stop(server, run):
+    ledger = run / LEDGER_FILE
+    lines = ledger.read_text("utf-8").splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if '"measurement"' in line)
+    ledger.write_text("".join(lines[: first + 1]))
+    with hold(run):
+        (running,) = (one for one, status in statuses(server).items() if status == "RUNNING")
+        assert ask(server, f"stop/one?trial={running}", method="POST")[0] == 200
+        assert news(server)["asked"] == [f"{STOP_FILE}-{running}"]
+
+
+def test_the_chosen_trial_comes_with_its_curve_and_what_was_searched(server):
+    worst = min(news(server)["trials"], key=lambda trial: trial["value"] or 0)
+    status, body = ask(server, f"run/one?since=0&trial={worst['id']}")
+    assert status == 200
+    found = json.loads(body)
+    assert found["chosen"]["id"] == worst["id"]
+    assert set(found["chosen"]["searched"]) >= {"kernel_size", "blocks", "channels"}
+    (curve,) = (curve for curve in found["curves"] if curve["id"] == worst["id"])
+    assert len(curve["points"]) == worst["epoch"]
+    assert news(server)["chosen"] is None
+
+
+def test_news_of_a_ledger_that_has_not_grown_are_not_worked_out_again(run, monkeypatch):
+    follower = Follower(run)
+    asked = []
+    real = RunWatch.status
+    monkeypatch.setattr(RunWatch, "status", lambda self: asked.append(1) or real(self))
+    first = follower.news(0)
+    (run / STOP_FILE).touch()
+    then = follower.news(first["version"])
+    assert (len(asked), then["trials"], then["asked"]) == (1, [], [STOP_FILE])
+    follower.news(0, first["trials"][0]["id"])
+    with (run / LEDGER_FILE).open("a") as ledger:
+        ledger.write(json.dumps({"event": "node_lost", "node": "n7", "time": 1.0}) + "\n")
+    assert follower.news(0)["status"]["lost_nodes"] == ["n7"]
+    assert len(asked) == 3
+
+
+def test_rungs_tell_how_many_reached_them_and_how_many_ended_there(tmp_path):
+    sweep = read_sweep(Factory().write(tmp_path / "run"))
+    search = [trial for trial in sweep.trials.values() if trial.phase == "search"]
+    rows = rungs_of(sweep)
+    assert [(row["first"], row["last"]) for row in rows] == [(3, 3), (6, 6)]
+    for row in rows:
+        reached = [trial for trial in search if len(trial.measurements) >= row["first"]]
+        words = f"at epoch {row['first']} did not reach"
+        assert row["reached"] == len(reached) < len(search)
+        assert row["stopped"] == sum(words in trial.reason for trial in search) > 0
+
+
+def test_rungs_at_every_epoch_are_joined():
+    median = {"name": "median", "grace_period": 5}
+    fixed = {**small_spec().fixed, "epochs": 30}
+    sweep, _ = new_sweep(small_spec(scheduler=median, fixed=fixed))
+    play(sweep)
+    rows = rungs_of(sweep)
+    assert [(row["first"], row["last"]) for row in rows[:2]] == [(5, 7), (8, 10)]
+    assert rows[-1]["last"] == 29
+    assert rows[0]["reached"] == 12
+    stopped = [t for t in sweep.trials.values() if t.status is Status.EARLY_STOPPED]
+    assert sum(row["stopped"] for row in rows) == len(stopped) > 0
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    assert rungs_of(sweep) == []
+
+
+def test_nodes_tell_what_the_ledger_and_their_files_know_and_no_more(run):
+    sweep = read_sweep(run)
+    (host,) = {trial.host for trial in sweep.trials.values() if trial.host}
+    some = [trial for trial in sweep.trials.values() if trial.host][:2]
+    assert nodes_of(run, sweep, some) == [{"name": host, "devices": {"cpu": 2}, "use": None}]
+    write_use(run / NODES_DIR)
+    (run / NODES_DIR / "torn.json").write_text('{"node": "to')
+    (run / NODES_DIR / "odd.json").write_text("[1]")
+    idle = {"node": "other", "time": time.time() - 90, "cpu_percent": 3.0, "gpus": []}
+    (run / NODES_DIR / "other.json").write_text(json.dumps(idle))
+    other, here = sorted(nodes_of(run, sweep, []), key=lambda node: node["name"] == host)
+    assert (here["name"], here["devices"], here["use"]["gpus"]) == (host, {"cpu": 0}, read_gpus())
+    used, total = here["use"]["memory"]
+    assert 0 < used < total
+    assert here["use"]["age"] < 60
+    assert (other["name"], other["devices"]) == ("other", {})
+    assert 90 <= other["use"]["age"] < 150
+
+
 def test_a_sweep_is_stopped_by_a_post_only_and_only_while_it_runs(server, run):
     assert ask(server, "stop/one", method="POST")[0] == 409
     with hold(run):
@@ -160,26 +313,145 @@ def test_a_sweep_is_stopped_by_a_post_only_and_only_while_it_runs(server, run):
     assert (run / STOP_FILE).exists()
 
 
-@pytest.mark.long
-@pytest.mark.skipif(not PROGRAM, reason="no Chromium here; apt-get install chromium")
+def in_browser(test):
+    """A test that needs Chromium."""
+    missing = pytest.mark.skipif(not PROGRAM, reason="no Chromium here; apt-get install chromium")
+    return pytest.mark.long(missing(test))
+
+
+@pytest.fixture
+def browser(tmp_path):
+    with Browser(tmp_path / "profile") as opened:
+        yield opened
+
+
+def open_page(browser, server, *, width=1280, scheme="light"):
+    browser.look(width=width, scheme=scheme)
+    browser.send("Page.navigate", url=server.address)
+    browser.wait("!!document.body && document.body.dataset.version > 0")
+
+
+def press(browser, key, code=0, *, shift=False):
+    """Press a key as a keyboard does."""
+    text = {"Enter": "\r", " ": " "}.get(key)
+    words = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
+    down = words | ({"text": text} if text else {})
+    browser.send("Input.dispatchKeyEvent", type="keyDown", **down)
+    browser.send("Input.dispatchKeyEvent", type="keyUp", **words)
+
+
+def tab_to(browser, what):
+    """Press Tab until the element that has the focus fulfils a condition."""
+    for _ in range(60):
+        press(browser, "Tab", 9)
+        if browser.run(f"(one => {what})(document.activeElement)"):
+            return
+    raise AssertionError(f"Tab does not reach an element with {what}")
+
+
+SHOWN = "[...document.querySelectorAll('#rows tr')].map(row => row.cells[{}].textContent)"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
-def test_the_page_shows_a_run_and_runs_no_script_of_it(server, run, tmp_path, width, scheme):
-    text = (run / LEDGER_FILE).read_text("utf-8")
-    assert '"reason": "' in text
-    (run / LEDGER_FILE).write_text(text.replace('"reason": "', f'"reason": "{EVIL}'), "utf-8")
-    with Browser(tmp_path / "profile") as browser:
-        browser.look(width=width, scheme=scheme)
-        browser.send("Page.navigate", url=server.address)
-        browser.wait("!!document.body && document.body.dataset.version > 0")
-        assert browser.run("document.title") == "one"
-        assert EVIL in browser.run("document.getElementById('rows').textContent")
-        assert browser.run("document.querySelectorAll('polyline').length") > 0
-        assert browser.run("document.documentElement.scrollWidth") <= width
-        shown = browser.run("document.querySelectorAll('#rows tr').length")
-        assert shown == len(news(server)["trials"])
-        browser.screenshot(tmp_path / "page.png", whole=True)
-        browser.run("document.getElementById('filter').focus()")
+@pytest.mark.parametrize("width", [390, 1280])
+@in_browser
+def test_the_page_shows_a_run_and_runs_no_script_of_it(server, browser, failed, width, scheme):
+    open_page(browser, server, width=width, scheme=scheme)
+    assert browser.run("document.title") == "one"
+    assert EVIL in browser.run("document.getElementById('rows').textContent")
+    browser.run("document.querySelector('#failed summary').click()")
+    browser.wait(f"document.querySelector('#failed pre').textContent.includes({EVIL!r})")
+    assert EVIL in browser.run("document.querySelector('#failed summary').textContent")
+    browser.run(f"choose({failed!r})")
+    browser.wait("document.querySelectorAll('#chosen dt').length > 2")
+    assert EVIL in browser.run("document.querySelector('#chosen').textContent")
+    assert browser.run("document.querySelectorAll('polyline').length") > 0
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    shown = browser.run("document.querySelectorAll('#rows tr').length")
+    assert shown == len(news(server)["trials"])
+    command = browser.run("document.querySelector('#command code').textContent")
+    assert command == news(server)["retry"]
+    assert browser.run("document.getElementById('retry').hidden")
+    assert [c for c in browser.complaints if "favicon" not in c] == []
+
+
+@in_browser
+def test_keys_alone_sort_filter_choose_and_stop_a_trial(server, run, browser):
+    ledger = run / LEDGER_FILE
+    lines = ledger.read_text("utf-8").splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if '"measurement"' in line)
+    ledger.write_text("".join(lines[: first + 1]))
+    with hold(run):
+        open_page(browser, server)
+        browser.run("window.confirm = text => { window.said = text; return true; }")
+        tab_to(browser, "one.dataset.status === 'RUNNING'")
+        assert browser.run("getComputedStyle(document.activeElement).outlineStyle === 'solid'"), (
+            "one sees where the keyboard is"
+        )
+        press(browser, " ", 32)
+        assert browser.run(SHOWN.format(1)) == ["running"]
+        assert browser.run("document.activeElement.ariaPressed") == "true"
+        tab_to(browser, "one.tagName === 'INPUT'")
         browser.send("Input.insertText", text="no such trial")
-        browser.wait("document.querySelectorAll('#rows tr').length === 0")
-        assert [c for c in browser.complaints if "favicon" not in c] == []
+        assert browser.run(SHOWN.format(1)) == []
+        browser.run("document.activeElement.value = ''")
+        browser.send("Input.insertText", text="RUNNING seed")
+        assert browser.run(SHOWN.format(1)) == ["running"]
+        tab_to(browser, "one.textContent === 'epoch'")
+        press(browser, "Enter", 13)
+        assert browser.run("document.activeElement.parentElement.ariaSort") == "descending"
+        press(browser, "Enter", 13)
+        assert browser.run("document.activeElement.parentElement.ariaSort") == "ascending"
+        assert browser.run("document.querySelectorAll('[aria-sort]').length") == 1
+        tab_to(browser, "!!one.dataset.trial")
+        press(browser, "Enter", 13)
+        browser.wait("!!document.querySelector('polyline.chosen')")
+        assert browser.run("!!document.activeElement.closest('tr[aria-current=true]')")
+        trial = browser.run("document.activeElement.dataset.trial")
+        for _ in range(60):
+            press(browser, "Tab", 9, shift=True)
+            if browser.run(f"document.activeElement.id === 'stop-{trial}'"):
+                break
+        press(browser, "Enter", 13)
+        browser.wait(f"document.getElementById('stop-{trial}').disabled")
+        assert "not trained further" in browser.run("window.said")
+        assert (run / f"{STOP_FILE}-{trial}").exists()
+
+
+@in_browser
+def test_a_failed_trial_or_all_of_them_are_trained_again(server, run, failed, browser):
+    with hold(run):
+        open_page(browser, server)
+        browser.run(f"choose({failed!r})")
+        browser.wait(f"!!document.getElementById('retry-{failed}')")
+        browser.run(f"document.getElementById('retry-{failed}').click()")
+        browser.wait(f"document.getElementById('retry-{failed}').disabled")
+        assert (run / f"{RETRY_FILE}-{failed}").exists()
+        assert browser.run("document.getElementById('command').hidden")
+        browser.run("document.getElementById('retry').click()")
+        browser.wait("document.getElementById('retry').disabled")
+        assert (run / RETRY_FILE).exists()
+
+
+@in_browser
+def test_thousands_of_trials_come_a_page_at_a_time_and_the_rest_is_counted(browser, tmp_path):
+    write_big_run(tmp_path / "runs" / "big", trials=300, epochs=12, pictures=40)
+    with LiveServer(tmp_path / "runs") as opened:
+        thread = threading.Thread(target=opened.serve_forever, args=(0.02,))
+        thread.start()
+        open_page(browser, opened)
+        told = "document.getElementById('shown').textContent"
+        assert browser.run(told) == "1 to 50 of 300 trials"
+        values = [float(text) for text in browser.run(SHOWN.format(3))]
+        assert len(values) == 50
+        assert values == sorted(values, reverse=True)
+        browser.run("document.getElementById('after').click()")
+        assert browser.run(told) == "51 to 100 of 300 trials"
+        assert float(browser.run(SHOWN.format(3))[0]) <= values[-1]
+        counted = browser.run("document.querySelector('[data-status=COMPLETED]').textContent")
+        browser.run("document.querySelector('[data-status=COMPLETED]').click()")
+        count = int(counted.rsplit(maxsplit=1)[-1])
+        shown = f"1 to {min(50, count)} of {count} trials; {300 - count} others do not match"
+        assert browser.run(told) == shown
+        opened.shutdown()
+        thread.join()

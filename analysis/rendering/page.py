@@ -21,10 +21,12 @@ from analysis.drawing.drawing import Drawn
 from analysis.drawing.style import BLUE, COLOUR_MAP, INK, MUTED, PAPER, RULE
 from analysis.rendering.render import FORMATS, SUFFIXES
 from analysis.rendering.table import Table
+from fairsweep.drawing.axis import AXIS_JS
 from fairsweep.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
-CHARTS_JS = [f"charts/{part}.js" for part in ("drawing", "view", "panel", "parallel", "page")]
+_CHARTS = ("drawing", "view", "panel", "parallel", "page")
+CHARTS_JS = [AXIS_JS, *(TEMPLATES / "charts" / f"{part}.js" for part in _CHARTS)]
 """The scripts that draw the charts, in order: each uses those before it."""
 PAGE_FILE = "report.html"
 PARTS = (PAGE_FILE, "tables", "figures")
@@ -164,13 +166,17 @@ def to_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"embed": embed, "json": _json, "rows": _rows, "words": _words}
-    parts = {"css": ["page.css"], "tables_js": ["tables.js"], "charts_js": CHARTS_JS}
+    parts = {
+        "css": [TEMPLATES / "page.css"],
+        "tables_js": [TEMPLATES / "tables.js"],
+        "charts_js": CHARTS_JS,
+    }
     return environment.get_template("page.html.j2").render(
         page=page,
         constants=_constants(page),
         rows_at_once=ROWS_AT_ONCE,
         **{
-            name: Markup("\n".join((TEMPLATES / file).read_text("utf-8") for file in files))
+            name: Markup("\n".join(file.read_text("utf-8") for file in files))
             for name, files in parts.items()
         },
     )

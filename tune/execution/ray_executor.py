@@ -32,7 +32,7 @@ from tune.execution.ray_watch import run_while_ray_lives
 from tune.execution.slots import Slots, find_slots
 from tune.execution.watchdog import Watchdog
 from tune.execution.worker import Worker
-from tune.run.directory import ERRORS_DIR, RAY_DIR
+from tune.run.directory import ERRORS_DIR, NODES_DIR, RAY_DIR
 from tune.sweep.bundle import Bundle, Fusing
 from tune.sweep.sweep import Sweep
 
@@ -94,7 +94,11 @@ def drive(
     bridge = _Bridge(sweep=sweep, slots=slots, run=run, on_step=on_step, gates=gates)
     errors = run / ERRORS_DIR
     trainable = ray.tune.with_parameters(
-        Worker, make_training=make_training, gates=gates, errors=errors
+        Worker,
+        make_training=make_training,
+        gates=gates,
+        errors=errors,
+        nodes=run / NODES_DIR,
     )
     tuner = ray.tune.Tuner(
         ray.tune.with_resources(trainable, {"cpu": slots.cpus, "gpu": slots.gpus}),

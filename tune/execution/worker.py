@@ -19,6 +19,7 @@ from tune.execution.executor import (
     TrainingOverError,
 )
 from tune.execution.memory import OutOfMemoryError
+from tune.execution.node_use import watch_node
 from tune.sweep.bundle import Bundle, Fusing
 
 
@@ -43,6 +44,7 @@ class Worker(ray.tune.Trainable):
         make_training: MakeTraining,
         gates: ActorHandle | None,
         errors: Path | None = None,
+        nodes: Path | None = None,
     ) -> None:
         """Receive the first bundle of this process.
 
@@ -51,7 +53,10 @@ class Worker(ray.tune.Trainable):
             make_training: Opens the bundle's training.
             gates: Admits the bundle to a card's memory; None without GPUs.
             errors: Folder for the stack that is written on a fatal signal.
+            nodes: Folder for the use of this node.
         """
+        if nodes is not None:
+            watch_node(nodes)
         if errors is not None:
             note_crashes(errors, ray.get_runtime_context().get_actor_id())
         self._make_training = make_training

@@ -26,6 +26,8 @@ GROUPS_FILE = "groups.csv"
 """The user's group columns, which a retrained run adds to those of its dataset."""
 ERRORS_DIR = "errors"
 """Complete tracebacks of failed attempts, a file per trial."""
+NODES_DIR = "nodes"
+"""What each node's processors, cards and memory did last, a file per node."""
 STOP_FILE = "stop"
 """While this file exists, workers write a checkpoint after each epoch and the sweep stops.
 A file with ``-`` and a trial id after this name ends that trial only."""

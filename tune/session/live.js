@@ -1,18 +1,7 @@
 "use strict";
 // Asks once a second what is new in the chosen run. All text of a run goes through textContent.
-const at = id => document.getElementById(id);
-const COLUMNS = ["trial", "status", "epoch", "value", "seconds", "where", "reason"];
-const MOST_ROWS = 200;
-let trials = new Map(), follower = "", version = 0, sort = "value", up = false, better = 1, asked = "";
-
-function make(parent, tag, text, attributes = {}) {
-  const svg = parent instanceof SVGElement;
-  const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  if (text !== "") made.textContent = text;
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return parent.appendChild(made);
-}
-const digits = value => value === null ? "–" : value.toFixed(4);
+const MOST_FAILED = 20;
+let follower = "", version = 0, asked = "", latest = null, held = false, drawn = "";
 
 async function ask(place, options) {
   const answer = await fetch(place, options), found = await answer.json();
@@ -21,114 +10,238 @@ async function ask(place, options) {
 }
 
 async function listRuns() {
-  const names = await ask("runs"), chosen = at("runs").value;
+  const names = await ask("runs"), shown = at("runs").value;
   if (names.join("\n") === asked) return;
   asked = names.join("\n");
   at("runs").replaceChildren();
   for (const name of names) make(at("runs"), "option", name, { value: name });
-  if (names.includes(chosen)) at("runs").value = chosen;
+  if (names.includes(shown)) at("runs").value = shown;
 }
 
 async function update() {
   try {
     await listRuns();
     const name = at("runs").value;
-    if (!name) { at("said").textContent = "there are no runs yet"; return; }
-    const news = await ask(`run/${encodeURIComponent(name)}?since=${version}`);
+    if (!name) { say("there are no runs yet"); return; }
+    const trial = chosen ? `&trial=${encodeURIComponent(chosen)}` : "";
+    const news = await ask(`run/${encodeURIComponent(name)}?since=${version}${trial}`);
+    while (held) await pause(50); // A button that is replaced while it is pressed hears no click.
     if (name !== at("runs").value) return;
     if (news.follower !== follower) { trials = new Map(); follower = news.follower; }
-    for (const trial of news.trials) trials.set(trial.id, trial);
+    for (const one of news.trials) trials.set(one.id, one);
     version = news.version; better = news.sign;
-    show(name, news);
-    if (news.trials.length) rows();
+    const isFirst = latest === null;
+    latest = news;
+    show(name);
+    if (news.trials.length || isFirst) rows();
     document.body.dataset.version = version;
-    if (at("said").dataset.failed) { at("said").textContent = ""; delete at("said").dataset.failed; }
+    if (at("said").hasAttribute("data-until-news")) say("");
   } catch (error) {
-    at("said").textContent = error.message;
-    at("said").dataset.failed = "1";
+    say(error.message, true);
   }
 }
 
-function show(name, { status, curves, lines, metric }) {
+// The next news replace a text that is said until then.
+function say(text, untilNews = false) {
+  at("said").textContent = text;
+  at("said").toggleAttribute("data-until-news", untilNews);
+}
+
+function show(name) {
+  const { status, curves, lines, metric, rungs } = latest;
   at("name").textContent = document.title = name;
-  at("stop").disabled = !status.running;
+  at("stop").disabled = !status.running || latest.asked.includes("stop");
+  at("stop").textContent = latest.asked.includes("stop") ? "the sweep is stopping" : "stop the sweep";
   const state = status.finished ? "finished" : status.running ? "running" : status.silence ? "silent" : "stopped";
-  const tiles = [[state, "state"], [status.best ? digits(status.best.value) : "–", `best ${metric}`]];
-  if (status.best) tiles.push([status.best.name, "best configuration"]);
-  for (const [key, count] of Object.entries(status.trials)) tiles.push([count, key.toLowerCase().replaceAll("_", " ")]);
-  if (status.expected_trials) tiles.push([status.expected_trials, "trials planned"]);
-  for (const [unit, { spent, limit }] of Object.entries(status.budget))
-    tiles.push([spent.toFixed(2) + (limit === null ? "" : ` of ${limit}`), unit.replace("_", "-")]);
+  at("state").textContent = at("state").dataset.state = state;
+  at("silence").textContent = status.silence;
+  at("silence").hidden = !status.silence;
+  tiles(status, metric);
+  at("curves_title").textContent = `Learning curves: ${metric}`;
+  draw(curves, rungs);
+  showChosen();
+  showRungs(rungs);
+  showNodes();
+  showFailed();
+  if (at("lines").textContent !== lines.join("\n")) at("lines").textContent = lines.join("\n");
+}
+
+const hours = value => value < 1 ? `${+(60 * value).toFixed(1)} min` : `${+value.toFixed(1)} h`;
+const spell = seconds => seconds < 90 ? `${Math.round(seconds)} s` : hours(seconds / 3600);
+
+function tiles(status, metric) {
+  const { best, trials: counts, budget } = status, inAll = Object.values(counts).reduce((a, b) => a + b, 0);
+  const shown = [[best ? digits(best.value) : "–", `best ${metric}`], [best ? best.name : "–", "best configuration"]];
+  const planned = status.expected_trials;
+  const ended = inAll - (counts.PENDING ?? 0) - (counts.RUNNING ?? 0) - (counts.INTERRUPTED ?? 0);
+  shown.push([`${ended.toLocaleString("en")}${planned ? ` of ${planned.toLocaleString("en")}` : ""}`, "trials ended", planned ? ended / planned : null]);
+  shown.push([(counts.RUNNING ?? 0).toLocaleString("en"), "trials running"]);
+  if (status.seconds_left !== null) shown.push([spell(status.seconds_left), "left, as estimated"]);
+  for (const [unit, { spent, limit }] of Object.entries(budget)) {
+    const device = unit === "device_hours" ? "device time" : "time";
+    if (limit === null) shown.push([hours(spent), `${device} used, no limit`]);
+    else shown.push([`${hours(spent)} of ${hours(limit)}`, `${device} used, ${hours(Math.max(0, limit - spent))} left`, spent / limit]);
+  }
   at("tiles").replaceChildren();
-  for (const [value, label] of tiles) {
+  for (const [value, label, share] of shown) {
     const tile = make(at("tiles"), "div", "", { class: "tile" });
     make(tile, "b", value); make(tile, "span", label);
-  }
-  at("notes").replaceChildren();
-  if (status.silence) make(at("notes"), "li", status.silence);
-  for (const { reason, trials: count } of status.failures.slice(0, 10)) make(at("notes"), "li", `failed (${count}): ${reason}`);
-  if (status.lost_nodes.length) make(at("notes"), "li", `lost nodes: ${status.lost_nodes.join(", ")}`);
-  at("curves_title").textContent = `Learning curves: ${metric} by epoch (running and best trials)`;
-  draw(curves);
-  at("lines").textContent = lines.join("\n");
-}
-
-function draw(curves) {
-  const svg = at("curves"), width = svg.clientWidth, height = 280, left = 56, bottom = 26;
-  const points = curves.flatMap(curve => curve.points).filter(point => point[1] !== null);
-  svg.replaceChildren();
-  if (!points.length) return;
-  const ys = points.map(point => point[1]), low = Math.min(...ys), high = Math.max(...ys);
-  const last = Math.max(...points.map(point => point[0]));
-  const x = epoch => left + (width - left - 12) * (epoch - 1) / Math.max(1, last - 1);
-  const y = value => 10 + (height - bottom - 20) * (1 - (value - low) / ((high - low) || 1));
-  make(svg, "text", digits(high), { x: 0, y: y(high) + 4 });
-  if (high > low) make(svg, "text", digits(low), { x: 0, y: y(low) + 4 });
-  make(svg, "text", "epoch 1", { x: left, y: height - 4 });
-  if (last > 1) make(svg, "text", last, { x: width - 12, y: height - 4, "text-anchor": "end" });
-  for (const curve of [...curves].sort((a, b) => a.best - b.best)) {
-    const line = curve.points.filter(point => point[1] !== null).map(([epoch, value]) => `${x(epoch)},${y(value)}`);
-    make(svg, "polyline", "", { points: line.join(" "), class: curve.best ? "best" : "" });
+    if (typeof share === "number") make(tile, "progress", "", { max: 1, value: Math.min(1, share), "aria-label": label });
   }
 }
 
-function rows() {
-  const wanted = at("filter").value.toLowerCase();
-  const found = [...trials.values()].filter(trial => COLUMNS.some(key => String(trial[key]).toLowerCase().includes(wanted)));
-  found.sort((a, b) => {
-    const one = a[sort], two = b[sort];
-    if (one === null || two === null) return (one === null) - (two === null);
-    return (one < two ? -1 : one > two ? 1 : 0) * (up ? 1 : -1) * (sort === "value" ? better : 1);
-  });
-  at("shown").textContent = `${Math.min(found.length, MOST_ROWS)} of ${found.length} shown, ${trials.size} in all`;
-  const body = document.createDocumentFragment();
-  for (const trial of found.slice(0, MOST_ROWS)) {
-    const row = make(body, "tr", "");
-    for (const key of COLUMNS) {
-      const text = key === "value" ? digits(trial.value) : key === "epoch" ? `${trial.epoch}/${trial.epochs}` : trial[key];
-      make(row, "td", text, ["epoch", "value", "seconds"].includes(key) ? { class: "number" } : {});
+function choose(id) {
+  chosen = id === chosen ? "" : id;
+  rows();
+  if (latest) show(at("runs").value);
+  update();
+}
+
+const setting = value => value === null ? "none" : typeof value === "number" ? String(+value.toPrecision(4)) : String(value);
+
+function showChosen() {
+  const part = at("chosen"), trial = trials.get(chosen), focused = document.activeElement?.id;
+  const now = JSON.stringify([trial, latest.chosen, latest.asked, latest.status.running]);
+  if (now === drawn) return;
+  drawn = now;
+  part.hidden = !trial;
+  part.replaceChildren();
+  if (!trial) return;
+  make(part, "h3", trial.trial);
+  make(part, "div", `${words(trial.status)} at epoch ${trial.epoch} of ${trial.epochs}; ${latest.metric} ${digits(trial.value)}`);
+  if (trial.reason) make(part, "div", trial.reason, { class: "muted" });
+  if (latest.chosen?.id === chosen) {
+    const list = make(part, "dl");
+    for (const [name, value] of Object.entries(latest.chosen.searched)) {
+      const pair = make(list, "div");
+      make(pair, "dt", name); make(pair, "dd", setting(value));
     }
   }
-  at("rows").replaceChildren(body);
+  const bar = make(part, "div", "", { class: "bar" });
+  const open = ["PENDING", "RUNNING"].includes(trial.status), running = latest.status.running;
+  if (open && running) request(bar, "stop", trial, "stop this trial", "this trial is stopping");
+  if (trial.status === "FAILED" && running) request(bar, "retry", trial, "train it again", "it will be trained again");
+  make(bar, "button", "close", { id: "close" }).addEventListener("click", () => choose(chosen));
+  if (focused && part.querySelector(`#${CSS.escape(focused)}`)) at(focused).focus({ preventScroll: true });
 }
 
-for (const key of COLUMNS) {
-  const head = make(at("heads"), "th", "", { scope: "col" });
-  make(head, "button", key).addEventListener("click", () => {
-    up = sort === key ? !up : false; sort = key;
-    for (const other of at("heads").children) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    rows();
+// A button that asks the driver for something about a trial, or says that this was asked.
+function request(parent, what, trial, words, done) {
+  const pending = latest.asked.includes(`${what}-${trial.id}`) || (what === "retry" && latest.asked.includes("retry"));
+  const button = make(parent, "button", pending ? done : words, { id: `${what}-${trial.id}` });
+  button.disabled = pending;
+  button.addEventListener("click", () => {
+    if (what === "stop" && !confirm(`Stop ${trial.trial}? It ends with this epoch and is not trained further.`)) return;
+    send(what, trial.id, what === "stop" ? "the trial ends with its current epoch" : "the sweep will train it again");
   });
 }
-at("filter").addEventListener("input", rows);
-at("runs").addEventListener("change", () => { trials = new Map(); version = 0; follower = ""; rows(); update(); });
-at("stop").addEventListener("click", async () => {
-  const name = at("runs").value;
-  if (!confirm(`Stop ${name}? Trials write a checkpoint; tune resume continues them.`)) return;
+
+async function send(what, trial, words) {
+  const one = trial ? `?trial=${encodeURIComponent(trial)}` : "";
   try {
-    await ask(`stop/${encodeURIComponent(name)}`, { method: "POST" });
-    at("said").textContent = "the sweep will stop at the end of the current epoch";
-  } catch (error) { at("said").textContent = error.message; }
+    await ask(`${what}/${encodeURIComponent(at("runs").value)}${one}`, { method: "POST" });
+    say(words);
+    update();
+  } catch (error) { say(error.message, true); }
+}
+
+function showRungs(rungs) {
+  at("rungs_part").hidden = !rungs.length;
+  at("rungs").replaceChildren();
+  const most = Math.max(1, ...rungs.map(rung => rung.reached));
+  for (const { first, last, reached, stopped } of rungs) {
+    const row = make(at("rungs"), "tr");
+    make(row, "td", first === last ? first : `${first} to ${last}`);
+    make(row, "td", reached.toLocaleString("en"), { class: "number" });
+    make(row, "td", stopped.toLocaleString("en"), { class: "number" });
+    const bar = make(make(row, "td", "", { class: "bars" }), "i");
+    bar.style.width = `${100 * reached / most}%`;
+    bar.style.setProperty("--kept", `${100 * (1 - stopped / Math.max(1, reached))}%`);
+  }
+}
+
+const size = bytes => `${+(bytes / 2 ** 30).toFixed(1)}`;
+const percent = share => typeof share === "number" ? `${Math.round(share)} %` : "not known";
+const memory = ([used, total] = []) => typeof used === "number" && total ? `${size(used)} of ${size(total)} GiB` : "not known";
+
+function showNodes() {
+  const { nodes, status } = latest;
+  at("nodes").replaceChildren();
+  const add = (name, running, use, space, when) => {
+    const row = make(at("nodes"), "tr");
+    make(row, "td", name); make(row, "td", running, { class: "number" });
+    for (const text of [use, space, when]) make(row, "td", text);
+  };
+  for (const { name, devices, use } of nodes) {
+    const all = Object.values(devices).reduce((a, b) => a + b, 0);
+    const when = use ? use.age < 60 ? "now" : `${spell(use.age)} ago` : "–";
+    add(name, all, use ? `CPU ${percent(use.cpu_percent)}` : "not known", memory(use?.memory), when);
+    // What no program tells of is at least in the ledger.
+    if (!use?.gpus.length)
+      for (const [device, count] of Object.entries(devices))
+        if (device !== "cpu") add(`– ${device}`, count, "not known", "not known", "–");
+    for (const gpu of use?.gpus ?? [])
+      add(`– GPU ${gpu.index}, ${gpu.name}`, "", percent(gpu.percent), memory(gpu.memory), when);
+  }
+  if (!nodes.length) add("no node has reported yet", "", "", "", "");
+  at("lost").textContent = status.lost_nodes.length ? `Lost nodes: ${status.lost_nodes.join(", ")}` : "";
+}
+
+function showFailed() {
+  const failed = [...trials.values()].filter(trial => trial.status === "FAILED"), { running } = latest.status;
+  at("failed_part").hidden = !failed.length;
+  at("failed_title").textContent = `Failed trials (${failed.length.toLocaleString("en")})`;
+  at("retry").hidden = !running;
+  at("retry").disabled = latest.asked.includes("retry");
+  at("retry").textContent = latest.asked.includes("retry") ? "they will be trained again" : "train all failed trials again";
+  at("command").hidden = running;
+  at("command").firstChild.textContent = latest.retry;
+  at("failed_more").textContent = failed.length > MOST_FAILED
+    ? `${(failed.length - MOST_FAILED).toLocaleString("en")} more are not shown here; they are in the table of trials.` : "";
+  const known = new Map([...at("failed").children].map(one => [one.dataset.of, one]));
+  const wanted = failed.slice(0, MOST_FAILED);
+  for (const [id, one] of known) if (!wanted.some(trial => trial.id === id)) one.remove();
+  for (const trial of wanted) if (!known.has(trial.id)) fold(trial);
+}
+
+function fold(trial) {
+  const one = make(at("failed"), "details", "", { "data-of": trial.id });
+  const reason = trial.reason.replace(/ \(all of it in errors\/[^)]*\)/, "");
+  make(one, "summary", `${trial.trial}, epoch ${trial.epoch}: ${reason}`);
+  const text = make(one, "pre", "…", { tabindex: 0 });
+  const bar = make(one, "div", "", { class: "bar" });
+  make(bar, "button", "show its curve").addEventListener("click", () => {
+    if (chosen !== trial.id) choose(trial.id);
+    at("chosen").scrollIntoView({ block: "nearest" });
+  });
+  one.addEventListener("toggle", async () => {
+    if (!one.open) return;
+    try {
+      const found = await ask(`errors/${encodeURIComponent(at("runs").value)}?trial=${encodeURIComponent(trial.id)}`);
+      text.textContent = found.text || "no traceback was kept";
+    } catch (error) { text.textContent = error.message; }
+  });
+}
+
+at("command").lastElementChild.addEventListener("click", async () => {
+  await navigator.clipboard.writeText(latest.retry);
+  say("copied");
 });
-(async () => { for (;;) { await update(); await new Promise(resolve => setTimeout(resolve, 1000)); } })();
+at("retry").addEventListener("click", () => send("retry", "", "the sweep will train them again"));
+at("runs").addEventListener("change", () => {
+  trials = new Map(); version = 0; follower = chosen = ""; first = 0; latest = null;
+  say("reading the ledger …", true);
+  at("failed").replaceChildren();
+  rows();
+  update();
+});
+at("stop").addEventListener("click", () => {
+  const name = at("runs").value;
+  if (confirm(`Stop ${name}? Trials write a checkpoint; tune resume continues them.`))
+    send("stop", "", "the sweep will stop at the end of the current epoch");
+});
+addEventListener("resize", () => { if (latest) draw(latest.curves, latest.rungs); });
+const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
+addEventListener("pointerdown", () => { held = true; });
+for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => setTimeout(() => { held = false; }));
+(async () => { for (;;) { await update(); await pause(1000); } })();

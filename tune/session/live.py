@@ -1,4 +1,4 @@
-"""The server of the live page, on loopback: it reads run directories and asks sweeps to stop.
+"""The server of the live page, on loopback: it reads run directories and passes on requests.
 
 Each address begins with a random token, which only the user who started the server knows. Requests
 for other host names are refused, so that no web page can reach it by a name of its own that
@@ -8,6 +8,7 @@ resolves to this machine (DNS rebinding).
 import hmac
 import json
 import secrets
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,13 +16,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from fairsweep.drawing.axis import AXIS_JS
 from fairsweep.errors import UserError
 from tune.run.directory import LEDGER_FILE
 from tune.session.following import Follower
-from tune.session.status import request_stop
+from tune.session.status import request_retry, request_stop
 
+REQUESTS = {"stop": request_stop, "retry": request_retry}
+"""What a page may ask of a run or a trial; also the first part of the address."""
 _HOSTS = ("127.0.0.1", "localhost")
-_FILES = {"": ("live.html", "text/html"), "live.js": ("live.js", "text/javascript")}
+_HERE = Path(__file__).parent
+_SCRIPTS = (AXIS_JS, *(_HERE / f"live{part}.js" for part in ("_chart", "_table", "")))
+_FILES = {
+    "": (_HERE / "live.html", "text/html"),
+    **{path.name: (path, "text/javascript") for path in _SCRIPTS},
+}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; "
     "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -56,18 +65,31 @@ class LiveServer(ThreadingHTTPServer):
             return [self._only]
         return sorted(path.parent.name for path in self._folder.glob(f"*/{LEDGER_FILE}"))
 
-    def news(self, name: str, since: int) -> dict[str, Any]:
+    def news(self, name: str, since: int, chosen: str | None = None) -> dict[str, Any]:
         """Return `Follower.news` of a run; raises the errors of `Follower`."""
+        before = self._followers.get(name)
+        follower = self._follower(name)
+        return follower.news(since if follower is before else 0, chosen)
+
+    def traceback(self, name: str, trial: str) -> str:
+        """Return `Follower.traceback` of a trial; raises the errors of `Follower`."""
+        return self._follower(name).traceback(trial)
+
+    def ask(self, what: str, name: str, trial: str | None) -> None:
+        """Pass on one of ``REQUESTS`` about a run or one of its trials; raises its errors."""
+        REQUESTS[what](self._folder / name, trial)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a page that was closed before its answer came."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def _follower(self, name: str) -> Follower:
         follower = self._followers.get(name)
         if follower is None or follower.outdated:
             self._followers.pop(name, None)
             follower = self._followers[name] = Follower(self._folder / name)
-            since = 0
-        return follower.news(since)
-
-    def stop(self, name: str, trial: str | None) -> None:
-        """Ask a run or one of its trials to stop; raises the errors of `request_stop`."""
-        request_stop(self._folder / name, trial)
+        return follower
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -90,8 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif not hmac.compare_digest(token.encode(), self.server.token.encode()):
             self._send(HTTPStatus.FORBIDDEN, b"wrong token", "text/plain")
         elif not is_post and place in _FILES:
-            name, kind = _FILES[place]
-            self._send(HTTPStatus.OK, Path(__file__).with_name(name).read_bytes(), kind)
+            path, kind = _FILES[place]
+            self._send(HTTPStatus.OK, path.read_bytes(), kind)
         else:
             self._answer_json(place, parse_qs(url.query), is_post=is_post)
 
@@ -113,10 +135,13 @@ class _Handler(BaseHTTPRequestHandler):
         name = unquote(quoted)
         if name not in self.server.names():  # Which also keeps paths inside the folder.
             raise LookupError(name)
+        trial = query["trial"][0] if "trial" in query else None
         if kind == "run" and not is_post:
-            return self.server.news(name, int(query.get("since", ["0"])[0]))
-        if kind == "stop" and is_post:
-            self.server.stop(name, query.get("trial", [None])[0])
+            return self.server.news(name, int(query.get("since", ["0"])[0]), trial)
+        if kind == "errors" and not is_post and trial is not None:
+            return {"text": self.server.traceback(name, trial)}
+        if kind in REQUESTS and is_post:
+            self.server.ask(kind, name, trial)
             return {}
         raise LookupError(kind)
 

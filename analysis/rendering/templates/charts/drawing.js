@@ -43,32 +43,6 @@ const shade = share => {
 const rgb = parts => `rgb(${parts.join(",")})`;
 const inkOn = ([red, green, blue]) => 0.299 * red + 0.587 * green + 0.114 * blue > 127 ? "#000" : "#fff";
 
-const tell = value => {
-  const size = Math.abs(value);
-  if (!isFinite(value)) return "–";
-  if (size >= 1e6) return `${+(value / 1e6).toPrecision(4)} M`;
-  return size && size < 1e-3 ? `${+value.toPrecision(3)}` : (+value.toPrecision(5)).toLocaleString("en");
-};
-
-function ticks(axis, [low, high], room) {
-  if (axis.names) return axis.names.map((_, i) => i).filter(i => i >= low && i <= high);
-  const found = [];
-  if (axis.log) {
-    const wide = high - low > 4, few = high - low < 0.4;
-    for (let power = Math.floor(low); power <= high; power++)
-      for (const digit of wide ? [1] : few ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : [1, 2, 5]) {
-        const at = power + Math.log10(digit);
-        if (at >= low && at <= high) found.push(at);
-      }
-    return found;
-  }
-  const least = (high - low) / room, power = 10 ** Math.floor(Math.log10(least));
-  let step = power * [1, 2, 5, 10].find(factor => factor * power >= least);
-  if (axis.whole) step = Math.max(1, Math.round(step));
-  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push(+(i * step).toPrecision(12));
-  return found;
-}
-
 function mark(context, marker, x, y, radius) {
   const line = (...points) => points.forEach(([dx, dy], i) =>
     context[i ? "lineTo" : "moveTo"](x + dx * radius, y + dy * radius));
