@@ -307,6 +307,29 @@ def test_failed_trials_are_trained_once_more_when_they_are_asked_for(
     assert pq.read_table(run / TRIALS_FILE)["status"].to_pylist() == ["COMPLETED"] * 2
 
 
+def test_failed_trials_are_trained_again_in_the_session_in_which_that_is_asked(
+    tmp_path, few_pictures
+):
+    class Mended(InProcessExecutor):
+        """Trains on a machine that gets its disk back after one trial has failed."""
+
+        def execute(self, sweep, run, data, *, on_step):
+            trial = sweep.next_trial()
+            sweep.start(trial.id, 1.0)
+            sweep.attempt_failed(trial.id, "no disk")
+            assert trial.status is Status.FAILED
+            (run / RETRY_FILE).touch()
+            super().execute(sweep, run, data, on_step=on_step)
+
+    spec = tiny_spec(few_pictures, retries=0)
+    run, sweep = session.start(spec, tmp_path, executor=Mended())
+    assert sweep.finished
+    assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
+    kinds = events(run)
+    assert (kinds.count("failed_retried"), kinds.count("sweep_resumed")) == (1, 0)
+    assert resume(run).seconds == sweep.seconds > 0
+
+
 def test_a_session_ends_with_its_tables_and_then_removes_what_is_not_kept(run, monkeypatch):
     done = []
     keeper = SimpleNamespace(sweep_up=lambda: done.append("keeper"))

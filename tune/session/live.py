@@ -67,9 +67,7 @@ class LiveServer(ThreadingHTTPServer):
 
     def news(self, name: str, since: int, chosen: str | None = None) -> dict[str, Any]:
         """Return `Follower.news` of a run; raises the errors of `Follower`."""
-        before = self._followers.get(name)
-        follower = self._follower(name)
-        return follower.news(since if follower is before else 0, chosen)
+        return self._follower(name).news(since, chosen)
 
     def traceback(self, name: str, trial: str) -> str:
         """Return `Follower.traceback` of a trial; raises the errors of `Follower`."""
