@@ -51,5 +51,5 @@ function draw(curves, rungs) {
     line.addEventListener("click", () => choose(curve.id));
   }
   for (const [name, words, colour] of KINDS)
-    if (curves.some(curve => kind(curve) === name)) make(at("legend"), "span", words).style.setProperty("--of", `var(${colour})`);
+    if (curves.some(curve => curve.points.length && kind(curve) === name)) make(at("legend"), "span", words).style.setProperty("--of", `var(${colour})`);
 }
