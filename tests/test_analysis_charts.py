@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.comparisons import figure
 from analysis.comparisons.figure import SHOWN, differences_chart, incumbent_name, row_names
 from analysis.curves import progress_figure
 from analysis.curves.progress_figure import best_layer, prepare, progress_chart, spent_label
@@ -58,6 +59,7 @@ def test_the_best_so_far_has_a_step_at_each_change_and_at_the_end(progress):
     assert (steps.x.tolist(), steps.y.tolist()) == ([1.0, 3.0, 5.0], [50.0, 70.0, 70.0])
     assert steps.trials.tolist() == [1, 1, -1]
     assert best_layer(data, "x", "blue", named=False).trials is None
+    assert "device-hours spent (5 in total;" in next(progress_figure.progress(run)).caption
     assert spent_label(data) == "device-hours spent"
 
 
@@ -71,6 +73,7 @@ def test_without_seconds_epochs_are_counted_and_a_loss_is_no_share(progress):
     caption = next(progress_figure.progress(run)).caption
     assert "slightly too low" in caption
     assert "Every epoch of every trial counts" in caption
+    assert "against the epochs trained, those of all trials together" in caption
     run.info.objective["at"] = "last"
     run.info.objective["mode"] = "max"
     caption = next(progress_figure.progress(run)).caption
@@ -121,7 +124,27 @@ def test_differences_are_rows_in_order_with_their_intervals_and_verdicts():
     assert incumbent_name(run_of(5), compared(5)) == "first"
     many = differences_chart(run_of(30), compared(30)).panels[0]
     assert len(many.y.names) == SHOWN
+    assert many.y.names[0] == "n0, trial 0"
     assert differences_chart(run_of(5, LOSS), compared(5)).panels[0].layers[1].x.min() > -0.1
+
+
+def test_the_caption_of_differences_says_what_is_compared_how_many_and_the_margin(monkeypatch):
+    run = run_of(30)
+    run.margin = 0.01
+    for basis, words in (("folds", "over the folds that they share"), ("models", "same pictures")):
+        monkeypatch.setattr(figure, "against_incumbent", lambda _, b=basis: compared(30, b))
+        caption = next(figure.comparisons(run)).caption
+        assert words in caption
+    assert f"the best {SHOWN} of 30 others" in caption
+    assert "incumbent first, in percentage points, with 95 %" in caption
+    assert "(Holm); equivalent means within 1 percentage point." in caption
+    run = run_of(3, LOSS)
+    run.margin = 0
+    monkeypatch.setattr(figure, "against_incumbent", lambda _: compared(3))
+    caption = next(figure.comparisons(run)).caption
+    assert "the best 3 of 3 others" in caption
+    assert "points" not in caption
+    assert caption.endswith("(Holm).")
 
 
 def test_models_have_the_names_of_their_trials():

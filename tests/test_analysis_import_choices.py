@@ -1,5 +1,6 @@
 """What an import decides from names (metric, direction, seed), and the trials that it makes."""
 
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.imports.choices import (
@@ -12,7 +13,11 @@ from analysis.imports.choices import (
 )
 from analysis.imports.found import Found, FoundTrial, flat, from_zero
 from analysis.imports.trials import cleaned, trials_of
+from analysis.imports.writing import write_run
 from fairsweep.errors import UserError
+from tune.run.directory import TRIALS_FILE
+from tune.run.events import MeasurementTaken
+from tune.run.ledger import read_events
 from tune.run.trial import Status
 
 
@@ -123,6 +128,39 @@ def test_where_a_tool_does_not_tell_stops_a_shorter_training_was_stopped():
         assert [each.trial.status for each in made] == statuses
         assert [each.trial.epochs for each in made] == [3, 3]
     assert made[1].trial.reason.startswith("it ended after 2 of 3 epochs")
+
+
+def test_an_imported_run_has_the_epochs_and_figures_of_its_curves(tmp_path):
+    nan = float("nan")
+    curve = {
+        2: {"loss": 0.6, "acc": 0.5},
+        5: {"loss": 0.4, "acc": 0.7},
+        8: {"loss": 0.5, "acc": nan},
+    }
+    timed = FoundTrial(
+        label="a",
+        values={"width": 8},
+        measurements=curve,
+        status=Status.COMPLETED,
+        seconds={2: 1.5, 5: 2.5},
+        times={2: 300.0, 5: 100.0},
+        started=50.0,
+    )
+    other = FoundTrial(
+        label="b", values={"width": 4}, measurements={1: {"loss": 0.9}}, status=Status.FAILED
+    )
+    found = Found(tool="CSV", source="x", trials=(timed, other), metric="loss")
+    written = write_run(found, tmp_path / "run", Choices())
+    assert written.objective == {"metric": "loss", "mode": "min", "at": "best"}
+    first, second = pq.read_table(tmp_path / "run" / TRIALS_FILE).to_pylist()
+    told = ("epochs_trained", "best_epoch", "best_loss", "last_loss", "best_acc", "last_acc")
+    assert [first[name] for name in told] == [8, 5, 0.4, 0.5, 0.7, 0.7]
+    assert (first["seconds"], second["seconds"]) == (4.0, None)
+    events = read_events(tmp_path / "run")
+    assert [event.time for event in events] == sorted(event.time for event in events)
+    taken = [event for event in events if isinstance(event, MeasurementTaken)]
+    own = [(event.epoch, event.time) for event in taken if event.trial == first["trial_id"]]
+    assert own == [(2, 300.0), (5, 300.0), (8, 300.0)], "time does not go back"
 
 
 def test_a_last_value_that_is_no_number_is_a_divergence_and_none_at_all_a_failure():
