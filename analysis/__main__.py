@@ -21,6 +21,7 @@ WHAT = (
     "effects",
     "levels",
     "importance",
+    "latency",
     "folds",
     "classes",
     "confusions",

@@ -1,5 +1,6 @@
-"""Which arithmetic this machine's processor has in hardware."""
+"""Which processor this machine has, and which arithmetic that has in hardware."""
 
+import platform
 import re
 from pathlib import Path
 
@@ -19,3 +20,13 @@ def bf16_instructions(cpuinfo: Path = CPUINFO) -> tuple[str, ...] | None:
     lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", cpuinfo.read_text("utf-8"), re.MULTILINE)
     flags = {flag for line in lines for flag in line.split()}
     return tuple(name for flag, name in _BF16.items() if flag in flags) if flags else None
+
+
+def processor_name(cpuinfo: Path = CPUINFO) -> str:
+    """Return the name of this machine's processor."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from data_prep.reader import read_dataset
 from models import latency
+from models.build import build_model, count_parameters
 from models.config import TrainConfig
 from models.data import DeviceDataset
-from models.latency import time_network
+from models.latency import measure_network
 from tests.support.in_process import FIXED
 from tests.support.in_process import few_pictures_fixture as few_pictures_fixture
 
@@ -30,12 +32,13 @@ def test_the_median_and_the_95th_percentile_are_those_of_the_counted_runs(data, 
     monkeypatch.setattr(latency, "predict_logits", predict)
     monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(latency, "_SECONDS", 100.0)
-    found = time_network(TrainConfig.create(FIXED), data, batch_size=64)
+    monkeypatch.setattr(latency, "_WARM_UP_SECONDS", 100.0)
+    found = measure_network(TrainConfig.create(FIXED), data, batch_sizes=[64]).latencies[64]
     assert batches == [64] * (latency._WARM_UP + latency._RUNS)
     assert (found.p50, found.p95) == (15.5, pytest.approx(28.55))
 
 
-def test_a_slow_network_is_timed_at_least_once_and_not_for_long(data, monkeypatch):
+def test_a_slow_network_is_warmed_up_once_and_timed_ten_times(data, monkeypatch):
     now, runs = [0.0], []
 
     def predict(*_):
@@ -45,12 +48,13 @@ def test_a_slow_network_is_timed_at_least_once_and_not_for_long(data, monkeypatc
 
     monkeypatch.setattr(latency, "predict_logits", predict)
     monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
-    assert time_network(TrainConfig.create(FIXED), data).p50 == 60_000
-    assert len(runs) == latency._WARM_UP + 1
+    assert measure_network(TrainConfig.create(FIXED), data).latencies[1].p50 == 60_000
+    assert len(runs) == 1 + 10
 
 
 def test_more_pictures_than_the_dataset_has_are_the_same_ones_again(data):
-    found = time_network(TrainConfig.create(FIXED), data, batch_size=len(data.labels) + 1)
+    size = len(data.labels) + 1
+    found = measure_network(TrainConfig.create(FIXED), data, batch_sizes=[size]).latencies[size]
     assert 0 < found.p50 <= found.p95
 
 
@@ -58,5 +62,16 @@ def test_timing_draws_no_random_numbers(data):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    time_network(TrainConfig.create(FIXED), data)
+    measure_network(TrainConfig.create(FIXED), data)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_size_is_that_of_the_weights_that_are_exported(data, tmp_path):
+    config = TrainConfig.create(FIXED)
+    found = measure_network(config, data)
+    model = build_model(config, **data.task)
+    assert found.parameters == count_parameters(config, **data.task)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    written = (tmp_path / "model.safetensors").stat().st_size
+    header = 8 + int.from_bytes((tmp_path / "model.safetensors").read_bytes()[:8], "little")
+    assert found.weights_bytes == written - header

@@ -21,6 +21,7 @@ COMMANDS = {
     "retrain": "Train the incumbent again, with more weight on groups of pictures.",
     "predict": "Classify new pictures with the incumbent; prints a CSV row for each.",
     "export": "Write a trained network as ONNX, for use without Fairsweep.",
+    "latency": "Measure how large and how fast the networks of a run are.",
     "copy": "Copy a run, even while it is running.",
     "launch": "Write the script or manifest that runs a sweep on a cluster.",
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.classes.table import classes
+from analysis.cost.latency_table import latency_table
 from analysis.rendering.render import to_markdown
 from analysis.rendering.table import Table
 from analysis.report.summary import found, unknown
@@ -68,10 +69,26 @@ def _model(run: RunData, dataset: Dataset | None) -> str:
             else NOT_KNOWN,
             "input": NOT_KNOWN if dataset is None else _input(dataset),
             "trainable parameters": _number(best["parameters"]),
+            **_latency(run),
             "epochs": _number(best["epochs_trained"]),
             "hyperparameters": ", ".join(f"{name} {value}" for name, value in settings.items()),
         }
     )
+
+
+def _latency(run: RunData) -> dict[str, str]:
+    """Return size and latency of the incumbent's network, if they were measured."""
+    try:
+        frame = latency_table(run).frame.set_index("configuration_id")
+        own = frame.loc[str(incumbent(run)["configuration_id"])]
+    except (NotKnownError, KeyError):
+        return {}
+    return {
+        "size": f"{own['weights_bytes'] / 1e6:.3g} MB of weights",
+        "latency": f"{own['p50_1']:.3g} ms for one picture (95th percentile "
+        f"{own['p95_1']:.3g} ms), {own['p50_64']:.3g} ms for 64 ({own['p95_64']:.3g} ms), on "
+        f"{own['device']}, threads: {own['threads']}",
+    }
 
 
 def _input(dataset: Dataset) -> str:

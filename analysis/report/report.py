@@ -115,7 +115,7 @@ def _page(run: RunData, tables: Tables, figures: Figures, left_out: str) -> Page
 FEW_CLASSES = 6
 """A matrix of more classes gets as much room as the learning curves beside it."""
 SECTIONS = {
-    "configurations": ("best", "selection", "folds", "comparisons", "replicates"),
+    "configurations": ("best", "selection", "folds", "comparisons", "replicates", "latency"),
     "hyperparameters": ("effects", "levels", "importance", "by"),
     "best": ("ensemble", "probabilities", "classes", "confusions", "suspects"),
     "bias": ("bias",),

@@ -10,6 +10,7 @@ from analysis.classes.table import classes
 from analysis.comparisons.best_table import best
 from analysis.comparisons.replicates_table import replicates
 from analysis.comparisons.table import comparisons
+from analysis.cost.latency_table import latency_table
 from analysis.curves.incomplete_table import incomplete
 from analysis.dataset.suspects_table import suspects_table
 from analysis.dataset.table import class_counts_table
@@ -57,6 +58,7 @@ NAMED: Mapping[str, Callable[[RunData], Table]] = {
         "effects": effects_table,
         "levels": levels_table,
         "importance": importance_table,
+        "latency": latency_table,
         "folds": folds,
         "classes": classes,
         "confusions": confusions_table,

@@ -1,11 +1,12 @@
 """Finds out why a worker process died, from the stack that it writes on a fatal signal."""
 
 import faulthandler
-import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
+
+from fairsweep.processor import processor_name
 
 _SIGNALS = {
     "Segmentation fault": "SIGSEGV",
@@ -40,7 +41,7 @@ def note_crashes(folder: Path, actor_id: str) -> None:
     """Make this worker process write its stack to ``folder`` on a fatal signal."""
     folder.mkdir(exist_ok=True)
     file = _file(folder, actor_id).open("w", encoding="utf-8")
-    file.write(f"torch {version('torch')}, numpy {version('numpy')}, {_processor()}\n")
+    file.write(f"torch {version('torch')}, numpy {version('numpy')}, {processor_name()}\n")
     file.flush()
     faulthandler.enable(file)
     _files.append(file)
@@ -72,13 +73,3 @@ _PREFIX = ".worker-"
 
 def _file(folder: Path, actor_id: str) -> Path:
     return folder / f"{_PREFIX}{actor_id}"
-
-
-def _processor() -> str:
-    """Return the name of this machine's processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

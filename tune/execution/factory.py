@@ -57,11 +57,12 @@ class TrainingFactory:
         """Build the network with random weights, which is as fast as a trained one, and time it."""
         import torch
 
-        from models.latency import time_network
+        from models.latency import measure_network
 
         torch.set_num_threads(self.threads)
         config = TrainConfig.create(bundle.trials[bundle.key])
-        return time_network(config, self._data(), channels_last=bundle.channels_last).p50
+        found = measure_network(config, self._data(), channels_last=bundle.channels_last)
+        return found.latencies[1].p50
 
     def probe(self, bundle: Bundle) -> Fusing:
         """Time a few steps of separate and fused training, and return which is faster."""
