@@ -346,7 +346,8 @@ def test_ray_tune_is_asked_for_workers_of_one_size_that_it_uses_again(tuned, tmp
     errors = tmp_path / "errors"
     kind, options = tuned.trainable
     assert kind is module.Worker
-    assert options == {"make_training": "make", "gates": gates, "errors": errors}
+    folders = {"errors": errors, "nodes": tmp_path / "nodes"}
+    assert options == {"make_training": "make", "gates": gates, **folders}
     assert tuned.resources == {"cpu": 2, "gpu": gpus}
     assert (tuned.tune["num_samples"], tuned.tune["reuse_actors"]) == (-1, True)
     trial = SimpleNamespace(config={"key": "t7"})
