@@ -20,7 +20,7 @@ from tune.run.directory import ERRORS_DIR, LEDGER_FILE, NODES_DIR, RETRY_FILE, S
 from tune.run.lease import hold
 from tune.run.trial import Status
 from tune.session import following
-from tune.session.following import Follower
+from tune.session.following import Follower, _short_value
 from tune.session.live import LiveServer
 from tune.session.standing import nodes_of, rungs_of
 from tune.session.status import RunWatch, read_sweep
@@ -239,6 +239,16 @@ def test_the_chosen_trial_comes_with_its_curve_and_what_was_searched(server):
     (curve,) = (curve for curve in found["curves"] if curve["id"] == worst["id"])
     assert len(curve["points"]) == worst["epoch"]
     assert news(server)["chosen"] is None
+
+
+def test_a_row_tells_what_was_searched_in_short(server, run):
+    sweep = read_sweep(run)
+    for row in news(server)["trials"]:
+        told = dict(word.split(" ") for word in row["config"].split(", "))
+        config = sweep.trials[row["id"]].config
+        names = ("kernel_size", "blocks", "channels", "conv_depth", "fc_layers")
+        assert told == {name: str(config[name]) for name in names}
+    assert _short_value(0.000123456) == "0.0001235"
 
 
 def test_news_of_a_ledger_that_has_not_grown_are_not_worked_out_again(run, monkeypatch):

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,11 @@ class Follower:
             self._kept = (key, time.monotonic() + _KEPT_SECONDS, found)
         changed = [id_ for id_, at in self._changed.items() if at > since]
         alive, sweep = self._kept[2]["status"]["running"], self._watch.sweep
+        searched = sweep.spec.search_space.names() if changed else ()
         found = {
             **self._kept[2],
             "version": max(self._changed.values(), default=since),
-            "trials": [self._row(sweep.trials[id_], alive) for id_ in changed],
+            "trials": [self._row(sweep.trials[id_], searched, alive) for id_ in changed],
             "nodes": nodes_of(self._run, sweep, self._running(alive)),
             "asked": asked_of(self._run),
         }
@@ -125,7 +127,7 @@ class Follower:
         config = {name: trial.config[name] for name in searched if name in trial.config}
         return {"id": trial.id, "searched": config, "others": {**trial.config, **config}}
 
-    def _row(self, trial: Trial, alive: bool) -> dict[str, Any]:
+    def _row(self, trial: Trial, searched: Iterable[str], alive: bool) -> dict[str, Any]:
         status = trial.status
         if status is Status.RUNNING and not alive:
             status = Status.INTERRUPTED
@@ -138,6 +140,11 @@ class Follower:
             "value": self._watch.sweep.objective(trial),
             "seconds": round(trial.seconds, 1),
             "where": f"{trial.host} {trial.device}".strip(),
+            "config": ", ".join(
+                f"{name} {_short_value(trial.config[name])}"
+                for name in searched
+                if name in trial.config and name != "fold"
+            ),
             "reason": trial.reason,
         }
 
@@ -169,6 +176,10 @@ class Follower:
             ledger.seek(max(0, size - _TAIL_BYTES))
             whole, _, _ = ledger.read().rpartition(b"\n")  # The driver may be writing the last one.
         return [line.decode("utf-8", "replace") for line in whole.split(b"\n")[-_LAST_LINES:]]
+
+
+def _short_value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _short(run: Path) -> Path:

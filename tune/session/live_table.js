@@ -1,7 +1,9 @@
 "use strict";
 // The table of trials: sorts, filters by state and by words, and shows a page of rows at a time.
-const COLUMNS = ["trial", "status", "epoch", "value", "seconds", "where", "reason"];
+const COLUMNS = ["trial", "status", "epoch", "value", "seconds", "where", "config", "reason"];
 const NUMBERS = ["epoch", "value", "seconds"];
+const LONG = ["config", "reason"];
+const HEADS = { config: "hyperparameters" };
 const ROWS = 50;
 const words = status => status.toLowerCase().replaceAll("_", " ");
 const digits = value => value === null ? "–" : value.toFixed(4);
@@ -50,7 +52,7 @@ function rows() {
     for (const key of COLUMNS) {
       const place = make(row, "td", "", NUMBERS.includes(key) ? { class: "number" } : {});
       if (key === "trial") make(place, "button", trial.trial, { "data-trial": trial.id });
-      else if (key === "reason") make(place, "span", trial.reason, { class: "clamp" });
+      else if (LONG.includes(key)) make(place, "span", trial[key], { class: "clamp" });
       else place.textContent = cell(trial, key);
     }
   }
@@ -76,7 +78,7 @@ function filters() {
 for (const key of COLUMNS) {
   const head = make(at("heads"), "th", "", { scope: "col", "data-key": key });
   if (NUMBERS.includes(key)) head.className = "number";
-  make(head, "button", key).addEventListener("click", () => {
+  make(head, "button", HEADS[key] ?? key).addEventListener("click", () => {
     const usual = key === "value" ? better < 0 : !NUMBERS.includes(key);
     up = sort === key ? !up : usual;
     sort = key; sorted = true; first = 0;
