@@ -201,8 +201,8 @@ def test_what_matters_is_told_by_the_share_it_explains(repeated):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(summary, "known_effects", lambda _: frame)
         assert told(repeated) == (
-            "What is shown to matter: blocks × convolution depth (36% of the variance) and "
-            "FC layers (10% of the variance)."
+            "What is shown to matter: blocks × convolution depth (36 % of the variance) and "
+            "FC layers (10 % of the variance)."
         )
 
 

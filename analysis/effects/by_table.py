@@ -116,7 +116,7 @@ def _notes(run: RunData, name: str, frame: pd.DataFrame) -> tuple[str, ...]:
         epoch = common_epoch(run)
         notes.append(
             "The completed trials survived early stopping, so they are not a fair sample: compare "
-            f"by the mean at epoch {epoch}, the last epoch that all {len(run.comparable)} "
+            f"by the mean at epoch {epoch}, the last epoch that all {len(run.comparable):,} "
             "completed and early-stopped trials reached. The mean of the completed trials has no "
             "interval, because they do not represent a population."
         )

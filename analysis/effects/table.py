@@ -169,11 +169,9 @@ def _epoch_note(run: RunData) -> str:
     stopped = (run.trials["status"] == Status.EARLY_STOPPED).any()
     last = ", the most that all of them reached" if stopped else ""
     late = len(run.comparable) - count
-    after = f" {late} others were first measured later and are left out." if late else ""
+    after = f" {late:,} others were first measured later and are left out." if late else ""
     epochs = f"{epoch} epoch{'s' * (epoch != 1)}"
-    return (
-        f"All {count} completed and early-stopped trials are compared after {epochs}{last}.{after}"
-    )
+    return f"All {count:,} completed and early-stopped trials are compared after {epochs}{last}.{after}"
 
 
 def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:

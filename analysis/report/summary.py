@@ -71,7 +71,7 @@ def _space(run: RunData, name: str) -> str:
 
 def _trials(run: RunData) -> str:
     configurations = run.trials["configuration_id"].nunique()
-    counts = [f"{count} {status}" for status, count in status_counts(run).items()]
+    counts = [f"{count:,} {status}" for status, count in status_counts(run).items()]
     return (
         f"It made {_number(len(run.trials), 'trial')} of "
         f"{_number(configurations, 'configuration')}: {_listed(counts)}."
@@ -167,7 +167,7 @@ def _matters(run: RunData) -> str:
         return ""
     shown = frame[frame["verdict"] == MATTERS].sort_values("share", ascending=False)
     pairs = zip(shown["term"], shown["share"], strict=True)
-    names = [f"{_term(term)} ({share:.0%} of the variance)" for term, share in pairs]
+    names = [f"{_term(term)} ({100 * share:.0f} % of the variance)" for term, share in pairs]
     if names:
         return f"What is shown to matter: {_listed(names)}."
     return "No hyperparameter is shown to matter." if frame["p_value"].notna().any() else ""
