@@ -7,6 +7,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.report.card import model_card
 from analysis.report.summary import found, unknown
+from analysis.run.dataset import find_dataset
 from analysis.run.run_data import read_run
 from analysis.run.trials import incumbent
 from analysis.selection.statistics import selection
@@ -30,6 +31,20 @@ def test_the_card_says_what_the_model_is_how_it_was_chosen_and_how_well_it_does(
     assert card.startswith(f"# {best['name']}\n")
     assert "- input: gray pictures, 20 × 28 pixels" in section(card, "Model")
     assert f"kernel_size {best['kernel_size']}, " in section(card, "Model")
+    model = section(card, "Model")
+    assert best["epochs_trained"] != best["best_epoch"]
+    assert f"- epochs: {best['epochs_trained']}\n" in model
+    assert f"- trainable parameters: {best['parameters']:,}\n" in model
+    assert f"one of 4 classes for a picture: {', '.join(run.info.classes)}\n" in model
+    manifest = find_dataset(run).manifest
+    across = manifest["duplicates"]["across_splits"]
+    assert f"- labels: {manifest['label_rule']}\n" in section(card, "Data")
+    assert f"- splits: {manifest['split_method']}\n" in section(card, "Data")
+    assert f"- copies across splits: {across}\n" in section(card, "Data")
+    origin, told = section(card, "Origin"), run.provenance
+    assert f"- run: {run.name}\n" in origin
+    assert f"- code: {(told.get('git') or {}).get('commit') or 'not known'}\n" in origin
+    assert f"- trained: {told.get('created') or 'not known'}\n" in origin
     assert run.provenance["dataset"]["fingerprint"] in section(card, "Data")
     assert "280 train, 400 val, 60 test" in section(card, "Data")
     assert all(sentence in section(card, "How it was chosen") for sentence in found(run))

@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from analysis.classes.scores import per_class
 from analysis.statistics.bootstrap import mean_intervals, picture_counts, stretched
-from analysis.statistics.intervals import wilson, wilson_interval
+from analysis.statistics.intervals import newcombe, wilson, wilson_interval
 from analysis.statistics.trainings import contrast
 from tests.support.trainings import trainings_of
 
@@ -27,6 +27,17 @@ def test_wilson_interval_follows_the_formula():
 def test_wilson_interval_equals_scipy():
     theirs = stats.binomtest(1387, 2225).proportion_ci(method="wilson")
     assert wilson(1387 / 2225, 2225) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_the_interval_of_newcombe_combines_those_of_both_accuracies():
+    first, second = (56.0, 70.0), (48.0, 80.0)  # The example (a) of Newcombe 1998, table II.
+    (p, low, high), (q, least, most) = (
+        (right / n, *wilson(right / n, n)) for right, n in (first, second)
+    )
+    found = newcombe(first, second)
+    assert found[0] == pytest.approx(p - q - sqrt((p - low) ** 2 + (most - q) ** 2))
+    assert found[1] == pytest.approx(p - q + sqrt((high - p) ** 2 + (q - least) ** 2))
+    assert found == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 
 def test_an_unknown_accuracy_or_n_has_no_interval():
