@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from data_prep.reader import read_dataset
 from tests.support.in_process import few_pictures_fixture as few_pictures_fixture
 from tests.support.in_process import finished_run_fixture as finished_run_fixture
 from tune.__main__ import main
+from tune.commands import export
 from tune.run.tables import read_predictions
 from tune.session import exported
 from tune.session.status import read_sweep
@@ -61,6 +63,17 @@ def test_the_facts_name_where_the_model_comes_from(folder, finished_run, few_pic
     assert facts["onnx_bytes"] == (folder / "model.onnx").stat().st_size
     for size in ("1", "64"):
         assert 0 < facts["latency_ms"][size]["p50"] <= facts["latency_ms"][size]["p95"]
+
+
+@pytest.mark.parametrize(("rows", "compared"), [(3, 3), (1000, 1000), (1001, 501), (2500, 834)])
+def test_at_most_a_thousand_pictures_of_the_whole_split_are_compared(monkeypatch, rows, compared):
+    splits = {"val": np.arange(rows)[::-1] * 2}
+    found = SimpleNamespace(pixels=np.arange(2 * rows), rows=splits.__getitem__)
+    monkeypatch.setattr(export, "find_dataset", lambda *_: found)
+    pixels = export._validation_pictures(None, None)
+    assert len(pixels) == compared <= export.MOST
+    assert pixels[0] == 2 * (rows - 1)
+    assert pixels[-1] < 2 * rows / compared, "up to the end of the split"
 
 
 def test_latencies_are_percentiles_in_milliseconds_of_runs_after_the_first(monkeypatch):

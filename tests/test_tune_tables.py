@@ -1,9 +1,11 @@
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.support.sweeps import LOSS, new_sweep, small_spec, train
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import read_table_info
-from tune.session.tables import write_tables
+from tune.session.tables import _column, write_tables
 
 CLASSES = ("neutral", "angry")
 
@@ -115,3 +117,18 @@ def test_a_convolution_depth_of_another_family_is_no_earlier_name(tmp_path):
     for _ in range(2):
         train(sweep, 0.5)
     assert written(tmp_path / "run", sweep) == ([None, 2], [1, None])
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1, None, 2], pa.int64()),
+        ([1, 2.0], pa.float64()),
+        ([True, None], pa.bool_()),
+        ([True, 1], pa.string()),
+        ([1, "flat"], pa.string()),
+        ([None], pa.string()),
+    ],
+)
+def test_a_column_of_own_code_has_the_type_of_all_its_values(values, kind):
+    assert _column(values) == kind
