@@ -20,7 +20,7 @@ from tune.run.directory import ERRORS_DIR, LEDGER_FILE, NODES_DIR, RETRY_FILE, S
 from tune.run.lease import hold
 from tune.run.trial import Status
 from tune.session import following
-from tune.session.following import Follower, _short_value
+from tune.session.following import Follower, _config_words
 from tune.session.live import LiveServer
 from tune.session.standing import nodes_of, rungs_of
 from tune.session.status import RunWatch, read_sweep
@@ -248,7 +248,10 @@ def test_a_row_tells_what_was_searched_in_short(server, run):
         config = sweep.trials[row["id"]].config
         names = ("kernel_size", "blocks", "channels", "conv_depth", "fc_layers")
         assert told == {name: str(config[name]) for name in names}
-    assert _short_value(0.000123456) == "0.0001235"
+    sweep, _ = new_sweep(small_spec(space={"kernel_size": [3], "learning_rate": [0.000123456]}))
+    trial = sweep.next_trial()
+    words = _config_words(trial, ("kernel_size", "learning_rate", "momentum"))
+    assert words == "learning_rate 0.0001235, kernel_size 3"
 
 
 def test_news_of_a_ledger_that_has_not_grown_are_not_worked_out_again(run, monkeypatch):

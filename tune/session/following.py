@@ -140,11 +140,7 @@ class Follower:
             "value": self._watch.sweep.objective(trial),
             "seconds": round(trial.seconds, 1),
             "where": f"{trial.host} {trial.device}".strip(),
-            "config": ", ".join(
-                f"{name} {_short_value(trial.config[name])}"
-                for name in searched
-                if name in trial.config and name != "fold"
-            ),
+            "config": _config_words(trial, searched),
             "reason": trial.reason,
         }
 
@@ -178,8 +174,14 @@ class Follower:
         return [line.decode("utf-8", "replace") for line in whole.split(b"\n")[-_LAST_LINES:]]
 
 
-def _short_value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _config_words(trial: Trial, searched: Iterable[str]) -> str:
+    """Return the searched hyperparameters in short; first the numbers that no name has."""
+    own = {name: trial.config[name] for name in searched if name in trial.config}
+    order = sorted(own, key=lambda name: not isinstance(own[name], float))
+    shown = {
+        name: f"{own[name]:.4g}" if isinstance(own[name], float) else own[name] for name in order
+    }
+    return ", ".join(f"{name} {value}" for name, value in shown.items() if name != "fold")
 
 
 def _short(run: Path) -> Path:

@@ -71,7 +71,7 @@ const spell = seconds => seconds < 90 ? `${Math.round(seconds)} s` : hours(secon
 
 function tiles(status, metric) {
   const { best, trials: counts, budget } = status, inAll = Object.values(counts).reduce((a, b) => a + b, 0);
-  const shown = [[best ? digits(best.value) : "–", `best ${metric}`], [best ? best.name : "–", "best configuration"]];
+  const shown = [[best ? digits(best.value) : "–", `${metric} of the incumbent`], [best ? best.name : "–", "incumbent, the best configuration so far"]];
   const planned = status.expected_trials;
   const ended = inAll - (counts.PENDING ?? 0) - (counts.RUNNING ?? 0) - (counts.INTERRUPTED ?? 0);
   shown.push([`${ended.toLocaleString("en")}${planned ? ` of ${planned.toLocaleString("en")}` : ""}`, "trials ended", planned ? ended / planned : null]);

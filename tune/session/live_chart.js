@@ -10,7 +10,7 @@ function make(parent, tag, text = "", attributes = {}) {
   return parent.appendChild(made);
 }
 
-const KINDS = [["running", "running", "--live"], ["others", "among the best", "--muted"], ["best", "best", "--accent"], ["chosen", "chosen", "--chosen"]];
+const KINDS = [["running", "running", "--live"], ["others", "among the best", "--muted"], ["best", "incumbent", "--accent"], ["chosen", "chosen", "--chosen"]];
 const kind = ({ id, best }) => id === chosen ? "chosen" : best ? "best" : trials.get(id)?.status === "RUNNING" ? "running" : "others";
 
 function draw(curves, rungs) {
