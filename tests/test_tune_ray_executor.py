@@ -4,7 +4,9 @@ import os
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -36,12 +38,13 @@ def session():
             yield
 
 
-def run_sweep(run, *, kind=TrivialTraining, factory=Factory, slots=SLOTS, **changes):
+def run_sweep(run, *, kind=TrivialTraining, factory=Factory, slots=SLOTS, on_step=None, **changes):
     with Ledger(run) as ledger:
         sweep = Sweep(small_spec(**changes), fingerprint="f", commit=ledger.append)
         sweep.begin()
         make_training = factory(kind=kind, run=run)
-        drive(sweep, run=run, slots=slots, make_training=make_training)
+        step = (lambda: None) if on_step is None else partial(on_step, sweep)
+        drive(sweep, run=run, slots=slots, make_training=make_training, on_step=step)
         sweep.close()
     return sweep
 
@@ -101,6 +104,38 @@ def test_a_trial_that_fails_is_retried_from_where_it_was_and_then_given_up(tmp_p
         assert error.count("in advance") == 2
     attempts = Counter(e["event"] for e in read_lines(tmp_path))
     assert attempts["attempt_failed"] == 2
+    assert set(trained(tmp_path).values()) == {1}
+
+
+@dataclass(kw_only=True)
+class FailsOnceUntilMended(TrivialTraining):
+    """The first trial raises at epoch 3 until its machine is mended; the second waits for that."""
+
+    def advance(self):
+        mended, first = self.run / "mended", self.run / "first"
+        with suppress(FileExistsError), first.open("x") as file:
+            file.write(self.trial_id)
+        is_first = self.trial_id == first.read_text()
+        if is_first and self._read() == 2 and not mended.exists():
+            raise RuntimeError("no third epoch")
+        until = time.monotonic() + 60
+        while not is_first and self._read() == 1 and not mended.exists():
+            assert time.monotonic() < until, "nobody mended it"
+            time.sleep(0.05)
+        return super().advance()
+
+
+def test_a_failed_trial_is_trained_on_while_another_runs_if_that_is_asked(tmp_path):
+    def mend(sweep):
+        if Status.FAILED in {trial.status for trial in sweep.trials.values()}:
+            (tmp_path / "mended").touch()
+            assert sweep.retry_failed() == 1
+
+    sweep = run_sweep(tmp_path, kind=FailsOnceUntilMended, on_step=mend, retries=0,
+                      scheduler={"name": "none"}, space={"kernel_size": [3, 5]})  # fmt: skip
+    assert sweep.finished
+    assert {trial.status for trial in sweep.trials.values()} == {Status.COMPLETED}
+    assert [e["event"] for e in read_lines(tmp_path)].count("failed_retried") == 1
     assert set(trained(tmp_path).values()) == {1}
 
 
