@@ -9,8 +9,8 @@ from tests.support.in_process import start
 from tests.support.ledgers import read_lines
 from tests.support.sweeps import figures, new_sweep, play, small_spec, train
 from tune.run.directory import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, RunError
-from tune.run.trial import Status
-from tune.session.warm_start import read_warm_start
+from tune.run.trial import Ending, Measurement, Status, Trial
+from tune.session.warm_start import _imported, read_warm_start
 from tune.sweep.spec import SearcherSpec, SpecError
 
 NONE = {"name": "none"}
@@ -234,3 +234,41 @@ def test_trials_of_folds_are_not_known_to_a_search_on_the_validation_split(other
     run, sweep = other(scheduler=NONE, folds=2, space=space)
     warm = read_warm_start(warm_spec(run, scheduler=NONE, space=space), "f")
     assert (warm.trials, warm.unfit) == ((), len(sweep.trials))
+
+
+def imported(*accuracies, status=Status.COMPLETED, **config):
+    """An imported trial with these accuracies after each epoch, or at the epochs of a mapping."""
+    curve = dict(enumerate(accuracies, start=1))
+    return Trial(
+        id="t",
+        configuration_id="c",
+        number=0,
+        name="n",
+        phase="search",
+        replicate=0,
+        config={"seed": 0, "kernel_size": 3, **config},
+        epochs=9,
+        measurements=[
+            Measurement(epoch=epoch, values={"val_accuracy": value})
+            for epoch, value in curve.items()
+        ],
+        ending=Ending(status=status, reason=""),
+    )
+
+
+def test_an_imported_trial_is_known_up_to_the_epochs_of_the_new_sweep():
+    fixed = {**small_spec().fixed, "epochs": 3}
+    searcher = {"name": "mobster", "samples": 5}
+    spec = small_spec(fixed=fixed, space={"kernel_size": [3, 5]}, searcher=searcher)
+    whole = _imported(imported(0.2, 0.5, 0.4, 0.9), spec)
+    assert (whole.point, whole.curve, whole.values) == ({"kernel_size": 3}, [0.2, 0.5, 0.5], [0.5])
+    part = _imported(imported(0.2, 0.5, status=Status.EARLY_STOPPED), spec)
+    assert (part.curve, part.values) == ([0.2, 0.5], None)
+    for unknown in (
+        imported(0.2, status=Status.FAILED),
+        imported(),
+        imported(0.2, kernel_size=7),
+        imported(0.2, epochs=4),
+    ):
+        assert _imported(unknown, spec) is None
+    assert _imported(imported(0.2, epochs=3), spec) is not None
