@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from data_prep.pictures import fit_pixels
-from models.new_pictures import classify
+from fairsweep.errors import MissingFileError, UserError
+from models import new_pictures
+from models.new_pictures import classify, find_pictures
 from tests.support.picture_factory import CLASSES, make_dataset
 
 
@@ -26,3 +28,44 @@ def test_a_picture_is_fitted_as_the_dataset_says(tmp_path, fit):
     classifier = SimpleNamespace(manifest=manifest, probabilities=probabilities)
     assert len(list(classify(classifier, [tmp_path / "a.png"]))) == 1
     np.testing.assert_array_equal(seen[0][0], fit_pixels(pixels, manifest.image_shape, fit))
+
+
+def test_pictures_of_a_folder_are_found_by_any_case_of_their_ending_in_order(tmp_path, capsys):
+    for name in ("b/X.PNG", "a.jpg", "notes.txt", "c.TXT", ".hidden.png", "none"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_pictures(tmp_path) == [tmp_path / "a.jpg", tmp_path / "b" / "X.PNG"]
+    assert capsys.readouterr().err == (
+        "warning: 3 files are not pictures of a known kind and not read: 1 without an ending, "
+        "2 .txt\n"
+    )
+    assert find_pictures(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no picture"):
+        find_pictures(tmp_path / "empty")
+    with pytest.raises(MissingFileError, match="does not exist"):
+        find_pictures(tmp_path / "gone")
+
+
+def test_predictions_stay_with_their_pictures_beside_bad_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(new_pictures, "AT_ONCE", 2)
+    manifest = make_dataset().manifest
+    paths = [tmp_path / f"{place}.png" for place in range(5)]
+    for place, path in enumerate(paths):
+        gray = np.full((9, 9), 10 * place, np.uint8)
+        Image.fromarray(gray).save(path) if place not in (1, 2) else path.write_bytes(b"bad")
+
+    def probabilities(pictures):
+        # The class is told by the gray value; of two equally probable ones, the first counts.
+        shares = np.zeros((len(pictures), len(CLASSES)))
+        shares[np.arange(len(pictures)), pictures[:, 0, 0] // 10 % len(CLASSES)] = 1
+        return shares
+
+    classifier = SimpleNamespace(manifest=manifest, probabilities=probabilities)
+    found = list(classify(classifier, paths))
+    assert [one.picture for one in found] == paths
+    assert [bool(one.fault) for one in found] == [False, True, True, False, False]
+    good = [one.label for one in found if not one.fault]
+    assert good == [manifest.classes[place % len(CLASSES)] for place in (0, 3, 4)]
+    tie = new_pictures.Prediction(picture=paths[0], probabilities={"b": 0.5, "a": 0.5})
+    assert tie.label == "b"
