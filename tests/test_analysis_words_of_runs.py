@@ -9,13 +9,14 @@ import pytest
 from scipy import stats
 
 from analysis.run.metric import Metric
-from analysis.runs import compare
+from analysis.runs import compare, together
 from analysis.runs.compare import best_words
 from analysis.runs.differences import _judged, _picked, _points
 from analysis.runs.picked import Candidates
 from analysis.runs.searchers import _best_at, _row
 from analysis.statistics.verdicts import Verdict
 from analysis.trials.headline import fold_words, percent, status_counts
+from fairsweep.errors import UserError
 
 ACCURACY = Metric(name="val_accuracy", sign=1, is_share=True)
 LOSS = Metric(name="val_loss", sign=-1, is_share=False)
@@ -107,3 +108,44 @@ def test_an_average_over_folds_is_told_with_its_interval_and_range():
     assert words.endswith("); single folds reach from 50.0 % to 70.0 %")
     average.pictures = 1234
     assert ", n = 1,234 pictures; single folds" in fold_words(ACCURACY, average)
+
+
+def named_run(path, name="r", **facts):
+    return SimpleNamespace(
+        name=name,
+        path=Path(path),
+        provenance={"dataset": {"fingerprint": "aa"}},
+        metric=ACCURACY,
+        completed=pd.DataFrame({"fold": [None]}),
+        trials=pd.DataFrame({"trial_id": ["t"]}),
+        **facts,
+    )
+
+
+def test_of_several_runs_only_those_of_one_name_are_told_by_their_paths():
+    runs = [named_run("a/r"), named_run("b/r"), named_run("c/s", "s")]
+    assert together._names(runs) == ["a/r", "b/r", "s"]
+    with pytest.raises(UserError, match="is given 2 times; give each run once"):
+        together._names([named_run("a/r"), named_run("x/../a/r")])
+
+
+def test_runs_are_apart_by_dataset_metric_folds_or_because_nothing_completed():
+    first = named_run("a/r")
+    assert together._apart(named_run("b/r"), first) == ""
+    other = named_run("b/r")
+    other.provenance = {"dataset": {"fingerprint": "b" * 20}}
+    assert together._apart(other, first) == f"another dataset (fingerprint {'b' * 12}, not aa)"
+    for unknown in ({}, {"dataset": None}, {"dataset": {"fingerprint": None}}):
+        other.provenance = unknown
+        assert "fingerprint of its dataset is not known" in together._apart(other, first)
+    worse = named_run("b/r")
+    worse.metric = Metric(name="val_accuracy", sign=-1, is_share=True)
+    assert "its tables report val_accuracy" in together._apart(worse, first)
+    folds = named_run("b/r")
+    folds.trials = pd.DataFrame({"fold": [0, 1]})
+    folds.completed = folds.trials
+    assert together._apart(folds, first) == "it was trained on folds"
+    assert together._apart(first, folds) == "it was not trained on folds"
+    nothing = named_run("b/r")
+    nothing.completed = first.completed.head(0)
+    assert together._apart(nothing, first) == "no trial of it was trained to the end"
