@@ -27,7 +27,8 @@ _EXTRA_OF = {
     "statsmodels": "analysis",
     "matplotlib": "analysis",
     "tensorboard": "loggers",
-    "mlflow": "loggers",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
 }
 """Import name → the extra of the distribution that installs it."""
 

@@ -2,9 +2,12 @@
 
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.__main__ import main
+from analysis.groups.bias import reported
 from analysis.report.card import model_card
 from analysis.report.summary import found, unknown
 from analysis.run.dataset import find_dataset
@@ -74,3 +77,23 @@ def test_the_command_prints_the_card_or_writes_it(place, tmp_path, capsys):
     capsys.readouterr()
     assert main(["card", str(place / "run"), "--out", str(tmp_path / "no/README.md")]) == 2
     assert "is not a folder; make it" in capsys.readouterr().err
+
+
+def test_the_card_has_the_licence_beside_the_data_and_results_on_groups(place, tmp_path):
+    for folder in ("run", "data"):
+        shutil.copytree(place / folder, tmp_path / folder)
+    (tmp_path / "data/LICENSE").write_text("\n  Creative Commons Attribution 4.0\n\nYou may\n")
+    table = pq.read_table(tmp_path / "data/images.parquet")
+    ages = pa.array(["child" if row % 2 else "adult" for row in range(len(table))])
+    pq.write_table(table.append_column("age", ages), tmp_path / "data/images.parquet")
+    run = read_run(tmp_path / "run", tmp_path / "data")
+    card = model_card(run)
+    assert "- licence: Creative Commons Attribution 4.0 (from LICENSE in the dataset" in card
+    bias = reported(run)
+    groups = bias.tables[0].frame.set_index(["attribute", "group"])
+    line = next(line for line in section(card, "How well it does").splitlines() if "child" in line)
+    assert f" {groups.loc[('age', 'child'), 'n']} " in line
+    assert "**Groups**" in card
+    without = model_card(read_run(place / "run"))
+    assert "**Groups**" not in without
+    assert "- licence: not known" in without

@@ -10,6 +10,7 @@ from scipy import stats
 from analysis.comparisons.best import Standing
 from analysis.comparisons.best_table import best
 from analysis.comparisons.statistics import against_incumbent
+from analysis.effects.figure import compared_words
 from analysis.effects.statistics import effects
 from analysis.report import summary
 from analysis.report.summary import found, unknown
@@ -244,6 +245,15 @@ def test_trials_that_broke_are_counted_as_not_known(run, tmp_path):
     assert sentence(unknown(run), "What").startswith("What accuracy 2 trials that diverged")
     whole = read_run(SINGLE.write(tmp_path / "run"))
     assert not any("would have reached" in each for each in unknown(whole))
+
+
+def test_trials_over_a_limit_are_told_in_words(run):
+    trials = run.trials.replace({"status": {"FAILED": "OVER_LIMIT"}})
+    limited = replace(run, trials=trials)
+    assert "1 diverged and 1 over the limit." in found(limited)[1]
+    told = sentence(unknown(limited), "What accuracy 2 trials")
+    assert "diverged, failed, did not fit into memory or are over a limit would have" in told
+    assert " 2 others failed or are over a limit and are not shown." in compared_words(limited)
 
 
 @pytest.mark.parametrize("searcher", ["grid", "random", "sobol"])

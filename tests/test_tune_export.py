@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from analysis.__main__ import main as analysis
 from data_prep.reader import read_dataset
 from tests.support.in_process import few_pictures_fixture as few_pictures_fixture
 from tests.support.in_process import finished_run_fixture as finished_run_fixture
@@ -112,6 +113,31 @@ def test_the_script_classifies_files_without_fairsweep(folder, few_pictures, tmp
         shares = {name: float(row[name]) for name in dataset.manifest.classes}
         assert shares[row["class"]] == max(shares.values())
         assert sum(shares.values()) == pytest.approx(1, abs=2e-4)
+
+
+def test_the_card_is_that_of_the_analysis(folder, finished_run, capsys):
+    assert analysis(["card", str(finished_run)]) == 0
+    assert (folder / "README.md").read_text() == capsys.readouterr().out
+
+
+def test_without_the_analysis_the_card_is_missed_and_the_rest_is_written(
+    finished_run, tmp_path, capsys, monkeypatch
+):
+    refused = subprocess.CompletedProcess([], returncode=2, stdout="", stderr="no pandas here\n")
+    monkeypatch.setattr(export.subprocess, "run", lambda *_, **__: refused)
+    assert main(["export", str(finished_run), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "warning: there is no model card: no pandas here; " in said
+    assert f"python -m analysis card {finished_run} --out {tmp_path}/out/README.md" in said
+    assert (tmp_path / "out/model.onnx").is_file()
+
+
+def test_another_trial_gets_no_card_of_the_incumbent(finished_run, tmp_path):
+    others = read_sweep(finished_run).trials.keys() - {incumbent(finished_run).id}
+    words = ["export", str(finished_run), "--trial", min(others), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert (tmp_path / "out/model.json").is_file()
+    assert not (tmp_path / "out/README.md").exists()
 
 
 def test_a_folder_that_exists_is_kept(finished_run, tmp_path, capsys):

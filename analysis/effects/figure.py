@@ -101,11 +101,13 @@ def compared_words(run: RunData) -> str:
     n = run.comparable["n"].max()
     pictures = f", n = {n:,} pictures" if not pd.isna(n) else ""
     picked = "at the best of the first" if run.info.objective["at"] == "best" else "after"
-    lost = f" {len(run.excluded):,} others failed and are not shown." if len(run.excluded) else ""
+    lost = run.excluded["status"]
+    how = "failed or are over a limit" if (lost == Status.OVER_LIMIT).any() else "failed"
+    left_out = f" {len(lost):,} others {how} and are not shown." if len(lost) else ""
     count = len(accuracy_at_common_epoch(run))
     return (
         f"{first_upper(run.metric.long)}{pictures}, {picked} {epoch} epochs, which all "
-        f"{count:,} compared trials (completed or stopped early) reached.{lost}"
+        f"{count:,} compared trials (completed or stopped early) reached.{left_out}"
     )
 
 

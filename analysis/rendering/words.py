@@ -15,4 +15,5 @@ def first_upper(text: str) -> str:
 
 def status_words(status: str) -> str:
     """Return a status as it reads in a sentence, such as ``stopped early``."""
-    return {Status.EARLY_STOPPED: "stopped early"}.get(Status(status), status.lower())
+    words = {Status.EARLY_STOPPED: "stopped early", Status.OVER_LIMIT: "over the limit"}
+    return words.get(Status(status), status.lower())

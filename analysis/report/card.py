@@ -12,6 +12,8 @@ import numpy as np
 
 from analysis.classes.table import classes
 from analysis.cost.latency_table import latency_table
+from analysis.groups.annotations import has_annotated_groups
+from analysis.groups.bias import reported
 from analysis.rendering.render import to_markdown
 from analysis.rendering.table import Table
 from analysis.report.summary import found, unknown
@@ -24,6 +26,12 @@ from fairsweep.durable import write_text
 from fairsweep.errors import UserError
 
 NOT_KNOWN = "not known"
+LICENCES = ("LICENSE", "LICENCE", "LICENSE.txt", "LICENCE.txt", "LICENSE.md")
+"""Files in a dataset's folder that say under which licence it may be used."""
+
+
+GROUPS = ("bias_groups", "bias_groups_before")
+"""Tables of groups that the card has."""
 
 
 def write_card(run: RunData, out: Path) -> None:
@@ -112,7 +120,20 @@ def _data(run: RunData, dataset: Dataset | None) -> str:
             "splits": str(manifest["split_method"]),
             "copies across splits": _number(manifest["duplicates"].get("across_splits")),
         }
-    return _facts({**facts, "licence": NOT_KNOWN})
+    return _facts({**facts, "licence": NOT_KNOWN if dataset is None else _licence(dataset.path)})
+
+
+def _licence(data: Path) -> str:
+    """Return the first line of the licence that the user has put beside the dataset."""
+    for name in LICENCES:
+        try:
+            lines = (data / name).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            continue
+        first = next((line.strip() for line in lines if line.strip()), "")
+        if first:
+            return f"{first} (from {name} in the dataset's folder)"
+    return NOT_KNOWN
 
 
 def _results(run: RunData) -> str:
@@ -125,6 +146,9 @@ def _tables(run: RunData) -> Iterator[str]:
             yield to_markdown(table(run))
         except NotKnownError as reason:
             yield f"Not known: {reason}.\n"
+    bias = reported(run) if has_annotated_groups(run) else None
+    if bias is not None:
+        yield from (to_markdown(table) for table in bias.tables if table.name in GROUPS)
 
 
 def _classes(run: RunData) -> Table:

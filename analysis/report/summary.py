@@ -22,6 +22,7 @@ from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.verdicts import Verdict
 from analysis.trials.headline import best_trial, fold_words, percent, status_counts
 from analysis.trials.largest import no_better_than_largest
+from tune.run.trial import Status
 
 MOST_NAMED = 10
 """Maximum number of configurations that a sentence names."""
@@ -223,10 +224,12 @@ def _effects_untold(run: RunData) -> str:
 def _excluded(run: RunData) -> str:
     if run.excluded.empty:
         return ""
+    why = "diverged, failed or did not fit into memory"
+    if (run.excluded["status"] == Status.OVER_LIMIT).any():
+        why = "diverged, failed, did not fit into memory or are over a limit"
     return (
-        f"What accuracy {_number(len(run.excluded), 'trial')} that diverged, failed or did not fit "
-        "into memory would have reached: no mean includes them, so a level at which many failed "
-        "looks as good as its remaining trials."
+        f"What accuracy {_number(len(run.excluded), 'trial')} that {why} would have reached: no "
+        "mean includes them, so a level at which many failed looks as good as its remaining trials."
     )
 
 

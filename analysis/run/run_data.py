@@ -119,7 +119,10 @@ class RunData:
 
     @property
     def excluded(self) -> pd.DataFrame:
-        """The rows of ``trials`` that diverged, failed or did not fit, and are in no mean."""
+        """The rows of ``trials`` that diverged, failed, did not fit or are over a limit.
+
+        They are in no mean.
+        """
         return self.trials[self.trials["status"].isin(FINISHED.difference(COMPARABLE))]
 
     @property

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from tune.commands.predict import find_weights
 from tune.session.code import open_code
 from tune.session.run_directory import find_dataset, read_provenance, read_spec
 from tune.session.status import read_sweep
+from tune.sweep.state import SweepState
 
 EXAMPLE = "runs/quick --out winner"
+CARD = "README.md"
+"""Name of the model card in the folder."""
 MOST, DRAWN = 1000, 64
 """Largest number of validation pictures that the exported model is checked on, and the number of
 random pictures without the dataset."""
@@ -49,8 +53,12 @@ def run(parsed: argparse.Namespace) -> int:
     if pixels is None:
         shape = classifier.manifest.image_shape + (3,) * (classifier.manifest.channels > 1)
         pixels = np.random.default_rng(0).integers(0, 256, (DRAWN, *shape), dtype=np.uint8)
-    facts = _facts(parsed.run, weights.parent.name)
+    sweep = read_sweep(parsed.run)
+    facts = _facts(parsed.run, sweep, weights.parent.name)
     content = write_export(classifier, parsed.out, pixels, facts)
+    best = sweep.incumbent
+    if best is not None and best.id == weights.parent.name:  # The card is about the incumbent.
+        _write_card(parsed.run, parsed.out / CARD, parsed.data)
     latency = content["latency_ms"]["1"]
     print(
         json.dumps(content)
@@ -80,9 +88,23 @@ def _validation_pictures(run: Path, data: str | None) -> npt.NDArray[np.uint8] |
     return np.asarray(dataset.pixels[rows[:: -(-len(rows) // MOST)]])
 
 
-def _facts(run: Path, trial_id: str) -> dict[str, Any]:
+def _write_card(run: Path, out: Path, data: str | None) -> None:
+    """Let the analysis write the model card, which needs its libraries; say so if it cannot."""
+    words = [sys.executable, "-m", "analysis", "card", str(run), "--out", str(out)]
+    words += [] if data is None else ["--data", data]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
+        print(
+            f"warning: there is no model card: {reason}; to write it later: "
+            f"python -m analysis card {run} --out {out}",
+            file=sys.stderr,
+        )
+
+
+def _facts(run: Path, sweep: SweepState, trial_id: str) -> dict[str, Any]:
     """Return where the network comes from."""
-    sweep, dataset = read_sweep(run), read_provenance(run)["dataset"]
+    dataset = read_provenance(run)["dataset"]
     trial = sweep.trials[trial_id]
     objective = sweep.spec.objective
     best = trial.best(objective.metric, objective.mode)
