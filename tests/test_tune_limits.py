@@ -5,6 +5,8 @@ import json
 import pandas as pd
 import pytest
 
+from analysis.run.objectives import objective_values, objectives_of
+from analysis.run.run_data import read_run
 from data_prep.manifest import DatasetManifest
 from models.build import count_parameters
 from tests.support.in_process import EXECUTOR, FIXED, resume, start, tiny_spec
@@ -302,3 +304,17 @@ def test_own_training_code_has_no_limits_and_may_call_a_metric_latency_ms(tmp_pa
     assert (spec.objective.mode, spec.times_networks) == ("min", False)
     with pytest.raises(SpecError, match="own training code are not known before it runs"):
         parse_spec({**values, "objective": "latency_ms", "limits": {"parameters": 5}})
+
+
+def test_the_latency_is_an_objective_for_tables_and_pareto_front(few_pictures, tmp_path):
+    spec = limited_spec(
+        few_pictures, name="quick", objective=["val_accuracy", "latency_ms"], fuse="never"
+    )
+    run, sweep = start(spec, tmp_path)
+    slow, fast = sorted(sweep.trials.values(), key=lambda trial: -trial.latency_ms)
+    assert slow.latency_ms > fast.latency_ms > 0
+    assert sweep.values(fast)["latency_ms"] == fast.latency_ms
+    assert fast in sweep.front, "nothing is as fast"
+    data = read_run(run)
+    told = objective_values(data, objectives_of(data)).set_index(data.trials["trial_id"])
+    assert told["latency_ms"].to_dict() == {t.id: t.latency_ms for t in (slow, fast)}

@@ -135,8 +135,10 @@ def _trial_proposed(event: TrialProposed, state: SweepState) -> None:
     trial = event.to_trial()
     state.trials[trial.id] = trial
     state.queue.join(trial.id)
-    if state.latencies:
-        trial.latency_ms = state.latencies.get(network_key(trial.config))
+    if state.spec.times_networks:
+        key = network_key(trial.config)
+        state.networks[key].append(trial)
+        trial.latency_ms = state.latencies.get(key)
     if event.proposal is not None and event.point is not None:
         state.search.hear_proposed(trial, event.proposal, dict(event.point))
 
@@ -152,9 +154,8 @@ def _trial_started(event: TrialStarted, state: SweepState) -> None:
 def _latency_measured(event: LatencyMeasured, state: SweepState) -> None:
     key = network_key(state.trials[event.trial].config)
     state.latencies[key] = event.latency_ms
-    for trial in state.trials.values():
-        if network_key(trial.config) == key:
-            trial.latency_ms = event.latency_ms
+    for trial in state.networks[key]:
+        trial.latency_ms = event.latency_ms
 
 
 @_change.register

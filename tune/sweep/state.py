@@ -4,7 +4,7 @@
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from tune.run import incumbent as incumbents
@@ -51,6 +51,8 @@ class SweepState:
         """Configuration id → duration of its first complete training."""
         self.latencies: dict[str, float] = {}
         """Key of a network (`tune.sweep.limits`) → its measured milliseconds for one picture."""
+        self.networks: defaultdict[str, list[Trial]] = defaultdict(list)
+        """Key of a network → its trials, in a sweep that measures latencies."""
         self.lost_nodes: list[str] = []
         """All nodes that died during the sweep, in order."""
         self.openings: list[str] = []
