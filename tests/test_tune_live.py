@@ -447,6 +447,31 @@ def test_a_failed_trial_or_all_of_them_are_trained_again(server, run, failed, br
 
 
 @in_browser
+def test_of_all_runs_the_page_shows_one_that_is_running_until_another_is_chosen(
+    server, run, browser
+):
+    shutil.copytree(run, run.with_name("a finished one"))
+    with hold(run):
+        listed = [{"name": "a finished one", "running": False}, {"name": "one", "running": True}]
+        assert json.loads(ask(server, "runs")[1]) == listed
+        open_page(browser, server)
+        assert browser.run("document.title") == "one"
+        chosen = "document.getElementById('runs').selectedOptions[0].textContent"
+        assert browser.run(chosen) == "one (running)"
+        browser.run(
+            """(() => {
+              const list = document.getElementById("runs");
+              list.value = "a finished one";
+              list.dispatchEvent(new Event("change"));
+            })()"""
+        )
+        browser.wait("document.title === 'a finished one'")
+        assert browser.run(chosen) == "a finished one"
+        browser.wait("document.getElementById('said').textContent === ''")
+        assert browser.complaints == [c for c in browser.complaints if "favicon" in c]
+
+
+@in_browser
 def test_thousands_of_trials_come_a_page_at_a_time_and_the_rest_is_counted(browser, tmp_path):
     write_big_run(tmp_path / "runs" / "big", trials=300, epochs=12, pictures=40)
     with LiveServer(tmp_path / "runs") as opened:

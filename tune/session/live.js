@@ -1,7 +1,8 @@
 "use strict";
 // Asks once a second what is new in the chosen run. All text of a run goes through textContent.
 const MOST_FAILED = 20;
-let follower = "", version = 0, asked = "", latest = null, held = false, drawn = "";
+const LIST_MILLISECONDS = 5000;
+let follower = "", version = 0, asked = "", latest = null, held = false, drawn = "", nextList = 0;
 
 async function ask(place, options) {
   const answer = await fetch(place, options), found = await answer.json();
@@ -9,13 +10,24 @@ async function ask(place, options) {
   return found;
 }
 
+// Of all runs, the page shows the one that was chosen, or at first one that is running.
 async function listRuns() {
-  const names = await ask("runs"), shown = at("runs").value;
-  if (names.join("\n") === asked) return;
-  asked = names.join("\n");
+  if (performance.now() < nextList) return;
+  nextList = performance.now() + LIST_MILLISECONDS;
+  const runs = await ask("runs"), now = JSON.stringify(runs), shown = at("runs").value;
+  if (now === asked) return;
+  asked = now;
   at("runs").replaceChildren();
-  for (const name of names) make(at("runs"), "option", name, { value: name });
-  if (names.includes(shown)) at("runs").value = shown;
+  for (const { name, running } of runs) make(at("runs"), "option", running ? `${name} (running)` : name, { value: name });
+  const kept = runs.find(({ name }) => name === shown) ?? runs.find(({ running }) => running) ?? runs[0];
+  if (kept) at("runs").value = kept.name;
+  if (kept?.name !== shown) forget();
+}
+
+function forget() {
+  trials = new Map(); version = 0; follower = chosen = drawn = ""; first = 0; latest = null;
+  at("failed").replaceChildren();
+  say("reading the ledger …", true);
 }
 
 async function update() {
@@ -53,6 +65,7 @@ function show(name) {
   at("stop").disabled = !status.running || latest.asked.includes("stop");
   at("stop").textContent = latest.asked.includes("stop") ? "the sweep is stopping" : "stop the sweep";
   const state = status.finished ? "finished" : status.running ? "running" : status.silence ? "silent" : "stopped";
+  if (at("state").textContent !== state) say(""); // What was asked has been done.
   at("state").textContent = at("state").dataset.state = state;
   at("silence").textContent = status.silence;
   at("silence").hidden = !status.silence;
@@ -229,9 +242,7 @@ at("command").lastElementChild.addEventListener("click", async () => {
 });
 at("retry").addEventListener("click", () => send("retry", "", "the sweep will train them again"));
 at("runs").addEventListener("change", () => {
-  trials = new Map(); version = 0; follower = chosen = ""; first = 0; latest = null;
-  say("reading the ledger …", true);
-  at("failed").replaceChildren();
+  forget();
   rows();
   update();
 });

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from fairsweep.drawing.axis import AXIS_JS
 from fairsweep.errors import UserError
 from tune.run.directory import LEDGER_FILE
+from tune.run.lease import holder_of
 from tune.session.following import Follower
 from tune.session.status import request_retry, request_stop
 
@@ -64,6 +65,13 @@ class LiveServer(ThreadingHTTPServer):
         if self._only is not None:
             return [self._only]
         return sorted(path.parent.name for path in self._folder.glob(f"*/{LEDGER_FILE}"))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return ``name`` of each run, and ``running``: whether a driver holds it."""
+        return [
+            {"name": name, "running": holder_of(self._folder / name) is not None}
+            for name in self.names()
+        ]
 
     def news(self, name: str, since: int, chosen: str | None = None) -> dict[str, Any]:
         """Return `Follower.news` of a run; raises the errors of `Follower`."""
@@ -128,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _look_up(self, place: str, query: dict[str, list[str]], *, is_post: bool) -> Any:
         if place == "runs" and not is_post:
-            return self.server.names()
+            return self.server.runs()
         kind, _, quoted = place.partition("/")
         name = unquote(quoted)
         if name not in self.server.names():  # Which also keeps paths inside the folder.
