@@ -13,6 +13,8 @@ import yaml
 
 from tests.support.sweeps import SPEC
 from tune.__main__ import main
+from tune.launch.errors import LaunchError
+from tune.launch.site import SiteProfile, read_site, sites_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -212,3 +214,19 @@ def test_a_profile_that_breaks_a_rule_is_refused(refusal, home, values, cause):
 def test_an_unknown_site_is_answered_with_those_that_there_are(refusal, home):
     write_site(home, "narval")
     assert "sites has narval; see docs/slurm.md" in refusal("--site", "cedar")
+
+
+def test_a_site_is_a_name_in_the_users_folder_or_the_path_of_a_file(home, monkeypatch):
+    write_site(home, account="a1")
+    assert read_site("cedar").account == "a1"
+    assert read_site(None) == SiteProfile()
+    for name in ("mine.yaml", "mine.yml", "in/mine"):
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_text("account: b2\ncpus_per_node: 4\n")
+        assert (read_site(name).account, read_site(name).cpus_per_node) == ("b2", 4)
+    with pytest.raises(LaunchError, match=r"elm\.yaml does not exist; .* has cedar; see docs"):
+        read_site("elm")
+    assert sites_folder() == home / "config" / "fairsweep" / "sites"
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(home))
+    assert sites_folder() == home / ".config" / "fairsweep" / "sites"

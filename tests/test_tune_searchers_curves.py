@@ -138,6 +138,17 @@ def test_mobster_is_random_until_eight_trials_have_a_value():
     assert first.propose(9) != second.propose(9)
 
 
+def test_the_kernel_is_learned_again_when_a_quarter_more_is_known():
+    searcher, at_random = searcher_of("mobster"), searcher_of("random")
+    learned = []
+    for number in range(18):
+        before = searcher._snapshot
+        train(searcher, number, misleading(1), at_random.propose(number))
+        if searcher._snapshot is not before:
+            learned.append(number)
+    assert learned == [8, 10, 13, 17]
+
+
 def test_a_failed_trial_and_values_that_are_no_numbers_are_left_out():
     searcher = searcher_of("bohb")
     assert isinstance(searcher, CurveSearcher)
