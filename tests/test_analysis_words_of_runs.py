@@ -149,3 +149,32 @@ def test_runs_are_apart_by_dataset_metric_folds_or_because_nothing_completed():
     nothing = named_run("b/r")
     nothing.completed = first.completed.head(0)
     assert together._apart(nothing, first) == "no trial of it was trained to the end"
+
+
+def test_of_a_training_in_two_runs_the_longer_one_counts_with_its_answers(monkeypatch):
+    columns = ["trial_id", "configuration_id", "name", "epochs_trained"]
+    shorter = named_run("a/a", "a", measurements=pd.DataFrame({"x": [1]}))
+    longer = replace_trials(shorter, [("t", "c", "N", 9), ("u", "d", "M", 9)], columns)
+    shorter = replace_trials(shorter, [("v", "d", "M", 5), ("t", "c", "N", 5)], columns)
+    monkeypatch.setattr(together, "fairly_trained", lambda run: run.trials)
+    monkeypatch.setattr(together, "replace", lambda _run, **facts: SimpleNamespace(**facts))
+    monkeypatch.setattr(together, "read_probabilities", lambda run, _: run.trials)
+    for runs in ([shorter, longer], [longer, shorter]):
+        names = ["short" if run is shorter else "long" for run in runs]
+        merged, shared = together._merge(runs, names)
+        trials = merged.trials.set_index("trial_id")
+        assert shared == 1
+        assert trials["epochs_trained"].to_dict() == {"t": 9, "u": 9, "v": 5}
+        assert trials["run"].to_dict() == {"t": ", ".join(names), "u": "long", "v": "short"}
+        assert sorted(trials["number"]) == [1, 2, 3]
+        # One configuration was trained for two numbers of epochs.
+        assert trials["configuration_id"].to_dict() == {"t": "c", "u": "d-9", "v": "d-5"}
+        assert trials.loc["u", "name"] == "M (9 epochs)"
+        assert merged.answers["t"] is longer.trials
+        assert merged.answers["v"] is shorter.trials
+        assert len(merged.answers) == 3
+        assert len(merged.measurements) == 2
+
+
+def replace_trials(run, rows, columns):
+    return SimpleNamespace(**{**vars(run), "trials": pd.DataFrame(rows, columns=columns)})

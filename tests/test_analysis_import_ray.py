@@ -1,0 +1,60 @@
+"""What is read of a folder of Ray Tune: states, errors, epochs and times."""
+
+import json
+
+import pytest
+
+from analysis.imports.ray_results import read_ray
+from fairsweep.errors import MissingFileError, UserError
+from tune.run.trial import Status
+
+
+def write_trial(folder, name, results, **params):
+    place = folder / name
+    place.mkdir(parents=True)
+    (place / "params.json").write_text(json.dumps(params))
+    (place / "result.json").write_text("".join(json.dumps(line) + "\n" for line in results))
+    return place
+
+
+def write_state(folder, name, **statuses):
+    trials = [[json.dumps({"trial_id": i, "status": s}), "{}"] for i, s in statuses.items()]
+    state = {"trial_data": trials, "runner_data": {"_metric": "loss"}}
+    (folder / f"experiment_state-{name}.json").write_text(json.dumps(state))
+
+
+def result(trial, epoch, loss, **facts):
+    return {"trial_id": trial, "training_iteration": epoch, "loss": loss, **facts}
+
+
+def test_the_newest_state_tells_how_trials_ended(tmp_path):
+    write_trial(tmp_path, "b", [result("t2", 1, 0.5)], net={"width": 8})
+    failed = write_trial(tmp_path, "c", [result("t3", 1, 0.4)])
+    (failed / "error.txt").write_text("Traceback\n  x\nValueError: no\n")
+    times = {"time_this_iter_s": 1.5, "timestamp": 100}
+    write_trial(tmp_path, "a", [result("t1", 2, 0.7, **times), result("t1", 4, 0.6)])
+    write_state(tmp_path, "2026-01-01", t1="RUNNING", t2="TERMINATED", t3="TERMINATED")
+    write_state(tmp_path, "2026-01-02", t1="TERMINATED", t2="PAUSED", t3="TERMINATED")
+    found = read_ray(tmp_path)
+    assert (found.tool, found.metric, found.names_stops) == ("Ray Tune", "loss", False)
+    assert [(t.label, t.status, t.reason) for t in found.trials] == [
+        ("t1", Status.COMPLETED, ""),
+        ("t2", Status.RUNNING, ""),
+        ("t3", Status.FAILED, "ValueError: no"),
+    ]
+    first, second, _ = found.trials
+    assert dict(first.measurements) == {2: {"loss": 0.7}, 4: {"loss": 0.6}}
+    assert (dict(first.seconds), dict(first.times)) == ({2: 1.5}, {2: 100})
+    assert dict(second.values) == {"net.width": 8}
+
+
+def test_a_folder_without_trials_or_with_a_damaged_line_is_refused(tmp_path):
+    with pytest.raises(MissingFileError, match="is not a folder"):
+        read_ray(tmp_path / "gone")
+    with pytest.raises(UserError, match="holds no trial of Ray Tune"):
+        read_ray(tmp_path)
+    place = write_trial(tmp_path, "a", [result("t1", 1, 0.5)])
+    with (place / "result.json").open("a") as file:
+        file.write("{half")
+    with pytest.raises(UserError, match=r"result\.json, line 2 is damaged"):
+        read_ray(tmp_path)
