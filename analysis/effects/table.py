@@ -171,7 +171,8 @@ def _epoch_note(run: RunData) -> str:
     late = len(run.comparable) - count
     after = f" {late:,} others were first measured later and are left out." if late else ""
     epochs = f"{epoch} epoch{'s' * (epoch != 1)}"
-    return f"All {count:,} completed and early-stopped trials are compared after {epochs}{last}.{after}"
+    trials = f"All {count:,} completed and early-stopped trials"
+    return f"{trials} are compared after {epochs}{last}.{after}"
 
 
 def _effects_notes(run: RunData, frame: pd.DataFrame) -> tuple[str, ...]:
