@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.comparisons.best_table import best
 from analysis.cost.latency_table import latency_table
 from analysis.rendering.render import FORMATS
 from analysis.report.card import model_card
@@ -66,6 +67,21 @@ def test_the_table_shows_what_was_measured_beside_the_accuracy(run):
     assert all(write(named(table, data)) for write in FORMATS.values())
     headings = [column.heading for column in table.views[0].columns]
     assert len(headings) == len(set(headings))
+
+
+def test_the_table_of_configurations_has_size_and_latency_if_they_were_measured(run, finished_run):
+    table = best(read_run(run))
+    found = pd.read_parquet(run / "latency.parquet").set_index("configuration_id")
+    cells = table.views[0].shown(table.frame)
+    for row, shown in zip(table.frame.to_dict("records"), cells.to_dict("records"), strict=True):
+        own = found.loc[row["configuration_id"]]
+        assert shown["MB"] == f"{own['weights_bytes'] / 1e6:.3g}"
+        assert shown["ms per picture"] == f"{own['p50_1']:.3g}"
+    without = best(read_run(finished_run))
+    assert "p50_1" not in without.frame
+    assert list(cells.columns.drop(["MB", "ms per picture"])) == [
+        column.heading for column in without.views[0].columns
+    ]
 
 
 def test_the_card_names_size_and_latency_if_they_were_measured(run, finished_run):

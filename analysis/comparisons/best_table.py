@@ -8,6 +8,7 @@ from analysis.comparisons.best import Standing, with_the_best
 from analysis.comparisons.replicates_table import PICKED
 from analysis.comparisons.statistics import MOST_MODELS, against_incumbent, as_measured
 from analysis.comparisons.table import basis_note
+from analysis.cost.latency_table import with_latency
 from analysis.rendering.digits import signed, supported
 from analysis.rendering.table import Column, Table, View
 from analysis.run.clusters import n_notes
@@ -47,7 +48,8 @@ def best(run: RunData) -> Table:
     counts); ``accuracy`` (their mean, at the epoch that the objective selects) with its 95 %
     interval ``accuracy_low`` and ``accuracy_high``; ``difference`` with ``difference_low``,
     ``difference_high`` and ``verdict`` of `analysis.comparisons.best.with_the_best`; ``basis``;
-    ``trial_id``, ``configuration_id``; every searched hyperparameter.
+    ``trial_id``, ``configuration_id``; every searched hyperparameter; ``weights_bytes`` and
+    ``p50_1`` of `tune.run.latency.NetworkLatency`, if they were measured.
 
     Raises:
         NotKnownError: The run has nothing to compare.
@@ -62,7 +64,9 @@ def best(run: RunData) -> Table:
     frame = frame.join(joined[["trial_id", "configuration_id", *shown]])
     what = "models" if compared.basis == "models" else "configurations"
     title = f"Which {what} cannot be told from the best"
-    view = View(title=title, columns=_columns(frame, run.metric, shown))
+    frame, costs = with_latency(run, frame)
+    *columns, n = _columns(frame, run.metric, shown)
+    view = View(title=title, columns=(*columns, *costs, n))
     return Table(name="best", frame=frame, views=(view,), notes=_notes(run, frame))
 
 

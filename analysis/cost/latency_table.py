@@ -37,7 +37,7 @@ def latency_table(run: RunData) -> Table:
         Column(key="name", heading="name"),
         Column(key="accuracy", heading="accuracy", text=run.metric.cells(fraction(3))),
         Column(key="parameters", heading="parameters", text=lambda value: f"{value:,}"),
-        Column(key="weights_bytes", heading="MB", text=lambda value: f"{value / 1e6:.3g}"),
+        Column(key="weights_bytes", heading="MB", text=_megabytes),
         Column(key="p50_1", heading="1 picture, ms", text=_milliseconds),
         Column(key="p95_1", heading="1 picture, 95th percentile", text=_milliseconds),
         Column(key="p50_64", heading="64 pictures, ms", text=_milliseconds),
@@ -46,6 +46,26 @@ def latency_table(run: RunData) -> Table:
     )
     view = View(title="Size and latency of the networks", columns=columns)
     return Table(name="latency", frame=frame, views=(view,), notes=_notes(run, frame))
+
+
+def with_latency(run: RunData, frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Column, ...]]:
+    """Add ``weights_bytes`` and ``p50_1`` to a row per configuration, and return their columns.
+
+    Without a measurement, the frame stays as it is and there are no columns.
+    """
+    found = read_latencies(run.path)
+    if found is None:
+        return frame, ()
+    known = found.to_pandas().set_index("configuration_id")[["weights_bytes", "p50_1"]]
+    columns = (
+        Column(key="weights_bytes", heading="MB", text=_megabytes),
+        Column(key="p50_1", heading="ms per picture", text=_milliseconds),
+    )
+    return frame.join(known, on="configuration_id"), columns
+
+
+def _megabytes(value: Any) -> str:
+    return MISSING if pd.isna(value) else f"{value / 1e6:.3g}"
 
 
 def _milliseconds(value: Any) -> str:
