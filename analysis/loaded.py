@@ -38,6 +38,7 @@ TableName = Literal[
     "suspects",
     "replicates",
     "incomplete",
+    "latency",
 ]
 """Names of tables."""
 FigureName = Literal[

@@ -76,7 +76,9 @@ def test_statuses_are_told_apart_by_what_their_accuracy_says(run):
     every = replace(run, trials=trials)
     assert every.completed["status"].tolist() == ["COMPLETED"]
     assert every.comparable["status"].tolist() == ["COMPLETED", "EARLY_STOPPED"]
-    assert every.excluded["status"].tolist() == ["DIVERGED", "INFEASIBLE", "FAILED"]
+    assert every.excluded["status"].tolist() == [
+        "DIVERGED", "INFEASIBLE", "OVER_LIMIT", "FAILED",
+    ]  # fmt: skip
 
 
 def test_an_answer_is_the_class_of_the_highest_probability(tmp_path):
