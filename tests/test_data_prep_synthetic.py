@@ -155,6 +155,7 @@ def test_the_manifest_is_that_of_fer2013(faces, synthetic_dataset):
     assert 900 < small.images < 1500
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("one_thread")
 def test_a_linear_model_is_above_chance_and_a_network_is_clearly_better(faces):
     """With 495 pictures a standard error is 0.02, so the gaps asked for are five of them."""

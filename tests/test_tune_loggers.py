@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
@@ -54,6 +53,8 @@ def in_tensorboard(run, trial):
 
 
 def in_mlflow(run, spec, address=None):
+    from mlflow import MlflowClient  # Takes seconds, which only this module's process should spend.
+
     client = MlflowClient(tracking_uri=address or (run / "mlruns").as_uri())
     store = client.get_experiment_by_name(spec.name).experiment_id
     return client, {one.data.tags["trial"]: one for one in client.search_runs([store])}

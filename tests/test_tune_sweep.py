@@ -90,8 +90,11 @@ def test_median_stopping_stops_trials_and_says_why():
     assert sweep.incumbent.status is Status.COMPLETED
 
 
-@pytest.mark.parametrize("searcher", SEARCHERS)
-@pytest.mark.parametrize("cut", [1, 2, 5, 17, 41, 91, 100])
+# The Gaussian process of `gp` takes most of the time, and what it reads is read like the others.
+@pytest.mark.parametrize(
+    ("searcher", "cut"),
+    [(s, cut) for s in SEARCHERS for cut in [1, 2, 5, 17, 41, 91, 100] if s != "gp" or cut == 41],
+)
 def test_a_sweep_read_back_from_its_ledger_goes_on_as_if_never_stopped(searcher, cut):
     spec = small_spec(**SEARCHERS[searcher], replicates=2, finalists=2)
     untouched, ledger = new_sweep(spec)
