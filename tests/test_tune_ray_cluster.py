@@ -156,6 +156,31 @@ def test_a_ray_that_runs_is_joined_with_our_code(called, home):
     assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
+@pytest.mark.usefixtures("home")
+def test_before_a_sweep_the_cluster_is_joined_for_a_moment(called):
+    os.environ["RAY_ADDRESS"] = "10.0.0.7:12010"
+    module.require_ray()
+    assert [one if isinstance(one, str) else one[:2] for one in called] == [
+        ("init", "10.0.0.7:12010"),
+        "shutdown",
+    ]
+    assert "RAY_USAGE_STATS_ENABLED" not in os.environ
+
+
+@pytest.mark.parametrize("address", [None, "", "local"])
+def test_before_a_sweep_a_local_ray_gets_its_token_but_is_not_started(called, own, address):
+    if address is not None:
+        os.environ["RAY_ADDRESS"] = address
+    module.require_ray()
+    assert called == []
+    assert own.exists()
+    own.unlink()
+    own.parent.rmdir()
+    own.parent.write_text("a file is here")
+    with pytest.raises(UserError, match="cannot be stored in"):
+        module.require_ray()
+
+
 @pytest.mark.usefixtures("called")
 @pytest.mark.parametrize("error", [ConnectionError("no\n route"), RuntimeError("no\n route")])
 def test_a_ray_that_does_not_answer_is_told_in_one_line(home, monkeypatch, error):

@@ -162,3 +162,21 @@ def test_too_few_open_files_are_told_before_ray_waits_for_itself():
         [sys.executable, "-c", limited + start], capture_output=True, text=True, check=False
     )
     assert "Ray needs at least 64 open files, and 63 are allowed here; raise" in done.stderr
+
+
+def test_what_a_local_ray_needs_is_checked_without_starting_one(monkeypatch):
+    done = []
+
+    @contextmanager
+    def folder():
+        done.append("made")
+        yield
+        done.append("removed")
+
+    monkeypatch.setattr(module, "ray_folder", folder)
+    monkeypatch.setattr(module, "_start", lambda *_: pytest.fail("a Ray is started"))
+    module.require_local_ray()
+    assert done == ["made", "removed"]
+    monkeypatch.setattr(module.resource, "getrlimit", lambda _kind: (63, 63))
+    with pytest.raises(UserError, match="at least 64 open files, and 63 are allowed here"):
+        module.require_local_ray()

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -269,6 +270,33 @@ def test_a_missing_logger_is_refused_before_a_file_is_written(tmp_path, few_pict
     )
     with pytest.raises(SpecError, match="mlflow needs the package mlflow-skinny"):
         session.start(tiny_spec(few_pictures, loggers=["mlflow"]), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_ray_that_does_not_answer_is_refused_before_a_file_is_written(
+    tmp_path, few_pictures, monkeypatch
+):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # Is set back after the test.
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a secret of more than thirty-two characters")
+    with pytest.raises(UserError, match=rf"cannot connect to Ray at {address} \(nobody answers: "):
+        session.start(tiny_spec(few_pictures), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    _, sweep = start(tiny_spec(few_pictures), tmp_path / "runs")
+    assert sweep.finished, "an executor that needs no Ray is not asked for one"
+
+
+def test_a_local_ray_that_cannot_start_is_refused_before_a_file_is_written(
+    tmp_path, few_pictures, monkeypatch
+):
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # Is set back after the test.
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a secret of more than thirty-two characters")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 20)))
+    with pytest.raises(UserError, match=r"RAY_TMPDIR is .*, too long"):
+        session.start(tiny_spec(few_pictures), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 

@@ -23,7 +23,7 @@ from tune.execution.ray_private import (
     silence_error_messages,
     use_token_of_user,
 )
-from tune.execution.ray_server import local_ray
+from tune.execution.ray_server import local_ray, require_local_ray
 from tune.execution.ray_watch import connected_servers
 
 T = TypeVar("T")
@@ -55,9 +55,9 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
             the local Ray does not start, or the disk of its folder is full.
     """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    address = os.environ.get("RAY_ADDRESS")
+    address = _cluster_address()
     with _settings():
-        if address and address != "local":
+        if address is not None:
             connect(address)
             with _connected():
                 yield
@@ -69,6 +69,32 @@ def ray_session(*, object_store_bytes: int) -> Iterator[None]:
                     ray.init(own, log_to_driver=False, logging_level=logging.ERROR)
                 with _connected():
                     yield
+
+
+def require_ray() -> None:
+    """Check that `ray_session` will get a Ray, before a run directory is made for it.
+
+    Joins the cluster at ``RAY_ADDRESS`` for a moment. A local Ray is not started; only its token,
+    its folder and the open files that it needs are checked.
+
+    Raises:
+        UserError: As `ray_session`.
+    """
+    address = _cluster_address()
+    if address is None:
+        require_token()
+        require_local_ray()
+    else:
+        with _settings():
+            connect(address)
+            with _connected():
+                pass
+
+
+def _cluster_address() -> str | None:
+    """Return the value of ``RAY_ADDRESS``; None if a local Ray is to be started."""
+    address = os.environ.get("RAY_ADDRESS")
+    return None if address in (None, "", "local") else address
 
 
 @contextmanager

@@ -55,6 +55,17 @@ def local_ray(*, object_store_bytes: int) -> Iterator[str]:
             _end(process)
 
 
+def require_local_ray() -> None:
+    """Check what `local_ray` needs, without starting a Ray.
+
+    Raises:
+        UserError: Too few open files are allowed, or the folder for sockets cannot be private.
+    """
+    _allow_files()
+    with ray_folder():
+        pass
+
+
 def _allow_files() -> None:
     """Raise this process's limit of open files, which Ray's processes inherit.
 

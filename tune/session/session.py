@@ -89,7 +89,7 @@ def start(
         SpecError: Searcher, scheduler, space and warm start do not fit together.
         UserError: Pretrained weights are not available or do not fit; or an own network cannot be
             trained; or the dataset lacks a group that the spec names, or has too few pictures for
-            the folds.
+            the folds; or the cluster at ``RAY_ADDRESS`` does not answer.
     """
     carried = carried or Carried()
     dataset = open_data(spec)
@@ -100,6 +100,8 @@ def start(
     read_warm_start(spec, fingerprint)
     require_loggers(spec)
     require_notify(spec)
+    if executor is ON_RAY:
+        _require_ray()
     if dataset is not None:
         _require_weights(spec, dataset.manifest)
         _require_pictures(spec, dataset, carried)
@@ -284,6 +286,13 @@ def _samples(spec: SweepSpec) -> list[TrainConfig]:
     space = spec.search_space
     configs = [spec.config(space.at(point), seed=spec.seed) for point in space.samples_of_each()]
     return [config for config in configs if isinstance(config, TrainConfig)]
+
+
+def _require_ray() -> None:
+    """Check that there will be a Ray: a run directory without trials would block its name."""
+    from tune.execution.ray_cluster import require_ray
+
+    require_ray()
 
 
 def _require_weights(spec: SweepSpec, manifest: DatasetManifest) -> None:
