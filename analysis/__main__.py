@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.imports.command import add_import
+from analysis.published.command import add_published
 from fairsweep.command_line import run_command
 from fairsweep.errors import UserError
 
@@ -242,6 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("run", metavar="RUN", type=Path, help="run directory")
     made.add_argument("--out", type=Path, metavar="FILE", help="default RUN/study.db")
     made.set_defaults(command=export)
+    add_published(commands, FORMATS)
     add_import(commands)
     return parser
 

@@ -13,6 +13,7 @@ from statsmodels.stats import proportion
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
+import analysis.__main__
 from analysis.published.__main__ import main, published
 from analysis.published.statistics import (
     Conclusion,
@@ -88,6 +89,24 @@ def test_the_command_prints_what_a_table_supports(judged, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row["verdict"] for row in rows] == judged["verdict"].tolist()
     assert [row["pictures"] for row in rows] == judged["pictures"].tolist()
+
+
+def test_the_command_is_one_of_analysis(judged, capsys):
+    csv = str(FIXTURES / "study_a_table_2_2.csv")
+    claims = ["--claim=kernel=5:3", "--claim=blocks=8:4", "--claim=channels=32:16"]
+    words = ["published", csv, "--pictures", str(PICTURES), *claims, "--format", "json"]
+    assert analysis.__main__.main(words) == 0
+    first = json.loads(capsys.readouterr().out)[0]
+    assert first["verdict"] == judged["verdict"].iloc[0]
+
+
+def test_hyperparameters_without_a_claim_are_named():
+    csv = FIXTURES / "study_a_table_2_2.csv"
+    some = published(csv, PICTURES, ["kernel=5:3"]).notes[-1]
+    assert some.startswith("Not claimed: blocks, channels, fc_layers. ")
+    # The number of FC layers follows the blocks in this table; recall is a measurement.
+    every = published(csv, PICTURES, ["kernel=5:3", "blocks=8:4", "channels=32:16"]).notes
+    assert not any(note.startswith("Not claimed") for note in every)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from analysis.published.command import EXAMPLE, add_options, print_published
 from analysis.published.statistics import Conclusion, claims_of, judge
 from analysis.rendering.digits import p_text, signed, supported
 from analysis.rendering.render import FORMATS
@@ -22,27 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Test the claims on the command line; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m analysis.published",
-        description="Judge the claims of a published grid of single trainings by its accuracies.",
-        epilog="example: python -m analysis.published tests/fixtures/study_a_table_2_2.csv "
-        "--pictures 2225 --claim kernel=5:3 --claim blocks=8:4 --claim channels=32:16",
+        description="The same as `python -m analysis published`.",
+        epilog=EXAMPLE,
     )
-    parser.add_argument(
-        "csv", type=Path, metavar="CSV", help="a row per model: name, hyperparameters, accuracy"
-    )
-    parser.add_argument("--pictures", type=int, required=True, help="size of the test set")
-    parser.add_argument(
-        "--claim",
-        action="append",
-        required=True,
-        metavar="HYPERPARAMETER=BETTER:WORSE",
-        help="a claim; repeat it so that every hyperparameter that varies is named",
-    )
-    parser.add_argument("--format", choices=FORMATS, default="md", help="default md (Markdown)")
+    add_options(parser, tuple(FORMATS))
     options = parser.parse_args(argv)
 
     def command() -> int:
-        table = published(options.csv, options.pictures, options.claim)
-        print(FORMATS[options.format](table), end="")
+        print_published(options)
         return 0
 
     return run_command("analysis", command)
@@ -93,9 +81,31 @@ def published(csv: Path, pictures: int, claims: Sequence[str]) -> Table:
         f"Equivalent: within {points_text(MARGIN)}.",
         "To show it: with 80 % probability. The number of replicates assumes that seeds cause all "
         "differences that the claimed hyperparameters do not explain.",
+        *_not_claimed(table, names),
     )
     view = View(title=f"What {csv.name} supports", columns=columns)
     return Table(name="published", frame=frame, views=(view,), notes=notes)
+
+
+def _not_claimed(table: pd.DataFrame, names: Sequence[str]) -> Iterator[str]:
+    """Say which columns differ between models with equal levels of the claimed ``names``.
+
+    Columns whose values are all different are measurements, not hyperparameters.
+    """
+    left_out = ("name", "accuracy", *names)
+    within = table.groupby(list(names)).nunique()
+    varied = [
+        column
+        for column in map(str, table)
+        if column not in left_out
+        and table[column].nunique() < len(table)
+        and (within[column] > 1).any()
+    ]
+    if varied:
+        yield (
+            f"Not claimed: {', '.join(varied)}. What these change counts as if seeds had caused "
+            "it; with a claim for each, the number of replicates is more exact."
+        )
 
 
 def _read(csv: Path) -> pd.DataFrame:
@@ -108,7 +118,8 @@ def _read(csv: Path) -> pd.DataFrame:
     missing = [name for name in ("name", "accuracy") if name not in table]
     if missing:
         raise UserError(
-            f"{csv} has no column {missing[0]}; it needs name, accuracy and hyperparameters"
+            f"{csv} has no column {missing[0]}; it needs name, accuracy (0 to 1) and a column for "
+            "each hyperparameter, as docs/results.md shows"
         )
     if not pd.api.types.is_numeric_dtype(table["accuracy"]):
         raise UserError(f"{csv}: accuracy must be a number from 0 to 1 in every row")
