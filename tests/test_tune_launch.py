@@ -185,6 +185,13 @@ def test_a_minute_is_long_enough(capsys):
     assert slurm("--time", "0:59") == 2
 
 
+def test_a_dataset_that_is_not_there_is_told_before_the_job_queues(folder, capsys):
+    (folder / "data").mkdir()
+    for place, told in (("data", False), ("s3://bucket/faces", False), ("nowhere", True)):
+        assert slurm("--data", place) == 0
+        assert (f"there is nothing at {place}" in capsys.readouterr().err) == told
+
+
 @pytest.mark.parametrize("out", [".", "nowhere/job.sbatch"])
 def test_a_script_that_cannot_be_written_is_told_in_one_line(capsys, out):
     assert slurm("--out", out) == 2

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fairsweep.urls import is_url
 from tune.commands.options import QUICK, add_spec, spec_of, words_of
 
 Parsed = argparse.Namespace
@@ -120,16 +121,28 @@ def _slurm(parsed: Parsed) -> int:
     from tune.launch.slurm_request import request_of
     from tune.run.directory import RUNS
 
-    request = request_of(parsed, read_site(parsed.site), _spec(parsed).name, words_of(parsed))
+    spec = _spec(parsed)
+    request = request_of(parsed, read_site(parsed.site), spec.name, words_of(parsed))
     if parsed.submit:
         refuse_if_running(RUNS / request.name)
     if parsed.submit and parsed.out is None:
         parsed.out = Path(f"{request.name}.sbatch")
     _hand_over(request.script(), parsed.out)
+    _warn_without_data(spec.data)
     if parsed.submit:
         job = submit(parsed.out)
         print(f"job {job} from {parsed.out}; its log is {request.name}-{job}.log")
     return 0
+
+
+def _warn_without_data(data: str) -> None:
+    """Warn if the job would not find its data: it would queue for nothing."""
+    if data and not is_url(data) and not Path(data).exists():
+        print(
+            f"warning: data: there is nothing at {data}; the job ends with an error unless it is "
+            "there when the job starts",
+            file=sys.stderr,
+        )
 
 
 def _kubernetes(parsed: Parsed) -> int:
