@@ -19,7 +19,7 @@ EXAMPLE = f"slurm {QUICK} --nodes 4 --time 4:00:00 --submit"
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add one set of options for each kind of cluster."""
-    places = command.add_subparsers(required=True, metavar="slurm|kubernetes")
+    places = command.add_subparsers(required=True, metavar="slurm|pbs|lsf|kubernetes")
 
     def add(name: str, handler: Any, words: str = "", example: str = "") -> argparse.ArgumentParser:
         # --help lists only commands with a description.
@@ -44,20 +44,16 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--sbatch", action="append", default=[], metavar="KEY=VALUE", type=_option,
         help="any other option of sbatch, such as mail-type=END",
     )  # fmt: skip
-    slurm.add_argument(
-        "--setup", action="append", default=[], metavar="COMMAND|FILE",
-        help="run this in the job before Python, such as 'module load cuda'",
-    )  # fmt: skip
-    slurm.add_argument(
-        "--python", metavar="COMMAND",
-        help="runs Python on the nodes, such as 'apptainer exec --nv image.sif python'",
-    )  # fmt: skip
+    _add_start(slurm)
     slurm.add_argument("--site", metavar="NAME|FILE", help="read settings from a site's profile")
     slurm.add_argument(
         "--stage-data", action="store_true", help="copy the dataset to each node's own disk, once"
     )
-    slurm.add_argument("--submit", action="store_true", help="submit the script to Slurm")
-    slurm.add_argument("--out", type=Path, metavar="FILE", help="write to FILE instead of stdout")
+    _add_end(slurm, "Slurm")
+    for kind, title in (("pbs", "PBS"), ("lsf", "LSF")):
+        example = f"{kind} {QUICK} --cpus-per-node 8 --time 4:00:00 --jobs 6 --submit"
+        words = f"Write a job script that runs a sweep on one node of {title}."
+        _add_batch(add(kind, _batch, words, example), kind, title)
     kubernetes = add(
         "kubernetes",
         _kubernetes,
@@ -91,13 +87,52 @@ def _add_inner_parts(add: Any) -> None:
     """Add the commands that the scripts call; `--help` does not list them."""
     for name, handler in (("allocation", _allocation), ("sweep", _sweep)):
         add_spec(add(name, handler))
-    add("stopped", _stopped).add_argument("run", type=Path)
+    stopped = add("stopped", _stopped)
+    stopped.add_argument("run", type=Path)
+    stopped.add_argument("--since", type=float, default=0.0)
     node = add("node", _node)
     node.add_argument("--address", required=True)
     node.add_argument("--gpus", type=int, default=0)
     check = add("check", _check)
     check.add_argument("--mark", required=True)
     check.add_argument("--gpus", action="store_true")
+
+
+def _add_batch(place: argparse.ArgumentParser, kind: str, title: str) -> None:
+    """Add the options for a job script of PBS or LSF."""
+    place.set_defaults(kind=kind)
+    add_spec(place)
+    place.add_argument("--cpus-per-node", type=int, metavar="N", help="cores of the job")
+    place.add_argument("--gpus-per-node", type=int, default=0, metavar="N", help="default none")
+    place.add_argument("--time", help="time limit of one job, such as 4:00:00")
+    place.add_argument("--mem", help="memory of the job, such as 32GB")
+    place.add_argument("--queue", help=f"queue of {title}")
+    account = "account (-A)" if kind == "pbs" else "project (-P)"
+    place.add_argument("--account", help=f"{account} that pays for the job")
+    _add_start(place)
+    place.add_argument(
+        "--jobs", type=int, default=1, metavar="N",
+        help="submit N jobs, each of which continues the one before; default 1",
+    )  # fmt: skip
+    _add_end(place, title)
+
+
+def _add_start(place: argparse.ArgumentParser) -> None:
+    """Add how Python is started in a job."""
+    place.add_argument(
+        "--setup", action="append", default=[], metavar="COMMAND|FILE",
+        help="run this in the job before Python, such as 'module load cuda'",
+    )  # fmt: skip
+    place.add_argument(
+        "--python", metavar="COMMAND",
+        help="runs Python on the nodes, such as 'apptainer exec --nv image.sif python'",
+    )  # fmt: skip
+
+
+def _add_end(place: argparse.ArgumentParser, title: str) -> None:
+    """Add what is done with a script."""
+    place.add_argument("--submit", action="store_true", help=f"submit the script to {title}")
+    place.add_argument("--out", type=Path, metavar="FILE", help="write to FILE instead of stdout")
 
 
 def _add_sweep(place: argparse.ArgumentParser) -> None:
@@ -145,6 +180,31 @@ def _warn_without_data(data: str) -> None:
         )
 
 
+def _batch(parsed: Parsed) -> int:
+    from tune.launch.batch import ENDS, BatchRequest, submit_chain
+    from tune.launch.job import refuse_if_running
+    from tune.run.directory import RUNS
+
+    sizes = _given(parsed, "cpus_per_node", "gpus_per_node", "time", "mem", "jobs")
+    spec = _spec(parsed)
+    request = BatchRequest(
+        name=spec.name,
+        words=tuple(words_of(parsed)),
+        setup=tuple(parsed.setup),
+        **sizes,
+        **_given(parsed, "kind", "queue", "account", "python"),
+    )
+    if parsed.submit:
+        refuse_if_running(RUNS / request.name)
+        parsed.out = parsed.out or Path(f"{request.name}.{request.kind}")
+    _hand_over(request.script(), parsed.out)
+    _warn_without_data(spec.data)
+    if parsed.submit:
+        ids = " ".join(submit_chain(request.kind, parsed.out, jobs=request.jobs))
+        print(f"jobs from {parsed.out}: {ids}; to end them: {ENDS[request.kind]} {ids}")
+    return 0
+
+
 def _kubernetes(parsed: Parsed) -> int:
     from tune.launch.kubernetes import KubernetesRequest
 
@@ -189,7 +249,7 @@ def _stopped(parsed: Parsed) -> int:
     """Return 0 if `tune stop` ended the run, and 1 if something else did."""
     from tune.session.status import was_asked_to_stop
 
-    return 0 if was_asked_to_stop(parsed.run) else 1
+    return 0 if was_asked_to_stop(parsed.run, since=parsed.since) else 1
 
 
 def _node(parsed: Parsed) -> int:

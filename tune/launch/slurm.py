@@ -61,7 +61,7 @@ class SlurmRequest:
             undefined=jinja2.StrictUndefined, keep_trailing_newline=True
         )
         template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-        python = _python_words(self.python)
+        python = python_words(self.python)
         return template.render(
             options=list(lines(self._options())),
             setup=[setup_lines(step) for step in self.setup],
@@ -119,7 +119,12 @@ def setup_lines(step: str) -> str:
     return f"{{ {step}\n}} || {{ echo {failed} >&2; exit 1; }}"
 
 
-def _python_words(command: str | None) -> list[str]:
+def python_words(command: str | None) -> list[str]:
+    """Return the words of the command that runs Python; None stands for this Python.
+
+    Raises:
+        LaunchError: It is empty, or has a quote without its end.
+    """
     try:
         words = [sys.executable] if command is None else shlex.split(command)
     except ValueError as error:

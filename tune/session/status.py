@@ -217,11 +217,18 @@ def _not_running(run: Path) -> str:
     return silence_of(run) or f"{run} is not running"
 
 
-def was_asked_to_stop(run: Path) -> bool:
-    """Return whether `tune stop` ended the last driver session of a run."""
+def was_asked_to_stop(run: Path, *, since: float = 0.0) -> bool:
+    """Return whether `tune stop` ended the last driver session of a run.
+
+    Args:
+        run: The run directory; it need not exist.
+        since: Earliest end of the session that counts, in seconds since 1970.
+    """
     events = read_events(run) if (run / LEDGER_FILE).is_file() else []
     last = events[-1] if events else None
-    return isinstance(last, SweepStopped) and last.reason == STOP_REASON
+    if not isinstance(last, SweepStopped) or last.time < since:
+        return False
+    return last.reason == STOP_REASON
 
 
 def _counts(sweep: SweepState, alive: bool) -> dict[str, int]:
