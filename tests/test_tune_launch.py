@@ -387,6 +387,10 @@ def test_the_schema_refuses_a_field_that_kuberay_does_not_know(capsys):
         ((), "add --cpus-per-node N"),
         (("--cpus-per-node", "0"), "--cpus-per-node must be 1 or more"),
         (("--cpus-per-node", "8", "--memory", "much"), "--memory must be written like 32Gi"),
+        (("--cpus-per-node", "8", "--namespace", "My_Team"), "--namespace must be lower-case"),
+        (("--cpus-per-node", "8", "--pull-secret", "a b"), "--pull-secret must be lower-case"),
+        (("--cpus-per-node", "8", "--node-selector", "gpu"), "like pool=gpu, but got 'gpu='"),
+        (("--cpus-per-node", "8", "--toleration", "a:Never"), "--toleration must be written like"),
     ],
 )
 def test_a_manifest_that_kubernetes_would_refuse_is_not_written(folder, capsys, words, cause):
@@ -395,16 +399,76 @@ def test_a_manifest_that_kubernetes_would_refuse_is_not_written(folder, capsys, 
     assert not (folder / "job.yaml").exists()
 
 
+PLACE = (
+    "--namespace", "team", "--pull-secret", "registry", "--node-selector", "pool=gpu",
+    "--node-selector", "zone=b", "--toleration", "nvidia.com/gpu:NoSchedule",
+    "--toleration", "team=faces", "--toleration", "spot=:NoExecute",
+)  # fmt: skip
+TOLERATED = [
+    {"operator": "Exists", "key": "nvidia.com/gpu", "effect": "NoSchedule"},
+    {"operator": "Equal", "key": "team", "value": "faces"},
+    {"operator": "Equal", "key": "spot", "value": "", "effect": "NoExecute"},
+]
+
+
+def test_pods_run_where_the_cluster_lets_them(capsys):
+    assert kubernetes("--cpus-per-node", "8", *PLACE) == 0
+    spec, job = yaml.safe_load_all(capsys.readouterr().out)
+    jsonschema.validate(job, SCHEMA)
+    assert spec["metadata"] == {"name": "small-spec", "namespace": "team"}
+    assert job["metadata"] == {"name": "small", "namespace": "team"}
+    cluster = job["spec"]["rayClusterSpec"]
+    driver = cluster["headGroupSpec"]["template"]["spec"]
+    trials = cluster["workerGroupSpecs"][0]["template"]["spec"]
+    for pod in (driver, trials):
+        assert pod["imagePullSecrets"] == [{"name": "registry"}]
+        assert pod["tolerations"] == TOLERATED
+    assert trials["nodeSelector"] == {"pool": "gpu", "zone": "b"}
+    assert "nodeSelector" not in driver, "it needs no GPU"
+
+
+def test_a_pod_says_nothing_of_what_is_not_asked_for(capsys):
+    assert kubernetes("--cpus-per-node", "8") == 0
+    spec, job = yaml.safe_load_all(capsys.readouterr().out)
+    assert (spec["metadata"], job["metadata"]) == ({"name": "small-spec"}, {"name": "small"})
+    (workers,) = job["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert set(workers["template"]["spec"]) == {"containers", "volumes"}
+
+
+def test_a_job_prepares_the_data_on_the_claim(capsys):
+    command = "python -m data_prep images 'my faces.zip' --out data/faces"
+    words = ("--cpus-per-node", "8", "--claim", "shared", "--image", "me/it:1", *PLACE)
+    assert kubernetes(*words, "--prepare", command) == 0
+    (job,) = yaml.safe_load_all(capsys.readouterr().out)
+    template = job["spec"].pop("template")
+    assert job == {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "small-prepare", "namespace": "team"},
+        "spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": 600},
+    }
+    jsonschema.validate(template, {**SCHEMA["$defs"]["pod_template"], "$defs": SCHEMA["$defs"]})
+    pod = template["spec"]
+    (container,) = pod["containers"]
+    assert (container["command"], container["image"]) == (["sh", "-c", command], "me/it:1")
+    assert container["workingDir"] == container["volumeMounts"][0]["mountPath"] == "/work"
+    assert pod["volumes"] == [{"name": "work", "persistentVolumeClaim": {"claimName": "shared"}}]
+    assert pod["restartPolicy"] == "Never", "Kubernetes demands it of a Job, or OnFailure"
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["tolerations"] == TOLERATED
+
+
 @pytest.mark.usefixtures("folder")
 def test_the_commands_for_kubernetes_that_we_print_are_taken_as_printed(capsys):
     guide = (Path(__file__).parents[1] / "docs" / "clusters.md").read_text()
-    (printed,) = re.findall(r"`python -m tune (launch kubernetes SPEC.yaml .*?) \|", guide)
+    printed = re.findall(r"^python -m tune (launch kubernetes .*?) \|", guide, re.MULTILINE)
+    assert len(printed) == 2
     with pytest.raises(SystemExit):
         main(["launch", "kubernetes", "--help"])
     (helped,) = re.findall(
         r"example: python -m tune (.*)", " ".join(capsys.readouterr().out.split())
     )
-    for command in (printed, helped):
+    for command in (*printed, helped):
         words = ["small.yaml" if word.endswith(".yaml") else word for word in shlex.split(command)]
         assert main(words) == 0, capsys.readouterr().err
 

@@ -71,6 +71,23 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--claim", default="sweeps", metavar="NAME", help="volume claim for data and runs"
     )
     kubernetes.add_argument("--memory", default="32Gi", help="memory of a node, such as 32Gi")
+    kubernetes.add_argument("--namespace", metavar="NAME", help="default that of kubectl")
+    kubernetes.add_argument(
+        "--node-selector", action="append", default=[], metavar="KEY=VALUE", type=_option,
+        help="train only on nodes with this label; may be given several times",
+    )  # fmt: skip
+    kubernetes.add_argument(
+        "--toleration", action="append", default=[], metavar="KEY[=VALUE][:EFFECT]",
+        help="a taint that the pods tolerate, such as nvidia.com/gpu:NoSchedule",
+    )  # fmt: skip
+    kubernetes.add_argument(
+        "--pull-secret", metavar="NAME", help="secret for the registry of the image"
+    )
+    kubernetes.add_argument(
+        "--prepare", metavar="COMMAND",
+        help="write a Job that runs this on the claim, such as 'python -m data_prep …', instead of "
+        "the sweep",
+    )  # fmt: skip
     kubernetes.add_argument(
         "--out", type=Path, metavar="FILE", help="write to FILE instead of stdout"
     )
@@ -144,7 +161,7 @@ def _add_sweep(place: argparse.ArgumentParser) -> None:
 
 
 def _option(text: str) -> tuple[str, str]:
-    """Return name and value of an option of sbatch; a flag has no value."""
+    """Return key and value of ``KEY=VALUE``; the value of a flag is empty."""
     key, _, value = text.removeprefix("--").partition("=")
     return key, value
 
@@ -210,9 +227,14 @@ def _kubernetes(parsed: Parsed) -> int:
 
     request = KubernetesRequest(
         spec=_spec(parsed),
+        node_selector=dict(parsed.node_selector),
+        tolerations=tuple(parsed.toleration),
         **_given(parsed, "image", "nodes", "gpus_per_node", "cpus_per_node", "claim", "memory"),
+        **_given(parsed, "namespace", "pull_secret"),
     )
-    _hand_over(request.manifest(), parsed.out)
+    prepare = parsed.prepare
+    manifest = request.manifest() if prepare is None else request.preparation(prepare)
+    _hand_over(manifest, parsed.out)
     return 0
 
 
