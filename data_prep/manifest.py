@@ -113,7 +113,7 @@ class DatasetManifest:
         if not path.is_file():
             raise MissingFileError(
                 f"{directory} is not a prepared dataset (no {MANIFEST_FILE}); "
-                "make one with `python -m data_prep`"
+                "make one with `python -m data_prep`, as docs/start.md shows"
             )
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

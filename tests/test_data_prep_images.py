@@ -195,6 +195,7 @@ def test_one_class_or_none_is_refused_with_the_ways_to_give_labels(tmp_path, cap
         put(tmp_path / "flat" / f"{number}.png", number)
     error = refused(tmp_path, capsys, tmp_path / "flat")
     assert "at least two are needed; give a folder for each class, or a CSV with a row" in error
+    assert "docs/datasets.md" in error
 
 
 # Tables of labels

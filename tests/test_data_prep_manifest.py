@@ -57,7 +57,9 @@ def test_a_fingerprint_that_is_no_hash_is_refused(tmp_path, fingerprint):
 
 def test_a_folder_without_a_manifest_is_no_dataset(tmp_path):
     (tmp_path / "manifest.json").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"is not a prepared dataset \(no manifest.json\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"is not a prepared dataset \(no manifest.json\).*docs/start\.md"
+    ):
         DatasetManifest.read(tmp_path)
 
 

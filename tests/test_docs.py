@@ -18,6 +18,7 @@ from tune.sweep.spec import parse_spec
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+PAGE_NAME = re.compile(r"docs/[\w/]+\.md")
 COMMAND = re.compile(r"python -m (data_prep|tune|analysis) ([a-z]\w*)([^#\n|>`]*)")
 PROGRAMS = {
     "data_prep": data_prep.__main__.main,
@@ -55,6 +56,23 @@ def test_a_command_in_the_documentation_exists_with_its_options(command, capsys)
         PROGRAMS[program]([name, "--help"])
     assert end.value.code == 0
     assert commands()[command] <= set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out))
+
+
+def pages_named_in_messages():
+    """Return the pages of the documentation that the code names, in messages above all."""
+    parts = ("fairsweep", "data_prep", "models", "tune", "analysis")
+    files = (file for part in parts for file in (ROOT / part).rglob("*.py"))
+    return sorted({page for file in files for page in re.findall(PAGE_NAME, file.read_text())})
+
+
+@pytest.mark.parametrize("page", pages_named_in_messages())
+def test_a_page_that_a_message_names_exists(page):
+    assert (ROOT / page).is_file()
+
+
+def test_the_pages_that_errors_name_are_found():
+    named = {"docs/datasets.md", "docs/own_training.md", "docs/slurm.md", "docs/sweeps.md"}
+    assert named <= set(pages_named_in_messages())
 
 
 @pytest.mark.parametrize("values", specs())

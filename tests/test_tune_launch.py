@@ -166,7 +166,8 @@ def test_submit_tells_what_slurm_refuses_and_where_the_script_is(folder, capsys,
     sbatch.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     assert slurm("--submit", "--out", "a b.sbatch") == 2
-    assert "error: Slurm refuses a b.sbatch: no such partition" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "error: Slurm refuses a b.sbatch: no such partition; docs/slurm.md lists" in error
     assert (folder / "a b.sbatch").exists()
     assert not (folder / "small.sbatch").exists()
 

@@ -171,6 +171,7 @@ def test_a_function_that_is_no_generator_is_told(folder):
     code = "def train(*, rate: float, epochs: int):\n    return {'val_f1': rate}\n"
     _, sweep = run_own(folder, code, retries=0)
     assert all("must be a generator, which yields" in reason for _, reason in ends(sweep))
+    assert all("docs/own_training.md" in reason for _, reason in ends(sweep))
 
 
 @pytest.mark.parametrize("error", ["MemoryError()", "RuntimeError('RESOURCE_EXHAUSTED: 3 GiB')"])
@@ -355,7 +356,9 @@ def test_code_of_a_run_from_elsewhere_is_not_imported_unless_the_user_says_so(fo
     shutil.copytree(run, other / "runs" / "own")
     monkeypatch.chdir(other)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(other / "config"))
-    with pytest.raises(UserError, match="repeat the command with --trust-code"):
+    with pytest.raises(
+        UserError, match=r"repeat the command with --trust-code \(docs/own_network\.md\)"
+    ):
         resume(other / "runs" / "own")
     assert resume(other / "runs" / "own", trust_code=True).finished
 
@@ -376,7 +379,7 @@ def test_commands_that_need_a_network_of_ours_refuse(folder):
         find_weights,
         lambda run: retrain(Request(run=run, sampling={}, from_scratch=False), folder),
     ):
-        with pytest.raises(RunError, match="needs a network of ours"):
+        with pytest.raises(RunError, match=r"needs a network of ours.*docs/own_training\.md"):
             call(run)
 
 

@@ -190,6 +190,7 @@ def test_a_ray_that_does_not_answer_is_told_in_one_line(home, monkeypatch, error
     monkeypatch.setattr(module.ray, "init", init)
     with pytest.raises(ValueError, match=r"cannot connect to Ray at n7:1 \(no route\); ") as told:
         connect("n7:1")
+    assert "docs/clusters.md" in str(told.value)
     assert str(home) in str(told.value)
     assert "\n" not in str(told.value)
 

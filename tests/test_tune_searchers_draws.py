@@ -161,7 +161,7 @@ def test_a_refusal_offers_only_searchers_that_support_the_feature():
     assert str(refused.value) == (
         "searcher 'sobol' cannot be used with a space in which a choice opens hyperparameters of "
         "its own: its sequence has a fixed number of dimensions; change that, or use one of grid, "
-        "random, tpe, bohb, mobster"
+        "random, tpe, bohb, mobster; docs/sweeps.md has the table of all"
     )
 
 

@@ -45,7 +45,7 @@ def check_trusted(codes: Iterable[OwnCode], run: Path) -> None:
             raise UserError(
                 f"{run} would import {code.reference} from {place} (hash {code.hash}), which you "
                 "have not run before and which could do anything with your rights; read it, then "
-                "repeat the command with --trust-code"
+                "repeat the command with --trust-code (docs/own_network.md)"
             )
 
 

@@ -195,6 +195,6 @@ def _check_generator(returned: Any) -> Generator[Any, None, None]:
     if not isinstance(returned, Generator):
         raise UserError(
             "must be a generator, which yields after each epoch, but returned "
-            f"{type(returned).__name__}; use yield instead of return"
+            f"{type(returned).__name__}; use yield instead of return (docs/own_training.md)"
         )
     return returned

@@ -151,7 +151,7 @@ def connect(address: str) -> None:
         raise UserError(
             f"cannot connect to Ray at {address} ({reason}); start it there, and store its token "
             f"on this machine in {token_file()} or RAY_AUTH_TOKEN, or unset RAY_ADDRESS to train "
-            "on this machine"
+            "on this machine; docs/clusters.md explains tokens"
         ) from error
 
 

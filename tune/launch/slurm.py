@@ -175,5 +175,8 @@ def submit(script: Path) -> str:
             "there is no sbatch here; run this on a login node of the cluster"
         ) from error
     except subprocess.CalledProcessError as error:
-        raise LaunchError(f"Slurm refuses {script}: {' '.join(error.stderr.split())}") from error
+        raise LaunchError(
+            f"Slurm refuses {script}: {' '.join(error.stderr.split())}; docs/slurm.md lists the "
+            "options that a site may ask for"
+        ) from error
     return done.stdout.split(";")[0].strip()

@@ -35,7 +35,7 @@ def refuse_own(run: Path, spec: SweepSpec, command: str) -> None:
     if spec.train is not None:
         raise RunError(
             f"`tune {command}` needs a network of ours, but {run} was trained by {spec.train}; use "
-            "the weights that your code saves"
+            "the weights that your code saves (docs/own_training.md)"
         )
 
 

@@ -53,7 +53,7 @@ def make_searcher(spec: SweepSpec) -> Searcher:
             others = [other for other, kind in SEARCHERS.items() if feature not in kind.refuses]
             raise SpecError(
                 f"searcher {name!r} cannot be used with {where}: {reason}; change that, or use one "
-                f"of {', '.join(others)}"
+                f"of {', '.join(others)}; docs/sweeps.md has the table of all"
             )
     try:
         return SEARCHERS[name].make(spec)
