@@ -21,7 +21,8 @@ def open_data(spec: SweepSpec) -> ImageDataset | None:
     """
     if spec.train is not None and not _is_dataset(spec.data):
         if spec.data and not is_url(spec.data) and not Path(spec.data).exists():
-            raise MissingFileError(f"data: there is nothing at {spec.data}; correct the path")
+            place = Path(spec.data).absolute()
+            raise MissingFileError(f"data: there is nothing at {place}; correct the path")
         return None
     dataset = open_dataset(spec.data)
     check_content(dataset)
