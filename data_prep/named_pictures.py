@@ -51,7 +51,13 @@ def label_tables(source: Source, tree: Tree, rejections: Rejections) -> list[Lab
             for table in tree.tables
             if table.path != votes
         )
-        return [table for table in found if table is not None]
+        tables = [table for table in found if table is not None]
+        if source.columns and not tables:
+            raise BadInputError(
+                f"{source.path}: columns are named ({', '.join(source.columns.values())}), but no "
+                "table there names its pictures in one; correct columns, or name the table (labels)"
+            )
+        return tables
     path = source.labels
     if not path.is_file():
         raise MissingFileError(f"{path} does not exist; give labels a CSV or JSON Lines file")

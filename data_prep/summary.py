@@ -74,9 +74,10 @@ def print_summary(manifest: DatasetManifest, console: Console) -> None:
         )
     duplicates = manifest.duplicates
     console.print(
-        f"{duplicates['groups']:,} groups of duplicates hold {duplicates['surplus']:,} surplus "
-        f"copies; {duplicates['across_splits']:,} validation and test pictures have a copy in "
-        f"train (split {manifest.split_method!r}, seed {manifest.split_seed})"
+        f"groups of duplicates: {duplicates['groups']:,}, with {duplicates['surplus']:,} surplus "
+        f"copies; validation and test pictures with a copy in train: "
+        f"{duplicates['across_splits']:,} (split {manifest.split_method!r}, seed "
+        f"{manifest.split_seed})"
     )
     copies = manifest.details.get("copies_across_splits")
     if copies and copies["groups"]:

@@ -291,6 +291,16 @@ def test_captions_are_no_column_and_told(tmp_path, flat, capsys):
     assert "texts of more than 200 characters are left out: caption" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("table", [None, "picture,kind\n0.png,cat\n"])
+def test_named_columns_that_no_table_has_are_refused(tmp_path, capsys, table):
+    for label in ("cat", "dog"):
+        put(tmp_path / "pets" / label / "0.png", 0)
+    if table is not None:
+        (tmp_path / "pets" / "cat" / "pets.csv").write_text(table)
+    error = refused(tmp_path, capsys, tmp_path / "pets", "--columns", "file=photo", "label=breed")
+    assert "columns are named (photo, breed), but no table there names its pictures" in error
+
+
 def test_a_table_without_labels_adds_its_columns_to_class_folders(tmp_path):
     rows = []
     for place, name in enumerate(("cat", "dog")):

@@ -40,7 +40,7 @@ def test_inspect_keeps_brackets_in_names(synthetic_dataset, tmp_path, capsys):
 def test_inspect_tells_a_person(synthetic_dataset, capsys):
     assert program.main(["inspect", str(synthetic_dataset)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "0 validation and test pictures have a copy in train" in printed
+    assert "validation and test pictures with a copy in train: 0" in printed
     assert "NF votes > 0" in printed
 
 

@@ -98,8 +98,8 @@ def test_a_person_gets_the_same_in_words_and_tables():
         ["all", "1,234", "507", "68", "1,809"],
     ]
     assert (
-        "1,111 groups of duplicates hold 2,222 surplus copies; 3,333 validation and test pictures "
-        "have a copy in train (split 'grouped', seed 13)"
+        "groups of duplicates: 1,111, with 2,222 surplus copies; validation and test pictures with "
+        "a copy in train: 3,333 (split 'grouped', seed 13)"
     ) in lines
     assert lines[-1] == "fingerprint abc123"
     assert not any(line.startswith(("group columns", "rows by")) for line in lines)

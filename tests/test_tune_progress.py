@@ -34,7 +34,7 @@ def test_each_trial_that_ends_is_printed_once_with_its_figures():
     assert lines == [
         f"[2/12] {trial.name} seed 3  COMPLETED  val_loss 0.4000  2 epochs in 14 s",
         "by the way",
-        f"[3/12] {failed.name} seed 3  FAILED  val_loss 0.7000  1 epochs in 0 s  (broke)",
+        f"[3/12] {failed.name} seed 3  FAILED  val_loss 0.7000  1 epoch in 0 s  (broke)",
     ]
     assert before.name not in file.getvalue()
 

@@ -70,7 +70,8 @@ class Progress:
         of = f"/{self._sweep.expected}" if self._sweep.expected else ""
         value = self._sweep.objective(trial)
         figure = "" if value is None else f"  {self._sweep.spec.objective.metric} {value:.4f}"
-        epochs = f"{len(trial.measurements)} epochs in {trial.seconds:.0f} s"
+        count = len(trial.measurements)
+        epochs = f"{count} epoch{'' if count == 1 else 's'} in {trial.seconds:.0f} s"
         reason = f"  ({trial.reason})" if trial.reason else ""
         text = Text(f"[{len(self._printed)}{of}] {trial.name} {trial.draw}  ")
         text.append(str(trial.status), style=_STYLES.get(trial.status, ""))
