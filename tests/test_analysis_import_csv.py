@@ -41,6 +41,14 @@ def test_rows_of_a_run_are_its_epochs_in_any_order_of_rows(tmp_path):
     assert trials(named)[0][2] == {1: {"acc": 0.1}, 2: {"acc": 0.3}}
 
 
+def test_rows_of_an_epoch_are_joined_and_a_missing_hyperparameter_is_a_value_of_its_own(tmp_path):
+    found = read(tmp_path, "epoch,width,acc,loss\n1,8,0.1,\n1,8,,0.5\n1,,0.2,0.4\n")
+    assert trials(found) == [
+        ("row 2", {"width": 8}, {1: {"acc": 0.1, "loss": 0.5}}),
+        ("row 4", {"width": None}, {1: {"acc": 0.2, "loss": 0.4}}),
+    ]
+
+
 def test_the_role_of_a_column_follows_from_its_prefix_its_name_and_its_values(tmp_path):
     text = (
         "params.loss,metrics.size,metrics.word,tags.a,notes,_x,my_loss,error,kind\n"

@@ -68,7 +68,7 @@ def is_wide(values: "pd.Series[Any]") -> bool:
 
 def level_text(value: Any) -> str:
     """Format a value of a hyperparameter."""
-    if pd.isna(value):
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return NOT_USED
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
