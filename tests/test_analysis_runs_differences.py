@@ -1,0 +1,162 @@
+"""Sentences about the best of two runs, on runs of a few trials that are made by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.runs.differences import (
+    compare_best_models,
+    model_words,
+    replicate_words,
+    shared_fold_words,
+)
+from tests.support.hand_made import hand_made
+
+NAMES = ("one", "other")
+
+
+def over_folds(values, **changes):
+    """A run of one configuration with these values on folds 0, 1, …, of four in a repeat."""
+    count = len(values)
+    settings = {
+        "configuration_id": ["c"] * count,
+        "name": ["net"] * count,
+        "fold": list(range(count)),
+        "folds": [4] * count,
+        **changes,
+    }
+    metric = settings.pop("metric", None) or "val_accuracy"
+    settings |= {f"best_{metric}": list(values), f"last_{metric}": list(values)}
+    return hand_made(None if metric == "val_accuracy" else metric, **settings)
+
+
+def test_over_shared_folds_an_accuracy_is_the_first_less_the_second():
+    told = shared_fold_words(over_folds([0.7, 0.6, 0.65]), over_folds([0.5, 0.5]), NAMES)
+    # By hand: 0.2 and 0.1 have a mean of 0.15 and a variance of 0.005; of four folds one is held
+    # out, so the ratio of validation to training pictures is a third.
+    error = np.sqrt((1 / 2 + 1 / 3) * 0.005)
+    p = 2 * stats.t.sf(0.15 / error, 1)
+    reach = 100 * stats.t.isf(0.025, 1) * error
+    assert told == (
+        "Over the 2 folds that both were trained on, the best configuration of one is +15.0 "
+        f"percentage points (95 % interval {15 - reach:+.1f} to {15 + reach:+.1f}) from that of "
+        "other (corrected resampled t test of Nadeau and Bengio 2003, "
+        f"p = {p:.2g}): no difference shown."
+    )
+
+
+def test_over_shared_folds_a_smaller_loss_is_better_and_told_as_it_is():
+    made = {"metric": "rmse", "mode": "min"}
+    told = shared_fold_words(
+        over_folds([5.01, 5.02, 5.03], **made), over_folds([9.0, 9.02, 9.01], **made), NAMES
+    )
+    assert " is -3.99 (95 % interval -4.0" in told
+    assert " to -3.9" in told
+    assert told.endswith(": better.")
+
+
+def test_runs_with_one_fold_in_common_or_other_splits_are_not_compared():
+    first = over_folds([0.7, 0.6, 0.65])
+    apart = over_folds([0.7, 0.6], fold=[2, 3])
+    assert shared_fold_words(first, apart, NAMES) == ""
+    assert shared_fold_words(first, over_folds([0.7, 0.6], folds=[5, 5]), NAMES) == ""
+    assert shared_fold_words(first, hand_made(best_val_accuracy=[0.5]), NAMES) == ""
+
+
+def two_models(right, wrong, **changes):
+    """A run whose best model is right on these many pictures, and then wrong on the others."""
+    answers = {"t0": [True] * right + [False] * wrong}
+    settings = {"best_val_accuracy": [0.9, 0.1], "n": right + wrong, **changes}
+    return hand_made(answers=answers, **settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "family"),
+    [
+        ({}, 2),
+        # The objective is of another epoch, so the models were not picked by what is compared.
+        ({"at": "last", "last_val_accuracy": [0.9, 0.1]}, 6),
+        # A configuration was trained twice, so it was picked by its mean.
+        ({"configuration_id": ["c0", "c0"]}, 6),
+    ],
+)
+def test_the_difference_of_two_models_allows_for_what_they_were_picked_from(changes, family):
+    first = two_models(60, 40, **changes)
+    second = hand_made(
+        answers={"s0": [True] * 40 + [False] * 60},
+        trial_id=["s0", "s1", "s2"],
+        best_val_accuracy=[0.9, 0.1, 0.1],
+        n=100,
+    )
+    pair = compare_best_models(first, second)
+    assert (pair.n, pair.only_first, pair.only_second) == (100, 20, 0)
+    told = model_words(first, second, pair, NAMES)
+    assert "only the best model of one is right on 20 and only that of other on 0" in told
+    assert "a difference of +20.0 percentage points" in told
+    assert f"McNemar's p = {min(1, family * pair.p_value):.2g}: better." in told
+    assert "picking the best of 2 and of 3 models" in told
+
+
+def test_picking_is_told_if_one_of_the_runs_had_several_candidates():
+    lone = hand_made(answers={"s0": [True, False]}, trial_id=["s0"], best_val_accuracy=[0.5], n=2)
+    many = hand_made(answers={"t0": [True, True]}, best_val_accuracy=[0.9, 0.1, 0.1], n=2)
+    for first, second, told in ((lone, many, "1 and of 3"), (many, lone, "3 and of 1")):
+        pair = compare_best_models(first, second)
+        assert f"the best of {told} models" in model_words(first, second, pair, NAMES)
+
+
+def test_equally_good_models_are_told_within_the_margin():
+    rng = np.random.default_rng(0)
+    right = rng.random(40_000) < 0.6
+    other = right.copy()
+    other[:2] = ~other[:2]
+    first = hand_made(answers={"t0": right}, best_val_accuracy=[0.6], n=40_000)
+    second = hand_made(answers={"s0": other}, trial_id=["s0"], best_val_accuracy=[0.6], n=40_000)
+    pair = compare_best_models(first, second)
+    told = model_words(first, second, pair, NAMES)
+    assert "equivalent within 1 percentage point." in told
+    assert "picking" not in told
+    wider = replace(first, margin=0.02)
+    assert "within 2 percentage points" in model_words(wider, second, pair, NAMES)
+    assert "same training" in model_words(first, first, pair, NAMES)
+    assert model_words(first, second, None, NAMES) == ""
+
+
+def repeated(values, ids, **changes):
+    """A run with these values, of configurations with these ids."""
+    count = len(values)
+    metric = {"best_rmse": values, "last_rmse": values, "metric": "rmse", "mode": "min"}
+    return hand_made(
+        **metric,
+        configuration_id=list(ids),
+        name=[f"net {name}" for name in ids],
+        trial_id=[f"{ids}{number}" for number in range(count)],
+        **changes,
+    )
+
+
+def test_replicated_configurations_with_the_lowest_mean_loss_are_compared():
+    # The lowest single loss, of x, was not repeated.
+    first = repeated([2.0, 2.2, 1.0, 3.0, 3.1], "aaxbb")
+    second = repeated([4.0, 4.2, 4.1, 5.0, 5.1], "cccdd")
+    told = replicate_words(first, second, NAMES)
+    assert told.startswith(
+        "Over 2 and 3 replicates, for these validation data only, the best configuration of one "
+        "(net a) is -2 (95 % interval -"
+    )
+    assert "from that of other (net c) (t test, p = " in told
+    assert "picking the best of 2 and of 2 configurations" in told
+    assert ": better." in told
+    turned = replicate_words(second, first, NAMES)
+    assert "is +2 (95 % interval +" in turned
+    assert ": worse." in turned
+
+
+def test_the_same_best_configuration_in_both_is_told_and_single_trainings_are_not_compared():
+    first = repeated([2.0, 2.2], "aa")
+    assert replicate_words(first, repeated([2.1, 2.3, 1.0], "aax"), NAMES) == (
+        "The best configuration over replicates is the same in both: net a."
+    )
+    assert replicate_words(first, repeated([2.0, 2.2], "bc"), NAMES) == ""
