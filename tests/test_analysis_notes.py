@@ -1,0 +1,283 @@
+"""Notes and captions that depend on the run: metric, epoch, predictions, early stopping, tests."""
+
+from dataclasses import replace
+
+import pytest
+
+from analysis.comparisons.statistics import Comparisons
+from analysis.comparisons.table import basis_note
+from analysis.cost import figure as cost_figure
+from analysis.cost.latency_table import latency_table, with_latency
+from analysis.curves.figure import model_curves, n_words, overview, prepare, shown_metrics
+from analysis.curves.progress_figure import spent_column, spent_label
+from analysis.effects.by_table import by_hyperparameter
+from analysis.trials.table import WILSON, models
+from tests.support.hand_made import hand_made
+from tune.run.latency import NetworkLatency, write_latencies
+
+LOSS = {"metric": "rmse", "mode": "min"}
+
+
+def notes_of(table):
+    return " ".join(table.notes)
+
+
+def curves_of(run, epochs=2, **metrics):
+    """Return the run with a measurement of each trial after each epoch."""
+    rows = [
+        {"trial_id": trial_id, "epoch": epoch, **{n: v[k][epoch - 1] for n, v in metrics.items()}}
+        for k, trial_id in enumerate(run.trials["trial_id"])
+        for epoch in range(1, epochs + 1)
+    ]
+    return replace(run, measurements=type(run.trials)(rows))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"best_val_accuracy": [0.6, 0.5], "n": 100}, "same pictures, so these accuracies are a "),
+        ({"best_val_accuracy": [0.6, 0.5]}, "same data, so these accuracies are a little too high"),
+        ({"best_rmse": [2.0, 3.0], **LOSS}, "same data, so these values are a little too low"),
+    ],
+)
+def test_the_best_epoch_is_told_to_flatter_in_the_direction_of_the_metric(settings, told):
+    assert f"picked on the {told}" in notes_of(models(hand_made(**settings)))
+    at_last = notes_of(models(hand_made(**settings, at="last")))
+    assert "picked on the" not in at_last
+    assert "at the last epoch." in at_last
+
+
+def test_models_tell_wilson_only_of_accuracies_on_pictures():
+    known = hand_made(best_val_accuracy=[0.6, 0.5], n=100)
+    assert WILSON in models(known).notes
+    assert WILSON not in models(hand_made(best_val_accuracy=[0.6, 0.5])).notes
+    assert WILSON not in models(hand_made(best_rmse=[2.0, 3.0], n=100, **LOSS)).notes
+
+
+def test_models_have_the_hyperparameters_that_any_trial_has_and_count_those_that_completed():
+    run = hand_made(
+        best_val_accuracy=[0.6, 0.5, 0.7],
+        status=["COMPLETED", "EARLY_STOPPED", "COMPLETED"],
+        depth=[2.0, None, None],
+        width=[None, None, None],
+        replicate=[0, 0, 1],
+        info={"hyperparameters": ("depth", "width"), "searched": ("depth",)},
+    )
+    table = models(run)
+    assert "depth" in table.frame
+    assert "width" not in table.frame
+    assert "Trials: 3, of which 2 completed." in table.notes
+    headings = [column.heading for column in table.views[0].columns]
+    assert "replicate" in headings
+    assert "accuracy, last epoch" in headings
+    single = models(hand_made(best_val_accuracy=[0.6, 0.5], at="last"))
+    shown = {column.heading: column.key for column in single.views[0].columns}
+    assert "replicate" not in shown
+    assert shown["accuracy, best epoch"] == "best_accuracy"
+
+
+@pytest.mark.parametrize(
+    ("basis", "on_pictures", "n", "told"),
+    [
+        ("folds", False, 9, "over folds by the corrected resampled t-test"),
+        ("models", True, 9, "with another seed they may be reversed"),
+        ("configurations", True, 9, "for other seeds and other pictures."),
+        (
+            "configurations",
+            False,
+            9,
+            "only for these pictures, because predictions of the compared",
+        ),
+        ("configurations", False, None, "validation data, because there are no predictions on"),
+    ],
+)
+def test_what_is_compared_is_told(basis, on_pictures, n, told):
+    run = hand_made(best_val_accuracy=[0.6, 0.5], **({} if n is None else {"n": n}))
+    found = Comparisons(
+        basis=basis,
+        incumbent_id="c0",
+        reference="c0",
+        frame=None,
+        means=None,
+        on_pictures=on_pictures,
+        candidates=2,
+        pairs=None,
+    )
+    assert told in basis_note(run, found)
+
+
+def test_costs_are_of_completed_and_stopped_trials_in_percent_or_as_measured():
+    status = ["COMPLETED", "EARLY_STOPPED", "FAILED"]
+    run = hand_made(
+        best_val_accuracy=[0.6, 0.5, 0.9],
+        last_val_accuracy=[0.4, 0.3, 0.9],
+        status=status,
+        parameters=[5, 6, 7],
+        n=1_200,
+    )
+    data = cost_figure.prepare(run)
+    assert data["accuracy"].tolist() == pytest.approx([60, 50])
+    assert data["completed"].tolist() == [True, False]
+    (drawing,) = cost_figure.cost(run)
+    assert "accuracy at the best epoch, n = 1,200 pictures; each" in drawing.caption
+    assert "less time and a lower accuracy than" in drawing.caption
+    assert [panel.x.label for panel in drawing.chart.panels] == ["trainable parameters"]
+    assert drawing.chart.panels[0].y.label == "validation accuracy at the best epoch, %"
+    loss = hand_made(best_rmse=[2.0, 3.0], seconds=[1.0, 2.0], **LOSS)
+    (drawing,) = cost_figure.cost(loss)
+    assert "a higher rmse than" in drawing.caption
+    assert "n = " not in drawing.caption
+    front, *_ = drawing.chart.panels[0].layers
+    assert (front.x.tolist(), front.y.tolist()) == ([1.0], [2.0])
+    assert list(cost_figure.cost(hand_made(best_rmse=[2.0, 3.0], **LOSS))) == []
+
+
+def latency(configuration, **changes):
+    return NetworkLatency(
+        **{
+            "configuration_id": configuration,
+            "name": f"net {configuration}",
+            "parameters": 1_500,
+            "weights_bytes": 2_500_000,
+            "p50_1": 1.0,
+            "p95_1": 2.0,
+            "p50_64": 3.0,
+            "p95_64": 4.0,
+            "device": "a processor",
+            "threads": 2,
+            "host": "a host",
+            "measured": "2026-01-31 12:00:00",
+            **changes,
+        }
+    )
+
+
+@pytest.mark.parametrize(("mode", "order"), [("max", ["c1", "c0"]), ("min", ["c0", "c1"])])
+def test_sizes_and_latencies_stand_best_first_with_the_mean_of_the_trainings(tmp_path, mode, order):
+    values = [2.0, 4.0, 5.0]
+    run = hand_made(
+        "score",
+        mode=mode,
+        path=tmp_path,
+        configuration_id=["c0", "c0", "c1"],
+        best_score=values,
+        last_score=values,
+        n=[10, 12, 9],
+    )
+    write_latencies(tmp_path, [latency("c0"), latency("c1", p50_1=0.5)])
+    table = latency_table(run)
+    assert table.frame["configuration_id"].tolist() == order
+    own = table.frame.set_index("configuration_id")
+    assert own["accuracy"].to_dict() == {"c0": 3.0, "c1": 5.0}
+    assert own["n"].to_dict() == {"c0": 12, "c1": 9}
+    cells = table.views[0].shown(table.frame).set_index("name").loc["net c0"].to_dict()
+    assert cells["parameters"] == "1,500"
+    assert cells["MB"] == "2.5"
+    assert [cells[key] for key in cells if "picture" in key] == ["1", "2", "3", "4"]
+    assert "a processor of a host (threads: 2), measured 2026-01-31 12:00:00 UTC" in notes_of(table)
+    frame, columns = with_latency(run, table.frame[["configuration_id"]])
+    assert frame.set_index("configuration_id")["p50_1"].to_dict() == {"c0": 1.0, "c1": 0.5}
+    assert [column.key for column in columns] == ["weights_bytes", "p50_1"]
+    assert columns[0].text(None) == "–"
+
+
+def test_curves_are_of_every_trial_in_order_of_trials_and_epochs():
+    run = hand_made(
+        best_val_accuracy=[0.6, 0.5],
+        number=[1, 0],
+        n=[10, 1_200],
+        info={"rungs": (1,)},
+    )
+    run = curves_of(
+        run,
+        val_accuracy=[[0.25, 0.5], [0.125, 0.75]],
+        val_loss=[[2.0, 1.0], [3.0, 4.0]],
+    )
+    data = prepare(run)
+    assert data["number"].tolist() == [0, 0, 1, 1]
+    assert data["epoch"].tolist() == [1, 2, 1, 2]
+    assert data["val_accuracy"].tolist() == [12.5, 75, 25, 50]
+    assert data["val_loss"].tolist() == [3.0, 4.0, 2.0, 1.0]
+    assert [metric.name for metric in shown_metrics(run)] == ["val_loss", "val_accuracy"]
+    assert n_words(run) == ", n = 1,200 pictures"
+    (drawing,) = overview(run)
+    assert "Validation loss and accuracy of 2 trials after each epoch, n = 1,200" in drawing.caption
+    assert "Dotted lines: rungs" in drawing.caption
+    first, second = drawing.chart.panels
+    assert first.y.label == "validation loss (cross-entropy)"
+    assert second.y.label == "validation accuracy, %"
+    assert first.layers[0].x.tolist() == [1.0]
+    assert "rungs" not in next(overview(replace(run, info=replace(run.info, rungs=())))).caption
+
+
+def test_curves_of_one_model_tell_of_training_only_where_it_was_measured():
+    run = hand_made(best_rmse=[2.0], **LOSS)
+    plain = curves_of(run, rmse=[[3.0, 2.0]])
+    (drawing,) = model_curves(plain)
+    assert drawing.caption == "Rmse after each epoch; the dot marks the best epoch."
+    assert [panel.y.label for panel in drawing.chart.panels] == ["rmse"]
+    assert n_words(plain) == ""
+    ours = hand_made(best_val_accuracy=[0.5], n=50)
+    curves = {"val_accuracy": [[0.25, 0.5]], "val_loss": [[2.0, 1.0]], "train_loss": [[2.5, 1.5]]}
+    (drawing,) = model_curves(curves_of(ours, **curves))
+    assert "Validation: n = 50 pictures." in drawing.caption
+    assert "Training loss and accuracy are measured during the epoch" in drawing.caption
+    loss, accuracy = drawing.chart.panels
+    assert [layer.label for layer in loss.layers] == ["training", "validation", "best epoch"]
+    assert [layer.label for layer in accuracy.layers] == ["validation", "best epoch"]
+    assert accuracy.layers[0].y.tolist() == [25, 50]
+    assert (loss.layers[2].x.tolist(), loss.layers[2].y.tolist()) == ([2.0], [1.0])
+
+
+def test_what_was_spent_are_epochs_where_no_seconds_are_known():
+    frame = hand_made(best_val_accuracy=[0.5]).trials
+    timed = frame.assign(device_hours=0.5)
+    assert (spent_column(timed), spent_label(timed)) == ("device_hours", "device-hours spent")
+    untimed = frame.assign(device_hours=0.0)
+    assert spent_column(untimed) == "epochs"
+    assert spent_label(untimed) == "epochs trained, all trials"
+
+
+def searched(values, *, widths, mode="max", **changes):
+    """A run of configurations of these widths, with curves that end at these values."""
+    info = {"hyperparameters": ("width", "depth"), "searched": ("width", "depth")}
+    metrics = {f"{at}_score": list(values) for at in ("best", "last")}
+    run = hand_made(
+        "score",
+        mode=mode,
+        width=list(widths),
+        depth=list(widths),
+        info={**info, "tied": {"depth": "width"}},
+        **metrics,
+        **changes,
+    )
+    return curves_of(run, score=[[value, value] for value in values])
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", [30.0, 50.0]), ("min", [10.0, 40.0])])
+def test_the_best_of_a_level_is_that_of_the_metric(mode, best):
+    run = searched([10.0, 30.0, 40.0, 50.0, 60.0], widths=[1, 1, 2, 2, 2], mode=mode,
+                   status=["COMPLETED"] * 4 + ["FAILED"])  # fmt: skip
+    table = by_hyperparameter(run, "width")
+    assert table.frame["name"].tolist() == ["1", "2"]
+    assert table.frame["best"].tolist() == best
+    assert table.frame["accuracy"].tolist() == [20.0, 45.0]
+    assert table.frame["other"].tolist() == [0, 1]
+    assert table.frame["configurations"].tolist() == [2, 2]
+    notes = notes_of(table)
+    assert "not known without replicates" in notes
+    assert "early stopping" not in notes
+    assert "Wilson" not in notes
+    assert "Tied: width and depth change together" in notes
+    assert "Tied: depth and width change together" in notes_of(by_hyperparameter(run, "depth"))
+
+
+def test_levels_after_early_stopping_are_compared_by_the_last_epoch_of_all():
+    status = ["COMPLETED", "EARLY_STOPPED", "COMPLETED"]
+    run = searched([10.0, 30.0, 40.0], widths=[1, 1, 2], status=status)
+    table = by_hyperparameter(run, "width")
+    assert table.frame["accuracy"].tolist() == [10.0, 40.0]
+    assert table.frame["accuracy_at_epoch"].tolist() == [20.0, 40.0]
+    assert table.frame["early_stopped"].tolist() == [1, 0]
+    assert "epoch 2, the last epoch that all 3 completed" in notes_of(table)
+    assert "mean at epoch 2" in [column.heading for column in table.views[0].columns]
