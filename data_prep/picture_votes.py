@@ -209,18 +209,23 @@ class _Places:
     def find(self, text: str) -> list[str]:
         """Return the names of all pictures that match a text."""
         if text not in self._found:
-            paths = self._paths(text)
-            longest = max((len(path.parts) for path in paths), default=0)
+            shared = self._shared_parts(text)
+            most = max(shared.values(), default=0)
             self._found[text] = [
-                self._names[str(path)] for path in paths if len(path.parts) == longest
+                self._names[str(path)] for path, parts in shared.items() if parts == most
             ]
         return self._found[text]
 
-    def _paths(self, text: str) -> list[PurePosixPath]:
+    def _shared_parts(self, text: str) -> dict[PurePosixPath, int]:
+        """Return the parts of the path that each matching picture has in common with a text."""
         wanted = PurePosixPath(same_text(text.strip().replace("\\", "/")))
         found = self._index.find(text, PurePosixPath())
         # Unlike labels, votes may also be for pictures that the source does not have.
-        return [path for path in found if ends_with(path, wanted) or ends_with(wanted, path)]
+        return {
+            path: min(len(path.parts), len(wanted.parts))
+            for path in found
+            if ends_with(path, wanted) or ends_with(wanted, path)
+        }
 
 
 def _by_majority(record: Record, ballot: _Ballot) -> Record:

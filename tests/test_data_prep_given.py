@@ -188,6 +188,8 @@ def test_a_class_that_a_given_split_lacks_is_told(tmp_path, official):
 def test_copies_between_val_and_test_cross_too():
     splits = np.array(["val", "train", "test", "train", "train"])
     assert copies_across(splits, np.array([1, 0, 1, 2, 0])).tolist() == [0, 2]
+    splits = np.array(["train", "val", "test", "train"])
+    assert copies_across(splits, np.array([1, 0, 1, 0])).tolist() == [1, 3, 0, 2]
 
 
 def test_fer2013_takes_usage_for_the_split(tmp_path):

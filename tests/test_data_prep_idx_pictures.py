@@ -71,6 +71,9 @@ def test_damaged_files_are_told(tmp_path):
     write_idx(tmp_path / f"train-{LABELS}", [1, 2])
     with pytest.raises(BadInputError, match=r"holds 3 pictures, but .* 2 labels"):
         found_in(tmp_path)
+    write_idx(tmp_path / f"train-{LABELS}", [1, 2, 3, 4])
+    with pytest.raises(BadInputError, match=r"holds 3 pictures, but .* 4 labels"):
+        found_in(tmp_path)
     whole = (tmp_path / f"train-{PICTURES}").read_bytes()
     for content in (whole[:-1], whole + b"0", b"\0\0\x0d" + whole[3:]):
         (tmp_path / f"train-{PICTURES}").write_bytes(content)

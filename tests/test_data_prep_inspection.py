@@ -3,6 +3,8 @@ import json
 import re
 import sys
 from io import BytesIO, StringIO
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,12 +21,19 @@ from data_prep.inspection import (
     inspect_dataset,
     most_frequent,
 )
-from data_prep.inspection_figures import FILES, _spread, _varied, read_pixels, write_figures
+from data_prep.inspection_figures import (
+    FILES,
+    _of_copies,
+    _spread,
+    _varied,
+    read_pixels,
+    write_figures,
+)
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import read_dataset
 from data_prep.rejections import Rejection, Rejections
 from data_prep.summary import print_inspection
-from fairsweep.drawing.copies import Copy, draw_copies
+from fairsweep.drawing.copies import GROUPS, Copy, draw_copies
 from tests.support.dataset_factory import CLASSES, labelled_images, write_labelled
 
 COPIES = Copies(
@@ -83,11 +92,11 @@ def scattered(tmp_path_factory):
 
 
 def test_reasons_are_counted_without_the_names_of_single_pictures(scattered):
-    assert inspect_dataset(scattered).reasons == {
-        "too dark": 5,
-        "a copy of a picture of an earlier source, under another label": 2,
-        "a copy of a picture of an earlier source": 1,
-    }
+    assert list(inspect_dataset(scattered).reasons.items()) == [
+        ("too dark", 5),
+        ("a copy of a picture of an earlier source, under another label", 2),
+        ("a copy of a picture of an earlier source", 1),
+    ]
 
 
 def test_many_reasons_end_in_a_row_for_the_others():
@@ -213,6 +222,26 @@ def test_without_matplotlib_figures_name_what_to_install(scattered, tmp_path, ca
     assert program.main(["inspect", str(scattered), "--figures", str(out)]) == 2
     assert "pip install 'fairsweep[analysis]'" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_groups_of_several_labels_are_drawn_first_and_leaks_show_each_split(monkeypatch):
+    monkeypatch.setattr("fairsweep.drawing.png.png", lambda draw, _caption: draw.args[0])
+    monkeypatch.setattr(
+        "data_prep.inspection_figures.read_pixels",
+        lambda _file, rows, _shape: {row: row for row in rows.tolist()},
+    )
+    # Two groups of pictures with two labels and two splits, then 30 groups of equal pictures.
+    labels, splits = ["x", "y", "x"] * 2 + ["x"] * 60, ["train", "train", "val"] * 2 + ["val"] * 60
+    groups = np.array([0] * 3 + [1] * 3 + [2 + row // 2 for row in range(60)])
+    copies = Copies(
+        image_ids=[str(row) for row in range(66)], labels=labels, splits=splits, groups=groups
+    )
+    about = SimpleNamespace(name="set", pixel_shape=(6, 9))
+    drawn = dict(_of_copies(Path("images.parquet"), about, copies))
+    shown = [[one.pixels for one in group] for group in drawn["duplicates.png"]]
+    assert len(shown) == GROUPS == 20
+    assert shown[:3] == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert [[one.pixels for one in group] for group in drawn["leaks.png"]] == [[0, 2, 1], [3, 5, 4]]
 
 
 def test_what_is_drawn_of_copies_is_spread_and_varied():

@@ -2,7 +2,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from data_prep.layout import Layout, same_text
+from data_prep.layout import Layout, NestedLayout, same_text, subset_above
 
 CIFAR = ("train/apple", "train/train", "test/apple", "test/train")
 VEHICLES = ("train", "car")
@@ -43,3 +43,29 @@ def test_a_name_that_could_be_a_subset_or_a_class_is_decided_by_the_whole_layout
 
 def test_composed_and_decomposed_names_are_one():
     assert same_text("cafe\u0301") == same_text("caf\u00e9") == "caf\u00e9"
+
+
+@pytest.mark.parametrize(
+    ("folders", "folder", "theirs", "subset", "below"),
+    [
+        (("train/cat", "train/dog", "test/cat"), "train/cat", "cat", "train", ""),
+        # Folders with pictures of their own beside other names are classes of vehicles.
+        (("train", "test/old", "car"), "train", "train", "", ""),
+        (("train/old", "test/old", "car"), "train/old", "old", "train", ""),
+        (("train/cat/test", "train/dog", "val/dog"), "train/cat/test", "cat", "train", "test"),
+        (("cat/test", "dog/ann"), "cat/test", "cat", "test", ""),
+        (("cat/test", "dog/ann"), "dog/ann", "dog", "", "ann"),
+    ],
+)
+def test_unknown_classes_are_the_outermost_folders_that_are_no_subsets(
+    folders, folder, theirs, subset, below
+):
+    layout = NestedLayout(map(PurePosixPath, folders), lambda _: True)
+    place = layout.place(PurePosixPath(folder) / "1.png")
+    assert (place.theirs, place.subset, place.below) == (theirs, subset, below)
+
+
+def test_the_nearest_folder_above_a_file_gives_its_subset():
+    assert subset_above(PurePosixPath("train/new/valid/x.parquet")) == "val"
+    assert subset_above(PurePosixPath("test/new/x.parquet")) == "test"
+    assert subset_above(PurePosixPath("new/test")) == ""

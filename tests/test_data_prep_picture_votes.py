@@ -12,7 +12,11 @@ from PIL import Image
 
 from data_prep.__main__ import main
 from data_prep.folders import prepare_folders
+from data_prep.picture_votes import with_votes
 from data_prep.reader import read_dataset
+from data_prep.records import Found, Record
+from data_prep.rejections import BadInputError, Rejections
+from data_prep.sources_file import Source, SourcesFile
 
 SIDE = 8
 PER_CLASS = 6
@@ -162,6 +166,7 @@ def test_rows_of_no_picture_are_listed(folders):
     [
         (("file", "cat", "dog"), ("cat/0.png", "many", 1), "has 'many' in column 'cat'"),
         (("file", "cat", "dog"), ("cat/0.png", -1, 1), "has '-1' in column 'cat'"),
+        (("file", "cat", "dog"), ("cat/0.png", 2**31, 1), "has '2147483648' in column 'cat'"),
         (("file", "cat", "dog"), ("0.png", 1, 1), "but 2 pictures have this name"),
         (("file", "label"), ("cat/0.png", ""), "has no label"),
         (("who", "cat", "dog"), ("cat/0.png", 1, 1), "no column names pictures"),
@@ -225,3 +230,35 @@ def test_votes_leave_all_else_of_a_dataset_as_it_is(folders):
     }  # fmt: skip
     assert with_votes.select(without.column_names).equals(without)
     assert json.loads((plain / "manifest.json").read_text())["details"]["notes"] == []
+
+
+def voted(tmp_path, names, header, rows, **about):
+    """Return the records of pictures without labels, after the votes."""
+    votes = write(tmp_path / "votes.csv", header, rows)
+    records = [Record(name=name, shown=name, label="", picture=None) for name in names]
+    source = Source(name="pets", path=tmp_path, votes=votes, **about)
+    file = SourcesFile(sources=(source,), classes=CLASSES)
+    found, _ = with_votes(Found(records=records), source, file, Rejections(may_skip=False))
+    return found.records
+
+
+def test_votes_are_for_the_picture_that_shares_most_folders_with_the_row(tmp_path):
+    rows = [("old/new/1.png", 3, 0), ("1.png", 0, 2)]
+    records = voted(tmp_path, ["new/1.png", "1.png"], ("file", "cat", "dog"), rows)
+    assert [record.votes["cat"] for record in records] == [3, 0]
+    with pytest.raises(BadInputError, match="but 2 pictures have this name"):
+        voted(tmp_path, ["a/new/1.png", "new/1.png"], ("file", "cat", "dog"), [("1.png", 3, 0)])
+
+
+def test_a_column_with_the_name_of_a_label_does_not_make_rows_of_votes_counts(tmp_path):
+    rows = [("1.png", "cat", "x"), ("1.png", "dog", "y"), ("1.png", "cat", "z")]
+    (record,) = voted(tmp_path, ["1.png"], ("file", "label", "cat"), rows)
+    assert dict(record.votes) == {"cat": 2, "dog": 1}
+    assert record.label == "cat"
+
+
+def test_joined_classes_get_the_sum_and_the_name_with_most_votes(tmp_path):
+    header, row = ("file", "lion", "tiger", "dog"), ("1.png", 2, 3, 4)
+    joined = {"lion": "cat", "tiger": "cat", "dog": "dog"}
+    (record,) = voted(tmp_path, ["1.png"], header, [row], map=joined)
+    assert record.label == "tiger"

@@ -2,11 +2,13 @@ import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from data_prep.inspection import Copies, Inspection
 from data_prep.manifest import DatasetManifest
-from data_prep.summary import print_summary, summary
+from data_prep.summary import print_inspection, print_summary, summary
 
 MANIFEST = DatasetManifest(
     name="my set",
@@ -193,3 +195,35 @@ def test_one_source_is_not_told_twice():
     lines, rows = printed(replace(MANIFEST, details=details))
     assert ["source", "class", "train", "val", "test", "all"] not in rows
     assert not any("in an earlier source too" in line for line in lines)
+
+
+def test_sixty_folders_are_listed_one_by_one():
+    found = [
+        {"source": "z", "folder": f"f{n}", "subset": "", "class": "c", "pictures": 7}
+        for n in range(60)
+    ]
+    _, rows = printed(replace(MANIFEST, details={**FOUND, "found": found}))
+    assert rows[1] == ["z", "f0", "c", "7"]
+    assert rows[60] == ["z", "f59", "c", "7"]
+
+
+@pytest.mark.parametrize(
+    ("method", "way_out"),
+    [
+        ("given", "copies_across_splits.csv lists them"),
+        ("random", "split 'grouped' avoids it"),
+    ],
+)
+def test_pairs_of_labels_and_the_way_out_of_leaks_are_told(method, way_out):
+    labels = [name for n in range(7) for name in (f"a{n}", f"b{n}")]
+    copies = Copies(
+        image_ids=labels, labels=labels, splits=["train", "test"] * 7,
+        groups=np.repeat(np.arange(7), 2),
+    )  # fmt: skip
+    stream = io.StringIO()
+    found = Inspection(reasons={}, copies=copies)
+    print_inspection(replace(MANIFEST, split_method=method), found, Console(file=stream, width=300))
+    told = stream.getvalue()
+    assert "in 7 of 7 groups of duplicates labels differ: a0 / b0 1, " in told
+    assert "a4 / b4 1, and 2 more" in told
+    assert f"accuracy on these is too high; {way_out}" in told

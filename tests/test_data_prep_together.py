@@ -140,6 +140,9 @@ def test_an_official_split_that_parts_people_stays_and_is_told(tmp_path):
         ("scene_id", 5, 1, False),  # nothing is shared
         ("gender", 5, 4, False),
         ("tube", 60, 3, True),
+        ("tube", 50, 3, True),
+        ("tube", 49, 3, False),  # too few values for a name that says nothing
+        ("subjects", 5, 2, True),
         ("age", 60, 3, False),
         ("subset", 60, 3, False),
     ],

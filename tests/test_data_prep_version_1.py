@@ -6,6 +6,7 @@ from data_prep.duplicates import duplicate_groups
 from data_prep.near_duplicates.version_1 import (
     MAX_HASH_DISTANCE,
     MIN_CORRELATION,
+    _close_hashes,
     fine_correlation,
     near_pairs,
 )
@@ -83,3 +84,8 @@ def test_correlation_is_the_highest_of_the_high_passed_pictures_at_any_shift():
 def test_the_thresholds_are_those_that_were_seen_to_part_copies_from_others():
     """Frozen: see the docstrings for what was looked at."""
     assert (MAX_HASH_DISTANCE, MIN_CORRELATION) == (16, 0.6)
+
+
+def test_hashes_are_close_up_to_and_at_the_largest_distance():
+    bits = [0, 2**MAX_HASH_DISTANCE - 1, 2 ** (MAX_HASH_DISTANCE + 1) - 1]
+    assert _close_hashes(np.array(bits, np.uint64)).tolist() == [[0, 1], [1, 2]]

@@ -1,0 +1,76 @@
+"""What the columns and rows of a Parquet file with pictures mean."""
+
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from data_prep.parquet_pictures import find_in_parquet
+from data_prep.rejections import BadInputError
+from data_prep.sources_file import Source, SourcesFile
+
+
+def png(value):
+    content = io.BytesIO()
+    Image.new("L", (8, 8), value).save(content, "PNG")
+    return content.getvalue()
+
+
+def found_in(path, cells, *, named=None, **options):
+    """Write a column ``image`` and further ``cells``, and read the file."""
+    rows = len(next(iter(cells.values())))
+    table = pa.table({"image": pa.array([png(row) for row in range(rows)]), **cells})
+    if named:
+        features = {name: {"names": names} for name, names in named.items()}
+        about = json.dumps({"info": {"features": features}})
+        table = table.replace_schema_metadata({"huggingface": about})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    source = Source(name="hub", path=path, **options)
+    return find_in_parquet(source, SourcesFile(sources=(source,), image_size=8))
+
+
+def test_a_split_in_a_column_counts_and_that_of_the_file_only_where_the_cell_is_empty(tmp_path):
+    split = ["test", "", None, "PublicTest", "later"]
+    found = found_in(tmp_path / "train-0.parquet", {"label": list("abcde"), "split": split})
+    assert [record.subset for record in found.records] == ["test", "train", "train", "val", ""]
+    assert found.odd_subsets["later"] == 1
+    assert found.odd_subsets.total() == 1
+
+
+def test_pictures_are_numbered_from_0_in_each_split_and_rows_in_the_file(tmp_path):
+    split = ["train", "test", "train", "test", "train"]
+    found = found_in(tmp_path / "all.parquet", {"label": list("abcde"), "split": split})
+    assert [(record.name, record.row) for record in found.records] == [
+        ("train/000000", 0), ("test/000000", 1), ("train/000001", 2), ("test/000001", 3),
+        ("train/000002", 4),
+    ]  # fmt: skip
+
+
+def test_a_number_without_a_name_is_no_label(tmp_path):
+    found = found_in(
+        tmp_path / "x.parquet", {"label": [1, 0, -1, 2]}, named={"label": ["dog", "cat"]}
+    )
+    assert [record.label for record in found.records] == ["cat", "dog", "", ""]
+
+
+def test_of_two_columns_of_classes_none_is_guessed_to_be_the_label(tmp_path):
+    columns = {"kind": [0, 1], "shade": [1, 0]}
+    both = {"kind": ["dog", "cat"], "shade": ["dark", "light"]}
+    with pytest.raises(BadInputError, match="it is not clear which column is the label"):
+        found_in(tmp_path / "x.parquet", columns, named=both)
+    one = found_in(tmp_path / "x.parquet", columns, named={"shade": both["shade"]})
+    assert [record.label for record in one.records] == ["light", "dark"]
+    assert [dict(record.columns) for record in one.records] == [{"kind": "0"}, {"kind": "1"}]
+    named = found_in(tmp_path / "x.parquet", columns, named=both, columns={"label": "kind"})
+    assert [record.label for record in named.records] == ["dog", "cat"]
+
+
+def test_bytes_and_lists_are_no_columns_of_a_picture(tmp_path):
+    columns = {"label": ["a", "b"], "raw": [b"1", b"2"], "box": [[1], [2]], "who": ["p", "q"]}
+    source_columns = {"file": "image"}
+    found = found_in(tmp_path / "x.parquet", columns, columns=source_columns)
+    assert [dict(record.columns) for record in found.records] == [{"who": "p"}, {"who": "q"}]
