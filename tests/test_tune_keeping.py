@@ -1,5 +1,7 @@
 """Which checkpoints stay in a run directory."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.support.bundles import decided, play_one, searched
@@ -113,3 +115,17 @@ def test_a_failed_trial_keeps_what_it_may_go_on_from(tmp_path):
     sweep.fail(trial.id, "no disk")
     Keeper(tmp_path, sweep).sweep_up()
     assert left(tmp_path)[trial.id] == BOTH
+
+
+@pytest.mark.parametrize(("gets_epochs", "kept"), [(False, BOTH), (True, ["best.pt"])])
+def test_own_training_that_gets_no_number_of_epochs_can_be_extended(tmp_path, gets_epochs, kept):
+    trial = SimpleNamespace(id="t", status=Status.COMPLETED, config={})
+    sweep = SimpleNamespace(
+        spec=SimpleNamespace(keep="best", training_code=SimpleNamespace(gets_epochs=gets_epochs)),
+        queue=SimpleNamespace(lost=set()),
+        worth_keeping=lambda _count: {"t"},
+        trials_in=lambda _folder: [trial],
+    )
+    leave_files(tmp_path, "t")
+    Keeper(tmp_path, sweep).sweep_up()
+    assert left(tmp_path) == {"t": kept}

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from tests.support.sweeps import LOSS, TWO_EPOCHS, new_sweep, play, small_spec, train
 from tune.commands.list import print_runs
-from tune.commands.outcome import last_line
+from tune.commands.outcome import close, last_line
 from tune.commands.plan import _size
 from tune.session.progress import Progress, clock, explain
 from tune.session.status import list_runs
@@ -181,3 +181,21 @@ def test_a_terminal_shows_no_more_than_sixteen_trials():
     # The cursor goes up over a table that is drawn anew.
     last = file.getvalue().rpartition("pictures/s")[2]
     assert last.count("0/9") == 16
+
+
+def test_a_budget_that_is_spent_leaves_what_has_not_ended_untrained(tmp_path, capsys):
+    sweep, _ = new_sweep(small_spec(**TWO_EPOCHS, scheduler={"name": "none"}))
+    train(sweep, 0.5)
+    sweep.stop("the budget is spent", as_designed=True)
+    assert close(tmp_path, sweep) == 3, "no trial is whole"
+    assert "; the budget is spent, and 12 trials are left untrained; " in capsys.readouterr().out
+    sweep, _ = new_sweep(small_spec(**TWO_EPOCHS, scheduler={"name": "none"}))
+    train(sweep, 0.5, 0.6)
+    train(sweep, 0.5)
+    sweep.stop("the budget is spent", as_designed=True)
+    assert close(tmp_path, sweep) == 0
+    assert "; the budget is spent, and 11 trials are left untrained; " in capsys.readouterr().out
+    sweep, _ = new_sweep(small_spec(**TWO_EPOCHS, scheduler={"name": "none"}))
+    train(sweep, 0.5, 0.6)
+    sweep.stop("stopped by SIGTERM")
+    assert close(tmp_path, sweep) == 130
