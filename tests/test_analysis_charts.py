@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.comparisons import figure
-from analysis.comparisons.figure import SHOWN, differences_chart, incumbent_name, row_names
+from analysis.comparisons.figure import SHOWN, differences_chart
+from analysis.comparisons.names import incumbent_name, row_names
 from analysis.curves import progress_figure
 from analysis.curves.progress_figure import best_layer, prepare, progress_chart, spent_label
 from analysis.dataset.mistakes_figure import _shares_of_mistakes, _votes

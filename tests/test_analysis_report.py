@@ -103,7 +103,7 @@ def test_the_summary_says_what_was_searched_and_what_was_best(run):
     assert "16 trials of 12 configurations: 10 completed, 4 stopped early" in text
     assert "n = 400 validation pictures" in text
     assert "Corrected for having been picked as the best of 12" in text
-    assert "without a difference shown" in text
+    assert " the best other one (95 % interval " in text
 
 
 def test_the_summary_says_what_is_not_known(run):

@@ -1,6 +1,7 @@
 """The sentences of a report, word by word, with figures computed from the trials by hand."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,8 @@ from analysis.effects.statistics import effects
 from analysis.report import summary
 from analysis.report.summary import found, unknown
 from analysis.run.run_data import read_run
-from analysis.run.trials import incumbent
-from analysis.selection.statistics import selection
+from analysis.run.trials import common_epoch, incumbent
+from analysis.selection.statistics import CorrectedAccuracy, selection
 from analysis.trials.headline import headline, percent, status_counts
 from tests.support.run_factory import Factory, by, open_test, under
 
@@ -167,25 +168,34 @@ def test_the_best_is_named_where_it_is_shown(repeated):
     assert f"{name} is shown to be the best of 2 configurations." in found(run)
 
 
-def test_verdicts_on_the_others_are_counted(run, repeated):
-    verdicts = against_incumbent(run).frame["verdict"].tolist()
-    assert verdicts == ["no difference shown"]
-    assert sentence(found(run), "The incumbent was") == (
-        "The incumbent was compared with 1 other fully trained configuration: 1 without a "
-        "difference shown (adjusted for the number of comparisons)."
+def test_the_lead_of_the_best_is_told_with_its_interval(run):
+    row = best(run).frame.iloc[0]
+    low, high = (f"{100 * row[f'difference_{end}']:+.1f}" for end in ("low", "high"))
+    assert low.startswith("-")
+    assert high.startswith("+")
+    lead = f"{100 * row['difference']:.1f} percentage points"
+    assert (
+        f"{row['name']} is {lead} ahead of the best other one (95 % interval {low} to {high})."
+    ) in found(run)
+
+
+def test_the_best_of_many_are_told_to_be_a_part(run, monkeypatch):
+    compared = replace(against_incumbent(run), candidates=5_000)
+    monkeypatch.setattr(summary, "_compared", lambda _: compared)
+    assert sentence(found(run), "Of the best").startswith(
+        "Of the best 2 configurations (of 5,000) these cannot be told from the best: "
     )
-    each_once = repeated.trials.drop_duplicates("configuration_id")
-    text = sentence(found(replace(repeated, trials=each_once)), "The incumbent was")
-    assert text.startswith("The incumbent was compared with 1 other trained model: 1 ")
 
 
-def test_a_worse_configuration_is_told_to_be_worse(repeated):
-    first = repeated.trials["configuration_id"].iloc[0]
-    worse = repeated.trials["configuration_id"] == first
-    accuracy = np.where(worse, 0.3, 0.6) + 0.001 * (repeated.trials["number"] % 3)
-    trials = repeated.trials.assign(best_val_accuracy=accuracy)
-    assert "compared with 1 other fully trained configuration: 1 shown to be worse (" in sentence(
-        found(replace(repeated, trials=trials)), "The incumbent was"
+def test_an_ensemble_is_told_where_it_is_shown_to_be_better(run, monkeypatch):
+    monkeypatch.setattr(summary, "ensemble", lambda _: SimpleNamespace(gain=gain, members="abc"))
+    for low, told in ((0.001, 1), (0.0, 0), (-0.01, 0)):
+        gain = CorrectedAccuracy(accuracy=0.02, low=low, high=0.05)
+        assert sum("The mean of 3 models" in each for each in found(run)) == told
+    gain = CorrectedAccuracy(accuracy=0.02, low=0.001, high=0.05)
+    assert sentence(found(run), "The mean of") == (
+        "The mean of 3 models is better than the best single one: +2.0 percentage points (95 % "
+        "interval +0.1 to +5.0, corrected for choosing them)."
     )
 
 
@@ -209,7 +219,8 @@ def test_what_matters_is_told_by_the_share_it_explains(repeated):
 
 def test_that_nothing_is_shown_to_matter_is_told_only_where_it_was_judged(run):
     assert effects(run)["p_value"].notna().any()
-    assert "No hyperparameter is shown to matter." in found(run)
+    told = f"No hyperparameter is shown to matter after {common_epoch(run)} epochs."
+    assert told in found(run)
     single = replace(run, trials=run.trials[run.trials["replicate"] == 0])
     assert not any("matter" in each for each in found(single))
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 import pandas as pd
 
 from analysis.comparisons.best import Standing, with_the_best
+from analysis.comparisons.names import row_names
 from analysis.comparisons.replicates_table import PICKED
 from analysis.comparisons.statistics import MOST_MODELS, against_incumbent, as_measured
 from analysis.comparisons.table import basis_note
@@ -44,12 +45,13 @@ def against_best(run: RunData) -> pd.DataFrame:
 def best(run: RunData) -> Table:
     """Return a row per configuration or trained model, with its difference from the best other one.
 
-    Frame, best ones first: ``name``; ``n`` (validation pictures); ``trainings`` (number that
-    counts); ``accuracy`` (their mean, at the epoch that the objective selects) with its 95 %
-    interval ``accuracy_low`` and ``accuracy_high``; ``difference`` with ``difference_low``,
-    ``difference_high`` and ``verdict`` of `analysis.comparisons.best.with_the_best`; ``basis``;
-    ``trial_id``, ``configuration_id``; every searched hyperparameter; ``weights_bytes`` and
-    ``p50_1`` of `tune.run.latency.NetworkLatency`, if they were measured.
+    Frame, best ones first: ``name`` (with a trial number where two are equal); ``n`` (validation
+    pictures); ``trainings`` (number that counts); ``accuracy`` (their mean, at the epoch that the
+    objective selects) with its 95 % interval ``accuracy_low`` and ``accuracy_high``;
+    ``difference`` with ``difference_low``, ``difference_high`` and ``verdict`` of
+    `analysis.comparisons.best.with_the_best`; ``basis``; ``trial_id``, ``configuration_id``; every
+    searched hyperparameter; ``weights_bytes`` and ``p50_1`` of `tune.run.latency.NetworkLatency`,
+    if they were measured.
 
     Raises:
         NotKnownError: The run has nothing to compare.
@@ -58,6 +60,7 @@ def best(run: RunData) -> Table:
     shown = searched(run)
     trials = run.trials.set_index("trial_id")[["name", "n", "configuration_id", *shown]]
     joined = found.join(compared.means, on="id").join(trials, on="trial_id")
+    joined["name"] = row_names(run, compared).loc[joined["id"]].to_numpy()
     accuracy = ["accuracy", "accuracy_low", "accuracy_high"]
     keys = ["name", "n", "trainings", *accuracy, *found.columns.drop("id")]
     frame = joined[keys].assign(basis=compared.basis)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from analysis.comparisons.names import incumbent_name, row_names
 from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array
 from analysis.drawing.drawing import Drawing, charted
@@ -66,20 +67,6 @@ def differences_chart(run: RunData, compared: Comparisons) -> Chart:
         layers=(zero, *layers),
     )
     return Chart(panels=(panel,), panel_size=(7.4, 1.1 + 0.26 * max(3, len(shown))))
-
-
-def row_names(run: RunData, compared: Comparisons) -> "pd.Series[str]":
-    """Return the name of each id in ``compared``; equal names are followed by a trial number."""
-    key = "trial_id" if compared.basis == "models" else "configuration_id"
-    trials = run.trials.drop_duplicates(key).set_index(key)
-    shared = trials["name"].duplicated(keep=False)
-    return trials["name"].where(~shared, trials["name"] + ", trial " + trials["number"].astype(str))
-
-
-def incumbent_name(run: RunData, compared: Comparisons) -> str:
-    """Return the name of the incumbent's configuration."""
-    rows = run.trials[run.trials["configuration_id"] == compared.incumbent_id]
-    return str(rows["name"].iloc[0])
 
 
 def _layer(rows: pd.DataFrame, names: "pd.Series[str]", verdict: Verdict, scale: int) -> Layer:

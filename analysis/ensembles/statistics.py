@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,7 @@ class Ensemble:
     """Whether the test split was opened only for an ensemble of other members."""
 
 
+@lru_cache(maxsize=1)  # the table and the summary ask
 def ensemble(run: RunData) -> Ensemble:
     """Choose the ensemble of a run (`tune.run.ensemble.choose`) and estimate its accuracy.
 

@@ -63,10 +63,13 @@ def fraction(digits: int) -> Callable[[Any], str]:
 
 
 def signed(write: Callable[[Any], str]) -> Callable[[Any], str]:
-    """Return a formatter that puts a plus sign before positive values."""
+    """Return a formatter that puts a plus sign before positive values, and no sign before zeros."""
 
     def write_signed(value: Any) -> str:
-        return f"+{write(value)}" if value > 0 else write(value)
+        text = write(value)
+        if not set(text.removeprefix("-")) - set("0."):
+            return text.removeprefix("-")
+        return f"+{text}" if value > 0 else text
 
     return write_signed
 

@@ -11,33 +11,28 @@ from analysis.comparisons.best_table import best
 from analysis.comparisons.statistics import Comparisons, against_incumbent
 from analysis.effects.design import MATTERS
 from analysis.effects.statistics import known_effects
+from analysis.ensembles.statistics import ensemble
 from analysis.folds.statistics import fold_average
 from analysis.rendering.words import first_upper
 from analysis.run.clusters import effective_n
 from analysis.run.hyperparameters import followers, is_continuous, level_text, searched, words
 from analysis.run.run_data import UNKNOWN, RunData, add_replicates
-from analysis.run.trials import fairly_trained
+from analysis.run.trials import common_epoch, fairly_trained
 from analysis.selection.statistics import estimates
 from analysis.statistics.estimate import NotKnownError
-from analysis.statistics.verdicts import Verdict
 from analysis.trials.headline import best_trial, fold_words, percent, status_counts
 from analysis.trials.largest import no_better_than_largest
 from tune.run.trial import Status
 
 MOST_NAMED = 10
 """Maximum number of configurations that a sentence names."""
-VERDICTS = {
-    Verdict.BETTER: "shown to be better",
-    Verdict.WORSE: "shown to be worse",
-    Verdict.EQUIVALENT: "equivalent within {margin}",
-    Verdict.NOT_SHOWN: "without a difference shown",
-}
 
 
 def found(run: RunData) -> list[str]:
     """Return sentences about the search, its trials, the best configuration and the effects."""
     told = [_searched(run), _trials(run), _best(run), no_better_than_largest(run)]
-    told += [_corrected(run), _leaders(run), _against(run), _matters(run)]
+    told += [_corrected(run), _leaders(run), _lead(run), _together(run)]
+    told += [_matters(run)]
     return [sentence for sentence in told if sentence]
 
 
@@ -133,11 +128,14 @@ def _corrected(run: RunData) -> str:
 
 def _leaders(run: RunData) -> str:
     """Return a sentence that names the candidates that may be the best."""
-    if _compared(run) is None:
+    compared = _compared(run)
+    if compared is None:
         return ""
     frame = best(run).frame
     models = frame["basis"].iloc[0] == "models"
     of_all = _number(len(frame), "trained model" if models else "configuration")
+    if compared.candidates > len(frame):
+        of_all = f"the best {of_all} (of {compared.candidates:,})"
     leading = frame.loc[frame["verdict"] != Standing.NOT_BEST, "name"]
     if len(leading) == 1:
         return f"{leading.iloc[0]} is shown to be the best of {of_all}."
@@ -146,18 +144,41 @@ def _leaders(run: RunData) -> str:
     return f"Of {of_all} these cannot be told from the best: {_listed(list(leading))}."
 
 
-def _against(run: RunData) -> str:
-    """Return a sentence that counts the verdicts on the others, relative to the incumbent."""
-    compared = _compared(run)
-    if compared is None:
+def _lead(run: RunData) -> str:
+    """Return how far the best candidate is from the next."""
+    if _compared(run) is None:
         return ""
-    counts = compared.frame["verdict"].value_counts()
-    parts = [f"{counts[one]} {told}" for one, told in VERDICTS.items() if one in counts]
-    listed = _listed(parts).format(margin=run.metric.gap(run.margin))
-    what = "trained model" if compared.basis == "models" else "fully trained configuration"
+    first = best(run).frame.iloc[0]
+    low, high = first["difference_low"], first["difference_high"]
+    sign = run.metric.sign
+    interval = f" (95 % interval {_points(run, low)} to {_points(run, high)})"
+    apart = "ahead of" if sign * first["difference"] >= 0 else "behind"
     return (
-        f"The incumbent was compared with {_number(len(compared.frame), f'other {what}')}: "
-        f"{listed} (adjusted for the number of comparisons)."
+        f"{first['name']} is {_gap(run, abs(first['difference']))} {apart} the best other one"
+        f"{'' if pd.isna(low) else interval}."
+    )
+
+
+def _gap(run: RunData, value: float) -> str:
+    return f"{100 * value:.1f} percentage points" if run.metric.is_share else f"{value:.2g}"
+
+
+def _points(run: RunData, value: float) -> str:
+    return f"{100 * value:+.1f}" if run.metric.is_share else f"{value:+.2g}"
+
+
+def _together(run: RunData) -> str:
+    """Return a sentence about the ensemble, if it is shown to be better than the best model."""
+    try:
+        made = ensemble(run)
+    except NotKnownError:
+        return ""
+    if made.gain is None or made.gain.low <= 0:
+        return ""
+    value, low, high = (f"{100 * figure:+.1f}" for figure in made.gain)
+    return (
+        f"The mean of {len(made.members)} models is better than the best single one: {value} "
+        f"percentage points (95 % interval {low} to {high}, corrected for choosing them)."
     )
 
 
@@ -169,9 +190,14 @@ def _matters(run: RunData) -> str:
     shown = frame[frame["verdict"] == MATTERS].sort_values("share", ascending=False)
     pairs = zip(shown["term"], shown["share"], strict=True)
     names = [f"{_term(term)} ({100 * share:.0f} % of the variance)" for term, share in pairs]
+    epoch = common_epoch(run)
+    after = (
+        f" after {_number(epoch, 'epoch')}" if epoch < run.trials["epochs_trained"].max() else ""
+    )
     if names:
-        return f"What is shown to matter: {_listed(names)}."
-    return "No hyperparameter is shown to matter." if frame["p_value"].notna().any() else ""
+        return f"What is shown to matter{after}: {_listed(names)}."
+    known = frame["p_value"].notna().any()
+    return f"No hyperparameter is shown to matter{after}." if known else ""
 
 
 def _untold(run: RunData) -> str:
