@@ -5,7 +5,11 @@ import torch
 from torch import nn
 
 from models.average import WeightAverage
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.fit import fit
 from models.state_size import state_bytes
+from tests.support.picture_factory import make_dataset
 
 
 def network():
@@ -83,3 +87,16 @@ def test_an_average_goes_on_from_its_state():
 
 def test_an_average_takes_a_number_for_each_weight():
     assert state_bytes(10, "sgd", averaged=True) - state_bytes(10, "sgd") == 40
+
+
+def test_steps_of_an_average_count_on_from_epoch_to_epoch(monkeypatch):
+    steps = []
+    update = WeightAverage.update
+    monkeypatch.setattr(
+        WeightAverage, "update", lambda self, step: steps.append(step) or update(self, step)
+    )
+    tiny = {"family": "plain", "channels": 2, "stages": 1, "batch_size": 32, "epochs": 2}
+    data = DeviceDataset.create(make_dataset())
+    assert len(list(fit(TrainConfig.create({**tiny, "ema_decay": 0.9}), data))) == 2
+    assert len(steps) >= 4
+    assert steps == list(range(len(steps)))

@@ -5,6 +5,10 @@ import torch
 from torch import nn
 
 from models.clipping import clip_gradients
+from models.config import TrainConfig
+from models.data import DeviceDataset
+from models.fit import fit
+from tests.support.picture_factory import make_dataset
 
 
 def network(scale):
@@ -46,3 +50,18 @@ def test_each_member_is_clipped_by_its_own_norm():
         assert all(unchanged) == (number == 0)
         for parameter, own in zip(fused, member.parameters(), strict=True):
             assert torch.equal(parameter.grad.chunk(3)[number], own.grad)
+
+
+@pytest.mark.parametrize("limit", [0.001, 1.0])
+def test_a_limit_of_one_or_less_is_one_too(limit, monkeypatch):
+    limits = []
+    monkeypatch.setattr(
+        "models.loop.clip_gradients", lambda _parameters, limit, _members: limits.append(limit)
+    )
+    tiny = {"family": "plain", "channels": 2, "stages": 1, "batch_size": 32, "epochs": 1}
+    data = DeviceDataset.create(make_dataset())
+    next(fit(TrainConfig.create({**tiny, "clip_norm": limit}), data))
+    assert set(limits) == {limit}
+    limits.clear()
+    next(fit(TrainConfig.create(tiny), data))
+    assert limits == []

@@ -52,10 +52,19 @@ def test_a_slow_network_is_warmed_up_once_and_timed_ten_times(data, monkeypatch)
     assert len(runs) == 1 + 10
 
 
-def test_more_pictures_than_the_dataset_has_are_the_same_ones_again(data):
-    size = len(data.labels) + 1
+def test_more_pictures_than_the_dataset_has_are_the_same_ones_again(data, monkeypatch):
+    size, given = len(data.labels) + 1, []
+    predict = latency.predict_logits
+    monkeypatch.setattr(
+        latency,
+        "predict_logits",
+        lambda model, data, rows, config: (
+            given.append(rows.tolist()) or predict(model, data, rows, config)
+        ),
+    )
     found = measure_network(TrainConfig.create(FIXED), data, batch_sizes=[size]).latencies[size]
     assert 0 < found.p50 <= found.p95
+    assert given[0] == given[-1] == [*range(size - 1), 0]
 
 
 def test_timing_draws_no_random_numbers(data):

@@ -183,3 +183,38 @@ def test_smoothing_is_spread_over_all_classes_before_it_is_weighed():
     found = weighted(targets, torch.tensor([1.0, 2.0]), 0.2)
     expected = torch.tensor([[0.85, 0.05, 0.05, 0.05], [0.9, 0.9, 0.1, 0.1]])
     assert torch.allclose(found, expected)
+
+
+def test_a_balanced_order_is_the_same_from_version_to_version():
+    """Trials of one id must be trained alike: a draw more or less changes all that follow."""
+    groups = np.array([0] * 4 + [1] * 2)
+    order = balanced_order(groups, np.random.default_rng(7))
+    rng = np.random.default_rng(7)
+    first, second = rng.permutation(2)
+    of_group = {0: np.arange(4), 1: np.arange(4, 6)}
+    columns = {}
+    for group in (first, second):
+        rounds = {0: 1, 1: 2}[int(group)]  # three turns: of four pictures once, of two twice
+        drawn = [rng.permutation(of_group[int(group)]) for _ in range(rounds)]
+        columns[int(group)] = np.concatenate(drawn)[:3]
+    expected = np.stack([columns[int(first)], columns[int(second)]], axis=1).reshape(-1)
+    assert order.tolist() == expected.tolist()
+    even = np.array([0, 0, 1, 1])
+    used = np.random.default_rng(3)
+    balanced_order(even, used)
+    rng = np.random.default_rng(3)
+    for _ in range(3):  # the order of the groups, and one round of each
+        rng.permutation(2)
+    assert used.random() == rng.random()
+
+
+def test_labels_are_smoothed_once_where_they_are_weighed(data):
+    data = DeviceDataset.create(
+        replace(data.source, columns={"age": np.where(CHILD, "child", "adult")})
+    )
+
+    def loss(**values):
+        config = TrainConfig.create({**TINY, "label_smoothing": 0.4, **values})
+        return next(fit(config, data)).values["train_loss"]
+
+    assert loss(sample_weights="age=child:4,age=adult:4") == pytest.approx(loss(), rel=1e-5)
