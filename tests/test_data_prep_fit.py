@@ -27,6 +27,14 @@ def test_crop_takes_the_middle_and_pad_adds_black(wide):
     np.testing.assert_array_equal(tall, padded.T)
 
 
+def test_an_odd_row_of_black_is_added_below_and_an_odd_column_on_the_right():
+    bright = np.full((3, 4), 200, dtype=np.uint8)
+    padded = fit_pixels(bright, (4, 4), "pad")
+    np.testing.assert_array_equal(padded[:3], bright)
+    assert not padded[3].any()
+    np.testing.assert_array_equal(fit_pixels(bright.T, (4, 4), "pad"), padded.T)
+
+
 def test_stretch_is_what_it_was(wide):
     np.testing.assert_array_equal(fit_pixels(wide, (8, 8), "stretch"), resize_pixels(wide, (8, 8)))
 

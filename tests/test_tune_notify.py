@@ -96,7 +96,8 @@ def test_a_better_configuration_is_told_at_most_every_ten_minutes(sweep, webhook
     now[0] = 3 * BEST_SECONDS
     notifier.update()
     notifier.close()
-    assert [(m["event"], m["best"]) for m in webhook.messages] == [("best", 0.4), ("best", 0.5)]
+    told = [(m["event"], m["best"], m["seconds"]) for m in webhook.messages]
+    assert told == [("best", 0.4, 0.0), ("best", 0.5, BEST_SECONDS)]
 
 
 def test_a_resumed_sweep_tells_only_what_is_better_than_before(sweep, webhook, tmp_path):
