@@ -279,5 +279,6 @@ def test_levels_after_early_stopping_are_compared_by_the_last_epoch_of_all():
     assert table.frame["accuracy"].tolist() == [10.0, 40.0]
     assert table.frame["accuracy_at_epoch"].tolist() == [20.0, 40.0]
     assert table.frame["early_stopped"].tolist() == [1, 0]
+    assert table.frame["other"].tolist() == [0, 0]
     assert "epoch 2, the last epoch that all 3 completed" in notes_of(table)
     assert "mean at epoch 2" in [column.heading for column in table.views[0].columns]
