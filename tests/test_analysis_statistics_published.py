@@ -14,7 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
 import analysis.__main__
-from analysis.published.__main__ import main, published
+from analysis.published.__main__ import main
 from analysis.published.statistics import (
     Conclusion,
     claims_of,
@@ -24,6 +24,7 @@ from analysis.published.statistics import (
     residual_spread,
     unpaired,
 )
+from analysis.published.table import published
 from analysis.statistics.pairs import over_folds
 from analysis.statistics.verdicts import Verdict
 

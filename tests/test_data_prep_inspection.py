@@ -2,6 +2,7 @@ import csv
 import json
 import re
 import sys
+from importlib import import_module
 from io import BytesIO, StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -225,7 +226,9 @@ def test_without_matplotlib_figures_name_what_to_install(scattered, tmp_path, ca
 
 
 def test_groups_of_several_labels_are_drawn_first_and_leaks_show_each_split(monkeypatch):
-    monkeypatch.setattr("fairsweep.drawing.png.png", lambda draw, _caption: draw.args[0])
+    monkeypatch.setattr(
+        import_module("fairsweep.drawing.png"), "png", lambda draw, _caption: draw.args[0]
+    )
     monkeypatch.setattr(
         "data_prep.inspection_figures.read_pixels",
         lambda _file, rows, _shape: {row: row for row in rows.tolist()},

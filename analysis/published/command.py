@@ -43,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> No
 
 def print_published(options: argparse.Namespace) -> None:
     """Print which of the claims the table supports."""
-    from analysis.published.__main__ import published
+    from analysis.published.table import published
     from analysis.rendering.render import FORMATS
 
     table = published(options.csv, options.pictures, options.claim)

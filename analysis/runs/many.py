@@ -80,12 +80,16 @@ def best_of_all(together: Together) -> Table:
     table = best(merged)
     key = "trial_id" if (table.frame["basis"] == "models").any() else "configuration_id"
     runs_of = merged.trials.groupby(key)["run"].agg(_all_runs)
+    # Numbers of trials, which follow equal names within a run, mean nothing here.
+    names = merged.trials.drop_duplicates(key).set_index(key)["name"]
     view = table.views[0]
     columns = (view.columns[0], Column(key="run", heading="run"), *view.columns[1:])
     return replace(
         table,
         name="best_of_all",
-        frame=table.frame.assign(run=table.frame[key].map(runs_of)),
+        frame=table.frame.assign(
+            name=table.frame[key].map(names), run=table.frame[key].map(runs_of)
+        ),
         views=(replace(view, columns=columns),),
         notes=(*table.notes, *_notes(together)),
     )
