@@ -92,7 +92,7 @@ def test_pairs_that_matter_come_first_and_the_others_are_set_aside(run, monkeypa
             verdict=lambda rows: rows["term"].map(lambda term: MATTERS if term in shown else ""),
         )
         monkeypatch.setattr(pairs, "known_effects", lambda _: frame)
-        return pairs.mattering(run, among)
+        return pairs.mattering(run, among)[0]
 
     assert chosen({"blocks", "channels"}) == [("blocks", "channels")]
     assert chosen({"kernel_size × channels"}) == [("kernel_size", "channels")]
@@ -105,7 +105,25 @@ def test_pairs_that_matter_come_first_and_the_others_are_set_aside(run, monkeypa
     assert [drawing.aside for drawing in drawings] == [False] + 5 * [True]
     assert drawings[0].name == "accuracy_by_blocks_and_channels"
     monkeypatch.setattr(pairs, "known_effects", lambda _: None)
-    assert pairs.mattering(run, among) == among[:1]
+    assert pairs.mattering(run, among) == (among[:1], among[1:])
+
+
+def test_of_very_many_pairs_those_that_explain_least_have_no_figure(run, monkeypatch):
+    terms = ["kernel_size", "blocks", "channels", "conv_depth"]
+    shares = dict(zip(terms, [0.0, 0.1, 0.2, 0.4], strict=True))
+    frame = pd.DataFrame({"term": terms, "verdict": "", "share": list(shares.values())})
+    monkeypatch.setattr(pairs, "known_effects", lambda _: frame)
+    every = list(pairs.pairs(run))
+    assert not any("have no figure" in drawing.caption for drawing in every)
+    monkeypatch.setattr(pairs, "MOST_DRAWN", 4)
+    few = list(pairs.pairs(run))
+    assert [drawing.name for drawing in few] == [drawing.name for drawing in every[:4]]
+    assert [drawing.name.removeprefix("accuracy_by_") for drawing in few] == [
+        "channels_and_conv_depth", "blocks_and_conv_depth", "kernel_size_and_conv_depth",
+        "blocks_and_channels",
+    ]  # fmt: skip
+    assert few[-1].caption == (every[3].caption + " 2 pairs that explain less have no figure.")
+    assert not any("have no figure" in drawing.caption for drawing in few[:-1])
 
 
 def test_cells_of_a_pair_have_the_intervals_of_their_means(run):

@@ -742,15 +742,17 @@ def test_n_of_a_table_is_that_of_the_most_pictures(picked):
     assert seeds.to_dict() == finalists.groupby("configuration_id")["n"].max().to_dict()
 
 
-@pytest.mark.parametrize(("count", "drawn"), [(400, False), (401, True)])
-def test_that_forests_learned_from_a_part_is_told_of_more_than_400(
-    picked, monkeypatch, count, drawn
-):
+@pytest.mark.parametrize(("count", "drawn"), [(300, 0), (301, 1), (2_000, 1), (2_001, 2)])
+def test_that_an_importance_is_of_a_part_is_told(picked, monkeypatch, count, drawn):
     frame = pd.DataFrame({"hyperparameter": ["channels"], "fanova": [1.0], "ped_anova": [1.0]})
     known = Importance(
         frame=frame, configurations=count, explained=0.9, left_out=(), warnings=("A warning.",)
     )
     monkeypatch.setattr("analysis.importance.table.importance", lambda _: known)
     notes = importance_table(picked).notes
-    assert ("fANOVA was computed from 400 configurations, drawn at random." in notes) == drawn
+    parts = (
+        "fANOVA was computed from 300 configurations, drawn at random.",
+        "PED-ANOVA was computed from 2,000, drawn in the same way.",
+    )
+    assert [part in notes for part in parts] == [drawn > 0, drawn > 1]
     assert "A warning." in notes

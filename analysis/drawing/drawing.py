@@ -63,13 +63,12 @@ def render(drawing: Drawing) -> Drawn:
     settings: Any = {**RC, "svg.hashsalt": drawing.name}
     with mpl.rc_context(settings):
         figure = drawing.draw()
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # keep this layout for both files
         svg, png = BytesIO(), BytesIO()
         # Use the canvases directly: `savefig` would draw each file twice.
         figure.set_dpi(PNG_DOTS_PER_INCH)
         pixels: Any = FigureCanvasAgg(figure)
-        pixels.print_png(png)
+        pixels.print_png(png, pil_kwargs={"compress_level": 3})
+        figure.set_layout_engine("none")  # keep the layout of this file for the other
         figure.patch.set_visible(False)
         lines: Any = FigureCanvasSVG(figure)
         lines.print_svg(svg, metadata={"Date": None})

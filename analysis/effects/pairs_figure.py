@@ -1,6 +1,7 @@
 """Draws accuracy by each pair of searched hyperparameters, those that matter together first."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -24,31 +25,40 @@ LEAST_RANGE = 2.0
 """Minimum span of a colour scale in percentage points, so that it does not magnify noise."""
 MOST_SHOWN = 4
 """Maximum number of pairs that are not set aside."""
+MOST_DRAWN = 10
+"""Maximum number of pairs with a figure."""
 Pair = tuple[str, str]
 
 
 def pairs(run: RunData) -> Iterator[Drawing]:
     """Yield a figure for each pair of untied hyperparameters that vary together.
 
-    Pairs that matter come first; the others are set aside.
+    Pairs that matter come first; the others are set aside. Of very many, those that explain least
+    have no figure, which the last caption says.
     """
     data = prepare(run)
     used = {pair: data.dropna(subset=list(pair)) for pair in combinations(searched(run), 2)}
     varied = [pair for pair, rows in used.items() if all(rows[one].nunique() > 1 for one in pair)]
-    first = mattering(run, varied)
-    for pair in [*first, *(pair for pair in varied if pair not in first)]:
-        yield _drawing(run, used[pair], pair, aside=pair not in first)
+    first, others = mattering(run, varied)
+    drawn = [*first, *others][:MOST_DRAWN]
+    for pair in drawn:
+        drawing = _drawing(run, used[pair], pair, aside=pair not in first)
+        if pair is drawn[-1] and len(varied) > len(drawn):
+            left = f" {len(varied) - len(drawn)} pairs that explain less have no figure."
+            drawing = replace(drawing, caption=drawing.caption + left)
+        yield drawing
 
 
-def mattering(run: RunData, among: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs whose joint effect is worth a figure, those that explain most first.
+def mattering(run: RunData, among: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs whose joint effect is worth a figure, and the others, by what they explain.
 
-    These are pairs whose interaction is shown to matter, or both of whose hyperparameters are, at
-    most `MOST_SHOWN`. If there is none, it is the pair that explains most of the variance.
+    The first are pairs whose interaction is shown to matter, or both of whose hyperparameters are,
+    at most `MOST_SHOWN`. If there is none, it is the pair that explains most of the variance.
+    Without effects, the order stays.
     """
     frame = known_effects(run)
     if frame is None:
-        return list(among[:1])
+        return list(among[:1]), list(among[1:])
     shares = dict(zip(frame["term"], frame["share"].fillna(0.0), strict=True))
     shown = set(frame.loc[frame["verdict"] == MATTERS, "term"])
 
@@ -57,7 +67,8 @@ def mattering(run: RunData, among: Sequence[Pair]) -> list[Pair]:
 
     order = sorted(among, key=explained, reverse=True)
     chosen = [pair for pair in order if set(pair) <= shown or " × ".join(pair) in shown]
-    return chosen[:MOST_SHOWN] or order[:1]
+    first = chosen[:MOST_SHOWN] or order[:1]
+    return first, [pair for pair in order if pair not in first]
 
 
 def _drawing(run: RunData, used: pd.DataFrame, pair: Pair, *, aside: bool) -> Drawing:

@@ -1,6 +1,6 @@
 """The table of hyperparameter importances."""
 
-from analysis.importance.statistics import MOST_CONFIGURATIONS, importance
+from analysis.importance.statistics import MOST_CONFIGURATIONS, MOST_FOR_PED, importance
 from analysis.rendering.digits import share_text
 from analysis.rendering.table import Column, Table, View
 from analysis.run.clusters import n_notes
@@ -41,6 +41,8 @@ def importance_table(run: RunData) -> Table:
         notes.append(
             f"fANOVA was computed from {MOST_CONFIGURATIONS} configurations, drawn at random."
         )
+    if found.configurations > MOST_FOR_PED:
+        notes.append(f"PED-ANOVA was computed from {MOST_FOR_PED:,}, drawn in the same way.")
     if found.left_out:
         names = ", ".join(map(words, found.left_out))
         notes.append(f"Left out, because some configurations do not have them: {names}.")

@@ -1,5 +1,8 @@
 """Reads which pictures trials classified correctly, for paired statistics."""
 
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -31,8 +34,7 @@ def read_correct(
     written: pa.Array | None = None
     image_ids: pd.Index[str] | None = None
     order = np.array([], np.int64)
-    for trial_id, expected in accuracy.items():
-        found = read_right_as_written(run, str(trial_id), split)
+    for expected, found in zip(accuracy, _read_ahead(run, accuracy.index, split), strict=True):
         if found is None:
             return None
         ids, right = found
@@ -47,6 +49,17 @@ def read_correct(
         return None
     index = pd.Index(accuracy.index.astype(str), name="trial_id")
     return pd.DataFrame(np.stack(rows), index=index, columns=image_ids)
+
+
+def _read_ahead(
+    run: RunData, trial_ids: Iterable[object], split: str
+) -> Iterator[tuple[pa.Array, npt.NDArray[np.bool_]] | None]:
+    """Yield `read_right_as_written` of each trial, while another thread reads the next files."""
+    pool = ThreadPoolExecutor(2)
+    try:
+        yield from pool.map(lambda one: read_right_as_written(run, str(one), split), trial_ids)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read_right(run: RunData, trial_id: str, split: str = "val") -> "pd.Series[bool] | None":
