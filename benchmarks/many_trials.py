@@ -82,6 +82,7 @@ class _Trainings:
         return _Training(of=self, trial=bundle.key, epoch=self.checkpoints.get(bundle.key, 0))
 
     def latency_ms(self, bundle: Bundle) -> float:
+        """Refuse: this benchmark times no networks."""
         raise NotImplementedError(bundle)
 
     def probe(self, bundle: Bundle) -> Fusing:

@@ -183,7 +183,7 @@ class Trainings:
         return self._trained[trial_id]
 
     def latency_ms(self, bundle: Bundle) -> float:
-        """See `MakeTraining`."""
+        """Refuse: this benchmark times no networks."""
         raise NotImplementedError(bundle)
 
     def probe(self, bundle: Bundle) -> Any:

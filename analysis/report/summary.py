@@ -223,9 +223,8 @@ def _small(run: RunData) -> str:
     if compared is None:
         return ""
     least = float(compared.frame["detectable"].median())
-    about = f"{100 * least:.1f} percentage points" if run.metric.is_share else f"{least:.2g}"
     return (
-        f"Differences from the incumbent below about {about}: smaller ones "
+        f"Differences from the incumbent below about {_gap(run, least)}: smaller ones "
         "would mostly have gone unnoticed with this amount of data."
     )
 

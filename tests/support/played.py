@@ -112,7 +112,7 @@ class _Trainings:
         return _Training(members)
 
     def latency_ms(self, bundle: Bundle) -> float:
-        raise NotImplementedError(bundle)
+        raise NotImplementedError(bundle)  # Played sweeps have no networks to time.
 
     def probe(self, bundle: Bundle) -> Fusing:
         return Fusing(trials=tuple(bundle.trials), fused=True, gain=1.5)

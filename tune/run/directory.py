@@ -56,3 +56,13 @@ def predictions_file(run: Path, trial_id: str) -> Path:
 def best_weights(run: Path, trial_id: str) -> Path:
     """Return the path of a trial's best weights, which may not exist."""
     return run / CHECKPOINTS_DIR / trial_id / "best.pt"
+
+
+def requests_in(run: Path, *names: str) -> list[Path]:
+    """Return the files by which users ask the driver for something.
+
+    Args:
+        run: The run directory.
+        names: ``STOP_FILE`` or ``RETRY_FILE``; both the file of the run and those of its trials.
+    """
+    return [path for name in names for path in (*run.glob(name), *run.glob(f"{name}-*"))]

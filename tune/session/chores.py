@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tune.run.directory import RETRY_FILE, STOP_FILE
+from tune.run.directory import RETRY_FILE, STOP_FILE, requests_in
 from tune.session.disk import needed_bytes, wait_for_space
 from tune.session.keeping import Keeper
 from tune.session.loggers import Loggers
@@ -86,7 +86,7 @@ class Chores:
             (self._run / STOP_FILE).touch()
 
     def _look_for_retries(self) -> None:
-        requests = [*self._run.glob(RETRY_FILE), *self._run.glob(f"{RETRY_FILE}-*")]
+        requests = requests_in(self._run, RETRY_FILE)
         # A sweep that has finished trains no more, even if a request comes before its driver ends.
         if not requests or self._sweep.stopping is not None or self._sweep.finished:
             return

@@ -18,7 +18,7 @@ from models.config import TrainConfig
 from models.known_groups import check_groups
 from models.timm_network import NONE
 from tune.execution.executor import Executor, SweepData
-from tune.run.directory import RETRY_FILE, STOP_FILE
+from tune.run.directory import RETRY_FILE, STOP_FILE, requests_in
 from tune.run.lease import hold
 from tune.run.ledger import Ledger, read_events
 from tune.session.carried import Carried, carried_groups, with_groups
@@ -222,9 +222,8 @@ def _hold_and_drive(
 
 
 def _forget_requests(run: Path) -> None:
-    for name in (STOP_FILE, RETRY_FILE):
-        for request in (*run.glob(name), *run.glob(f"{name}-*")):
-            request.unlink()
+    for request in requests_in(run, STOP_FILE, RETRY_FILE):
+        request.unlink()
 
 
 def _retry(run: Path, sweep: Sweep) -> None:

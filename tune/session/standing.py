@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tune.run.directory import NODES_DIR, RETRY_FILE, STOP_FILE
+from tune.run.directory import NODES_DIR, RETRY_FILE, STOP_FILE, requests_in
 from tune.run.trial import Status, Trial
 from tune.sweep.state import SweepState
 
@@ -78,5 +78,4 @@ def _uses(run: Path) -> dict[str, dict[str, Any]]:
 
 def asked_of(run: Path) -> list[str]:
     """Return the names of the files by which users ask a driver for something, see `directory`."""
-    names = (STOP_FILE, f"{STOP_FILE}-*", RETRY_FILE, f"{RETRY_FILE}-*")
-    return sorted(path.name for name in names for path in run.glob(name))
+    return sorted(path.name for path in requests_in(run, STOP_FILE, RETRY_FILE))

@@ -176,8 +176,9 @@ class SweepState:
 
     def needs_latency(self, trial: Trial) -> bool:
         """Return whether a worker must time the trial's network before the first epoch."""
-        known = trial.measurements or network_key(trial.config) in self.latencies
-        return self.spec.times_networks and not known
+        if not self.spec.times_networks or trial.measurements:
+            return False
+        return network_key(trial.config) not in self.latencies
 
     # Folders below ``checkpoints``.
 
