@@ -42,6 +42,10 @@ def picked(samples=None, **changes):
         ({"samples": 40, "resources": {"trials_at_once": 20}}, "mobster", 40, "asha"),
         ({"samples": 39, "resources": {"trials_at_once": 20}}, "sobol", 39, "asha"),
         ({"samples": 19, "warm_start": "runs/other"}, "mobster", 19, "asha"),
+        (
+            {"samples": 12, "space": SPEC["space"], "warm_start": "runs/other"},
+            "mobster", 12, "asha",
+        ),
         ({"samples": 60, "objective": COST}, "tpe", 60, "none"),
         (HOURS, "mobster", 1000, "asha"),
         ({"budget": {"device_hours": 2}}, "mobster", 1000, "asha"),
@@ -61,7 +65,7 @@ def test_auto_picks_by_the_space_the_samples_and_the_workers(changes, searcher, 
 def test_trials_are_first_compared_after_a_seventeenth_of_a_long_training():
     for epochs, grace in ((4, 1), (17, 1), (52, 3), (100, 6)):
         spec = picked(samples=60, fixed={**SPEC["fixed"], "epochs": epochs})
-        assert spec.scheduler.grace_period == grace
+        assert (spec.scheduler.name, spec.scheduler.grace_period) == ("asha", grace)
 
 
 def test_auto_needs_an_end_of_the_search():

@@ -118,6 +118,24 @@ def test_a_job_that_is_cancelled_stops_and_is_not_queued_again_though_its_time_i
     assert driver.ended == [], "epochs have time to end"
 
 
+def test_a_sweep_whose_time_is_up_may_end_its_epochs_while_there_is_time_to_close_the_run(
+    driver, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(allocation, "_EPOCH_SECONDS", 0.1)
+    monkeypatch.setenv("STOPPING_SECONDS", "0.8")
+    driver.leave = (tmp_path / "ready").exists
+    assert drive(driver) == (130, True)
+    assert driver.ended == [], "a preempted job has no such time"
+
+
+def test_a_sweep_that_closes_its_run_without_ray_is_not_killed(driver, monkeypatch, tmp_path):
+    monkeypatch.setenv("STOPPING_SECONDS", "0.8")
+    driver.leave = (tmp_path / "ready").exists
+    driver.seconds_left = lambda: 13.9 if (tmp_path / "stopped").exists() else 60.0
+    assert drive(driver) == (130, True)
+    assert driver.ended
+
+
 @pytest.mark.parametrize(("fact", "requeued"), [("_cancelled", False), ("_preempted", True)])
 def test_a_job_that_must_leave_does_not_wait_for_long_epochs(
     driver, monkeypatch, tmp_path, fact, requeued
@@ -254,6 +272,18 @@ def test_a_job_is_queued_again_though_slurm_tells_late_that_it_is_preempted(job,
     stand_in(monkeypatch, job, epochs=(5, 5), drive=drive)
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
     assert job.called[-1] == "again"
+
+
+def test_a_sweep_that_ended_before_a_preemption_is_not_queued_again(job, monkeypatch, capsys):
+    def drive():
+        os.kill(os.getpid(), signal.SIGTERM)
+        job.is_preempted = lambda: True
+        return 0, False
+
+    stand_in(monkeypatch, job, drive=drive)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 0
+    assert job.called == [("ray", ["a.yaml"])]
+    assert capsys.readouterr().out == ""
 
 
 def test_a_job_that_leaves_because_its_end_was_moved_is_preempted(job, monkeypatch, capsys):

@@ -157,3 +157,14 @@ def test_a_preemption_is_known_by_its_time(program, said, told):
     assert job_of().was_told_to_leave() is told
     program("scontrol", "exit 1")
     assert not job_of().was_told_to_leave()
+
+
+def test_a_job_is_preempted_while_slurm_keeps_it_and_not_where_it_is_silent(program):
+    program("squeue", "echo COMPLETING")
+    assert job_of().is_preempted()
+    states = "RUNNING,SUSPENDED,PREEMPTED,PENDING"
+    assert program.asked() == [f"squeue --noheader --job {JOB} --states={states} --format=%T"]
+    program("squeue", "true")
+    assert not job_of().is_preempted()
+    program("squeue", "echo RUNNING; exit 1")
+    assert not job_of().is_preempted()

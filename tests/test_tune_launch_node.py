@@ -274,6 +274,26 @@ def test_a_further_stop_gives_ray_no_more_time(run_here, monkeypatch):
     assert len(told) == 1, "the batch script hears of it once"
 
 
+@pytest.mark.parametrize(
+    ("environment", "tells"),
+    [
+        ({"SLURM_NODEID": "0", "TUNE_BATCH_PROCESS": "77"}, [(77, signal.SIGTERM)]),
+        ({"SLURM_NODEID": "1", "TUNE_BATCH_PROCESS": "77"}, []),
+        ({"SLURM_NODEID": "0"}, []),
+    ],
+)
+def test_the_first_node_tells_the_batch_script_of_a_stop(monkeypatch, environment, tells):
+    told = []
+    monkeypatch.setattr(node.os, "kill", lambda *words: told.append(words))
+    node._tell_batch_process(environment)
+    assert told == tells
+
+
+def test_a_batch_script_that_has_ended_needs_no_word(monkeypatch):
+    monkeypatch.setattr(node.os, "kill", lambda *_: (_ for _ in ()).throw(ProcessLookupError))
+    node._tell_batch_process({"SLURM_NODEID": "0", "TUNE_BATCH_PROCESS": "77"})
+
+
 def test_standard_input_is_read_to_its_end(monkeypatch):
     pieces, words = iter([b"en", b"d\n", b""]), []
     monkeypatch.setattr(node.os, "read", lambda file, most: next(pieces) if file == 0 < most else 0)

@@ -31,6 +31,16 @@ def test_each_job_has_two_ports_of_its_own():
             assert ray_nodes._free_port(5) > port + 1
 
 
+def test_after_the_last_port_comes_the_first_and_of_none_all_are_named(monkeypatch):
+    last = ray_nodes._PORTS[-1]
+    taken = {last}
+    monkeypatch.setattr(ray_nodes, "_is_free", lambda port: port not in taken)
+    assert ray_nodes._free_port(len(ray_nodes._PORTS) - 1) == ray_nodes._PORTS[0] == 12_000
+    taken |= {port + 1 for port in ray_nodes._PORTS}
+    with pytest.raises(LaunchError, match=r"ports from 12000 to 31999 are free on this node"):
+        ray_nodes._free_port(5)
+
+
 def wait_for_nodes(job, step, log, give_up=lambda: False):
     ray_nodes._wait_for_nodes(job, RayNodes(address="a:1", step=step), log, give_up)
 

@@ -5,6 +5,7 @@ Tests `tune.session.live`, `tune.session.following` and `tune.session.standing`.
 
 import http.client
 import json
+import os
 import shutil
 import threading
 import time
@@ -268,6 +269,19 @@ def test_news_of_a_ledger_that_has_not_grown_are_not_worked_out_again(run, monke
         ledger.write(json.dumps({"event": "node_lost", "node": "n7", "time": 1.0}) + "\n")
     assert follower.news(0)["status"]["lost_nodes"] == ["n7"]
     assert len(asked) == 3
+
+
+def test_a_ledger_that_has_grown_and_is_then_cut_is_read_again(run):
+    follower = Follower(run)
+    ledger = run / LEDGER_FILE
+    size = ledger.stat().st_size
+    with ledger.open("a") as file:
+        file.write(json.dumps({"event": "node_lost", "node": "n7", "time": 1.0}) + "\n")
+    assert not follower.outdated
+    os.truncate(ledger, size)
+    assert follower.outdated
+    ledger.unlink()
+    assert follower.outdated
 
 
 def test_rungs_tell_how_many_reached_them_and_how_many_ended_there(tmp_path):

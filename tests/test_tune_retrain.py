@@ -128,6 +128,10 @@ def test_it_starts_from_the_checkpoint_or_from_nothing(run, tmp_path):
     request = replace(request, from_scratch=True, name="scratch")
     from_nothing, _ = retrain(request, tmp_path)
     assert not (from_nothing / INITIAL_FILE).exists()
+    request = replace(request, run=from_there, name="again", epochs=1)
+    again, _ = retrain(request, tmp_path)
+    assert "initial" in read_spec(from_there).fixed
+    assert read_spec(again).fixed.keys() & {"initial", "epochs"} == {"epochs"}
     weights = [
         load(best_weights(one, incumbent(one).id))["weights"]
         for one in (run, from_there, from_nothing)
