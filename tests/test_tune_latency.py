@@ -47,6 +47,12 @@ def test_every_completed_configuration_has_a_row_and_equal_networks_are_measured
     assert first["threads"] == 1
 
 
+def test_of_very_many_configurations_the_best_are_measured(run, monkeypatch):
+    sweep = read_sweep(run)
+    monkeypatch.setattr(command, "MOST", 1)
+    assert command.best_configurations(sweep) == [sweep.incumbent]
+
+
 def test_the_table_shows_what_was_measured_beside_the_accuracy(run):
     data = read_run(run)
     table = latency_table(data)

@@ -280,6 +280,10 @@ def test_a_ledger_that_has_grown_and_is_then_cut_is_read_again(run):
     assert not follower.outdated
     os.truncate(ledger, size)
     assert follower.outdated
+    shutil.copy(ledger, run / "copy")
+    assert not follower.outdated
+    (run / "copy").rename(ledger)
+    assert follower.outdated, "it is another file"
     ledger.unlink()
     assert follower.outdated
 

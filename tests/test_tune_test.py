@@ -112,14 +112,18 @@ def test_the_validation_pictures_of_a_fold_are_those_of_the_trial(run, few_pictu
     assert after.schema.metadata[b"epoch"] == b"5"
 
 
-def test_an_ensemble_is_opened_once_and_only_its_mean_is_written(run, few_pictures):
+def test_an_ensemble_is_opened_once_and_only_its_mean_is_written(run, few_pictures, monkeypatch):
     dataset = read_dataset(few_pictures)
     sweep = sweep_of(run)
+    first, second = [trial.id for trial in sweep.ranked(sweep.trials.values())][:2]
+    chosen = {first: 2, second: 1}
+    monkeypatch.setattr("tune.commands.test.chosen_on_all", lambda _found: chosen)
     before = {trial: read_predictions(run, trial) for trial in sweep.trials}
     line = open_test(run, ensemble=True)
     (opened,) = (e for e in read_lines(run) if e["event"] == "test_opened")
     members = Counter(opened["ensemble"])
-    assert opened["trial"] == opened["ensemble"][0]
+    assert opened["trial"] == first
+    assert opened["ensemble"] == [first, first, second]
     assert line.startswith(f"ensemble of {len(members)} ({sweep.trials[opened['trial']].name} ×")
     assert sweep_of(run).openings == [ENSEMBLE]
 
