@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -271,6 +272,29 @@ def test_news_of_a_ledger_that_has_not_grown_are_not_worked_out_again(run, monke
     assert len(asked) == 3
 
 
+def test_the_list_says_which_runs_have_a_driver_and_one_run_is_shown_alone(server, run):
+    shutil.copytree(run, run.parent / "a first one")
+    (run.parent / "no run").mkdir()
+    with hold(run):
+        listed = json.loads(ask(server, "runs")[1])
+    first = {"name": "a first one", "running": False}
+    assert listed == [first, {"name": "one", "running": True}]
+    with LiveServer(run.parent, only="one") as alone:
+        assert alone.names() == ["one"]
+
+
+def test_what_was_worked_out_of_a_run_is_kept_for_three_seconds(run, monkeypatch):
+    now, looks = [100.0], []
+    monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    real = Follower._look
+    monkeypatch.setattr(Follower, "_look", lambda *words: looks.append(1) or real(*words))
+    follower = Follower(run)
+    for seconds, count in ((0.0, 1), (2.9, 1), (3.1, 2), (6.0, 2), (6.2, 3)):
+        now[0] = 100.0 + seconds
+        follower.news(0)
+        assert len(looks) == count
+
+
 def test_a_ledger_that_has_grown_and_is_then_cut_is_read_again(run):
     follower = Follower(run)
     ledger = run / LEDGER_FILE
@@ -323,6 +347,11 @@ def test_nodes_tell_what_the_ledger_and_their_files_know_and_no_more(run):
     write_use(run / NODES_DIR)
     (run / NODES_DIR / "torn.json").write_text('{"node": "to')
     (run / NODES_DIR / "odd.json").write_text("[1]")
+    fast = {"node": "fast", "time": time.time() + 90, "cpu_percent": 3.0, "gpus": []}
+    (run / NODES_DIR / "fast.json").write_text(json.dumps(fast))
+    (ahead,) = [node for node in nodes_of(run, sweep, []) if node["name"] == "fast"]
+    assert ahead["use"]["age"] == 0.0
+    (run / NODES_DIR / "fast.json").unlink()
     idle = {"node": "other", "time": time.time() - 90, "cpu_percent": 3.0, "gpus": []}
     (run / NODES_DIR / "other.json").write_text(json.dumps(idle))
     other, here = sorted(nodes_of(run, sweep, []), key=lambda node: node["name"] == host)
