@@ -270,14 +270,17 @@ def test_weights_that_others_trained_are_the_first_ones_of_a_new_training_alone(
     assert calls == ([0] if start == "new" else [])
 
 
+@pytest.mark.parametrize("members", [1, 2])
 def test_seconds_are_those_of_the_whole_epoch_and_pictures_those_of_a_second_s_training(
-    data, monkeypatch
+    data, monkeypatch, members
 ):
-    clock = iter([100.0, 104.0, 110.0])  # Begun; trained; measured on validation.
+    # Begun; trained; measured on validation, once for each member.
+    clock = iter([100.0, 104.0, *[110.0] * members])
     monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
-    (result,) = loop.Loop([TrainConfig.create(BASE)], data).train_epoch()
-    assert result.values["seconds"] == 10
-    assert result.values["images_per_second"] == 96 / 4
+    configs = [TrainConfig.create(BASE | {"seed": seed}) for seed in range(members)]
+    for result in loop.Loop(configs, data).train_epoch():
+        assert result.values["seconds"] == 10
+        assert result.values["images_per_second"] == 96 / 4, "each member's own pictures"
 
 
 def test_a_training_is_deaf_to_seeds_outside_and_leaves_them_alone():

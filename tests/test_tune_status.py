@@ -705,7 +705,7 @@ def test_a_status_tells_speed_time_left_budget_and_each_trial_that_runs(capsys, 
 
 def test_a_status_counts_the_reasons_of_failed_trials(begin, tmp_path):
     sweep = begin(retries=0)
-    for reason in ("mine.py, line 3: ValueError", "no memory", "mine.py, line 3: ValueError"):
+    for reason in ("no memory", "mine.py, line 3: ValueError", "mine.py, line 3: ValueError"):
         sweep.attempt_failed(start(sweep).id, reason)
     sweep.give_up(start(sweep).id, Status.INFEASIBLE, "too large")
     told = run_status(tmp_path)["failures"]
