@@ -18,6 +18,7 @@ from analysis.dataset import mistakes_figure as mistakes
 from analysis.dataset import table as dataset_table
 from analysis.dataset.table import class_counts_table
 from analysis.drawing.drawing import render
+from analysis.report import tables
 from analysis.report.report import _dataset_warning, write_report
 from analysis.report.tables import TABLES
 from analysis.run.dataset import find_dataset
@@ -73,6 +74,13 @@ def test_confusions_are_the_cells_off_the_diagonal_the_most_frequent_first():
     assert confusions(right, ["a", "b"], singles(7), 9).empty
 
 
+def test_equally_frequent_confusions_stand_in_the_order_of_the_classes():
+    answers = answers_of(1 - np.eye(7, dtype=int))
+    found = confusions(answers, list("gfedcba"), singles(len(answers)), 99)
+    pairs = [(true, other) for true in "gfedcba" for other in "gfedcba" if true != other]
+    assert list(zip(found["true"], found["predicted"], strict=True)) == pairs
+
+
 def all_confusions(run, trial_id):
     answers = read_probabilities(run, trial_id)
     return confusions(answers, run.info.classes, singles(len(answers)), 10_000)
@@ -108,6 +116,36 @@ def test_a_matrix_of_many_classes_has_colours_and_a_limited_size():
         assert len(names) <= matrices.MOST_NAMED
         at = axes.get_yticks()
         assert names == [f"c{place}" for place in at]
+        assert [text.get_text() for text in axes.get_xticklabels()] == names
+        assert axes.get_xticks().tolist() == at.tolist()
+        assert axes.yaxis_inverted()
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+        scale = axes.images[0].norm
+        assert (scale.vmin, scale.vmax, scale(0.25)) == (0, 1, 0.5)  # the square root
+        bar = figure.axes[1]
+        assert bar.get_ylabel() == "share of the true class"
+        told = dict(zip(bar.get_yticks(), map(label_text, bar.get_yticklabels()), strict=True))
+        assert {0.01: "1%", 0.5: "50%", 1: "100%"}.items() <= told.items()
+
+
+def label_text(label):
+    return label.get_text()
+
+
+def test_a_matrix_of_twelve_classes_still_has_numbers(run, monkeypatch):
+    assert matrices.MOST_NUMBERED == 12
+    axes = matrices.draw(np.full((12, 12), 3), [f"c{place}" for place in range(12)]).axes[0]
+    assert len(axes.texts) == 2 * 144
+    assert "above the number of pictures" in matrices._how_to_read(12)
+    assert "above the number of pictures" not in matrices._how_to_read(13)
+    # Its pairs are all seen there, so the report has neither their table nor their figure.
+    for module in (tables, confusions_figure):
+        monkeypatch.setattr(module, "MOST_NUMBERED", CLASSES)
+    assert list(TABLES["confusions"](run)) == []
+    assert list(confusions_figure.confused_pairs(run)) == []
+    for module in (tables, confusions_figure):
+        monkeypatch.setattr(module, "MOST_NUMBERED", CLASSES - 1)
+    assert len(list(TABLES["confusions"](run))) == 1
 
 
 def test_a_matrix_says_which_classes_it_names(run):
@@ -121,7 +159,7 @@ def test_long_class_names_stand_upright_below_a_matrix():
         axes = matrices.draw(np.ones((2, 2), int), names).axes[0]
         return axes.get_xticklabels()[0].get_rotation()
 
-    assert (rotation(["neutral", "focused"]), rotation(["automobile", "cat"])) == (0, 90)
+    assert (rotation(["disgusts", "focused"]), rotation(["automobil", "cat"])) == (0, 90)
 
 
 def test_the_pairs_that_the_incumbent_confuses_most_are_drawn(run):
@@ -136,7 +174,17 @@ def test_the_pairs_that_the_incumbent_confuses_most_are_drawn(run):
     (layer,) = panel.layers
     assert layer.x.tolist() == pytest.approx(100 * found["share"].head(20))
     assert layer.low.tolist() == pytest.approx(100 * found["share_low"].head(20))
+    assert layer.high.tolist() == pytest.approx(100 * found["share_high"].head(20))
+    assert layer.y.tolist() == list(range(20))
+    assert layer.texts[0] == f"{first['pictures']} of {first['n']} {first['true']}"
+    assert drawing.title.endswith(f"{incumbent(run)['name']}, trial {incumbent(run)['number']}")
+    long = found.head(1).assign(true="a" * 30, pictures=1_200, n=3_400)
+    (name,) = confusions_figure._chart(long).panels[0].y.names
+    assert name.startswith("a" * 20)
+    assert "a" * 25 not in name
+    assert name.endswith(f" → {first['predicted']} (1,200)")
     wrong = matrix.sum() - np.trace(matrix)
+    assert f"mistakes on {matrix.sum():,} validation pictures" in drawing.caption
     share = found["pictures"].head(20).sum() / wrong
     assert f"The 20 most frequent of {len(found)} kinds of mistakes" in drawing.caption
     assert f"they are {share:.0%} of all {wrong:,} mistakes" in drawing.caption
@@ -185,6 +233,13 @@ def test_the_table_of_the_dataset_counts_each_class_by_split(run):
     counts = find_dataset(run).manifest["counts"]
     assert table.frame["class"].tolist() == list(run.info.classes)
     assert table.frame["val"].tolist() == list(counts["val"].values())
+    splits = list(counts)
+    assert splits != sorted(splits)
+    headings = [column.heading for column in table.views[0].columns]
+    assert headings == ["class", *splits, "all"]
+    assert table.frame["all"].tolist() == [
+        sum(counts[split][name] for split in splits) for name in run.info.classes
+    ]
     assert table.frame["all"].sum() == sum(sum(of_class.values()) for of_class in counts.values())
     gone = replace(run, provenance={})
     assert class_counts_table(gone) is None

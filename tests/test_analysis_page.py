@@ -4,14 +4,17 @@ import base64
 import json
 import re
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from analysis.drawing.chart import Axis, Chart, Layer, Panel
 from analysis.drawing.drawing import Drawing, charted, render
+from analysis.drawing.style import PAPER
 from analysis.rendering import page as pages
 from analysis.rendering.page import (
     Block,
@@ -57,6 +60,19 @@ def chart():
     return render(
         charted(name="charted", title="A chart", caption="c.", chart=Chart(panels=(panel,)))
     )
+
+
+def test_a_drawn_chart_is_on_the_page_and_has_paper_in_its_png_alone(still, chart):
+    assert not chart.drawing.aside
+    assert chart.drawing.chart is not None
+    assert still.drawing.chart is None
+    picture = Image.open(BytesIO(still.png)).convert("RGBA")
+    assert picture.size == (320, 320)  # 2 inches of 160 dots
+    assert picture.getpixel((0, 0)) == tuple(bytes.fromhex(f"{PAPER[1:]}ff"))
+    # The page behind an SVG can be dark, so nothing fills its 144 × 144 points.
+    assert 'viewBox="0 0 144 144"' in still.svg
+    assert "M 0 144" not in still.svg
+    assert "<dc:date>" not in still.svg
 
 
 def test_what_all_tables_of_a_section_note_stands_once_below_the_last():
@@ -114,6 +130,39 @@ def test_a_still_figure_is_embedded_in_the_colours_of_the_page(still):
     assert "<metadata>" not in html
     assert '<g id="' not in html
     assert "#1d232b" in still.svg
+    assert not [colour for colour in pages.THEME if colour in html]
+
+
+def test_folded_blocks_show_their_title_alone_until_they_are_opened(still, chart):
+    blocks = (
+        *tables_of([table("one", "n: x.", title="A table")], folded=True),
+        Block(kind="grid", title="Other figures", figures=(still,), folded=True),
+        Block(kind="code", title="The spec", text="x", folded=True),
+        *tables_of([table("two", title="An open table")]),
+        Block(kind="code", title="The command", text="y"),
+        Block(kind="grid", figures=(chart,)),
+    )
+    html = to_html(page_of(Section(id="s", title="S", blocks=blocks)))
+    assert re.findall("<summary>(.*?)</summary>", html) == ["A table", "Other figures", "The spec"]
+    folded = "".join(re.findall("<details>(.*?)</details>", html, re.S))
+    assert "n: x." in folded, "notes are folded with their table"
+    assert "<pre>x</pre>" in folded
+    assert "<svg" in folded
+    headings = re.findall("<h3>(.*?)</h3>", html.replace(folded, ""))
+    assert [one for one in headings if one != "A &amp; B"] == [
+        "An open table", "The command", "A chart",
+    ]  # fmt: skip
+
+
+def test_two_figures_beside_each_other_share_the_room_only_if_told_and_one_may_be_missing(still):
+    def html_of(**settings):
+        block = Block(kind="beside", title="A model", figures=(still,), **settings)
+        return to_html(page_of(Section(id="s", title="S", blocks=(block,))))
+
+    assert '<div class="beside">' in html_of()
+    assert '<div class="beside even">' in html_of(even=True)
+    assert '<p class="note">No matrix.</p>' in html_of(missing="No matrix.")
+    assert "<h3>A model</h3>" in html_of()
 
 
 def test_a_large_figure_is_embedded_as_pixels(still, monkeypatch):
@@ -180,6 +229,21 @@ def test_a_place_that_holds_something_else_is_refused(tmp_path):
     (folder / "report.html").write_text("old")
     check_place(folder)
     check_place(tmp_path / "new")
+
+
+def test_a_page_is_written_over_an_earlier_one_and_over_nothing_else(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="already holds something other than a report"):
+        write_page(page_of(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    first = write_page(page_of(title="first"), tmp_path / "out")
+    (tmp_path / "out" / "tables" / "old.csv").write_text("old")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    assert write_page(page_of(title="second"), tmp_path / "out") == first
+    assert "<h1>second</h1>" in first.read_text("utf-8")
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == [
+        "figures", "notes.txt", "report.html", "tables",
+    ]  # fmt: skip
 
 
 def test_the_tables_and_figures_of_a_page_are_those_of_all_its_sections(still, chart):

@@ -73,7 +73,9 @@ def test_points_with_values_are_coloured_by_them_and_a_bar_tells_what_they_mean(
     (points,) = collections(axes, PathCollection)
     assert points.get_array().tolist() == [50, 60]
     assert (points.norm.vmin, points.norm.vmax) == (40, 60)
-    assert axes.figure.axes[1].get_ylabel() == "share, %"
+    bar = axes.figure.axes[1]
+    assert bar.get_ylabel() == "share, %"
+    assert bar.get_ylim() == (40, 60)
 
 
 def test_whiskers_of_points_stand_upright_and_those_of_intervals_lie():
@@ -154,6 +156,11 @@ def test_cells_stand_in_their_column_and_row_with_their_text():
     axes = axes_of(layer, x=names[0], y=names[1], value_label="share", value_limits=(50.0, 60.0))
     (mesh,) = collections(axes, QuadMesh)
     assert mesh.get_array().tolist() == [[None, None, 60], [50, None, None]]
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (50, 60)
+    corners = mesh.get_coordinates()
+    assert corners[0, 0].tolist() == [-0.5, -0.5], "a cell lies around its position"
+    assert corners[-1, -1].tolist() == [2.5, 1.5]
+    assert [text.get_color() for text in axes.texts] == ["#ffffff", "#000000"], "dark and light"
     assert {(*text.get_position(), text.get_text()) for text in axes.texts} == {
         (0, 1, "a"),
         (2, 0, "b"),
@@ -185,11 +192,65 @@ def test_whole_numbers_have_whole_ticks():
     assert all(float(tick).is_integer() for tick in ticks)
 
 
+def test_numbers_at_ticks_are_short_on_both_axes_and_names_stand_instead_of_them():
+    wide = replace(POINTS, x=np.array([100_000.0, 500_000.0]), y=np.array([1e6, 5e6]))
+    axes = axes_of(wide)
+    axes.figure.draw_without_rendering()
+    assert "200,000" in [text.get_text() for text in axes.get_xticklabels()]
+    assert "2 M" in [text.get_text() for text in axes.get_yticklabels()]
+    named = axes_of(POINTS, x=replace(X, names=("a", "b", "c")))
+    named.figure.draw_without_rendering()
+    assert [text.get_text() for text in named.get_xticklabels()] == ["a", "b", "c"]
+    assert named.get_xlim() == (-0.5, 2.5)
+
+
+def test_a_logarithmic_axis_of_few_decades_has_ticks_between_its_powers_of_ten():
+    def ticks(most):
+        layer = replace(POINTS, x=np.array([1.0, most]), y=np.array([1.0, most]))
+        axes = axes_of(layer, x=replace(X, log=True), y=replace(Y, log=True))
+        return [
+            [float(f"{tick:g}") for tick in found if 1 <= tick <= most]
+            for found in (axes.get_xticks(), axes.get_yticks())
+        ]
+
+    assert ticks(10.0) == [[1, 2, 5, 10]] * 2
+    assert ticks(1e4)[0] == [1, 10, 100, 1000, 1e4]
+
+
+KINDS = ("points", "line", "band", "steps", "means", "intervals", "curves", "rules")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mark_and_its_legend_entry_have_the_colour_of_their_layer(kind):
+    ends = {"low": np.array([4.0, 6.0]), "high": np.array([5.5, 8.0])}
+    layer = replace(POINTS, kind=kind, colour=GREEN, starts=np.array([0]), **ends)
+    axes = axes_of(layer)
+    found = {to_hex(line.get_color()) for line in axes.lines}
+    for each in axes.collections:
+        colours = each.get_facecolors() if len(each.get_facecolors()) else each.get_edgecolors()
+        found |= {to_hex(colour) for colour in colours}
+    assert found == {to_hex(GREEN)}
+    (legend,) = axes.figure.legends
+    (entry,) = legend.get_lines()
+    assert to_hex(entry.get_color()) == to_hex(GREEN)
+    assert (entry.get_linestyle() == "None") == (kind == "points")
+    (crossed,) = collections(axes_of(replace(POINTS, marker="X", colour=GREEN)), PathCollection)
+    assert to_hex(crossed.get_facecolors()[0]) == to_hex(GREEN)
+
+
+def test_of_two_layers_with_one_label_the_legend_shows_the_first():
+    (legend,) = axes_of(replace(POINTS, colour=GREEN), POINTS).figure.legends
+    assert [to_hex(line.get_color()) for line in legend.get_lines()] == [to_hex(GREEN)]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
         (1e-4, "0.0001"),
         (5e-5, "5e-05"),
+        (3 * 1e-5, "3e-05"),
+        (0.3 - 0.1, "0.2"),
+        (0.0, "0"),
         (60.0, "60"),
         (0.25, "0.25"),
         (250_000.0, "250,000"),
@@ -255,7 +316,11 @@ def test_parallel_lines_run_through_their_places_the_best_on_top():
         (1, 1, "60"),
     ]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["kernel\nsize", "accuracy"]
-    assert axes.figure.axes[1].get_ylabel() == "share, %"
+    bar = axes.figure.axes[1]
+    assert (bar.get_ylabel(), bar.get_ylim()) == ("share, %", (50, 60))
+    uprights = collections(axes, LineCollection)[1].get_segments()
+    assert [part.tolist() for part in uprights] == [[[0, 0], [0, 1]], [[1, 0], [1, 1]]]
+    assert axes.get_xlim() == (-0.5, 1.5)
 
 
 def test_many_points_and_lines_are_drawn_as_pixels():

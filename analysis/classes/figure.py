@@ -98,7 +98,7 @@ def _draw_colours(shares: npt.NDArray[np.float64], classes: Sequence[str]) -> Fi
     names = [shortened(classes[place], LONGEST_NAME) for place in named]
     axes.set_xticks(named, names, fontsize=6.5)
     axes.set_yticks(named, names, fontsize=6.5)
-    bar = figure.colorbar(image, ax=axes, pad=0.02, shrink=0.6, format="{x:.0%}")
+    bar = figure.colorbar(image, pad=0.02, shrink=0.6, format="{x:.0%}")
     bar.set_ticks([0, 0.01, 0.05, 0.2, 0.5, 1])
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)

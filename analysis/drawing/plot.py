@@ -106,10 +106,7 @@ def _most_labels(axes: Axes) -> int:
 
 def number_text(value: float, _place: Any = None) -> str:
     """Format a tick as in 0.0001, 60, 250,000 or 25 M."""
-    size = abs(value)
-    if size >= 1e6:
-        return f"{value / 1e6:g} M"
-    return f"{value:,.10g}" if size >= 1e-4 else f"{value:g}"
+    return f"{value / 1e6:g} M" if abs(value) >= 1e6 else f"{value:,.10g}"
 
 
 def _points(axes: Axes, layer: Layer, scale: Normalize) -> None:

@@ -137,7 +137,7 @@ def _licence(data: Path) -> str:
 
 
 def _results(run: RunData) -> str:
-    return "\n".join(_tables(run)) or "Nothing was measured on pictures."
+    return "\n".join(_tables(run))
 
 
 def _tables(run: RunData) -> Iterator[str]:
