@@ -40,6 +40,19 @@ def test_crops_of_one_scene_are_alike_whichever_comes_first(crop):
     assert (likeness(both, PAIRS[:, ::-1]) > 0.93).mean() > 0.9
 
 
+def test_the_way_round_that_is_more_alike_counts():
+    """What was enlarged lacks detail, and resembles the other picture blurred by resampling."""
+    fine = gaussian_filter(np.random.default_rng(8).normal(size=(12, 96, 96)), (0, 1, 1)) * 170
+    plain, crops = (
+        np.stack([taken(one + 128, scale=(side, side)) for one in fine]).clip(0, 255)
+        for side in (1, 0.85)
+    )
+    both = signatures(np.concatenate([plain, crops]).astype(np.uint8))
+    # The other way round, the median is 0.97.
+    assert np.median(likeness(both, PAIRS)) > 0.98
+    assert np.median(likeness(both, PAIRS[:, ::-1])) > 0.98
+
+
 def test_the_crop_is_found():
     crop = {"scale": (1.08, 0.92), "shift": (-3.0, 2.0)}
     first, second = (signatures(one).coarse.astype(np.float64) for one in (pictures(**crop), PLAIN))
@@ -93,3 +106,15 @@ def test_pairs_are_judged_alike_however_many_at_once(monkeypatch):
 def test_the_threshold_is_the_one_that_was_calibrated():
     """Frozen: see docs/near_duplicates.md for what was looked at."""
     assert MIN_LIKENESS == 0.86
+
+
+def test_likeness_is_that_of_earlier_releases():
+    """Frozen: taken from the program once. Groups, and so fingerprints, depend on it."""
+    stamp = 40 * (np.arange(48) % 12 < 2)[:, None]
+    crops = pictures(scale=(0.85, 0.95), shift=(1, -2))
+    crops[4:8] = (pictures(shift=(3.5, -3)) * 0.8 + stamp)[4:8]
+    crops[8:10] = pictures(scale=(1.3, 1.25), shift=(-1, 1))[8:10]
+    crops[10:] = PLAIN[:2]  # of another scene
+    both = signatures(np.concatenate([PLAIN, crops]))
+    wanted = [0.9899, 0.9907, 0.991, 0.9945, 0.799, 0.7791, 0.7494, 0.7917, 0.9866, 0.9831, 0, 0]
+    np.testing.assert_allclose(likeness(both, PAIRS), wanted, atol=0.001)  # float32

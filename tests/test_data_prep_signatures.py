@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from data_prep.near_duplicates.signatures import COARSE, signatures
+from scipy.ndimage import gaussian_filter
+
+from data_prep.near_duplicates.signatures import COARSE, FINE, signatures
 from data_prep.pictures import resize_pixels, to_gray
 
 GENERATOR = np.random.default_rng(4)
@@ -48,6 +50,35 @@ def test_blocks_and_rows_give_what_all_pictures_give(monkeypatch):
     # A product of many rows may round otherwise than one of few.
     np.testing.assert_allclose(part.descriptors, whole.descriptors[[5, 0, 3]], atol=1e-5)
     np.testing.assert_allclose(part.coarse, whole.coarse[[5, 0, 3]], atol=0.2)
+
+
+def test_details_and_coarse_pictures_are_differences_of_gaussians():
+    """The coarse ones are averaged over two by two pixels; margins are continued outwards."""
+    pictures = GENERATOR.integers(0, 256, (3, 48, 48), dtype=np.uint8)
+
+    def difference(deviations):
+        narrow, wide = (
+            np.stack([gaussian_filter(one.astype(float), by, mode="nearest") for one in pictures])
+            for by in deviations
+        )
+        return narrow - wide
+
+    found = signatures(pictures)
+    # float32, and half precision of the coarse ones
+    np.testing.assert_allclose(found.details(np.arange(3)[::-1])[::-1], difference(FINE), atol=1e-3)
+    wanted = difference(COARSE).reshape(3, 24, 2, 24, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(found.coarse, wanted, atol=0.05)
+
+
+def test_descriptors_are_those_of_earlier_releases():
+    """Frozen: taken from the program once. The pairs that are compared depend on them."""
+    colours = np.random.default_rng(6).integers(0, 256, (2, 7, 5, 3), dtype=np.uint8)
+    found = signatures(colours).descriptors
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    gray = signatures(colours[..., 0]).descriptors
+    assert [found.shape, gray.shape] == [(2, 87), (2, 47)]
+    np.testing.assert_allclose(found[0, :4], [0.05069, 0.04632, 0.08144, -0.04113], atol=1e-4)
+    np.testing.assert_allclose(found[1, -4:], [-0.10770, -0.15736, -0.42550, -0.10106], atol=1e-4)
 
 
 def test_what_pairs_are_aligned_by_has_neither_light_nor_noise():
