@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from threadpoolctl import threadpool_info
 
 from data_prep.near_duplicates.candidates import MIN_SIMILARITY, NEIGHBOURS, candidate_pairs

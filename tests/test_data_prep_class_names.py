@@ -37,6 +37,11 @@ def test_of_spellings_that_are_one_the_most_frequent_stands():
     assert len(found(labels)) == 5
 
 
+def test_one_source_that_folds_case_joins_the_spellings_of_all():
+    file = SourcesFile(sources=(source("a"), source("b", fold_case=True)))
+    assert with_classes(file, [{"Joy": 1, "sad": 1}, {"joy": 2}]).classes == ("joy", "sad")
+
+
 def test_the_classes_of_several_sources_are_put_together():
     file = SourcesFile(sources=(source("a"), source("b")))
     assert with_classes(file, [{"x": 1}, {"y": 1, "x": 2}]).classes == ("x", "y")

@@ -1,5 +1,7 @@
 """Records of a source become arrays: which pictures are taken, and what is kept of each."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,12 @@ def collected(records, *, skip_bad=True, expect=None, label_map=None):
     source = Source(name="one", path="one", map=label_map, expect=expect or {})
     file = SourcesFile(classes=("sad", "joy"), image_size=8, sources=(source,))
     rejections = Rejections(skip_bad=skip_bad)
-    found = Found(records=records, passed_over=[("folder/notes.doc", ".doc")])
+    found = Found(
+        records=records,
+        passed_over=[("folder/notes.doc", ".doc")],
+        in_colour=True,
+        odd_subsets=Counter({"later": 2}),
+    )
     return collect(found, source, file, rejections), rejections.rows
 
 
@@ -44,6 +51,9 @@ def test_pictures_keep_their_order_and_labels_are_places_in_our_classes():
     assert images.columns["width"].to_pylist() == [50] * 3
     assert (images.with_margin, images.with_frames, dict(images.of_bits)) == (1, 1, {12: 1})
     assert dict(images.passed_over) == {".doc": 1}
+    assert images.in_colour
+    assert dict(images.odd_subsets) == {"later": 2}
+    assert images.is_official
 
 
 def test_what_is_left_out_is_listed_with_its_reason_and_bad_pictures_are_counted():

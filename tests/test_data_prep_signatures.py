@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from scipy.ndimage import gaussian_filter
 
 from data_prep.near_duplicates.signatures import COARSE, FINE, signatures

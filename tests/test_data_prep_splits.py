@@ -88,6 +88,27 @@ def test_grouped_deals_splits_then_folds_from_one_generator(labels_and_groups):
     np.testing.assert_array_equal(folds[inside], tenths)
 
 
+@pytest.mark.parametrize("missing", ["val", "test"])
+def test_a_split_that_nobody_gave_is_dealt_from_train_and_then_folds(labels_and_groups, missing):
+    """15 of 85 parts of train, in whole groups, and then the folds, from one generator."""
+    labels, groups = labels_and_groups
+    there = "test" if missing == "val" else "val"
+    given = np.where(np.random.default_rng(5).random(3000) < 0.2, there, "train")
+    groups[np.flatnonzero((labels == 0) & (given == "train"))[:300]] = 3000  # one large group
+    splits, folds = split_dataset(
+        labels, groups, classes=CLASSES, method="given", seed=11, given=given
+    )
+    generator, train = np.random.default_rng(11), np.flatnonzero(given == "train")
+    parts = deal(labels[train], groups[train], np.array([0.70, 0.15]) / 0.85, generator)
+    wanted = given.copy()
+    wanted[train[parts == 1]] = missing
+    assert splits.tolist() == wanted.tolist()
+    inside = wanted != "test"
+    tenths = deal(labels[inside], groups[inside], np.full(10, 0.1), generator)
+    np.testing.assert_array_equal(folds[inside], tenths)
+    assert (folds[~inside] == -1).all()
+
+
 def test_what_is_dealt_is_that_of_earlier_releases():
     """Frozen: taken from the program once, so that a seed keeps giving the same split."""
     labels = np.tile([0, 1, 1], 8)

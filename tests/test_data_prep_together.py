@@ -10,7 +10,7 @@ from data_prep.fingerprint import check_content
 from data_prep.folders import prepare_folders
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import folds_of, read_dataset
-from data_prep.together import joined_groups, leaks, numbered
+from data_prep.together import joined_groups, leaks, numbered, values_together
 from fairsweep.errors import UserError
 from tests.support.dataset_factory import labelled_images, write_labelled
 from tests.support.fer_factory import write_small_csv
@@ -145,6 +145,7 @@ def test_an_official_split_that_parts_people_stays_and_is_told(tmp_path):
         ("subjects", 5, 2, True),
         ("age", 60, 3, False),
         ("subset", 60, 3, False),
+        ("folder", 1, 40, False),  # one value parts nothing
     ],
 )
 def test_a_column_looks_like_people_by_its_name_or_its_many_values(name, values, each, told):
@@ -152,6 +153,31 @@ def test_a_column_looks_like_people_by_its_name_or_its_many_values(name, values,
     splits = np.array(["train", "test"])[(np.arange(values * each) % 7 == 0).astype(int)]
     found = leaks({name: cells}, ["one"] * len(cells), splits, None)
     assert bool(found) is told
+
+
+def test_a_column_in_which_most_values_are_single_is_no_grouping():
+    """Nine pictures of five values: fewer than two each."""
+    cells = pa.array(["a", "a", "b", "b", "c", "c", "d", "d", "e"])
+    splits = np.array(["train", "test"] * 4 + ["train"])
+    assert leaks({"subject": cells}, ["one"] * 9, splits, None) == {}
+    ten = pa.array([*cells.to_pylist(), "e"])
+    (found,) = leaks({"subject": ten}, ["one"] * 10, np.append(splits, "val"), None).values()
+    assert found == {"values": 5, "on_both_sides": 5, "pictures": 5}
+
+
+def test_of_columns_without_text_only_the_one_that_stays_together_is_checked():
+    cells = pa.array([7, 7, 8, 8, 9], pa.int32())
+    splits = np.array(["train", "val", "train", "train", "test"])
+    assert leaks({"person": cells}, ["one"] * 5, splits, None) == {}
+    assert leaks({"person": cells}, ["one"] * 5, splits, "person") == {
+        "person": {"values": 3, "on_both_sides": 1, "pictures": 1}
+    }
+
+
+def test_values_are_numbered_from_0_and_one_value_is_not_none():
+    assert values_together("who", {"who": pa.array(["x", None])}, ["a", "a"]).tolist() == [0, -1]
+    with pytest.raises(UserError, match="together: column 'who' is empty; name another"):
+        values_together("who", {"who": pa.array(["", None])}, ["a", "a"])
 
 
 def test_equal_names_in_two_sources_are_two_people():

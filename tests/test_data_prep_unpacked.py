@@ -1,5 +1,6 @@
 """Large datasets: pixels unpacked once into a file that all processes of a machine map."""
 
+import fcntl
 import hashlib
 import signal
 import subprocess
@@ -116,6 +117,18 @@ def test_a_small_dataset_is_read_into_memory(place, disk, monkeypatch):
     monkeypatch.setattr(reader, "LARGE_BYTES", 95 * 6 * 9)
     assert not read_dataset(place, unpack_to=lambda: disk).is_mapped
     assert unpacked_files(disk) == []
+    monkeypatch.setattr(reader, "LARGE_BYTES", 95 * 6 * 9 - 1)
+    assert read_dataset(place, unpack_to=lambda: disk).is_mapped
+
+
+def test_who_unpacks_waits_for_others_and_who_ends_does_not(disk, monkeypatch):
+    asked = []
+    monkeypatch.setattr(fcntl, "flock", lambda _, how: asked.append(how))
+    with unpacked._sole_access(disk):
+        pass
+    with unpacked._sole_access(disk, wait=False):
+        pass
+    assert asked == [fcntl.LOCK_EX, fcntl.LOCK_EX | fcntl.LOCK_NB]
 
 
 def test_processes_share_one_file_and_the_last_removes_it(place, disk):
