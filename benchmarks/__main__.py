@@ -3,9 +3,13 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from benchmarks.harness import Result
+from benchmarks.rounds import together
 from data_prep.manifest import DatasetManifest
 from fairsweep.errors import UserError
 
@@ -62,6 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="TEXT",
         help=f"only kinds of sweeps whose name contains one of these, for {SIMULATED}",
     )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="run everything N times, for intervals of the ratios (default: 1)",
+    )
     _add_gpu(parser)
     parser.add_argument(
         "--trials", type=_numbers, metavar="N,M", help=f"numbers of trials, for {MANY}"
@@ -99,13 +109,14 @@ def main(arguments: list[str] | None = None) -> int:
             DatasetManifest.read(data)
     except FileNotFoundError as error:
         parser.error(str(error))
+    rounds = parsed.rounds or 1
     options = {
         key: value
         for key, value in vars(parsed).items()
-        if key not in ("name", "json") and value is not None and value is not False
+        if key not in ("name", "json", "rounds") and value is not None and value is not False
     }
     try:
-        for result in import_module(f"benchmarks.{parsed.name}").run(**options):
+        for result in _results(import_module(f"benchmarks.{parsed.name}").run, options, rounds):
             result.print()
             path = result.keep()
             print(json.dumps(result.to_dict()) if parsed.json else f"kept in {path}")
@@ -114,8 +125,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _results(
+    run: Callable[..., Iterator[Result]], options: Mapping[str, Any], rounds: int
+) -> Iterator[Result]:
+    """Yield the results of a benchmark; those of several rounds are printed as they come."""
+    if rounds == 1:
+        yield from run(**options)
+        return
+    made: list[list[Result]] = []
+    for _ in range(rounds):
+        made.append([])
+        for result in run(**options):
+            result.print()
+            made[-1].append(result)
+    yield from map(together, zip(*made, strict=True))
+
+
 def _complaint(parsed: argparse.Namespace) -> str | None:
     """Return what is wrong with options of one benchmark; None if nothing is."""
+    if parsed.rounds is not None and parsed.rounds < 1:
+        return f"--rounds must be at least 1, but got {parsed.rounds}"
     if parsed.name == SEARCH and parsed.lcbench is None:
         return f"{SEARCH} needs curves; give --lcbench FILE"
     if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):

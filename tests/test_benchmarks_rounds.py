@@ -1,0 +1,87 @@
+"""Rounds of a benchmark as one result, and the picture of all peers."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.harness import Result
+from benchmarks.peers_figure import draw, newest
+from benchmarks.rounds import INTERVALS, interval, together
+
+
+def result(ours, slow, fast, *, smaller_is_better=True, **details):
+    return Result(
+        name="sweep", unit="seconds", ours=ours, others={"slow": slow, "fast": fast},
+        smaller_is_better=smaller_is_better, details=details,
+    )  # fmt: skip
+
+
+def test_the_interval_of_two_ratios_is_that_of_their_logarithms():
+    # The mean of the logs is log 2; with one degree of freedom t is 12.706.
+    reach = 12.706 * math.log(2) / 2
+    low, high = interval([math.sqrt(2), 2 * math.sqrt(2)])
+    assert (low, high) == (
+        pytest.approx(2 * math.exp(-reach), abs=0.001),
+        pytest.approx(2 * math.exp(reach), rel=0.001),
+    )
+
+
+@pytest.mark.parametrize("smaller_is_better", [True, False])
+def test_rounds_have_the_mean_of_their_ratios_whatever_the_machine_did(smaller_is_better):
+    rounds = [
+        result(10.0, 20.0, 5.0, smaller_is_better=smaller_is_better, trials=8),
+        result(40.0, 160.0, 20.0, smaller_is_better=smaller_is_better, trials=8),
+    ]
+    whole = together(rounds)
+    assert whole.ours == pytest.approx(20.0)
+    assert (whole.details["trials"], whole.details["rounds"]) == (8, 2)
+    slow, fast = (2.828, 0.5) if smaller_is_better else (0.354, 2.0)
+    assert whole.ratios == {"slow": slow, "fast": fast}
+    assert whole.details[INTERVALS]["fast"] == [fast, fast], "both rounds say the same"
+    low, high = whole.details[INTERVALS]["slow"]
+    assert low < slow < high
+
+
+def test_each_round_is_printed_and_the_whole_is_kept(monkeypatch, tmp_path, capsys):
+    rounds = iter([result(10.0, 20.0, 5.0), result(10.0, 40.0, 5.0)])
+    train = SimpleNamespace(run=lambda: iter([next(rounds)]))
+    monkeypatch.setattr("benchmarks.__main__.import_module", {"benchmarks.train": train}.get)
+    monkeypatch.setattr("benchmarks.harness.RESULTS", tmp_path)
+    assert main(["train", "--rounds", "2", "--json"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("ours is better by") == 3
+    kept = newest(tmp_path, "sweep")
+    assert kept == json.loads(told.splitlines()[-1])
+    assert kept["details"]["ratios of each round"] == {"slow": [2.0, 4.0], "fast": [0.5, 0.5]}
+
+
+def test_a_number_of_rounds_below_one_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--rounds", "0"])
+    assert "--rounds must be at least 1, but got 0" in capsys.readouterr().err
+
+
+def test_a_panel_has_a_point_for_each_peer_and_a_line_where_there_is_an_interval():
+    found = together([result(10.0, 20.0, 5.0), result(10.0, 40.0, 5.0)]).to_dict()
+    alone = {**result(1.0, 3.0, 2.0).to_dict(), "name": "train"}
+    first, second = draw([found, alone]).axes
+    assert first.get_title(loc="left").startswith("eight trials, to the end (")
+    assert [text.get_text() for text in first.get_yticklabels()] == ["fast", "slow"]
+    lines = [line.get_xdata() for line in first.get_lines()]
+    assert [list(each) for each in lines[:2]] == [[0.5, 0.5], [0.5]]
+    assert list(lines[2]) == found["details"][INTERVALS]["slow"]
+    assert list(lines[3]) == [found["ratios"]["slow"]]
+    assert [list(line.get_xdata()) for line in second.get_lines()][:2] == [[2.0, 2.0], [2.0]]
+
+
+def test_the_newest_result_of_a_name_is_drawn(tmp_path):
+    for date in ("2026-11-24", "2026-11-28", "2026-11-27"):
+        file = tmp_path / f"sweep-{date.replace('-', '')}-2cores.json"
+        file.write_text(json.dumps({"name": "sweep", "date": date}))
+    other = {"name": "sweep-x", "date": "2026-12-01"}
+    (tmp_path / "sweep-x-20261201.json").write_text(json.dumps(other))
+    assert newest(tmp_path, "sweep")["date"] == "2026-11-28"
+    assert newest(tmp_path, "train") is None
