@@ -31,7 +31,7 @@ def counted_votes(
     records: Sequence[Record], labels: npt.NDArray[np.int64], source: Source, file: SourcesFile
 ) -> CountedVotes:
     """Count the votes over the dataset's classes, and note how well they agree with the labels."""
-    names = sorted({name for record in records for name in record.votes})
+    names = {name for record in records for name in record.votes}
     class_of = {name: source.class_of(name, file.classes) for name in names}
     places = {name: place for place, name in enumerate(file.classes)}
     counts = np.zeros((len(records), len(file.classes)), dtype=np.int64)

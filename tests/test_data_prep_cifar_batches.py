@@ -86,10 +86,19 @@ def test_of_cifar_100_the_fine_labels_are_classes_and_the_coarse_ones_a_column(t
 
 
 def test_damaged_batches_are_told(ten):
-    for content in (batch(1, labels=[0, 1]), batch(1, labels=[7]), {"data": [1]}, [1, 2]):
+    contents = batch(1, labels=[0, 1]), batch(1, labels=[7]), {"data": [1]}, [1, 2], None, 7
+    for content in contents:
         write(ten, data_batch_2=content)
         with pytest.raises(BadInputError, match="data_batch_2: is not a CIFAR batch"):
             found_in(ten)
+    write(ten, data_batch_2=batch(1, labels=[0]), batches__meta=["plane", "car"])
+    with pytest.raises(BadInputError, match="data_batch_1: is not a CIFAR batch"):
+        found_in(ten)
+    (ten / "data_batch_2").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(
+        BadInputError, match=r"data_batch_2: is not .* \(it holds (os|posix).system"
+    ):
+        found_in(ten)
     write(ten, data_batch_2=batch(1, labels=[0]))
     (ten / "batches.meta").unlink()
     with pytest.raises(BadInputError, match=r"lacks meta or batches\.meta"):
