@@ -119,7 +119,9 @@ def test_pictures_without_a_class_folder_are_taken_where_the_map_names_them(tmp_
 
 
 def test_an_archive_is_gone_through_once(tmp_path, folders, monkeypatch):
-    archive = shutil.make_archive(str(tmp_path / "copy"), "gztar", folders)
+    shutil.copytree(folders, tmp_path / "copy")
+    (tmp_path / "copy" / "notes.csv").write_text("file,remark\na.png,nice\n")
+    archive = shutil.make_archive(str(tmp_path / "copy"), "gztar", tmp_path / "copy")
     walks = []
 
     def counted(*words):
@@ -166,6 +168,20 @@ def test_ids_are_those_of_any_copy_however_deep_it_lies(tmp_path):
         "my-source/one/angry/x.png",
         "my-source/two/neutral/x.png",
     ]
+
+
+def test_a_table_elsewhere_labels_pictures_whatever_their_folders_are_called(tmp_path):
+    """They are read although no folder has the name of a class."""
+    for name in ("x.png", "neutral/y.png", "z.png"):
+        put(tmp_path / "set" / name)
+    labels = tmp_path / "my labels.csv"
+    labels.write_text("file,label,age\nx.png,focused,7\nneutral/y.png,angry,\n")
+    rejections = Rejections()
+    images = read(tmp_path / "set", rejections, labels=labels)
+    found = dict(zip(images.ids, [CLASSES[label] for label in images.labels], strict=True))
+    assert found == {"my-source/neutral/y.png": "angry", "my-source/x.png": "focused"}
+    assert images.columns["age"].to_pylist() == [None, "7"]
+    assert noted(rejections) == [("my-source/z.png", "set/z.png", None, "no row names it")]
 
 
 def test_a_bad_picture_is_refused_or_counted(tmp_path):

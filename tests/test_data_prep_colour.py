@@ -1,5 +1,7 @@
 """Colour from picture files to the dataset, and between datasets in colour and in gray."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -60,7 +62,11 @@ def test_colour_pictures_come_out_as_they_went_in(tmp_path, pictures):
     train = dataset.pixels[dataset.splits == "train"] / 255
     np.testing.assert_allclose(manifest.mean, train.mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(manifest.std, train.std(axis=(0, 1, 2)))
-    assert pq.read_schema(out / "images.parquet").field("pixels").type.byte_width == 3 * SIDE**2
+    schema = pq.read_schema(out / "images.parquet")
+    assert schema.field("pixels").type.byte_width == 3 * SIDE**2
+    assert json.loads(schema.metadata[b"dataset"]) == {
+        "schema_version": 1, "image_shape": [SIDE, SIDE], "channels": 3,
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("in_folder", "pictures")

@@ -28,13 +28,18 @@ def test_a_dataset_as_it_was_written_is_accepted(tmp_path, soft_labels):
     check_content(read_dataset(tmp_path / "out"))
 
 
-@pytest.mark.parametrize("name", ["image_ids", "pixels", "labels", "folds", "soft_labels"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("image_ids", "pixels", "labels", "splits", "folds", "soft_labels", "duplicate_groups"),
+    ],
+)
 def test_a_dataset_that_was_changed_is_refused(directory, name):
     dataset = read_dataset(directory)
     values = getattr(dataset, name).copy()
     values[[0, 1]] = values[[1, 0]] if name != "folds" else 7 - values[[0, 1]]
     if np.array_equal(values, getattr(dataset, name)):
-        values[0] = 1 - values[0]
+        values[0] = "val" if name == "splits" else 1 - values[0]
     with pytest.raises(UserError, match=rf"{IMAGES_FILE} of the dataset .* restore both files"):
         check_content(replace(dataset, **{name: values}))
 

@@ -61,8 +61,9 @@ def write_sources(path, *sources, **changes):
 
 def prepare(tmp_path, *sources, out="out", skip_bad=False, near_duplicates=True, **changes):
     config = write_sources(tmp_path / "sources.yaml", *sources, **changes)
+    options = {"skip_bad": True} if skip_bad else {}  # by default, bad pictures are refused
     manifest = prepare_folders(
-        config=config, out=tmp_path / out, skip_bad=skip_bad, near_duplicates=near_duplicates
+        config=config, out=tmp_path / out, near_duplicates=near_duplicates, **options
     )
     return manifest, tmp_path / out
 

@@ -10,7 +10,7 @@ from PIL import Image
 from data_prep.__main__ import main
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.folders import prepare_folders
-from data_prep.given import OwnSplit, choose_split, copies_across
+from data_prep.given import OwnSplit, about_given, absent_classes, choose_split, copies_across
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import read_dataset
 from data_prep.splits import split_dataset
@@ -183,6 +183,27 @@ def test_a_class_that_a_given_split_lacks_is_told(tmp_path, official):
         file.unlink()
     manifest, _ = prepare(tmp_path, official)
     assert "test has no picture of 'dog'" in manifest.details["warnings"]
+
+
+def test_classes_that_splits_lack_are_told_in_the_order_of_both():
+    splits = np.array(["test", "train", "train", "train"])
+    told = list(absent_classes(splits, np.array([1, 1, 2, 0]), ("z", "m", "a")))
+    assert told == ["val has no picture of 'z', 'm', 'a'", "test has no picture of 'z', 'a'"]
+
+
+def test_groups_across_splits_are_counted_with_their_labels_and_pictures():
+    """Group 0 has two labels, group 1 one, and group 2 lies in train alone."""
+    splits = np.array(["train", "val", "test", "train", "train", "train", "train"])
+    groups, labels = np.array([0, 0, 1, 1, 1, 2, 2]), np.array([2, 1, 1, 1, 1, 0, 1])
+    given = np.where(splits == "val", "train", splits)
+    assert about_given(splits, given, groups, labels) == {
+        "dealt_splits": ["val"],
+        "copies_across_splits": {
+            "groups": 2,
+            "groups_of_several_labels": 1,
+            "pictures": {"train": 3, "val": 1, "test": 1},
+        },
+    }
 
 
 def test_copies_between_val_and_test_cross_too():

@@ -66,6 +66,15 @@ def test_a_folder_is_read_as_idx_without_being_asked(tmp_path):
     assert len(find_source(source, file, Rejections(may_skip=False)).records) == 2
 
 
+@pytest.mark.parametrize("keep", [0, 5, -4])
+def test_a_packed_file_that_is_damaged_is_told(tmp_path, keep):
+    write_split(tmp_path, "train-", [1, 2], suffix=".gz")
+    path = tmp_path / f"train-{LABELS}.gz"
+    path.write_bytes(path.read_bytes()[:keep] or b"no gzip")
+    with pytest.raises(BadInputError, match=f"{path.name}: cannot be read .*; download it again"):
+        found_in(tmp_path)
+
+
 def test_damaged_files_are_told(tmp_path):
     write_split(tmp_path, "train-", [1, 2, 3])
     write_idx(tmp_path / f"train-{LABELS}", [1, 2])

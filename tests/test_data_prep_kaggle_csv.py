@@ -40,8 +40,10 @@ def test_pictures_and_usages_stand_in_the_rows_of_the_file():
 def test_rows_that_are_refused_are_empty_and_the_others_keep_their_places():
     rejections = Rejections(skip_bad=True)
     cells = {"row_7": text_of(7, last="256"), "row_31": text_of(31) + " 1", "row_32": "1,2"}
+    # Together with row 31, it has as many pixels as two pictures.
+    cells["row_30"] = text_of(30).rpartition(" ")[0]
     found = read_kaggle_csv(content(**cells), "f.csv", rejections)
-    bad = [7, 31, 32]
+    bad = [7, 30, 31, 32]
     wanted = PIXELS.copy()
     wanted[bad] = 0
     np.testing.assert_array_equal(found.pixels, wanted)
@@ -49,6 +51,7 @@ def test_rows_that_are_refused_are_empty_and_the_others_keep_their_places():
     assert found.usages[32] == ""
     assert sorted((one.row, one.image_id, one.reason) for one in rejections._rows) == [
         (7, "fer2013/00007", "the pixel '256' is not a whole number from 0 to 255"),
+        (30, "fer2013/00030", "2,303 pixels where a picture has 2,304"),
         (31, "fer2013/00031", "2,305 pixels where a picture has 2,304"),
         (32, "fer2013/00032", "4 cells where the header has 3"),
     ]

@@ -2,7 +2,15 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from data_prep.layout import Layout, NestedLayout, same_text, subset_above
+from data_prep.layout import (
+    Layout,
+    NestedLayout,
+    common_folder,
+    folded,
+    same_text,
+    subset_above,
+    subset_of,
+)
 
 CIFAR = ("train/apple", "train/train", "test/apple", "test/train")
 VEHICLES = ("train", "car")
@@ -63,6 +71,37 @@ def test_unknown_classes_are_the_outermost_folders_that_are_no_subsets(
     layout = NestedLayout(map(PurePosixPath, folders), lambda _: True)
     place = layout.place(PurePosixPath(folder) / "1.png")
     assert (place.theirs, place.subset, place.below) == (theirs, subset, below)
+
+
+@pytest.mark.parametrize(
+    ("texts", "subset"),
+    [
+        (("train", "Training", " TRAIN "), "train"),
+        (("val", "valid", "Validation", "dev", "PublicTest"), "val"),
+        (("test", "testing", "PrivateTest"), "test"),
+        (("", "extra", "train2", "tests"), ""),
+    ],
+)
+def test_texts_of_a_column_name_a_split(texts, subset):
+    assert {subset_of(text) for text in texts} == {subset}
+
+
+def test_names_are_equal_but_for_case_and_white_space():
+    assert (
+        folded("  Cafe\u0301  CR\u00c8ME ")
+        == folded("caf\u00e9 cr\u00e8me")
+        == "caf\u00e9 cr\u00e8me"
+    )
+    assert folded("Stra\u00dfe") == folded("STRASSE")
+    assert folded("hot dog") != folded("hotdog")
+
+
+def test_the_common_folder_may_be_one_of_them():
+    folders = {PurePosixPath(text) for text in ("a/b/x", "a/b", "a/b/y/z")}
+    assert common_folder(folders) == PurePosixPath("a/b")
+    assert common_folder({*folders, PurePosixPath("a/bc")}) == PurePosixPath("a")
+    assert common_folder({PurePosixPath("a/b")}) == PurePosixPath("a/b")
+    assert common_folder(set()) == common_folder({PurePosixPath("a"), PurePosixPath("b")})
 
 
 def test_the_nearest_folder_above_a_file_gives_its_subset():

@@ -41,6 +41,13 @@ def test_classes_keep_their_order_in_the_file(tmp_path):
     assert list(counts["train"]) == ["neutral", "angry"]
 
 
+@pytest.mark.parametrize(("channels", "pixel_shape"), [(1, (6, 9)), (3, (6, 9, 3))])
+def test_a_network_is_told_classes_shape_and_channels(channels, pixel_shape):
+    manifest = replace(MANIFEST, channels=channels)
+    assert manifest.task == {"classes": 2, "image_shape": (6, 9), "image_channels": channels}
+    assert manifest.pixel_shape == pixel_shape
+
+
 def test_pictures_are_counted_over_splits_and_classes():
     assert MANIFEST.images == 15
 

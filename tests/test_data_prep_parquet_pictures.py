@@ -11,6 +11,7 @@ from PIL import Image
 from data_prep.parquet_pictures import find_in_parquet
 from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile
+from fairsweep.errors import UserError
 
 
 def png(value):
@@ -74,3 +75,53 @@ def test_bytes_and_lists_are_no_columns_of_a_picture(tmp_path):
     source_columns = {"file": "image"}
     found = found_in(tmp_path / "x.parquet", columns, columns=source_columns)
     assert [dict(record.columns) for record in found.records] == [{"who": "p"}, {"who": "q"}]
+
+
+def test_a_file_of_several_row_groups_is_read_once_and_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("data_prep.parquet_pictures.ROWS_AT_ONCE", 2)
+    plain = pq.write_table
+
+    def in_groups(table, path):
+        plain(table, path, row_group_size=3)
+
+    monkeypatch.setattr(pq, "write_table", in_groups)
+    found = found_in(tmp_path / "x.parquet", {"label": list("abcdefgh")})
+    assert [record.label for record in found.records] == list("abcdefgh")
+    assert [record.row for record in found.records] == list(range(8))
+    assert [int(record.picture.pixels[0, 0]) for record in found.records] == list(range(8))
+
+
+def test_files_of_a_folder_have_the_splits_of_their_names_or_folders(tmp_path):
+    """Folders above the source do not count; rows are numbered through all files of a split."""
+    top = tmp_path / "test" / "set"
+    for name in ("b.parquet", "val/a.parquet", "val/train-0-of-2.parquet", "z/validation.PARQUET"):
+        found_in(top / name, {"label": ["x", "y"]})
+    (top / "notes.txt").write_text("not read")
+    source = Source(name="hub", path=top)
+    found = find_in_parquet(source, SourcesFile(sources=(source,), image_size=8))
+    assert [(record.name, record.shown) for record in found.records] == [
+        ("000000", "b.parquet"), ("000001", "b.parquet"),
+        ("val/000000", "a.parquet"), ("val/000001", "a.parquet"),
+        ("train/000000", "train-0-of-2.parquet"), ("train/000001", "train-0-of-2.parquet"),
+        ("val/000002", "validation.PARQUET"), ("val/000003", "validation.PARQUET"),
+    ]  # fmt: skip
+    alone = found_in(top / "test.parquet", {"label": ["x"]})
+    assert [record.subset for record in alone.records] == ["test"]
+
+
+def test_labels_without_names_and_texts_stand_as_they_are(tmp_path):
+    plain = found_in(tmp_path / "a.parquet", {"label": [10, 9, None]})
+    assert [record.label for record in plain.records] == ["10", "9", ""]
+    texts = found_in(tmp_path / "b.parquet", {"label": ["1", "dog"]}, named={"label": ["cat"]})
+    assert [record.label for record in texts.records] == ["1", "dog"]
+
+
+def test_a_missing_or_damaged_file_is_told(tmp_path):
+    for path, message in (
+        (tmp_path / "gone.parquet", r"gone\.parquet does not exist; check the path"),
+        (tmp_path / "bad.parquet", r"bad\.parquet: cannot be read \(.+\); download it again"),
+    ):
+        (tmp_path / "bad.parquet").write_bytes(b"PAR1 no more")
+        source = Source(name="hub", path=path)
+        with pytest.raises(UserError, match=message):
+            find_in_parquet(source, SourcesFile(sources=(source,), image_size=8))

@@ -154,7 +154,7 @@ def test_without_other_labels_the_majority_labels_and_ties_are_left_out(flat):
 def test_rows_of_no_picture_are_listed(folders):
     votes = folders.parent / "votes.csv"
     # A picture of this name is there, but in another folder.
-    write(votes, ("file", "cat", "dog"), [("cat/0.png", 1, 0), ("bird/0.png", 1, 0)])
+    write(votes, ("file", "cat", "dog"), [("bird/0.png", 1, 0), ("cat/0.png", 1, 0)])
     found = prepare(folders, votes)
     assert found.rejected == ["names 'bird/0.png', but there is no such picture"]
     assert "1 rows of votes name no picture of 'pets', such as 'bird/0.png'" in found.notes
@@ -167,6 +167,8 @@ def test_rows_of_no_picture_are_listed(folders):
         (("file", "cat", "dog"), ("cat/0.png", "many", 1), "has 'many' in column 'cat'"),
         (("file", "cat", "dog"), ("cat/0.png", -1, 1), "has '-1' in column 'cat'"),
         (("file", "cat", "dog"), ("cat/0.png", 2**31, 1), "has '2147483648' in column 'cat'"),
+        (("file", "cat", "dog"), ("cat/0.png", 1, "nan"), "has 'nan' in column 'dog'"),
+        (("file", "cat", "dog"), ("cat/0.png", 1.5, 1), "has '1.5' in column 'cat'"),
         (("file", "cat", "dog"), ("0.png", 1, 1), "but 2 pictures have this name"),
         (("file", "label"), ("cat/0.png", ""), "has no label"),
         (("who", "cat", "dog"), ("cat/0.png", 1, 1), "no column names pictures"),
@@ -232,12 +234,16 @@ def test_votes_leave_all_else_of_a_dataset_as_it_is(folders):
     assert json.loads((plain / "manifest.json").read_text())["details"]["notes"] == []
 
 
-def voted(tmp_path, names, header, rows, **about):
-    """Return the records of pictures without labels, after the votes."""
+def voted(tmp_path, names, header, rows, *, labels=(), classes=CLASSES, **about):
+    """Return the records of pictures, which have no ``labels`` by default, after the votes."""
     votes = write(tmp_path / "votes.csv", header, rows)
-    records = [Record(name=name, shown=name, label="", picture=None) for name in names]
+    labels = labels or [""] * len(names)
+    records = [
+        Record(name=name, shown=name, label=label, picture=None)
+        for name, label in zip(names, labels, strict=True)
+    ]
     source = Source(name="pets", path=tmp_path, votes=votes, **about)
-    file = SourcesFile(sources=(source,), classes=CLASSES)
+    file = SourcesFile(sources=(source,), **({"classes": classes} if classes else {}))
     found, _ = with_votes(Found(records=records), source, file, Rejections(may_skip=False))
     return found.records
 
@@ -262,3 +268,68 @@ def test_joined_classes_get_the_sum_and_the_name_with_most_votes(tmp_path):
     joined = {"lion": "cat", "tiger": "cat", "dog": "dog"}
     (record,) = voted(tmp_path, ["1.png"], header, [row], map=joined)
     assert record.label == "tiger"
+
+
+TWO = ("1.png", "2.png")
+COUNTS = [("1.png", 3, 1), ("2.png", "2.0", 4)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "about", "wanted"),
+    [
+        (("all", "all"), (), {}, ["cat", "dog"]),  # a single folder that holds all pictures
+        (("all", "all"), CLASSES, {}, ["cat", "dog"]),
+        (("dog", "dog"), (), {}, ["dog", "dog"]),  # a single class that has votes
+        (("cat", "x"), (), {}, ["cat", "x"]),  # one label with votes is enough
+        (("dog", "cat"), CLASSES, {}, ["dog", "cat"]),
+        (("Dog", "CAT "), (), {"fold_case": True}, ["Dog", "CAT "]),
+        (("Dog", "x"), CLASSES, {"fold_case": True}, ["Dog", "x"]),
+        (("x", "y"), (), {"map": {"x": "dog", "cat": "cat", "dog": "dog"}}, ["x", "y"]),
+    ],
+)
+def test_labels_of_the_source_stay_if_they_are_classes_that_have_votes(
+    tmp_path, labels, classes, about, wanted
+):
+    header = ("file", "cat", "dog")
+    records = voted(tmp_path, TWO, header, COUNTS, labels=labels, classes=classes, **about)
+    assert [record.label for record in records] == wanted
+    assert [dict(record.votes) for record in records] == [
+        {"cat": 3, "dog": 1}, {"cat": 2, "dog": 4},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "about"),
+    [
+        (("x", "y"), (), {}),
+        (("Cat", "Dog"), (), {}),  # case counts unless it is folded
+        (("all", "all"), ("all", "bird"), {}),
+        (("all", "all"), ("all", *CLASSES), {}),
+        (("all", "all"), (), {"map": {"all": "x", "cat": "y", "dog": "z"}}),
+    ],
+)
+def test_votes_for_other_classes_than_the_labels_are_refused(tmp_path, labels, classes, about):
+    with pytest.raises(BadInputError, match=r"has votes for .*, but the classes of source 'pets'"):
+        voted(
+            tmp_path, TWO, ("file", "cat", "dog"), COUNTS, labels=labels, classes=classes, **about
+        )
+
+
+def test_spellings_that_are_one_class_get_the_sum_and_the_most_frequent_one(tmp_path):
+    header, row = ("file", "dog", "cat", "Cat"), ("1.png", 4, 2, 3)
+    (record,) = voted(tmp_path, ["1.png"], header, [row], classes=(), fold_case=True)
+    assert record.label == "Cat"
+    (record,) = voted(tmp_path, ["1.png"], header, [row], classes=())
+    assert record.label == "dog"
+
+
+@pytest.mark.parametrize("name", ["votes.jsonl", "votes.jsonl.gz", "votes.JSONL.GZ"])
+def test_votes_may_be_lines_of_json_packed_or_not(tmp_path, name):
+    lines = [{"file": "1.png", "cat": 3, "dog": 0}, {"file": "2.png", "cat": 0, "dog": 2}]
+    content = "\n".join(map(json.dumps, lines)).encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if "gz" in name.lower() else content)
+    records = [Record(name=each, shown=each, label="", picture=None) for each in TWO]
+    source = Source(name="pets", path=tmp_path, votes=tmp_path / name)
+    file = SourcesFile(sources=(source,), classes=CLASSES)
+    found, _ = with_votes(Found(records=records), source, file, Rejections(may_skip=False))
+    assert [record.label for record in found.records] == ["cat", "dog"]
