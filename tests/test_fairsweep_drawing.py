@@ -223,6 +223,10 @@ def test_what_to_do_about_unequal_classes_is_said():
     assert balance_words(level) == (
         "The largest class, a, has 140 training pictures, the smallest, b, has 100."
     )
+    assert "(1.5 times)" in balance_words({split: {"a": 150, "b": 100} for split in counts})
+    none = balance_words({split: {"a": 0, "b": 2} for split in counts})
+    assert "the smallest, a, has 0. In a spec" in none
+    assert "2 of 2 classes have fewer than 30 validation pictures" in none
 
 
 def test_long_names_are_cut():

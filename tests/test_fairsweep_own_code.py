@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fairsweep.errors import MissingFileError, UserError
@@ -85,6 +86,37 @@ def test_the_hash_depends_on_the_content_of_used_files_alone(tmp_path):
     assert find(here).hash == find(there).hash
     (there / "owner" / "layers.py").write_text("WIDTH = 5\n")
     assert find(here).hash != find(there).hash
+
+
+def test_the_hash_is_that_of_earlier_releases(tmp_path):
+    """Frozen: taken from the program once. The ids of trials depend on it."""
+    assert find(write(tmp_path)).hash == "879de1e54b4b6abed1b6ca4e1ea14dc3"
+
+
+PACKAGE = {
+    "pack/__init__.py": "from . import first\nfrom .sub import second\n",
+    "pack/first.py": "",
+    "pack/sub/__init__.py": "from .. import third\n",
+    "pack/sub/second.py": "from ..deep.fourth import x\nfrom ... import beyond\n",
+    "pack/third.py": "import pack.fifth.inner as inner, sixth\n",
+    "pack/deep/fourth.py": "x = 1\n",
+    "pack/fifth.py": "hidden by the package",
+    "pack/fifth/__init__.py": "",
+    "pack/fifth/inner.py": "try:\n    from seventh import y\nexcept ImportError:\n    y = 0\n",
+    "sixth.py": "",
+    "seventh.py": "from models import config\nimport string\n",
+    "string.py": "of Python",
+    "models.py": "of ours",
+    "pack/beyond.py": "",
+    "pack/sub/first.py": "",
+}
+
+
+def test_relative_imports_start_at_the_package_and_packages_go_before_modules(tmp_path):
+    code = find(write(tmp_path, PACKAGE), "pack:x")
+    unused = {"pack/fifth.py", "string.py", "models.py", "pack/beyond.py", "pack/sub/first.py"}
+    assert [*code.files] == sorted(set(PACKAGE) - unused)
+    assert not code.installed
 
 
 def test_the_hash_tells_apart_where_a_file_ends(tmp_path):
@@ -224,6 +256,9 @@ def test_keyword_arguments_are_hyperparameters_with_types_and_defaults(tmp_path)
         ({"width": True}, "width must be a whole number, but got True"),
         ({"width": 2, "rate": "1e-3"}, r"rate must be a number, .* write 1\.0e-3"),
         ({"width": 2, "rate": float("nan")}, "rate must be a number, but got nan"),
+        ({"width": 2, "rate": float("inf")}, "rate must be a number, but got inf"),
+        ({"width": 2, "rate": float("-inf")}, "rate must be a number, but got -inf"),
+        ({"width": 2, "mode": True}, "mode must be one of a, b, but got True"),
         ({"width": 2, "deep": 1}, "deep must be true or false, but got 1"),
         ({"width": 2, "mode": "bb"}, "mode must be one of a, b, but got 'bb'; the nearest is 'b'"),
         ({"width": 2, "sizes": 1}, "'sizes' is not a hyperparameter of sig:Net; .* 'size'"),
@@ -234,6 +269,25 @@ def test_keyword_arguments_are_hyperparameters_with_types_and_defaults(tmp_path)
 def test_values_are_checked(tmp_path, values, words):
     with pytest.raises(UserError, match=words):
         signature(tmp_path, SIGNATURE).complete("sig:Net", values)
+
+
+def test_numbers_of_numpy_become_numbers_of_python(tmp_path):
+    found = signature(tmp_path, SIGNATURE)
+    values = {"width": np.int64(2), "rate": np.float32(0.5), "size": np.int8(4)}
+    complete = found.complete("sig:Net", values)
+    assert {name: type(complete[name]) for name in values} == {
+        "width": int, "rate": float, "size": int,
+    }  # fmt: skip
+    assert complete["rate"] == 0.5
+
+
+def test_equal_values_of_other_types_are_told_apart_in_a_choice(tmp_path):
+    text = "from typing import Literal\ndef Net(a: Literal[1, True, 'x'] = 'x'): pass"
+    found = signature(tmp_path, text)
+    for value in (1, True, "x"):
+        assert found.complete("sig:Net", {"a": value})["a"] is value
+    with pytest.raises(UserError, match=r"a must be one of 1, True, x, but got 1\.0"):
+        found.complete("sig:Net", {"a": 1.0})
 
 
 def test_with_further_keywords_any_name_is_a_hyperparameter(tmp_path):
@@ -300,11 +354,18 @@ def test_code_is_trusted_once_the_user_has_said_so(tmp_path, monkeypatch):
     trust([code])
     trust([code])
     check_trusted([code], run)
-    assert len(record().read_text().splitlines()) == 1
+    assert record() == tmp_path / "config" / "fairsweep" / "trusted_code"
+    assert record().read_text() == f"{code.hash} owner.nets:net\n"
     assert record().parent.stat().st_mode & 0o77 == 0
     (tmp_path / "elsewhere" / "owner" / "layers.py").write_text("import os\n")
     with pytest.raises(UserError, match="--trust-code"):
         check_trusted([find(tmp_path / "elsewhere")], run)
+
+
+def test_trusted_code_is_kept_in_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert record() == tmp_path / ".config" / "fairsweep" / "trusted_code"
 
 
 def test_code_that_is_the_same_in_the_current_folder_is_trusted(tmp_path, monkeypatch):

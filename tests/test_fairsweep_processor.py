@@ -1,8 +1,10 @@
 """What is read from the list of a processor's flags."""
 
+import platform
+
 import pytest
 
-from fairsweep.processor import bf16_instructions
+from fairsweep.processor import bf16_instructions, processor_name
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,15 @@ def test_instructions_for_bf16_are_found_among_the_flags(tmp_path, text, found):
 
 def test_without_a_list_nothing_is_known(tmp_path):
     assert bf16_instructions(tmp_path / "cpuinfo") is None
+
+
+def test_a_machine_is_named_by_its_first_processor(tmp_path, monkeypatch):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("model\t\t: 85\nmodel name\t: Fast (R): 9 \nmodel name\t: Slow\n")
+    assert processor_name(cpuinfo) == "Fast (R): 9"
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    cpuinfo.write_text("Features\t: fp\n")
+    assert processor_name(cpuinfo) == processor_name(tmp_path / "gone") == "aarch64"
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    assert processor_name(cpuinfo) == "arm"
