@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.class_folders import read_class_folders
+from data_prep.class_folders import find_pictures, read_class_folders
 from data_prep.margins import without_margin
 from data_prep.pictures import resize_pixels
 from data_prep.places import members
@@ -182,6 +182,18 @@ def test_a_table_elsewhere_labels_pictures_whatever_their_folders_are_called(tmp
     assert found == {"my-source/neutral/y.png": "angry", "my-source/x.png": "focused"}
     assert images.columns["age"].to_pylist() == [None, "7"]
     assert noted(rejections) == [("my-source/z.png", "set/z.png", None, "no row names it")]
+
+
+def test_folders_below_a_class_are_a_column_where_there_are_any(tmp_path):
+    for name in ("dog/ann/1.png", "dog/2.png", "cat/bob/new/3.png"):
+        put(tmp_path / name)
+    source = Source(name="s", path=tmp_path)
+    found = find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+    assert [(one.name, one.label, one.columns) for one in found.records] == [
+        ("cat/bob/new/3.png", "cat", {"folder": "bob/new"}),
+        ("dog/2.png", "dog", {}),
+        ("dog/ann/1.png", "dog", {"folder": "ann"}),
+    ]
 
 
 def test_a_bad_picture_is_refused_or_counted(tmp_path):

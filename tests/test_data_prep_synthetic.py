@@ -81,6 +81,10 @@ def test_faces_and_votes_are_those_of_earlier_releases():
     raw = draw_raw(400, seed=5)
     assert raw.votes.sum(axis=0).tolist() == [1837, 148, 205, 771, 678, 97, 72, 63, 116, 13]
     assert raw.pixels.mean() == pytest.approx(118.213, abs=0.01)
+    # Sums over blocks of changing sign show what the mean hides, such as the curve of a mouth.
+    signs = np.kron(np.random.default_rng(1).choice([-1, 1], (12, 12)), np.ones((4, 4)))
+    seen = (raw.pixels * signs).mean(axis=(1, 2))
+    assert (seen.mean(), seen.std()) == pytest.approx((6.4392, 3.8604), abs=1e-4)
     assert not np.array_equal(raw.votes, draw_raw(400, seed=6).votes)
 
 
