@@ -19,6 +19,7 @@ from analysis.run.run_data import read_run
 from analysis.run.trials import common_epoch, incumbent
 from analysis.selection.statistics import CorrectedAccuracy, selection
 from analysis.trials.headline import headline, percent, status_counts
+from tests.support.hand_made import hand_made
 from tests.support.run_factory import Factory, by, open_test, under
 
 SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
@@ -156,6 +157,8 @@ def test_those_that_cannot_be_told_from_the_best_are_named(run, monkeypatch):
     assert set(best(run).frame["verdict"]) == {Standing.MAY_BE}
     told = f"Of 2 configurations these cannot be told from the best: {names[0]} and {names[1]}."
     assert told in found(run)
+    monkeypatch.setattr("analysis.report.summary.MOST_NAMED", 2)
+    assert told in found(run)
     monkeypatch.setattr("analysis.report.summary.MOST_NAMED", 1)
     assert "2 of 2 configurations cannot be told from the best." in found(run)
 
@@ -288,3 +291,110 @@ def test_of_several_smallest_differences_the_median_is_told(run, monkeypatch):
     )
     monkeypatch.setattr(summary, "_compared", lambda _: compared)
     assert "below about 2.1 percentage points" in sentence(unknown(run), "Differences")
+
+
+def measured(run):
+    """Return the run with its best values measured after each of two epochs."""
+    name = run.metric.name
+    values = zip(run.trials["trial_id"], run.trials[f"best_{name}"], strict=True)
+    rows = [{"trial_id": one, "epoch": epoch, name: v} for one, v in values for epoch in (1, 2)]
+    trials = run.trials.assign(epochs_trained=2)
+    return replace(run, trials=trials, measurements=pd.DataFrame(rows))
+
+
+def of_pictures(path, right, **changes):
+    """A run of single trainings that are right on these many of 40 pictures."""
+    (path / "events.jsonl").touch()
+    answers = {f"t{number}": np.arange(40) < count for number, count in enumerate(right)}
+    accuracy = [count / 40 for count in right]
+    made = hand_made(answers=answers, best_val_accuracy=accuracy, n=40, path=path, **changes)
+    return measured(made)
+
+
+def of_losses(path, **changes):
+    """A run whose configurations a and b were trained two and three times; a is better."""
+    (path / "events.jsonl").touch()
+    values = [3.1, 3.0, 2.9, 2.0, 2.2]
+    made = hand_made(
+        "rmse",
+        mode="min",
+        path=path,
+        configuration_id=list("bbbaa"),
+        name=[f"net {name}" for name in "bbbaa"],
+        best_rmse=values,
+        last_rmse=values,
+        width=[16, 16, 16, 8, 8],
+        **changes,
+    )
+    return measured(made)
+
+
+WIDTH = {"hyperparameters": ("width",), "searched": ("width",)}
+
+
+def test_a_single_training_is_told_by_its_trial_and_models_are_compared_as_models(tmp_path):
+    run = of_pictures(tmp_path, [30, 20])
+    told = found(run)
+    assert told[2] == (
+        "The best completed trial is net 0 (trial 0): validation accuracy 75.0 % at its best epoch "
+        f"(2) and 50.0 % at its last (2), on n = 40 validation pictures ({wilson(0.75, 40)})."
+    )
+    assert "net 0 is shown to be the best of 2 trained models." in told
+    assert any("ahead of the best other one (95 % interval +0.0 to +" in each for each in told)
+
+
+def test_levels_that_some_trials_do_not_have_are_left_out_of_what_was_searched(tmp_path):
+    names = ("width", "depth", "rate")
+    run = of_pictures(
+        tmp_path,
+        [30, 20, 10],
+        width=[16, 8, 8],
+        depth=[2.0, None, 1.0],
+        rate=[0.5, 0.25, 0.125],
+        info={"hyperparameters": names, "searched": names, "tied": {"rate": "width"}},
+    )
+    assert found(run)[0].startswith(
+        "The sweep searched width (8, 16; tied to it: rate) and depth (1, 2), by grid search"
+    )
+    assert "without replicates the effect of chance" in " ".join(unknown(run))
+
+
+def test_of_a_loss_the_lowest_leads_by_its_own_unit(tmp_path):
+    run = of_losses(tmp_path, info=WIDTH)
+    row = best(run).frame.iloc[0]
+    assert row["name"] == "net a"
+    assert row["difference"] == pytest.approx(-0.9)
+    assert row["difference_high"] == 0
+    told = found(run)
+    assert told[2].startswith(
+        "The best configuration by its mean over 2 fair trainings (2.1) is net a. The best of them "
+        "is trial 3: rmse 2 at its best epoch (2)"
+    )
+    assert "net a is shown to be the best of 2 configurations." in told
+    low = f"{row['difference_low']:+.2g}"
+    assert f"net a is 0.9 ahead of the best other one (95 % interval {low} to +0)." in told
+    least = float(against_incumbent(run).frame["detectable"].median())
+    assert sentence(unknown(run), "Differences").startswith(
+        f"Differences from the incumbent below about {least:.2g}: smaller"
+    )
+    assert (
+        "Whether it holds on other validation data: the run has no predictions on pictures."
+        in unknown(run)
+    )
+
+
+def test_an_imported_run_says_from_where_and_what_its_tool_does_not_tell(tmp_path):
+    info = {**WIDTH, "searcher": "unknown", "searcher_words": "X", "sampling": "adaptive"}
+    run = replace(
+        of_losses(tmp_path, info=info),
+        provenance={"imported": {"tool": "a tool", "date": "2026-01-31", "source": "a file"}},
+    )
+    assert found(run)[0].endswith("by X with no early stopping (imported from a tool, 2026-01-31).")
+    told = unknown(run)
+    assert sentence(told, "Whether hyperparameters matter").startswith(
+        "Whether hyperparameters matter: how configurations were chosen is not known"
+    )
+    assert sentence(told, "How well").endswith("no measurement on a test split.")
+    assert told[-1].endswith("the run names no dataset of ours.")
+    # Replicates would not help where configurations were chosen by earlier results.
+    assert not any(each.startswith("Whether any hyperparameter") for each in told)

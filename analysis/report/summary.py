@@ -164,6 +164,7 @@ def _gap(run: RunData, value: float) -> str:
 
 
 def _points(run: RunData, value: float) -> str:
+    value = value or 0.0  # an interval of a loss can end at -0.0
     return f"{100 * value:+.1f}" if run.metric.is_share else f"{value:+.2g}"
 
 
