@@ -115,7 +115,9 @@ def test_every_run_has_a_report(name, tmp_path):
 
 
 def test_a_report_has_no_section_about_a_dataset_that_is_not_known(run, tmp_path):
-    page = write_report(run, tmp_path / "out", lambda _: None).page.read_text("utf-8")
+    written = write_report(run, tmp_path / "out", lambda _: None)
+    assert written.left_out == ""
+    page = written.page.read_text("utf-8")
     assert 'id="dataset"' not in page
     assert "the run names no dataset" in page
     assert "validation accuracy" not in page

@@ -2,7 +2,8 @@ import json
 import pickle
 import re
 from dataclasses import replace
-from html import escape
+from html import unescape
+from types import SimpleNamespace
 
 import pytest
 
@@ -171,7 +172,9 @@ def test_a_missing_dataset_is_said_on_the_page(small, tmp_path):
     gone = replace(small, provenance={"dataset": {"path": "gone", "fingerprint": ""}})
     result = report.write_report(gone, tmp_path / "report", lambda _: None)
     assert "the dataset is no longer at gone" in result.left_out
-    assert "left out: the dataset is no longer at gone" in result.page.read_text("utf-8")
+    page = result.page.read_text("utf-8")
+    assert "left out: the dataset is no longer at gone" in page
+    assert "<dt>path</dt><dd>gone</dd>" in page
 
 
 def test_an_earlier_report_is_replaced_and_other_files_are_not_touched(small, tmp_path):
@@ -186,8 +189,10 @@ def test_an_earlier_report_is_replaced_and_other_files_are_not_touched(small, tm
     assert (out / "notes.txt").read_text() == "mine"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("mine")
+    told = []
     with pytest.raises(ValueError, match="already holds something other than a report"):
-        report.write_report(small, tmp_path / "other", lambda _: None)
+        report.write_report(small, tmp_path / "other", told.append)
+    assert told == [], "it is refused before any table is made"
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
 
 
@@ -228,7 +233,7 @@ def test_each_table_and_figure_stands_in_its_section(run, written):
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
 
     def headings(section, tag="h3"):
-        return re.findall(f"<{tag}>(.*?)</{tag}>", sections[section])
+        return [unescape(each) for each in re.findall(f"<{tag}>(.*?)</{tag}>", sections[section])]
 
     assert headings("configurations") == [
         "Which configurations cannot be told from the best",
@@ -267,6 +272,18 @@ def test_each_table_and_figure_stands_in_its_section(run, written):
     assert best[2].startswith("What to expect of an ensemble of ")
     assert best[3] == "How good the probabilities are, at the best epoch"
     assert best[4] == "Each class, at the best epoch"
+    assert headings("best", "summary") == [
+        "Pictures that all models get wrong, and suspected labels"
+    ]
+    assert headings("provenance", "summary") == ["The sweep's spec, spec.yaml"]
+    assert headings("provenance") == ["The command that repeats the run"]
+    (warning,) = re.findall('<p class="warning">(.*?)</p>', sections["hyperparameters"])
+    assert "compared after 3 of 12 epochs" in warning
+    assert 'class="warning"' not in sections["dataset"]
+    assert 'class="beside"' in sections["best"]
+    assert "beside even" not in sections["best"]
+    assert sections["best"].count("the dot marks the best epoch.") == 1, "once for all models"
+    assert sections["best"].count("Confusion matrix on validation, n = 400 pictures.") == 1
     assert headings("dataset") == [
         "Pictures per class and split",
         "Pixel intensity per class",
@@ -333,7 +350,7 @@ def test_facts_tell_of_dataset_and_provenance(run, written):
     assert facts["image shape"] == "20 28"
     assert facts["hardware: host"] == run.provenance["hardware"]["host"]
     assert facts["hardware: cores"] == str(run.provenance["hardware"]["cores"])
-    assert escape(run.provenance["command"]) in page
+    assert run.provenance["command"] in unescape(page)
     assert "\nsearcher:\n  name: grid\n" in page
 
 
@@ -358,6 +375,26 @@ def test_every_step_is_told_while_it_is_made(written):
 def test_nested_facts_are_told_in_one_level():
     values = {"a_b": {"c": {"d": 1}, "e": [2, 3]}, "f": None}
     assert report._flat(values) == {"a b: c: d": "1", "a b: e": "2 3", "f": "None"}
+
+
+def test_provenance_has_the_command_the_rest_of_the_facts_and_the_spec():
+    told = {"dataset": {"path": "d"}, "command": ["tune", "run", 3], "git": {"commit": "abc"}}
+    command, facts, spec = report._provenance(SimpleNamespace(provenance=told, spec="seed: 1"))
+    assert (command.kind, command.text, command.folded) == ("code", "tune run 3", False)
+    assert (facts.kind, facts.facts) == ("facts", {"git: commit": "abc"})
+    assert (spec.kind, spec.text, spec.folded) == ("code", "seed: 1", True)
+    (command,) = report._provenance(SimpleNamespace(provenance={"command": "a b"}, spec=""))
+    assert command.text == "a b"
+    assert list(report._provenance(SimpleNamespace(provenance={}, spec=""))) == []
+
+
+def test_pairs_are_a_grid_and_those_that_are_set_aside_a_folded_one():
+    drawn = [SimpleNamespace(drawing=SimpleNamespace(aside=aside)) for aside in (True, False, True)]
+    shown, folded = report._pairs(drawn)
+    assert (shown.kind, shown.figures, shown.folded) == ("grid", (drawn[1],), False)
+    assert (folded.kind, folded.figures, folded.folded) == ("grid", (drawn[0], drawn[2]), True)
+    assert folded.title == "Other pairs of hyperparameters (2)"
+    assert list(report._pairs([])) == []
 
 
 def test_a_model_without_predictions_has_no_matrix_and_says_so(tmp_path):
