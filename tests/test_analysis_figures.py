@@ -17,6 +17,7 @@ from analysis.cost import figure as cost
 from analysis.curves import figure as curves
 from analysis.curves import progress_figure as progress
 from analysis.dataset import mistakes_figure as mistakes
+from analysis.dataset.dataset import read_rows
 from analysis.dataset.figure import dataset_figures
 from analysis.drawing import style
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, to_plain
@@ -368,12 +369,20 @@ def test_mistakes_are_the_surest_wrong_answers_of_the_incumbent(run):
     assert f"misclassifies {count} of 400" in next(mistakes.mistakes(run)).caption
 
 
-def test_a_run_of_a_few_models_shows_the_mistakes_of_each(run):
+def test_a_run_of_a_few_models_shows_the_mistakes_of_each(run, monkeypatch):
     few = replace(run, trials=run.completed.head(mistakes.FEW_MODELS))
     drawn = list(mistakes.mistakes(few))
     assert len({one.name for one in drawn}) == len(drawn) == mistakes.FEW_MODELS
     assert drawn[0].name == "mistakes"
+    assert drawn[0].title.startswith("What the incumbent gets wrong: ")
+    order = few.trials.sort_values("best_val_accuracy", ascending=False).iloc[1]
+    assert drawn[1].title == f"{order['name']}, trial {order['number']}: mistakes"
     assert len(list(mistakes.mistakes(run))) == 1
+    assert mistakes.FEW_CLASSES == 6
+    monkeypatch.setattr(mistakes, "FEW_CLASSES", len(CLASSES))
+    assert len(list(mistakes.mistakes(few))) == mistakes.FEW_MODELS
+    monkeypatch.setattr(mistakes, "FEW_CLASSES", len(CLASSES) - 1)
+    assert len(list(mistakes.mistakes(few))) == 1
 
 
 def test_mistakes_tell_the_votes_of_the_dataset(run, tmp_path):
@@ -387,6 +396,32 @@ def test_mistakes_tell_the_votes_of_the_dataset(run, tmp_path):
     best = run.completed.sort_values("best_val_accuracy").iloc[-1]
     shown = mistakes.prepare(moved, read_probabilities(run, best["trial_id"]))
     assert set(shown["votes"]) == {"neutral 7\nanger 3"}
+    drawing = next(mistakes.mistakes(moved))
+    assert "with its probability and the most frequent votes of its taggers." in drawing.caption
+    given, votes = drawing.draw().axes[0].texts[:2]
+    assert votes.get_text() == "neutral 7\nanger 3"
+    assert votes.get_position()[1] > given.get_position()[1], "below, as the axis is turned"
+
+
+def test_of_the_dataset_only_the_pictures_that_are_asked_for_are_read(run, tmp_path):
+    found = find_dataset(run)
+    table = pq.read_table(found.path / "images.parquet")
+    ids = table["image_id"].to_pylist()
+    votes = list(range(len(table)))
+    pq.write_table(table.append_column("votes_joy", [votes]), tmp_path / "images.parquet")
+    rows = read_rows(replace(found, path=tmp_path), [ids[7], "unknown", ids[3]])
+    assert sorted(rows.index) == sorted([ids[7], ids[3]])
+    assert list(rows) == ["pixels", "votes_joy"]
+    for place in (3, 7):
+        assert rows.loc[ids[place], "votes_joy"] == place
+        assert rows.loc[ids[place], "pixels"] == table["pixels"][place].as_py()
+    answers = read_probabilities(run, incumbent(run)["trial_id"])
+    wrong = answers["predicted"] != answers["label"]
+    renamed = answers.assign(image_id=answers["image_id"].mask(wrong, "no " + answers["image_id"]))
+    with pytest.raises(
+        DatasetLeftOutError, match=r"the dataset lacks \d+ of the predicted pictures"
+    ):
+        mistakes.prepare(run, renamed)
 
 
 def test_ranks_across_folds_are_those_of_the_means(run):

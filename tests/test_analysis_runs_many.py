@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,18 @@ from scipy import stats
 
 from analysis.__main__ import main
 from analysis.comparisons.best_table import best
+from analysis.rendering.render import to_markdown
 from analysis.run.ledger import progress
 from analysis.run.run_data import read_run
 from analysis.run.trials import fairly_trained
 from analysis.runs.many import best_of_all, compare_many
+from analysis.runs.page import _drawings, _page_of_many
 from analysis.runs.searchers import _row, searchers_table
 from analysis.runs.spec_differences import differences_table
+from analysis.runs.table import best_table
 from analysis.runs.together import put_together
 from fairsweep.errors import UserError
+from tests.support.hand_made import hand_made
 from tests.support.run_factory import Factory
 
 FACTORIES = {
@@ -139,6 +144,8 @@ def test_what_differed_is_listed_and_what_did_not_is_not(runs):
     assert list(frame.loc["fixed.learning_rate"]) == ["0.001", "0.002", "0.003"]
     assert "fixed.family" not in frame.index
     assert "name" not in frame.index
+    table = differences_table(runs[:1] * 2, ["first", "again"])
+    assert "| setting" in to_markdown(table), "equal runs have a table without rows"
 
 
 @pytest.fixture
@@ -207,3 +214,152 @@ def test_the_command_prints_sentences_and_writes_a_page(paths, tmp_path, capsys)
     }  # fmt: skip
     assert main(["compare", *map(str, paths), "--format", "csv"]) == 0
     assert capsys.readouterr().out.splitlines()[0].count(",") > 5
+
+
+@pytest.fixture
+def of_pictures(tmp_path):
+    """A function that makes a run of single trainings, all of one name, by how many of 40
+    pictures each gets right."""
+
+    def make(name, right, number, *, seconds=3600.0, metric="val_accuracy", **changes):
+        path = tmp_path / name
+        path.mkdir()
+        ids = [f"t{number + place}" for place in range(len(right))]
+        accuracy = [count / 40 for count in right]
+        facts = zip(ids, accuracy, strict=True)
+        rows = [{"trial_id": one, "epoch": 1, "val_accuracy": value} for one, value in facts]
+        events = [
+            {"event": "measurement", "trial": row["trial_id"], "epoch": 1, "time": 1.0}
+            | {"values": {metric: row["val_accuracy"], "seconds": seconds}}
+            for row in rows
+        ]
+        (path / "events.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+        made = hand_made(
+            answers={one: np.arange(40) < count for one, count in zip(ids, right, strict=True)},
+            path=path,
+            **{
+                "trial_id": ids,
+                "configuration_id": [f"c{one}" for one in ids],
+                "name": "net",
+                "best_val_accuracy": accuracy,
+                "last_val_accuracy": accuracy,
+                "n": 40,
+                **changes,
+            },
+        )
+        return replace(
+            made,
+            measurements=pd.DataFrame(rows),
+            provenance={"dataset": {"path": "nowhere", "fingerprint": "f"}},
+            spec=f"seed: {number}",
+        )
+
+    return make
+
+
+def test_of_several_runs_each_row_names_its_run_and_no_trial(of_pictures):
+    runs = [of_pictures("one", [10, 39], 0), of_pictures("two", [20, 5], 2)]
+    compared = compare_many([*runs, of_pictures("three", [30, 12], 4)])
+    table = compared.best
+    columns = table.views[0].columns
+    headings = [(column.heading, column.key) for column in columns[:3]]
+    assert headings == [("name", "name"), ("run", "run"), ("verdict", "verdict")]
+    assert table.frame["run"].tolist() == ["one", "three", "two", "three", "one", "two"]
+    # Numbers of trials, which tell equal names apart within a run, would mean nothing.
+    assert table.frame["name"].tolist() == ["net"] * 6
+    assert table.frame["trial_id"].tolist() == ["t1", "t4", "t2", "t5", "t0", "t3"]
+    assert compared.found[-1] == "Of all 6 shown, net (one) is the best."
+    for run, sentence in zip(compared.together.runs, compared.found, strict=False):
+        assert sentence.startswith(f"The best of {run.name} is net with a validation accuracy of ")
+    assert table.notes[-1].startswith("The fair trainings of all runs together")
+    page = _page_of_many(compared)
+    assert (page.title, page.subtitle.split(": ")[1]) == ("3 runs", "one, two, three")
+    assert [(one.id, one.title) for one in page.sections] == [
+        ("best_of_all", "Configurations of all runs"), ("cost", "Cost"),
+        ("differences", "What differed"),
+    ]  # fmt: skip
+    assert [words.split(": ")[0] for words in page.tiles] == ["one", "two", "three"]
+    assert next(iter(page.tiles)).endswith("as picked on validation: 97.5 %)")
+    names = [drawn.drawing.name for drawn in page.figures]
+    assert names == ["best_so_far_of_all", "accuracy_against_parameters_of_all"]
+    best_so_far, costs = (drawn.drawing.chart.panels[0].layers for drawn in page.figures)
+    for layers in (best_so_far, costs):
+        assert [layer.label for layer in layers] == ["one", "two", "three"]
+        assert len({layer.colour for layer in layers}) == 3
+    assert best_so_far[0].y.tolist() == [25, 97.5]
+    assert compared.found[:3] == page.found[:3]
+
+
+def test_several_that_cannot_be_told_from_the_best_are_counted_with_their_runs(of_pictures):
+    runs = [of_pictures("one", [10, 30], 0), of_pictures("two", [31, 5], 2)]
+    compared = compare_many([*runs, of_pictures("three", [4, 3], 4)])
+    assert compared.found[-1] == (
+        "Of all 6 shown, 2 cannot be told from the best, net (two) first. They are of two, one."
+    )
+
+
+def test_runs_that_can_be_put_together_but_not_compared_say_why(of_pictures):
+    runs = [of_pictures("one", [30], 0), of_pictures("two", [30], 2, trial_id=["t0"])]
+    compared = compare_many([replace(run, answers={}) for run in runs])
+    assert compared.best is None
+    assert list(compared.tables) == ["What differed"]
+    (why,) = compared.unknown
+    assert why.startswith("Which configurations cannot be told from the best: ")
+    assert len(compared.found) == 2
+
+
+STYLES = [SimpleNamespace(colour=colour, dash="-", marker="o") for colour in ("red", "blue")]
+
+
+def test_progress_of_runs_is_drawn_in_one_unit_and_parameters_only_if_all_have_them(of_pictures):
+    def drawn(*runs):
+        return list(_drawings(runs, ["a", "b"], STYLES, "both"))
+
+    timed, other = of_pictures("one", [10, 30], 0), of_pictures("two", [20], 2)
+    progressed, costs = drawn(timed, other)
+    assert progressed.chart.panels[0].x.label == "device-hours spent"
+    assert "against the device-hours spent" in progressed.caption
+    assert [layer.x.tolist() for layer in progressed.chart.panels[0].layers] == [[1, 2], [1]]
+    assert costs.chart.panels[0].layers[0].texts == ("a: net", "a: net")
+    untimed = [of_pictures(name, [20], 4, seconds=None) for name in ("three", "four")]
+    progressed, _ = drawn(*untimed)
+    assert progressed.chart.panels[0].x.label == "epochs trained, all trials"
+    assert progressed.caption.endswith("against the epochs trained.")
+    (only,) = drawn(timed, untimed[0])
+    assert only.name == "accuracy_against_parameters_of_both"
+    unknown = of_pictures("five", [20], 6, parameters=pd.array([None], "Int64"))
+    (only,) = drawn(timed, unknown)
+    assert only.name == "best_so_far_of_both"
+    unmeasured = of_pictures("six", [20], 6, metric="other")
+    (only,) = drawn(timed, unmeasured)
+    assert only.name == "accuracy_against_parameters_of_both"
+
+
+def test_the_best_of_both_has_the_incumbent_by_its_fair_training_though_another_was_luckier():
+    values = [0.9, 0.8, 0.85, 0.6, 0.7, 0.5, 0.55]
+    first = hand_made(
+        best_val_accuracy=values,
+        last_val_accuracy=[value - 0.1 for value in values],
+        configuration_id=list("abcaabb"),
+        name=[f"net {name}" for name in "abcaabb"],
+        phase=["search"] * 3 + ["finalist"] * 4,
+    )
+    second = hand_made(
+        best_val_accuracy=[0.75, 0.95],
+        status=["EARLY_STOPPED", "FAILED"],
+        configuration_id=["d", "e"],
+        name=["net d", "net e"],
+    )
+    frame = best_table(first, second, ("one", "two")).frame
+    assert frame["name"].tolist() == ["net c", "net b", "net d", "net a"]
+    assert frame["accuracy"].tolist() == [0.85, 0.8, 0.75, 0.7]
+    assert frame["last_accuracy"].tolist()[3] == pytest.approx(0.6)
+    assert frame["run"].tolist() == ["one", "one", "two", "one"]
+    assert frame["replicates"].tolist() == [1, 3, 0, 3]
+    turned = [
+        hand_made("rmse", mode="min", best_rmse=values, last_rmse=values)
+        for values in ([2.0, 3.0], [1.0, 2.5])
+    ]
+    frame = best_table(*turned, ("one", "two")).frame
+    assert frame["accuracy"].tolist() == [1.0, 2.0, 2.5, 3.0]
+    assert frame["accuracy_low"].isna().all()

@@ -1,14 +1,16 @@
 """Pictures that all models get wrong, and labels that are suspected to be wrong."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.dataset import suspects as suspects_module
 from analysis.dataset import suspects_figure
 from analysis.dataset import suspects_table as suspects_table_module
-from analysis.dataset.suspects import MOST_MODELS, confident, judged
+from analysis.dataset.suspects import MOST_MODELS, Judged, confident, judged
 from analysis.dataset.suspects_figure import suspects
 from analysis.dataset.suspects_table import suspects_table
 from analysis.drawing.drawing import render
@@ -115,8 +117,15 @@ def test_the_figure_shows_the_suspected_pictures(run, monkeypatch):
     data = drawing.draw.args[0]
     pictures, _ = judged(run)
     doubted = pictures[pictures["suspected"]]
-    assert 0 < len(data) <= len(doubted)
-    assert data["probability"].max() == pytest.approx(doubted["probability"].max())
+    # At most eight of each label, the most probable ones first.
+    order = ["label", "probability", "image_id"]
+    expected = doubted.sort_values(order, ascending=[True, False, True]).groupby("label").head(8)
+    assert len(expected) > 8
+    for column, source in (("true", "label"), ("given", "suggested")):
+        assert data[column].tolist() == [CLASSES[place] for place in expected[source]]
+    assert data["probability"].tolist() == pytest.approx(expected["probability"].tolist())
+    assert f"{len(doubted)} of 400 validation pictures have a label that" in drawing.caption
+    assert f"of the best {len(run.completed)} completed models" in drawing.caption
     assert render(drawing).png
     assert "(one row each)" in drawing.caption
     monkeypatch.setattr(suspects_figure, "MOST_CLASSES", 2)
@@ -130,3 +139,48 @@ def test_a_run_without_predictions_suspects_nothing(run):
     with pytest.raises(NotKnownError, match="has predictions on pictures"):
         judged(bare)
     assert list(suspects(bare)) == []
+
+
+def test_suspected_labels_stand_before_pictures_that_all_get_wrong_and_both_by_their_lead(
+    monkeypatch,
+):
+    rows = [  # picture, label, suggested, its probability, that of the label, wrong, suspected
+        ("d", 0, 0, 0.3, 0.3, 3, False),
+        ("a", 1, 0, 0.6, 0.3, 1, True),
+        ("e", 0, 0, 0.5, 0.5, 2, False),
+        ("c", 0, 1, 0.9, 0.1, 3, True),
+        ("b", 1, 0, 0.5, 0.2, 0, True),
+    ]
+    columns = ["image_id", "label", "suggested", "probability", "own", "wrong", "suspected"]
+    found = Judged(pd.DataFrame(rows, columns=columns), 3)
+    monkeypatch.setattr(suspects_table_module, "judged", lambda _: found)
+    table = suspects_table(SimpleNamespace(info=SimpleNamespace(classes=("z", "y"))))
+    assert table.frame["name"].tolist() == ["c", "a", "b", "d"]
+    assert table.frame["label"].tolist() == ["z", "y", "y", "z"]
+    assert table.frame["suggested"].tolist() == ["y", "z", "z", "z"]
+    assert table.frame["n"].tolist() == [3] * 4
+    shown = table.views[0].shown(table.frame)
+    assert shown.iloc[0].to_dict() == {
+        "picture": "c", "label": "z", "suggested": "y", "its probability": "0.900",
+        "that of the label": "0.100", "models wrong": "3", "n": "3", "label suspected": "yes",
+    }  # fmt: skip
+    assert shown["label suspected"].tolist() == ["yes", "yes", "yes", "no"]
+    assert (
+        "Of 5 validation pictures, all of the best 3 completed models get 2 wrong; 3 labels are "
+        "suspected; the 4 most suspect are shown."
+    ) in table.notes
+
+
+def test_models_that_were_judged_on_other_pictures_are_not_put_together(monkeypatch, run):
+    def read(ids):
+        shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+        return ids, np.array([0, 1, 1]), shares
+
+    monkeypatch.setattr(suspects_module, "read_shares", lambda _, one: read(ids_of[one]))
+    trials = run.completed["trial_id"].tolist()
+    ids_of = {trial: ["a", "b", "c"] for trial in trials}
+    pictures, models = judged.__wrapped__(run)
+    assert (models, pictures["image_id"].tolist()) == (len(trials), ["a", "b", "c"])
+    ids_of[trials[3]] = ["a", "b", "x"]
+    with pytest.raises(NotKnownError, match="were judged on different pictures"):
+        judged.__wrapped__(run)
