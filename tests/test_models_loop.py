@@ -270,6 +270,20 @@ def test_weights_that_others_trained_are_the_first_ones_of_a_new_training_alone(
     assert calls == ([0] if start == "new" else [])
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("members", [1, 2])
+def test_weights_lie_in_memory_as_was_asked(data, members, channels_last):
+    configs = [TrainConfig.create(BASE | {"seed": seed, "stages": 2}) for seed in range(members)]
+    trained = loop.Loop(configs, data, channels_last=channels_last).model
+    weights = [
+        weight for weight in trained.parameters() if weight.ndim == 4 and weight.shape[1] > 1
+    ]
+    assert weights
+    for weight in weights:
+        assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
+        assert weight.is_contiguous() is not channels_last
+
+
 @pytest.mark.parametrize("members", [1, 2])
 def test_seconds_are_those_of_the_whole_epoch_and_pictures_those_of_a_second_s_training(
     data, monkeypatch, members

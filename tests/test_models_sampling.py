@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from fairsweep.errors import UserError
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.epoch import EpochPlan
@@ -55,6 +56,11 @@ def test_only_training_pictures_are_repeated(data, monkeypatch, fold):
     assert {counts[row] for row in train if not CHILD[row]} == {1}
     assert {counts[row] for row in val} == {1}
     assert len(result.probabilities) == len(val)
+
+
+def test_a_group_that_no_picture_has_is_refused_before_the_training(data):
+    with pytest.raises(UserError, match="nobody"):
+        sampling(data, oversample="age=nobody:2")
 
 
 def test_an_oversampled_epoch_depends_on_seed_and_epoch_and_nothing_else(data):
