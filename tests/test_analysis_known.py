@@ -4,13 +4,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.comparisons.statistics import LEAST_PICTURES, against_incumbent
 from analysis.effects.statistics import effects, error_of, level_means, level_table, marginal_means
 from analysis.run.hyperparameters import followers, searched, words
 from analysis.run.run_data import adaptive_words, add_replicates
-from analysis.run.trainings import fair_trainings, trainings_at_common_epoch
+from analysis.run.trainings import fair_trainings, has_folds, trainings_at_common_epoch
+from analysis.run.trials import (
+    accuracy_within,
+    common_epoch,
+    fairly_trained,
+    incumbent,
+    ranked,
+    trainings,
+)
 from analysis.statistics.estimate import NotKnownError
 from tests.support.hand_made import hand_made
 
@@ -199,3 +208,80 @@ def test_trials_that_were_stopped_are_compared_at_the_last_epoch_of_all():
     early = trainings_at_common_epoch(replace(run, measurements=cut))
     assert early.accuracy.to_dict() == {"t0": 1.0, "t1": 2.0, "t2": 3.0, "t3": 5.0}
     assert fair_trainings(run).accuracy.index.tolist() == ["t0", "t1", "t2"]
+
+
+def test_the_rule_for_the_incumbent_is_given_the_facts_of_each_trial():
+    run = hand_made(
+        "rmse",
+        mode="min",
+        at="last",
+        best_rmse=[1.0, 2.0, 3.0],
+        last_rmse=[4.0, None, 6.0],
+        fold=pd.array([3, None, 0], "Int64"),
+        phase=["search", "finalist", "search"],
+        status=["COMPLETED", "FAILED", "EARLY_STOPPED"],
+        number=[7, 8, 9],
+        configuration_id=["c", "c", "d"],
+    )
+    told = trainings(run)
+    assert [one.fold for one in told] == [3, None, 0]
+    assert [one.score for one in told] == pytest.approx([-4.0, np.nan, -6.0], nan_ok=True)
+    assert [(one.trial_id, one.configuration_id, one.number) for one in told] == [
+        ("t0", "c", 7), ("t1", "c", 8), ("t2", "d", 9),
+    ]  # fmt: skip
+    assert [(one.phase, one.status) for one in told] == [
+        ("search", "COMPLETED"), ("finalist", "FAILED"), ("search", "EARLY_STOPPED"),
+    ]  # fmt: skip
+    assert [one.fold for one in trainings(hand_made(best_val_accuracy=[0.5, 0.4]))] == [None] * 2
+
+
+def test_a_configuration_is_the_incumbent_by_its_mean_over_folds():
+    facts = {"configuration_id": list("aabb"), "name": list("aabb"), "fold": [0, 1, 0, 1]}
+    run = hand_made(best_val_accuracy=[0.9, 0.1, 0.6, 0.5], **facts)
+    assert incumbent(run)["configuration_id"] == "b"
+    assert has_folds(run)
+    assert not has_folds(hand_made(best_val_accuracy=[0.9, 0.1], fold=[1, 1]))
+
+
+def test_trials_are_ranked_by_status_then_value_then_number_and_unknown_values_last():
+    status = ["FAILED", "EARLY_STOPPED", *["COMPLETED"] * 4, "DIVERGED", "EARLY_STOPPED"]
+    values = [0.1, 0.9, None, 0.5, 0.7, 0.5, 0.3, 0.2]
+    numbers = [0, 1, 2, 9, 4, 5, 6, 7]
+    settings = {"status": status, "number": numbers}
+    run = hand_made(best_val_accuracy=values, **settings)
+    assert ranked(run)["number"].tolist() == [4, 5, 9, 2, 1, 7, 6, 0]
+    loss = hand_made("rmse", mode="min", best_rmse=values, **settings)
+    assert ranked(loss)["number"].tolist() == [5, 9, 4, 2, 7, 1, 0, 6]
+    assert list(ranked(run)) == list(run.trials)
+
+
+def test_a_value_within_some_epochs_is_that_of_the_first_best_epoch_or_of_the_last_one():
+    rows = [("t0", 3, 0.5), ("t0", 1, 0.7), ("t0", 2, 0.7), ("t0", 4, 0.9), ("t1", 2, None)]
+    rows += [("t1", 1, 0.2), ("t2", 3, 0.4)]
+    frame = pd.DataFrame(rows, columns=["trial_id", "epoch", "val_accuracy"])
+    frame["val_loss"] = [0.3, 0.6, 0.2, 0.1, 0.5, 0.5, 0.5]
+    made = {"best_val_accuracy": [0.9, 0.2, 0.4], "status": "COMPLETED"}
+    run = replace(hand_made(**made), measurements=frame)
+    assert accuracy_within(run, 3).to_dict() == {"t0": 0.7, "t1": 0.2, "t2": 0.4}
+    assert accuracy_within(run, 2).to_dict() == {"t0": 0.7, "t1": 0.2}
+    last = replace(run, info=replace(run.info, objective={**run.info.objective, "at": "last"}))
+    assert accuracy_within(last, 3).to_dict() == {"t0": 0.5, "t1": 0.2, "t2": 0.4}
+    objective = {"metric": "val_loss", "mode": "min", "at": "best"}
+    by_loss = replace(run, info=replace(run.info, objective=objective))
+    assert accuracy_within(by_loss, 4)["t0"] == 0.9, "the accuracy at the epoch of the best loss"
+    assert accuracy_within(by_loss, 3)["t0"] == 0.7
+    assert common_epoch(run) == 1  # the second trial has no accuracy after its first epoch
+    broken = [*made["status"].split(), "FAILED", "COMPLETED"]
+    assert common_epoch(replace(run, trials=run.trials.assign(status=broken))) == 3
+
+
+def test_trainings_that_picked_a_finalist_count_only_where_the_incumbent_has_no_other():
+    phases = ["search", "search", "search", "finalist"]
+    facts = {"configuration_id": list("abca"), "phase": phases}
+    run = hand_made(best_val_accuracy=[0.9, 0.8, 0.7, 0.6], **facts)
+    fair = fairly_trained(run)
+    assert fair["trial_id"].tolist() == ["t3"]
+    assert fair["accuracy"].tolist() == [0.6]
+    status = ["COMPLETED"] * 3 + ["FAILED"]
+    none = hand_made(best_val_accuracy=[0.9, 0.8, 0.7, 0.6], status=status, **facts)
+    assert fairly_trained(none)["trial_id"].tolist() == ["t0", "t1", "t2"]

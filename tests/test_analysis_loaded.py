@@ -11,11 +11,12 @@ import pytest
 from matplotlib.figure import Figure
 
 import analysis
-from analysis.loaded import FigureName, TableName
+from analysis.loaded import FigureName, Run, TableName
 from analysis.report.figures import FIGURES
 from analysis.report.tables import NAMED, TABLES
 from analysis.statistics.estimate import NotKnownError
 from fairsweep.errors import UserError
+from tests.support.hand_made import hand_made
 from tests.support.run_factory import CLASSES, Factory
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +75,18 @@ def test_a_figure_is_drawn_and_shows_in_a_notebook(run):
     assert len(run.figures("pairs")) > 1
     with pytest.raises(NotKnownError, match="does not apply"):
         run.figure("folds")
+
+
+def test_what_does_not_apply_to_a_run_says_so_and_a_figure_carries_its_title():
+    run = Run(hand_made(best_val_accuracy=[0.5, 0.4], parameters=[5, 6]))
+    with pytest.raises(NotKnownError, match="the table incomplete does not apply to nowhere"):
+        run.table("incomplete")
+    assert repr(run) == "<run nowhere: 2 trials, max val_accuracy at the best epoch>"
+    assert run.figure("cost").get_label() == "Accuracy against cost"
+    assert run.figures("folds") == []
+    mine = run.measurements
+    mine["mine"] = 9
+    assert "mine" not in run.measurements
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(run):

@@ -14,6 +14,7 @@ import pytest
 from analysis.__main__ import BY_GROUP, FORMATS, main
 from analysis.rendering import render
 from analysis.rendering.table import Table
+from fairsweep.errors import UserError
 from tests.support.run_factory import Factory
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 
@@ -219,3 +220,82 @@ def test_one_file_of_rows_holds_the_groups_and_documents_hold_every_table(
     assert main(["bias", "run", *given.split()]) == 0
     out = capsys.readouterr().out
     assert re.findall(r"bias_(\w+)", out) == names
+
+
+@pytest.mark.parametrize(
+    ("given", "runs", "passed_on"),
+    [
+        ("table a --data moved --margin 0.02", "a", (Path("moved"), 0.02)),
+        ("table a", "a", (None, None)),
+        ("report a --data moved --margin 0.02", "a", (Path("moved"), 0.02)),
+        ("compare a b c --data moved --margin 0.02", "abc", (Path("moved"), 0.02)),
+        ("card a --data moved", "a", (Path("moved"),)),
+        ("export a", "a", ()),
+    ],
+)
+def test_runs_are_read_with_the_dataset_and_the_margin_that_are_asked_for(
+    monkeypatch, capsys, given, runs, passed_on
+):
+    read = []
+
+    def read_run(path, *settings):
+        read.append((path, *settings))
+        if len(read) == len(runs):
+            raise UserError("enough")
+        return SimpleNamespace(name=path.name)
+
+    monkeypatch.setattr("analysis.run.run_data.read_run", read_run)
+    assert main(given.split()) == 2
+    assert capsys.readouterr().err.endswith("error: enough\n")
+    assert read == [(Path(run), *passed_on) for run in runs]
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """What is compared and where it is written, with two sentences as the answer."""
+    seen = {}
+    answer = SimpleNamespace(found=("Known.",), unknown=("Not known.",), best=None)
+    monkeypatch.setattr(
+        "analysis.run.run_data.read_run", lambda path, *_: SimpleNamespace(name=path.name)
+    )
+
+    def several(runs):
+        seen["runs"] = [run.name for run in runs]
+        return answer
+
+    monkeypatch.setattr("analysis.runs.many.compare_many", several)
+    monkeypatch.setattr(
+        "analysis.runs.compare.compare_runs", lambda *runs: several(list(runs[::-1]))
+    )
+
+    def write(compared, place):
+        assert compared is answer
+        seen["place"] = place
+        return place / "report.html"
+
+    monkeypatch.setattr("analysis.runs.page.write_comparison", write)
+    return seen
+
+
+def test_a_comparison_is_written_into_the_first_run_under_the_names_of_the_others(compared, capsys):
+    assert main(["compare", "x/a", "x/b", "y/c"]) == 0
+    place = Path("x/a/compare/b-c")
+    assert compared == {"runs": ["a", "b", "c"], "place": place}
+    assert capsys.readouterr().out == f"Known.\nNot known.\nwrote {place / 'report.html'}\n"
+    assert main(["compare", "x/a", "x/b", "--out", "there"]) == 0
+    # Two runs are compared in sentences of their own (turned here to tell them apart).
+    assert compared == {"runs": ["b", "a"], "place": Path("there")}
+
+
+def test_a_comparison_without_a_table_says_why(compared, capsys):
+    assert main(["compare", "a", "b", "c", "--format", "csv"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "error: Not known.\n")
+    assert "place" not in compared
+
+
+def test_a_command_is_needed(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis.run.metric import Metric, described, reported
+from analysis.run.metric import Metric, described, metric_words, points_text, reported
 from tune.run.trial import METRICS
 
 
@@ -50,3 +50,37 @@ def test_our_own_runs_report_the_accuracy_whatever_their_objective_is():
     assert reported(trials(val_loss=[0.5]), "val_loss", "min") == Metric(
         name="val_loss", sign=-1, is_share=False
     )
+
+
+def test_values_gaps_and_axes_have_the_unit_of_the_metric():
+    share = Metric(name="val_accuracy", sign=1, is_share=True, when="at the last epoch")
+    loss = Metric(name="val_loss", sign=-1, is_share=False)
+    assert (share.key, share.word, share.long) == ("accuracy", "accuracy", "validation accuracy")
+    assert (loss.key, loss.word, loss.long) == ("val_loss", "validation loss", "validation loss")
+    assert share.axis == "validation accuracy at the last epoch, %"
+    assert (share.text(0.12345), loss.text(0.123456)) == ("12.3 %", "0.1235")
+    assert (share.gap(0.025), loss.gap(0.0123456)) == ("2.5 percentage points", "0.01235")
+    assert share.gap_axis == "difference in accuracy, percentage points"
+    assert loss.gap_axis == "difference in validation loss"
+    assert [points_text(points) for points in (0.01, 0.02)] == [
+        "1 percentage point", "2 percentage points",
+    ]  # fmt: skip
+
+
+def test_cells_of_shares_are_as_told_and_of_other_metrics_have_four_digits():
+    def write(value):
+        return f"<{value}>"
+
+    assert Metric(name="f1", sign=1, is_share=True).cells(write)(0.5) == "<0.5>"
+    cells = Metric(name="rmse", sign=-1, is_share=False).cells(write)
+    assert [cells(value) for value in (12.34567, None, float("nan"))] == ["12.35", "–", "–"]
+
+
+def test_a_metric_is_told_with_its_split_in_words():
+    told = [metric_words(name) for name in ("train_macro_f1", "test_acc", "a_b", "val_")]
+    assert told == ["training macro f1", "test acc", "a b", "val "]
+    assert described(trials(acc=[0.0, 1.0]), "acc", "min") == Metric(
+        name="acc", sign=-1, is_share=True
+    )
+    last = pd.DataFrame({"best_acc": [0.5], "last_acc": [50.0]})
+    assert not described(last, "acc", "max").is_share, "values of both epochs count"

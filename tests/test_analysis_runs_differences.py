@@ -57,6 +57,39 @@ def test_over_shared_folds_a_smaller_loss_is_better_and_told_as_it_is():
     assert told.endswith(": better.")
 
 
+def test_over_folds_every_pair_of_candidates_counts_unless_both_were_picked_by_the_accuracy():
+    def two(best, **changes):
+        values = [best, best - 0.1, 0.2, 0.1]
+        return hand_made(
+            best_val_accuracy=values,
+            best_val_loss=[1.0, 1.0, 2.0, 2.0],
+            configuration_id=list("ccdd"),
+            fold=[0, 1, 0, 1],
+            folds=4,
+            **changes,
+        )
+
+    by_loss = {"info": {"objective": {"metric": "val_loss", "mode": "min", "at": "best"}}}
+
+    def p_of(first, second):
+        told = shared_fold_words(first, second, NAMES)
+        assert "picking the best of 2 and of 2 configurations" in told
+        return float(told.split("p = ")[1].split(")")[0])
+
+    second = two(0.45)
+    second.trials["best_val_accuracy"] = [0.45, 0.348, 0.2, 0.1]
+    once = p_of(two(0.5), second) / 2
+    assert 0 < once < 0.1
+    for pair in ((two(0.5, **by_loss), second), (two(0.5), replace(second, info=LOSS_INFO))):
+        assert p_of(*pair) == pytest.approx(4 * once, rel=0.05)
+
+
+LOSS_INFO = hand_made(
+    best_val_accuracy=[0.5],
+    info={"objective": {"metric": "val_loss", "mode": "min", "at": "best"}},
+).info
+
+
 def test_runs_with_one_fold_in_common_or_other_splits_are_not_compared():
     first = over_folds([0.7, 0.6, 0.65])
     apart = over_folds([0.7, 0.6], fold=[2, 3])

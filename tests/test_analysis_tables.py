@@ -448,6 +448,9 @@ def test_numbers_stand_to_the_right_and_words_to_the_left():
     assert lines[0] == "**First & 2**"
     assert lines[3].startswith("|:--")
     assert lines[3].endswith("-:|")
+    assert [cell.strip() for cell in lines[4].replace("\\|", "").split("|")[1:-1]] == [
+        "ab_c", "0.500",
+    ], "a number keeps its digits"  # fmt: skip
     assert lines[-1] == "One. Two."
     latex = to_latex(table)
     assert latex.startswith("% One.\n% Two.\n")
