@@ -10,7 +10,14 @@ from PIL import Image
 from data_prep.__main__ import main
 from data_prep.fer2013 import prepare_fer2013
 from data_prep.folders import prepare_folders
-from data_prep.given import OwnSplit, about_given, absent_classes, choose_split, copies_across
+from data_prep.given import (
+    Choice,
+    OwnSplit,
+    about_given,
+    absent_classes,
+    choose_split,
+    copies_across,
+)
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import read_dataset
 from data_prep.splits import split_dataset
@@ -142,9 +149,9 @@ def test_a_source_without_a_split_deals_all_anew_and_warns(tmp_path, official):
         prepare(tmp_path, official, tmp_path / "more", out="b", split="given")
 
 
-def own(*given, is_official=True):
-    ids = [f"x/{row}" for row in range(len(given))]
-    return OwnSplit(source="x", ids=ids, given=np.array(given), is_official=is_official)
+def own(*given, source="x", is_official=True):
+    ids = [f"{source}/{row}" for row in range(len(given))]
+    return OwnSplit(source=source, ids=ids, given=np.array(given), is_official=is_official)
 
 
 @pytest.mark.parametrize(
@@ -171,11 +178,26 @@ def test_train_alone_is_no_split():
 
 def test_the_split_of_a_prepared_dataset_is_kept_only_if_it_was_official_or_is_asked_for():
     ours = own("train", "val", "test", is_official=False)
-    assert choose_split(None, [ours]).method == "grouped"
+    assert choose_split(None, [ours]) == Choice(method="grouped")
     assert choose_split("given", [ours]).method == "given"
+    both = choose_split(None, [own("train", "val", "test", source="y"), ours])
+    assert both.method == "grouped"
+    assert both.warnings[0].startswith(
+        "source 'y' has an official split, but source 'x' has no official split, so all pictures"
+    )
     theirs = own("train", "val", "test")
     assert choose_split(None, [theirs]).method == "given"
     assert choose_split("random", [theirs]).method == "random"
+
+
+def test_official_splits_of_several_sources_are_kept_together_and_told_in_one_sentence():
+    """Only a split that no source has is drawn from train."""
+    choice = choose_split(None, [own("val", "train"), own("test", "train", source="y")])
+    assert (choice.method, choice.warnings) == ("given", ())
+    assert choice.notes == (
+        "the source's own train, val and test are kept (split given); "
+        "split grouped would split all pictures again",
+    )
 
 
 def test_a_class_that_a_given_split_lacks_is_told(tmp_path, official):
