@@ -80,7 +80,7 @@ def _least(values: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
     return least
 
 
-def _quantiles(pairs: Pairs, unseen: int, seed: int = 0) -> Floats:
+def _quantiles(pairs: Pairs, unseen: int) -> Floats:
     """Return the half-widths of one-sided intervals in standard errors, (K, K).
 
     The intervals of each row are simultaneous at 95 %. Row i has Dunnett's quantile with candidate
@@ -88,7 +88,7 @@ def _quantiles(pairs: Pairs, unseen: int, seed: int = 0) -> Floats:
     difference gets its quantile at the same level. Unseen candidates count as independent, which is
     conservative (Slepian 1962).
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     count = len(pairs.ids)
     errors = rng.standard_normal((DRAWS, count)) @ _root(pairs.errors**2).T
     unit = np.where(pairs.errors > 0, pairs.errors, 1.0)

@@ -120,7 +120,7 @@ def over_folds(
 
 def levels_of_configurations(levels: pd.DataFrame, configuration: "pd.Series[str]") -> pd.DataFrame:
     """Return the levels of hyperparameters, a row per configuration instead of per trial."""
-    return levels.groupby(configuration.loc[levels.index], sort=False, observed=True).first()
+    return levels.groupby(configuration.loc[levels.index], sort=False).first()
 
 
 def _shares(fitted: pd.DataFrame, total: float) -> "pd.Series[float]":

@@ -231,7 +231,7 @@ def _point_layers(
     series, column = levels(data[first]), levels(data[second])
     at = pd.Series(column.cat.codes.astype(int), index=data.index)
     used = [text for text in series.cat.categories if (series == text).any()]
-    shifts = np.linspace(-0.18, 0.18, len(used)) if len(used) > 1 else np.zeros(1)
+    shifts = np.linspace(-0.18, 0.18, len(used))
     for place, (text, shift) in enumerate(zip(used, shifts, strict=True)):
         rows = data[series == text]
         own = at[rows.index]

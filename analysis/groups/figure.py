@@ -68,4 +68,4 @@ def groups_chart(now: pd.DataFrame, then: pd.DataFrame | None) -> Chart:
 
 
 def _groups(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[frame["group"] != AVERAGE].reset_index(drop=True)
+    return frame[frame["group"] != AVERAGE]

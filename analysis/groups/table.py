@@ -45,7 +45,7 @@ def group_tables(
     made = [_scored("groups", "Groups" if before is None else "Groups, after", answers, groups)]
     if before is not None:
         made.insert(0, _scored("groups_before", "Groups, before", before, kept))
-        made.insert(2, _change(before, after, kept, len(classes)))
+        made.append(_change(before, after, kept, len(classes)))
     made.append(_differences(answers, groups, len(classes)))
     if len(groups.columns) > 1:
         made.append(_crossed(answers, groups))

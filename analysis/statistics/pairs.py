@@ -73,7 +73,7 @@ class ModelPair:
             variance = float((deviations(self.differences, self.clusters) ** 2).sum())
         return Estimate(value=self.difference, standard_error=float(np.sqrt(variance)))
 
-    def interval(self, family: int = 1, seed: int = 0) -> tuple[float, float]:
+    def interval(self, family: int = 1) -> tuple[float, float]:
         """Return the 95 % interval of the difference by a paired bootstrap over the pictures.
 
         The bootstrap resamples clusters of pictures. Clusters with the same size and difference are
@@ -84,7 +84,7 @@ class ModelPair:
         kinds = np.column_stack([self._of_clusters, self.clusters.sizes])
         kinds, counts = np.unique(kinds, axis=0, return_counts=True)
         order = np.lexsort([-kinds[:, 0], -np.abs(kinds[:, 0])])
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         drawn = rng.multinomial(counts.sum(), counts[order] / counts.sum(), DRAWS) @ kinds[order]
         draws = drawn[:, 0] / drawn[:, 1]
         normal = stats.norm.isf(np.array([ALPHA / family, ALPHA]) / 2)

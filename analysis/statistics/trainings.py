@@ -91,7 +91,7 @@ class Trainings:
         if self.counts is None or self.correct is None:
             return self.means * 0
         of_counts = self.counts.groupby(self.configuration, sort=False).var().sum(axis=1)
-        return (of_counts / self.replicates).fillna(0.0) / self.correct.shape[1] ** 2
+        return of_counts / self.replicates / self.correct.shape[1] ** 2
 
 
 def contrast(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
