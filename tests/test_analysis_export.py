@@ -98,7 +98,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(run, tmp_path):
 
 
 def test_the_command_names_the_file_as_a_shell_takes_it(run, tmp_path, capsys):
-    out = tmp_path / "a study.db"
+    out = tmp_path / "new" / "folder" / "a study.db"
     assert main(["export", str(run.path), "--out", str(out)]) == 0
     told = capsys.readouterr().out
     assert told.startswith(f"wrote {out} (16 trials); open it with: ")
@@ -143,11 +143,12 @@ def test_only_trials_that_ran_well_have_a_value(run, study):
 
 
 def test_trials_that_are_not_finished_have_no_end(run, tmp_path):
-    statuses = ["PENDING", "RUNNING", "INTERRUPTED", "INFEASIBLE", *["COMPLETED"] * 12]
+    statuses = ["PENDING", "RUNNING", "INTERRUPTED", "INFEASIBLE", "OVER_LIMIT"]
+    statuses += ["COMPLETED"] * 11
     export(replace(run, trials=run.trials.assign(status=statuses)), tmp_path / "study.db")
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study.db'}")
-    states = [trial.state.name for trial in study.trials[:4]]
-    assert states == ["WAITING", "RUNNING", "RUNNING", "FAIL"]
+    states = [trial.state.name for trial in study.trials[:5]]
+    assert states == ["WAITING", "RUNNING", "RUNNING", "FAIL", "FAIL"]
     assert [trial.datetime_start is None for trial in study.trials[:4]] == [
         True,
         False,

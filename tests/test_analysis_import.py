@@ -305,6 +305,25 @@ def test_what_the_results_do_not_tell_is_asked_in_one_line(
     assert [p.name for p in tmp_path.iterdir()] == ["runs.csv"]
 
 
+def test_choices_of_the_command_line_are_taken_and_the_result_is_told(tmp_path, capsys):
+    path = csv(tmp_path, "lr,draw,gain\n1,1,2\n1,2,3\n2,1,4\n")
+    out = tmp_path / "run"
+    options = ("--metric", "gain", "--mode", "max", "--at", "last", "--seed", "draw")
+    code, output = told(capsys, "csv", path, "--out", out, *options, "--searcher", "random")
+    assert code == 0
+    assert output == (
+        f"wrote {out}: 3 trials of 2 configurations, 1 of them with other seeds; objective: "
+        "max gain at the last epoch\n"
+    )
+    run = read_run(out)
+    assert (run.info.searched, run.info.searcher, run.info.sampling) == (
+        ("lr",),
+        "random",
+        "drawn",
+    )
+    assert run.trials["seed"].tolist() == [1, 2, 1]
+
+
 def test_an_existing_run_is_not_replaced(tmp_path, capsys):
     path = csv(tmp_path, "lr,loss\n1,2\n2,3\n")
     assert told(capsys, "csv", path, "--out", tmp_path / "run")[0] == 0

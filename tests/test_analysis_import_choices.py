@@ -12,7 +12,7 @@ from analysis.imports.choices import (
     seed_of,
 )
 from analysis.imports.found import Found, FoundTrial, flat, from_zero
-from analysis.imports.trials import cleaned, trials_of
+from analysis.imports.trials import LONGEST_NAME, cleaned, trials_of
 from analysis.imports.writing import write_run
 from fairsweep.errors import UserError
 from tune.run.directory import TRIALS_FILE
@@ -41,6 +41,8 @@ def test_the_metric_is_the_one_that_is_asked_for_then_that_of_the_tool_then_the_
         metric_of(found_of({1: {"loss": 1.0, "acc": 0.5}}), None)
     with pytest.raises(UserError, match="'los'; did you mean loss"):
         metric_of(several, "los")
+    with pytest.raises(UserError, match=r"--metric must name .* got 'x'; there is loss, acc"):
+        metric_of(several, "x")
     with pytest.raises(UserError, match="no measurement of any metric"):
         metric_of(found_of({}), None)
 
@@ -54,6 +56,8 @@ def test_the_metric_is_the_one_that_is_asked_for_then_that_of_the_tool_then_the_
         ("Accuracy", "max"),
         ("macro_f1", "max"),
         ("mean_reward", "max"),
+        *((name, "min") for name in ("err", "mse", "mae", "perplexity", "nll", "logloss", "wer")),
+        *((name, "max") for name in ("acc", "auc", "score", "precision", "recall", "map", "r2")),
     ],
 )
 def test_the_direction_is_that_of_a_word_in_the_name_unless_it_is_known(metric, mode):
@@ -75,6 +79,7 @@ def test_a_seed_is_the_last_word_of_a_nested_name():
     assert seed_of(["lr", "train.Seed", "seed"], None) == "train.Seed"
     assert seed_of(["seed.width", "lr"], None) is None
     assert seed_of(["random_state", "lr"], None) == "random_state"
+    assert seed_of(["lr", "random_seed"], None) == "random_seed"
     assert seed_of(["lr", "seed"], "lr") == "lr"
     with pytest.raises(UserError, match="--seed must name a column"):
         seed_of(["lr"], "sed")
@@ -101,6 +106,42 @@ def test_epochs_that_count_from_0_are_moved_by_one_in_all_trials_and_put_in_orde
     assert cleaned(known).notes == known.notes
 
 
+def test_times_and_seconds_move_with_their_epochs():
+    clock = FoundTrial(
+        label="a",
+        values={},
+        measurements={0: {"loss": 0.9}, 1: {"loss": 0.5}},
+        status=Status.COMPLETED,
+        seconds={0: 2.0, 1: 3.0},
+        times={0: 50.0, 1: 60.0},
+    )
+    (known,) = cleaned(Found(tool="CSV", source="x", trials=(clock,))).trials
+    assert (known.seconds, known.times) == ({1: 2.0, 2: 3.0}, {1: 50.0, 2: 60.0})
+
+
+def test_a_metric_is_asked_for_by_its_own_name_or_by_that_in_the_tables(tmp_path):
+    found = found_of({1: {"val/loss": 0.5, "val/acc": 0.25}})
+    for place, (asked, metric, mode) in enumerate(
+        [("val/loss", "val_loss", "min"), ("val_acc", "val_acc", "max")]
+    ):
+        written = write_run(found, tmp_path / str(place), Choices(metric=asked))
+        assert written.objective == {"metric": metric, "mode": mode, "at": "best"}
+
+
+def test_equal_values_are_one_training_in_whatever_order_they_are_written():
+    curves = {1: {"loss": 0.5, "acc": 0.7}}, {1: {"acc": 0.7, "loss": 0.5}}
+    made, left_out = trials_of(found_of(*curves), "loss", Choices())
+    assert len(made) == 1
+    assert left_out == ["trial 1"]
+
+
+def test_ids_of_imported_trials_stay_the_same():
+    """A run that is imported again is the same run to whoever noted an id."""
+    found = found_of({1: {"loss": 0.5}}, values=[{"width": 8, "seed": 3}])
+    (made,), _ = trials_of(found, "loss", Choices())
+    assert (made.trial.id, made.trial.configuration_id) == ("0daf2024ea6a", "6eedbba07b1b")
+
+
 def test_a_name_tells_what_varies_but_not_the_seed():
     values = [
         {"width": 8, "depth": 2, "seed": 1},
@@ -114,6 +155,14 @@ def test_a_name_tells_what_varies_but_not_the_seed():
     assert [each.trial.replicate for each in made] == [0, 1, 0]
     assert [each.trial.number for each in made] == [0, 1, 2]
     assert left_out == ["trial 3"]
+
+
+def test_a_name_that_would_be_too_long_is_that_of_the_configuration():
+    values = [{"net": "x" * (LONGEST_NAME - len("net="))}, {"net": "x" * LONGEST_NAME}]
+    found = found_of({1: {"loss": 0.5}}, {1: {"loss": 0.4}}, values=values)
+    (fits, long), _ = trials_of(found, "loss", Choices())
+    assert fits.trial.name == f"net={values[0]['net']}"
+    assert long.trial.name == f"configuration {long.trial.configuration_id[:6]}"
 
 
 def test_where_a_tool_does_not_tell_stops_a_shorter_training_was_stopped():

@@ -61,6 +61,34 @@ def test_the_role_of_a_column_follows_from_its_prefix_its_name_and_its_values(tm
     assert found.notes == ("Columns that were not read: metrics.word, tags.a, notes, _x.",)
 
 
+def test_columns_of_the_tools_themselves_are_not_read(tmp_path):
+    names = (
+        "notes,user,tags,created,runtime,sweep,host,group,job_type,artifact_uri,experiment_id,"
+        "start_time,end_time,updated,_runtime,_timestamp,_wandb,run_name,commit,hostname,"
+        "description"
+    )
+    found = read(tmp_path, f"{names},Job Type,loss\n{'1,' * 22}0.5\n")
+    assert trials(found) == [("row 2", {}, {1: {"loss": 0.5}})]
+    told = ", ".join([*names.split(","), "Job Type"])
+    assert found.notes == (f"Columns that were not read: {told}.",)
+
+
+def test_a_prefix_tells_hyperparameters_from_metrics(tmp_path):
+    text = (
+        "config.a,params/b,Param.c,metrics.d,metric/e,summary.f,summary_metrics.g\n1,2,3,4,5,6,7\n"
+    )
+    ((_, values, measurements),) = trials(read(tmp_path, text))
+    assert values == {"a": 1, "b": 2, "c": 3}
+    assert measurements == {1: {"d": 4, "e": 5, "f": 6, "g": 7}}
+
+
+@pytest.mark.parametrize("run", ["run_id", "trial_id", "Run", "trial", "ID", "name"])
+@pytest.mark.parametrize("epoch", ["Epoch", "step", "_step", "training_iteration", "iteration"])
+def test_usual_names_of_run_and_epoch_are_known(tmp_path, run, epoch):
+    found = read(tmp_path, f"{run},{epoch},loss,width\nx,3,0.5,8\nx,4,0.4,8\n")
+    assert trials(found) == [("x", {"width": 8}, {3: {"loss": 0.5}, 4: {"loss": 0.4}})]
+
+
 def test_columns_that_are_asked_for_are_what_is_asked(tmp_path):
     text = "id,a,b,random_state,score_a,config.lr\nx,1,2,7,0.5,0.1\n"
     found = read(tmp_path, text, metric="b", configuration=["a", "lr"])
@@ -82,6 +110,9 @@ def test_columns_that_are_asked_for_are_what_is_asked(tmp_path):
         ("Early Stopped", Status.EARLY_STOPPED, "Early Stopped"),
         ("crashed", Status.FAILED, "crashed"),
         ("preempted", Status.RUNNING, "preempted"),
+        ("Diverged", Status.DIVERGED, "Diverged"),
+        ("infeasible", Status.INFEASIBLE, "infeasible"),
+        ("scheduled", Status.PENDING, "scheduled"),
         ("odd", Status.FAILED, "its state is odd"),
         ("", Status.COMPLETED, ""),
     ],
@@ -89,6 +120,19 @@ def test_columns_that_are_asked_for_are_what_is_asked(tmp_path):
 def test_a_state_is_a_status_with_its_word_as_reason(tmp_path, word, status, reason):
     (trial,) = read(tmp_path, f"state,width,loss\n{word},8,0.5\n").trials
     assert (trial.status, trial.reason) == (status, reason)
+
+
+def test_the_last_row_of_a_training_tells_its_state(tmp_path):
+    text = "run,epoch,state,width,acc\na,1,running,8,0.1\na,2,finished,8,0.3\n"
+    (trial,) = read(tmp_path, text).trials
+    assert (trial.status, trial.reason) == (Status.COMPLETED, "")
+
+
+def test_yes_and_no_are_no_metric_and_a_damaged_json_is_told(tmp_path):
+    ((_, values, measurements),) = trials(read(tmp_path, "width,error,loss\n8,true,0.5\n"))
+    assert (values, measurements) == ({"width": 8, "error": True}, {1: {"loss": 0.5}})
+    with pytest.raises(UserError, match="column config is not JSON: "):
+        read(tmp_path, "config,loss\n{half,0.5\n")
 
 
 def test_the_tool_is_told_by_its_columns(tmp_path):

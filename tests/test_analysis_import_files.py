@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -139,6 +140,7 @@ def tensorboard(tmp_path_factory):
     with SummaryWriter(str(logs / "two")) as writer:
         writer.add_scalar("loss", 0.5, 3, new_style=True)
         writer.add_text("words", "no number", 3)
+        writer.add_pr_curve("curve", np.array([0, 1]), np.array([0.25, 0.75]), 3)  # many numbers
         for name in ("a", "b"):
             writer.add_hparams({"width": 4}, {"acc": 0.25}, run_name=name)
     with SummaryWriter(str(logs / "x" / "three")) as writer:

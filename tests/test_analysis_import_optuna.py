@@ -6,7 +6,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from analysis.imports.optuna_study import INTERMEDIATE, _found
+from analysis.imports.optuna_study import INTERMEDIATE, _found, read_optuna
+from fairsweep.errors import UserError
 from tune.run.trial import Status
 
 X = {"x": optuna.distributions.FloatDistribution(0, 1)}
@@ -70,6 +71,69 @@ def test_states_become_statuses_with_reasons_and_only_complete_trials_have_a_val
     ]
     assert [t.measurements for t in found.trials] == [{2: {"value": 0.5}}] * 3
     assert found.source == "x.db, study s"
+
+
+def test_a_trial_that_runs_or_waits_is_no_failure_and_has_no_value():
+    waits, runs = (trial(None, state=s) for s in (TrialState.WAITING, TrialState.RUNNING))
+    found = found_in(waits, runs, trial(0.5))
+    assert [(t.status, t.reason, len(t.measurements)) for t in found.trials] == [
+        (Status.PENDING, "", 0),
+        (Status.RUNNING, "", 0),
+        (Status.COMPLETED, "", 1),
+    ]
+    failed = trial(None, state=TrialState.FAIL, system_attrs={"fail_reason": "out of memory"})
+    assert found_in(failed).trials[0].reason == "out of memory"
+
+
+def test_the_first_of_several_objectives_counts_by_its_own_name():
+    study = optuna.create_study(study_name="s", directions=["minimize", "maximize"])
+    study.add_trial(create_trial(values=[0.5, 9.0], params={"x": 0.5}, distributions=X))
+    found = _found(study, "x.db")
+    assert (found.metric, found.mode, found.at) == ("value_0", "min", "best")
+    assert found.metrics() == ["value_0", "value_1"]
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        study.set_metric_names(["cost", "gain"])
+    named = _found(study, "x.db")
+    assert (named.metric, named.metrics()) == ("cost", ["cost", "gain"])
+
+
+@pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
+def test_a_storage_that_is_not_there_is_not_made(tmp_path, form):
+    missing = tmp_path / "study.db"
+    with pytest.raises(UserError, match=f"there is no storage at {missing}"):
+        read_optuna(form.format(missing), None)
+    assert not missing.exists()
+
+
+@pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
+def test_a_storage_with_several_studies_asks_for_one(tmp_path, form):
+    place = tmp_path / "two studies.db"
+    for name in ("b", "a"):
+        optuna.create_study(study_name=name, storage=f"sqlite:///{place}")
+    with pytest.raises(UserError, match="holds these studies: b, a; name one after the storage"):
+        read_optuna(form.format(place), None)
+    assert read_optuna(form.format(place), "b").source.endswith("two studies.db, study b")
+
+
+@pytest.mark.parametrize("ending", ["log", "journal"])
+def test_a_journal_file_is_a_storage(tmp_path, ending):
+    place = tmp_path / f"my study.{ending}"
+    backend = optuna.storages.journal.JournalFileBackend(str(place))
+    study = optuna.create_study(study_name="j", storage=optuna.storages.JournalStorage(backend))
+    study.add_trial(trial(0.5))
+    found = read_optuna(str(place), None)
+    assert (found.source, found.mode, len(found.trials)) == (f"{place}, study j", "min", 1)
+    with pytest.raises(UserError, match="holds these studies: j; name one after the storage"):
+        read_optuna(str(place), "other")
+
+
+def test_a_file_that_is_no_storage_is_refused_in_one_line(tmp_path):
+    place = tmp_path / "study.db"
+    place.write_text("no database")
+    with pytest.raises(UserError, match="cannot be read as a storage of Optuna: ") as told:
+        read_optuna(str(place), None)
+    assert "\n" not in str(told.value)
+    assert place.read_text() == "no database"
 
 
 def test_seconds_are_those_between_start_and_end():

@@ -58,6 +58,19 @@ def write_ray(folder, results, text=None):
     return folder
 
 
+OF_RAY = (
+    *("timestamp", "checkpoint_dir_name", "trial_id", "date", "time_this_iter_s", "pid"),
+    *("time_total_s", "hostname", "node_ip", "should_checkpoint", "time_since_restore"),
+    *("iterations_since_restore", "experiment_tag", "warmup_time", "timesteps_since_restore"),
+    *("timesteps_total", "episodes_total"),
+)
+
+
+def test_what_ray_itself_measures_is_no_metric(tmp_path):
+    lines = [{**dict.fromkeys(OF_RAY, 7), "training_iteration": 3, "loss": 0.5}]
+    assert read_ray(write_ray(tmp_path, lines)).trials[0].measurements == {3: {"loss": 0.5}}
+
+
 def test_results_of_ray_are_numbers_that_are_not_of_ray_itself(tmp_path):
     lines = [{"loss": 0.5, "done": False, "flag": True, "config": {"lr": 0.1}}, {"loss": 0.25}]
     (read,) = read_ray(write_ray(tmp_path / "lines", lines)).trials
@@ -135,6 +148,17 @@ def test_a_grid_has_every_combination(tmp_path, points, searcher):
     assert "seed" not in info.searched
 
 
+@pytest.mark.parametrize(
+    ("freely", "told"), [(True, ("drawn", "random")), (False, ("adaptive", "unknown"))]
+)
+def test_results_that_are_no_grid_are_random_only_where_they_were_chosen_freely(
+    tmp_path, freely, told
+):
+    trials = tuple(trial(f"{n}", n, depth=n, width=8 * n) for n in (1, 2, 3))
+    info = read_run(write_found(tmp_path / "run", trials, chosen_freely=freely)).info
+    assert (info.sampling, info.searcher) == told
+
+
 def test_types_and_ties_are_those_of_the_values(tmp_path):
     trials = (
         trial("a", 0.5, rate=1, width=8, on=True, wide=3, fixed=1),
@@ -145,6 +169,9 @@ def test_types_and_ties_are_those_of_the_values(tmp_path):
     kinds = [str(schema.field(name).type) for name in ("rate", "width", "on")]
     assert kinds == ["double", "int64", "bool"]
     assert read_run(path).info.tied == {"wide": "width"}
+    alone = tuple(trial(f"{n}", n, width=n, wide=2 * n) for n in (1, 2))
+    other = write_found(tmp_path / "other", alone, tied={"wide": "width"})
+    assert read_run(other).info.tied == {"wide": "width"}
 
 
 def test_an_import_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
