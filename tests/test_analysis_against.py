@@ -80,6 +80,11 @@ def test_the_error_of_two_models_has_a_further_picture_that_they_tell_differentl
     assert found.value == pytest.approx(0.1)
     assert found.standard_error == pytest.approx(sqrt((0.9 + 1 / 100) / 100))
     assert found.df == inf
+    pairs = clusters_of(pd.Series(np.arange(100) // 2))
+    both = models_apart(correct, pairs, "a", "b")
+    # The two pictures of a cluster are alike, so there are 50 differences of which 45 are not 0.
+    apart = np.repeat([1, 0, -1], [25, 5, 20])
+    assert both.standard_error**2 == pytest.approx(apart.var(ddof=1) / 50 + (0.01 + 1 / 50) / 50)
 
 
 def test_configurations_are_compared_over_the_folds_that_both_have():

@@ -254,6 +254,7 @@ def test_a_bad_csv_is_one_line(place, capsys, tmp_path, text, told):
     assert main(["bias", str(place / "first"), "--groups", str(tmp_path / "bad.csv")]) == 2
     error = capsys.readouterr().err
     assert told in error
+    assert "--skip-bad" not in error, "an option of data_prep alone"
     assert error.count("\n") == 1
 
 

@@ -40,6 +40,7 @@ from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from analysis.run.trials import incumbent
 from fairsweep.drawing.training_pictures import read_training_pictures
 from tests.support.discs import CLASSES, IMAGE_SHAPE
+from tests.support.hand_made import hand_made
 from tests.support.run_factory import Factory, by
 
 ACCURACY = Metric(name="val_accuracy", sign=1, is_share=True)
@@ -352,6 +353,10 @@ def test_parallel_lines_at_one_level_stand_apart_in_the_order_of_their_accuracy(
     of_five = chart.places[:, 0] > 0.5
     order = chart.places[of_five, 0].argsort()
     assert np.all(np.diff(chart.values[of_five][order]) >= 0)
+    # Lines stand evenly about their level, on 0.7 of its half of the axis.
+    for middle, own in ((0.25, ~of_five), (0.75, of_five)):
+        steps = (np.arange(own.sum()) + 0.5) / own.sum() - 0.5
+        assert np.sort(chart.places[own, 0]) == pytest.approx(middle + 0.35 * steps)
 
 
 def test_mistakes_are_the_surest_wrong_answers_of_the_incumbent(run):
@@ -714,10 +719,26 @@ def test_ranks_are_drawn_best_first_from_above(run, monkeypatch):
     assert [layer.y.tolist() for layer in panel.layers] == [[1, 1], [2, 2]]
     assert panel.y.reversed
     assert panel.x.names == ("fold 0", "fold 1")
+    assert panel.y.whole
     assert "2 of the 3 configurations" in drawing.caption
+    assert "on each of 2 folds (1: most accurate; ties" in drawing.caption
     last = replace(run.info, objective={**run.info.objective, "at": "last"})
     ranks = folds.prepare(replace(run, trials=trials, info=last))
     assert ranks.index.tolist() == ["A", "B", "C"]
+
+
+def test_of_a_loss_the_lowest_of_a_fold_has_the_first_rank():
+    loss = hand_made(
+        "rmse",
+        mode="min",
+        best_rmse=[5.0, 7.0, 6.0, 8.0, 4.0, 5.0],
+        fold=[0, 1] * 3,
+        configuration_id=["c", "c", "b", "b", "a", "a"],
+        name=["C", "C", "B", "B", "A", "A"],
+    )
+    (drawing,) = folds.folds(loss)
+    assert [layer.label for layer in drawing.chart.panels[0].layers] == ["A", "C", "B"]
+    assert "by its rmse on each of 2 folds (1: best; ties" in drawing.caption
 
 
 def test_groups_are_drawn_with_what_they_were_before():
@@ -1004,6 +1025,8 @@ def test_ties_share_their_rank_and_only_whole_rows_of_folds_are_ranked(run):
     ranks = folds.prepare(replace(run, trials=trials))
     assert ranks.index.tolist() == ["A", "B"]
     assert ranks.to_numpy().tolist() == [[1.5, 1], [1.5, 2]]
+    for few in (trials[trials["name"] == "B"], trials[trials["fold"] == 0]):
+        assert list(folds.folds(replace(run, trials=few))) == [], "nothing to rank, or one fold"
 
 
 def test_mistakes_are_drawn_in_a_row_for_each_class(run):

@@ -11,7 +11,7 @@ from analysis.comparisons.statistics import against_incumbent
 from analysis.effects import figure
 from analysis.effects.statistics import marginal_means
 from analysis.effects.table import effects_table, levels_table
-from analysis.folds.statistics import fold_average, fold_means, held_out_ratio
+from analysis.folds.statistics import CORRECTED, fold_average, fold_means, held_out_ratio
 from analysis.folds.table import folds
 from analysis.rendering.table import AVERAGE
 from analysis.report import report
@@ -305,6 +305,24 @@ def test_a_single_shared_fold_compares_nothing(plain):
     found = against_incumbent(over_folds(plain, {**own, 7: lone}))
     assert found.frame["id"].tolist() == ["c3"]
     assert found.candidates == 2
+
+
+def test_a_configuration_with_a_single_fold_has_an_average_without_an_interval(plain):
+    lone = np.full(FOLDS, np.nan)
+    lone[4] = 0.7
+    frame = folds(over_folds(plain, {7: lone, **accuracies()})).frame
+    own = frame[frame["configuration_id"] == "c7"]
+    assert own["fold"].tolist() == ["4", AVERAGE]
+    assert own["accuracy"].tolist() == [0.7, 0.7]
+    assert own["accuracy_low"].notna().tolist() == [True, False]
+    assert own["n"].tolist() == [SPLIT_SIZES["val"]] * 2
+
+
+def test_notes_of_the_folds_tell_of_wilson_only_where_there_are_pictures(run):
+    assert any(note.startswith("95 % interval of a fold: Wilson, for") for note in folds(run).notes)
+    none = replace(run, trials=run.trials.assign(n=pd.array([None] * len(run.trials), "Int64")))
+    assert not any("Wilson" in note for note in folds(none).notes)
+    assert f"95 % interval: of the average, {CORRECTED}." in folds(none).notes
 
 
 def three(seed=1):

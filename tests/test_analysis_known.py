@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.comparisons.best import Standing
+from analysis.comparisons.best_table import against_best
 from analysis.comparisons.statistics import LEAST_PICTURES, against_incumbent
 from analysis.effects.statistics import effects, error_of, level_means, level_table, marginal_means
 from analysis.run.hyperparameters import followers, searched, words
@@ -97,6 +99,28 @@ def test_nothing_is_compared_on_fewer_than_thirty_pictures():
         against_incumbent(two_configurations(29))
 
 
+def models(*right, pictures):
+    """Models that are right on the first so many pictures."""
+    answers = {f"t{k}": np.arange(pictures) < count for k, count in enumerate(right)}
+    accuracy = [count / pictures for count in right]
+    return hand_made(answers=answers, best_val_accuracy=accuracy, n=pictures)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "told"), [(200, Standing.MAY_BE), (300, Standing.AS_GOOD)], ids=str
+)
+def test_a_model_is_as_good_as_the_best_only_on_enough_pictures(pictures, told):
+    assert set(against_best(models(100, 100, pictures=pictures))["verdict"]) == {told}
+
+
+def test_equal_models_stand_in_the_order_of_their_trials():
+    run = models(*[12, 18, 15] * 8, pictures=30)  # more than an unstable sort leaves in order
+    order = [f"t{number}" for rest in (1, 2, 0) for number in range(rest, 24, 3)]
+    compared = against_incumbent(run)
+    assert [compared.reference, *compared.means.index[1:]] == order
+    assert against_best(run)["id"].tolist() == order
+
+
 def test_what_cannot_be_compared_says_why():
     none = two_configurations(30, status="EARLY_STOPPED")
     with pytest.raises(NotKnownError, match="no trial was trained to the end"):
@@ -163,6 +187,16 @@ def test_effects_are_tested_against_what_the_search_allows():
     status = ["COMPLETED"] * 6 + ["FAILED"] * 2
     assert error_of(grid(twice, status=status)) == "configurations"
     assert error_of(grid(once, status=["COMPLETED"] * 3 + ["FAILED"])) == "replicates"
+
+
+def test_configurations_that_differ_in_nothing_that_was_searched_have_no_effects():
+    run = grid([1.0, 2.0, 3.0, 5.0])
+    same = replace(run, trials=run.trials.assign(depth=1, width=8))
+    with pytest.raises(NotKnownError, match="no hyperparameter has two values among the comp"):
+        level_table(same)
+    one = replace(run, trials=run.trials.head(1))
+    with pytest.raises(NotKnownError, match="no hyperparameter has two values among the comp"):
+        level_table(one)
 
 
 def test_means_of_levels_are_over_configurations_with_the_error_of_the_search():

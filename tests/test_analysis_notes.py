@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from analysis.comparisons.statistics import Comparisons
@@ -11,6 +12,10 @@ from analysis.cost.latency_table import latency_table, with_latency
 from analysis.curves.figure import model_curves, n_words, overview, prepare, shown_metrics
 from analysis.curves.progress_figure import spent_column, spent_label
 from analysis.effects.by_table import by_hyperparameter
+from analysis.effects.table import effects_table
+from analysis.ensembles.statistics import Ensemble
+from analysis.ensembles.table import ensemble_table
+from analysis.selection.statistics import CorrectedAccuracy
 from analysis.trials.table import WILSON, models
 from tests.support.hand_made import hand_made
 from tune.run.latency import NetworkLatency, write_latencies
@@ -104,6 +109,43 @@ def test_what_is_compared_is_told(basis, on_pictures, n, told):
         pairs=None,
     )
     assert told in basis_note(run, found)
+
+
+def test_trials_of_an_ensemble_are_named_with_how_often_they_are_in_it(monkeypatch):
+    frame = pd.DataFrame([{"estimate": "as chosen", "accuracy": 0.6, "n": 9, "openings": 0}])
+    frame = frame.assign(accuracy_low=0.5, accuracy_high=0.7, models=3)
+    known = Ensemble(
+        members={"t1": 2, "t0": 1},
+        frame=frame,
+        gain=CorrectedAccuracy(0.0123, -0.002, 0.03),
+        missing=2,
+        stale=False,
+    )
+
+    def table_of(ensemble, **changes):
+        monkeypatch.setattr("analysis.ensembles.table.ensemble", lambda _: ensemble)
+        return ensemble_table(hand_made(best_val_accuracy=[0.6, 0.5], n=9, **changes))
+
+    table = table_of(known)
+    assert table.views[0].title == "What to expect of an ensemble of 2 models"
+    notes = notes_of(table)
+    assert "Members: net 1 (trial 1) 2 times, net 0 (trial 0). The ensemble's" in notes
+    assert (
+        "it is +1.2 percentage points from the best single model (95 % interval -0.2 to +3.0)"
+        in (notes)
+    )
+    assert "2 of the best completed trials have no predictions of these pictures and are" in notes
+    assert "The test split was not opened for it" in notes
+    grown = notes_of(table_of(replace(known, stale=True, gain=None, missing=1)))
+    assert "opened for an ensemble of other members, before the run grew." in grown
+    assert "percentage points" not in grown
+    assert "1 of the best completed trials has no predictions of these pictures and is" in grown
+    tested = pd.concat([frame, frame.assign(estimate="test", openings=3)], ignore_index=True)
+    alone = table_of(replace(known, members={"t0": 1}, frame=tested, missing=0))
+    assert alone.views[0].title == "What to expect of an ensemble of 1 model"
+    assert alone.frame["name"].tolist() == ["validation, as chosen", "test"]
+    assert alone.notes[-1] == "The test split was opened 3 times."
+    assert "no predictions" not in notes_of(alone)
 
 
 def test_costs_are_of_completed_and_stopped_trials_in_percent_or_as_measured():
@@ -282,3 +324,24 @@ def test_levels_after_early_stopping_are_compared_by_the_last_epoch_of_all():
     assert table.frame["other"].tolist() == [0, 0]
     assert "epoch 2, the last epoch that all 3 completed" in notes_of(table)
     assert "mean at epoch 2" in [column.heading for column in table.views[0].columns]
+
+
+def test_hyperparameters_that_always_change_together_have_no_degrees_of_freedom():
+    run = searched([10.0, 30.0, 40.0, 20.0], widths=[1, 1, 2, 2])
+    untied = replace(run, info=replace(run.info, tied={}))
+    told = "0 degrees of freedom: too few configurations to separate it from the others."
+    assert effects_table(untied).frame.set_index("name")["df"].to_dict() == {
+        "width": 0, "depth": 0, "higher order": 2,
+    }  # fmt: skip
+    assert told in effects_table(untied).notes
+    assert told not in effects_table(run).notes
+
+
+def test_the_epoch_of_the_comparison_is_told_with_the_trials_that_it_leaves_out():
+    run = searched([10.0, 30.0, 40.0, 20.0], widths=[1, 1, 2, 2])
+    one = replace(run, measurements=run.measurements[run.measurements["epoch"] == 1])
+    trials = "All 4 completed and early-stopped trials are compared after"
+    assert f"{trials} 2 epochs." in effects_table(run).notes
+    assert f"{trials} 1 epoch." in effects_table(one).notes
+    stopped = replace(one, trials=one.trials.assign(status=["EARLY_STOPPED"] + ["COMPLETED"] * 3))
+    assert f"{trials} 1 epoch, the most that all of them reached." in effects_table(stopped).notes

@@ -4,9 +4,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
-from analysis.comparisons.best import Standing, with_the_best
+from analysis.comparisons.best import Standing, _root, with_the_best
 from analysis.comparisons.pairwise import pairs_of, pairs_of_trainings
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.trainings import difference
@@ -66,8 +66,8 @@ def test_intervals_are_those_of_hsu_with_the_quantile_of_dunnett():
 @pytest.mark.parametrize("known", [True, False])
 def test_all_differences_are_those_of_two_configurations_at_a_time(known):
     rng = np.random.default_rng(0)
-    counts = {"a": 3, "b": 5, "c": 1, "d": 4}
-    shares = {"a": 0.6, "b": 0.62, "c": 0.7, "d": 0.65}
+    counts = {"d": 3, "b": 5, "a": 1, "c": 4}  # names are not in their order
+    shares = {"d": 0.6, "b": 0.62, "a": 0.7, "c": 0.65}
     correct = np.concatenate([rng.random((counts[k], 300)) < shares[k] for k in counts])
     ends = np.cumsum(list(counts.values()))[:-1]
     groups = dict(zip(counts, np.split(correct.mean(axis=1), ends), strict=True))
@@ -80,6 +80,24 @@ def test_all_differences_are_those_of_two_configurations_at_a_time(known):
         one, other = (getattr(each, name)[apart] for each in (ours, theirs))
         assert one.tolist() == pytest.approx(other.tolist())
     assert (ours.errors.diagonal() == 0).all()
+
+
+def test_each_configuration_keeps_its_own_spread_where_spreads_differ():
+    groups = {
+        "d": [0.5, 0.6, 0.7, 0.55],
+        "b": [0.6, 0.6001, 0.6002],
+        "a": [0.62],
+        "c": [0.61, 0.613, 0.611, 0.607],
+    }
+    trainings = trainings_of(groups)
+    assert trainings.seeds["variance"].nunique() == 4
+    ids = ["c", "d", "a", "b"]
+    ours = pairs_of_trainings(trainings, ids)
+    theirs = pairs_of(ids, partial(difference, trainings))
+    for name in ("differences", "errors", "df"):
+        apart = ~np.eye(4, dtype=bool)
+        one, other = (getattr(each, name)[apart] for each in (ours, theirs))
+        assert one.tolist() == pytest.approx(other.tolist())
 
 
 def test_replicates_without_spread_have_no_error():
@@ -116,6 +134,56 @@ def test_candidates_without_any_error_are_ordered_and_equals_share_the_top():
     )
     verdicts = with_the_best(pairs, 0.01, pictures=10)["verdict"].tolist()
     assert verdicts == [Standing.NOT_BEST, Standing.MAY_BE, Standing.MAY_BE]
+
+
+def test_one_that_is_below_the_best_by_the_very_margin_is_as_good():
+    pairs = pairs_of(["a", "b"], lambda *_: Estimate(value=0.25, standard_error=0.0))
+    assert with_the_best(pairs, 0.25)["verdict"].tolist() == [Standing.AS_GOOD, Standing.BEST]
+    assert with_the_best(pairs, 0.24)["verdict"].tolist() == [Standing.NOT_BEST, Standing.BEST]
+
+
+def test_differences_with_unequal_errors_have_the_quantile_of_their_own_candidate():
+    values, variances = {"a": 0.6, "b": 0.61, "c": 0.62}, {"a": 1e-4, "b": 1e-4, "c": 25e-4}
+    ids = list(values)
+    pairs = pairs_of(
+        ids,
+        lambda i, j: Estimate(
+            value=values[i] - values[j], standard_error=np.sqrt(variances[i] + variances[j])
+        ),
+    )
+    quantile = {}
+    for i in ids:
+        first, second = (name for name in ids if name != i)
+        scale = np.sqrt((variances[i] + variances[first]) * (variances[i] + variances[second]))
+        shared = variances[i] / scale
+        joint = stats.multivariate_normal(cov=[[1, shared], [shared, 1]])
+        quantile[i] = optimize.brentq(lambda z, joint=joint: joint.cdf([z, z]) - 0.95, 1, 3)
+    assert quantile["a"] > 1.1 * quantile["c"]
+    frame = with_the_best(pairs, 0.01).set_index("id")
+
+    def reach(control, other):
+        return quantile[control] * np.sqrt(variances[control] + variances[other])
+
+    for i in ids:  # each may be the best, so each is compared with both others
+        others = [name for name in ids if name != i]
+        low = min(values[i] - values[j] - reach(j, i) for j in others)
+        high = min(values[i] - values[j] + reach(i, j) for j in others)
+        # 10,000 draws tell a quantile to about 1 %.
+        assert frame.loc[i, "difference_low"] == pytest.approx(low, rel=0.02)
+        assert frame.loc[i, "difference_high"] == pytest.approx(high, rel=0.03)
+    # As good is what the same lower ends tell: c may be below b by the reach from b.
+    between = (reach("b", "c") + reach("c", "b")) / 2 - 0.01
+    assert with_the_best(pairs, between)["verdict"].iloc[2] == Standing.MAY_BE
+    assert with_the_best(pairs, 1.05 * (reach("b", "c") - 0.01))["verdict"].iloc[2] == (
+        Standing.AS_GOOD
+    )
+
+
+def test_the_errors_of_all_differences_come_from_one_covariance():
+    points = np.random.default_rng(2).normal(size=(4, 3))
+    apart = ((points[:, None] - points) ** 2).sum(axis=2)
+    root = _root(apart)
+    assert ((root[:, None] - root) ** 2).sum(axis=2) == pytest.approx(apart)
 
 
 def test_unseen_candidates_widen_the_intervals_to_those_of_as_many_independent_ones():

@@ -266,6 +266,9 @@ def test_importance_of_noise_warns(run):
     found = importance(with_values(run, 20, lambda trials: 0.6 + 0 * trials["learning_rate"]))
     assert any("too few for a reliable order" in warning for warning in found.warnings)
     assert any("predicts only" in warning for warning in found.warnings)
+    again = importance(with_values(run, 20, lambda trials: 0.6 + 0 * trials["learning_rate"]))
+    assert again.frame.equals(found.frame), "drawn with the same seed"
+    assert again.explained == found.explained
 
 
 def test_importance_of_an_adaptive_search_warns(run):
@@ -456,6 +459,39 @@ def test_the_best_tenth_is_that_of_the_highest_accuracies(run):
     assert _evaluated(table, -means, _ped_anova()).idxmax() == "channels"
 
 
+def test_importances_are_of_as_many_configurations_as_they_can_take_and_of_gains(run, monkeypatch):
+    taken = []
+
+    def evaluated(table, gains, evaluator):
+        taken.append((type(evaluator).__name__, table.index.nunique()))
+        told.append(gains)
+        return pd.Series(1.0, index=table.columns)
+
+    monkeypatch.setattr("analysis.importance.statistics._evaluated", evaluated)
+    monkeypatch.setattr("analysis.importance.statistics._explained", lambda *_: 0.9)
+    drawn = with_values(run, 24, lambda trials: 0.6 + 0 * trials["channels"])
+    for fanova, ped, counts in ((12, 16, (12, 16)), (24, 24, (24, 24)), (99, 99, (24, 24))):
+        monkeypatch.setattr("analysis.importance.statistics.MOST_CONFIGURATIONS", fanova)
+        monkeypatch.setattr("analysis.importance.statistics.MOST_FOR_PED", ped)
+        taken, told = [], []
+        assert importance(drawn).configurations == 24
+        names = ("FanovaImportanceEvaluator", "PedAnovaImportanceEvaluator")
+        assert taken == list(zip(names, counts, strict=True))
+        assert [gains.tolist() for gains in told] == [
+            drawn.measurements["val_accuracy"].tolist()
+        ] * 2
+    # A loss is the smaller the better, and is of a run whose trials have no accuracy.
+    loss = replace(
+        drawn,
+        trials=drawn.trials.drop(columns="best_val_accuracy").assign(best_val_loss=0.5),
+        measurements=drawn.measurements.rename(columns={"val_accuracy": "val_loss"}),
+        info=replace(drawn.info, objective={"metric": "val_loss", "mode": "min", "at": "best"}),
+    )
+    told = []
+    importance(loss)
+    assert told[1].tolist() == (-drawn.measurements["val_accuracy"]).tolist()
+
+
 def test_four_configurations_are_enough_for_an_importance(run):
     found = importance(with_values(run, 4, lambda trials: 0.6 + 0 * trials["channels"]))
     assert found.configurations == 4
@@ -483,7 +519,7 @@ def test_the_error_of_drawn_configurations_is_what_their_levels_leave():
     rng = np.random.default_rng(3)
     level = np.eye(3)[rng.integers(0, 3, 40)]
     means = rng.normal(size=40)
-    shared = rng.normal(size=(40, 90)) + 2 * level @ rng.normal(size=(3, 90))
+    shared = 0.01 * (rng.normal(size=(40, 90)) + 2 * level @ rng.normal(size=(3, 90)))
     chance = chance_of_configurations(means, shared, [level])
     _, left, *_ = np.linalg.lstsq(level, means, rcond=None)
     _, by_picture, *_ = np.linalg.lstsq(level, shared, rcond=None)

@@ -196,6 +196,16 @@ def test_replicates_that_agree_by_luck_are_not_taken_for_certain():
     assert ours.standard_error == pytest.approx(np.sqrt(0.24 / 1_000), rel=0.1)
 
 
+def test_the_noise_of_a_mean_is_what_its_trainings_differ_by_on_each_picture():
+    rng = np.random.default_rng(0)
+    correct = rng.random((4, 300)) < 0.6
+    accuracy = correct.mean(axis=1)
+    noise = trainings_of({"b": accuracy[:3], "a": accuracy[3:]}, correct).noise
+    assert noise.index.tolist() == ["b", "a"]
+    assert noise["b"] == pytest.approx(correct[:3].var(axis=0, ddof=1).sum() / 3 / 300**2)
+    assert noise["a"] == 0, "one training tells none"
+
+
 def test_pairs_are_counted_once():
     assert all_pairs(12) == 66
 

@@ -145,6 +145,7 @@ def test_those_that_may_be_the_best_stand_before_the_comparisons_with_the_incumb
     assert (frame["difference_high"] >= 0).all()
     assert set(frame["verdict"]) == {Standing.MAY_BE}
     assert any("favours lucky" in note for note in table.notes)
+    assert not any("are shown." in note for note in table.notes)
 
 
 def test_trained_models_that_may_be_the_best_are_those_of_one_training_each(single):
@@ -557,6 +558,17 @@ def test_selection_tells_estimates_from_the_boldest_on(picked):
     best = picked.completed.loc[picked.completed["best_val_accuracy"].idxmax()]
     assert table.views[0].title == f"What to expect of {best['name']}"
     assert table.frame["models"].tolist() == [12, 12, 12]  # Configurations, stopped ones too.
+
+
+def test_notes_of_the_selection_tell_of_stopped_trials_where_there_are_some(picked, single):
+    stopped = "enters the repeats with its accuracy at that epoch plus what the completed"
+    told, plain = (" ".join(selection_table(run).notes) for run in (picked, single))
+    assert stopped in told
+    assert stopped not in plain
+    for notes in (told, plain):
+        assert "the best on the same pictures; where there are replicates, by the mean" in notes
+        assert "it does not correct for the selection of the best epoch" in notes
+        assert "Not known" not in notes
 
 
 @pytest.mark.parametrize(("times", "told"), [(1, "opened 1 time."), (3, "opened 3 times.")])
