@@ -156,7 +156,7 @@ def test_a_job_that_must_leave_does_not_wait_for_long_epochs(
 def job(program, monkeypatch):  # noqa: ARG001
     """The job that this process belongs to; signals are heard as before after the test."""
     job = SimpleNamespace(id=JOB, called=[], end=lambda: None)
-    job.is_preempted = job.was_told_to_leave = lambda: False
+    job.is_preempted = job.was_told_to_leave = job.is_cancelled = lambda: False
     job.queue_again = lambda: job.called.append("again")
     monkeypatch.setattr(SlurmJob, "here", lambda: job)
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "TUNE_BATCH_PROCESS"):
@@ -226,6 +226,19 @@ def test_a_job_that_is_cancelled_while_it_leaves_is_not_queued_again(job, monkey
         os.kill(os.getpid(), signal.SIGTERM)
         return 130, True
 
+    stand_in(monkeypatch, job, drive=drive)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called == [("ray", ["a.yaml"])]
+    assert capsys.readouterr().out == CANCELLED
+
+
+def test_a_job_that_is_cancelled_in_its_grace_time_is_not_queued_again(job, monkeypatch, capsys):
+    def drive():
+        os.kill(os.getpid(), signal.SIGTERM)
+        job.is_preempted, job.is_cancelled = lambda: False, lambda: True
+        return 130, True
+
+    job.is_preempted = lambda: True
     stand_in(monkeypatch, job, drive=drive)
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
     assert job.called == [("ray", ["a.yaml"])]

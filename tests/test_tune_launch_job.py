@@ -120,7 +120,6 @@ def test_a_job_that_cannot_reach_slurm_is_told_so_in_one_line(program, monkeypat
 
 
 def test_a_job_is_queued_again_or_says_why_not(program):
-    program("squeue", "")
     program("scontrol", "")
     job_of().queue_again()
     assert program.asked()[-1] == f"scontrol requeue Incomplete {JOB}"
@@ -144,11 +143,9 @@ def test_a_way_out_is_quoted_and_jobs_that_are_suspended_hold_their_run(program,
 
 
 def test_a_job_that_slurm_has_requeued_is_left_alone(program):
-    program("squeue", "echo COMPLETING")
-    program("scontrol", "exit 1")
+    program("scontrol", "echo JobState=COMPLETING Restarts=1")
     job_of().queue_again()
-    (asked,) = program.asked()
-    assert f"--job {JOB} --states=PENDING" in asked
+    assert program.asked() == [f"scontrol --oneliner show job {JOB}"]
 
 
 @pytest.mark.parametrize(("said", "told"), [("None", False), ("2031-05-06T07:08:09", True)])
@@ -159,12 +156,25 @@ def test_a_preemption_is_known_by_its_time(program, said, told):
     assert not job_of().was_told_to_leave()
 
 
-def test_a_job_is_preempted_while_slurm_keeps_it_and_not_where_it_is_silent(program):
-    program("squeue", "echo COMPLETING")
-    assert job_of().is_preempted()
-    states = "RUNNING,SUSPENDED,PREEMPTED,PENDING"
-    assert program.asked() == [f"squeue --noheader --job {JOB} --states={states} --format=%T"]
-    program("squeue", "true")
-    assert not job_of().is_preempted()
-    program("squeue", "echo RUNNING; exit 1")
-    assert not job_of().is_preempted()
+@pytest.mark.parametrize(
+    ("state", "preempted", "end", "restarts", "goes_on"),
+    [
+        ("RUNNING", "07:08:09", "07:08:34", 3, True),
+        ("COMPLETING", "07:08:34", "07:08:34", 3, True),
+        ("COMPLETING", "07:08:09", "07:08:20", 3, False),
+        ("COMPLETING", None, "07:08:20", 3, False),
+        ("COMPLETING", None, None, 4, True),
+    ],
+    ids=["in its grace time", "after it", "cancelled in it", "cancelled", "requeued by Slurm"],
+)
+def test_a_preempted_job_is_told_from_a_cancelled_one(
+    program, monkeypatch, state, preempted, end, restarts, goes_on
+):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
+    began = "" if preempted is None else f"PreemptTime=2031-05-06T{preempted}"
+    over = "Unknown" if end is None else f"2031-05-06T{end}"
+    program("scontrol", f"echo JobState={state} Restarts={restarts} EndTime={over} {began}")
+    assert (job_of().is_preempted(), job_of().is_cancelled()) == (goes_on, not goes_on)
+    assert program.asked()[0] == f"scontrol --oneliner show job {JOB}"
+    program("scontrol", "exit 1")
+    assert (job_of().is_preempted(), job_of().is_cancelled()) == (False, False)

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -14,7 +16,7 @@ from data_prep.synthetic import prepare_synthetic
 from tests.support import slurm_accounts
 from tests.support.equal_runs import assert_equal_end
 from tests.support.ledgers import read_lines
-from tests.support.slurm import SmallSlurm, missing, wait_until
+from tests.support.slurm import NOTICE, REQUEUE, SmallSlurm, missing, wait_until
 from tune.run.directory import LEDGER_FILE, STOP_FILE, TRIALS_FILE
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +59,8 @@ def tune(slurm, folder, *words):
     return done.stdout
 
 
-ISA = "ONEDNN_MAX_CPU_ISA"
+EXPORTED = ("ONEDNN_MAX_CPU_ISA", "PYTHONPATH")
+"""A job does not inherit the environment, but it must run this code and round as it does here."""
 
 
 def launch(slurm, folder, faces, *words, nodes=2, epochs=EPOCHS, time=1):
@@ -65,18 +68,22 @@ def launch(slurm, folder, faces, *words, nodes=2, epochs=EPOCHS, time=1):
     spec = folder / f"epochs-{epochs}.yaml"
     spec.write_text(SPEC.format(data=faces, epochs=epochs))
     size = ("--nodes", nodes, "--cpus-per-node", 1, "--time", time)
-    # A job does not inherit the environment, and other processor instructions round otherwise.
-    words += ("--sbatch", f"export={ISA}") if ISA in os.environ else ()
+    if names := [name for name in EXPORTED if name in os.environ]:
+        words += ("--sbatch", f"export={','.join(names)}")
     said = tune(slurm, folder, "launch", "slurm", spec, *size, *words, "--submit")
     return said.split()[1]
 
 
-def preempt(slurm, folder, job):
-    """Let a more urgent job take the nodes of a sweep that trains; return the urgent job."""
+def wait_for_event(folder, event):
     ledger = folder / "runs/small" / LEDGER_FILE
-    wait_until(lambda: ledger.exists() and b"measurement" in ledger.read_bytes(), SWEEP_SECONDS)
-    words = ("--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null")
-    urgent = slurm.ask("sbatch", "--parsable", *words, "--wrap", "sleep 600").strip()
+    told = f'"{event}"'.encode()
+    wait_until(lambda: ledger.exists() and told in ledger.read_bytes(), SWEEP_SECONDS)
+
+
+def preempt(slurm, folder, job, how=NOTICE):
+    """Let a more urgent job take the nodes of a sweep that trains; return the urgent job."""
+    wait_for_event(folder, "measurement")
+    urgent = slurm.submit_urgent(how)
     log = folder / f"small-{job}.log"
     try:
         wait_until(lambda: "the job is preempted; queued again" in log.read_text(), 100)
@@ -91,8 +98,7 @@ def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone
     slurm, tmp_path, faces
 ):
     job = launch(slurm, tmp_path, faces)
-    ledger = tmp_path / "runs/small" / LEDGER_FILE
-    wait_until(lambda: ledger.exists() and b"measurement" in ledger.read_bytes(), SWEEP_SECONDS)
+    wait_for_event(tmp_path, "measurement")
     assert json.loads(tune(slurm, tmp_path, "status", "runs/small", "--json"))["running"]
     other = ("--name", "neighbour", "--stage-data")
     neighbour = launch(slurm, tmp_path, faces, *other, nodes=1, epochs=1, time=5)
@@ -114,17 +120,35 @@ def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone
 
 def test_a_job_whose_first_node_dies_queues_itself_again(slurm, tmp_path, faces):
     job = launch(slurm, tmp_path, faces, epochs=10, time=10)
-    ledger = tmp_path / "runs/small" / LEDGER_FILE
-    wait_until(lambda: ledger.exists() and b"measurement" in ledger.read_bytes(), SWEEP_SECONDS)
+    wait_for_event(tmp_path, "measurement")
     try:
-        slurm.kill_left(job)
+        slurm.kill_node("left", job)
         wait_until(lambda: "PENDING" in slurm.ask("squeue", "--format=%T"), SWEEP_SECONDS)
     finally:
-        slurm.start_left()
+        slurm.start_node("left")
     assert slurm.wait(job, SWEEP_SECONDS) == ("COMPLETED", 1)
     events = [event["event"] for event in read_lines(tmp_path / "runs/small")]
     assert events.count("sweep_resumed") == 1
     assert events[-1] == "sweep_finished"
+
+
+def test_a_sweep_goes_on_without_a_node_that_dies(slurm, tmp_path, faces):
+    job = launch(slurm, tmp_path, faces, epochs=10, time=10)
+    wait_for_event(tmp_path, "measurement")
+    try:
+        slurm.kill_node("right", job)
+        assert slurm.wait(job, SWEEP_SECONDS) == ("COMPLETED", 0)
+    finally:
+        slurm.start_node("right")
+    events = list(read_lines(tmp_path / "runs/small"))
+    assert [event["node"] for event in events if event["event"] == "node_lost"] == ["right"]
+    lost = [event["trial"] for event in events if event["event"] == "attempt_lost"]
+    ended = {event["trial"]: event["status"] for event in events if event["event"] == "trial_ended"}
+    assert set(lost) < set(ended)
+    assert list(ended.values()) == ["COMPLETED"] * 8
+    measured = Counter(event["trial"] for event in events if event["event"] == "measurement")
+    assert set(measured.values()) == {10}
+    assert_nodes_are_clean(job)
 
 
 def test_a_preempted_job_requeues_itself_and_goes_on(slurm, tmp_path, faces):
@@ -141,7 +165,7 @@ def test_a_preempted_job_requeues_itself_and_goes_on(slurm, tmp_path, faces):
 
 def test_a_job_that_is_cancelled_between_two_slots_stays_cancelled(slurm, tmp_path, faces):
     job = launch(slurm, tmp_path, faces, epochs=20, time=10)
-    urgent = preempt(slurm, tmp_path, job)
+    urgent = preempt(slurm, tmp_path, job, REQUEUE)
     slurm.ask("scancel", job)
     slurm.ask("scancel", urgent)
     assert slurm.wait(job, SWEEP_SECONDS) == ("CANCELLED", 1)
@@ -151,12 +175,45 @@ def test_a_job_that_is_cancelled_between_two_slots_stays_cancelled(slurm, tmp_pa
     assert_nodes_are_clean(job)
 
 
+def test_a_job_that_is_cancelled_while_it_leaves_its_nodes_stays_cancelled(slurm, tmp_path, faces):
+    long_epochs = ("--set", "fixed.channels=64", "--set", "fixed.batch_size=8")
+    job = launch(slurm, tmp_path, faces, *long_epochs, time=10)
+    wait_for_event(tmp_path, "trial_started")
+    urgent = slurm.submit_urgent()
+    wait_until(lambda: slurm.look(job)["PreemptTime"] != "None", SWEEP_SECONDS)
+    # Slurm tells whole seconds, and the driver waits five seconds for epochs.
+    begun = time.monotonic()
+    wait_until(lambda: time.monotonic() - begun > 3)
+    slurm.ask("scancel", job)
+    slurm.ask("scancel", urgent)
+    assert slurm.wait(job, SWEEP_SECONDS) == ("CANCELLED", 0)
+    wait_until(lambda: not slurm.ask("squeue", "--noheader"), SWEEP_SECONDS)
+    said = (tmp_path / f"small-{job}.log").read_text()
+    assert said.endswith(f"small: job {job} was cancelled, so it is not queued again\n"), said
+    assert_nodes_are_clean(job)
+
+
 def test_a_job_trains_on_no_cores_where_torch_does_not_see_its_gpus(slurm, tmp_path, faces):
     job = launch(slurm, tmp_path, faces, "--gpus-per-node", "v100l:2", epochs=1)
     assert slurm.wait(job, SWEEP_SECONDS) == ("FAILED", 0)
     said = (tmp_path / f"small-{job}.log").read_text()
     assert "torch sees 0 GPUs on left, but 2 were requested" in said
     assert "torch sees 0 GPUs on right, but 2 were requested" in said
+
+
+def test_gpus_of_gres_are_counted_on_the_nodes_that_a_constraint_allows(slurm, tmp_path, faces):
+    def said(number, *words):
+        folder = tmp_path / f"gpus-{number}"
+        folder.mkdir()
+        gres = ("--gres", f"gpu:v100l:{number}", "--constraint", "new")
+        job = launch(slurm, folder, faces, *gres, *words, nodes=1, epochs=1)
+        assert slurm.wait(job, SWEEP_SECONDS) == ("FAILED", 0)
+        return (folder / f"small-{job}.log").read_text()
+
+    assert "torch sees 0 GPUs on right, but 1 were requested" in said(1)
+    # Older versions of Slurm do not tell the number, but the places of the cards.
+    without = ("--setup", "unset SLURM_GPUS_ON_NODE")
+    assert "torch sees 0 GPUs on right, but 2 were requested" in said(2, *without)
 
 
 def test_a_job_finds_the_environment_of_a_login_and_its_setup_alone(
@@ -196,8 +253,7 @@ def test_a_cancelled_job_closes_its_run_and_leaves_nothing_on_its_nodes(slurm, t
     long_epochs = ("--set", "fixed.channels=64", "--set", "fixed.batch_size=8")
     job = launch(slurm, tmp_path, faces, *long_epochs, time=10)
     run, log = tmp_path / "runs/small", tmp_path / f"small-{job}.log"
-    ledger = run / LEDGER_FILE
-    wait_until(lambda: ledger.exists() and b"trial_started" in ledger.read_bytes(), SWEEP_SECONDS)
+    wait_for_event(tmp_path, "trial_started")
     again = slurm.ask("sbatch", "--parsable", f"--chdir={tmp_path}", tmp_path / "small.sbatch")
     assert slurm.wait(again.strip(), SWEEP_SECONDS) == ("FAILED", 0)
     said = (tmp_path / f"small-{again.strip()}.log").read_text()

@@ -16,6 +16,8 @@ from tests.support import slurm_accounts
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "unshare")
 NODES = ("left", "right")
+OVER = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "PREEMPTED")
+"""States of a job that has ended."""
 PATIENCE_SECONDS = 120.0
 CONFIGURATION = """\
 ClusterName=small
@@ -45,17 +47,21 @@ SlurmdParameters=config_overrides
 GresTypes=gpu
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
+KillWait={kill_wait}
 NodeName=DEFAULT CPUs=2 RealMemory=4000 Gres=gpu:v100l:2
-NodeName=left NodeHostname=localhost NodeAddr=127.0.0.1 Port={left_port}
-NodeName=right NodeHostname=localhost NodeAddr=127.0.0.1 Port={right_port}
+NodeName=left NodeHostname=localhost NodeAddr=127.0.0.1 Port={left_port} Feature=old
+NodeName=right NodeHostname=localhost NodeAddr=127.0.0.1 Port={right_port} Feature=new
 DefMemPerNode={memory}
-PartitionName=all Nodes=left,right Default=YES State=UP PriorityTier=1 PreemptMode=CANCEL \
-GraceTime=25 {allowed}
+PartitionName=all Nodes=left,right Default=YES State=UP PriorityTier=1 {notice} {allowed}
 PartitionName=urgent Nodes=left,right State=UP PriorityTier=2 PreemptMode=OFF
 {accounting}
 """
+NOTICE = ("PreemptMode=CANCEL", "GraceTime=25")
+"""A preempted job gets SIGTERM, and 25 seconds later is ended for good."""
+REQUEUE = ("PreemptMode=REQUEUE", "GraceTime=0")
+"""Slurm ends a preempted job at once and requeues it."""
 CARDS = "NodeName=left,right Name=gpu Type=v100l File={folder}/card[0-1]\n"
-"""Two GPUs on each node for Slurm, which only looks whether the files exist."""
+"""Two GPUs on each node for Slurm, which only looks whether the files are devices."""
 PROLOG = """\
 #!/bin/sh
 cat {folder}/environment-$SLURMD_NODENAME
@@ -76,17 +82,21 @@ def missing():
 class SmallSlurm:
     """Two nodes, ``left`` and ``right``, with two cores and two GPUs each; a context manager.
 
-    GPUs are empty files. Jobs of partition ``urgent`` preempt others. A strict one demands an
-    account, a QOS and memory (`tests.support.slurm_accounts`).
+    Their features are ``old`` and ``new``. GPUs are links to ``/dev/null``. Jobs of partition
+    ``urgent`` preempt others. A strict one demands an account, a QOS and memory
+    (`tests.support.slurm_accounts`).
     """
 
-    def __init__(self, folder: Path, *, strict: bool = False):
+    def __init__(self, folder: Path, *, strict: bool = False, kill_wait: int = 30):
+        """Put all files into ``folder``; SIGKILL comes ``kill_wait`` seconds after SIGTERM."""
         self.folder = folder
         self._strict = strict
+        self._kill_wait = kill_wait
         self.read_only = folder / "read-only-on-the-right"
         """A folder that the right node cannot write to."""
         self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
         self._daemons = []
+        self._nodes = {}
 
     def __enter__(self):
         try:
@@ -109,12 +119,14 @@ class SmallSlurm:
         names = ("control_port", "left_port", "right_port", "accounting_port", "database_port")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         for card in range(2):
-            (self.folder / f"card{card}").touch()
+            (self.folder / f"card{card}").symlink_to("/dev/null")
         (self.folder / "gres.conf").write_text(CARDS.format(folder=self.folder))
         accounting = slurm_accounts.CONFIGURATION.format(folder=self.folder, **ports)
         configuration = CONFIGURATION.format(
             folder=self.folder,
             memory=1 if self._strict else 1000,
+            kill_wait=self._kill_wait,
+            notice=" ".join(NOTICE),
             allowed=slurm_accounts.PARTITION if self._strict else "",
             accounting=accounting if self._strict else "",
             **ports,
@@ -137,9 +149,8 @@ class SmallSlurm:
             slurm_accounts.add_rules(self.environment, wait_until)
         self._start("slurmctld", "-D")
         wait_until(lambda: "is UP" in self.ask("scontrol", "ping"))
-        self.start_left()
-        hide = f"mount --bind -o ro {self.read_only} {self.read_only}"
-        self._start("unshare", "--mount", "sh", "-c", f"{hide} && exec slurmd -D -N right")
+        for node in NODES:
+            self.start_node(node)
         wait_until(lambda: self.ask("sinfo", "--noheader", "--format=%D %t").strip() == "2 idle")
 
     def _stop_daemons(self):
@@ -152,11 +163,11 @@ class SmallSlurm:
         lines = [f"export {name}={value}\n" for name, value in variables.items()]
         (self.folder / f"environment-{node}").write_text("".join(lines))
 
-    def kill_left(self, job):
-        """Kill the left node with all processes of a job there, and mark the node as down."""
+    def kill_node(self, node, job):
+        """Kill a node with all processes of a job there, and mark the node as down."""
         stopped: dict[int, psutil.Process] = {}
         # No process should notice that another one dies, and none should start meanwhile.
-        while found := [one for one in self._of_left(job) if one.pid not in stopped]:
+        while found := [one for one in self._of_node(node, job) if one.pid not in stopped]:
             for process in found:
                 with suppress(psutil.NoSuchProcess):
                     process.suspend()
@@ -164,25 +175,35 @@ class SmallSlurm:
         for process in stopped.values():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self._left.wait()
-        self.ask("scontrol", "update", "NodeName=left", "State=DOWN", "Reason=killed")
+        self._nodes[node].wait()
+        self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=killed")
 
-    def _of_left(self, job):
-        """Return the left node's daemon, and all processes of the job on that node."""
-        spool = f"{self.folder}/left/"
+    def _of_node(self, node, job):
+        """Return the node's daemon, and all processes of the job on that node."""
+        spool, daemon = f"{self.folder}/{node}/", self._nodes[node].pid
         sockets = psutil.net_connections("unix")
         steps = {socket.pid for socket in sockets if socket.laddr.startswith(spool) and socket.pid}
-        found = [psutil.Process(pid) for pid in {self._left.pid, *steps} if psutil.pid_exists(pid)]
+        found = [psutil.Process(pid) for pid in {daemon, *steps} if psutil.pid_exists(pid)]
         for process in psutil.process_iter(["environ", "cmdline"]):
             # The batch script runs on the first node.
             is_batch = f"[{job}.batch]" in " ".join(process.info["cmdline"] or ())
-            if is_batch or _is_on_left(process, job):
+            if (is_batch and node == NODES[0]) or _is_on(node, process, job):
                 found.append(process)
         return found
 
-    def start_left(self):
-        """Start or restart the left node."""
-        self._left = self._start("slurmd", "-D", "-N", "left")
+    def start_node(self, node):
+        """Start or restart a node."""
+        words = ["slurmd", "-D", "-N", node]
+        if node == "right":
+            hide = f"mount --bind -o ro {self.read_only} {self.read_only}"
+            words = ["unshare", "--mount", "sh", "-c", f"{hide} && exec {' '.join(words)}"]
+        self._nodes[node] = self._start(*words)
+
+    def submit_urgent(self, how=NOTICE):
+        """Submit a job that needs both nodes and preempts others; return its number."""
+        self.ask("scontrol", "update", "PartitionName=all", *how)
+        words = ("--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null")
+        return self.ask("sbatch", "--parsable", *words, "--wrap", "sleep 600").strip()
 
     def ask(self, *words):
         """Run a Slurm command; return its output."""
@@ -191,15 +212,14 @@ class SmallSlurm:
 
     def wait(self, job, seconds):
         """Wait until a job is over; return its state and how often it was requeued."""
-        over = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "PREEMPTED")
-
-        def look():
-            lines = self.ask("scontrol", "--oneliner", "show", "job", job).split()
-            return dict(word.partition("=")[::2] for word in lines)
-
-        wait_until(lambda: look()["JobState"] in over, seconds)
-        found = look()
+        wait_until(lambda: self.look(job)["JobState"] in OVER, seconds)
+        found = self.look(job)
         return found["JobState"], int(found["Restarts"])
+
+    def look(self, job):
+        """Return what Slurm says of a job, by the names that it uses."""
+        words = self.ask("scontrol", "--oneliner", "show", "job", job).split()
+        return dict(word.partition("=")[::2] for word in words)
 
     def _start(self, *words):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -208,9 +228,9 @@ class SmallSlurm:
         return daemon
 
 
-def _is_on_left(process, job):
+def _is_on(node, process, job):
     environment = process.info["environ"] or {}
-    place = {"SLURMD_NODENAME": "left", "SLURM_JOB_ID": job}
+    place = {"SLURMD_NODENAME": node, "SLURM_JOB_ID": job}
     return place.items() <= environment.items()
 
 

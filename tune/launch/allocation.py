@@ -69,7 +69,7 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
         _cancelled.clear()  # Slurm gave no answer before.
         _preempted.set()
         left = True
-    if _cancelled.is_set() and code != 0:
+    if code != 0 and (_cancelled.is_set() or (_preempted.is_set() and job.is_cancelled())):
         print(f"{name}: job {job.id} was cancelled, so it is not queued again", flush=True)
     elif left and was_asked_to_stop(run):
         print(f"{name}: stopped as asked, so job {job.id} is not queued again", flush=True)

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,10 @@ BATCH_PROCESS = "TUNE_BATCH_PROCESS"
 """Environment variable with the number of the job's process on its first node."""
 _CARD = re.compile(r"\d|GPU-|MIG-")
 """How the name of a GPU begins in ``CUDA_VISIBLE_DEVICES``; Slurm also writes ``NoDevFiles``."""
+_LIVING = ("RUNNING", "SUSPENDED", "PENDING", "PREEMPTED")
+"""States of a job that was not cancelled."""
+_SAME_SECONDS = 1.0
+"""Times that are not further apart are the same; Slurm tells whole seconds."""
 _ANSWER_SECONDS = 10.0
 """How long to wait for an answer of Slurm's controller, which gives none while it restarts."""
 
@@ -84,19 +88,26 @@ class SlurmJob:
     def is_preempted(self) -> bool:
         """Return whether Slurm asks the job to leave its nodes, but has not cancelled it.
 
-        A job with a grace time counts as running when its processes get SIGTERM; one whose grace
-        time is over, as preempted. False if Slurm gives no answer.
+        False if Slurm gives no answer.
         """
-        return _has_state(self.id, "RUNNING,SUSPENDED,PREEMPTED,PENDING")
+        return _goes_on(self._facts())
+
+    def is_cancelled(self) -> bool:
+        """Return whether the job was cancelled; False if Slurm gives no answer."""
+        facts = self._facts()
+        return bool(facts) and not _goes_on(facts)
 
     def was_told_to_leave(self) -> bool:
         """Return whether a preemption has begun; Slurm then moves the end of the job."""
+        return _time(self._facts(), "PreemptTime") is not None
+
+    def _facts(self) -> Mapping[str, str]:
+        """Return what Slurm says of the job, by the names that it uses; empty without an answer."""
         try:
             text = _output(["scontrol", "--oneliner", "show", "job", self.id])
         except (OSError, subprocess.SubprocessError):
-            return False
-        times = [word.partition("=")[2] for word in text.split() if word.startswith("PreemptTime=")]
-        return bool(times) and times[0] != "None"
+            return {}
+        return {name: value for name, _, value in (word.partition("=") for word in text.split())}
 
     def nodes_left(self) -> tuple[str, ...]:
         """Return the nodes that are still alive; none if Slurm does not answer."""
@@ -122,7 +133,7 @@ class SlurmJob:
         Raises:
             LaunchError: Slurm refuses, for example because the job is just being cancelled.
         """
-        if _has_state(self.id, "PENDING"):
+        if _was_requeued(self._facts()):
             return
         words = ["scontrol", "requeue", "Incomplete", self.id]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -157,11 +168,7 @@ def refuse_if_running(run: Path, *, but: str | None = None) -> None:
 
 
 def _has_state(job: str, states: str) -> bool:
-    """Return whether a job has one of these states, as far as Slurm knows.
-
-    Slurm shows the state of a job as COMPLETING until its processes have ended, but filters by the
-    state that it completes to.
-    """
+    """Return whether a job has one of these states, as far as Slurm knows."""
     words = ["squeue", "--noheader", "--job", job, f"--states={states}", "--format=%T"]
     try:
         return bool(_output(words).strip())
@@ -189,6 +196,34 @@ def _cards(places: str) -> int:
     """Count the cards of ``3`` or of ``0-3``."""
     first, _, last = places.partition("-")
     return int(last or first) - int(first) + 1
+
+
+def _goes_on(facts: Mapping[str, str]) -> bool:
+    """Return whether a job runs, or its end is a preemption, by what Slurm says of it.
+
+    A job with a grace time is RUNNING when its processes get SIGTERM. After every other end its
+    state is COMPLETING until they have ended. Then Slurm has requeued it, or the grace time is over
+    and Slurm has moved the time of the preemption to the end of the job, or it was cancelled.
+    """
+    if facts.get("JobState") in _LIVING or _was_requeued(facts):
+        return True
+    begun, end = _time(facts, "PreemptTime"), _time(facts, "EndTime")
+    return begun is not None and end is not None and abs(end - begun) <= _SAME_SECONDS
+
+
+def _was_requeued(facts: Mapping[str, str]) -> bool:
+    """Return whether Slurm has put the job back into the queue since this process began."""
+    state, restarts = facts.get("JobState"), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    more = int(facts.get("Restarts", "0")) > restarts
+    return state == "PENDING" or (state != "RUNNING" and more)
+
+
+def _time(facts: Mapping[str, str], name: str) -> float | None:
+    """Return a time that Slurm tells of a job, in seconds since 1970; None if there is none."""
+    try:
+        return datetime.fromisoformat(facts.get(name, "")).timestamp()
+    except ValueError:
+        return None
 
 
 def _output(command: Sequence[str]) -> str:
