@@ -1,9 +1,11 @@
 """Which failures end a trial or a sweep: the same crash twice, the same error in many trials."""
 
+from types import SimpleNamespace
+
 from tests.support.sweeps import new_sweep, play, small_spec, train
 from tune.run.trial import Status
 from tune.sweep.bundle import Fusing
-from tune.sweep.failures import ALIKE, Faults
+from tune.sweep.failures import ALIKE, AlikeFailures, Faults
 
 ONE_TRIAL = {"scheduler": {"name": "none"}, "space": {"kernel_size": [3]}}
 
@@ -37,6 +39,26 @@ def test_a_trial_that_crashes_twice_in_one_epoch_fails_although_retries_are_left
         "SIGABRT ended it; this happened twice in the same epoch, so it is not retried",
     )
     assert [event["event"] for event in ledger].count("attempt_failed") == 2
+
+
+def test_five_alike_in_a_row_stop_a_sweep_unless_an_earlier_session_had_that_error():
+    old = "ValueError: old (all of it in errors/a.txt)"
+    trials = [
+        SimpleNamespace(status=Status.FAILED, reason=old),
+        SimpleNamespace(status=Status.COMPLETED, reason=""),
+        SimpleNamespace(status=Status.EARLY_STOPPED, reason="ValueError: new"),
+    ]
+    alike = AlikeFailures(trials)
+    assert [alike.hear(old) for _ in range(ALIKE + 1)] == [None] * (ALIKE + 1)
+    new = [f"ValueError: new (all of it in errors/{number}.txt)" for number in range(ALIKE)]
+    assert [alike.hear(error) for error in new[:-1]] == [None] * (ALIKE - 1)
+    alike.forget()
+    assert [alike.hear(error) for error in new[:-1]] == [None] * (ALIKE - 1)
+    assert alike.hear(new[-1]).startswith(
+        f"the last {ALIKE} trials failed with the same error (ValueError: new); remove the cause"
+    )
+    alike.accept_none()
+    assert any(alike.hear(old) for _ in range(ALIKE))
 
 
 def test_only_failed_trials_are_retried_and_without_any_nothing_is_noted():

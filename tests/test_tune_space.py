@@ -109,6 +109,19 @@ def test_true_and_one_are_told_apart():
     assert Choice(values=(True, "a")).holds(True)
     assert not Choice(values=(True, "a")).holds(1)
     assert not Choice(values=(0, 1)).holds(False)
+    for one in (Range(low=0, high=2), Range(low=0.0, high=2.0)):
+        assert one.holds(1)
+        assert not any(one.holds(value) for value in (True, "1", None))
+
+
+def test_samples_of_branches_within_branches_are_points_and_cover_all_values():
+    inner = {"p": {"c": [1, 2]}, "q": {"d": [3, 4]}}
+    space = SearchSpace.parse({"a": {"x": {"b": inner}, "y": {"e": {"low": 0.5, "high": 1.5}}}})
+    points = list(space.samples_of_each())
+    assert all(space.holds(point) for point in points)
+    assert [tuple(point.values()) for point in points] == [
+        ("x", "p", 1), ("x", "p", 2), ("x", "q", 3), ("x", "q", 4), ("y", 0.5), ("y", 1.5),
+    ]  # fmt: skip
 
 
 def test_a_point_is_located_by_the_values_of_its_free_choices():
@@ -214,3 +227,9 @@ def test_a_mapping_of_a_whole_number_range_has_each_of_its_values():
     entries = {"blocks": {"low": 1, "high": 3}, "fc_layers": {"from": "blocks", "map": {1: 1}}}
     with pytest.raises(ValueError, match=r"map every value of blocks, but lacks 2, 3$"):
         SearchSpace.parse(entries)
+
+
+@pytest.mark.parametrize("entry", [[3, [5]], [3, None], [], {}, {"x": {}, "y": 4}])
+def test_an_entry_that_is_only_half_a_space_is_refused(entry):
+    with pytest.raises(ValueError, match=r"^space\.blocks must be a list of values, a range"):
+        SearchSpace.parse({"blocks": entry})
