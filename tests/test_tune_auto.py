@@ -62,6 +62,12 @@ def test_auto_picks_by_the_space_the_samples_and_the_workers(changes, searcher, 
     assert make_searcher(spec).size
 
 
+def test_a_population_is_refused_with_the_searcher_that_was_picked():
+    spec = picked(searcher={"name": "auto", "samples": 60, "population": 9})
+    with pytest.raises(SpecError, match=r"mobster.* generations"):
+        make_searcher(spec)
+
+
 def test_trials_are_first_compared_after_a_seventeenth_of_a_long_training():
     for epochs, grace in ((4, 1), (17, 1), (52, 3), (100, 6)):
         spec = picked(samples=60, fixed={**SPEC["fixed"], "epochs": epochs})

@@ -1,6 +1,7 @@
 """Limits of a spec: what is over them is recorded and never trained."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from tests.support.sweeps import WORKER, figures, play, small_spec
 from tune.__main__ import main
 from tune.execution.factory import TrainingFactory
 from tune.run.trial import Status
+from tune.session.limits import known_costs
 from tune.sweep.limits import excess, network_key
 from tune.sweep.spec import LimitsSpec, SpecError, parse_spec
 from tune.sweep.sweep import Sweep
@@ -228,6 +230,30 @@ def test_a_trial_that_was_timed_and_killed_is_not_timed_again():
 def test_a_sweep_without_a_limit_of_latency_times_nothing():
     spec = small_spec(**WHOLE, space=SPACE, limits={"parameters": 500})
     assert not sweep_of(spec, []).next_bundle(1).times_network
+
+
+def test_operations_are_limited_in_millions_and_each_network_is_counted_once(
+    few_pictures, monkeypatch
+):
+    manifest = DatasetManifest.read(few_pictures)
+    counted = []
+
+    def cost(config, **task):
+        counted.append(config.channels)
+        assert task == manifest.task
+        return SimpleNamespace(parameters=77, flop_per_picture=2_500_000)
+
+    monkeypatch.setattr("models.cost.training_cost", cost)
+    spec = limited_spec(few_pictures, limits={"mflop": 2.4})
+    costs = known_costs(spec, manifest)
+    config = {**spec.fixed, "channels": 4, "learning_rate": 0.1}
+    assert costs(config) == {"parameters": 77, "mflop": 2.5}
+    costs({**config, "learning_rate": 0.2})
+    costs({**config, "channels": 8})
+    assert counted == [4, 8]
+    timed = limited_spec(few_pictures, limits={"latency_ms": 5})
+    assert known_costs(timed, manifest)(config) == {}
+    assert known_costs(spec, None)(config) == {}
 
 
 # Real trainings.

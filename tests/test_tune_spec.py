@@ -274,6 +274,8 @@ def test_each_number_has_its_bounds(tmp_path, least, too_small):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("epochs", "--set takes key=value, but got 'epochs', for example fixed.epochs=3"),
+        ("=3", "--set takes key=value, but got '=3'"),
         ("seed=3.5", "seed: "),
         ("keep=some", "'best' or 'all', but got 'some'"),
         ("fuse=true", "fuse: "),
