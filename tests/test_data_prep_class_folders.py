@@ -184,6 +184,20 @@ def test_a_table_elsewhere_labels_pictures_whatever_their_folders_are_called(tmp
     assert noted(rejections) == [("my-source/z.png", "set/z.png", None, "no row names it")]
 
 
+def test_a_split_is_that_of_the_row_then_of_the_folders_then_of_the_name_of_the_table(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/val/3.png", "b/4.png"):
+        put(tmp_path / name)
+    (tmp_path / "Test-set.csv").write_text(
+        "file,label,split\na/1.png,x,train\na/2.png,y,later\nb/val/3.png,x,\nb/4.png,y,\n"
+    )
+    source = Source(name="s", path=tmp_path)
+    found = find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+    assert [(one.name, one.subset) for one in found.records] == [
+        ("a/1.png", "train"), ("a/2.png", ""), ("b/4.png", "test"), ("b/val/3.png", "val"),
+    ]  # fmt: skip
+    assert found.odd_subsets == Counter({"later": 1})
+
+
 def test_folders_below_a_class_are_a_column_where_there_are_any(tmp_path):
     for name in ("dog/ann/1.png", "dog/2.png", "cat/bob/new/3.png"):
         put(tmp_path / name)

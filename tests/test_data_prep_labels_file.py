@@ -57,7 +57,8 @@ def test_whole_numbers_are_written_without_a_point():
 
 
 def test_a_picture_is_found_by_its_path_then_its_last_folders_then_its_name():
-    paths = [PurePosixPath(p) for p in ("a/x.png", "b/x.png", "b/c/y.png", "b/d/y.png")]
+    names = ("a/x.png", "b/x.png", "b/c/y.png", "b/d/y.png", "z.png", "b/z.png")
+    paths = [PurePosixPath(name) for name in names]
     index, here = PictureIndex(paths), PurePosixPath("b")
 
     def find(text, folder=here):
@@ -66,6 +67,8 @@ def test_a_picture_is_found_by_its_path_then_its_last_folders_then_its_name():
     assert find("x.png") == ["b/x.png"], "beside the table"
     assert find("x.png", PurePosixPath("c")) == ["a/x.png", "b/x.png"]
     assert find("a/x.png") == ["a/x.png"]
+    assert find("z.png") == ["b/z.png"], "before one at the top"
+    assert find("z.png", PurePosixPath("c")) == ["z.png"]
     assert find(" a\\x.png ") == ["a/x.png"], "as Windows writes it"
     assert find("c/y.png", PurePosixPath()) == ["b/c/y.png"]
     assert find("/home/her/y.png") == ["b/c/y.png", "b/d/y.png"], "her folders are not ours"

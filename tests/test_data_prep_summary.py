@@ -104,6 +104,7 @@ def test_a_person_gets_the_same_in_words_and_tables():
         "a copy in train: 3,333 (split 'grouped', seed 13)"
     ) in lines
     assert lines[-1] == "fingerprint abc123"
+    assert printed(replace(MANIFEST, channels=3))[0][0].startswith("my set: 1,809 colour pictures")
     assert not any(line.startswith(("group columns", "rows by")) for line in lines)
 
 

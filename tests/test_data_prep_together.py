@@ -244,3 +244,5 @@ def test_the_sources_file_can_name_the_column(tmp_path):
     prepare_folders(config=config, out=tmp_path / "again", near_duplicates=False)
     dataset = read_dataset(tmp_path / "again")
     assert sides(dataset.columns["person"], dataset.splits) == 1
+    with pytest.raises(UserError, match="there is no column 'scene'"):  # the option goes before
+        prepare_folders(config=config, out=tmp_path / "b", near_duplicates=False, together="scene")
