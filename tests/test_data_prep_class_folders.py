@@ -198,6 +198,19 @@ def test_a_split_is_that_of_the_row_then_of_the_folders_then_of_the_name_of_the_
     assert found.odd_subsets == Counter({"later": 1})
 
 
+def test_a_table_without_labels_adds_its_columns_to_those_of_the_folders(tmp_path):
+    for name in ("dog/ann/1.png", "cat/2.png", "cat/3.png"):
+        put(tmp_path / name)
+    (tmp_path / "people.csv").write_text("file,age\n1.png,7\n2.png,8\n")
+    source = Source(name="s", path=tmp_path)
+    found = find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+    assert [(one.name, one.label, one.columns) for one in found.records] == [
+        ("cat/2.png", "cat", {"age": "8"}),
+        ("cat/3.png", "cat", {}),
+        ("dog/ann/1.png", "dog", {"folder": "ann", "age": "7"}),
+    ]
+
+
 def test_folders_below_a_class_are_a_column_where_there_are_any(tmp_path):
     for name in ("dog/ann/1.png", "dog/2.png", "cat/bob/new/3.png"):
         put(tmp_path / name)

@@ -87,6 +87,7 @@ def test_links_of_a_folder_are_followed_without_loops(tmp_path):
     (root / "b").symlink_to(aside)
     (root / "a" / "4.png").symlink_to(aside / "2.png")
     (root / "a" / "loop").symlink_to("..")
+    (root / "a" / "again").symlink_to(".")
     (aside / "deep" / "loop").symlink_to(root)
     assert [name for name, *_ in told(root)] == ["a/1.png", "a/4.png", "b/2.png", "b/deep/3.png"]
 

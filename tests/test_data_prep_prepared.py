@@ -50,6 +50,10 @@ def test_pictures_of_mapped_classes_come_with_all_that_belongs_to_them(directory
         "width": [9] * len(rows),
     }
     assert (found.bad, found.with_margin) == (0, 0)
+    splits = read_dataset(directory).splits[rows]
+    assert found.given.tolist() == splits.tolist()
+    assert len(set(splits.tolist())) == 3
+    assert not found.is_official
 
 
 def test_all_their_pictures_are_counted_by_their_classes(directory):
@@ -97,6 +101,14 @@ def test_without_a_map_classes_of_the_same_name_are_taken(directory):
 def test_a_dataset_without_distributions_gives_none(tmp_path):
     write_labelled(tmp_path / "out", labelled_images(soft_labels=None))
     assert read(tmp_path / "out").soft_labels is None
+
+
+def test_a_split_that_was_given_is_official(tmp_path):
+    given = np.array(["train", "test", "val", "train", "train"] * 19)
+    write_labelled(tmp_path / "out", labelled_images(given=given), recipe={"split": "given"})
+    found = read(tmp_path / "out")
+    assert found.is_official
+    assert found.given.tolist() == given[kept_rows()].tolist()
 
 
 def test_the_width_of_the_original_file_is_kept(tmp_path):

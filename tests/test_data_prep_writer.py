@@ -224,6 +224,26 @@ def test_duplicates_are_looked_for_where_the_source_has_not_looked(tmp_path, nea
     assert max(groups) == (92 if near else 93)
 
 
+def test_pictures_that_the_user_names_are_counted_by_split(written, tmp_path):
+    named = np.arange(95) % 3 == 0
+    manifest = write_dataset(
+        tmp_path / "out",
+        labelled_images(),
+        Recipe(name="x", label_rule="x"),
+        steps=(),
+        details={},
+        rejections=Rejections(),
+        groups=np.arange(95),
+        named=named,
+    )
+    table = pq.read_table(tmp_path / "out" / "images.parquet", columns=["split"])
+    splits = np.array(table["split"].to_pylist())
+    assert manifest.details["annotated"] == {
+        split: int((named & (splits == split)).sum()) for split in ("train", "val", "test")
+    }
+    assert "annotated" not in written[0].details
+
+
 def test_rows_are_taken_with_all_that_belongs_to_them():
     images = labelled_images()
     rows = np.array([40, 3, 77])
