@@ -464,10 +464,18 @@ def test_rates_add_up_to_one_per_true_class():
     assert np.isnan(shares[1]).all()  # a class without pictures
 
 
-def test_a_dataset_that_is_gone_or_changed_is_left_out_with_the_reason(run):
+def test_a_dataset_that_is_gone_or_changed_is_left_out_with_the_reason(run, tmp_path):
     gone = replace(run, provenance={"dataset": {"path": "nowhere", "fingerprint": "f" * 64}})
     with pytest.raises(DatasetLeftOutError, match="no longer at nowhere"):
         next(dataset_figures(gone))
+    place = find_dataset(run).path
+    for missing in ("images.parquet", "manifest.json"):
+        copy = tmp_path / missing / "data"
+        copy.mkdir(parents=True)
+        for name in {"images.parquet", "manifest.json"} - {missing}:
+            (copy / name).symlink_to(place / name)
+        with pytest.raises(DatasetLeftOutError, match=f"no longer at {copy} .*--data"):
+            find_dataset(replace(run, data=copy))
     known = {**run.provenance["dataset"], "fingerprint": "0" * 64}
     with pytest.raises(DatasetLeftOutError, match="has changed since the run"):
         next(dataset_figures(replace(run, provenance={"dataset": known})))

@@ -9,7 +9,10 @@ from analysis.rendering.table import Column, Table, View
 from analysis.report.naming import named
 from analysis.run.metric import Metric
 
-KEYS = ["accuracy", "accuracy_low", "best_accuracy", "last_accuracy", "accuracy_at_epoch"]
+KEYS = [
+    *("accuracy", "accuracy_low", "accuracy_high", "best_accuracy", "last_accuracy"),
+    *("accuracy_at_epoch", "accuracy_at_epoch_low", "accuracy_at_epoch_high"),
+]
 ACCURACY = Metric(name="val_accuracy", sign=1, is_share=True)
 LOSS = Metric(name="val_loss", sign=-1, is_share=False)
 

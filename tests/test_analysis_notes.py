@@ -217,10 +217,24 @@ def test_sizes_and_latencies_stand_best_first_with_the_mean_of_the_trainings(tmp
     assert cells["MB"] == "2.5"
     assert [cells[key] for key in cells if "picture" in key] == ["1", "2", "3", "4"]
     assert "a processor of a host (threads: 2), measured 2026-01-31 12:00:00 UTC" in notes_of(table)
+    assert [(column.heading, column.key) for column in table.views[0].columns] == [
+        ("name", "name"), ("accuracy", "accuracy"), ("parameters", "parameters"),
+        ("MB", "weights_bytes"), ("1 picture, ms", "p50_1"),
+        ("1 picture, 95th percentile", "p95_1"), ("64 pictures, ms", "p50_64"),
+        ("64 pictures, 95th percentile", "p95_64"), ("n", "n"),
+    ]  # fmt: skip
     frame, columns = with_latency(run, table.frame[["configuration_id"]])
     assert frame.set_index("configuration_id")["p50_1"].to_dict() == {"c0": 1.0, "c1": 0.5}
     assert [column.key for column in columns] == ["weights_bytes", "p50_1"]
     assert columns[0].text(None) == "–"
+    write_latencies(tmp_path, [latency("c1", p50_1=12.3456)])
+    single = latency_table(run)
+    assert single.frame["configuration_id"].tolist() == ["c1"]
+    assert single.views[0].shown(single.frame)["1 picture, ms"].tolist() == ["12.3"]
+    assert "a processor of a host" in notes_of(single)
+    frame, columns = with_latency(run, table.frame[["configuration_id"]])
+    cells = dict(zip(frame["configuration_id"], columns[1].cells(frame), strict=True))
+    assert cells == {"c0": "–", "c1": "12.3"}
 
 
 def test_curves_are_of_every_trial_in_order_of_trials_and_epochs():

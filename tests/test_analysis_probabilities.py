@@ -4,7 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score, top_k_accuracy_score
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis.classes import probabilities_figure
@@ -90,8 +95,11 @@ def test_the_table_has_a_row_for_each_of_the_best_models(run):
     row = frame.set_index("trial_id").loc[best]
     assert row["auc"] == pytest.approx(roc_auc_score(labels, shares, multi_class="ovr"))
     assert row["n"] == len(labels)
-    headings = [column.heading for column in probabilities_table(run).views[0].columns]
+    table = probabilities_table(run)
+    headings = [column.heading for column in table.views[0].columns]
     assert "top-5 accuracy" not in headings
+    assert f"the {len(frame)} best trials with predictions" in table.notes[-1]
+    assert frame["trial_id"].iloc[0] == best
 
 
 def test_probabilities_are_those_of_the_answers(run):
@@ -114,6 +122,21 @@ def test_the_figure_has_the_bins_and_a_curve_for_each_class(run):
     assert points.x.tolist() == pytest.approx(100 * bins["confidence"])
     assert points.y.tolist() == pytest.approx(100 * bins["right"])
     assert (points.low <= points.y).all()
+    assert (points.high >= points.y).all()
+    assert points.texts == tuple(f"{n} pictures" for n in bins["n"])
+    diagonal = reliable.layers[0]
+    assert (diagonal.x.tolist(), diagonal.y.tolist()) == ([0, 100], [0, 100])
+    limits = [axis.limits for panel in drawing.chart.panels for axis in (panel.x, panel.y)]
+    assert limits == [(0, 100)] * 4
+    error = scores(Predicted(labels, shares))["ece"]
+    assert f"Calibration error {100 * error:.1f} %." in drawing.caption
+    assert "precision over recall of each class, with" in drawing.caption
+    assert drawing.title.endswith(f"{incumbent(run)['name']}, trial {incumbent(run)['number']}")
+    for layer in curves.layers:
+        place = run.info.classes.index(layer.label.split(" (")[0])
+        precision, recall, _ = precision_recall_curve(labels == place, shares[:, place])
+        known = set(zip((100 * recall).tolist(), (100 * precision).tolist(), strict=True))
+        assert set(zip(layer.x.tolist(), layer.y.tolist(), strict=True)) <= known
     averages = sorted(average_precision_score(labels == k, shares[:, k]) for k in range(4))
     assert [layer.label.split("(")[1] for layer in curves.layers] == [
         f"{average:.2f})" for average in averages
