@@ -20,7 +20,7 @@ from analysis.dataset import mistakes_figure as mistakes
 from analysis.dataset.dataset import read_rows
 from analysis.dataset.figure import dataset_figures
 from analysis.drawing import style
-from analysis.drawing.chart import Axis, Chart, Layer, Panel, to_plain
+from analysis.drawing.chart import Axis, Chart, Layer, Panel, float_array, to_plain
 from analysis.drawing.drawing import file_stem, render
 from analysis.drawing.plot import plot
 from analysis.drawing.style import BLUE, MUTED, ORANGE, VERMILION
@@ -481,6 +481,12 @@ def test_a_dataset_that_is_gone_or_changed_is_left_out_with_the_reason(run, tmp_
         next(dataset_figures(replace(run, provenance={"dataset": known})))
     with pytest.raises(DatasetLeftOutError, match="does not name a dataset"):
         next(dataset_figures(replace(run, provenance={})))
+
+
+def test_missing_values_become_nan_in_a_chart():
+    for values in (pd.array([1, None], "Int64"), pd.Series([1, pd.NA], dtype="Int64"), [1, np.nan]):
+        assert float_array(values) == pytest.approx([1, np.nan], nan_ok=True)
+        assert float_array(values).dtype == float
 
 
 def test_file_names_are_safe():
@@ -1046,6 +1052,11 @@ def test_mistakes_are_drawn_in_a_row_for_each_class(run):
     assert (corners.groupby(shown["true"])["top"].nunique() == 1).all()
     assert corners["top"].drop_duplicates().is_monotonic_increasing
     assert corners["top"].nunique() == len(CLASSES)
+    axes = images[0].axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    for name, at in zip(labels, axes.get_yticks(), strict=True):
+        row = corners[(shown["true"] == name).to_numpy()].iloc[0]
+        assert row["top"] < at < row["y"], "a name stands beside its row"
     for one, pixels in zip(images, shown["pixels"], strict=True):
         assert one.get_array().tobytes() == pixels
 

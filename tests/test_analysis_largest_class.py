@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import precision_recall_fscore_support
+from statsmodels.stats.proportion import proportion_confint
 
 from analysis.classes.scores import per_class
 from analysis.report.summary import found
@@ -76,3 +78,23 @@ def test_a_class_without_pictures_has_no_recall_and_no_f1():
     assert frame.loc["c", ["precision_low", "precision_high"]].isna().all()
     never = per_class(np.array([[4, 0], [0, 0]]), ["a", "b"]).iloc[1]
     assert never[["precision", "recall", "f1"]].isna().all()
+
+
+def test_scores_of_classes_are_those_of_scikit_learn_with_wilson_s_intervals():
+    rng = np.random.default_rng(4)
+    labels, predicted = rng.integers(0, 3, (2, 90))
+    predicted = np.where(rng.random(90) < 0.3 * labels, labels, predicted)
+    confusion = np.zeros((3, 3), int)
+    np.add.at(confusion, (labels, predicted), 1)
+    frame = per_class(confusion, ["z", "x", "y"])
+    assert frame["class"].tolist() == ["z", "x", "y"]
+    precision, recall, f1, n = precision_recall_fscore_support(labels, predicted)
+    expected = {"precision": precision, "recall": recall, "f1": f1, "n": n}
+    for column, values in expected.items():
+        assert frame[column].tolist() == pytest.approx(values.tolist())
+    right, told = np.diag(confusion), confusion.sum(axis=0)
+    assert frame["predicted"].tolist() == told.tolist()
+    for column, total in (("precision", told), ("recall", n)):
+        low, high = proportion_confint(right, total, method="wilson")
+        assert frame[f"{column}_low"].tolist() == pytest.approx(low.tolist())
+        assert frame[f"{column}_high"].tolist() == pytest.approx(high.tolist())

@@ -1,17 +1,21 @@
 """Sentences about the best of two runs, on runs of a few trials that are made by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.runs.compare import compare_runs
 from analysis.runs.differences import (
     compare_best_models,
     model_words,
     replicate_words,
     shared_fold_words,
 )
+from analysis.runs.page import _facts
+from fairsweep.errors import UserError
 from tests.support.hand_made import hand_made
 
 NAMES = ("one", "other")
@@ -193,3 +197,53 @@ def test_the_same_best_configuration_in_both_is_told_and_single_trainings_are_no
         "The best configuration over replicates is the same in both: net a."
     )
     assert replicate_words(first, repeated([2.0, 2.2], "bc"), NAMES) == ""
+
+
+def on_one_dataset(run, name):
+    dataset = {"path": "nowhere", "fingerprint": "f"}
+    return replace(run, path=Path(name), provenance={"dataset": dataset})
+
+
+def test_runs_that_report_other_metrics_or_directions_are_refused_with_both():
+    first = on_one_dataset(hand_made("score", best_score=[2.0]), "one")
+    other = on_one_dataset(hand_made("rmse", mode="min", best_rmse=[2.0]), "other")
+    with pytest.raises(UserError, match="of one report score, those of other rmse, so the runs"):
+        compare_runs(first, other)
+    turned = on_one_dataset(hand_made("score", mode="min", best_score=[2.0]), "other")
+    with pytest.raises(UserError, match="cannot be compared; compare runs with one objective"):
+        compare_runs(first, turned)
+
+
+def test_runs_over_other_folds_say_how_to_compare_them_and_nothing_of_pictures():
+    first = on_one_dataset(over_folds([0.7, 0.6]), "one")
+    apart = on_one_dataset(over_folds([0.7, 0.6], fold=[2, 3]), "other")
+    compared = compare_runs(first, apart)
+    folds, bias = compared.unknown
+    assert folds.startswith("Whether the two best configurations differ: they were not trained on")
+    assert "`python -m tune kfold` of both with the same --folds" in folds
+    assert "selection bias" in bias
+    assert all("by its average over 2 folds is net" in each for each in compared.found)
+    assert len(compared.found) == 2
+    same = compare_runs(first, on_one_dataset(over_folds([0.5, 0.4]), "other"))
+    assert same.unknown == (bias,)
+    assert len(same.found) == 3
+
+
+def test_facts_of_runs_that_nothing_is_known_of_say_so():
+    first = hand_made(best_val_accuracy=[0.5, 0.4], path=Path("one"))
+    second = hand_made(
+        best_val_accuracy=[0.5], path=Path("other"), info={"searcher": "tpe", "scheduler": "asha"}
+    )
+    compared = compare_runs(on_one_dataset(first, "one"), on_one_dataset(second, "other"))
+    assert _facts(replace(compared, runs=(first, second))) == {
+        "fingerprint of the dataset": "not known",
+        "one: command": "unknown",
+        "one: searcher": "grid",
+        "one: scheduler": "none",
+        "one: trials": "2",
+        "other: command": "unknown",
+        "other: searcher": "tpe",
+        "other: scheduler": "asha",
+        "other: trials": "1",
+    }
+    assert _facts(compared)["fingerprint of the dataset"] == "f"
