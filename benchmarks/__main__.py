@@ -31,11 +31,13 @@ NAMES = (
     "statistics",
     "sweep",
     "train",
+    "week",
 )
 ON_PICTURES = ("fused", "gpu", "gpu_bundle", "sweep", "train")
 GPU, BUNDLE = "gpu", "gpu_bundle"
 MANY = "many_trials"
 SIMULATED = "statistics"
+WEEK = "week"
 SEARCH = "search"
 COUNTED = "large_pictures"
 LEAST_COUNT = 2000
@@ -71,6 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
         type=int,
         metavar="N",
         help="run everything N times, for intervals of the ratios (default: 1)",
+    )
+    parser.add_argument(
+        "--slots", type=int, metavar="N", help=f"slots of four hours, for {WEEK} (default: 42)"
     )
     _add_gpu(parser)
     parser.add_argument(
@@ -155,6 +160,8 @@ def _complaint(parsed: argparse.Namespace) -> str | None:
         return f"--counts takes numbers from {LEAST_COUNT} on, and only for {COUNTED}"
     if parsed.trials is not None and (parsed.name != MANY or min(parsed.trials) < 1):
         return f"--trials takes numbers above 0, and only for {MANY}"
+    if parsed.slots is not None and (parsed.name != WEEK or parsed.slots < 1):
+        return f"--slots takes a number above 0, and only for {WEEK}"
     if parsed.data is not None and parsed.name not in ON_PICTURES:
         return f"{parsed.name} takes no --data; leave it out"
     return None
