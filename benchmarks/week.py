@@ -2,8 +2,8 @@
 
 A minute stands for an hour, so a slot has four minutes, and an epoch of a second stands for a
 minute. Of three slots, one ends by its time limit, one by a preemption with notice, and one by a
-preemption whose grace time of a second is too short for the sweep, so that SIGKILL ends its
-processes. Programs start and stop in real time, which takes a large part of such a short slot.
+preemption that sends SIGKILL a second after SIGTERM. Programs start and stop in real time, which
+takes a large part of such a short slot.
 Needs root and Debian's slurmctld, slurmd and munge.
 """
 

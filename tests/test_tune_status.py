@@ -38,6 +38,7 @@ from tune.session.run_directory import PROVENANCE_FILE, write_spec
 from tune.session.status import (
     RunWatch,
     epochs_left,
+    list_runs,
     request_retry,
     request_stop,
     run_status,
@@ -285,6 +286,13 @@ def test_a_damaged_run_is_a_row_of_the_list(runs, capsys):
         ["unread", "damaged"],
     ]
     assert "bad has no spec and no ledger that can be read" in rows[4]
+
+
+def test_runs_are_listed_by_name(tmp_path):
+    names = [f"run{number}" for number in (7, 2, 5, 1, 8, 3, 6, 4)]
+    for name in names:
+        (tmp_path / name / LEDGER_FILE).mkdir(parents=True)
+    assert [status["name"] for status in list_runs(tmp_path)] == sorted(names)
 
 
 def test_a_path_that_cannot_be_used_is_the_users_to_change(runs, capsys):
