@@ -63,6 +63,7 @@ def test_split_and_folds_are_those_of_the_recipes_seed_and_method(table, tmp_pat
         if method == "random":
             write_labelled(tmp_path / "out", recipe={"split": method})
             rows = pq.read_table(tmp_path / "out" / "images.parquet").to_pylist()
+            assert not (tmp_path / "out" / "copies_across_splits.csv").exists()
         splits, folds = split_dataset(
             labelled_images().labels, groups, classes=CLASSES, method=method, seed=SEED
         )

@@ -54,3 +54,7 @@ def test_each_key_has_its_line():
         ("a",): 1, ("a", "b"): 2, ("c",): 3, ("c", "0"): 4, ("c", "0", "d"): 4,
     }  # fmt: skip
     assert key_lines("") == {}
+
+
+def test_keys_are_written_in_their_order():
+    assert dump_yaml({"b": {"z": 1, "a": [2]}, "a": 3}) == "b:\n  z: 1\n  a:\n  - 2\na: 3\n"
