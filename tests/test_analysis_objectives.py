@@ -41,6 +41,17 @@ def test_a_cost_is_that_of_the_trial():
     assert values(metric="parameters", mode="min", at="best") == [30, 20, 10]
 
 
+def test_a_latency_is_that_of_the_network_unless_own_training_code_measures_one():
+    objective = {"metric": "latency_ms", "mode": "min", "at": "best"}
+    timed = run_of(latency_ms=[3.5, 2.5, None])
+    found = objective_values(timed, [objective])["latency_ms"].tolist()
+    np.testing.assert_equal(found, [3.5, 2.5, np.nan])
+    own = run_of()
+    own.measurements = own.measurements.rename(columns={"loss": "latency_ms"})
+    found = objective_values(own, [objective])["latency_ms"].tolist()
+    np.testing.assert_equal(found, [np.nan, 0.8, 0.3])
+
+
 def test_several_objectives_have_a_column_each(tmp_path):
     pair = [
         {"metric": "loss", "mode": "min", "at": "best"},
