@@ -11,8 +11,10 @@ from analysis.effects.chance import (
     by_fold,
     chance_of_configurations,
     chance_of_folds,
+    chance_of_seeds,
     orthonormal,
 )
+from tests.support.trainings import trainings_of
 
 RNG = np.random.default_rng(5)
 
@@ -53,6 +55,7 @@ def test_the_variance_of_a_contrast_adds_both_parts_and_counts_nothing_twice():
     alone = chance([0.01, 0.02, 0.5], np.zeros((3, 8))).contrast(weights, means)
     assert (alone.standard_error**2, alone.df) == (pytest.approx(0.03), pytest.approx(10))
     assert np.isinf(chance([1.0], np.zeros((1, 8))).shared_df)
+    assert chance([1.0], [[0.0, 0.1, -0.1]]).shared_df == 2, "a deviation of 0 is one too"
 
 
 def test_a_single_contrast_is_tested_as_by_t():
@@ -76,6 +79,19 @@ def test_contrasts_on_folds_alone_are_tested_as_by_hotelling():
     assert tested.p_value == pytest.approx(stats.f.sf(tested.f, 2, 7))
     few = chance_of_folds(deviations[:, :2]).test(contrasts, values.mean(axis=1))
     assert np.isnan(few.p_value)
+    three = chance_of_folds(deviations[:, :3]).test(contrasts, values.mean(axis=1))
+    assert three.p_value == pytest.approx(stats.f.sf(three.f, 2, 1)), "one degree of freedom"
+
+
+def test_the_variance_of_seeds_is_pooled_by_degrees_of_freedom_and_shared_out_by_replicates():
+    groups = {"c": [0.5, 0.6, 0.7, 0.8], "a": [0.6, 0.62], "b": [0.3]}  # not in their order
+    found = chance_of_seeds(trainings_of(groups))
+    pooled = (3 * np.var(groups["c"], ddof=1) + np.var(groups["a"], ddof=1)) / 4
+    assert found.own == pytest.approx(pooled / np.array([4, 2, 1]))
+    assert found.own_df == 4
+    assert not found.shared.any()
+    assert found.counted_twice.tolist() == [0, 0, 0]
+    assert chance_of_seeds(trainings_of({"a": [0.5], "b": [0.6]})) is None
 
 
 def test_sampled_configurations_have_their_residual_variance():

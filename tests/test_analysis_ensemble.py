@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from analysis.__main__ import main
 from analysis.ensembles.statistics import corrected_for_choosing, ensemble
@@ -20,7 +21,7 @@ from tests.support.discs import CLASSES, SPLIT_SIZES
 from tests.support.in_process import few_pictures_fixture, finished_run_fixture  # noqa: F401 - fixtures, used by name
 from tests.support.run_factory import Factory
 from tune.commands.test import open_test
-from tune.run.directory import ENSEMBLE, predictions_file
+from tune.run.directory import ENSEMBLE, LEDGER_FILE, predictions_file
 from tune.run.ensemble import choose
 from tune.run.tables import read_predictions, with_members, write_table
 
@@ -97,6 +98,10 @@ def test_the_table_shows_the_ensemble_as_chosen_and_corrected(run):
     assert frame.loc["as chosen", "accuracy"] >= run.completed["best_val_accuracy"].max()
     assert (frame["n"] == SPLIT_SIZES["val"]).all()
     assert (frame["models"] == len(run.completed)).all()
+    chosen = frame.loc["as chosen"]
+    theirs = proportion_confint(400 * chosen["accuracy"], 400, method="wilson")
+    assert (chosen["accuracy_low"], chosen["accuracy_high"]) == pytest.approx(theirs)
+    assert (frame["openings"] == 0).all()
     table = ensemble_table(run)
     members = next(note for note in table.notes if note.startswith("Members:"))
     assert " 1 times" not in members
@@ -141,10 +146,15 @@ def test_an_objective_other_than_accuracy_has_no_ensemble(run):
 def test_the_opened_ensemble_stands_in_the_tables(trained_run):
     assert "test" not in set(ensemble(read_run(trained_run)).frame["estimate"])
     open_test(trained_run, ensemble=True)
+    with (trained_run / LEDGER_FILE).open("a") as ledger:
+        ledger.write('{"event": "test_opened", "trial": "another"}\n')
     rows = read_predictions(trained_run, ENSEMBLE).to_pylist()
     right = [np.argmax(row["probabilities"]) == row["label"] for row in rows]
     row = ensemble(read_run(trained_run)).frame.set_index("estimate").loc["test"]
-    assert (row["accuracy"], row["n"], row["openings"]) == (np.mean(right), len(right), 1)
+    assert (row["accuracy"], row["n"], row["openings"]) == (np.mean(right), len(right), 2)
+    assert row["models"] == 0
+    theirs = proportion_confint(sum(right), len(right), method="wilson")
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(theirs)
     # The members' own test accuracies stay closed.
     assert "test" not in set(selection(read_run(trained_run))["estimate"])
 

@@ -118,6 +118,8 @@ def test_the_study_knows_what_was_searched_and_how(run, study):
     facts = study.user_attrs
     assert facts["objective"] == {"metric": "val_accuracy", "mode": "max", "at": "best"}
     assert (facts["searcher"], facts["scheduler"]) == ("grid", "asha")
+    for name in ("searcher_words", "scheduler_words", "sampling"):
+        assert facts[name] == getattr(run.info, name)
     assert facts["tied"] == {"fc_layers": "blocks"}
     assert facts["dataset"] == run.provenance["dataset"]
     assert facts["command"] == run.provenance["command"]
@@ -131,7 +133,12 @@ def test_every_fact_of_a_trial_goes_along(run, study):
         assert {"family", "pool_size", "epochs"} <= set(fixed)
         for name, value in {**facts, **fixed}.items():
             assert (pd.isna(row[name]) and value is None) or value == row[name], name
-    assert {"reason", "best_epoch", "parameters", "seed", "fold"} <= set(study.trials[0].user_attrs)
+    told = {
+        *("trial_id", "configuration_id", "name", "phase", "replicate", "seed", "fold", "status"),
+        *("reason", "epochs_trained", "best_epoch", "parameters", "seconds", "device_seconds"),
+        *("best_val_accuracy", "last_val_accuracy", "best_val_macro_f1", "last_val_macro_f1"),
+    }
+    assert set(study.trials[0].user_attrs) == {*told, "fixed"}
 
 
 def test_only_trials_that_ran_well_have_a_value(run, study):

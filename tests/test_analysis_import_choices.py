@@ -1,5 +1,7 @@
 """What an import decides from names (metric, direction, seed), and the trials that it makes."""
 
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -126,6 +128,9 @@ def test_a_metric_is_asked_for_by_its_own_name_or_by_that_in_the_tables(tmp_path
     ):
         written = write_run(found, tmp_path / str(place), Choices(metric=asked))
         assert written.objective == {"metric": metric, "mode": mode, "at": "best"}
+    told = replace(found, metric="val/acc", at="last")
+    written = write_run(told, tmp_path / "told", Choices())
+    assert written.objective == {"metric": "val_acc", "mode": "max", "at": "last"}
 
 
 def test_equal_values_are_one_training_in_whatever_order_they_are_written():
@@ -133,6 +138,20 @@ def test_equal_values_are_one_training_in_whatever_order_they_are_written():
     made, left_out = trials_of(found_of(*curves), "loss", Choices())
     assert len(made) == 1
     assert left_out == ["trial 1"]
+
+
+def test_a_training_that_had_not_ended_was_interrupted_for_its_reason_or_by_the_import():
+    running = FoundTrial(
+        label="a", values={"width": 1}, measurements={}, status=Status.RUNNING, reason="preempted"
+    )
+    found = found_of()
+    trials = (running, replace(running, values={"width": 2}, reason=""))
+    made, _ = trials_of(replace(found, trials=trials), "loss", Choices())
+    assert [each.trial.status for each in made] == [Status.INTERRUPTED] * 2
+    assert [each.trial.reason for each in made] == [
+        "preempted",
+        "it had not ended when imported",
+    ]
 
 
 def test_ids_of_imported_trials_stay_the_same():

@@ -137,7 +137,10 @@ def test_yes_and_no_are_no_metric_and_a_damaged_json_is_told(tmp_path):
 
 def test_the_tool_is_told_by_its_columns(tmp_path):
     assert read(tmp_path, "run_id,params.a,loss\nx,1,0.5\n").tool == "MLflow (CSV)"
+    assert read(tmp_path, "run_id,metrics.a,b\nx,1,0.5\n").tool == "MLflow (CSV)"
     assert read(tmp_path, "Name,State,a,loss\nx,finished,1,0.5\n").tool == "W&B (CSV)"
+    for columns in ("run_id,a", "params.a,b", "Name,a", "State,a"):
+        assert read(tmp_path, f"{columns},loss\nx,1,0.5\n").tool == "CSV"
     with pytest.raises(MissingFileError, match="there is no file"):
         read_csv(tmp_path / "gone.csv")
     with pytest.raises(UserError, match="is not a CSV"):

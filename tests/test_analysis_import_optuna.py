@@ -97,12 +97,27 @@ def test_the_first_of_several_objectives_counts_by_its_own_name():
     assert (named.metric, named.metrics()) == ("cost", ["cost", "gain"])
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_a_run_of_ours_comes_back_with_the_epoch_of_its_first_objective(several):
+    study = optuna.create_study(study_name="s")
+    study.add_trial(trial(0.9, {1: 0.9, 2: 0.5}))
+    first, second = ({"metric": "value", "mode": "min", "at": at} for at in ("last", "best"))
+    assert _found(study, "x.db").at == "last", "a value that no epoch has as the best"
+    for objective, at in ((first, "last"), (second, "best")):
+        other = second if objective is first else first
+        study.set_user_attr("objective", [objective, other] if several else objective)
+        study.set_user_attr("sampling", "drawn")
+        assert _found(study, "x.db").at == at
+
+
 @pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
 def test_a_storage_that_is_not_there_is_not_made(tmp_path, form):
     missing = tmp_path / "study.db"
     with pytest.raises(UserError, match=f"there is no storage at {missing}"):
         read_optuna(form.format(missing), None)
     assert not missing.exists()
+    with pytest.raises(UserError, match=f"there is no storage at {tmp_path}"):
+        read_optuna(form.format(tmp_path), None)
 
 
 @pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
@@ -121,8 +136,10 @@ def test_a_journal_file_is_a_storage(tmp_path, ending):
     backend = optuna.storages.journal.JournalFileBackend(str(place))
     study = optuna.create_study(study_name="j", storage=optuna.storages.JournalStorage(backend))
     study.add_trial(trial(0.5))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     found = read_optuna(str(place), None)
     assert (found.source, found.mode, len(found.trials)) == (f"{place}, study j", "min", 1)
+    assert optuna.logging.get_verbosity() == optuna.logging.ERROR, "as it was before"
     with pytest.raises(UserError, match="holds these studies: j; name one after the storage"):
         read_optuna(str(place), "other")
 

@@ -159,6 +159,17 @@ def test_results_that_are_no_grid_are_random_only_where_they_were_chosen_freely(
     assert (info.sampling, info.searcher) == told
 
 
+def test_what_the_tool_says_of_its_searcher_stands_before_what_the_values_look_like(tmp_path):
+    trials = tuple(trial(f"{n}", n, width=n) for n in (1, 2))
+    told = {"sampling": "adaptive", "searcher": "tpe", "searcher_words": "a tree"}
+    for words, given in (("a tree", told), ("tpe", {**told, "searcher_words": None})):
+        info = read_run(write_found(tmp_path / words, trials, **given)).info
+        assert (info.sampling, info.searcher, info.searcher_words) == ("adaptive", "tpe", words)
+    scheduler = {"scheduler": "asha", "scheduler_words": "halving"}
+    info = read_run(write_found(tmp_path / "run", trials, **scheduler)).info
+    assert (info.searcher, info.scheduler, info.scheduler_words) == ("grid", "asha", "halving")
+
+
 def test_types_and_ties_are_those_of_the_values(tmp_path):
     trials = (
         trial("a", 0.5, rate=1, width=8, on=True, wide=3, fixed=1),

@@ -117,7 +117,7 @@ def test_trials_of_an_ensemble_are_named_with_how_often_they_are_in_it(monkeypat
     known = Ensemble(
         members={"t1": 2, "t0": 1},
         frame=frame,
-        gain=CorrectedAccuracy(0.0123, -0.002, 0.03),
+        gain=CorrectedAccuracy(0.1234, -0.002, 0.3),
         missing=2,
         stale=False,
     )
@@ -131,8 +131,8 @@ def test_trials_of_an_ensemble_are_named_with_how_often_they_are_in_it(monkeypat
     notes = notes_of(table)
     assert "Members: net 1 (trial 1) 2 times, net 0 (trial 0). The ensemble's" in notes
     assert (
-        "it is +1.2 percentage points from the best single model (95 % interval -0.2 to +3.0)"
-        in (notes)
+        "it is +12.3 percentage points from the best single model (95 % interval -0.2 to +30.0)"
+        in notes
     )
     assert "2 of the best completed trials have no predictions of these pictures and are" in notes
     assert "The test split was not opened for it" in notes
@@ -324,6 +324,8 @@ def test_the_best_of_a_level_is_that_of_the_metric(mode, best):
     assert "not known without replicates" in notes
     assert "early stopping" not in notes
     assert "Wilson" not in notes
+    known = replace(run, trials=run.trials.assign(n=pd.array([100] * 5, "Int64")))
+    assert "Wilson" not in notes_of(by_hyperparameter(known, "width")), "it is of accuracies"
     assert "Tied: width and depth change together" in notes
     assert "Tied: depth and width change together" in notes_of(by_hyperparameter(run, "depth"))
 

@@ -219,6 +219,28 @@ def test_a_claim_is_adjusted_within_its_own_family(table, judged):
     assert judged["p_adjusted"].iloc[4:].tolist() == pytest.approx(expected)
 
 
+def test_of_equal_models_the_first_in_the_table_is_the_best_and_the_last_the_worst():
+    accuracy = [0.6, 0.5, 0.7] * 20  # more than an unstable sort leaves in order
+    models = pd.DataFrame({"name": [f"m{k}" for k in range(60)], "accuracy": accuracy})
+    claims = claims_of(models, {})
+    assert [(claim.better["name"], claim.worse["name"]) for claim in claims] == [
+        ("m2", "m5"),
+        ("m2", "m58"),
+    ]
+    assert {claim.family for claim in claims} == {60 * 59 // 2}
+
+
+def test_a_claim_of_levels_is_about_the_means_of_their_models(table, judged):
+    for words, (column, high, low) in CONCLUSIONS.items():
+        groups = [table.loc[table[column] == level, "accuracy"] for level in (high, low)]
+        variance = sum((each * (1 - each)).sum() / len(each) ** 2 for each in groups) / PICTURES
+        difference = groups[0].mean() - groups[1].mean()
+        reach = norm.isf(0.05 / len(CONCLUSIONS) / 2) * sqrt(variance)
+        assert judged.loc[words, ["difference", "difference_low", "difference_high"]].tolist() == (
+            pytest.approx([difference, difference - reach, difference + reach])
+        )
+
+
 def test_a_claim_the_other_way_round_has_the_opposite_difference(table, judged):
     turned = {"kernel 3 beats 5": Conclusion("kernel", 3, 5)}
     found = judge(table, HYPERPARAMETERS, PICTURES, claims_of(table, turned)).set_index("claim")

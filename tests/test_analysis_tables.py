@@ -170,7 +170,10 @@ def test_a_level_without_completed_trials_has_no_mean(run):
     stopped = run.trials.assign(
         status=run.trials["status"].where(run.trials["blocks"] == 4, "FAILED")
     )
-    row = by_hyperparameter(replace(run, trials=stopped), "blocks").frame.set_index("name").loc["2"]
+    table = by_hyperparameter(replace(run, trials=stopped), "blocks")
+    row = table.frame.set_index("name").loc["2"]
+    assert pd.isna(row["accuracy_at_epoch_low"])
+    assert not any("not known without replicates" in note for note in table.notes)
     assert row["completed"] == 0
     assert pd.isna(row["accuracy"])
     assert row["configurations"] == 0

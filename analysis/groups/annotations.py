@@ -151,7 +151,7 @@ def _terciles(values: npt.NDArray[Any], names: Sequence[str]) -> npt.NDArray[Any
 
 
 def _agreement(votes: pd.DataFrame) -> "pd.Series[Any]":
-    share = votes.max(axis=1) / votes.sum(axis=1).where(votes.sum(axis=1) > 0)
+    share = votes.max(axis=1) / votes.sum(axis=1)  # missing without votes
     half, most = AGREEMENT_EDGES
     place = (share > half).astype(int) + (share >= most)
     return place.map(dict(enumerate(AGREEMENT))).where(share.notna())
