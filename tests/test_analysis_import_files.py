@@ -86,6 +86,12 @@ def test_values_that_are_no_numbers_are_written_as_json_or_as_they_are(tmp_path)
     )
     read = pq.read_table(run / TRIALS_FILE)["net"].to_pylist()
     assert read == ["[8, 16]", '{"a": 1}', "3", "x", None]
+    seeded = tuple(
+        trial(f"{n}", {1: 0.5 + n}, values={"width": 8, "seed": seed})
+        for n, seed in enumerate(["first", None])
+    )
+    other = write_found(tmp_path / "seeds", seeded)
+    assert pq.read_table(other / TRIALS_FILE)["seed"].to_pylist() == ["first", None]
 
 
 def test_a_last_value_is_the_last_known_one_and_the_best_the_smallest_loss(tmp_path):

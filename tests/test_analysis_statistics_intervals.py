@@ -129,6 +129,16 @@ def test_an_interval_of_a_mean_stays_between_0_and_1():
     assert found.loc["low", "accuracy_low"] == 0
 
 
+def test_where_every_draw_is_equal_the_interval_is_that_of_the_replicates():
+    other = np.random.default_rng(0).random((2, 60)) < 0.6
+    correct = np.vstack([np.ones((2, 60), bool), other])
+    accuracy = correct.mean(axis=1)
+    known = trainings_of({"sure": accuracy[:2], "other": accuracy[2:]}, correct)
+    low, high = contrast(known, pd.Series({"sure": 1.0})).interval()
+    row = mean_intervals(known).loc["sure"]
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((low, min(1.0, high)))
+
+
 def test_another_seed_draws_other_pictures(trainings):
     first, second = mean_intervals(trainings, seed=3), mean_intervals(trainings, seed=4)
     assert not np.allclose(first["accuracy_low"], second["accuracy_low"], atol=1e-12)
