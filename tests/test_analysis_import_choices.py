@@ -91,6 +91,7 @@ def test_a_metric_becomes_a_word():
     assert metric_name("eval/loss") == "eval_loss"
     assert metric_name("  top-5 acc. ") == "top_5_acc"
     assert metric_name("5_shot") == "metric_5_shot"
+    assert metric_name("r2") == "r2"
 
 
 def test_nested_settings_are_joined_by_dots():

@@ -66,12 +66,15 @@ def test_means_stand_inside_their_intervals(trainings):
 
 def test_the_bootstrap_over_pictures_and_replicates_has_the_width_of_the_t_interval(trainings):
     found = mean_intervals(trainings, draws=4_000)
+    ratios = []
     for name, row in found.iterrows():
         low, high = contrast(trainings, pd.Series({name: 1.0})).interval()
         # Ends from 4,000 draws are uncertain by about 3 % of the width; shares are not skew here.
         width = high - low
         assert row["accuracy_low"] == pytest.approx(low, abs=0.06 * width)
         assert row["accuracy_high"] == pytest.approx(high, abs=0.06 * width)
+        ratios.append((row["accuracy_high"] - row["accuracy_low"]) / width)
+    assert np.mean(ratios) == pytest.approx(1, abs=0.03)
 
 
 def test_without_predictions_the_interval_is_that_of_the_replicates():

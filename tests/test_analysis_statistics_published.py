@@ -219,6 +219,16 @@ def test_a_claim_is_adjusted_within_its_own_family(table, judged):
     assert judged["p_adjusted"].iloc[4:].tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("p", "told"), [(0.04, Verdict.NOT_SHOWN), (0.02, Verdict.EQUIVALENT)])
+def test_that_levels_are_equivalent_is_adjusted_for_the_claims_too(p, told):
+    models = pd.DataFrame({"name": list("abcd"), "kernel": [3, 3, 5, 5], "accuracy": 0.6})
+    # Of 0.01 from 0, in standard errors of the difference of two means of two.
+    pictures = round(0.6 * 0.4 * (norm.isf(p) / 0.01) ** 2)
+    both = {"5 beats 3": Conclusion("kernel", 5, 3), "3 beats 5": Conclusion("kernel", 3, 5)}
+    found = judge(models, ["kernel"], pictures, claims_of(models, both))
+    assert found["verdict"].tolist()[:2] == [told] * 2
+
+
 def test_of_equal_models_the_first_in_the_table_is_the_best_and_the_last_the_worst():
     accuracy = [0.6, 0.5, 0.7] * 20  # more than an unstable sort leaves in order
     models = pd.DataFrame({"name": [f"m{k}" for k in range(60)], "accuracy": accuracy})
