@@ -22,6 +22,7 @@ from data_prep.synthetic import DEFAULT_IMAGES, prepare_synthetic
 from data_prep.votes import RULES
 from fairsweep.command_line import run_command
 from fairsweep.errors import UserError
+from fairsweep.terminal import plain_console
 
 EXAMPLES = {
     "fer2013": "python -m data_prep fer2013 --images fer2013plus.tar.gz --out data/fer2013",
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     for warning in manifest.details.get("warnings", ()):
         print(f"warning: {warning}", file=sys.stderr)
-    print_summary(manifest, Console(markup=False, emoji=False))
+    print_summary(manifest, plain_console())
     print(f"{manifest.images:,} pictures are in {options.out}")
     return 0
 
@@ -86,7 +87,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(summary(manifest) | found.summary(), indent=2))
     else:
-        console = Console(markup=False, emoji=False)
+        console = plain_console()
         print_summary(manifest, console)
         print_inspection(manifest, found, console)
     if options.figures is not None:

@@ -76,6 +76,14 @@ def test_a_decision_on_training_as_one_is_told_once():
     assert file.getvalue() == "", "an earlier session has told it"
 
 
+def test_a_line_stays_one_however_narrow_the_terminal():
+    sweep, _ = new_sweep(small_spec())
+    file = io.StringIO()
+    words = "2 trials of B16_N4_FC1_K3_AP6_W128 are trained separately: it would not be faster"
+    Progress(sweep, Console(file=file, width=30)).tell(words)
+    assert file.getvalue() == f"{words}\n"
+
+
 def test_a_terminal_shows_each_trial_that_runs_with_its_last_and_its_best_figure():
     sweep, _ = new_sweep(small_spec(**LOSS, scheduler={"name": "none"}))
     running, new = train(sweep, 0.125, 0.75, 0.5, images_per_second=1234.5), train(sweep)

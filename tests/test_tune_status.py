@@ -721,6 +721,13 @@ def test_a_status_counts_the_reasons_of_failed_trials(begin, tmp_path):
     assert "mine.py, line 3: ValueError" in told[0]["reason"]
 
 
+def test_a_reason_is_printed_as_it_stands(begin, tmp_path, capsys):
+    sweep = begin(retries=0)
+    sweep.attempt_failed(start(sweep).id, "KeyError: [blocks] :warning:")
+    print_status(tmp_path)
+    assert "KeyError: [blocks] :warning:" in capsys.readouterr().out
+
+
 def test_a_watch_goes_on_while_a_driver_runs_and_ends_with_it(monkeypatch, tmp_path):
     status = {
         "name": "night", "finished": False, "silence": "", "trials": {}, "expected_trials": None,

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from data_prep.reader import ImageDataset
 from fairsweep.processor import processor_name
+from fairsweep.terminal import plain_console
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.latency import measure_network
@@ -127,6 +127,6 @@ def print_latencies(found: list[NetworkLatency]) -> None:
             f"{each.weights_bytes / 1e6:.3g}",
             *(f"{value:.3g}" for value in (each.p50_1, each.p95_1, each.p50_64, each.p95_64)),
         )
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print(f"on {found[0].device}, threads: {found[0].threads}")

@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from fairsweep.terminal import plain_console
 from tune.commands.status import status_table
 from tune.run.directory import RUNS
 from tune.session.status import list_runs
@@ -27,4 +27,4 @@ def run(_parsed: argparse.Namespace) -> int:
 def print_runs(statuses: Sequence[dict[str, Any]]) -> None:
     """Print one row per run, and below the table why some runs cannot be read."""
     damages = [Text(status["damage"]) for status in statuses if "damage" in status]
-    Console().print(status_table(statuses), *damages, sep="\n")
+    plain_console().print(status_table(statuses), *damages, sep="\n")

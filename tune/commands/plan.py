@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console
 
 from data_prep.manifest import DatasetManifest
+from fairsweep.terminal import plain_console
 from models.config import TrainConfig
 from models.cost import BACKWARD, TrainingCost, training_cost
 from tune.commands.options import QUICK, add_spec, print_pick, spec_of
@@ -203,7 +203,7 @@ def print_plan(plan: Plan, spec: SweepSpec, manifest: DatasetManifest) -> None:
             _size(planned.cost.checkpoint_bytes),
             *(("" if planned.excess is None else "over the limit",) if over else ()),
         )
-    console = Console()
+    console = plain_console()
     console.print(table)
     hidden = len(plan.configurations) - _MOST_ROWS
     if hidden > 0:
@@ -237,7 +237,7 @@ def print_own_plan(spec: SweepSpec) -> None:
     table = table_of("configuration", "epochs", "parameters", "memory")
     for config in planned[:_MOST_ROWS]:
         table.add_row(config.name, str(config.epochs), "not known", "not known")
-    console = Console()
+    console = plain_console()
     console.print(table)
     if len(planned) > _MOST_ROWS:
         console.print(f"and {len(planned) - _MOST_ROWS} more")

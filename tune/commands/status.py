@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from fairsweep.terminal import plain_console
 from tune.commands.options import add_run
 from tune.session.progress import clock
 from tune.session.status import RunWatch, run_status
@@ -44,13 +45,13 @@ def run(parsed: argparse.Namespace) -> int:
 
 def print_status(run: Path) -> None:
     """Print the status of one run."""
-    Console().print(_status_view(run_status(run)))
+    plain_console().print(_status_view(run_status(run)))
 
 
 def watch_status(run: Path) -> None:
     """Show a run's status and update it every second while the run is running."""
     watch = RunWatch(run)
-    with Live(console=Console(), auto_refresh=False) as live:
+    with Live(console=plain_console(), auto_refresh=False) as live:
         while True:
             status = watch.status()
             live.update(_status_view(status), refresh=True)

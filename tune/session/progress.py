@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from fairsweep.terminal import plain_console
 from tune.run.trial import FINISHED, Status, Trial
 from tune.sweep.bundle import Fusing
 from tune.sweep.sweep import Sweep
@@ -24,7 +25,7 @@ class Progress:
 
     def __init__(self, sweep: Sweep, console: Console | None = None) -> None:
         self._sweep = sweep
-        self._console = console or Console(stderr=True)
+        self._console = console or plain_console(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._started = time.monotonic()
         self._drawn = 0.0
