@@ -204,6 +204,29 @@ def test_seeds_folds_and_the_rest_of_what_we_offer_arrive_by_name(folder):
     assert len({trial.configuration_id for trial in sweep.trials.values()}) == 1
 
 
+@pytest.mark.parametrize("again", [resume, extend])
+def test_data_that_was_moved_is_given_from_its_new_place(folder, again):
+    code = """
+    def train(*, rate: float, data):
+        with open("given.txt", "a") as file:
+            file.write(f"{data}\\n")
+        if rate == 0.1 and not data.endswith("moved.csv"):
+            raise ValueError("stays to be trained")
+        yield {"val_f1": rate}
+    """
+    (folder / "rows.csv").touch()
+    run, _ = run_own(folder, code, data="rows.csv", retries=0, fixed={"epochs": 1})
+    (folder / "rows.csv").rename(folder / "moved.csv")
+    (folder / "given.txt").unlink()
+    if again is resume:
+        sweep = resume(run, data=str(folder / "moved.csv"), retry_failed=True)
+    else:
+        more = ("space.rate=[0.1, 0.5, 0.9]",)
+        sweep = extend(run, overrides=more, data=str(folder / "moved.csv"))
+    assert (folder / "given.txt").read_text() == f"{folder / 'moved.csv'}\n"
+    assert [status for status, _ in ends(sweep)].count("COMPLETED") == 2
+
+
 def test_a_scheduler_and_replicates_work_as_for_our_loop(folder):
     run, sweep = run_own(
         folder, space={"rate": [0.5, 0.4, 0.3, 0.2]}, scheduler="asha", replicates=3, finalists=1,
