@@ -84,3 +84,10 @@ def test_places_are_cores_or_gpus_however_many_slots_share_one(cpus, gpus, count
 
 def test_a_node_without_cores_has_no_slots():
     assert Slots(cpus=1, gpus=0, count=0).on([{"Resources": {"memory": 1e9}}, node(2)]).count == 2
+
+
+def test_only_nodes_with_a_gpu_have_slots_with_one():
+    slots = Slots(cpus=1.0, gpus=0.25, count=9)
+    assert slots.on([node(16), node(16, 1), node(2, 2)]).count == 4 + 2
+    assert slots.on([node(16), node(64)]).count == 0
+    assert slots.on([]).count == 0
