@@ -68,8 +68,8 @@ def _records(
     reader: PictureReader,
     start: int,
 ) -> Iterator[Record]:
+    fine = "fine_" if "fine_labels" in batch else ""
     try:
-        fine = "fine_" if "fine_labels" in batch else ""
         pixels = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, *SHAPE).transpose(0, 2, 3, 1)
         labels = [names[f"{fine}label_names"][label] for label in batch[f"{fine}labels"]]
         coarse = [names["coarse_label_names"][label] for label in batch.get("coarse_labels", ())]
@@ -98,10 +98,13 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _unpickled(open_it: Any, shown: str) -> Any:
+def _unpickled(open_it: Any, shown: str) -> Mapping[str, Any]:
     try:
         stream: IO[bytes]
         with open_it() as stream:
-            return _Unpickler(stream, encoding="latin1").load()
+            values = _Unpickler(stream, encoding="latin1").load()
     except (*READ_ERRORS, pickle.UnpicklingError, ValueError, AttributeError) as error:
         raise BadInputError(f"{shown}: {_NO_BATCH} ({error}); download it again") from error
+    if not isinstance(values, dict):
+        raise BadInputError(f"{shown}: {_NO_BATCH}; download it again")
+    return values
