@@ -29,6 +29,7 @@ import numpy as np
 
 from benchmarks import search_peers as peers
 from benchmarks.harness import RESULTS, Result
+from benchmarks.rounds import INTERVALS
 from benchmarks.search_curves import Floats, Task, describe
 from benchmarks.search_regret import (
     GRID,
@@ -188,7 +189,7 @@ def _result(comparison: Comparison, workers: int, seeds: int) -> Result:
                 for name, times in needed.items()
                 if (missed := int(np.isinf(times).sum()))
             },
-            "95 % of the ratio": {
+            INTERVALS: {
                 name: [round(end, 2) for end in interval(times, needed[default])]
                 for name, times in needed.items()
             },

@@ -42,6 +42,7 @@ KINDS = ("killed", "notice", "limit")
 TRAINED_SECONDS = 15.0
 """How long a slot trains at least before its preemption."""
 SLOT_SECONDS = 600.0
+"""Longest wait for the next slot, or for the end of one."""
 RUN = Path("runs/week")
 SPEC = {
     "name": "week",
@@ -89,6 +90,7 @@ class _Chain:
             kind, known, slot = KINDS[(number - 1) % len(KINDS)], self._measured(), self._slot()
             trains = self._wait(lambda known=known: self._measured() > known)
             if trains and kind != "limit":
+                # Each preemption comes at another moment between two checkpoints.
                 time.sleep(TRAINED_SECONDS + number % 7)
                 self._preempt(killed=kind == "killed")
             if not self._wait(lambda slot=slot: self._slot() > slot):
@@ -149,10 +151,12 @@ def run(slots: int = WEEK_SLOTS) -> Iterator[Result]:
         begun = time.perf_counter()
         checkpoints = _Checkpoints(folder / RUN)
         checkpoints.start()
-        chain = _Chain(slurm, _submit(slurm, folder, epochs), folder)
-        state = chain.follow()
-        checkpoints.over.set()
-        checkpoints.join()
+        try:
+            chain = _Chain(slurm, _submit(slurm, folder, epochs), folder)
+            state = chain.follow()
+        finally:
+            checkpoints.over.set()
+            checkpoints.join()
         if state != "COMPLETED":
             raise RuntimeError(f"the job is {state}: {chain.log()[-2000:]}")
         details = {"slots": chain.ends.total(), "slots by their end": dict(chain.ends)}

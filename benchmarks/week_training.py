@@ -31,7 +31,7 @@ def train(
     epoch = 0 if state is None else state["epoch"]
     _note(folder, "begun", place, epoch)
     while epoch < epochs:
-        time.sleep(EPOCH_SECONDS)
+        time.sleep(EPOCH_SECONDS)  # An epoch takes time and nothing else.
         epoch += 1
         _note(folder, "trained", place, epoch)
         yield {"val_accuracy": 1 - 1 / (epoch + place)}, {"epoch": epoch, "rest": _bytes(epoch)}

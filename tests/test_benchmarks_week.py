@@ -117,7 +117,7 @@ def test_a_sweep_that_lost_something_is_no_result(tmp_path, file, word, cause):
 
 
 def test_the_training_notes_each_epoch_and_continues_from_its_state(tmp_path, monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)  # An epoch only sleeps.
     folder = str(tmp_path)
     *_, (_, state) = train(place=1, epochs=2, folder=folder)
     assert len(list(train(place=1, epochs=3, folder=folder, state=state))) == 1
