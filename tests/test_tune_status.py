@@ -295,6 +295,14 @@ def test_runs_are_listed_by_name(tmp_path):
     assert [status["name"] for status in list_runs(tmp_path)] == sorted(names)
 
 
+def test_the_name_of_a_damaged_run_is_printed_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "old [a] :warning:" / LEDGER_FILE).mkdir(parents=True)
+    assert main(["list"]) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split() == ["old", "[a]", ":warning:", "damaged"]
+
+
 def test_a_path_that_cannot_be_used_is_the_users_to_change(runs, capsys):
     assert main(["run", str(runs)]) == 2
     assert "Is a directory" in capsys.readouterr().err
