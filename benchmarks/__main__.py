@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -133,17 +134,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _results(
     run: Callable[..., Iterator[Result]], options: Mapping[str, Any], rounds: int
 ) -> Iterator[Result]:
-    """Yield the results of a benchmark; those of several rounds are printed as they come."""
-    if rounds == 1:
-        yield from run(**options)
-        return
-    made: list[list[Result]] = []
+    """Yield the results of a benchmark; in later rounds, those of all rounds until then."""
+    rounds_of: dict[str, list[Result]] = defaultdict(list)
     for _ in range(rounds):
-        made.append([])
         for result in run(**options):
-            result.print()
-            made[-1].append(result)
-    yield from map(together, zip(*made, strict=True))
+            rounds_of[result.name].append(result)
+            yield together(rounds_of[result.name])
 
 
 def _complaint(parsed: argparse.Namespace) -> str | None:

@@ -24,15 +24,20 @@ from models.config import TrainConfig
 from models.cost import BACKWARD
 from models.hyperparameters import Precision
 from tune.commands.options import add_spec, spec_of
-from tune.commands.plan import matrix_rate, plan_sweep, training_pictures
+from tune.commands.plan import plan_sweep, training_pictures
 from tune.session.store import read_manifest
 from tune.sweep.spec import SpecError
 
 OPTIMIZER_BYTES = 28
 """Traffic of Adam per parameter: it reads weight, gradient and two moments, and writes three."""
 MATRIX_SIDE = 8192
+CPU_MATRIX_SIDES = (256, 768, 2048)
+"""Sides of the matrices that cores multiply; which one is fastest depends on their caches."""
+WINDOWS = 20
+"""Parts of the measurement on a CPU. The fastest counts, because a limit must not be too low."""
 COPY_BYTES = 2**30
 SECONDS = 3.0
+_KINDS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +101,7 @@ class Rates:
             return cls(flop=_gpu_matrix_rate(precision), bytes=_gpu_copy_rate())
         cores = os.cpu_count() or 1
         with multiprocessing.get_context("spawn").Pool(cores) as pool:
-            return cls(flop=sum(pool.map(matrix_rate, [SECONDS] * cores)))
+            return cls(flop=sum(pool.map(_core_matrix_rate, [precision] * cores)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +167,25 @@ class Limit:
         return layer.bytes(batch=self.batch, size=self.size) / self.batch
 
 
+def _core_matrix_rate(precision: Precision) -> float:
+    """Return the most floating-point operations per second of one core in matrix products."""
+    torch.set_num_threads(1)
+    fastest = 0.0
+    for side in CPU_MATRIX_SIDES:
+        left, right = torch.rand(2, side, side).to(_KINDS[precision])
+        torch.mm(left, right)
+        for _ in range(WINDOWS):
+            begun, products = time.perf_counter(), 0
+            while time.perf_counter() - begun < SECONDS / WINDOWS:
+                torch.mm(left, right)
+                products += 1
+            fastest = max(fastest, products * 2 * side**3 / (time.perf_counter() - begun))
+    return fastest
+
+
 def _gpu_matrix_rate(precision: Precision) -> float:
     """Return the floating-point operations per second of a GPU in matrix products."""
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE, device="cuda", dtype=kind)
+    left, right = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE, device="cuda", dtype=_KINDS[precision])
     return 2 * MATRIX_SIDE**3 * _times_a_second(lambda: torch.mm(left, right))
 
 

@@ -1,7 +1,15 @@
-"""Several rounds of a benchmark as one result, with intervals of its ratios."""
+"""Several rounds of a benchmark as one result, with intervals of its ratios.
 
+`python -m benchmarks.rounds FILE FILE …` joins rounds of different days or machines, given as files
+of `benchmarks/results/`, each of one round.
+"""
+
+import argparse
+import json
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -13,12 +21,15 @@ INTERVALS = "95 % of the ratio"
 
 
 def together(rounds: Sequence[Result]) -> Result:
-    """Return the geometric means of at least two rounds, and intervals over rounds (t of the logs).
+    """Return the geometric means of rounds, and intervals over rounds (t of the logs).
 
     A round runs all sides, one after the other, so that a slower quarter of an hour of the machine
     changes the figures of a round more than its ratios. Other details are those of the last round.
+    A single round is returned as it is.
     """
     last = rounds[-1]
+    if len(rounds) == 1:
+        return last
     ratios = {name: [each.ratios[name] for each in rounds] for name in last.others}
     return replace(
         last,
@@ -42,3 +53,32 @@ def interval(ratios: Sequence[float]) -> list[float]:
 
 def _mean(values: Sequence[float]) -> float:
     return float(stats.gmean(values))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Join results of one round each into one result; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.rounds",
+        description=main.__doc__,
+        epilog="example: python -m benchmarks.rounds sweep-monday.json sweep-tuesday.json",
+    )
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a file of results")
+    files = parser.parse_args(arguments).files
+    try:
+        read = [json.loads(file.read_text("utf-8")) for file in files]
+    except (OSError, ValueError) as error:
+        parser.error(f"{error}; give files of benchmarks/results")
+    names = {each["name"] for each in read}
+    if len(files) < 2 or len(names) > 1:
+        parser.error(f"needs two or more results of one benchmark, but got {len(files)} of {names}")
+    whole = together(
+        [Result(**{each.name: one[each.name] for each in fields(Result)}) for one in read]
+    )
+    of_each = [{"date": each["date"], "hardware": each["hardware"]} for each in read]
+    path = replace(whole, details={**whole.details, "of each round": of_each}).keep()
+    print(f"kept in {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,6 +16,7 @@ from data_prep.reader import read_dataset
 from models.build import build_model
 from models.config import TrainConfig
 from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d
+from models.predict import autocast
 
 WORKERS = 2
 MEAN, STD = 0.5, 0.25
@@ -106,7 +107,7 @@ def train(
     threads: int,
     channels_last: bool,
 ) -> Iterator[float]:
-    """Train as in tutorials; yield the validation accuracy after each epoch."""
+    """Train as in tutorials, under autocast for bf16; yield each epoch's validation accuracy."""
     torch.set_num_threads(threads)
     config = TrainConfig.create(values)
     torch.manual_seed(config.seed)
@@ -123,11 +124,15 @@ def train(
         total = 0.0
         for pictures, labels in loaders[0]:
             optimizer.zero_grad()
-            loss = loss_of(model(pictures.to(device, memory_format=layout)), labels.to(device))
+            with autocast(device, config.precision):
+                logits = model(pictures.to(device, memory_format=layout))
+                loss = loss_of(logits, labels.to(device))
             loss.backward()
             optimizer.step()
             total += loss.item()
-        yield _validate(model, loaders[1], device)
+        with autocast(device, config.precision):
+            accuracy = _validate(model, loaders[1], device)
+        yield accuracy
 
 
 def published(model: nn.Module) -> nn.Module:

@@ -19,6 +19,7 @@ from benchmarks.harness import Result, bf16_words, in_process, write_pictures
 from benchmarks.kernels import kernels
 from benchmarks.limit import Limit, Rates
 from data_prep.manifest import DatasetManifest
+from fairsweep.processor import bf16_instructions
 from models.config import TrainConfig
 from tune.execution.slots import MOST_PER_GPU
 from tune.run.events import MeasurementTaken
@@ -45,7 +46,8 @@ TRIALS = min(os.cpu_count() or 1, MOST_PER_GPU) if GPU else os.cpu_count() or 1
 
 
 def files(data: str, folder: str, config: dict[str, Any] = CONFIG) -> dict[str, Any]:
-    """Train on picture files, transformed one at a time, on two threads."""
+    """Train in float32 on picture files, transformed one at a time, on two threads."""
+    config = {**config, "precision": "float32"}
     loaders = student.file_loaders(Path(folder), config["batch_size"])
     return _students_rate(data, config, loaders, channels_last=False)
 
@@ -92,38 +94,51 @@ def _rate(data: str, ended: list[float]) -> dict[str, Any]:
 
 
 def run(data: Path | None = None) -> Iterator[Result]:
-    """Measure all sides, one after the other, and profile a training step of ours."""
+    """Measure all sides, one after the other, and profile a training step of ours.
+
+    On a processor with instructions for bf16, a second result has bf16 on both sides.
+    """
     with tempfile.TemporaryDirectory() as folder:
         faces, pictures = Path(folder) / "faces", Path(folder) / "pictures"
         write_pictures(faces, IMAGES, data)
         student.write_pictures(faces, pictures)
-        mine = in_process(ours, str(faces))
-        others = {
-            "a student's loop over files": in_process(files, str(faces), str(pictures)),
-            "a tensor in memory, channels last": in_process(tensor, str(faces)),
-        }
-        spent = in_process(kernels, str(faces), CONFIG)
-        manifest = DatasetManifest.read(faces)
-    config = TrainConfig.create(CONFIG)
+        yield _result("train", CONFIG, faces, pictures)
+        if not GPU and bf16_instructions():
+            yield _result("train_bf16", {**CONFIG, "precision": "bf16"}, faces)
+
+
+def _result(name: str, values: dict[str, Any], faces: Path, pictures: Path | None = None) -> Result:
+    """Measure one configuration; without ``pictures``, beside the tensor in memory only."""
+    data = str(faces)
+    mine = in_process(ours, data, values)
+    loops = {} if pictures is None else {"a student's loop over files": (files, str(pictures))}
+    others = {
+        side: in_process(train, data, *more, values)["rate"]
+        for side, (train, *more) in {
+            **loops,
+            "a tensor in memory, channels last": (tensor,),
+        }.items()
+    }
+    manifest = DatasetManifest.read(faces)
+    config = TrainConfig.create(values)
     top = Limit.of(
         config,
         Rates.measure(config.precision),
         classes=len(manifest.classes),
         image_shape=manifest.image_shape,
     )
-    details: dict[str, Any] = {
-        "configuration": CONFIG,
-        "trials at once, ours": mine["trials"],
-        "bf16 on the processor": bf16_words(),
-        "share of the limit, ours": round(mine["rate"] / top.pictures_per_second, 3),
-        "share of a step": spent,
-        "limit": top.to_dict(),
-    }
-    yield Result(
-        name="train",
+    return Result(
+        name=name,
         unit="pictures a second",
         ours=mine["rate"],
-        others={name: side["rate"] for name, side in others.items()},
+        others=others,
         smaller_is_better=False,
-        details=details,
+        details={
+            "configuration": values,
+            "trials at once, ours": mine["trials"],
+            "bf16 on the processor": bf16_words(),
+            "share of the limit, ours": round(mine["rate"] / top.pictures_per_second, 3),
+            "share of a step": in_process(kernels, data, values),
+            "limit": top.to_dict(),
+        },
     )

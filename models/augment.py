@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.config import TrainConfig
+from models.trivial import MOST_DEGREES, MOST_PIXELS, MOST_SHEAR, Operations
 
 MAX_RATIO = 4 / 3
 """Largest ratio of the sides of a crop."""
@@ -17,9 +18,20 @@ MAX_DEGREES = 10.0
 
 
 def draw_transforms(
-    config: TrainConfig, count: int, image_shape: tuple[int, int], rng: np.random.Generator
+    config: TrainConfig,
+    count: int,
+    image_shape: tuple[int, int],
+    rng: np.random.Generator,
+    operations: Operations | None = None,
 ) -> Tensor | None:
     """Draw a transform for each of ``count`` pictures, according to ``config``.
+
+    Args:
+        config: Configuration of the trial.
+        count: Number of pictures.
+        image_shape: Height and width of a picture.
+        rng: Source of the random numbers.
+        operations: Further operations, of which the geometric ones become part of the transforms.
 
     Returns:
         (count, 2, 3) float32 matrices for `transform_pictures`, or None where nothing changes.
@@ -35,7 +47,13 @@ def draw_transforms(
         sizes = rng.uniform(1 - config.scale, 1 + config.scale, count)
     if config.shift > 0:
         shifts = rng.uniform(-config.shift, config.shift, (2, count))
+    if operations is not None:
+        degrees = MOST_DEGREES * operations.signed("rotate")
+        moves = np.stack([operations.signed(f"translate_{axis}") for axis in "xy"])
+        shifts = shifts + moves * np.array([[MOST_PIXELS / size] for size in image_shape[::-1]])
     matrices = _matrices(signs, degrees, sizes, shifts, image_shape)
+    if operations is not None:
+        matrices = _sheared(matrices, operations, image_shape)
     if config.crop < 1:
         matrices = _cropped(matrices, config.crop, image_shape, rng)
     elif config.augmentation == "none" and config.scale == config.shift == 0:
@@ -99,6 +117,18 @@ def _matrices(
     moves = -np.einsum("ijn,jn->in", turns, 2 * shifts)
     matrices = np.concatenate((turns, moves[:, None]), axis=1)
     return np.moveaxis(matrices, -1, 0).astype(np.float32, order="C")
+
+
+def _sheared(
+    matrices: npt.NDArray[np.float32], operations: Operations, image_shape: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Return matrices that also shear pictures about their centre, after what ``matrices`` do."""
+    height, width = image_shape
+    shears = np.zeros((len(matrices), 3, 3))
+    shears[:, range(3), range(3)] = 1
+    shears[:, 0, 1] = MOST_SHEAR * height / width * operations.signed("shear_x")
+    shears[:, 1, 0] = MOST_SHEAR * width / height * operations.signed("shear_y")
+    return (matrices @ shears).astype(np.float32)
 
 
 def _cropped(

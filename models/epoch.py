@@ -14,6 +14,7 @@ from models.augment import draw_transforms
 from models.boxes import Mixing, draw_erased, draw_mixing
 from models.config import TrainConfig
 from models.sampling import balanced_order
+from models.trivial import draw_operations
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +29,8 @@ class Batch:
     """(members,) mixup weight of each picture against its partner, from 0.5 to 1."""
     cuts: Tensor | None = None
     """(members, 4) box of each picture that CutMix takes from its partner, or None."""
+    changes: Tensor | None = None
+    """(members·b, 3) how the pixel values of each picture change, or None."""
     erased: Tensor | None = None
     """(members·b, 4) box of each picture that is erased, or None."""
     pixels: Tensor | None = None
@@ -44,6 +47,7 @@ class Batch:
             self,
             rows=self.rows[:, :count],
             transforms=_part(self.transforms, slice(count)),
+            changes=_part(self.changes, slice(count)),
             erased=_part(self.erased, slice(count)),
             pixels=_part(self.pixels, slice(count)),
         )
@@ -58,6 +62,7 @@ class Batch:
             transforms=_joined([batch.transforms for batch in batches]),
             mix=torch.cat([batch.mix for batch in batches]),
             cuts=_joined([batch.cuts for batch in batches]),
+            changes=_joined([batch.changes for batch in batches]),
             erased=_joined([batch.erased for batch in batches]),
             pixels=_joined([batch.pixels for batch in batches]),
         )
@@ -69,6 +74,7 @@ class EpochPlan:
 
     rows: Tensor
     transforms: Tensor | None
+    changes: Tensor | None
     mixing: Mixing
     erased: Tensor | None
     batch_size: int
@@ -95,17 +101,19 @@ class EpochPlan:
         # Drawn on the CPU for every device, so that all machines train in the same order.
         drawn = rng.permutation(len(rows)) if groups is None else balanced_order(groups, rng)
         order = torch.from_numpy(drawn[: used(len(rows), config.batch_size)])
-        transforms = draw_transforms(config, len(order), image_shape, rng)
+        trivial = config.augmentation == "trivial"
+        operations = draw_operations(len(order), rng) if trivial else None
+        transforms = draw_transforms(config, len(order), image_shape, rng, operations)
+        changes = None if operations is None else operations.changes()
         mixing = draw_mixing(config, steps(len(rows), config.batch_size), rng)
         erased = draw_erased(config, len(order), image_shape, rng)
+        weights, cuts = mixing.weights.to(rows.device), _moved(mixing.cuts, rows.device)
         return cls(
             rows=rows[order.to(rows.device)],
-            transforms=None if transforms is None else transforms.to(rows.device),
-            mixing=Mixing(
-                mixing.weights.to(rows.device),
-                None if mixing.cuts is None else mixing.cuts.to(rows.device),
-            ),
-            erased=None if erased is None else erased.to(rows.device),
+            transforms=_moved(transforms, rows.device),
+            changes=_moved(changes, rows.device),
+            mixing=Mixing(weights, cuts),
+            erased=_moved(erased, rows.device),
             batch_size=config.batch_size,
         )
 
@@ -118,8 +126,13 @@ class EpochPlan:
                 transforms=_part(self.transforms, part),
                 mix=self.mixing.weights[step : step + 1],
                 cuts=_part(self.mixing.cuts, slice(step, step + 1)),
+                changes=_part(self.changes, part),
                 erased=_part(self.erased, part),
             )
+
+
+def _moved(values: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if values is None else values.to(device)
 
 
 def _part(values: Tensor | None, part: slice) -> Tensor | None:

@@ -13,7 +13,8 @@ from fairsweep.own_code.failures import OwnCodeError, place_of
 from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
-from models.input_size import input_shape, resize
+from models.input_size import input_shape
+from models.network_input import network_input
 from models.own_network import misfits_explained
 from models.seeding import seeded
 
@@ -48,7 +49,7 @@ def take_first_step(config: TrainConfig, dataset: ImageDataset) -> FirstStep:
     """
     data = DeviceDataset.create(dataset)
     rows = data.rows("train", config.fold, config.folds)[:_PICTURES]
-    pictures = data.normalise(resize(data.pictures(rows), input_shape(config, data.image_shape)))
+    pictures = network_input(data, rows, input_shape(config, data.image_shape))
     step = _Step(config=config, pictures=pictures, targets=data.targets(soft=False)[rows])
     idle = tuple(_idle(config, step.gradients(training=True)))
     # Without dropout, which draws its masks in the order of the layout.

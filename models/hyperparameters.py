@@ -21,7 +21,7 @@ from models.registry import FAMILIES
 Activation = Literal["relu", "leaky_relu"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "one_cycle"]
-Augmentation = Literal["none", "flip", "flip_rotate"]
+Augmentation = Literal["none", "flip", "flip_rotate", "trivial"]
 Precision = Literal["float32", "bf16"]
 
 
@@ -123,7 +123,8 @@ class Hyperparameters:
     """Passes over the training split."""
     augmentation: Augmentation = "flip_rotate"
     """Random change of the training pictures. ``flip`` mirrors each with probability 0.5;
-    ``flip_rotate`` also rotates it by an angle from -10 to 10 degrees."""
+    ``flip_rotate`` also rotates it by an angle from -10 to 10 degrees; ``trivial`` mirrors it and
+    applies one of 14 operations with a random strength (TrivialAugment, Müller and Hutter 2021)."""
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Largest shift of a training picture in each direction, as a share of its width and height;
     drawn uniformly (Simonyan & Zisserman 2015, "VGG", section 3.1, shift by cropping)."""

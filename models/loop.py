@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.rnn import pad_sequence
 
-from models.augment import mix_pairs, transform_pictures
+from models.augment import mix_pairs
 from models.average import WeightAverage
 from models.boxes import cut_pairs, erase
 from models.build import Pretrained, build_model
@@ -35,8 +35,9 @@ from models.fused import (
     split_optimizer,
 )
 from models.gather import gathered_ahead
-from models.input_size import input_shape, resize
+from models.input_size import input_shape
 from models.losses import picture_losses
+from models.network_input import network_input
 from models.optim import learning_rate_at, make_optimizer, set_learning_rate
 from models.predict import autocast, evaluate, predict_logits
 from models.sampling import Sampling, weighted
@@ -296,10 +297,14 @@ class Loop:
         Returns:
             (members·b, channels, h, w) pictures and (members, b, classes) distributions.
         """
-        pictures = self.data.pictures(batch.rows.view(-1), batch.pixels)
-        if batch.transforms is not None:
-            pictures = transform_pictures(pictures, batch.transforms)
-        pictures = self.data.normalise(resize(pictures, self._input_shape))
+        pictures = network_input(
+            self.data,
+            batch.rows.view(-1),
+            self._input_shape,
+            transforms=batch.transforms,
+            changes=batch.changes,
+            pixels=batch.pixels,
+        )
         if batch.erased is not None:
             pictures = erase(pictures, batch.erased)
         of_each = torch.arange(len(targets), device=targets.device)[:, None]

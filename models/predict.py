@@ -10,8 +10,9 @@ from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fused import side_by_side
 from models.hyperparameters import Precision
-from models.input_size import input_shape, resize
+from models.input_size import input_shape
 from models.metrics import classification_metrics, confusion_matrix
+from models.network_input import network_input
 
 CPU_BATCH_SIZE = 64
 """Pictures predicted together on a CPU: as many as fit into a core's cache."""
@@ -44,8 +45,7 @@ def predict_logits(
     with torch.inference_mode(), autocast(data.device, config.precision):
         parts, shape = [], input_shape(config, data.image_shape)
         for part in torch.split(rows, max(1, batch_size), dim=-1):
-            pictures = data.normalise(resize(data.pictures(part.reshape(-1)), shape))
-            pictures = side_by_side(pictures, members)
+            pictures = side_by_side(network_input(data, part.reshape(-1), shape), members)
             parts.append(forward(model, pictures, flip=config.test_time_flip))
     model.train(training)
     return torch.cat(parts, dim=-2)

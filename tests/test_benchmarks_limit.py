@@ -3,8 +3,9 @@
 import math
 
 import pytest
+import torch
 
-from benchmarks.limit import Limit, Rates
+from benchmarks.limit import Limit, Rates, _core_matrix_rate
 from models.config import TrainConfig
 
 CONFIG = {
@@ -51,3 +52,26 @@ def test_bf16_halves_the_numbers_but_not_the_optimiser():
     numbers = sum(layer.numbers for layer in whole.layers)
     parameters = sum(layer.parameters for layer in whole.layers)
     assert whole.traffic - half.traffic == pytest.approx(2 * numbers + 2 * 3 * parameters / 32)
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind"), [("float32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_a_cores_rate_is_that_of_its_fastest_window_in_the_precision(monkeypatch, precision, kind):
+    clock, kinds = [0.0], set()
+
+    def multiply(left, right):
+        kinds.update((left.dtype, right.dtype))
+        busy = len(left) != 768 or clock[0] < 100  # Only late products of this size are quick.
+        clock[0] += 1.0 if busy else 0.25
+
+    monkeypatch.setattr("benchmarks.limit.CPU_MATRIX_SIDES", (256, 768))
+    monkeypatch.setattr("benchmarks.limit.WINDOWS", 100)
+    monkeypatch.setattr("benchmarks.limit.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(torch, "mm", multiply)
+    threads = torch.get_num_threads()
+    try:
+        assert _core_matrix_rate(precision) == 2 * 768**3 / 0.25
+    finally:
+        torch.set_num_threads(threads)
+    assert kinds == {kind}

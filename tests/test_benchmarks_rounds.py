@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +12,8 @@ from benchmarks.__main__ import main
 from benchmarks.harness import Result
 from benchmarks.peers_figure import draw, newest
 from benchmarks.rounds import INTERVALS, interval, together
+from benchmarks.rounds import main as join
+from fairsweep.errors import UserError
 
 
 def result(ours, slow, fast, *, smaller_is_better=True, **details):
@@ -45,17 +49,45 @@ def test_rounds_have_the_mean_of_their_ratios_whatever_the_machine_did(smaller_i
     assert low < slow < high
 
 
-def test_each_round_is_printed_and_the_whole_is_kept(monkeypatch, tmp_path, capsys):
-    rounds = iter([result(10.0, 20.0, 5.0), result(10.0, 40.0, 5.0)])
-    train = SimpleNamespace(run=lambda: iter([next(rounds)]))
+def test_rounds_until_a_failure_are_kept_together(monkeypatch, tmp_path, capsys):
+    runs = count(1)
+
+    def run():
+        if (number := next(runs)) == 3:
+            raise UserError("the third round fails")
+        yield result(10.0 / number, 20.0, 5.0)
+        yield replace(result(1.0, 2.0, 3.0), name="train")
+
+    train = SimpleNamespace(run=run)
     monkeypatch.setattr("benchmarks.__main__.import_module", {"benchmarks.train": train}.get)
     monkeypatch.setattr("benchmarks.harness.RESULTS", tmp_path)
-    assert main(["train", "--rounds", "2", "--json"]) == 0
-    told = capsys.readouterr().out
-    assert told.count("ours is better by") == 3
+    with pytest.raises(SystemExit):
+        main(["train", "--rounds", "4", "--json"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert [json.loads(line)["details"].get("rounds") for line in lines] == [None, None, 2, 2]
     kept = newest(tmp_path, "sweep")
-    assert kept == json.loads(told.splitlines()[-1])
+    assert kept == json.loads(lines[2])
+    assert kept["details"]["ratios of each round"] == {"slow": [2.0, 4.0], "fast": [0.5, 1.0]}
+    assert newest(tmp_path, "train") == json.loads(lines[3])
+
+
+def test_rounds_of_several_days_become_one_result(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.harness.RESULTS", tmp_path / "results")
+    files = []
+    for day, slow in (("2026-11-24", 20.0), ("2026-11-26", 40.0)):
+        files.append(tmp_path / f"{day}.json")
+        files[-1].write_text(json.dumps({**result(10.0, slow, 5.0).to_dict(), "date": day}))
+    assert join(list(map(str, files))) == 0
+    kept = newest(tmp_path / "results", "sweep")
     assert kept["details"]["ratios of each round"] == {"slow": [2.0, 4.0], "fast": [0.5, 0.5]}
+    rounds = kept["details"]["of each round"]
+    assert [each["date"] for each in rounds] == ["2026-11-24", "2026-11-26"]
+    assert all("cores" in each["hardware"] for each in rounds)
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**result(1.0, 2.0, 3.0).to_dict(), "name": "train"}))
+    for wrong in ([files[0]], [files[0], other], [files[0], tmp_path / "missing.json"]):
+        with pytest.raises(SystemExit, match="2"):
+            join(list(map(str, wrong)))
 
 
 def test_a_number_of_rounds_below_one_is_refused(capsys):
