@@ -55,10 +55,14 @@ class Result:
             "date": time.strftime("%Y-%m-%d"),
         }
 
-    def keep(self) -> Path:
-        """Write the result to a file in ``benchmarks/results``; return its path."""
+    def keep(self, place: str | None = None) -> Path:
+        """Write the result to a file in ``benchmarks/results``; return its path.
+
+        Args:
+            place: What the file's name says about where it was measured; None for this machine.
+        """
         RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"{self.name}-{time.strftime('%Y%m%d')}-{_machine()}.json"
+        path = RESULTS / f"{self.name}-{time.strftime('%Y%m%d')}-{place or _machine()}.json"
         path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
         return path
 

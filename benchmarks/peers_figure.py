@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from benchmarks.harness import RESULTS
-from benchmarks.rounds import INTERVALS
+from benchmarks.rounds import EACH, INTERVALS
 
 PANELS = {
     "train": "training, pictures a second",
@@ -28,20 +28,20 @@ OUT = Path(__file__).parent.parent / "docs" / "peers.png"
 
 
 def newest(folder: Path, name: str) -> dict[str, Any] | None:
-    """Return the newest result with this name, or None if there is none."""
+    """Return the newest result with this name, of a day the one of most rounds; None without."""
     dated = [json.loads(path.read_text("utf-8")) for path in folder.glob(f"{name}-*.json")]
     return max(
         (result for result in dated if result["name"] == name),
-        key=lambda result: str(result["date"]),
+        key=lambda result: (str(result["date"]), result.get("details", {}).get("rounds", 1)),
         default=None,
     )
 
 
 def draw(results: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw a panel for each result: a point and an interval for each other side.
+    """Draw a panel for each result: for each other side a point, its rounds and an interval.
 
     Args:
-        results: As in the files; a side without an interval is drawn as a point alone.
+        results: As in the files; a result of one round has neither rounds nor intervals.
     """
     sizes = [len(result["ratios"]) for result in results]
     figure, panels = plt.subplots(
@@ -53,13 +53,15 @@ def draw(results: Sequence[Mapping[str, Any]]) -> Figure:
         layout="constrained",
     )
     for axes, result in zip(panels[:, 0], results, strict=True):
-        known = result["details"].get(INTERVALS, {})
+        known, rounds = (result["details"].get(detail, {}) for detail in (INTERVALS, EACH))
         names = sorted(result["ratios"], key=result["ratios"].__getitem__)
         for place, name in enumerate(names):
             ratio = result["ratios"][name]
             low, high = known.get(name, (ratio, ratio))
             axes.plot([low, high], [place, place], color="tab:blue", linewidth=2)
             axes.plot(ratio, place, "o", color="tab:blue")
+            each = rounds.get(name, [])
+            axes.plot(each, [place] * len(each), ".", color="tab:orange", markersize=4)
         axes.axvline(1.0, color="gray", linestyle="--", linewidth=1)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.6, len(names) - 0.4)
@@ -70,7 +72,7 @@ def draw(results: Sequence[Mapping[str, Any]]) -> Figure:
     axes.set_xscale("log")
     axes.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
     axes.minorticks_off()
-    axes.set_xlabel("ours is better by this factor (lines: 95 % intervals)")
+    axes.set_xlabel("ours is better by this factor (small dots: rounds; lines: 95 % intervals)")
     return figure
 
 

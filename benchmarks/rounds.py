@@ -7,7 +7,7 @@ of `benchmarks/results/`, each of one round.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,12 +16,16 @@ from scipy import stats
 
 from benchmarks.harness import Result
 
+EACH = "ratios of each round"
+"""The detail of a result that has each other side's ratio in every round."""
 INTERVALS = "95 % of the ratio"
 """The detail of a result that has the 95 % interval of each other side's ratio."""
+_LEAST = 3
+"""Rounds for an interval; two would give an interval of no use (t is 12.7 for them)."""
 
 
 def together(rounds: Sequence[Result]) -> Result:
-    """Return the geometric means of rounds, and intervals over rounds (t of the logs).
+    """Return the geometric means of rounds, and of three or more the intervals (t of the logs).
 
     A round runs all sides, one after the other, so that a slower quarter of an hour of the machine
     changes the figures of a round more than its ratios. Other details are those of the last round.
@@ -38,10 +42,14 @@ def together(rounds: Sequence[Result]) -> Result:
         details={
             **last.details,
             "rounds": len(rounds),
-            "ratios of each round": ratios,
-            INTERVALS: {name: interval(each) for name, each in ratios.items()},
+            EACH: ratios,
+            **({INTERVALS: _intervals(ratios)} if len(rounds) >= _LEAST else {}),
         },
     )
+
+
+def _intervals(ratios: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {name: interval(each) for name, each in ratios.items()}
 
 
 def interval(ratios: Sequence[float]) -> list[float]:
@@ -75,7 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
         [Result(**{each.name: one[each.name] for each in fields(Result)}) for one in read]
     )
     of_each = [{"date": each["date"], "hardware": each["hardware"]} for each in read]
-    path = replace(whole, details={**whole.details, "of each round": of_each}).keep()
+    path = replace(whole, details={**whole.details, "of each round": of_each}).keep(
+        f"{len(files)}rounds"
+    )
     print(f"kept in {path}")
     return 0
 

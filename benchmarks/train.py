@@ -111,14 +111,10 @@ def _result(name: str, values: dict[str, Any], faces: Path, pictures: Path | Non
     """Measure one configuration; without ``pictures``, beside the tensor in memory only."""
     data = str(faces)
     mine = in_process(ours, data, values)
-    loops = {} if pictures is None else {"a student's loop over files": (files, str(pictures))}
-    others = {
-        side: in_process(train, data, *more, values)["rate"]
-        for side, (train, *more) in {
-            **loops,
-            "a tensor in memory, channels last": (tensor,),
-        }.items()
-    }
+    others = {"a tensor in memory, channels last": in_process(tensor, data, values)["rate"]}
+    if pictures is not None:
+        loop = in_process(files, data, str(pictures), values)["rate"]
+        others = {"a student's loop over files": loop, **others}
     manifest = DatasetManifest.read(faces)
     config = TrainConfig.create(values)
     top = Limit.of(

@@ -44,8 +44,10 @@ def test_rounds_have_the_mean_of_their_ratios_whatever_the_machine_did(smaller_i
     assert (whole.details["trials"], whole.details["rounds"]) == (8, 2)
     slow, fast = (2.828, 0.5) if smaller_is_better else (0.354, 2.0)
     assert whole.ratios == {"slow": slow, "fast": fast}
-    assert whole.details[INTERVALS]["fast"] == [fast, fast], "both rounds say the same"
-    low, high = whole.details[INTERVALS]["slow"]
+    assert INTERVALS not in whole.details, "two rounds are too few"
+    three = together([*rounds, whole])
+    assert three.details[INTERVALS]["fast"] == [fast, fast], "all rounds say the same"
+    low, high = three.details[INTERVALS]["slow"]
     assert low < slow < high
 
 
@@ -78,6 +80,8 @@ def test_rounds_of_several_days_become_one_result(monkeypatch, tmp_path):
         files.append(tmp_path / f"{day}.json")
         files[-1].write_text(json.dumps({**result(10.0, slow, 5.0).to_dict(), "date": day}))
     assert join(list(map(str, files))) == 0
+    result(10.0, 20.0, 5.0).keep()
+    assert len(list((tmp_path / "results").iterdir())) == 2, "a round of the same day stays"
     kept = newest(tmp_path / "results", "sweep")
     assert kept["details"]["ratios of each round"] == {"slow": [2.0, 4.0], "fast": [0.5, 0.5]}
     rounds = kept["details"]["of each round"]
@@ -96,17 +100,19 @@ def test_a_number_of_rounds_below_one_is_refused(capsys):
     assert "--rounds must be at least 1, but got 0" in capsys.readouterr().err
 
 
-def test_a_panel_has_a_point_for_each_peer_and_a_line_where_there_is_an_interval():
-    found = together([result(10.0, 20.0, 5.0), result(10.0, 40.0, 5.0)]).to_dict()
+def test_a_panel_has_a_point_for_each_peer_its_rounds_and_a_line_where_there_is_an_interval():
+    found = together([result(10.0, slow, 5.0) for slow in (20.0, 30.0, 40.0)]).to_dict()
     alone = {**result(1.0, 3.0, 2.0).to_dict(), "name": "train"}
     first, second = draw([found, alone]).axes
     assert first.get_title(loc="left").startswith("eight trials, to the end (")
     assert [text.get_text() for text in first.get_yticklabels()] == ["fast", "slow"]
     lines = [line.get_xdata() for line in first.get_lines()]
-    assert [list(each) for each in lines[:2]] == [[0.5, 0.5], [0.5]]
-    assert list(lines[2]) == found["details"][INTERVALS]["slow"]
-    assert list(lines[3]) == [found["ratios"]["slow"]]
-    assert [list(line.get_xdata()) for line in second.get_lines()][:2] == [[2.0, 2.0], [2.0]]
+    assert [list(each) for each in lines[:3]] == [[0.5, 0.5], [0.5], [0.5, 0.5, 0.5]]
+    assert list(lines[3]) == found["details"][INTERVALS]["slow"]
+    assert list(lines[4]) == [found["ratios"]["slow"]]
+    assert list(lines[5]) == [2.0, 3.0, 4.0]
+    lines = [list(line.get_xdata()) for line in second.get_lines()]
+    assert lines[:3] == [[2.0, 2.0], [2.0], []]
 
 
 def test_the_newest_result_of_a_name_is_drawn(tmp_path):
