@@ -25,7 +25,7 @@ from analysis.run.dataset import IMAGES_FILE, MANIFEST_FILE
 from analysis.run.run_data import RunData
 from tune.run.tables import TableInfo
 from tune.run.trial import METRICS, Status
-from tune.sweep.schedulers import SCHEDULERS
+from tune.sweep.schedulers.registry import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
 
 Floats = npt.NDArray[np.float64]

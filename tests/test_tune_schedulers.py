@@ -6,7 +6,10 @@ import ray.tune.schedulers
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
 from tests.support.sweeps import small_spec
-from tune.sweep.schedulers import SCHEDULERS, Asha, MedianStopping, NoScheduler, make_scheduler
+from tune.sweep.schedulers.asha import Asha
+from tune.sweep.schedulers.median import MedianStopping
+from tune.sweep.schedulers.registry import SCHEDULERS, make_scheduler
+from tune.sweep.schedulers.scheduler import NoScheduler
 from tune.sweep.spec import SchedulerSpec, SpecError
 
 

@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from scipy.stats.qmc import Sobol
 
 from tests.support.sweeps import small_spec
-from tune.sweep.schedulers import SCHEDULERS
+from tune.sweep.schedulers.registry import SCHEDULERS
 from tune.sweep.searchers import cma, sampled, study
 from tune.sweep.searchers.registry import SEARCHERS, make_searcher
 from tune.sweep.searchers.sampled import seed_of

@@ -25,7 +25,7 @@ from tune.run.directory import TRIALS_FILE, predictions_file
 from tune.run.events import TestOpened
 from tune.run.ledger import Ledger
 from tune.run.tables import TableInfo, read_table_info
-from tune.sweep.schedulers import SCHEDULERS
+from tune.sweep.schedulers.registry import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
 from tune.sweep.sweep import Sweep
 

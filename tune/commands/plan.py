@@ -24,7 +24,7 @@ from tune.session.precision import precision_note
 from tune.session.store import open_dataset, read_manifest
 from tune.sweep.configuration import Configuration
 from tune.sweep.limits import excess
-from tune.sweep.schedulers import Scheduler
+from tune.sweep.schedulers.scheduler import Scheduler
 from tune.sweep.searchers.registry import make_searcher
 from tune.sweep.spec import SweepSpec
 from tune.sweep.sweep import Sweep

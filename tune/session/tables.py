@@ -17,7 +17,7 @@ from tune.run.tables import TableInfo, identity_row, measurements_table, trials_
 from tune.run.trial import COSTS, LATENCY, MEASURED, METRICS, TIMINGS, Trial
 from tune.sweep.networks import names_own_families_alone
 from tune.sweep.own_config import FRAME
-from tune.sweep.schedulers import SCHEDULERS
+from tune.sweep.schedulers.registry import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
 from tune.sweep.spec import SweepSpec
 from tune.sweep.sweep import Sweep

@@ -18,7 +18,7 @@ from models.hyperparameters import Hyperparameters
 from models.registry import FAMILIES
 from tune.run.trial import COSTS, LATENCY, METRICS
 from tune.sweep.auto import AUTO
-from tune.sweep.schedulers import SCHEDULERS
+from tune.sweep.schedulers.registry import SCHEDULERS
 from tune.sweep.searchers.registry import SEARCHERS
 from tune.sweep.spec import SweepSpec
 

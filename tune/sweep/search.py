@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from tune.run import objective as objectives
 from tune.run.trial import Measurement, Status, Trial
-from tune.sweep.schedulers import Cut, make_scheduler
+from tune.sweep.schedulers.registry import make_scheduler
+from tune.sweep.schedulers.scheduler import Cut
 from tune.sweep.searchers.registry import make_searcher
 from tune.sweep.searchers.searcher import KnownTrial
 from tune.sweep.space import Point

@@ -15,7 +15,7 @@ from tune.sweep.clock import WorkedTime
 from tune.sweep.limits import network_key
 from tune.sweep.pareto import undominated
 from tune.sweep.queue import Queue
-from tune.sweep.schedulers import Scheduler
+from tune.sweep.schedulers.scheduler import Scheduler
 from tune.sweep.search import Search
 from tune.sweep.spec import SweepSpec
 

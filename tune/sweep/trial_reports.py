@@ -31,7 +31,7 @@ from tune.sweep.clock import Clock
 from tune.sweep.failures import AlikeFailures, Faults
 from tune.sweep.limits import Costs, excess
 from tune.sweep.replay import apply
-from tune.sweep.schedulers import Cut
+from tune.sweep.schedulers.scheduler import Cut
 from tune.sweep.spec import SweepSpec
 from tune.sweep.state import SweepState
 

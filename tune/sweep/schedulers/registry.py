@@ -1,0 +1,57 @@
+"""The registry of schedulers, which stop trials early; they compare trials at equal epochs only.
+
+To add one, write a function that makes it from its settings, and add a line to `SCHEDULERS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tune.sweep.schedulers.asha import Asha
+from tune.sweep.schedulers.median import MedianStopping
+from tune.sweep.schedulers.scheduler import NoScheduler, Scheduler
+from tune.sweep.spec import SchedulerSpec, SpecError, SweepSpec
+
+
+def make_scheduler(spec: SweepSpec) -> Scheduler:
+    """Make the scheduler that a spec names.
+
+    Raises:
+        SpecError: It is unknown, or does not fit another part of the spec.
+    """
+    name = spec.scheduler.name
+    if name not in SCHEDULERS:
+        raise SpecError(f"scheduler must be one of {', '.join(SCHEDULERS)}, but got {name!r}")
+    if name != "none" and len(spec.objectives) > 1:
+        raise SpecError(
+            f"scheduler {name!r} cannot be used with several objectives, because a trial that is "
+            "worse in one may be better in another; use scheduler none"
+        )
+    return SCHEDULERS[name].make(spec.scheduler, spec.most_epochs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulerKind:
+    """An entry of the registry of schedulers."""
+
+    make: Callable[[SchedulerSpec, int], Scheduler]
+    """Makes the scheduler from its settings and the epochs of a complete training."""
+    words: str
+    """Description that follows "with" in a sentence."""
+
+
+SCHEDULERS: dict[str, SchedulerKind] = {
+    "none": SchedulerKind(make=lambda _spec, _epochs: NoScheduler(), words="no early stopping"),
+    "asha": SchedulerKind(
+        make=lambda spec, epochs: Asha(
+            grace_period=spec.grace_period, reduction_factor=spec.reduction_factor, epochs=epochs
+        ),
+        words="early stopping by ASHA",
+    ),
+    "median": SchedulerKind(
+        make=lambda spec, epochs: MedianStopping(
+            grace_period=spec.grace_period, min_trials=spec.min_trials, epochs=epochs
+        ),
+        words="early stopping by the median rule",
+    ),
+}
+"""Name in the spec → scheduler."""
