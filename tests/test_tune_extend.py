@@ -243,6 +243,17 @@ def test_trials_that_are_extended_are_finalists_only_once_they_are_whole_again()
     assert not sweep.has_new_finalists
 
 
+def test_more_samples_leave_each_trial_in_its_bracket():
+    random = {"searcher": {"name": "random", "samples": 12}, "scheduler": "hyperband"}
+    ranges = {"space": {"dropout": {"low": 0.0, "high": 0.5}}}
+    sweep, ledger = finish(small_spec(**random, **ranges))
+    before = {trial: sweep.scheduler.bracket(trial) for trial in sweep.trials}
+    assert set(before.values()) == {0, 1, 2}
+    grow(sweep, ledger, samples=12)
+    assert len(sweep.trials) == 24
+    assert before == {trial: sweep.scheduler.bracket(trial) for trial in before}
+
+
 def test_an_extended_search_has_the_scheduler_of_its_new_spec():
     sweep, _ = new_sweep(small_spec())
     assert sweep.scheduler.rungs == (1, 3)

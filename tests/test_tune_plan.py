@@ -176,3 +176,12 @@ def test_pictures_of_a_fold_are_rounded_once():
 )
 def test_sizes_are_told_in_the_largest_unit_that_they_fill(count, words):
     assert _size(count) == words
+
+
+def test_a_plan_counts_the_epochs_of_each_bracket(synthetic_dataset):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    space = {"weight_decay": [0.01 * n for n in range(1, 12)]}
+    plan = plan_sweep(small_spec(space=space, scheduler="hyperband"), manifest, cores=1)
+    # Of eleven trials, six are compared at epochs 1 and 3, three at 3, and two are trained whole.
+    first, second = 1 + 2 / 3 + 6 / 9, 3 + 6 / 3
+    assert plan.epochs == pytest.approx(6 * first + 3 * second + 2 * 9)

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
 from tests.support.sweeps import small_spec
 from tune.sweep.schedulers.asha import Asha
+from tune.sweep.schedulers.hyperband import Hyperband
 from tune.sweep.schedulers.median import MedianStopping
 from tune.sweep.schedulers.registry import SCHEDULERS, make_scheduler
 from tune.sweep.schedulers.scheduler import NoScheduler
@@ -167,7 +169,7 @@ def test_equal_values_at_a_rung_all_go_on():
 def test_each_rung_compares_those_that_came_to_it_only():
     asha = Asha(grace_period=1, reduction_factor=2, epochs=8)
     assert asha.rungs == (1, 2, 4)
-    assert asha.survivors == 0.5
+    assert asha.survivors == (0.5, 0.5, 0.5)
     for trial, value in (("a", 0.9), ("b", 0.8)):
         asha.hear(trial, 1, value)
     assert asha.hear("b", 2, 0.1) is None
@@ -183,14 +185,14 @@ def test_a_spec_gives_its_scheduler_its_own_settings_and_the_longest_training():
     asha = make_scheduler(
         small_spec(**changes, scheduler={"name": "asha", "grace_period": 2, "reduction_factor": 4})
     )
-    assert (asha.rungs, asha.survivors) == ((2, 8), 0.25)
+    assert (asha.rungs, asha.survivors) == ((2, 8), (0.25, 0.25))
     space = {"epochs": [3, 9, 5]}
     fixed = {key: value for key, value in small_spec().fixed.items() if key != "epochs"}
     searched = make_scheduler(
         small_spec(fixed=fixed, space=space, scheduler={"name": "median", "grace_period": 7})
     )
     assert searched.rungs == (7, 8)
-    assert searched.survivors == 1.0
+    assert searched.survivors == (1.0, 1.0)
     patient = make_scheduler(
         small_spec(scheduler={"name": "median", "grace_period": 1, "min_trials": 2})
     )
@@ -219,3 +221,81 @@ def test_the_median_rule_tells_the_best_value_of_a_trial_and_not_its_last():
     median.hear("b", 1, 0.5)
     cut = median.hear("b", 2, 0.25)
     assert (cut.value, cut.needed) == (0.5, 0.9)
+
+
+def ids_of(hyperband, bracket, count):
+    """The first ``count`` of the trials 0, 1, 2, … that are in a bracket."""
+    inside = (str(n) for n in itertools.count() if hyperband.bracket(str(n)) == bracket)
+    return list(itertools.islice(inside, count))
+
+
+def test_brackets_first_compare_at_growing_epochs_and_the_last_stops_nothing():
+    hyperband = Hyperband(grace_period=2, reduction_factor=3, epochs=20)
+    assert hyperband.rungs == (2, 6, 18)
+    assert len(hyperband.shares) == 4
+    for bracket in range(4):
+        good, fair, poor = ids_of(hyperband, bracket, 3)
+        stops = []
+        for epoch in range(1, 21):
+            for trial, value in ((good, 0.9), (fair, 0.8)):
+                assert hyperband.hear(trial, epoch, value) is None or trial == fair
+            if hyperband.hear(poor, epoch, 0.1) is not None:
+                stops.append(epoch)
+        assert stops == list(hyperband.rungs[bracket:])
+
+
+def test_a_bracket_compares_its_own_trials_only_and_as_asha_does():
+    hyperband = Hyperband(grace_period=1, reduction_factor=2, epochs=8)
+    alike = [Asha(grace_period=grace, reduction_factor=2, epochs=8) for grace in (1, 2, 4, 8)]
+    random = np.random.default_rng(0)
+    cuts = 0
+    for epoch in (1, 2, 4, 8):
+        for number in range(60):
+            trial, value = str(number), float(random.random())
+            cut = hyperband.hear(trial, epoch, value)
+            assert cut == alike[hyperband.bracket(trial)].hear(trial, epoch, value)
+            cuts += cut is not None
+    assert cuts > 20
+
+
+def test_brackets_get_the_shares_of_synchronous_hyperband():
+    hyperband = Hyperband(grace_period=1, reduction_factor=3, epochs=27)
+    # Algorithm 1 of Li et al., "Hyperband", JMLR 2018 begins with so many configurations.
+    assert hyperband.shares == pytest.approx(np.array([27, 12, 6, 4]) / 49)
+    counts = np.bincount([hyperband.bracket(str(n)) for n in range(5_000)])
+    assert counts / 5_000 == pytest.approx(hyperband.shares, abs=0.02)
+
+
+def test_one_bracket_is_asha():
+    hyperband = Hyperband(grace_period=1, reduction_factor=3, epochs=9, brackets=1)
+    assert hyperband.shares == (1.0,)
+    assert hyperband.survivors == pytest.approx((1 / 3, 1 / 3))
+    for trial, value in (("a", 0.9), ("b", 0.8)):
+        assert hyperband.hear(trial, 1, value) is None
+    assert hyperband.hear("c", 1, 0.1) is not None
+
+
+def test_the_expected_survivors_of_a_rung_are_those_of_all_brackets_together():
+    hyperband = Hyperband(grace_period=1, reduction_factor=3, epochs=9)
+    first, second, whole = hyperband.shares
+    assert (first, second, whole) == pytest.approx((6 / 11, 3 / 11, 2 / 11))
+    assert hyperband.survivors[0] == pytest.approx(first / 3 + second + whole)
+    before, after = first / 3 + second + whole, first / 9 + second / 3 + whole
+    assert hyperband.survivors[1] == pytest.approx(after / before)
+
+
+def test_without_a_rung_there_is_one_bracket_which_stops_nothing():
+    hyperband = Hyperband(grace_period=9, reduction_factor=3, epochs=9)
+    assert (hyperband.rungs, hyperband.survivors, hyperband.shares) == ((), (), (1.0,))
+    assert all(hyperband.hear(trial, 9, 0.1) is None for trial in "abcd")
+
+
+def test_more_brackets_than_rungs_allow_are_refused_with_their_number():
+    spec = {"name": "hyperband", "grace_period": 2, "brackets": 4}
+    with pytest.raises(SpecError, match="brackets can be at most 3 with 9 epochs, grace_period 2"):
+        make_scheduler(small_spec(scheduler=spec))
+    assert make_scheduler(small_spec(scheduler={**spec, "brackets": 3})).rungs == (2, 6)
+    with pytest.raises(
+        SpecError, match="brackets goes with name: hyperband only, but got name: as"
+    ):
+        small_spec(scheduler={"name": "asha", "brackets": 2})

@@ -52,6 +52,11 @@ SEARCHERS = {
         "searcher": {"name": "tpe", "samples": 14},
         "scheduler": {"name": "median", "grace_period": 2},
     },
+    "hyperband": {
+        "searcher": {"name": "random", "samples": 14},
+        "scheduler": {"name": "hyperband", "reduction_factor": 2},
+        **RANGES,
+    },
 }
 
 
@@ -88,6 +93,21 @@ def test_median_stopping_stops_trials_and_says_why():
     assert all(trial.last.epoch >= 3 for trial in stopped)
     assert all("the median of the averages" in trial.reason for trial in stopped)
     assert sweep.incumbent.status is Status.COMPLETED
+
+
+def test_hyperband_stops_trials_at_the_rungs_of_their_brackets_and_says_why():
+    samples = {"searcher": {"name": "random", "samples": 60}, **RANGES}
+    sweep, _ = new_sweep(small_spec(scheduler="hyperband", **samples))
+    play(sweep, slots=3)
+    stopped = [t for t in sweep.trials.values() if t.status is Status.EARLY_STOPPED]
+    assert len(stopped) > 10
+    hyperband = sweep.scheduler
+    for trial in stopped:
+        assert trial.last.epoch in hyperband.rungs[hyperband.bracket(trial.id) :]
+        assert "of the" in trial.reason
+        assert "did not reach" in trial.reason
+    whole = [t for t in sweep.trials.values() if hyperband.bracket(t.id) == 2]
+    assert {trial.status for trial in whole} == {Status.COMPLETED}
 
 
 # The Gaussian process of `gp` takes most of the time, and what it reads is read like the others.

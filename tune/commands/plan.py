@@ -148,10 +148,11 @@ def configurations(spec: SweepSpec) -> Iterator[Configuration]:
 def _trained_share(scheduler: Scheduler, epochs: int) -> float:
     """Return the expected share of its epochs that a trial is trained."""
     trained, share, before = 0.0, 1.0, 0
-    for end in (*(rung for rung in scheduler.rungs if rung < epochs), epochs):
+    for rung, survivors in zip(scheduler.rungs, scheduler.survivors, strict=True):
+        end = min(rung, epochs)
         trained += share * (end - before)
-        share, before = share * scheduler.survivors, end
-    return trained / epochs
+        share, before = share * survivors, end
+    return (trained + share * (epochs - before)) / epochs
 
 
 def _disk(

@@ -46,6 +46,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "searcher.samples": 30,
     "searcher.population": 20,
     "scheduler": {"name": "asha", "grace_period": 2},
+    "scheduler.brackets": 3,
     "folds": 10,
     "resources": {"cpus": 1, "gpus": 0.25},
     "resources.trials_at_once": 4,
@@ -71,6 +72,8 @@ _EXAMPLES: Mapping[str, Any] = {
     "balance": "label",
 }
 """Examples of keys whose default is empty or says little."""
+_BESIDE: Mapping[str, Mapping[str, Any]] = {"scheduler.brackets": {"name": "hyperband"}}
+"""Keys beside that of an example without which it is refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +218,8 @@ def _mapping_of(path: str, schema: Schema) -> tuple[dict[str, Any], str]:
 def _example(path: str, entry: Schema) -> str:
     value = _EXAMPLES.get(path, entry.get("default"))
     *parents, last = path.split(".")
-    for name in (last, *reversed(parents)):
+    value = {**_BESIDE.get(path, {}), last: value}
+    for name in reversed(parents):
         value = {name: value}
     return _lines(value)
 

@@ -133,9 +133,27 @@ class SchedulerSpec(Part):
     grace_period: int = Field(default=1, ge=1)
     """Epochs before the first comparison."""
     reduction_factor: int = Field(default=3, ge=2)
-    """One in this many trials continues at each rung (asha)."""
+    """One in this many trials continues at each rung (asha, hyperband)."""
+    brackets: int | None = Field(default=None, ge=1)
+    """Number of brackets, which have growing grace periods (hyperband); without it, one for each
+    rung, and one that stops no trial."""
     min_trials: int = Field(default=3, ge=1)
     """Number of other trials that must reach an epoch before a trial stops there (median)."""
+
+    @model_validator(mode="after")
+    def _brackets_of_hyperband(self) -> Self:
+        if self.brackets is not None and self.name != "hyperband":
+            raise UserError(
+                f"brackets goes with name: hyperband only, but got name: {self.name}; leave "
+                "brackets out, or write name: hyperband"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_brackets(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Specs without brackets look as before there was `hyperband`.
+        values: dict[str, Any] = write(self)
+        return {key: value for key, value in values.items() if (key, value) != ("brackets", None)}
 
 
 class Resources(Part):

@@ -19,12 +19,12 @@ class Asha:
 
     def __init__(self, *, grace_period: int, reduction_factor: int, epochs: int) -> None:
         self.reduction_factor = reduction_factor
-        self.survivors = 1 / reduction_factor
         rungs = []
         while grace_period < epochs:
             rungs.append(grace_period)
             grace_period *= reduction_factor
         self.rungs = tuple(rungs)
+        self.survivors = (1 / reduction_factor,) * len(rungs)
         self._seen: dict[int, dict[str, float]] = {rung: {} for rung in rungs}
 
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:

@@ -16,10 +16,10 @@ class MedianStopping:
     `MedianStoppingRule`, all other trials count, not only completed ones.
     """
 
-    survivors = 1.0  # The number of stops is unpredictable, so assume none.
-
     def __init__(self, *, grace_period: int, min_trials: int, epochs: int) -> None:
         self.rungs = tuple(range(grace_period, epochs))
+        # The number of stops is unpredictable, so assume none.
+        self.survivors = (1.0,) * len(self.rungs)
         self._min_trials = min_trials
         self._best: dict[str, float] = {}
         self._sums: dict[str, float] = {}

@@ -6,7 +6,9 @@ To add one, write a function that makes it from its settings, and add a line to 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fairsweep.errors import UserError
 from tune.sweep.schedulers.asha import Asha
+from tune.sweep.schedulers.hyperband import Hyperband
 from tune.sweep.schedulers.median import MedianStopping
 from tune.sweep.schedulers.scheduler import NoScheduler, Scheduler
 from tune.sweep.spec import SchedulerSpec, SpecError, SweepSpec
@@ -26,7 +28,10 @@ def make_scheduler(spec: SweepSpec) -> Scheduler:
             f"scheduler {name!r} cannot be used with several objectives, because a trial that is "
             "worse in one may be better in another; use scheduler none"
         )
-    return SCHEDULERS[name].make(spec.scheduler, spec.most_epochs)
+    try:
+        return SCHEDULERS[name].make(spec.scheduler, spec.most_epochs)
+    except UserError as error:
+        raise SpecError(f"scheduler {name!r}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,15 @@ SCHEDULERS: dict[str, SchedulerKind] = {
             grace_period=spec.grace_period, reduction_factor=spec.reduction_factor, epochs=epochs
         ),
         words="early stopping by ASHA",
+    ),
+    "hyperband": SchedulerKind(
+        make=lambda spec, epochs: Hyperband(
+            grace_period=spec.grace_period,
+            reduction_factor=spec.reduction_factor,
+            brackets=spec.brackets,
+            epochs=epochs,
+        ),
+        words="early stopping by HyperBand",
     ),
     "median": SchedulerKind(
         make=lambda spec, epochs: MedianStopping(

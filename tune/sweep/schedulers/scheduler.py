@@ -22,8 +22,8 @@ class Scheduler(Protocol):
 
     rungs: tuple[int, ...]
     """Epochs at which trials are compared."""
-    survivors: float
-    """Expected share of the trials at a rung that continue."""
+    survivors: tuple[float, ...]
+    """Expected share of the trials at each rung that continue, for estimates of cost."""
 
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:
         """Record ``value`` (larger is better); return the reason if the trial should stop."""
@@ -34,7 +34,7 @@ class NoScheduler:
     """Trains every trial to its end."""
 
     rungs: tuple[int, ...] = ()
-    survivors = 1.0
+    survivors: tuple[float, ...] = ()
 
     def hear(self, trial_id: str, epoch: int, value: float) -> None:
         """Stop nothing."""
