@@ -26,6 +26,7 @@ from tune.run.trial import Status
 STATES = {
     Status.PENDING: TrialState.WAITING,
     Status.RUNNING: TrialState.RUNNING,
+    Status.PAUSED: TrialState.RUNNING,
     Status.INTERRUPTED: TrialState.RUNNING,
     Status.COMPLETED: TrialState.COMPLETE,
     Status.EARLY_STOPPED: TrialState.PRUNED,

@@ -53,6 +53,10 @@ OURS: Mapping[str, Callable[..., Sweep]] = {
     "bohb + asha": partial(ours, searcher="bohb", name="asha"),
     "tpe + asha": partial(ours, searcher="tpe", name="asha"),
     "random + asha": partial(ours, searcher="random", name="asha"),
+    "tpe + hyperband": partial(ours, searcher="tpe", name="hyperband"),
+    "tpe + promotion": partial(ours, searcher="tpe", name="promotion"),
+    "random + hyperband": partial(ours, searcher="random", name="hyperband"),
+    "random + promotion": partial(ours, searcher="random", name="promotion"),
 }
 ORACLE = "oracle"
 OTHERS: Mapping[str, Callable[..., OtherTool]] = {

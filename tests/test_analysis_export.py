@@ -150,20 +150,16 @@ def test_only_trials_that_ran_well_have_a_value(run, study):
 
 
 def test_trials_that_are_not_finished_have_no_end(run, tmp_path):
-    statuses = ["PENDING", "RUNNING", "INTERRUPTED", "INFEASIBLE", "OVER_LIMIT"]
-    statuses += ["COMPLETED"] * 11
+    statuses = ["PENDING", "RUNNING", "INTERRUPTED", "PAUSED", "INFEASIBLE", "OVER_LIMIT"]
+    statuses += ["COMPLETED"] * 10
     export(replace(run, trials=run.trials.assign(status=statuses)), tmp_path / "study.db")
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study.db'}")
-    states = [trial.state.name for trial in study.trials[:5]]
-    assert states == ["WAITING", "RUNNING", "RUNNING", "FAIL", "FAIL"]
-    assert [trial.datetime_start is None for trial in study.trials[:4]] == [
-        True,
-        False,
-        False,
-        False,
-    ]
-    ends = [trial.datetime_complete is None for trial in study.trials[:4]]
-    assert ends == [True, True, True, False]
+    states = [trial.state.name for trial in study.trials[:6]]
+    assert states == ["WAITING", "RUNNING", "RUNNING", "RUNNING", "FAIL", "FAIL"]
+    starts = [trial.datetime_start is None for trial in study.trials[:5]]
+    assert starts == [True, False, False, False, False]
+    ends = [trial.datetime_complete is None for trial in study.trials[:5]]
+    assert ends == [True, True, True, True, False]
 
 
 def test_a_loss_at_the_last_epoch_is_to_be_small(run, tmp_path):

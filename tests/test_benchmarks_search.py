@@ -56,7 +56,9 @@ TASK = SimpleNamespace(
 QUICK = [name for name in search.OTHERS if name.split()[-1] not in ("MOBSTER", "HyperTune")]
 
 
-@pytest.mark.parametrize("method", ["tpe + asha", "bohb + asha", *QUICK, "oracle"])
+@pytest.mark.parametrize(
+    "method", ["tpe + asha", "bohb + asha", "tpe + promotion", *QUICK, "oracle"]
+)
 def test_a_simulated_search_is_the_same_each_time(method):
     if "Syne" in method:
         pytest.importorskip("syne_tune")

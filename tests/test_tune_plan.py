@@ -94,6 +94,14 @@ def test_everything_is_planned_where_everything_is_kept(synthetic_dataset):
     assert plan.disk_bytes == largest * 24
 
 
+def test_paused_trials_keep_their_states_on_disk(synthetic_dataset):
+    manifest = DatasetManifest.read(synthetic_dataset)
+    plan = plan_sweep(small_spec(scheduler="promotion"), manifest, cores=1)
+    stopping = plan_sweep(small_spec(), manifest, cores=1)
+    largest = max(one.cost.checkpoint_bytes for one in plan.configurations)
+    assert plan.disk_bytes == stopping.disk_bytes + 11 * largest
+
+
 def test_a_printed_plan_tells_each_configuration_and_the_sums(
     synthetic_dataset, monkeypatch, capsys
 ):

@@ -58,3 +58,18 @@ def test_a_refill_has_the_given_order_and_only_trials_that_are_left():
     queue.end("d")
     queue.refill(["d", "c", "b", "a"])
     assert queue.waiting == ["c", "b", "a"]
+
+
+def test_a_paused_trial_waits_for_no_worker_until_it_is_taken_up():
+    queue = queue_of("a", "b", "c")
+    queue.take("a")
+    queue.pause("a")
+    queue.return_to_front("a")
+    queue.refill(["a", "b", "c"])
+    assert (queue.paused, queue.waiting) == (["a"], ["b", "c"])
+    assert "a" in queue.unfinished
+    queue.take_up("a")
+    assert (queue.paused, queue.waiting) == ([], ["b", "c", "a"])
+    queue.pause("a")
+    queue.end("a")
+    assert (queue.paused, queue.waiting, queue.unfinished) == ([], ["b", "c"], {"b", "c"})

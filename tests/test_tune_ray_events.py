@@ -99,6 +99,19 @@ def fused():
     return searched(space={"kernel_size": [3]})
 
 
+def test_the_worker_of_a_paused_trial_closes_it_and_another_takes_it_up(stage):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "promotion", "reduction_factor": 2}))
+    made = stage(sweep)
+    first, second = begin(made), begin(made)
+    for trial, accuracy in ((first, 0.9), (second, 0.1)):
+        assert report(made, trial, 1, [trial.config["key"]], val_accuracy=accuracy) == "STOP"
+        made.events.on_trial_complete(trial=trial)
+    assert made.notes.count(("cleanup",)) == 2
+    again = begin(made)
+    assert again.config["key"] == first.config["key"]
+    assert report(made, again, 1, [first.config["key"]]) == "CONTINUE", "of its checkpoint"
+
+
 def test_no_more_bundles_are_handed_out_than_there_are_slots(stage):
     sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
     made = stage(sweep)

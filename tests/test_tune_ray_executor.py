@@ -65,6 +65,16 @@ def test_a_sweep_with_asha_trains_each_epoch_once_and_stops_what_the_sweep_stops
     assert trained(tmp_path) == dict.fromkeys(measured, 1)
 
 
+def test_a_paused_trial_goes_on_in_any_worker_and_no_epoch_is_trained_twice(tmp_path):
+    sweep = run_sweep(tmp_path, scheduler={"name": "promotion", "reduction_factor": 3})
+    assert sweep.finished
+    kinds = Counter(event["event"] for event in read_lines(tmp_path))
+    assert kinds["trial_taken_up"] >= 3
+    assert kinds["attempt_failed"] == 0
+    measured = {(t.id, str(m.epoch)) for t in sweep.trials.values() for m in t.measurements}
+    assert trained(tmp_path) == dict.fromkeys(measured, 1)
+
+
 @dataclass(kw_only=True)
 class Meets(TrivialTraining):
     """Does not begin before another trial has begun beside it."""

@@ -10,6 +10,7 @@ from tests.support.sweeps import small_spec
 from tune.sweep.schedulers.asha import Asha
 from tune.sweep.schedulers.hyperband import Hyperband
 from tune.sweep.schedulers.median import MedianStopping
+from tune.sweep.schedulers.promotion import Promotion
 from tune.sweep.schedulers.registry import SCHEDULERS, make_scheduler
 from tune.sweep.schedulers.scheduler import NoScheduler
 from tune.sweep.spec import SchedulerSpec, SpecError
@@ -299,3 +300,49 @@ def test_more_brackets_than_rungs_allow_are_refused_with_their_number():
         SpecError, match="brackets goes with name: hyperband only, but got name: as"
     ):
         small_spec(scheduler={"name": "asha", "brackets": 2})
+
+
+def promotion_at_the_first_rung(*values):
+    """Rungs 1, 2 and 4; the trials a, b, c, … have reached the first one."""
+    promotion = Promotion(grace_period=1, reduction_factor=2, epochs=8)
+    cuts = [
+        promotion.hear(trial, 1, value) for trial, value in zip("abcdefgh", values, strict=False)
+    ]
+    return promotion, cuts
+
+
+def test_trials_pause_at_a_rung_unless_they_are_among_the_best_of_it_so_far():
+    promotion, cuts = promotion_at_the_first_rung(0.5, 0.4, 0.6, 0.7, math.nan)
+    assert [cut is None for cut in cuts] == [False, False, True, True, False]
+    assert all(cut.pauses for cut in cuts if cut is not None)
+    assert (cuts[1].epoch, cuts[1].value, cuts[1].needed) == (1, 0.4, 0.5)
+    assert cuts[1].rule == "the threshold of the best 1/2 of the 2 trials there"
+    assert promotion.hear("a", 3, 0.1) is None, "epoch 3 is no rung"
+
+
+def test_the_best_paused_trial_of_the_highest_rung_is_promoted():
+    promotion, _ = promotion_at_the_first_rung(0.9, 0.8, 0.2, 0.1)
+    assert promotion.take_up(["c", "d"], last=False) is None
+    assert promotion.take_up(["d", "b", "a"], last=False) == "a"
+    assert promotion.take_up(["d", "b"], last=False) == "b"
+    promotion.hear("a", 2, 0.3)
+    assert promotion.take_up(["b", "a"], last=False) == "b", "one trial at a rung says nothing"
+    promotion.hear("b", 2, 0.4)
+    promotion.hear("e", 1, 0.95)
+    assert promotion.take_up(["e", "b", "a"], last=False) == "b"
+    cut = promotion.why_paused("a")
+    assert (cut.epoch, cut.value, cut.needed) == (2, 0.3, 0.4)
+
+
+def test_at_the_end_of_the_search_the_best_trial_of_a_rung_goes_on_however_few_there_are():
+    promotion, _ = promotion_at_the_first_rung(0.9, 0.8)
+    promotion.hear("a", 2, 0.3)
+    assert promotion.take_up(["a", "b"], last=False) is None
+    assert promotion.take_up(["a", "b"], last=True) == "a"
+    assert promotion.take_up(["b"], last=True) is None
+
+
+def test_equal_values_are_all_promoted():
+    promotion, cuts = promotion_at_the_first_rung(0.5, 0.5, 0.5, 0.5)
+    assert [cut is None for cut in cuts] == [False, True, True, True]
+    assert promotion.take_up(["a"], last=False) == "a"

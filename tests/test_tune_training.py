@@ -118,6 +118,21 @@ def test_a_trial_stopped_early_leaves_weights_and_predictions_but_no_state(facto
     assert read_predictions(factory.run, "a") is not None
 
 
+def test_a_trial_that_may_pause_has_its_state_on_disk_when_it_reports(factory, monkeypatch):
+    monkeypatch.setattr("tune.execution.training.CHECKPOINT_SHARE", 0.0)
+    bundle = replace(one("a", TrainConfig.create(CONFIG)), pauses_after=(2,))
+    training = factory(bundle)
+    training.advance()
+    assert not (factory.run / "checkpoints" / "a").exists()
+    training.advance()
+    assert load(factory.run / "checkpoints" / "a" / "last.pt")["loop"]["epoch"] == 2
+    other = factory(bundle)
+    assert [other.advance()[0].epoch for _ in range(2)] == [2, 3]
+    written = {path: path.stat().st_mtime_ns for path in factory.run.rglob("*") if path.is_file()}
+    training.close()
+    assert written == {path: path.stat().st_mtime_ns for path in written}, "the other one counts"
+
+
 def test_a_whole_trial_keeps_its_state_only_at_a_constant_rate(factory):
     train(factory, "constant")
     train(factory, "cosine", lr_schedule="cosine")

@@ -24,6 +24,7 @@ from tune.session.precision import precision_note
 from tune.session.store import open_dataset, read_manifest
 from tune.sweep.configuration import Configuration
 from tune.sweep.limits import excess
+from tune.sweep.schedulers.registry import make_scheduler
 from tune.sweep.schedulers.scheduler import Scheduler
 from tune.sweep.searchers.registry import make_searcher
 from tune.sweep.spec import SweepSpec
@@ -166,7 +167,9 @@ def _disk(
     kept = trials
     if spec.scheduler.name != "none":
         kept = min(trials, BEST_TRIALS + spec.finalists * spec.replicates)
-    return largest * cores + left * kept
+    # A paused trial keeps its state, like a running one.
+    states = trials if make_scheduler(spec).pauses else cores
+    return largest * states + left * kept
 
 
 def _left_bytes(plan: PlannedConfiguration) -> int:

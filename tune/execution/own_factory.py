@@ -60,6 +60,7 @@ class OwnFactory:
             epochs=config.epochs,
             ends_with_epochs=self.code.gets_epochs,
             device=device,
+            pauses_after=frozenset(bundle.pauses_after),
         )
         _seed_all(config.seed)
         return OwnTraining(

@@ -43,6 +43,8 @@ class OwnTrial:
     ends_with_epochs: bool
     """Whether the code gets the number of epochs, so that it cannot continue after them."""
     device: str
+    pauses_after: frozenset[int] = frozenset()
+    """See `Bundle.pauses_after`."""
 
 
 class OwnTraining:
@@ -132,7 +134,8 @@ class OwnTraining:
         self._values = {**metrics, "seconds": seconds}
         self._keep_best(epoch, metrics[self._objective.metric])
         is_last = self._epoch >= self._trial.epochs
-        if is_last or self._stop_requested() or self._due():
+        may_pause = self._epoch in self._trial.pauses_after
+        if is_last or self._stop_requested() or may_pause or self._due():
             self._save()
 
     def _end_early(self) -> None:

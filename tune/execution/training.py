@@ -126,6 +126,7 @@ class BundleTraining:
         self._run = run
         self._data = data
         self._state_file = run / CHECKPOINTS_DIR / bundle.folder / "last.pt"
+        self._pauses_after = frozenset(bundle.pauses_after)
         self._members = {
             trial_id: _Member(trial_id, TrainConfig.create(values), objective)
             for trial_id, values in bundle.trials.items()
@@ -165,7 +166,8 @@ class BundleTraining:
         for result in self._train_epoch():
             self._in_order[result.member].hear(result)
         members = self._members.values()
-        if any(member.over for member in members) or self._stop_requested() or self._due():
+        over = any(member.over for member in members)
+        if over or self._stop_requested() or self._may_pause() or self._due():
             self._save(with_state=any(member.can_go_on for member in members))
         return [
             EpochReport(
@@ -222,6 +224,11 @@ class BundleTraining:
 
     def _stop_requested(self) -> bool:
         return (self._run / STOP_FILE).exists()
+
+    def _may_pause(self) -> bool:
+        """Return whether the trials may continue in another worker after this epoch."""
+        reached = (member.result.epoch for member in self._members.values() if member.result)
+        return not self._pauses_after.isdisjoint(reached)
 
     def _due(self) -> bool:
         """Return whether a checkpoint now stays within ``CHECKPOINT_SHARE``."""

@@ -164,6 +164,13 @@ class MeasurementTaken(_Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrialTakenUp(_Event):
+    """A trial that its scheduler has paused is to be trained further, from its checkpoint."""
+
+    trial: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialEnded(_Event):
     """A trial ends for good, unless the sweep is extended to more epochs."""
 
@@ -282,6 +289,7 @@ Event = (
     | TrialStarted
     | LatencyMeasured
     | MeasurementTaken
+    | TrialTakenUp
     | TrialEnded
     | AttemptFailed
     | FailedRetried

@@ -45,6 +45,7 @@ class Status(StrEnum):
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
     COMPLETED = "COMPLETED"
     EARLY_STOPPED = "EARLY_STOPPED"
     DIVERGED = "DIVERGED"
@@ -172,6 +173,8 @@ class Trial:
     """Whether a worker trains it, or trained it when its driver session ended."""
     interruption: str | None = None
     """Why its driver session ended while a worker trained it; None if that did not happen."""
+    paused: bool = False
+    """Whether the scheduler has paused it after its last epoch, and it may be taken up again."""
     ending: Ending | None = None
     """How it ended; None if it has not ended."""
     parameters: int | None = None
@@ -193,6 +196,8 @@ class Trial:
         """The status, computed from the fields."""
         if self.ending is not None:
             return self.ending.status
+        if self.paused:
+            return Status.PAUSED
         if not self.has_worker:
             return Status.PENDING
         return Status.RUNNING if self.interruption is None else Status.INTERRUPTED
@@ -202,6 +207,8 @@ class Trial:
         """The reason for the status; empty if none is needed."""
         if self.ending is not None:
             return self.ending.reason
+        if self.paused:
+            return f"paused after epoch {len(self.measurements)}"
         return self.interruption or ""
 
     @property

@@ -86,7 +86,8 @@ function tiles(status, metric) {
   const { best, trials: counts, budget } = status, inAll = Object.values(counts).reduce((a, b) => a + b, 0);
   const shown = [[best ? digits(best.value) : "–", `${metric} of the incumbent`], [best ? best.name : "–", "incumbent, the best configuration so far"]];
   const planned = status.expected_trials;
-  const ended = inAll - (counts.PENDING ?? 0) - (counts.RUNNING ?? 0) - (counts.INTERRUPTED ?? 0);
+  const open = ["PENDING", "RUNNING", "PAUSED", "INTERRUPTED"];
+  const ended = inAll - open.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
   shown.push([`${ended.toLocaleString("en")}${planned ? ` of ${planned.toLocaleString("en")}` : ""}`, "trials ended", planned ? ended / planned : null]);
   shown.push([(counts.RUNNING ?? 0).toLocaleString("en"), "trials running"]);
   if (status.seconds_left !== null) shown.push([spell(status.seconds_left), "left, as estimated"]);
@@ -131,7 +132,7 @@ function showChosen() {
     }
   }
   const bar = make(part, "div", "", { class: "bar" });
-  const open = ["PENDING", "RUNNING"].includes(trial.status), running = latest.status.running;
+  const open = ["PENDING", "RUNNING", "PAUSED"].includes(trial.status), running = latest.status.running;
   if (open && running) request(bar, "stop", trial, "stop this trial", "this trial is stopping");
   if (trial.status === "FAILED" && running) request(bar, "retry", trial, "train it again", "it will be trained again");
   make(bar, "button", "close", { id: "close" }).addEventListener("click", () => choose(chosen));

@@ -1,7 +1,7 @@
 """The unit of work of a worker: one trial, or several trials that are trained fused."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -20,6 +20,8 @@ class Bundle:
     """Memory layout of the networks and pictures."""
     probe: bool = False
     """Whether the worker must first measure whether fused training is faster."""
+    pauses_after: Sequence[int] = ()
+    """Epochs after which the trial may pause, so that its state must be on disk by then."""
     times_network: bool = False
     """Whether the worker must first measure the latency of the network, before the probe."""
 

@@ -59,8 +59,14 @@ def take(
         if bound is None
         else bound.channels_last,
         probe=probe,
+        pauses_after=_pauses_after(state, state.trials[trial_ids[0]]),
         times_network=state.needs_latency(state.trials[trial_ids[0]]),
     )
+
+
+def _pauses_after(state: SweepState, trial: Trial) -> Sequence[int]:
+    pauses = state.scheduler.pauses and trial.phase == "search"
+    return state.scheduler.rungs if pauses else ()
 
 
 def _is_channels_last(state: SweepState, trial_id: str) -> bool:

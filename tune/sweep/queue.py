@@ -11,6 +11,8 @@ class Queue:
         """Trials that wait for a worker."""
         self.unfinished: set[str] = set()
         """Trials that have not ended."""
+        self.paused: list[str] = []
+        """Unfinished trials that the scheduler has paused, in order."""
         self.lost: set[str] = set()
         """Ended trials that are trained again because their files are missing."""
 
@@ -26,7 +28,8 @@ class Queue:
 
     def return_to_front(self, trial_id: str) -> None:
         """Put a trial that lost its worker at the front, to continue from its checkpoint."""
-        if trial_id in self.unfinished | self.lost and trial_id not in self.waiting:
+        held = trial_id in self.waiting or trial_id in self.paused
+        if trial_id in self.unfinished | self.lost and not held:
             self.waiting.insert(0, trial_id)
 
     def take(self, trial_id: str) -> None:
@@ -34,10 +37,22 @@ class Queue:
         if trial_id in self.waiting:
             self.waiting.remove(trial_id)
 
+    def pause(self, trial_id: str) -> None:
+        """Set a trial aside, without a worker."""
+        self.take(trial_id)
+        self.paused.append(trial_id)
+
+    def take_up(self, trial_id: str) -> None:
+        """Let a paused trial wait for a worker."""
+        self.paused.remove(trial_id)
+        self.waiting.append(trial_id)
+
     def end(self, trial_id: str) -> None:
         """Remove a trial that has ended."""
         self.unfinished.discard(trial_id)
         self.take(trial_id)
+        if trial_id in self.paused:
+            self.paused.remove(trial_id)
 
     def reopen(self, trial_id: str) -> None:
         """Mark an ended trial as unfinished; `refill` adds it to the waiting ones."""
@@ -50,5 +65,5 @@ class Queue:
 
     def refill(self, trial_ids: Iterable[str]) -> None:
         """Set the waiting trials: those of ``trial_ids`` that are left to train, in this order."""
-        left = self.unfinished | self.lost
+        left = self.unfinished.difference(self.paused) | self.lost
         self.waiting = [trial_id for trial_id in trial_ids if trial_id in left]

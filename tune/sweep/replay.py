@@ -31,6 +31,7 @@ from tune.run.events import (
     TrialEnded,
     TrialProposed,
     TrialStarted,
+    TrialTakenUp,
     WarmStarted,
 )
 from tune.run.trial import Ending, Measurement, Status, Trial
@@ -167,19 +168,29 @@ def _measurement_taken(event: MeasurementTaken, state: SweepState) -> None:
     for name in ("host", "device", "parameters", "devices"):
         if (value := getattr(event, name)) is not None:
             setattr(trial, name, value)
-    if trial.phase == "search":
-        state.search.hear_measurement(trial, measurement)
+    if trial.phase == "search" and state.search.hear_measurement(trial, measurement):
+        trial.paused, trial.has_worker, trial.interruption = True, False, None
+        state.queue.pause(trial.id)
+
+
+@_change.register
+def _trial_taken_up(event: TrialTakenUp, state: SweepState) -> None:
+    trial = state.trials[event.trial]
+    trial.paused = False
+    state.queue.take_up(trial.id)
+    state.search.hear_reopened(trial)
 
 
 @_change.register
 def _trial_ended(event: TrialEnded, state: SweepState) -> None:
     trial = state.trials[event.trial]
     trial.ending = Ending(status=event.status, reason=event.reason)
+    known, trial.paused = trial.paused, False
     state.queue.end(trial.id)
     if trial.status is Status.COMPLETED:
         state.seconds_of.setdefault(trial.configuration_id, trial.seconds)
         state.trained_whole += trial.phase == "search"
-    if trial.phase == "search":
+    if trial.phase == "search" and not known:
         state.search.hear_ended(trial)
 
 

@@ -29,7 +29,7 @@ class Search:
         self.exhausted = False
         """Whether the searcher has no further points."""
         self.cuts: dict[str, Cut] = {}
-        """Trial id → why the scheduler stops it."""
+        """Trial id → why the scheduler stops or pauses it."""
         self._points: dict[str, Point] = {}
         self._reached: dict[str, float] = {}
 
@@ -66,21 +66,29 @@ class Search:
         self._searcher.hear_proposed(trial.id, point)
 
     def hear_reopened(self, trial: Trial) -> None:
-        """Report that an ended trial is trained further; its end will be reported again."""
+        """Report that an ended or paused trial is trained further, and will end again."""
+        self.cuts.pop(trial.id, None)
         self._searcher.hear_proposed(trial.id, self._points[trial.id])
 
-    def hear_measurement(self, trial: Trial, measurement: Measurement) -> None:
-        """Report the trial's last measurement to both."""
+    def hear_measurement(self, trial: Trial, measurement: Measurement) -> bool:
+        """Report the trial's last measurement to both; return whether the trial pauses.
+
+        The searcher hears of a paused trial what it hears of one that was stopped.
+        """
         before = self._reached.get(trial.id, -math.inf)
         point = objectives.curve_point(self._spec.objective, measurement, before)
         self._reached[trial.id] = point
         self._searcher.hear_epoch(trial.id, measurement.epoch, point)
         cut = self.scheduler.hear(trial.id, measurement.epoch, point)
-        if cut is not None:
-            self.cuts[trial.id] = cut
+        if cut is None or (cut.pauses and measurement.epoch >= trial.epochs):
+            return False
+        self.cuts[trial.id] = cut
+        if cut.pauses:
+            self.hear_ended(trial)
+        return cut.pauses
 
     def hear_ended(self, trial: Trial) -> None:
-        """Report the end of a trial to the searcher."""
+        """Report the end or the pause of a trial to the searcher."""
         if trial.status is Status.OVER_LIMIT:
             self._searcher.hear_over_limit(trial.id)
             return
@@ -107,5 +115,5 @@ class Search:
                 self.scheduler.hear(trial.id, measurement.epoch, value)
                 if held:
                     self._searcher.hear_epoch(trial.id, measurement.epoch, value)
-            if held and trial.ended:
+            if held and (trial.ended or trial.paused):
                 self.hear_ended(trial)

@@ -133,7 +133,7 @@ class SchedulerSpec(Part):
     grace_period: int = Field(default=1, ge=1)
     """Epochs before the first comparison."""
     reduction_factor: int = Field(default=3, ge=2)
-    """One in this many trials continues at each rung (asha, hyperband)."""
+    """One in this many trials continues at each rung (asha, hyperband, promotion)."""
     brackets: int | None = Field(default=None, ge=1)
     """Number of brackets, which have growing grace periods (hyperband); without it, one for each
     rung, and one that stops no trial."""

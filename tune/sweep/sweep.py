@@ -13,9 +13,10 @@ from tune.run.events import (
     SweepStarted,
     SweepStopped,
     TestOpened,
+    TrialTakenUp,
     WarmStarted,
 )
-from tune.run.trial import Status, Trial
+from tune.run.trial import Ending, Status, Trial
 from tune.sweep import bundling
 from tune.sweep.bundle import Bundle
 from tune.sweep.clock import Clock
@@ -107,8 +108,12 @@ class Sweep(TrialReports):
     def _next_waiting(self) -> Trial | None:
         if self.stopping is not None:
             return None
+        if not self.queue.waiting:
+            self._take_up(last=False)
         if not self.queue.waiting and not self.search.exhausted:
             self._commit_all(self._proposals.of_search())
+        if self.search.exhausted and len(self.queue.unfinished) == len(self.queue.paused):
+            self._take_up(last=True)
         if self.search.exhausted and (not self.queue.waiting or self.has_new_finalists):
             self._commit_all(self._proposals.of_finalists())
         waiting = self.queue.waiting
@@ -118,6 +123,22 @@ class Sweep(TrialReports):
         following = max(waiting, key=lambda trial_id: self._expected_seconds(self.trials[trial_id]))
         waiting.remove(following)
         return self.trials[following]
+
+    def _take_up(self, *, last: bool) -> None:
+        """Let a paused trial go on if the scheduler promotes one.
+
+        Otherwise, paused trials end if nothing else is left to train.
+        """
+        paused, now = self.queue.paused, self._clock.now()
+        if not paused:
+            return
+        promoted = self.scheduler.take_up(paused, last=last)
+        if promoted is not None:
+            self._commit(TrialTakenUp(time=now, trial=promoted))
+        elif last:
+            for trial_id in list(paused):
+                reason = self._explain(self.scheduler.why_paused(trial_id))
+                self._end(trial_id, Ending(status=Status.EARLY_STOPPED, reason=reason), now)
 
     def next_bundle(self, devices: int) -> Bundle | None:
         """Return the next bundle for a free worker, or None if there is none at the moment.

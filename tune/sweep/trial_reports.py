@@ -107,7 +107,7 @@ class TrialReports(SweepState):
         if trial_id in self.queue.lost and epoch >= len(trial.measurements):
             self._commit(FilesMadeAgain(time=now, trial=trial_id))
         over = trial.ended and trial_id not in self.queue.lost
-        return over or self.stopping is not None
+        return over or trial.paused or self.stopping is not None
 
     def attempt_failed(self, trial_id: str, error: str, *, fault: str | None = None) -> None:
         """Retry a trial after a failed attempt, from its checkpoint; end it if retries are used up.
@@ -203,7 +203,7 @@ class TrialReports(SweepState):
 
     def stop_trial(self, trial_id: str, reason: str) -> None:
         """End a trial early: at its next report, or at once if no worker has it."""
-        if trial_id in self.queue.waiting:
+        if trial_id in self.queue.waiting or self.trials[trial_id].paused:
             ending = Ending(status=Status.EARLY_STOPPED, reason=reason)
             self._end(trial_id, ending, self._clock.now())
         else:
@@ -224,8 +224,9 @@ class TrialReports(SweepState):
             return Ending(status=Status.DIVERGED, reason=reason)
         if last.epoch >= trial.epochs:
             return Ending(status=Status.COMPLETED, reason="")
-        if trial.id in self.search.cuts:
-            reason = self._explain(self.search.cuts[trial.id])
+        cut = self.search.cuts.get(trial.id)
+        if cut is not None and not cut.pauses:
+            reason = self._explain(cut)
             return Ending(status=Status.EARLY_STOPPED, reason=reason)
         if trial.id in self._asked_to_stop:
             return Ending(status=Status.EARLY_STOPPED, reason=self._asked_to_stop[trial.id])

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from tune.sweep.schedulers.scheduler import Cut
+from tune.sweep.schedulers.scheduler import Cut, Scheduler
 
 
-class Asha:
+class Asha(Scheduler):
     """Asynchronous successive halving in its stopping form.
 
     At each rung (``grace_period`` × ``reduction_factor`` ** k epochs) a trial continues if it is
@@ -19,13 +19,9 @@ class Asha:
 
     def __init__(self, *, grace_period: int, reduction_factor: int, epochs: int) -> None:
         self.reduction_factor = reduction_factor
-        rungs = []
-        while grace_period < epochs:
-            rungs.append(grace_period)
-            grace_period *= reduction_factor
-        self.rungs = tuple(rungs)
-        self.survivors = (1 / reduction_factor,) * len(rungs)
-        self._seen: dict[int, dict[str, float]] = {rung: {} for rung in rungs}
+        self.rungs = rungs_of(grace_period, reduction_factor, epochs)
+        self.survivors = (1 / reduction_factor,) * len(self.rungs)
+        self._seen: dict[int, dict[str, float]] = {rung: {} for rung in self.rungs}
 
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:
         """Compare the trial with those that reached this rung before it."""
@@ -40,6 +36,15 @@ class Asha:
             return None
         share = f"the best 1/{self.reduction_factor} of the {len(rung)} trials there so far"
         return Cut(epoch=epoch, value=value, needed=needed, rule=f"the threshold of {share}")
+
+
+def rungs_of(grace_period: int, reduction_factor: int, epochs: int) -> tuple[int, ...]:
+    """Return the epochs at which trials of at most ``epochs`` epochs are compared."""
+    rungs = []
+    while grace_period < epochs:
+        rungs.append(grace_period)
+        grace_period *= reduction_factor
+    return tuple(rungs)
 
 
 def _quantile(values: list[float], reduction_factor: int) -> float:

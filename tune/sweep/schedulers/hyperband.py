@@ -4,11 +4,11 @@ import hashlib
 from itertools import accumulate, pairwise
 
 from fairsweep.errors import UserError
-from tune.sweep.schedulers.asha import Asha
-from tune.sweep.schedulers.scheduler import Cut
+from tune.sweep.schedulers.asha import Asha, rungs_of
+from tune.sweep.schedulers.scheduler import Cut, Scheduler
 
 
-class Hyperband:
+class Hyperband(Scheduler):
     """Asynchronous HyperBand in its stopping form: each trial belongs to one of several brackets.
 
     Bracket ``s`` (from 0) is ASHA with a grace period of ``grace_period`` × ``reduction_factor`` **
@@ -43,7 +43,7 @@ class Hyperband:
         def asha(grace: int) -> Asha:
             return Asha(grace_period=grace, reduction_factor=reduction_factor, epochs=epochs)
 
-        self.rungs = asha(grace_period).rungs
+        self.rungs = rungs_of(grace_period, reduction_factor, epochs)
         starts = (*self.rungs, epochs)
         if brackets is not None and brackets > len(starts):
             raise UserError(

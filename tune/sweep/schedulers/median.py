@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from tune.sweep.schedulers.scheduler import Cut
+from tune.sweep.schedulers.scheduler import Cut, Scheduler
 
 
-class MedianStopping:
+class MedianStopping(Scheduler):
     """Stops a trial whose best value so far is below the median of the others' running means.
 
     At every epoch from the grace period on, compares the trial's best value so far with the running

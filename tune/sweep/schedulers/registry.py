@@ -10,6 +10,7 @@ from fairsweep.errors import UserError
 from tune.sweep.schedulers.asha import Asha
 from tune.sweep.schedulers.hyperband import Hyperband
 from tune.sweep.schedulers.median import MedianStopping
+from tune.sweep.schedulers.promotion import Promotion
 from tune.sweep.schedulers.scheduler import NoScheduler, Scheduler
 from tune.sweep.spec import SchedulerSpec, SpecError, SweepSpec
 
@@ -60,6 +61,12 @@ SCHEDULERS: dict[str, SchedulerKind] = {
             epochs=epochs,
         ),
         words="early stopping by HyperBand",
+    ),
+    "promotion": SchedulerKind(
+        make=lambda spec, epochs: Promotion(
+            grace_period=spec.grace_period, reduction_factor=spec.reduction_factor, epochs=epochs
+        ),
+        words="pauses and promotions by ASHA",
     ),
     "median": SchedulerKind(
         make=lambda spec, epochs: MedianStopping(

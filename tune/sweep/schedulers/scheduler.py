@@ -1,5 +1,6 @@
-"""What every scheduler does: it hears each trial's values, and may stop the trial."""
+"""The interface of schedulers: they hear each trial's values, and stop or pause it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,8 @@ class Cut:
     value: float
     needed: float
     rule: str
+    pauses: bool = False
+    """Whether the trial only pauses, and may be taken up again."""
 
 
 class Scheduler(Protocol):
@@ -20,21 +23,34 @@ class Scheduler(Protocol):
     A scheduler has no other state, so replaying a ledger restores it.
     """
 
-    rungs: tuple[int, ...]
+    rungs: tuple[int, ...] = ()
     """Epochs at which trials are compared."""
-    survivors: tuple[float, ...]
+    survivors: tuple[float, ...] = ()
     """Expected share of the trials at each rung that continue, for estimates of cost."""
+    pauses: bool = False
+    """Whether it pauses trials, so that they need a checkpoint at each rung."""
 
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:
         """Record ``value`` (larger is better); return the reason if the trial should stop."""
         ...
 
+    def take_up(self, paused: Collection[str], *, last: bool) -> str | None:
+        """Return the paused trial that should be trained further now; None if none should.
 
-class NoScheduler:
+        Args:
+            paused: The trials that are paused, in the order in which they paused.
+            last: Whether nothing else is left to train, so that no further trial will reach a rung.
+        """
+        # Schedulers that pause no trial are never asked.
+        raise NotImplementedError(paused, last)
+
+    def why_paused(self, trial_id: str) -> Cut:
+        """Return why a paused trial has not been taken up so far."""
+        raise NotImplementedError(trial_id)
+
+
+class NoScheduler(Scheduler):
     """Trains every trial to its end."""
-
-    rungs: tuple[int, ...] = ()
-    survivors: tuple[float, ...] = ()
 
     def hear(self, trial_id: str, epoch: int, value: float) -> None:
         """Stop nothing."""
