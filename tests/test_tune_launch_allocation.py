@@ -17,7 +17,7 @@ from tests.support.sweeps import new_sweep, small_spec, train
 from tune.__main__ import main
 from tune.commands import launch as commands
 from tune.launch import allocation, node, ray_nodes
-from tune.launch.errors import LaunchError
+from tune.launch.errors import LaunchError, NotStartedError
 from tune.launch.job import SlurmJob
 from tune.launch.preflight import NodeFacts
 from tune.run.directory import RUNS
@@ -136,7 +136,7 @@ def test_a_sweep_that_closes_its_run_without_ray_is_not_killed(driver, monkeypat
     assert driver.ended
 
 
-@pytest.mark.parametrize(("fact", "requeued"), [("_cancelled", False), ("_preempted", True)])
+@pytest.mark.parametrize(("fact", "requeued"), [("_cancelled", False), ("_must_leave", True)])
 def test_a_job_that_must_leave_does_not_wait_for_long_epochs(
     driver, monkeypatch, tmp_path, fact, requeued
 ):
@@ -156,24 +156,29 @@ def test_a_job_that_must_leave_does_not_wait_for_long_epochs(
 def job(program, monkeypatch):  # noqa: ARG001
     """The job that this process belongs to; signals are heard as before after the test."""
     job = SimpleNamespace(id=JOB, called=[], end=lambda: None)
-    job.is_preempted = job.was_told_to_leave = job.is_cancelled = lambda: False
+    job.goes_on = job.was_told_to_leave = job.is_cancelled = job.is_out_of_time = lambda: False
     job.queue_again = lambda: job.called.append("again")
     monkeypatch.setattr(SlurmJob, "here", lambda: job)
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "TUNE_BATCH_PROCESS"):
         monkeypatch.setenv(name, "before")
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
     before = {kind: signal.getsignal(kind) for kind in (signal.SIGUSR1, signal.SIGTERM)}
     yield job
     for kind, handler in before.items():
         signal.signal(kind, handler)
 
 
-def stand_in(monkeypatch, job, *, epochs=(0, 5), check=lambda: None, drive=lambda: (130, True)):
+def stand_in(
+    monkeypatch, job, *, epochs=(0, 5), check=lambda: None, start=lambda: None,
+    drive=lambda: (130, True),
+):  # fmt: skip
     """Let functions take the place of what a job does on its nodes."""
     counts = iter(epochs)
 
     @contextmanager
-    def ray(_job, log, give_up):
-        assert (str(log), give_up()) == (f"small-{JOB}", False)
+    def ray(_job, log, is_ending, is_late):
+        assert (str(log), is_ending(), is_late()) == (f"small-{JOB}", False, False)
+        start()
         yield "ray"
 
     for name, stand_in in {
@@ -235,10 +240,10 @@ def test_a_job_that_is_cancelled_while_it_leaves_is_not_queued_again(job, monkey
 def test_a_job_that_is_cancelled_in_its_grace_time_is_not_queued_again(job, monkeypatch, capsys):
     def drive():
         os.kill(os.getpid(), signal.SIGTERM)
-        job.is_preempted, job.is_cancelled = lambda: False, lambda: True
+        job.goes_on, job.is_cancelled = lambda: False, lambda: True
         return 130, True
 
-    job.is_preempted = lambda: True
+    job.goes_on = lambda: True
     stand_in(monkeypatch, job, drive=drive)
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
     assert job.called == [("ray", ["a.yaml"])]
@@ -255,6 +260,75 @@ def test_what_fails_because_the_job_is_cancelled_is_no_error(job, monkeypatch, c
     assert capsys.readouterr().out == CANCELLED
 
 
+def not_started():
+    raise NotStartedError("Ray had not started on n3")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "restarts", "queued"), [(0, 0, True), (7, 3, True), (0, 1, False)]
+)
+def test_a_job_whose_time_is_up_before_ray_has_started_goes_on_unless_that_never_helps(
+    job, monkeypatch, capsys, epochs, restarts, queued
+):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
+    stand_in(monkeypatch, job, epochs=(epochs, epochs), start=not_started)
+    if not queued:
+        message = "Ray has not started in this allocation, .* longer --time to continue small"
+        with pytest.raises(LaunchError, match=message):
+            allocation.run_in_allocation("small", ["a.yaml"])
+        assert job.called == []
+        return
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called == ["again"]
+    told = f"small: the allocation ends before Ray has started; queued again as job {JOB}\n"
+    assert capsys.readouterr().out == told
+
+
+def test_nodes_are_waited_for_until_the_job_must_leave(job, monkeypatch):
+    @contextmanager
+    def ray(_job, _log, is_ending, is_late):
+        assert (is_ending(), is_late()) == (False, True)
+        not_started()
+        yield
+
+    stand_in(monkeypatch, job, epochs=(0, 0))
+    monkeypatch.setattr(allocation, "ray_on", ray)
+    deadline = SimpleNamespace(signal=lambda: None, leave=lambda: True)
+    monkeypatch.setattr(allocation, "Deadline", lambda _end, _run: deadline)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called == ["again"]
+
+
+@pytest.mark.parametrize("starts", [False, True])
+def test_a_job_that_slurm_ends_at_its_time_limit_is_queued_again(job, monkeypatch, capsys, starts):
+    def end():
+        os.kill(os.getpid(), signal.SIGTERM)
+        if not starts:
+            raise LaunchError("n7: srun: Job step aborted")
+        return 130, True
+
+    job.goes_on = job.is_out_of_time = lambda: True
+    where = {"drive" if starts else "start": end}
+    stand_in(monkeypatch, job, epochs=(0, 5 if starts else 0), **where)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called[-1] == "again"
+    why = "the allocation ends" if starts else "the allocation ends before Ray has started"
+    assert capsys.readouterr().out == f"small: {why}; queued again as job {JOB}\n"
+
+
+def test_a_job_that_is_cancelled_before_ray_has_started_is_not_queued_again(
+    job, monkeypatch, capsys
+):
+    def start():
+        os.kill(os.getpid(), signal.SIGTERM)
+        not_started()
+
+    stand_in(monkeypatch, job, start=start)
+    assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
+    assert job.called == []
+    assert capsys.readouterr().out == CANCELLED
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_job_that_is_preempted_is_queued_again_though_no_epoch_was_trained(
     job, monkeypatch, capsys, fails
@@ -262,13 +336,13 @@ def test_a_job_that_is_preempted_is_queued_again_though_no_epoch_was_trained(
     def end():
         assert os.environ["TUNE_BATCH_PROCESS"] == str(os.getpid())
         os.kill(os.getpid(), signal.SIGTERM)
-        job.is_preempted = lambda: False
+        job.goes_on = lambda: False
         os.kill(os.getpid(), signal.SIGTERM)
         if fails:
             raise LaunchError("n7: Ray did not start")
         return 130, True
 
-    job.is_preempted = lambda: True
+    job.goes_on = lambda: True
     where = {"check": end} if fails else {"drive": end}
     stand_in(monkeypatch, job, epochs=(5, 5), **where)
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 130
@@ -279,7 +353,7 @@ def test_a_job_that_is_preempted_is_queued_again_though_no_epoch_was_trained(
 def test_a_job_is_queued_again_though_slurm_tells_late_that_it_is_preempted(job, monkeypatch):
     def drive():
         os.kill(os.getpid(), signal.SIGTERM)
-        job.is_preempted = lambda: True
+        job.goes_on = lambda: True
         return 130, False
 
     stand_in(monkeypatch, job, epochs=(5, 5), drive=drive)
@@ -290,7 +364,7 @@ def test_a_job_is_queued_again_though_slurm_tells_late_that_it_is_preempted(job,
 def test_a_sweep_that_ended_before_a_preemption_is_not_queued_again(job, monkeypatch, capsys):
     def drive():
         os.kill(os.getpid(), signal.SIGTERM)
-        job.is_preempted = lambda: True
+        job.goes_on = lambda: True
         return 0, False
 
     stand_in(monkeypatch, job, drive=drive)
@@ -312,7 +386,7 @@ def test_a_preempted_job_whose_end_is_over_still_closes_its_run(driver, monkeypa
 
     def leave():
         if (tmp_path / "ready").exists():
-            allocation._preempted.set()
+            allocation._must_leave.set()
             driver.seconds_left = lambda: -5.0
         return False
 
@@ -327,7 +401,7 @@ def test_the_signal_of_slurm_reaches_the_deadline(job, monkeypatch):
 
     heard = []
     stand_in(monkeypatch, job, drive=drive)
-    deadline = SimpleNamespace(signal=lambda: heard.append(1))
+    deadline = SimpleNamespace(signal=lambda: heard.append(1), leave=lambda: False)
     monkeypatch.setattr(allocation, "Deadline", lambda _end, _run: deadline)
     assert allocation.run_in_allocation("small", ["a.yaml"]) == 0
     assert heard == [1]

@@ -128,6 +128,23 @@ def test_a_job_is_queued_again_or_says_why_not(program):
         job_of().queue_again()
 
 
+@pytest.mark.parametrize(
+    ("said", "ended"),
+    [
+        ("JobState=COMPLETING Reason=TimeLimit", True),
+        ("JobState=COMPLETING PreemptTime=2031-05-06T07:08 EndTime=2031-05-06T07:08", True),
+        ("JobState=COMPLETING Reason=None", False),
+        ("JobState=RUNNING Reason=None", False),
+    ],
+    ids=["out of time", "preempted", "cancelled meanwhile", "runs"],
+)
+def test_a_job_that_slurm_has_ended_is_queued_again_unless_it_was_cancelled(program, said, ended):
+    program("scontrol", f"echo {said}")
+    job_of().queue_again()
+    word = "" if ended else "Incomplete "
+    assert program.asked()[-1] == f"scontrol requeue {word}{JOB}"
+
+
 def test_a_way_out_is_quoted_and_jobs_that_are_suspended_hold_their_run(program, monkeypatch):
     run = Path("my runs/small")
     holder = {"host": "n9", "pid": 7}
@@ -164,17 +181,29 @@ def test_a_preemption_is_known_by_its_time(program, said, told):
         ("COMPLETING", "07:08:09", "07:08:20", 3, False),
         ("COMPLETING", None, "07:08:20", 3, False),
         ("COMPLETING", None, None, 4, True),
+        ("COMPLETING Reason=TimeLimit", None, "07:08:20", 3, True),
     ],
-    ids=["in its grace time", "after it", "cancelled in it", "cancelled", "requeued by Slurm"],
+    ids=[
+        *("in its grace time", "after it", "cancelled in it", "cancelled", "requeued by Slurm"),
+        "out of time",
+    ],
 )
-def test_a_preempted_job_is_told_from_a_cancelled_one(
+def test_a_job_that_can_go_on_is_told_from_a_cancelled_one(
     program, monkeypatch, state, preempted, end, restarts, goes_on
 ):
     monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
     began = "" if preempted is None else f"PreemptTime=2031-05-06T{preempted}"
     over = "Unknown" if end is None else f"2031-05-06T{end}"
     program("scontrol", f"echo JobState={state} Restarts={restarts} EndTime={over} {began}")
-    assert (job_of().is_preempted(), job_of().is_cancelled()) == (goes_on, not goes_on)
+    assert (job_of().goes_on(), job_of().is_cancelled()) == (goes_on, not goes_on)
     assert program.asked()[0] == f"scontrol --oneliner show job {JOB}"
     program("scontrol", "exit 1")
-    assert (job_of().is_preempted(), job_of().is_cancelled()) == (False, False)
+    assert (job_of().goes_on(), job_of().is_cancelled()) == (False, False)
+
+
+@pytest.mark.parametrize(("reason", "is_out"), [("None", False), ("TimeLimit", True)])
+def test_a_job_that_slurm_ends_at_its_time_limit_is_known_by_the_reason(program, reason, is_out):
+    program("scontrol", f"echo JobId={JOB} JobState=COMPLETING Reason={reason} A=b")
+    assert job_of().is_out_of_time() is is_out
+    program("scontrol", "exit 1")
+    assert not job_of().is_out_of_time()

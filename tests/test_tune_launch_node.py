@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from fairsweep.errors import UserError
 from tests.support.slurm import wait_until
+from tune.execution import local_needs
 from tune.launch import node
 from tune.launch.errors import LaunchError
 
@@ -48,8 +50,10 @@ def begin(tmp_path):
 
     def begin(number=0, **variables):
         environment = {
-            **os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **variables,
+            **os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "RAY_TMPDIR": "",
+            **variables,
             "SLURM_NODEID": str(number), "SLURM_JOB_ID": JOB, "SLURMD_NODENAME": "n7",
+            "SLURM_CPUS_ON_NODE": "2",
         }  # fmt: skip
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         words = [sys.executable, "-c", NODE, RAY]
@@ -299,3 +303,18 @@ def test_standard_input_is_read_to_its_end(monkeypatch):
     monkeypatch.setattr(node.os, "read", lambda file, most: next(pieces) if file == 0 < most else 0)
     node._read_all(words)
     assert (b"".join(words), list(pieces)) == (node.END, [])
+
+
+def test_a_node_whose_disk_is_full_or_that_allows_few_files_says_so_before_ray_starts(
+    on_node, monkeypatch
+):
+    on_node(0)
+    monkeypatch.setattr(node, "_run_ray", lambda *_words: pytest.fail("Ray is started"))
+    with monkeypatch.context() as patch:
+        patch.setattr(local_needs.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1e6))
+        told = "only 1 MB are free in /tmp, but Ray needs 20 MB there for its logs; free some, or"
+        with pytest.raises(UserError, match=told):
+            node.become_ray_node("10.0.0.7:12010", gpus=0)
+    monkeypatch.setattr(local_needs.resource, "getrlimit", lambda _kind: (105, 105))
+    with pytest.raises(UserError, match="at least 106 open files on 16 cores, and 105 are allowed"):
+        node.become_ray_node("10.0.0.7:12010", gpus=0)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.allocations import JOB, Programs, job_of
 from tune.launch import ray_nodes
-from tune.launch.errors import LaunchError
+from tune.launch.errors import LaunchError, NotStartedError
 from tune.launch.ray_nodes import RayNodes
 
 
@@ -67,8 +67,10 @@ def test_nodes_that_do_not_join_are_named_with_the_last_line_of_their_log(tmp_pa
     ended = SimpleNamespace(poll=lambda: 1, stderr=SimpleNamespace(read=lambda: b"srun:\n no node"))
     with pytest.raises(LaunchError, match="n7: srun: no node"):
         wait_for_nodes(job, ended, tmp_path / "no-log")
-    with pytest.raises(LaunchError, match="n7: Ray did not start"):
-        wait_for_nodes(job, step, tmp_path / "no-log", give_up=lambda: True)
+    with pytest.raises(LaunchError, match="n7: srun: no node"):
+        wait_for_nodes(job, ended, tmp_path / "no-log", give_up=lambda: True)
+    with pytest.raises(NotStartedError, match=r"^Ray had not started on n3, n7$"):
+        wait_for_nodes(job, step, log, give_up=lambda: True)
 
 
 @pytest.fixture
@@ -81,8 +83,8 @@ def nodes(program, monkeypatch, tmp_path):
     return tmp_path / "told"
 
 
-def ray_on(*, give_up=lambda: False):
-    return ray_nodes.ray_on(job_of(), Path("small"), give_up=give_up)
+def ray_on(*, is_ending=lambda: False, is_late=lambda: False):
+    return ray_nodes.ray_on(job_of(), Path("small"), is_ending=is_ending, is_late=is_late)
 
 
 def test_nodes_are_told_when_the_sweep_has_ended_and_their_logs_are_removed(nodes, program):
@@ -101,11 +103,25 @@ def test_logs_of_nodes_stay_after_a_fault_and_not_where_the_job_was_cancelled(no
     asked = iter([False])
     with (
         pytest.raises(LaunchError),
-        ray_on(give_up=lambda: next(asked, cancelled)),
+        ray_on(is_ending=lambda: next(asked, cancelled)),
     ):
         raise LaunchError("no")
     assert nodes.read_text() == "end\n"
     assert len(list(nodes.parent.glob("small-*.log"))) == (0 if cancelled else 2)
+
+
+def test_nodes_are_not_waited_for_when_the_job_must_leave_and_their_logs_are_removed(
+    nodes, monkeypatch
+):
+    monkeypatch.setattr(ray_nodes, "_joined", lambda _address: set())
+    late = iter([False, True])
+    with (
+        pytest.raises(NotStartedError, match="Ray had not started on n3, n7"),
+        ray_on(is_late=lambda: next(late, True)),
+    ):
+        pytest.fail("it did not start")
+    assert nodes.read_text() == "end\n"
+    assert not list(nodes.parent.glob("small-*.log"))
 
 
 def test_a_step_goes_on_without_a_node_and_gives_each_its_input(nodes, program):

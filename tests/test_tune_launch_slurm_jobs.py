@@ -31,8 +31,33 @@ space:
 resources: {{cpus: 1}}
 """
 EPOCHS = 50
-"""So many that two nodes cannot train them all in one allocation of a minute."""
+"""So many that no sweep ends before its job is cancelled."""
 SWEEP_SECONDS = 300
+NETWORK = """
+import os, time
+from torch import nn
+from models.families.resnet import ResNet
+
+class Slow(nn.Module):
+    def __init__(self, *, classes: int, image_shape, image_channels: int, channels: int,
+                 kernel_size: int, blocks: int, conv_depth: int, pool_size: int, fc_width: int):
+        super().__init__()
+        self.network = ResNet(
+            classes=classes, image_shape=image_shape, image_channels=image_channels,
+            channels=channels, kernel_size=kernel_size, blocks=blocks, conv_depth=conv_depth,
+            pool_size=pool_size, fc_width=fc_width, fc_layers=1, dropout=0.0, activation="relu",
+        )
+
+    def forward(self, pictures):
+        if self.training:
+            time.sleep(float(os.environ.get("BATCH_SECONDS", "0")))
+        return self.network(pictures)
+"""
+"""Our own `resnet`, but a batch takes at least as long as a variable says."""
+SLOW = ("--set", "fixed.family=slow:Slow")
+FIRST_IS_SLOW = '[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] || export BATCH_SECONDS=0.15'
+"""Setup of a job: two nodes need 50 s for 8 trials of 14 epochs, and an allocation of a minute ends
+after 40 s."""
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(missing()), reason=missing())]
 
@@ -95,9 +120,12 @@ def preempt(slurm, folder, job, how=NOTICE):
 
 
 def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone(
-    slurm, tmp_path, faces
+    slurm, tmp_path, faces, monkeypatch
 ):
-    job = launch(slurm, tmp_path, faces)
+    (tmp_path / "slow.py").write_text(NETWORK)
+    monkeypatch.setitem(slurm.environment, "XDG_CONFIG_HOME", str(tmp_path / "config"))
+    setup = ("--setup", f"export XDG_CONFIG_HOME={tmp_path}/config", "--setup", FIRST_IS_SLOW)
+    job = launch(slurm, tmp_path, faces, *SLOW, *setup, epochs=14)
     wait_for_event(tmp_path, "measurement")
     assert json.loads(tune(slurm, tmp_path, "status", "runs/small", "--json"))["running"]
     other = ("--name", "neighbour", "--stage-data")
@@ -111,11 +139,59 @@ def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone
     assert slurm.wait(neighbour, SWEEP_SECONDS) == ("COMPLETED", 0)
     assert len(list((tmp_path / "disk").rglob("images.parquet"))) == 1  # One copy on its node.
 
-    tune(slurm, tmp_path, "run", f"epochs-{EPOCHS}.yaml", "--name", "undisturbed")
+    tune(slurm, tmp_path, "run", "epochs-14.yaml", *SLOW, "--name", "undisturbed")
     assert_equal_end(tmp_path / "runs/small", tmp_path / "runs/undisturbed")
     stops = [e["reason"] for e in read_lines(tmp_path / "runs/small") if "reason" in e]
     assert stops.count("stopped by SIGTERM") == restarts  # Never cut off.
     assert_nodes_are_clean(job)
+
+
+ENDED = """
+import os, signal, sys, time
+from tune.launch.job import SlurmJob
+
+def end(*_):
+    print(job.goes_on(), job.is_cancelled(), job.is_out_of_time(), flush=True)
+    if job.goes_on():
+        job.queue_again()
+    sys.exit(130)
+
+if "SLURM_RESTART_COUNT" not in os.environ:
+    job = SlurmJob.here()
+    signal.signal(signal.SIGTERM, end)
+    open("ready", "w").close()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "facts", "ends"),
+    [
+        ("time is up", "True False True", ("COMPLETED", 1)),
+        ("preempted", "True False False", ("COMPLETED", 1)),
+        ("cancelled", "False True False", ("CANCELLED", 0)),
+    ],
+)
+def test_a_job_that_slurm_has_ended_is_queued_again_unless_it_was_cancelled(
+    slurm, tmp_path, how, facts, ends
+):
+    (tmp_path / "job.py").write_text(ENDED)
+    (tmp_path / "job.sh").write_text(f"#!/bin/bash\nexec {sys.executable} job.py\n")
+    options = ("--output=said", "--open-mode=append", "--time=10", "--requeue")
+    job = slurm.ask(
+        "sbatch", "--parsable", f"--chdir={tmp_path}", *options, tmp_path / "job.sh"
+    ).strip()
+    wait_until((tmp_path / "ready").exists)
+    if how == "time is up":
+        slurm.ask("scontrol", "update", f"JobId={job}", "EndTime=now")
+    elif how == "preempted":
+        urgent = slurm.submit_urgent(("PreemptMode=CANCEL", "GraceTime=0"))
+        wait_until(lambda: slurm.look(job)["JobState"] != "RUNNING")
+        slurm.ask("scancel", urgent)
+    else:
+        slurm.ask("scancel", job)
+    assert slurm.wait(job, SWEEP_SECONDS) == ends
+    assert facts in (tmp_path / "said").read_text().splitlines()
 
 
 def test_a_job_whose_first_node_dies_queues_itself_again(slurm, tmp_path, faces):

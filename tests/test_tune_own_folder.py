@@ -52,6 +52,21 @@ def test_two_nodes_of_a_job_on_one_machine_share_its_folder_until_both_are_gone(
     assert not first.exists()
 
 
+def test_the_folder_of_a_job_is_where_the_site_says_and_its_sockets_fit(monkeypatch):
+    name = f"sweep-{os.getuid()}-job-4711"
+    most = 107 - 64 - len(f"/{name}")
+    longest = place_of(most, monkeypatch)
+    with job_folder("4711") as folder:
+        assert folder == longest / name
+    longest.rmdir()
+    place_of(most + 1, monkeypatch)
+    with pytest.raises(ValueError, match=f"has fewer than {most + 1} characters$"):
+        job_folder("4711").__enter__()
+    monkeypatch.delenv("RAY_TMPDIR")
+    with job_folder("4711") as folder:
+        assert folder == Path("/tmp") / name
+
+
 def test_a_folder_that_others_can_enter_is_closed_and_a_link_is_refused(tmp_path):
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)

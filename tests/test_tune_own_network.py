@@ -212,6 +212,19 @@ def test_code_of_a_run_from_elsewhere_is_imported_only_with_the_users_word(folde
     resume(run)
 
 
+def test_a_home_that_cannot_be_written_keeps_no_trust_but_trains(folder, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/dev/null/config")
+    run, sweep = run_spec(folder)
+    assert sweep.finished
+    assert resume(run).finished, "the code is still in the current folder"
+    told = "/dev/null/config/fairsweep/trusted_code cannot be written (Not a directory), so a comm"
+    assert capsys.readouterr().err.count(told) == 1
+    (folder / "mynets").rename(folder / "elsewhere")
+    with pytest.raises(UserError, match="--trust-code"):
+        resume(run)
+    assert resume(run, trust_code=True).finished
+
+
 def test_a_copy_that_was_changed_is_not_imported(folder):
     run, _ = run_spec(folder)
     (run / CODE_DIR / "mynets" / "blocks.py").write_text("raise RuntimeError")

@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -200,12 +201,57 @@ def test_a_ray_that_does_not_answer_is_told_in_one_line(home, monkeypatch, error
 def test_a_ray_that_is_not_there_is_told_at_once(monkeypatch, form):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        module._reach(form.format(port))
     monkeypatch.setattr(module.ray, "init", lambda *_, **__: pytest.fail("Ray tries for minutes"))
     with pytest.raises(
         UserError, match=r"\(nobody answers: Connection refused\); .*unset RAY_ADDR"
     ):
         connect(form.format(port))
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 400 Bad Request", "the server there is not Ray"),
+        (b"", "the server there is not Ray"),
+        (None, "nobody answers: timed out"),
+        (bytes([0, 0, 6, 4, 0, 0, 0, 0, 0]), ""),
+    ],
+    ids=["web page", "hangs up", "silent", "Ray"],
+)
+def test_a_server_that_is_not_ray_is_told_at_once(monkeypatch, answer, reason):
+    heard = []
+
+    def serve():
+        client, _ = server.accept()
+        with client:
+            heard.append(client.recv(100))
+            if answer is None:
+                over.wait(10)
+            else:
+                client.sendall(answer)
+
+    over = threading.Event()
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(module.ray, "init", lambda *_, **__: pytest.fail("Ray tries for minutes"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        thread = threading.Thread(target=serve)
+        thread.start()
+        if reason:
+            with pytest.raises(UserError, match=rf"at {address} \({reason}\); .*unset RAY_ADDR"):
+                connect(address)
+        else:
+            module._reach(address)
+        over.set()
+        thread.join()
+    assert heard[0].startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+
+def test_a_ray_with_tls_is_only_connected_to(monkeypatch):
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        module._reach(f"127.0.0.1:{server.getsockname()[1]}")
 
 
 @pytest.mark.parametrize("address", ["auto", "nowhere", "10.0.0.1:x"])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,17 +13,23 @@ import psutil
 import pytest
 
 from data_prep.synthetic import prepare_synthetic
+from tests.support.equal_runs import assert_equal_end
+from tests.support.in_process import start
+from tests.support.killing import finish_tune
 from tests.support.ledgers import read_lines
 from tests.support.slurm import wait_until
 from tune.run.directory import LEDGER_FILE, TRIALS_FILE
+from tune.sweep.spec import load_spec
 
 SPEC = """
-name: long
-data: faces
-fixed: {family: resnet, pool_size: 4, fc_width: 16, epochs: 5000, batch_size: 64, channels: 4}
-space: {kernel_size: [3, 5]}
-resources: {cpus: 1}
+name: {name}
+data: {data}
+fixed: {{family: resnet, pool_size: 4, fc_width: 16, epochs: {epochs}, batch_size: 64, channels: 4}}
+space: {{kernel_size: [3, 5]}}
+resources: {{cpus: 1}}
 """
+ENDLESS, SHORT = 5000, 100
+"""Epochs of a sweep that is stopped before its end, and of one that is also resumed to its end."""
 END_SECONDS = 10
 pytestmark = pytest.mark.long
 
@@ -31,16 +38,29 @@ pytestmark = pytest.mark.long
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stops")
     prepare_synthetic(out=folder / "faces", images=300, near_duplicates=False)
-    (folder / "long.yaml").write_text(SPEC)
     return folder
+
+
+def write_spec(folder, epochs):
+    path = folder / f"epochs-{epochs}.yaml"
+    path.write_text(SPEC.format(name="long", data=folder / "faces", epochs=epochs))
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder):
+    """A run of the short sweep that nobody disturbed; without Ray, with which it ends equally."""
+    run, _ = start(load_spec(write_spec(folder, SHORT), ["name=undisturbed"]), folder / "runs")
+    return run
 
 
 @pytest.fixture
 def sweep(folder, request):
     """A sweep that has trained an epoch: its driver, its run, and all of its processes."""
     name = request.node.name.replace("[", "-").strip("]")
+    spec = write_spec(folder, getattr(request, "param", ENDLESS))
     driver = subprocess.Popen(
-        [sys.executable, "-m", "tune", "run", "long.yaml", "--name", name],
+        [sys.executable, "-m", "tune", "run", spec.name, "--name", name],
         cwd=folder, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
         start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -71,12 +91,23 @@ def assert_nothing_is_left(family, seconds=20):
     assert left == []
 
 
+@pytest.mark.parametrize("sweep", [SHORT], indirect=True)
 @pytest.mark.parametrize(("server", "name"), [("gcs_server", "GCS"), ("raylet", "raylet")])
-def test_a_server_of_ray_that_is_killed_ends_the_sweep_in_order(sweep, server, name):
+def test_a_server_of_ray_that_is_killed_ends_the_sweep_in_order_and_resume_loses_nothing(
+    sweep, undisturbed, server, name
+):
     driver, run, family = sweep
     next(one for one in family if one.name() == server).kill()
     assert f"Ray stopped unexpectedly (the {name} no longer answers)" in assert_closed(driver, run)
     assert_nothing_is_left(family)
+    before = list(read_lines(run))
+    finish_tune(run.parents[1], "resume", run)
+    after = list(read_lines(run))
+    assert after[: len(before)] == before
+    assert after[-1]["event"] == "sweep_finished"
+    measured = Counter((e["trial"], e["epoch"]) for e in after if e["event"] == "measurement")
+    assert set(measured.values()) == {1}
+    assert_equal_end(run, undisturbed)
 
 
 def test_every_process_that_is_told_to_stop_ends_the_sweep_in_order(sweep):

@@ -5,8 +5,11 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -297,6 +300,30 @@ def test_a_local_ray_that_cannot_start_is_refused_before_a_file_is_written(
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("long" * 20)))
     with pytest.raises(UserError, match=r"RAY_TMPDIR is .*, too long"):
         session.start(tiny_spec(few_pictures), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_full_folder_of_ray_is_refused_before_a_file_is_written(
+    tmp_path, few_pictures, monkeypatch
+):
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+        if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+            pytest.skip("this user may not mount a tmpfs")
+        try:
+            for name, value in {
+                "RAY_ADDRESS": "local",
+                "RAY_AUTH_MODE": "token",  # Is set back after the test.
+                "RAY_AUTH_TOKEN": "a secret of more than thirty-two characters",
+                "RAY_TMPDIR": folder,
+            }.items():
+                monkeypatch.setenv(name, value)
+            told = rf"only \d MB are free in {folder}, but Ray needs 20 MB there for its logs; free"
+            with pytest.raises(UserError, match=told):
+                session.start(tiny_spec(few_pictures), tmp_path / "runs")
+            assert not list(Path(folder).iterdir())
+        finally:
+            subprocess.run(["umount", folder], check=True)
     assert not (tmp_path / "runs").exists()
 
 

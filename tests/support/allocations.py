@@ -29,7 +29,7 @@ class Programs:
         programs.mkdir()
         monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
         monkeypatch.chdir(folder)
-        for name in ("_cancelled", "_preempted"):
+        for name in ("_cancelled", "_must_leave"):
             monkeypatch.setattr(allocation, name, threading.Event())
         for name in VARIABLES:
             monkeypatch.delenv(name, raising=False)

@@ -29,6 +29,10 @@ from tune.execution.ray_watch import connected_servers
 T = TypeVar("T")
 _CODE = Path(__file__).parents[2]
 _ANSWER_SECONDS = 10.0
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What a client of Ray sends first: the preface of HTTP/2, and settings without a value."""
+_SETTINGS_TYPE = b"\x04"
+"""Fourth byte of what a server answers (RFC 9113, sections 3.4, 4.1 and 6.5)."""
 _PACKAGES = ("fairsweep", "data_prep", "models", "tune")
 """Packages that a worker imports."""
 _SETTINGS = {
@@ -156,18 +160,24 @@ def connect(address: str) -> None:
 
 
 def _reach(address: str) -> None:
-    """Open a connection to ``HOST:PORT``, because Ray tries for 14 minutes if nobody answers.
+    """Greet the server at ``HOST:PORT``, because Ray tries for 14 minutes if none answers.
 
     Raises:
-        ConnectionError: Nobody answers within `_ANSWER_SECONDS`.
+        ConnectionError: None answers within `_ANSWER_SECONDS`, or not as Ray does.
     """
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdecimal():
         return  # Ray finds ``auto`` by itself, and refuses what is no address.
+    answer = bytes(3) + _SETTINGS_TYPE
     try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS) as server:
+            if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+                server.sendall(_HELLO)
+                answer = server.recv(4)
     except OSError as error:
         raise ConnectionError(f"nobody answers: {error.strerror or error}") from error
+    if answer[3:] != _SETTINGS_TYPE:
+        raise ConnectionError("the server there is not Ray")
 
 
 def own_address() -> str:

@@ -8,7 +8,6 @@ driver ended, it kills every process of its session and exits.
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -20,15 +19,12 @@ from pathlib import Path
 import ray
 
 from fairsweep.errors import UserError
+from tune.execution.local_needs import allow_files
 from tune.execution.own_folder import ray_folder
 from tune.execution.process_session import end_session
 from tune.execution.ray_private import start_fewer_servers
 
 _LOG = "server.log"
-_FILES = 1 << 16
-"""Open files that are enough for a Ray on a large machine."""
-_FEWEST_FILES = 64
-"""With fewer, Ray does not start on two cores, and says so after 40 s."""
 _TIMED_OUT = "timed out during startup"
 """Part of Ray's message if its processes did not start in time."""
 
@@ -38,10 +34,10 @@ def local_ray(*, object_store_bytes: int) -> Iterator[str]:
     """Start a Ray on this machine, yield its address, and stop it at the end.
 
     Raises:
-        UserError: Ray does not start, or the folder for its sockets cannot be private.
+        UserError: As `require_local_ray`, or Ray does not start.
     """
-    _allow_files()
-    with ray_folder() as folder:
+    allow_files(os.cpu_count() or 1)
+    with ray_folder(object_store_bytes=object_store_bytes) as folder:
         log = folder / _LOG
         process, line = _start(folder, object_store_bytes)
         if not line and _TIMED_OUT in log.read_text("utf-8", "replace"):
@@ -59,28 +55,12 @@ def require_local_ray() -> None:
     """Check what `local_ray` needs, without starting a Ray.
 
     Raises:
-        UserError: Too few open files are allowed, or the folder for sockets cannot be private.
+        UserError: Too few open files are allowed, or Ray's folder is too full or has too long a
+            path for sockets.
     """
-    _allow_files()
+    allow_files(os.cpu_count() or 1)
     with ray_folder():
         pass
-
-
-def _allow_files() -> None:
-    """Raise this process's limit of open files, which Ray's processes inherit.
-
-    Raises:
-        UserError: The largest limit that is allowed is too small for Ray.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < _FEWEST_FILES:
-        raise UserError(
-            f"Ray needs at least {_FEWEST_FILES} open files, and {hard} are allowed here; raise "
-            "the hard limit (`ulimit -Hn`)"
-        )
-    if soft != resource.RLIM_INFINITY and soft < _FILES:
-        wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _start(folder: Path, object_store_bytes: int) -> tuple["subprocess.Popen[str]", str]:

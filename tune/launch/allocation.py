@@ -13,7 +13,7 @@ from pathlib import Path
 from fairsweep.command_line import INTERRUPTED
 from tune.launch.ask_nodes import check_nodes
 from tune.launch.deadline import Deadline
-from tune.launch.errors import LaunchError
+from tune.launch.errors import LaunchError, NotStartedError
 from tune.launch.job import BATCH_PROCESS, SlurmJob, refuse_if_running
 from tune.launch.ray_nodes import RayNodes, ray_on
 from tune.run.directory import LEDGER_FILE, RUNS
@@ -34,8 +34,8 @@ TUNE = (sys.executable, "-m", "tune")
 """Command line of the driver, on this node."""
 _cancelled = threading.Event()
 """Set when Slurm has ended this job."""
-_preempted = threading.Event()
-"""Set when Slurm has asked this job to leave its nodes, but not ended it."""
+_must_leave = threading.Event()
+"""Set when the job must leave its nodes, because it is preempted or its time limit has passed."""
 
 
 def run_in_allocation(name: str, words: Sequence[str]) -> int:
@@ -52,7 +52,7 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
         LaunchError: Another job works on the run, a node cannot run the sweep (the message names
             the node), or the allocation is too short for an epoch.
     """
-    job, run = SlurmJob.here(), RUNS / name
+    job, run, starts = SlurmJob.here(), RUNS / name, True
     deadline = Deadline(job.end, run)
     signal.signal(signal.SIGUSR1, lambda _number, _frame: deadline.signal())
     signal.signal(signal.SIGTERM, lambda _number, _frame: _note_end(job))
@@ -61,26 +61,21 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
     before = _epochs_trained(run)
     try:
         code, left = _run(job, run, words, deadline)
-    except LaunchError:
-        if not _is_ending():
+    except LaunchError as error:
+        if not _is_ending() and not isinstance(error, NotStartedError):
             raise
-        code, left = INTERRUPTED, _preempted.is_set()  # The end of the job caused the error.
-    if _cancelled.is_set() and code != 0 and job.is_preempted():
+        # The end of the job caused the error.
+        code, left, starts = INTERRUPTED, not _cancelled.is_set(), False
+    if _cancelled.is_set() and code != 0 and job.goes_on():
         _cancelled.clear()  # Slurm gave no answer before.
-        _preempted.set()
+        _must_leave.set()
         left = True
-    if code != 0 and (_cancelled.is_set() or (_preempted.is_set() and job.is_cancelled())):
+    if code != 0 and (_cancelled.is_set() or (_must_leave.is_set() and job.is_cancelled())):
         print(f"{name}: job {job.id} was cancelled, so it is not queued again", flush=True)
     elif left and was_asked_to_stop(run):
         print(f"{name}: stopped as asked, so job {job.id} is not queued again", flush=True)
     elif left:
-        preempted = _preempted.is_set() or job.was_told_to_leave()
-        if not preempted and _epochs_trained(run) == before:
-            raise LaunchError(
-                "no trial has finished an epoch in this allocation, so another one of this length "
-                f"would not help; launch with a longer --time to continue {name}"
-            )
-        why = "the job is preempted" if preempted else "the allocation ends"
+        why = _why_it_left(job, run, before=before, starts=starts)
         print(f"{name}: {why}; queued again as job {job.id}", flush=True)
         job.queue_again()
     elif code < 0:
@@ -91,14 +86,41 @@ def run_in_allocation(name: str, words: Sequence[str]) -> int:
     return code
 
 
+def _why_it_left(job: SlurmJob, run: Path, *, before: int, starts: bool) -> str:
+    """Return why a job left its nodes that can go on in another allocation.
+
+    Args:
+        job: The job.
+        run: The run directory.
+        before: Epochs that the run had when the allocation began.
+        starts: Whether Ray has started.
+
+    Raises:
+        LaunchError: Another allocation of this length would not help.
+    """
+    is_preempted = _must_leave.is_set() and not job.is_out_of_time()
+    if is_preempted or job.was_told_to_leave():
+        return "the job is preempted"
+    if _epochs_trained(run) > before:
+        return "the allocation ends"
+    # A node may start slowly once.
+    if not starts and (before > 0 or os.environ.get("SLURM_RESTART_COUNT", "0") == "0"):
+        return "the allocation ends before Ray has started"
+    what = "no trial has finished an epoch" if starts else "Ray has not started"
+    raise LaunchError(
+        f"{what} in this allocation, so another one of this length would not help; launch with a "
+        f"longer --time to continue {run.name}"
+    )
+
+
 def _note_end(job: SlurmJob) -> None:
     """Note a SIGTERM: Slurm has ended the job, or preempts it and sends SIGKILL a little later."""
     if not _is_ending():
-        (_preempted if job.is_preempted() else _cancelled).set()
+        (_must_leave if job.goes_on() else _cancelled).set()
 
 
 def _is_ending() -> bool:
-    return _cancelled.is_set() or _preempted.is_set()
+    return _cancelled.is_set() or _must_leave.is_set()
 
 
 def _epochs_trained(run: Path) -> int:
@@ -115,7 +137,7 @@ def _run(job: SlurmJob, run: Path, words: Sequence[str], deadline: Deadline) -> 
     RUNS.mkdir(exist_ok=True)
     check_nodes(job)
     log = Path(f"{run.name}-{job.id}")
-    with ray_on(job, log, give_up=_is_ending) as ray:
+    with ray_on(job, log, is_ending=_is_ending, is_late=deadline.leave) as ray:
         return _drive(ray, words, deadline)
 
 
@@ -127,7 +149,7 @@ def _drive(ray: RayNodes, words: Sequence[str], deadline: Deadline) -> tuple[int
     left = False
     while driver.poll() is None:
         cancelled, now = _cancelled.is_set(), time.monotonic()
-        left = left or (not cancelled and (_preempted.is_set() or deadline.leave()))
+        left = left or (not cancelled and (_must_leave.is_set() or deadline.leave()))
         if terminated_at is None and (left or cancelled):
             driver.terminate()
             terminated_at = now

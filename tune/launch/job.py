@@ -85,8 +85,8 @@ class SlurmJob:
         except (OSError, subprocess.SubprocessError, ValueError):
             return None
 
-    def is_preempted(self) -> bool:
-        """Return whether Slurm asks the job to leave its nodes, but has not cancelled it.
+    def goes_on(self) -> bool:
+        """Return whether the job was not cancelled: it runs, is preempted, or its time is up.
 
         False if Slurm gives no answer.
         """
@@ -96,6 +96,10 @@ class SlurmJob:
         """Return whether the job was cancelled; False if Slurm gives no answer."""
         facts = self._facts()
         return bool(facts) and not _goes_on(facts)
+
+    def is_out_of_time(self) -> bool:
+        """Return whether Slurm has ended the job at its time limit."""
+        return _is_out_of_time(self._facts())
 
     def was_told_to_leave(self) -> bool:
         """Return whether a preemption has begun; Slurm then moves the end of the job."""
@@ -133,9 +137,13 @@ class SlurmJob:
         Raises:
             LaunchError: Slurm refuses, for example because the job is just being cancelled.
         """
-        if _was_requeued(self._facts()):
+        facts = self._facts()
+        if _was_requeued(facts):
             return
-        words = ["scontrol", "requeue", "Incomplete", self.id]
+        # With Incomplete, Slurm leaves a job alone that it has ended: one that is cancelled
+        # meanwhile, but also one whose time is up.
+        ended = facts.get("JobState") == "COMPLETING" and _goes_on(facts)
+        words = ["scontrol", "requeue", *([] if ended else ["Incomplete"]), self.id]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LaunchError(
@@ -199,16 +207,21 @@ def _cards(places: str) -> int:
 
 
 def _goes_on(facts: Mapping[str, str]) -> bool:
-    """Return whether a job runs, or its end is a preemption, by what Slurm says of it.
+    """Return whether a job runs, or has ended but was not cancelled, by what Slurm says of it.
 
     A job with a grace time is RUNNING when its processes get SIGTERM. After every other end its
-    state is COMPLETING until they have ended. Then Slurm has requeued it, or the grace time is over
-    and Slurm has moved the time of the preemption to the end of the job, or it was cancelled.
+    state is COMPLETING until they have ended. Then its time limit has passed, or Slurm has requeued
+    it, or the grace time is over and Slurm has moved the time of the preemption to the end of the
+    job, or it was cancelled.
     """
-    if facts.get("JobState") in _LIVING or _was_requeued(facts):
+    if facts.get("JobState") in _LIVING or _was_requeued(facts) or _is_out_of_time(facts):
         return True
     begun, end = _time(facts, "PreemptTime"), _time(facts, "EndTime")
     return begun is not None and end is not None and abs(end - begun) <= _SAME_SECONDS
+
+
+def _is_out_of_time(facts: Mapping[str, str]) -> bool:
+    return facts.get("Reason") == "TimeLimit"
 
 
 def _was_requeued(facts: Mapping[str, str]) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from tune.execution.local_needs import allow_files
 from tune.execution.own_folder import job_folder
 from tune.execution.process_session import end_session
 from tune.launch.errors import LaunchError
@@ -38,8 +39,11 @@ def become_ray_node(address: str, *, gpus: int) -> None:
 
     Raises:
         LaunchError: The head does not start, or stops unexpectedly.
+        UserError: Too few open files are allowed, or Ray's folder is too full or has too long a
+            path for sockets.
     """
     environment = os.environ
+    allow_files(int(environment["SLURM_CPUS_ON_NODE"]))
     first = environment["SLURM_NODEID"] == "0"
     if not first:
         host, port = address.split(":")

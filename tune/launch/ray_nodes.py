@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tune.launch.errors import LaunchError
+from tune.launch.errors import LaunchError, NotStartedError
 from tune.launch.job import SlurmJob
 from tune.launch.node import END
 
@@ -39,15 +39,19 @@ class RayNodes:
 
 
 @contextmanager
-def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator[RayNodes]:
+def ray_on(
+    job: SlurmJob, log: Path, *, is_ending: Callable[[], bool], is_late: Callable[[], bool]
+) -> Iterator[RayNodes]:
     """Start Ray on all nodes, and stop it afterwards.
 
     Args:
         job: The job on whose nodes Ray starts.
         log: Prefix of the nodes' logs, followed by ``-``, the number of the node and ``.log``.
-        give_up: Called while nodes start; returns whether to stop waiting for them.
+        is_ending: Called while nodes start; returns whether Slurm is ending the job.
+        is_late: Likewise; returns whether the job must leave before its time limit.
 
     Raises:
+        NotStartedError: One of these was true before Ray had started on all nodes.
         LaunchError: Ray does not start on a node; the message names it.
     """
     # Imported late, because Ray reads its token when it is imported.
@@ -63,13 +67,16 @@ def ray_on(job: SlurmJob, log: Path, *, give_up: Callable[[], bool]) -> Iterator
     ray = RayNodes(address=address, step=step)
     failed = True
     try:
-        _wait_for_nodes(job, ray, log, give_up)
+        _wait_for_nodes(job, ray, log, lambda: is_ending() or is_late())
         yield ray
         failed = False
+    except NotStartedError:
+        failed = False
+        raise
     finally:
         ray.end()
         _wait_for_end(step)
-        if not failed or give_up():
+        if not failed or is_ending():
             for place in range(len(job.nodes)):
                 _log_of(log, place).unlink(missing_ok=True)
 
@@ -114,6 +121,8 @@ def _wait_for_nodes(job: SlurmJob, ray: RayNodes, log: Path, give_up: Callable[[
     while missing and step.poll() is None and time.monotonic() < until and not give_up():
         time.sleep(0.5)
         missing -= _joined(ray.address)
+    if missing and step.poll() is None and give_up():
+        raise NotStartedError(f"Ray had not started on {', '.join(sorted(missing))}")
     if missing:
         silent = f"Ray did not start within {_JOIN_SECONDS:.0f} seconds"
         if step.poll() is not None and step.stderr is not None:

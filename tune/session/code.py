@@ -1,5 +1,6 @@
 """The user's own code in a run: copied when the run begins, checked before it is imported."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from fairsweep.own_code.copies import write_copy
 from fairsweep.own_code.files import OwnCode
 from fairsweep.own_code.provided import provide_copies, provided
 from fairsweep.own_code.reference import is_timm
-from fairsweep.own_code.trust import check_trusted, present, trust
+from fairsweep.own_code.trust import check_trusted, present, record, trust
 from models.timm_network import check_version
 from tune.run.directory import CODE_DIR, RunError
 from tune.sweep.spec import SweepSpec
@@ -22,7 +23,7 @@ def copy_code(run: Path, spec: SweepSpec) -> None:
     """
     codes = [provided(reference, known) for reference, known in spec.own_code.items()]
     write_copy(codes, run / CODE_DIR)
-    trust(codes)
+    _remember(codes)
     provide_copies(run / CODE_DIR, spec.own_code)
 
 
@@ -56,10 +57,22 @@ def open_code(run: Path, spec: SweepSpec, *, trust_code: bool = False) -> list[O
             check_version(reference, network.hash)
     codes = provide_copies(run / CODE_DIR, spec.own_code)
     if trust_code:
-        trust(codes)
+        _remember(codes)
     else:
         check_trusted(codes, run)
     return codes
+
+
+def _remember(codes: list[OwnCode]) -> None:
+    """Remember that the user trusts these codes; say what follows if her folder refuses it."""
+    try:
+        trust(codes)
+    except OSError as error:
+        print(
+            f"{record()} cannot be written ({error.strerror}), so a command in another folder will "
+            "ask for --trust-code; set XDG_CONFIG_HOME to a folder of your own to avoid that",
+            file=sys.stderr,
+        )
 
 
 def changes(run: Path, codes: list[OwnCode]) -> Iterator[str]:
