@@ -17,6 +17,7 @@ from models.data import DeviceDataset
 from models.first_step import take_first_step
 from models.fit import fit
 from tests.support.in_process import few_pictures_fixture  # noqa: F401 - used by name
+from tests.support.picture_factory import make_dataset
 
 LINEAR = """
 import numpy as np
@@ -151,6 +152,21 @@ def test_the_side_of_a_picture_that_is_not_square_is_refused(tmp_path):
     config = config_of(tmp_path, "def MyNet(image_size): pass")
     with pytest.raises(UserError, match=r"mine:MyNet: it takes image_size.* have 8×6 pixels"):
         build_model(config, classes=4, image_shape=(8, 6))
+
+
+def test_the_first_step_tells_a_network_height_and_width_in_this_order(tmp_path):
+    text = """
+from torch import nn
+
+class MyNet(nn.Module):
+    def __init__(self, classes, image_shape):
+        super().__init__()
+        self.across = nn.Linear(image_shape[1], classes)
+
+    def forward(self, x):
+        return self.across(x.mean((1, 2)))
+"""
+    assert take_first_step(config_of(tmp_path, text), make_dataset()).notes == ()
 
 
 def test_an_own_network_that_needs_real_memory_is_counted(tmp_path):

@@ -50,7 +50,8 @@ def test_a_full_disk_pauses_until_there_is_room(small_disk):
 def test_a_paused_sweep_can_be_stopped(small_disk):
     told = []
     wait_for_space(small_disk, 10**9, tell=told.append, give_up=lambda: True)
-    assert told[0].startswith("paused: less than 1000 MB are free")
+    (line,) = told
+    assert line.startswith("paused: less than 1000 MB are free")
 
 
 def test_larger_networks_need_more_room():
@@ -65,6 +66,13 @@ def test_the_momentum_of_sgd_needs_less_room_than_the_moments_of_adam():
     sweep = Sweep(small_spec(fixed=fixed), fingerprint="f")
     sweep.next_trial().parameters = 1_000_000
     assert needed_bytes(sweep) == SPARE_BYTES + 24_000_000
+
+
+def test_a_moving_average_of_the_weights_needs_room_too():
+    fixed = {**small_spec().fixed, "ema_decay": 0.5}
+    sweep = Sweep(small_spec(fixed=fixed), fingerprint="f")
+    sweep.next_trial().parameters = 1_000_000
+    assert needed_bytes(sweep) == SPARE_BYTES + 40_000_000
 
 
 def test_each_trial_that_runs_needs_room():
@@ -101,6 +109,14 @@ def test_just_enough_room_is_enough(free, tmp_path):
     assert str(refused.value).startswith(
         f"only 500 MB are free for {tmp_path}, but a sweep needs 500 MB; "
     )
+
+
+def test_a_pause_that_is_given_up_does_not_say_that_there_is_room(free, tmp_path):
+    free.append(10)
+    answers, told = iter([False, False, True]), []
+    wait_for_space(tmp_path, 40, tell=told.append, give_up=lambda: next(answers))
+    assert [line.split(":")[0] for line in told] == ["paused"]
+    assert list(answers) == [], "it asks after each look"
 
 
 def test_a_pause_lasts_until_there_is_as_much_room_as_is_needed(free, tmp_path):

@@ -18,6 +18,8 @@ from analysis.__main__ import main as analysis
 from data_prep.reader import read_dataset
 from tests.support.in_process import few_pictures_fixture as few_pictures_fixture
 from tests.support.in_process import finished_run_fixture as finished_run_fixture
+from tests.support.in_process import run_fixture as run_fixture
+from tests.support.sweeps import new_sweep, small_spec, train
 from tune.__main__ import main
 from tune.commands import export
 from tune.run.tables import read_predictions
@@ -58,12 +60,23 @@ def test_the_facts_name_where_the_model_comes_from(folder, finished_run, few_pic
     assert facts["classes"] == list(manifest.classes)
     assert facts["configuration"]["batch_size"] == trial.config["batch_size"]
     assert facts["validation"]["val_accuracy"] == trial.best().values["val_accuracy"]
+    assert facts["epoch"] == trial.best().epoch == 1
     assert facts["times_test_opened"] == 0
     assert facts["compared_pictures"] == len(read_dataset(few_pictures).rows("val"))
     assert facts["largest_difference"] <= 1e-4
     assert facts["onnx_bytes"] == (folder / "model.onnx").stat().st_size
     for size in ("1", "64"):
         assert 0 < facts["latency_ms"][size]["p50"] <= facts["latency_ms"][size]["p95"]
+
+
+def test_the_metrics_are_those_of_the_epoch_whose_weights_are_exported(run):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, objective={"at": "last"}))
+    trial = train(sweep, 0.3, 0.6, 0.5)
+    for epoch, accuracy in ((2, 0.6), (3, 0.5)):
+        facts = export._facts(run, sweep, trial.id, epoch)
+        assert facts["validation"]["val_accuracy"] == accuracy
+        assert (facts["name"], facts["trial"], facts["run"]) == (trial.name, trial.id, "tiny")
+        assert facts["dataset"]["name"] == "few"
 
 
 @pytest.mark.parametrize(("rows", "compared"), [(3, 3), (1000, 1000), (1001, 501), (2500, 834)])
@@ -147,10 +160,13 @@ def test_a_folder_that_exists_is_kept(finished_run, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_model_that_differs_is_not_written(finished_run, folder, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("wrong", [0.01, np.nan])
+def test_a_model_that_differs_is_not_written(
+    finished_run, folder, tmp_path, capsys, monkeypatch, wrong
+):
     model = onnx.load(folder / "model.onnx")
     bias = next(array for array in model.graph.initializer if array.dims == [len(CLASSES)])
-    bias.CopyFrom(onnx.numpy_helper.from_array(np.float32([0.01, 0, 0, 0]), bias.name))
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.float32([wrong, 0, 0, 0]), bias.name))
     monkeypatch.setattr(exported, "onnx_model", lambda _: model)
     assert main(["export", str(finished_run), "--out", str(tmp_path / "out")]) == 2
     assert "differs from the original" in capsys.readouterr().err

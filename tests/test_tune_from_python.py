@@ -1,5 +1,6 @@
 """`tune.search` runs a sweep, and continues it when it is called again."""
 
+import shutil
 from functools import partial
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.in_process import (
 )
 from tune.run.directory import RunError
 from tune.session.from_python import run_or_resume
+from tune.session.run_directory import read_spec
 
 SEARCH = partial(run_or_resume, name=None, changes=(), executor=EXECUTOR)
 SPEC = {
@@ -37,9 +39,10 @@ def test_a_dict_is_run_and_a_second_call_trains_nothing(few_pictures, tmp_path):
 def test_a_file_is_run_under_another_name_and_with_changes(few_pictures, tmp_path):
     file = tmp_path / "spec.yaml"
     file.write_text(yaml.safe_dump({**SPEC, "data": "elsewhere"}))
+    data = shutil.copytree(few_pictures, tmp_path / "my: faces")
     run = run_or_resume(
         file,
-        data=few_pictures,
+        data=data,
         name="other",
         changes=["space.batch_size=[64]"],
         runs=tmp_path,
@@ -49,3 +52,15 @@ def test_a_file_is_run_under_another_name_and_with_changes(few_pictures, tmp_pat
     assert len(analysis.load(run).trials) == 1
     with pytest.raises(RunError, match="was made with another spec"):
         SEARCH(SPEC | {"name": "other"}, data=few_pictures, runs=tmp_path)
+
+
+def test_a_call_wins_over_its_dict_and_goes_on_where_the_dataset_is_now(few_pictures, tmp_path):
+    before = shutil.copytree(few_pictures, tmp_path / "faces")
+    spec = {**SPEC, "data": "elsewhere"}
+    search = partial(SEARCH, spec, name="other", changes=["seed=7"], runs=tmp_path)
+    run = search(data=before)
+    known = read_spec(run)
+    assert (run.name, known.name, known.data, known.seed) == ("other", "other", str(before), 7)
+    ledger = (run / "events.jsonl").read_text()
+    assert search(data=before.rename(tmp_path / "moved")) == run
+    assert (run / "events.jsonl").read_text() == ledger

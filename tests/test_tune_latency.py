@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from analysis.comparisons.best_table import best
 from analysis.cost.latency_table import latency_table
@@ -15,12 +16,15 @@ from analysis.report.naming import named
 from analysis.run.run_data import read_run
 from analysis.run.trials import incumbent
 from analysis.statistics.estimate import NotKnownError
+from data_prep.reader import read_dataset
 from models.latency import Latency, MeasuredNetwork
 from tests.support.in_process import few_pictures_fixture as few_pictures_fixture
 from tests.support.in_process import finished_run_fixture as finished_run_fixture
 from tests.support.in_process import start, tiny_spec
+from tests.support.sweeps import new_sweep, small_spec, train
 from tune.__main__ import main
 from tune.commands import latency as command
+from tune.run.latency import NetworkLatency
 from tune.run.lease import hold
 from tune.session.status import read_sweep
 
@@ -117,6 +121,46 @@ def test_the_result_is_printed_as_json_too(tmp_path, finished_run, capsys, monke
     first, _ = json.loads(capsys.readouterr().out)
     wanted = {"parameters": 7, "weights_bytes": 28, "p50_1": 1.5, "p95_1": 2.0, "p50_64": 30.0}
     assert wanted.items() <= first.items()
+    assert first["p95_64"] == 40.0
+
+
+def test_the_result_is_printed_in_megabytes_and_milliseconds(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    found = NetworkLatency(
+        configuration_id="c", name="B4", parameters=1_234_567, weights_bytes=4_938_268,
+        p50_1=1.5, p95_1=2.0, p50_64=30.0, p95_64=40.0, device="a card", threads=3, host="here",
+        measured="2026-01-01 00:00:00",
+    )  # fmt: skip
+    command.print_latencies([found])
+    heading, row, where = capsys.readouterr().out.splitlines()
+    assert heading.split("  ")[-1].strip() == "p95"
+    assert row.split() == ["B4", "1,234,567", "4.94", "1.5", "2", "30", "40"]
+    assert where == "on a card, threads: 3"
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [(3, 3), (2.5, 2), (0.5, 1)])
+def test_networks_are_measured_with_the_threads_of_a_trial_and_in_its_layout(
+    few_pictures, monkeypatch, cpus, threads
+):
+    before, asked = torch.get_num_threads(), []
+
+    def measure(config, _data, **options):
+        asked.append((config.kernel_size, torch.get_num_threads(), options))
+        latencies = dict.fromkeys(options["batch_sizes"], Latency(p50=1.0, p95=2.0))
+        return MeasuredNetwork(parameters=7, weights_bytes=28, latencies=latencies)
+
+    monkeypatch.setattr(command, "measure_network", measure)
+    space = {"kernel_size": [3, 5]}
+    sweep, _ = new_sweep(small_spec(scheduler="none", space=space, resources={"cpus": cpus}))
+    trials = [train(sweep, 0.5), train(sweep, 0.6)]
+    try:
+        found = list(command.measure(sweep.spec, trials, read_dataset(few_pictures)))
+    finally:
+        torch.set_num_threads(before)
+    options = {"batch_sizes": (1, 64), "channels_last": True}
+    assert asked == [(3, threads, options), (5, threads, options)]
+    assert [each.configuration_id for each in found] == [t.configuration_id for t in trials]
+    assert {each.threads for each in found} == {threads}
 
 
 def test_a_run_that_is_running_is_not_measured(tmp_path, finished_run, capsys):

@@ -93,10 +93,17 @@ def test_the_first_limit_that_is_exceeded_is_told_with_both_figures():
 
 
 def test_networks_are_told_apart_by_what_decides_their_latency():
-    known = network_key({"family": "resnet", "channels": 4, "learning_rate": 0.1, "seed": 1})
-    assert known == network_key({"family": "resnet", "channels": 4, "learning_rate": 1, "seed": 2})
-    for other in ({"channels": 8}, {"precision": "bf16"}, {"mine": 3}):
-        assert known != network_key({"family": "resnet", "channels": 4, **other})
+    values = {"family": "resnet", "channels": 4}
+    known = network_key(values)
+    assert known == network_key({"channels": 4, "family": "resnet"})
+    for equal in ({"learning_rate": 1}, {"seed": 2}, {"fold": 3}, {"epochs": 9}, {"code": "a1"}):
+        assert known == network_key({**values, **equal})
+    others = [
+        {"channels": 8}, {"family": "plain"}, {"precision": "bf16"}, {"image_size": 32},
+        {"test_time_flip": True}, {"architecture": "resnet18"}, {"mine": 3},
+    ]  # fmt: skip
+    keys = [network_key({**values, **other}) for other in others]
+    assert len({known, *keys}) == 1 + len(others)
 
 
 def test_a_configuration_over_the_limit_is_recorded_and_never_handed_out():

@@ -152,6 +152,29 @@ def test_a_wrong_token_or_host_name_gets_nothing(server, place):
     assert ask(server, place, token="")[0] == 403
     assert ask(server, place, token="x" * len(server.token))[0] == 403
     assert ask(server, place, host=f"evil.example:{server.server_port}")[0] == 403
+    for host in ("127.0.0.1", "localhost"):
+        assert ask(server, place, host=f"{host}:{server.server_port}")[0] == 200
+
+
+def test_every_answer_forbids_foreign_scripts_and_copies(server):
+    kinds = {"": "text/html", "live.js": "text/javascript", "runs": "application/json"}
+    for place, kind in {**kinds, "nowhere": "application/json"}.items():
+        line = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+        line.request("GET", f"/{server.token}/{place}")
+        answer = line.getresponse()
+        answer.read()
+        line.close()
+        assert answer.headers["Content-Type"] == f"{kind}; charset=utf-8"
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= set(policy)
+        assert answer.headers["Referrer-Policy"] == "no-referrer", "the address has the token"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("place", ["", "live.js", "runs", "run/one", "errors/one?trial=0"])
+def test_what_is_only_read_cannot_be_posted(server, place):
+    assert ask(server, place, method="POST")[0] == 404
 
 
 @pytest.mark.parametrize("name", ["..", "../one", "%2e%2e%2fruns%2fone", "%2Fetc", "one/.."])
@@ -218,6 +241,13 @@ def test_failed_trials_are_asked_to_be_trained_again_only_while_a_driver_hears_i
         assert ask(server, f"retry/one?trial={failed}", method="POST")[0] == 200
         assert ask(server, "retry/one", method="POST")[0] == 200
         assert news(server)["asked"] == [RETRY_FILE, f"{RETRY_FILE}-{failed}"]
+
+
+def test_the_command_for_failed_trials_can_be_pasted_where_the_page_was_started(run, monkeypatch):
+    moved = run.rename(run.with_name("my run"))
+    monkeypatch.chdir(run.parents[1])
+    told = Follower(moved).news(0)["retry"]
+    assert told == "python -m tune resume 'runs/my run' --retry-failed"
 
 
 def test_one_trial_is_asked_to_stop(server, run):

@@ -11,7 +11,7 @@ from tests.support.sweeps import SPEC, new_sweep, small_spec, train
 from tune.execution.in_process import InProcessExecutor
 from tune.run.directory import LEDGER_FILE
 from tune.session import notify, session
-from tune.session.notify import BEST_SECONDS, Notifier
+from tune.session.notify import BEST_SECONDS, Notifier, require_notify
 from tune.session.run_directory import read_spec
 from tune.sweep.spec import SpecError, parse_spec
 
@@ -29,7 +29,8 @@ class Server(HTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         content = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.messages.append(json.loads(content) | {"path": self.path})
+        kind = {"path": self.path, "type": self.headers["Content-Type"]}
+        self.server.messages.append(json.loads(content) | kind)
         self.send_response(self.server.status)
         self.end_headers()
 
@@ -57,6 +58,7 @@ def test_the_end_of_a_sweep_is_posted_and_the_run_holds_no_secret(few_pictures, 
     run, sweep = start(tiny_spec(few_pictures, notify={"url": "$WEBHOOK"}), tmp_path)
     *_, last = webhook.messages
     assert (last["event"], last["run"], last["path"]) == ("finished", run.name, f"/{SECRET}")
+    assert last["type"] == "application/json"
     assert last["trials"] == {"COMPLETED": len(sweep.trials)}
     assert last["best"] == sweep.objective(sweep.incumbent)
     assert last["text"].startswith(f"{run.name}: finished; val_accuracy ")
@@ -166,6 +168,36 @@ def test_a_variable_without_a_url_is_told_before_a_run_is_made(
     with pytest.raises(SpecError, match=f"WEBHOOK, which does not hold {what}"):
         start(tiny_spec(few_pictures, notify={"url": "$WEBHOOK"}), tmp_path)
     assert not list(tmp_path.glob(f"*/{LEDGER_FILE}"))
+
+
+@pytest.mark.parametrize(
+    ("to", "value", "what"),
+    [
+        ({"url": "$TO"}, "http://hooks.example/a", None),
+        ({"url": "$TO"}, "https://hooks.example/a", None),
+        ({"url": "$TO"}, "hooks.example/a", r"an http\(s\) URL"),
+        ({"command": "$TO"}, "mail me", None),
+        ({"command": "$TO"}, "", "a command"),
+    ],
+)
+def test_a_url_begins_with_http_or_https_and_a_command_is_any_text(monkeypatch, to, value, what):
+    monkeypatch.setenv("TO", value)
+    spec = small_spec(notify=to)
+    if what is None:
+        require_notify(spec)
+    else:
+        with pytest.raises(SpecError, match=f"TO, which does not hold {what}; set it with `export"):
+            require_notify(spec)
+
+
+def test_a_command_that_fails_is_told_with_what_it_said(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("NOTIFY", "echo no mail today >&2; exit 7")
+    spec = small_spec(notify={"command": "$NOTIFY"})
+    notifier = Notifier(tmp_path / "run", new_sweep(spec)[0])
+    notifier.end()
+    notifier.close()
+    line = "notify: a message was not sent to $NOTIFY: exit code 7: no mail today\n"
+    assert capsys.readouterr().err == line
 
 
 @pytest.mark.parametrize(

@@ -162,14 +162,14 @@ def test_the_list_of_runs_tells_hours_and_device_hours(capsys, tmp_path, monkeyp
         "silence": "",
         "best": {"metric": "val_loss", "value": 0.25, "name": "B4"},
     }  # fmt: skip
-    done = {**status, "name": "done", "finished": True, "expected_trials": None, "best": None}
+    done = {**status, "name": "done", "finished": True, "best": None}
     idle = {**status, "name": "idle", "running": False}
     print_runs([status, done, idle])
     _, *rows = capsys.readouterr().out.splitlines()
     assert [row.split() for row in rows[:3]] == [
         ["night", "running", "3", "completed", "1", "running", "of", "12", "val_loss", "0.2500",
          "B4", "1.50", "0.25"],
-        ["done", "finished", "3", "completed", "1", "running", "–", "1.50", "0.25"],
+        ["done", "finished", "3", "completed", "1", "running", "of", "12", "–", "1.50", "0.25"],
         ["idle", "stopped", "3", "completed", "1", "running", "of", "12", "val_loss", "0.2500",
          "B4", "1.50", "0.25"],
     ]  # fmt: skip

@@ -738,7 +738,7 @@ def test_a_reason_is_printed_as_it_stands(begin, tmp_path, capsys):
 
 def test_a_watch_goes_on_while_a_driver_runs_and_ends_with_it(monkeypatch, tmp_path):
     status = {
-        "name": "night", "finished": False, "silence": "", "trials": {}, "expected_trials": None,
+        "name": "night", "finished": False, "silence": "", "trials": {}, "expected_trials": 12,
         "best": None, "failures": [], "lost_nodes": ["n7"], "running_trials": [], "seconds": 0.0,
         "device_seconds": 0.0, "budget": {}, "seconds_left": None, "images_per_second": 0.0,
         "epochs_per_hour": 0.0,

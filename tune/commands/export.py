@@ -54,7 +54,7 @@ def run(parsed: argparse.Namespace) -> int:
         shape = classifier.manifest.image_shape + (3,) * (classifier.manifest.channels > 1)
         pixels = np.random.default_rng(0).integers(0, 256, (DRAWN, *shape), dtype=np.uint8)
     sweep = read_sweep(parsed.run)
-    facts = _facts(parsed.run, sweep, weights.parent.name)
+    facts = _facts(parsed.run, sweep, weights.parent.name, classifier.epoch)
     content = write_export(classifier, parsed.out, pixels, facts)
     best = sweep.incumbent
     if best is not None and best.id == weights.parent.name:  # The card is about the incumbent.
@@ -102,17 +102,16 @@ def _write_card(run: Path, out: Path, data: str | None) -> None:
         )
 
 
-def _facts(run: Path, sweep: SweepState, trial_id: str) -> dict[str, Any]:
-    """Return where the network comes from."""
+def _facts(run: Path, sweep: SweepState, trial_id: str, epoch: int) -> dict[str, Any]:
+    """Return where the network comes from, and its metrics at the epoch of its weights."""
     dataset = read_provenance(run)["dataset"]
     trial = sweep.trials[trial_id]
-    objective = sweep.spec.objective
-    best = trial.best(objective.metric, objective.mode)
+    measured = {measurement.epoch: dict(measurement.values) for measurement in trial.measurements}
     return {
         "name": trial.name,
         "trial": trial_id,
         "run": run.name,
         "dataset": {"name": Path(dataset["path"]).name, "fingerprint": dataset["fingerprint"]},
-        "validation": {} if best is None else dict(best.values),
+        "validation": measured[epoch],
         "times_test_opened": len(sweep.openings),
     }

@@ -33,8 +33,7 @@ def last_line(run: Path, sweep: Sweep) -> str:
     if not sweep.ends_as_designed:
         return f"{line}; {sweep.stopping}; continue with `python -m tune resume {run}`"
     started = sum(not trial.ended for trial in sweep.trials.values())
-    unknown = "as many as its searcher would propose"
-    left = unknown if sweep.expected is None else sweep.expected - len(sweep.trials) + started
+    left = sweep.expected - len(sweep.trials) + started
     return (
         f"{line}; {sweep.stopping}, and {left} trials are left untrained; continue with "
         f"`python -m tune extend {run} --set budget=…`"

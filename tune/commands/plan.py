@@ -93,8 +93,7 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
         if isinstance(config, TrainConfig)
     )
     planned = tuple(plan for plan in every if plan.excess is None)
-    expected = sweep.expected or len(every)
-    trials = round(expected * len(planned) / len(every)) if every else expected
+    trials = round(sweep.expected * len(planned) / len(every))
     shares = [_trained_share(sweep.scheduler, plan.config.epochs) for plan in planned]
     flop = sum(
         BACKWARD
@@ -246,7 +245,7 @@ def print_own_plan(spec: SweepSpec) -> None:
     if len(planned) > _MOST_ROWS:
         console.print(f"and {len(planned) - _MOST_ROWS} more")
     console.print(
-        f"{sweep.expected or len(planned)} trials of {len(planned)} configurations, trained by "
+        f"{sweep.expected} trials of {len(planned)} configurations, trained by "
         f"{spec.train}; how long they take is not known"
     )
 

@@ -130,11 +130,10 @@ def status_table(statuses: Sequence[dict[str, Any]]) -> Table:
             told = f"imported from {status['imported']}"
             table.add_row(status["name"], told, Text(counts), _best_words(status["best"]))
             continue
-        of = f" of {status['expected_trials']}" if status["expected_trials"] else ""
         table.add_row(
             status["name"],
             _state(status),
-            Text(counts + of),
+            Text(f"{counts} of {status['expected_trials']}"),
             _best_words(status["best"]),
             f"{status['seconds'] / 3600:.2f}",
             f"{status['device_seconds'] / 3600:.2f}",

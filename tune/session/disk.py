@@ -59,6 +59,8 @@ def wait_for_space(
         f"paused: less than {needed / 1e6:.0f} MB are free for {run}; free some space to continue, "
         "or stop with Ctrl-C and resume later"
     )
-    while shutil.disk_usage(run).free < needed and not give_up():
+    while shutil.disk_usage(run).free < needed:
+        if give_up():
+            return
         time.sleep(_POLL_SECONDS)
     tell("there is enough space again: continuing")

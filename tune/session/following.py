@@ -125,7 +125,7 @@ class Follower:
     def _details(self, trial: Trial) -> dict[str, Any]:
         searched = self._watch.sweep.spec.search_space.names()
         config = {name: trial.config[name] for name in searched if name in trial.config}
-        return {"id": trial.id, "searched": config, "others": {**trial.config, **config}}
+        return {"id": trial.id, "searched": config}
 
     def _row(self, trial: Trial, searched: Iterable[str], alive: bool) -> dict[str, Any]:
         status = trial.status

@@ -88,7 +88,7 @@ function tiles(status, metric) {
   const planned = status.expected_trials;
   const open = ["PENDING", "RUNNING", "PAUSED", "INTERRUPTED"];
   const ended = inAll - open.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
-  shown.push([`${ended.toLocaleString("en")}${planned ? ` of ${planned.toLocaleString("en")}` : ""}`, "trials ended", planned ? ended / planned : null]);
+  shown.push([`${ended.toLocaleString("en")} of ${planned.toLocaleString("en")}`, "trials ended", ended / planned]);
   shown.push([(counts.RUNNING ?? 0).toLocaleString("en"), "trials running"]);
   if (status.seconds_left !== null) shown.push([spell(status.seconds_left), "left, as estimated"]);
   for (const [unit, { spent, limit }] of Object.entries(budget)) {

@@ -68,13 +68,13 @@ class Progress:
         self._console.print(words, highlight=False, soft_wrap=True)
 
     def _line(self, trial: Trial) -> Text:
-        of = f"/{self._sweep.expected}" if self._sweep.expected else ""
         value = self._sweep.objective(trial)
         figure = "" if value is None else f"  {self._sweep.spec.objective.metric} {value:.4f}"
         count = len(trial.measurements)
         epochs = f"{count} epoch{'' if count == 1 else 's'} in {trial.seconds:.0f} s"
         reason = f"  ({trial.reason})" if trial.reason else ""
-        text = Text(f"[{len(self._printed)}{of}] {trial.name} {trial.draw}  ")
+        number = f"[{len(self._printed)}/{self._sweep.expected}]"
+        text = Text(f"{number} {trial.name} {trial.draw}  ")
         text.append(str(trial.status), style=_STYLES.get(trial.status, ""))
         return text.append(f"{figure}  {epochs}{reason}")
 
@@ -103,14 +103,13 @@ class Progress:
         sweep = self._sweep
         counts = Counter(trial.status for trial in sweep.trials.values())
         parts = [f"{count} {status.lower()}" for status, count in sorted(counts.items())]
-        if sweep.expected:
-            parts.append(f"of {sweep.expected}")
+        parts.append(f"of {sweep.expected}")
         if (best := sweep.incumbent) is not None:
             parts.append(f"best {sweep.objective(best):.4f} {best.name}")
         elapsed = time.monotonic() - self._started
         parts.append(f"{clock(elapsed)} elapsed")
         ended = len(self._printed) - self._before
-        if sweep.expected and ended:
+        if ended:
             left = (sweep.expected - len(self._printed)) * elapsed / ended
             parts.append(f"about {clock(left)} left")
         if sweep.stopping:

@@ -113,12 +113,12 @@ class RunWatch:
 
 
 def epochs_left(sweep: SweepState) -> float | None:
-    """Estimate how many epochs a sweep still has to train; None if its size is not known.
+    """Estimate how many epochs a sweep still has to train; None without a trial.
 
     The ended trials give the share of their epochs that trials train on average, which includes
     early stops. This share is applied to the remaining epochs of all other trials.
     """
-    if sweep.expected is None or not sweep.trials:
+    if not sweep.trials:
         return None
     trials = sweep.trials.values()
     ended = [trial for trial in trials if trial.ended]

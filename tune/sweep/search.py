@@ -41,8 +41,8 @@ class Search:
         self.scheduler = make_scheduler(spec)
 
     @property
-    def size(self) -> int | None:
-        """Maximum number of points that the searcher proposes; None if unknown."""
+    def size(self) -> int:
+        """Maximum number of points that the searcher proposes."""
         return self._searcher.size
 
     def propose(self) -> Point | None:

@@ -69,17 +69,15 @@ class SweepState:
         return set(self.finalists) == set(self.choose_finalists())
 
     @property
-    def expected(self) -> int | None:
-        """Expected total number of trials; None if it is unknown."""
+    def expected(self) -> int:
+        """Expected total number of trials."""
         if self.finalists is not None and not self.searching:
             return len(self.trials) + len(self.replicates_left())
         size = self.search.size
-        if size is None:
-            return None
         finalists = size if self.spec.scheduler.name == "none" else min(size, self.spec.finalists)
         # The points of `first` are part of a grid, and come in addition to a number of samples.
         further = 0 if self.spec.searcher.name == "grid" else len(self.spec.first)
-        return int(size + further + finalists * (self.spec.replicates - 1))
+        return size + further + finalists * (self.spec.replicates - 1)
 
     @property
     def scheduler(self) -> Scheduler:
