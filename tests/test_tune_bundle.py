@@ -184,7 +184,7 @@ def test_a_trial_that_has_trained_an_epoch_joins_no_others():
 
 
 def test_a_bundle_is_read_back_as_it_was_written():
-    bundle = Bundle(trials={"a": {"channels": 4}}, folder="a", probe=True)
+    bundle = Bundle(trials={"a": {"channels": 4}}, folder="a", probe=True, pauses_after=(1, 3))
     assert Bundle.from_json(bundle.to_json()) == bundle
 
 

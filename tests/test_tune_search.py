@@ -5,6 +5,7 @@ import pytest
 from tests.support.sweeps import figures, small_spec
 from tune.run.trial import Ending, Measurement, Status, Trial
 from tune.sweep import search as module
+from tune.sweep.schedulers.scheduler import Cut
 from tune.sweep.search import Search
 from tune.sweep.searchers.searcher import KnownTrial
 
@@ -126,12 +127,27 @@ def test_proposals_are_counted_and_cuts_are_kept(made):
     assert made[0].calls == [("hear_proposed", "t", POINT), ("hear_skipped", OTHER)]
     measure(search, trial(0.5))
     assert search.cuts == {}
-    made[0].cut = "a cut"
+    made[0].cut = Cut(epoch=1, value=0.5, needed=0.6, rule="a rule")
     measure(search, trial(0.5))
-    assert search.cuts == {"t": "a cut"}
+    assert search.cuts == {"t": made[0].cut}
     made[0].calls.clear()
     search.hear_reopened(trial())
     assert made[0].calls == [("hear_proposed", "t", POINT)]
+
+
+def test_a_pause_is_an_end_for_the_searcher_until_the_trial_goes_on(made):
+    search = Search(spec_of())
+    search.hear_proposed(trial(), 0, POINT)
+    made[0].cut = Cut(epoch=1, value=0.5, needed=0.6, rule="a rule", pauses=True)
+    made[0].calls.clear()
+    paused = trial(0.5)
+    assert search.hear_measurement(paused, paused.last)
+    assert made[0].calls[-1][:2] == ("hear_ended", "t")
+    assert search.cuts == {"t": made[0].cut}
+    search.hear_reopened(paused)
+    assert search.cuts == {}
+    paused.epochs = 1
+    assert not search.hear_measurement(paused, paused.last), "it is trained whole"
 
 
 def test_a_larger_search_hears_all_trials_again_but_points_outside_its_space(made):

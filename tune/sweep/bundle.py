@@ -1,7 +1,7 @@
 """The unit of work of a worker: one trial, or several trials that are trained fused."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ class Bundle:
     """Memory layout of the networks and pictures."""
     probe: bool = False
     """Whether the worker must first measure whether fused training is faster."""
-    pauses_after: Sequence[int] = ()
+    pauses_after: tuple[int, ...] = ()
     """Epochs after which the trial may pause, so that its state must be on disk by then."""
     times_network: bool = False
     """Whether the worker must first measure the latency of the network, before the probe."""
@@ -37,7 +37,9 @@ class Bundle:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Parse the result of `to_json`."""
-        return cls(**json.loads(text))
+        values = json.loads(text)
+        values["pauses_after"] = tuple(values["pauses_after"])  # JSON has lists only.
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True)

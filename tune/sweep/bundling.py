@@ -64,7 +64,7 @@ def take(
     )
 
 
-def _pauses_after(state: SweepState, trial: Trial) -> Sequence[int]:
+def _pauses_after(state: SweepState, trial: Trial) -> tuple[int, ...]:
     pauses = state.scheduler.pauses and trial.phase == "search"
     return state.scheduler.rungs if pauses else ()
 

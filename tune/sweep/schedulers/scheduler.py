@@ -41,12 +41,11 @@ class Scheduler(Protocol):
             paused: The trials that are paused, in the order in which they paused.
             last: Whether nothing else is left to train, so that no further trial will reach a rung.
         """
-        # Schedulers that pause no trial are never asked.
-        raise NotImplementedError(paused, last)
+        raise LookupError(f"{paused} cannot be paused with this scheduler (last: {last})")
 
     def why_paused(self, trial_id: str) -> Cut:
         """Return why a paused trial has not been taken up so far."""
-        raise NotImplementedError(trial_id)
+        raise LookupError(f"{trial_id} cannot be paused with this scheduler")
 
 
 class NoScheduler(Scheduler):
