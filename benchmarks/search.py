@@ -161,7 +161,7 @@ def run(
     if unknown := set(chosen) - set(known_methods):
         raise UserError(
             f"method must be one of {', '.join(known_methods)}, but got {min(unknown)!r}; "
-            "Syne Tune has to be installed, in version 0.13 for MOBSTER and HyperTune"
+            "Syne Tune has to be installed in version 0.13, the last one with MOBSTER"
         )
     for count in workers:
         jobs = [
@@ -216,16 +216,13 @@ def _regret_at(curves: Floats) -> list[float]:
 
 
 def installed() -> list[str]:
-    """Return the other tools that this Python has."""
-    if find_spec("syne_tune") is None:
-        return [name for name in OTHERS if not name.startswith("Syne Tune")]
-    from syne_tune.optimizer import baselines
+    """Return the other tools that this Python has; of Syne Tune, only versions with MOBSTER."""
+    known = find_spec("syne_tune") is not None
+    if known:
+        from syne_tune.optimizer import baselines
 
-    return [
-        name
-        for name in OTHERS
-        if not name.startswith("Syne Tune") or hasattr(baselines, name.split()[-1])
-    ]
+        known = hasattr(baselines, "MOBSTER")
+    return [name for name in OTHERS if known or not name.startswith("Syne Tune")]
 
 
 def _simulated(jobs: Sequence[Job], known: Path | None, processes: int | None) -> Regrets:

@@ -185,6 +185,8 @@ def test_each_searcher_is_called_by_its_name_and_refuses_what_it_does_not_suppor
     assert {name: kind.words for name, kind in SCHEDULERS.items()} == {
         "none": "no early stopping",
         "asha": "early stopping by ASHA",
+        "hyperband": "early stopping by HyperBand",
+        "promotion": "pauses and promotions by ASHA",
         "median": "early stopping by the median rule",
     }
 
