@@ -31,33 +31,8 @@ space:
 resources: {{cpus: 1}}
 """
 EPOCHS = 50
-"""So many that no sweep ends before its job is cancelled."""
+"""So many that two nodes cannot train them all in one allocation of a minute."""
 SWEEP_SECONDS = 300
-NETWORK = """
-import os, time
-from torch import nn
-from models.families.resnet import ResNet
-
-class Slow(nn.Module):
-    def __init__(self, *, classes: int, image_shape, image_channels: int, channels: int,
-                 kernel_size: int, blocks: int, conv_depth: int, pool_size: int, fc_width: int):
-        super().__init__()
-        self.network = ResNet(
-            classes=classes, image_shape=image_shape, image_channels=image_channels,
-            channels=channels, kernel_size=kernel_size, blocks=blocks, conv_depth=conv_depth,
-            pool_size=pool_size, fc_width=fc_width, fc_layers=1, dropout=0.0, activation="relu",
-        )
-
-    def forward(self, pictures):
-        if self.training:
-            time.sleep(float(os.environ.get("BATCH_SECONDS", "0")))
-        return self.network(pictures)
-"""
-"""Our own `resnet`, but a batch takes at least as long as a variable says."""
-SLOW = ("--set", "fixed.family=slow:Slow")
-FIRST_IS_SLOW = '[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] || export BATCH_SECONDS=0.15'
-"""Setup of a job: two nodes need 50 s for 8 trials of 14 epochs, and an allocation of a minute ends
-after 40 s."""
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(missing()), reason=missing())]
 
@@ -120,12 +95,9 @@ def preempt(slurm, folder, job, how=NOTICE):
 
 
 def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone(
-    slurm, tmp_path, faces, monkeypatch
+    slurm, tmp_path, faces
 ):
-    (tmp_path / "slow.py").write_text(NETWORK)
-    monkeypatch.setitem(slurm.environment, "XDG_CONFIG_HOME", str(tmp_path / "config"))
-    setup = ("--setup", f"export XDG_CONFIG_HOME={tmp_path}/config", "--setup", FIRST_IS_SLOW)
-    job = launch(slurm, tmp_path, faces, *SLOW, *setup, epochs=14)
+    job = launch(slurm, tmp_path, faces)
     wait_for_event(tmp_path, "measurement")
     assert json.loads(tune(slurm, tmp_path, "status", "runs/small", "--json"))["running"]
     other = ("--name", "neighbour", "--stage-data")
@@ -139,7 +111,7 @@ def test_a_sweep_goes_on_through_its_allocations_and_leaves_its_neighbours_alone
     assert slurm.wait(neighbour, SWEEP_SECONDS) == ("COMPLETED", 0)
     assert len(list((tmp_path / "disk").rglob("images.parquet"))) == 1  # One copy on its node.
 
-    tune(slurm, tmp_path, "run", "epochs-14.yaml", *SLOW, "--name", "undisturbed")
+    tune(slurm, tmp_path, "run", f"epochs-{EPOCHS}.yaml", "--name", "undisturbed")
     assert_equal_end(tmp_path / "runs/small", tmp_path / "runs/undisturbed")
     stops = [e["reason"] for e in read_lines(tmp_path / "runs/small") if "reason" in e]
     assert stops.count("stopped by SIGTERM") == restarts  # Never cut off.

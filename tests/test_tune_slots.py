@@ -54,7 +54,7 @@ def test_a_trial_takes_what_the_spec_says(cluster):
     cluster(node(8, 2), node(5, 2))
     assert found(cpus=2) == (2, 0, 4 + 2)
     assert found(cpus=2, gpus=1) == (2, 1, 2 + 2)
-    assert found(cpus=1, gpus=0.4) == (1, 0.4, 5 + 5)
+    assert found(cpus=1, gpus=0.4) == (1, 0.4, 4 + 4)
     assert found(cpus=1, trials_at_once=3) == (1, 0, 3)
 
 
@@ -71,6 +71,14 @@ def test_slots_are_counted_anew_and_never_more_than_the_spec_lets():
     assert slots.on([]).count == 0
     assert Slots(cpus=2, gpus=0, count=9).on([node(40)]).count == 20
     assert Slots(cpus=1, gpus=0.5, count=0).on([node(9, 1), node(1, 4)]).count == 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("share", "on_two_gpus"),
+    [(0.4, 4), (0.5, 4), (0.6, 2), (1 / 3, 6), (1 / 7, 14), (1, 2), (2, 1)],
+)
+def test_a_slot_with_a_share_of_a_gpu_lies_on_one_gpu(share, on_two_gpus):
+    assert Slots(cpus=1, gpus=share, count=0).on([node(16, 2)]).count == on_two_gpus
 
 
 @pytest.mark.parametrize(

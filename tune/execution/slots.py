@@ -40,8 +40,12 @@ class Slots:
         return replace(self, count=fit if self.most is None else min(fit, self.most))
 
     def _fit(self, have: Mapping[str, float]) -> int:
-        by_cores = int(have.get("CPU", 0.0) // self.cpus)
-        return min(by_cores, int(have.get("GPU", 0.0) / self.gpus)) if self.gpus else by_cores
+        by_cores, gpus = int(have.get("CPU", 0.0) // self.cpus), have.get("GPU", 0.0)
+        if self.gpus == 0:
+            return by_cores
+        # Ray gives a share from one GPU only: five of 0.4 do not fit on two GPUs.
+        by_gpus = int(gpus) * int(1 / self.gpus) if self.gpus < 1 else int(gpus // self.gpus)
+        return min(by_cores, by_gpus)
 
 
 def find_slots(spec: SweepSpec) -> Slots:
