@@ -74,19 +74,21 @@ def main(arguments: list[str] | None = None) -> int:
     files = parser.parse_args(arguments).files
     try:
         read = [json.loads(file.read_text("utf-8")) for file in files]
+        results = [Result(**{key.name: each[key.name] for key in fields(Result)}) for each in read]
+        of_each = [{"date": each["date"], "hardware": each["hardware"]} for each in read]
     except (OSError, ValueError) as error:
         parser.error(f"{error}; give files of benchmarks/results")
-    names = {each["name"] for each in read}
+    except (KeyError, TypeError) as error:
+        parser.error(f"a file is no result ({error}); give files of benchmarks/results")
+    names = sorted({result.name for result in results})
     if len(files) < 2 or len(names) > 1:
-        parser.error(f"needs two or more results of one benchmark, but got {len(files)} of {names}")
-    whole = together(
-        [Result(**{each.name: one[each.name] for each in fields(Result)}) for one in read]
-    )
-    of_each = [{"date": each["date"], "hardware": each["hardware"]} for each in read]
-    path = replace(whole, details={**whole.details, "of each round": of_each}).keep(
-        f"{len(files)}rounds"
-    )
-    print(f"kept in {path}")
+        parser.error(
+            "needs two or more results of one benchmark, but got "
+            f"{len(files)} of {', '.join(names)}"
+        )
+    whole = together(results)
+    whole = replace(whole, details={**whole.details, "of each round": of_each})
+    print(f"kept in {whole.keep(f'{len(files)}rounds')}")
     return 0
 
 

@@ -47,7 +47,7 @@ def draw_transforms(
         sizes = rng.uniform(1 - config.scale, 1 + config.scale, count)
     if config.shift > 0:
         shifts = rng.uniform(-config.shift, config.shift, (2, count))
-    if operations is not None:
+    if operations is not None:  # They have angles of their own.
         degrees = MOST_DEGREES * operations.signed("rotate")
         moves = np.stack([operations.signed(f"translate_{axis}") for axis in "xy"])
         shifts = shifts + moves * np.array([[MOST_PIXELS / size] for size in image_shape[::-1]])

@@ -30,8 +30,8 @@ FEWEST_BITS = 2
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
 _LEVELS = 256
-_CENTRE_WEIGHT = 5
-"""Weight of a pixel among its eight neighbours, each of weight 1, in the smoothing filter."""
+_CENTRE_WEIGHT, _NEIGHBOURS = 5, 8
+"""Weight of a pixel in the smoothing filter, and its number of neighbours, each of weight 1."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,8 +74,9 @@ def change_pixels(pictures: Tensor, changes: Tensor) -> Tensor:
         (n, channels, height, width) float, from 0 to 255.
     """
     kinds, strengths, signs = changes.unbind(1)
-    tables = _tables(pictures, kinds, strengths, signs)
-    changed = tables.gather(2, pictures.flatten(2).long()).view_as(pictures)
+    places = pictures.flatten(2).long()
+    tables = _tables(pictures, places, changes)
+    changed = tables.gather(2, places).view_as(pictures)
     factors = (1 + MOST_CHANGE * signs * strengths).view(-1, 1, 1, 1)
     if pictures.shape[1] == len(LUMA):
         chosen = _is(kinds, "colour")
@@ -84,8 +85,15 @@ def change_pixels(pictures: Tensor, changes: Tensor) -> Tensor:
     return torch.where(_is(kinds, "sharpness"), sharpened, changed)
 
 
-def _tables(pictures: Tensor, kinds: Tensor, strengths: Tensor, signs: Tensor) -> Tensor:
-    """Return the (n, channels, 256) new value of each value that a pixel can have."""
+def _tables(pictures: Tensor, places: Tensor, changes: Tensor) -> Tensor:
+    """Return the (n, channels, 256) new value of each value that a pixel can have.
+
+    Args:
+        pictures: (n, channels, height, width).
+        places: (n, channels, height·width) their values as whole numbers.
+        changes: (n, 3) of `Operations.changes`.
+    """
+    kinds, strengths, signs = changes.unbind(1)
     count, channels = pictures.shape[:2]
     levels = torch.arange(_LEVELS, device=pictures.device, dtype=torch.float32)
     tables = levels.expand(count, channels, -1)
@@ -98,28 +106,27 @@ def _tables(pictures: Tensor, kinds: Tensor, strengths: Tensor, signs: Tensor) -
         ("contrast", means + factors * (levels - means)),
         ("posterize", levels.div(dropped, rounding_mode="floor") * dropped),
         ("solarize", torch.where(levels < threshold, levels, _LEVELS - 1 - levels)),
-        ("autocontrast", _stretched(pictures, levels)),
-        ("equalize", _equalized(pictures, levels)),
+        ("autocontrast", _stretched(places, levels)),
+        ("equalize", _equalized(places, levels)),
     ):
         tables = torch.where(_is(kinds, name)[..., 0], values.clamp(0, _LEVELS - 1), tables)
     return tables
 
 
-def _stretched(pictures: Tensor, levels: Tensor) -> Tensor:
+def _stretched(places: Tensor, levels: Tensor) -> Tensor:
     """Return tables that map the smallest value of each channel to 0 and the largest to 255."""
-    low, high = (end.unsqueeze(2) for end in pictures.flatten(2).aminmax(dim=2))
+    low, high = places.aminmax(dim=2, keepdim=True)
     stretched = (levels - low) * (_LEVELS - 1) / (high - low).clamp(min=1)
     return torch.where(high > low, stretched, levels)
 
 
-def _equalized(pictures: Tensor, levels: Tensor) -> Tensor:
+def _equalized(places: Tensor, levels: Tensor) -> Tensor:
     """Return tables that make the values of each channel about equally frequent."""
-    flat = pictures.flatten(2).long()
-    counts = torch.zeros(*flat.shape[:2], _LEVELS, device=flat.device)
-    counts.scatter_add_(2, flat, torch.ones_like(flat, dtype=counts.dtype))
-    largest = flat.amax(dim=2, keepdim=True)
+    counts = torch.zeros(*places.shape[:2], _LEVELS, device=places.device)
+    counts.scatter_add_(2, places, torch.ones_like(places, dtype=counts.dtype))
+    largest = places.amax(dim=2, keepdim=True)
     # The most frequent step that still maps the largest value to 255.
-    step = (flat.shape[2] - counts.gather(2, largest)).div(_LEVELS - 1, rounding_mode="floor")
+    step = (places.shape[2] - counts.gather(2, largest)).div(_LEVELS - 1, rounding_mode="floor")
     below = counts.cumsum(dim=2) - counts
     equal = (below + step.div(2, rounding_mode="floor")).div(
         step.clamp(min=1), rounding_mode="floor"
@@ -142,11 +149,10 @@ def _gray(pictures: Tensor) -> Tensor:
 
 def _smooth(pictures: Tensor) -> Tensor:
     """Return pictures smoothed over 3×3 pixels, except at their borders."""
-    weight = 9 + _CENTRE_WEIGHT - 1
-    inner = pictures[:, :, 1:-1, 1:-1]
+    sums = functional.avg_pool2d(pictures, 3, stride=1, divisor_override=1)
+    more = (_CENTRE_WEIGHT - 1) * pictures[:, :, 1:-1, 1:-1]
     smooth = pictures.clone()
-    sums = 9 * functional.avg_pool2d(pictures, 3, stride=1)
-    smooth[:, :, 1:-1, 1:-1] = (sums + (_CENTRE_WEIGHT - 1) * inner) / weight
+    smooth[:, :, 1:-1, 1:-1] = (sums + more) / (_CENTRE_WEIGHT + _NEIGHBOURS)
     return smooth
 
 

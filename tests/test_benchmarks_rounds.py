@@ -89,7 +89,11 @@ def test_rounds_of_several_days_become_one_result(monkeypatch, tmp_path):
     assert all("cores" in each["hardware"] for each in rounds)
     other = tmp_path / "other.json"
     other.write_text(json.dumps({**result(1.0, 2.0, 3.0).to_dict(), "name": "train"}))
-    for wrong in ([files[0]], [files[0], other], [files[0], tmp_path / "missing.json"]):
+    no_result = tmp_path / "no_result.json"
+    no_result.write_text('{"name": "sweep"}')
+    for wrong in (
+        [files[0]], [files[0], other], [files[0], tmp_path / "missing.json"], [files[0], no_result]
+    ):  # fmt: skip
         with pytest.raises(SystemExit, match="2"):
             join(list(map(str, wrong)))
 

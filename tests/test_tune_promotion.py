@@ -6,7 +6,7 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.in_process import FIXED, few_pictures_fixture, start, tiny_spec  # noqa: F401
+from tests.support.in_process import FIXED, few_pictures_fixture, start, tiny_spec  # noqa: F401 - used by name
 from tests.support.ledgers import read_lines
 from tests.support.sweeps import (
     WORKER,

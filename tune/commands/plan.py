@@ -24,7 +24,6 @@ from tune.session.precision import precision_note
 from tune.session.store import open_dataset, read_manifest
 from tune.sweep.configuration import Configuration
 from tune.sweep.limits import excess
-from tune.sweep.schedulers.registry import make_scheduler
 from tune.sweep.schedulers.scheduler import Scheduler
 from tune.sweep.searchers.registry import make_searcher
 from tune.sweep.spec import SweepSpec
@@ -110,7 +109,7 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
         trials=trials,
         epochs=replicated
         * sum(s * plan.config.epochs for s, plan in zip(shares, planned, strict=True)),
-        disk_bytes=_disk(spec, planned, trials, cores),
+        disk_bytes=_disk(sweep, planned, trials, cores),
         seconds=replicated * flop / rate,
     )
 
@@ -155,10 +154,9 @@ def _trained_share(scheduler: Scheduler, epochs: int) -> float:
     return (trained + share * (epochs - before)) / epochs
 
 
-def _disk(
-    spec: SweepSpec, planned: tuple[PlannedConfiguration, ...], trials: int, cores: int
-) -> int:
+def _disk(sweep: Sweep, planned: tuple[PlannedConfiguration, ...], trials: int, cores: int) -> int:
     """Return the most that checkpoints take: of running trials, and those that `Keeper` keeps."""
+    spec = sweep.spec
     largest = max((plan.cost.checkpoint_bytes for plan in planned), default=0)
     if spec.keep == "all":
         return largest * trials
@@ -167,7 +165,7 @@ def _disk(
     if spec.scheduler.name != "none":
         kept = min(trials, BEST_TRIALS + spec.finalists * spec.replicates)
     # A paused trial keeps its state, like a running one.
-    states = trials if make_scheduler(spec).pauses else cores
+    states = trials if sweep.scheduler.pauses else cores
     return largest * states + left * kept
 
 

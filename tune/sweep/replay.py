@@ -185,12 +185,12 @@ def _trial_taken_up(event: TrialTakenUp, state: SweepState) -> None:
 def _trial_ended(event: TrialEnded, state: SweepState) -> None:
     trial = state.trials[event.trial]
     trial.ending = Ending(status=event.status, reason=event.reason)
-    known, trial.paused = trial.paused, False
+    was_paused, trial.paused = trial.paused, False
     state.queue.end(trial.id)
     if trial.status is Status.COMPLETED:
         state.seconds_of.setdefault(trial.configuration_id, trial.seconds)
         state.trained_whole += trial.phase == "search"
-    if trial.phase == "search" and not known:
+    if trial.phase == "search" and not was_paused:
         state.search.hear_ended(trial)
 
 

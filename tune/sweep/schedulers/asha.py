@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from tune.sweep.schedulers.scheduler import Cut, Scheduler
+from tune.sweep.schedulers.rungs import RungScheduler
+from tune.sweep.schedulers.scheduler import Cut
 
 
-class Asha(Scheduler):
+class Asha(RungScheduler):
     """Asynchronous successive halving in its stopping form.
 
     At each rung (``grace_period`` × ``reduction_factor`` ** k epochs) a trial continues if it is
@@ -17,34 +18,16 @@ class Asha(Scheduler):
     bracket, except that Ray Tune can stop the second trial at a rung.
     """
 
-    def __init__(self, *, grace_period: int, reduction_factor: int, epochs: int) -> None:
-        self.reduction_factor = reduction_factor
-        self.rungs = rungs_of(grace_period, reduction_factor, epochs)
-        self.survivors = (1 / reduction_factor,) * len(self.rungs)
-        self._seen: dict[int, dict[str, float]] = {rung: {} for rung in self.rungs}
-
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:
         """Compare the trial with those that reached this rung before it."""
-        if epoch not in self._seen:
-            return None
-        rung = self._seen[epoch]
-        rung[trial_id] = value if np.isfinite(value) else -np.inf
-        if len(rung) < self.reduction_factor:
+        rung = self._record(trial_id, epoch, value)
+        if rung is None or len(rung) < self.reduction_factor:
             return None
         needed = _quantile(list(rung.values()), self.reduction_factor)
         if rung[trial_id] >= needed:
             return None
         share = f"the best 1/{self.reduction_factor} of the {len(rung)} trials there so far"
         return Cut(epoch=epoch, value=value, needed=needed, rule=f"the threshold of {share}")
-
-
-def rungs_of(grace_period: int, reduction_factor: int, epochs: int) -> tuple[int, ...]:
-    """Return the epochs at which trials of at most ``epochs`` epochs are compared."""
-    rungs = []
-    while grace_period < epochs:
-        rungs.append(grace_period)
-        grace_period *= reduction_factor
-    return tuple(rungs)
 
 
 def _quantile(values: list[float], reduction_factor: int) -> float:

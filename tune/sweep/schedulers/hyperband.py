@@ -4,7 +4,8 @@ import hashlib
 from itertools import accumulate, pairwise
 
 from fairsweep.errors import UserError
-from tune.sweep.schedulers.asha import Asha, rungs_of
+from tune.sweep.schedulers.asha import Asha
+from tune.sweep.schedulers.rungs import rungs_of
 from tune.sweep.schedulers.scheduler import Cut, Scheduler
 
 

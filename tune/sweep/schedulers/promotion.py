@@ -2,13 +2,11 @@
 
 from collections.abc import Collection
 
-import numpy as np
-
-from tune.sweep.schedulers.asha import rungs_of
-from tune.sweep.schedulers.scheduler import Cut, Scheduler
+from tune.sweep.schedulers.rungs import RungScheduler
+from tune.sweep.schedulers.scheduler import Cut
 
 
-class Promotion(Scheduler):
+class Promotion(RungScheduler):
     """Pauses trials at rungs; one is promoted when it is among the best of its rung.
 
     The rungs are those of `Asha`. Of n trials that have reached a rung so far, the best
@@ -23,26 +21,19 @@ class Promotion(Scheduler):
 
     pauses = True
 
-    def __init__(self, *, grace_period: int, reduction_factor: int, epochs: int) -> None:
-        self.rungs = rungs_of(grace_period, reduction_factor, epochs)
-        self.survivors = (1 / reduction_factor,) * len(self.rungs)
-        self._reduction_factor = reduction_factor
-        self._seen: dict[int, dict[str, float]] = {rung: {} for rung in self.rungs}
-
     def hear(self, trial_id: str, epoch: int, value: float) -> Cut | None:
         """Compare the trial with those that reached this rung before it."""
-        if epoch not in self._seen:
+        rung = self._record(trial_id, epoch, value)
+        if rung is None:
             return None
-        rung = self._seen[epoch]
-        rung[trial_id] = value if np.isfinite(value) else -np.inf
-        enough = len(rung) >= self._reduction_factor
+        enough = len(rung) >= self.reduction_factor
         return None if enough and self._is_best(trial_id, epoch) else self._cut(trial_id, epoch)
 
     def take_up(self, paused: Collection[str], *, last: bool) -> str | None:
         """Return the best trial of the highest rung that has one to promote."""
         for epoch in reversed(self.rungs):
-            rung = self._seen[epoch]
-            if not last and len(rung) < self._reduction_factor:
+            rung = self._reached[epoch]
+            if not last and len(rung) < self.reduction_factor:
                 continue
             best = [
                 trial_id
@@ -59,19 +50,19 @@ class Promotion(Scheduler):
 
     def _paused_at(self, trial_id: str) -> int:
         """Return the last rung that a trial has reached."""
-        return max(epoch for epoch, rung in self._seen.items() if trial_id in rung)
+        return max(epoch for epoch, rung in self._reached.items() if trial_id in rung)
 
     def _is_best(self, trial_id: str, epoch: int) -> bool:
-        return self._seen[epoch][trial_id] >= self._needed(epoch)
+        return self._reached[epoch][trial_id] >= self._needed(epoch)
 
     def _needed(self, epoch: int) -> float:
         """Return the value of the last trial at a rung that goes on; at least one does."""
-        values = sorted(self._seen[epoch].values(), reverse=True)
-        return values[max(1, len(values) // self._reduction_factor) - 1]
+        values = sorted(self._reached[epoch].values(), reverse=True)
+        return values[max(1, len(values) // self.reduction_factor) - 1]
 
     def _cut(self, trial_id: str, epoch: int) -> Cut:
-        rung = self._seen[epoch]
-        share = f"the best 1/{self._reduction_factor} of the {len(rung)} trials there"
+        rung = self._reached[epoch]
+        share = f"the best 1/{self.reduction_factor} of the {len(rung)} trials there"
         return Cut(
             epoch=epoch,
             value=rung[trial_id],

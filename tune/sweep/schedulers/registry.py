@@ -11,6 +11,7 @@ from tune.sweep.schedulers.asha import Asha
 from tune.sweep.schedulers.hyperband import Hyperband
 from tune.sweep.schedulers.median import MedianStopping
 from tune.sweep.schedulers.promotion import Promotion
+from tune.sweep.schedulers.rungs import RungScheduler
 from tune.sweep.schedulers.scheduler import NoScheduler, Scheduler
 from tune.sweep.spec import SchedulerSpec, SpecError, SweepSpec
 
@@ -45,12 +46,16 @@ class SchedulerKind:
     """Description that follows "with" in a sentence."""
 
 
+def _with_rungs(kind: type[RungScheduler]) -> Callable[[SchedulerSpec, int], Scheduler]:
+    return lambda spec, epochs: kind(
+        grace_period=spec.grace_period, reduction_factor=spec.reduction_factor, epochs=epochs
+    )
+
+
 SCHEDULERS: dict[str, SchedulerKind] = {
     "none": SchedulerKind(make=lambda _spec, _epochs: NoScheduler(), words="no early stopping"),
     "asha": SchedulerKind(
-        make=lambda spec, epochs: Asha(
-            grace_period=spec.grace_period, reduction_factor=spec.reduction_factor, epochs=epochs
-        ),
+        make=_with_rungs(Asha),
         words="early stopping by ASHA",
     ),
     "hyperband": SchedulerKind(
@@ -63,9 +68,7 @@ SCHEDULERS: dict[str, SchedulerKind] = {
         words="early stopping by HyperBand",
     ),
     "promotion": SchedulerKind(
-        make=lambda spec, epochs: Promotion(
-            grace_period=spec.grace_period, reduction_factor=spec.reduction_factor, epochs=epochs
-        ),
+        make=_with_rungs(Promotion),
         words="pauses and promotions by ASHA",
     ),
     "median": SchedulerKind(
