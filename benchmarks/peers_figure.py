@@ -3,6 +3,7 @@
 It is drawn from the newest results in `benchmarks/results/` into `docs/peers.png`.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -76,8 +77,13 @@ def draw(results: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Draw the newest result of each panel; return the exit code."""
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.peers_figure",
+        description=f"Draw the newest results of {', '.join(PANELS)} into {OUT.name}.",
+        epilog="example: python -m benchmarks.peers_figure",
+    ).parse_args(arguments)
     results = [found for name in PANELS if (found := newest(RESULTS, name)) is not None]
     draw(results).savefig(OUT, dpi=110)
     print(f"drawn in {OUT.name}")

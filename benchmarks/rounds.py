@@ -72,14 +72,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a file of results")
     files = parser.parse_args(arguments).files
-    try:
-        read = [json.loads(file.read_text("utf-8")) for file in files]
-        results = [Result(**{key.name: each[key.name] for key in fields(Result)}) for each in read]
-        of_each = [{"date": each["date"], "hardware": each["hardware"]} for each in read]
-    except (OSError, ValueError) as error:
-        parser.error(f"{error}; give files of benchmarks/results")
-    except (KeyError, TypeError) as error:
-        parser.error(f"a file is no result ({error}); give files of benchmarks/results")
+    results, of_each = [], []
+    for file in files:
+        try:
+            read = json.loads(file.read_text("utf-8"))
+            results.append(Result(**{key.name: read[key.name] for key in fields(Result)}))
+            of_each.append({"date": read["date"], "hardware": read["hardware"]})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            parser.error(
+                f"{file} is no result ({type(error).__name__}: {error}); "
+                "give files of benchmarks/results"
+            )
     names = sorted({result.name for result in results})
     if len(files) < 2 or len(names) > 1:
         parser.error(

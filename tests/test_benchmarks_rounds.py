@@ -73,7 +73,7 @@ def test_rounds_until_a_failure_are_kept_together(monkeypatch, tmp_path, capsys)
     assert newest(tmp_path, "train") == json.loads(lines[3])
 
 
-def test_rounds_of_several_days_become_one_result(monkeypatch, tmp_path):
+def test_rounds_of_several_days_become_one_result(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("benchmarks.harness.RESULTS", tmp_path / "results")
     files = []
     for day, slow in (("2026-11-24", 20.0), ("2026-11-26", 40.0)):
@@ -91,11 +91,18 @@ def test_rounds_of_several_days_become_one_result(monkeypatch, tmp_path):
     other.write_text(json.dumps({**result(1.0, 2.0, 3.0).to_dict(), "name": "train"}))
     no_result = tmp_path / "no_result.json"
     no_result.write_text('{"name": "sweep"}')
-    for wrong in (
-        [files[0]], [files[0], other], [files[0], tmp_path / "missing.json"], [files[0], no_result]
-    ):  # fmt: skip
+    missing, no_json = tmp_path / "missing.json", tmp_path / "no_json.json"
+    no_json.write_text("sweep")
+    for wrong, names in (
+        ([files[0]], "got 1 of sweep"),
+        ([files[0], other], "got 2 of sweep, train"),
+        ([files[0], missing], f"{missing} is no result"),
+        ([files[0], no_json], f"{no_json} is no result"),
+        ([files[0], no_result], f"{no_result} is no result"),
+    ):
         with pytest.raises(SystemExit, match="2"):
             join(list(map(str, wrong)))
+        assert names in capsys.readouterr().err
 
 
 def test_a_number_of_rounds_below_one_is_refused(capsys):

@@ -43,6 +43,14 @@ def slurm(tmp_path_factory):
         yield slurm
 
 
+@pytest.fixture(autouse=True)
+def no_job_is_left(slurm):
+    """A job that a failed test leaves would take the nodes of the next test."""
+    yield
+    slurm.ask("scancel", "--user=root")
+    wait_until(lambda: not slurm.ask("squeue", "--noheader"))
+
+
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "faces"

@@ -172,7 +172,8 @@ class SmallSlurm:
                 with suppress(psutil.NoSuchProcess):
                     process.suspend()
                 stopped[process.pid] = process
-        for process in stopped.values():
+        # The youngest first: Linux continues stopped processes, with SIGHUP, whose parent dies.
+        for process in sorted(stopped.values(), key=_birth, reverse=True):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._nodes[node].wait()
@@ -232,6 +233,14 @@ def _is_on(node, process, job):
     environment = process.info["environ"] or {}
     place = {"SLURMD_NODENAME": node, "SLURM_JOB_ID": job}
     return place.items() <= environment.items()
+
+
+def _birth(process):
+    """Return when a process began, which is before its children."""
+    try:
+        return process.create_time(), process.pid
+    except psutil.NoSuchProcess:
+        return 0.0, process.pid
 
 
 def free_ports(count):

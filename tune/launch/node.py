@@ -20,7 +20,7 @@ from tune.launch.job import BATCH_PROCESS, SlurmJob
 END = b"end\n"
 """What the driver's node writes to the standard input of all nodes when the sweep has ended."""
 _WAIT_SECONDS = 120.0
-_LOOK_SECONDS = 30.0
+_LOOK_SECONDS = 10.0
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _LEAVE_SECONDS = 20.0
 """How long Ray may run on after a stop signal. Slurm sends SIGKILL 30 s later (``KillWait``)."""
