@@ -6,6 +6,8 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
+from shlex import quote
 from typing import NoReturn
 
 from fairsweep.disk_space import NO_SPACE
@@ -34,6 +36,11 @@ _EXTRA_OF = {
 
 
 _end_at_once = threading.Event()
+
+
+def shell_path(path: Path) -> str:
+    """Return a path as a command in a message has to name it."""
+    return quote(str(path))
 
 
 def end_at_once_after_command() -> None:

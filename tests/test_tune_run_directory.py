@@ -207,17 +207,18 @@ def test_a_new_run_says_what_it_was_made_of(tmp_path, synthetic_dataset, monkeyp
 
 def test_a_run_is_never_made_over_another_one(tmp_path, synthetic_dataset):
     manifest = DatasetManifest.read(synthetic_dataset)
-    (tmp_path / "small").mkdir()
-    run = create_run(tmp_path, small_spec(), manifest, Carried())
+    runs = tmp_path / "my runs"
+    (runs / "small").mkdir(parents=True)
+    run = create_run(runs, small_spec(), manifest, Carried())
     assert "origin" not in json.loads((run / PROVENANCE_FILE).read_text())
     (run / LEDGER_FILE).write_text("an event")
-    with pytest.raises(RunError, match=rf"{run} already holds a run; .* tune resume {run}`"):
-        create_run(tmp_path, small_spec(seed=9), manifest, Carried())
+    with pytest.raises(RunError, match=rf"{run} already holds a run; .* tune resume '{run}'`"):
+        create_run(runs, small_spec(seed=9), manifest, Carried())
     (run / LEDGER_FILE).write_text("")
     assert read_spec(run).seed == 3
     (run / "thesis.txt").touch()
     with pytest.raises(RunError, match="already holds a run"):
-        create_run(tmp_path, small_spec(seed=9), manifest, Carried())
+        create_run(runs, small_spec(seed=9), manifest, Carried())
 
 
 def test_a_second_start_beside_the_first_is_told_that_it_runs(tmp_path, synthetic_dataset):

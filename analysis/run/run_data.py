@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 from analysis.run.column_names import with_own_columns
 from analysis.run.metric import Metric, reported
 from analysis.statistics.verdicts import MARGIN
-from fairsweep.command_line import NOTHING_SUCCEEDED
+from fairsweep.command_line import NOTHING_SUCCEEDED, shell_path
 from fairsweep.errors import MissingFileError, UserError
 from tune.run.directory import (
     LEDGER_FILE,
@@ -75,7 +74,7 @@ class RunData:
     @property
     def shell_path(self) -> str:
         """The run directory, quoted for a command line."""
-        return quote(str(self.path))
+        return shell_path(self.path)
 
     @cached_property
     def metric(self) -> Metric:
@@ -169,7 +168,7 @@ def read_run(path: Path, data: Path | None = None, margin: float | None = None) 
         raise MissingFileError(f"{path} is not a run directory (no {LEDGER_FILE})")
     if not (path / TRIALS_FILE).is_file():
         raise UserError(
-            f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
+            f"{path} has no finished trial yet; see `python -m tune status {shell_path(path)}`"
         )
     table = pq.read_table(path / TRIALS_FILE)
     trials = _frame(table).sort_values("number", ignore_index=True)
@@ -312,7 +311,7 @@ def _check_success(path: Path, trials: pd.DataFrame) -> None:
     finished = {status: count for status, count in statuses.items() if status in FINISHED}
     if not finished:
         raise UserError(
-            f"{path} has no finished trial yet; see `python -m tune status {quote(str(path))}`"
+            f"{path} has no finished trial yet; see `python -m tune status {shell_path(path)}`"
         )
     told = ", ".join(f"{count} {status}" for status, count in sorted(finished.items()))
     reason = next((r for r in trials["reason"] if r), "no reason was written")

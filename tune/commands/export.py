@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +98,7 @@ def _write_card(run: Path, out: Path, data: str | None) -> None:
         reason = (done.stderr.strip().splitlines() or ["no reason was given"])[-1]
         print(
             f"warning: there is no model card: {reason}; to write it later: "
-            f"python -m analysis card {run} --out {out}",
+            f"{shlex.join(['python', *words[1:]])}",
             file=sys.stderr,
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from fairsweep.command_line import shell_path
 from tune.commands.options import add_derived
 from tune.commands.outcome import close
 from tune.execution.executor import Executor
@@ -130,5 +131,5 @@ def summary(run: Path, sweep: Sweep) -> str:
     ]
     return (
         f"{sweep.spec.objective.metric}: {'; '.join(parts)}; by fold, with the corrected interval: "
-        f"`python -m analysis table {run} --what folds`"
+        f"`python -m analysis table {shell_path(run)} --what folds`"
     )

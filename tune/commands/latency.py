@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from data_prep.reader import ImageDataset
+from fairsweep.command_line import shell_path
 from fairsweep.processor import processor_name
 from fairsweep.terminal import plain_console
 from models.config import TrainConfig
@@ -55,7 +56,9 @@ def run(parsed: argparse.Namespace) -> int:
         )
     trials = best_configurations(sweep)
     if not trials:
-        raise RunError(f"{path} has no completed trial yet; see `python -m tune status {path}`")
+        raise RunError(
+            f"{path} has no completed trial yet; see `python -m tune status {shell_path(path)}`"
+        )
     open_code(path, sweep.spec, trust_code=parsed.trust_code)
     found = list(measure(sweep.spec, trials, find_dataset(path, parsed.data)))
     write_latencies(path, found)

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from fairsweep.command_line import INTERRUPTED, NOTHING_SUCCEEDED
+from fairsweep.command_line import INTERRUPTED, NOTHING_SUCCEEDED, shell_path
 from tune.run.trial import Status
 from tune.sweep.sweep import Sweep
 
@@ -27,14 +27,16 @@ def last_line(run: Path, sweep: Sweep) -> str:
         figure = f"; best {sweep.spec.objective.metric} {sweep.objective(best):.4f} by {best.name}"
     line = f"{run}: {parts or 'no trials'}{figure}; {sweep.seconds:.0f} s"
     if sweep.finished and Status.FAILED in counts:
-        line += f"; `python -m tune resume {run} --retry-failed` trains failed trials again"
+        line += (
+            f"; `python -m tune resume {shell_path(run)} --retry-failed` trains failed trials again"
+        )
     if sweep.finished:
         return line
     if not sweep.ends_as_designed:
-        return f"{line}; {sweep.stopping}; continue with `python -m tune resume {run}`"
+        return f"{line}; {sweep.stopping}; continue with `python -m tune resume {shell_path(run)}`"
     started = sum(not trial.ended for trial in sweep.trials.values())
     left = sweep.expected - len(sweep.trials) + started
     return (
         f"{line}; {sweep.stopping}, and {left} trials are left untrained; continue with "
-        f"`python -m tune extend {run} --set budget=…`"
+        f"`python -m tune extend {shell_path(run)} --set budget=…`"
     )

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from fairsweep.command_line import USER_ERROR
+from fairsweep.command_line import USER_ERROR, shell_path
 from models.classifier import Classifier
 from models.new_pictures import Prediction, classify, find_pictures
 from tune.commands.options import add_run, add_trial, add_trust
@@ -67,7 +67,9 @@ def find_weights(run: Path, trial_id: str | None = None) -> Path:
         trial_id = find_trial(run, sweep.trials.values(), trial_id).id
     else:
         if sweep.incumbent is None:
-            raise RunError(f"{run} has no trained trial yet; see `python -m tune status {run}`")
+            raise RunError(
+                f"{run} has no trained trial yet; see `python -m tune status {shell_path(run)}`"
+            )
         trial_id = sweep.incumbent.id
     kept = sorted(trial for trial in sweep.trials if best_weights(run, trial).is_file())
     if trial_id in kept:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from data_prep.group_columns import count_by_split
 from data_prep.reader import ImageDataset
+from fairsweep.command_line import shell_path
 from models.config import TrainConfig
 from models.groups import group_factors
 from models.known_groups import check_groups
@@ -224,8 +225,8 @@ def comparison(run: Path, sweep: Sweep) -> Iterator[str]:
         ]
         yield f"validation accuracy before and after: {'; '.join(parts)}"
     groups_file = carried_groups(run)
-    option = "" if groups_file is None else f" --groups {groups_file}"
-    yield f"by group, with intervals: `python -m analysis bias {run}{option}`"
+    option = "" if groups_file is None else f" --groups {shell_path(groups_file)}"
+    yield f"by group, with intervals: `python -m analysis bias {shell_path(run)}{option}`"
 
 
 def _right(run: Path, trial_id: str) -> dict[str, bool] | None:

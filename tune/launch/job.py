@@ -11,6 +11,7 @@ from pathlib import Path
 from shlex import quote, split
 from typing import Self
 
+from fairsweep.command_line import shell_path
 from tune.launch.errors import LaunchError
 from tune.run.lease import describe, holder_of
 
@@ -169,7 +170,7 @@ def refuse_if_running(run: Path, *, but: str | None = None) -> None:
         return
     if other is not None and not _has_state(other, "RUNNING,SUSPENDED"):
         return  # Its node has died, so its lease expires within a minute.
-    way_out = f"python -m tune stop {quote(str(run))}" if other is None else f"scancel {other}"
+    way_out = f"python -m tune stop {shell_path(run)}" if other is None else f"scancel {other}"
     raise LaunchError(
         f"{run} is running already, in {describe(holder)}; wait for it, or end it with `{way_out}`"
     )

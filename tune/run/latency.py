@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairsweep.command_line import shell_path
 from fairsweep.errors import UserError
 from tune.run.directory import LATENCY_FILE
 from tune.run.tables import write_table
@@ -59,4 +60,6 @@ def read_latencies(run: Path) -> pa.Table | None:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} is damaged; `python -m tune latency {run}` makes it") from error
+        raise UserError(
+            f"{path} is damaged; `python -m tune latency {shell_path(run)}` makes it"
+        ) from error

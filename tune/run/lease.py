@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from fairsweep.command_line import shell_path
 from tune.run.directory import LEASE_FILE, RunError
 
 _HEARTBEAT_SECONDS = 2.0
@@ -40,7 +41,7 @@ def hold(run: Path) -> Iterator[None]:
         if (other := holder_of(run, watch_seconds=3 * _HEARTBEAT_SECONDS)) is not None:
             raise RunError(
                 f"{run} is in use by {describe(other)}; "
-                f"wait for it, or stop it with `python -m tune stop {run}`"
+                f"wait for it, or stop it with `python -m tune stop {shell_path(run)}`"
             )
         file.truncate(0)
         file.write(mine)
@@ -81,7 +82,7 @@ def _beat(path: Path, mine: str, done: threading.Event) -> None:
             continue  # A network file system can fail for a moment.
         print(
             f"error: another process has taken over {path.parent}, so this one ends; "
-            f"`python -m tune status {path.parent}` shows the progress of the run",
+            f"`python -m tune status {shell_path(path.parent)}` shows the progress of the run",
             file=sys.stderr,
             flush=True,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from fairsweep.command_line import shell_path
 from tune.run.directory import RunError
 from tune.run.trial import Trial
 
@@ -36,8 +37,9 @@ def find_trial(run: Path, trials: Iterable[Trial], asked: str) -> Trial:
     ]
     if not found:
         raise RunError(
-            f"{run} has no trial {asked}; `python -m analysis table {run} --format json` lists "
-            "the id, number and name of each"
+            f"{run} has no trial {asked}; "
+            f"`python -m analysis table {shell_path(run)} --format json` lists the id, number and "
+            "name of each"
         )
     if len(found) > 1:
         shown = ", ".join(f"{trial.number} ({trial.draw})" for trial in found[:_MOST_SHOWN])

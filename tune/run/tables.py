@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fairsweep.command_line import shell_path
 from fairsweep.durable import replaced
 from fairsweep.errors import UserError
 from tune.run.directory import SCHEMA_VERSION, predictions_file
@@ -205,7 +206,7 @@ def read_predictions(run: Path, trial_id: str) -> pa.Table | None:
             return file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise UserError(
-            f"{path} is damaged; `python -m tune resume {run}` writes it again"
+            f"{path} is damaged; `python -m tune resume {shell_path(run)}` writes it again"
         ) from error
 
 

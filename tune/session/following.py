@@ -4,12 +4,12 @@ import itertools
 import math
 import os
 import re
-import shlex
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fairsweep.command_line import shell_path
 from tune.run.directory import ERRORS_DIR, LEDGER_FILE, RunError
 from tune.run.lease import holder_of
 from tune.run.lookup import find_trial
@@ -99,7 +99,7 @@ class Follower:
             "curves": self._curves(self._running(alive), trial_chosen, best and best["id"]),
             "chosen": None if trial_chosen is None else self._details(trial_chosen),
             "rungs": rungs_of(sweep),
-            "retry": f"python -m tune resume {shlex.quote(str(_short(self._run)))} --retry-failed",
+            "retry": f"python -m tune resume {shell_path(_short(self._run))} --retry-failed",
             "lines": self._last_lines(),
         }
 

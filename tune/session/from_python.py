@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fairsweep.command_line import shell_path
 from tune.execution.executor import Executor
 from tune.run.directory import LEDGER_FILE, RunError
 from tune.session.run_directory import read_spec
@@ -35,7 +36,7 @@ def run_or_resume(
     if known.to_yaml() != wanted.model_copy(update={"data": known.data}).to_yaml():
         raise RunError(
             f"{run} was made with another spec; give this one another name, or extend that run "
-            f"with `python -m tune extend {run}`"
+            f"with `python -m tune extend {shell_path(run)}`"
         )
     resume(run, data=data, executor=executor)
     return run

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fairsweep.command_line import shell_path
 from fairsweep.errors import one_line
 from tune.run.trial import Status, Trial
 from tune.session.log_mlflow import MLflowWriter
@@ -129,7 +130,7 @@ class _Follower:
     def _way_out(self) -> str:
         return (
             "the sweep goes on, and logging is tried again from time to time; what is missing in "
-            f"the end, `python -m tune resume {self._run}` logs"
+            f"the end, `python -m tune resume {shell_path(self._run)}` logs"
         )
 
     def _follow_all(self) -> Iterator[Trial]:

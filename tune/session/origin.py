@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.reader import ImageDataset
+from fairsweep.command_line import shell_path
 from models.config_ids import DRAW
 from tune.run.directory import RunError
 from tune.run.ledger import read_events
@@ -96,7 +97,7 @@ def find_origin(
     if trial_id is None and not sweep.finished:
         raise RunError(
             f"{run} is not finished, so its incumbent may change; finish it with "
-            f"`python -m tune resume {run}`, or name a trial with --trial"
+            f"`python -m tune resume {shell_path(run)}`, or name a trial with --trial"
         )
     trials = sweep.trials.values()
     trial = sweep.incumbent if trial_id is None else find_trial(run, trials, trial_id)

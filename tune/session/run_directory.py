@@ -18,6 +18,7 @@ import psutil
 from data_prep.fingerprint import check_content
 from data_prep.manifest import DatasetManifest
 from data_prep.reader import ImageDataset
+from fairsweep.command_line import shell_path
 from fairsweep.durable import sync_folder, write_text
 from fairsweep.urls import is_url
 from fairsweep.yaml_text import load_yaml
@@ -57,8 +58,8 @@ def create_run(
     run = root / spec.name
     if run.exists() and not (_only_prepared(run) or holder_of(run)):
         raise RunError(
-            f"{run} already holds a run; continue it with `python -m tune resume {run}`, "
-            "or give this one another --name"
+            f"{run} already holds a run; continue it with "
+            f"`python -m tune resume {shell_path(run)}`, or give this one another --name"
         )
     run.mkdir(parents=True, exist_ok=True)
     sync_folder(root)
@@ -189,8 +190,8 @@ def read_provenance(run: Path) -> dict[str, Any]:
     values = _load_provenance(run)
     if values is None:
         raise RunError(
-            f"{run / PROVENANCE_FILE} is missing or damaged; `python -m tune resume {run}` writes "
-            "it again"
+            f"{run / PROVENANCE_FILE} is missing or damaged; "
+            f"`python -m tune resume {shell_path(run)}` writes it again"
         )
     return values
 

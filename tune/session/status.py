@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fairsweep.command_line import shell_path
 from tune.run.directory import LEDGER_FILE, RETRY_FILE, RUNS, STOP_FILE, RunError
 from tune.run.event_lines import LineReader
 from tune.run.events import Event, MeasurementTaken, SweepResumed, SweepStopped
@@ -201,8 +202,8 @@ def request_retry(run: Path, trial_id: str | None = None) -> None:
     sweep = read_sweep(run)
     if holder_of(run) is None:
         raise RunError(
-            f"{_not_running(run)}; `python -m tune resume {run} --retry-failed` trains its failed "
-            "trials again"
+            f"{_not_running(run)}; `python -m tune resume {shell_path(run)} --retry-failed` "
+            "trains its failed trials again"
         )
     if trial_id is None:
         (run / RETRY_FILE).touch()
