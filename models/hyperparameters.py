@@ -121,6 +121,10 @@ class Hyperparameters:
     """Height to which pictures are reduced for the network, in pixels; None: as in the dataset."""
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Passes over the training split."""
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Consecutive epochs without a better value of the sweep's first objective after which a
+    training is complete (Prechelt 1998, "Early stopping - but when?", criterion UP without strips);
+    0 turns this off."""
     augmentation: Augmentation = "flip_rotate"
     """Random change of the training pictures. ``flip`` mirrors each with probability 0.5;
     ``flip_rotate`` also rotates it by an angle from -10 to 10 degrees; ``trivial`` mirrors it and
@@ -197,6 +201,7 @@ LATER: Mapping[str, Any] = {
     "ema_decay": 0.0,
     "clip_norm": 0.0,
     "warmup_epochs": 0.0,
+    "patience": 0,
 }
 """Hyperparameters added after the first runs, with the value that all earlier trainings used. A
 trial id omits them at this value, so that earlier ids stay valid. Ids also omit values of None."""

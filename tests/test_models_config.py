@@ -156,7 +156,7 @@ LIMITS = {
     "batch_size": (2, 65536), "epochs": (1, 1_000_000), "shift": (0, 0.5), "scale": (0, 0.5),
     "image_size": (4, 1024), "mixup": (0, 10), "seed": (0, 2**63 - 1), "fold": (0, 99_999),
     "folds": (2, 1000), "warmup_epochs": (0, 1000), "clip_norm": (0, 1000),
-    "cutmix": (0, 10), "focal_gamma": (0, 10), "erase": (0, 1),
+    "cutmix": (0, 10), "focal_gamma": (0, 10), "erase": (0, 1), "patience": (0, 1_000_000),
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.sweeps import TWO_EPOCHS, new_sweep, play, small_spec
+from tests.support.sweeps import TWO_EPOCHS, new_sweep, play, small_spec, train
 from tune.run.directory import CHECKPOINTS_DIR, RunError
 from tune.run.trial import Status
 from tune.session.repair import what_counts
@@ -61,6 +61,19 @@ def test_whole_trials_go_on_to_more_epochs_and_stopped_ones_stay():
         else:
             assert trial.epochs == 20
     assert any(len(trial.measurements) == 20 for trial in sweep.trials.values())
+
+
+def test_a_trial_that_ran_out_of_patience_stays_complete_when_epochs_grow():
+    patient = {"fixed": {**small_spec().fixed, "patience": 2}, "scheduler": {"name": "none"}}
+    sweep, ledger = new_sweep(small_spec(**patient))
+    trial = train(sweep, 0.5, 0.4, 0.4)
+    play(sweep)
+    sweep.close()
+    grow(sweep, ledger, "fixed.epochs=20")
+    assert trial.status is Status.COMPLETED
+    assert len(trial.measurements) == 3
+    others = [each for each in sweep.trials.values() if each is not trial]
+    assert {len(each.measurements) for each in others} == {20}
 
 
 def test_a_hyperparameter_that_was_at_its_default_is_not_trained_twice():

@@ -227,6 +227,12 @@ def test_data_that_was_moved_is_given_from_its_new_place(folder, again):
     assert [status for status, _ in ends(sweep)].count("COMPLETED") == 2
 
 
+def test_a_hyperparameter_called_patience_belongs_to_the_code(folder):
+    flat = yields('{"val_f1": 0.5}', signature="rate, epochs, patience: int")
+    _, sweep = run_own(folder, flat.replace("100", "4"), fixed={"epochs": 3, "patience": 1})
+    assert {len(trial.measurements) for trial in sweep.trials.values()} == {3}
+
+
 def test_a_scheduler_and_replicates_work_as_for_our_loop(folder):
     run, sweep = run_own(
         folder, space={"rate": [0.5, 0.4, 0.3, 0.2]}, scheduler="asha", replicates=3, finalists=1,

@@ -42,9 +42,10 @@ from tune.run.directory import (
     STOP_FILE,
     TRIALS_FILE,
     RunError,
+    best_weights,
 )
 from tune.run.lease import holder_of
-from tune.run.tables import read_table_info
+from tune.run.tables import read_predictions, read_table_info
 from tune.run.trial import Status
 from tune.session import session
 from tune.session.carried import Carried
@@ -207,6 +208,23 @@ def test_another_run_is_heard_of_once(monkeypatch):
     assert [
         (e["run"], e["trials"], e["unfit"]) for e in ledger if e["event"] == "warm_started"
     ] == [("other", [], 3)]
+
+
+@pytest.mark.parametrize("fuse", ["never", "always"])
+def test_trainings_end_when_their_patience_does_and_keep_their_best_epoch(
+    tmp_path, few_pictures, fuse
+):
+    fixed = {**tiny_spec(few_pictures).fixed, "epochs": 30, "patience": 2, "learning_rate": 0.01}
+    spec = tiny_spec(few_pictures, fixed=fixed, replicates=2, fuse=fuse)
+    run, sweep = start(spec, tmp_path)
+    lengths = {len(trial.measurements) for trial in sweep.trials.values()}
+    assert len(lengths) > 1, "no trial of a bundle ends before another"
+    assert max(lengths) < 30
+    for trial in sweep.trials.values():
+        best = trial.best("val_accuracy", "max")
+        assert (trial.status, trial.last.epoch) == (Status.COMPLETED, best.epoch + 2)
+        assert read_predictions(run, trial.id).schema.metadata[b"epoch"] == b"%d" % best.epoch
+        assert best_weights(run, trial.id).is_file()
 
 
 def test_a_stop_of_before_is_forgotten_and_one_that_comes_is_obeyed(tmp_path, few_pictures):

@@ -89,6 +89,44 @@ def test_asha_stops_trials_and_says_why():
     assert sweep.incumbent.status is Status.COMPLETED
 
 
+PATIENT = {"fixed": {**small_spec().fixed, "patience": 2}, **NO_SCHEDULER}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"),
+    [
+        ([0.3, 0.5, 0.5, 0.4], 2),  # An equal value is not better.
+        ([0.3, 0.4, 0.2, 0.5, 0.3, 0.4], 4),  # A better one begins the count again.
+        ([math.nan, 0.5, 0.4, 0.4], None),
+    ],
+)
+def test_a_trial_that_does_not_become_better_for_its_patience_is_complete(accuracies, best):
+    sweep, ledger = new_sweep(small_spec(**PATIENT))
+    trial = train(sweep, *accuracies)
+    if best is None:
+        assert trial.status is Status.DIVERGED
+        return
+    assert len(trial.measurements) == best + 2
+    assert trial.status is Status.COMPLETED
+    assert trial.reason == f"val_accuracy was not better than at epoch {best} for 2 epochs"
+    again = Sweep(sweep.spec, fingerprint="f", events=events_of(ledger))
+    assert again.trials[trial.id].status is Status.COMPLETED
+    assert again.incumbent.id == trial.id
+
+
+def test_patience_looks_at_the_first_objective_in_its_direction():
+    sweep, _ = new_sweep(small_spec(**PATIENT, **LOSS))
+    worse = train(sweep, 0.6, 0.5, 0.4)  # The loss is 1 minus these.
+    assert worse.reason == "val_loss was not better than at epoch 1 for 2 epochs"
+    better = train(sweep, 0.2, 0.3, 0.4, 0.5)
+    assert better.status is Status.RUNNING
+
+
+def test_a_trial_without_patience_trains_to_its_last_epoch():
+    sweep, _ = new_sweep(small_spec(**NO_SCHEDULER))
+    assert train(sweep, *[0.5] * 8).status is Status.RUNNING
+
+
 def test_median_stopping_stops_trials_and_says_why():
     sweep, _ = new_sweep(small_spec(scheduler={"name": "median", "grace_period": 3}))
     play(sweep, slots=3)

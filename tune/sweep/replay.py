@@ -281,8 +281,9 @@ def _reopen(state: SweepState, trial: Trial) -> None:
 def _give_epochs(state: SweepState, trial: Trial, epochs: int) -> None:
     """Raise the epochs of a trial that completed or has not ended."""
     if trial.epochs < epochs and (trial.status is Status.COMPLETED or not trial.ended):
+        used_up = len(trial.measurements) >= trial.epochs
         trial.epochs, trial.config = epochs, {**trial.config, "epochs": epochs}
-        if trial.ended:
+        if trial.ended and used_up:  # Else its patience has ended it, as it would again.
             _reopen(state, trial)
 
 

@@ -224,6 +224,8 @@ class TrialReports(SweepState):
             return Ending(status=Status.DIVERGED, reason=reason)
         if last.epoch >= trial.epochs:
             return Ending(status=Status.COMPLETED, reason="")
+        if (why := self._lost_patience(trial, last)) is not None:
+            return Ending(status=Status.COMPLETED, reason=why)
         cut = self.search.cuts.get(trial.id)
         if cut is not None and not cut.pauses:
             reason = self._explain(cut)
@@ -231,6 +233,18 @@ class TrialReports(SweepState):
         if trial.id in self._asked_to_stop:
             return Ending(status=Status.EARLY_STOPPED, reason=self._asked_to_stop[trial.id])
         return None
+
+    def _lost_patience(self, trial: Trial, last: Measurement) -> str | None:
+        """Return why a training is complete that has not become better for its ``patience``."""
+        # Own training code may have a hyperparameter of this name.
+        patience = 0 if self.spec.training_code is not None else trial.config.get("patience", 0)
+        if patience == 0:
+            return None
+        metric, mode = self.spec.objective.metric, self.spec.objective.mode
+        best = trial.best(metric, mode)
+        if best is None or last.epoch - best.epoch < patience:
+            return None
+        return f"{metric} was not better than at epoch {best.epoch} for {patience} epochs"
 
     def _not_finite(self, last: Measurement) -> str | None:
         """Return ``loss``, or the objective's metric if that is not finite; None if all are."""
