@@ -122,9 +122,8 @@ class Hyperparameters:
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Passes over the training split."""
     patience: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Consecutive epochs without a better value of the sweep's first objective after which a
-    training is complete (Prechelt 1998, "Early stopping - but when?", criterion UP without strips);
-    0 turns this off."""
+    """Epochs in a row without a better value of the sweep's first objective after which a training
+    is complete (the rule of Keras's ``EarlyStopping``); 0 turns this off."""
     augmentation: Augmentation = "flip_rotate"
     """Random change of the training pictures. ``flip`` mirrors each with probability 0.5;
     ``flip_rotate`` also rotates it by an angle from -10 to 10 degrees; ``trivial`` mirrors it and
