@@ -25,6 +25,7 @@ NAMES = (
     "near_duplicates",
     "overhead",
     "own",
+    "real_search",
     "report",
     "resume",
     "scale",
@@ -34,14 +35,27 @@ NAMES = (
     "train",
     "week",
 )
-ON_PICTURES = ("fused", "gpu", "gpu_bundle", "sweep", "train")
+ON_PICTURES = ("fused", "gpu", "gpu_bundle", "real_search", "sweep", "train")
 GPU, BUNDLE = "gpu", "gpu_bundle"
 MANY = "many_trials"
 SIMULATED = "statistics"
 WEEK = "week"
-SEARCH = "search"
+SEARCH, REAL_SEARCH = "search", "real_search"
 COUNTED = "large_pictures"
-LEAST_COUNT = 2000
+TAKEN_BY = {
+    "data": ON_PICTURES,
+    "sweeps": (SIMULATED,),
+    "kinds": (SIMULATED,),
+    "counts": (COUNTED,),
+    "trials": (MANY,),
+    "slots": (WEEK,),
+    "seeds": (SEARCH, REAL_SEARCH),
+    **dict.fromkeys(("lcbench", "tasks", "workers", "methods", "known"), (SEARCH,)),
+}
+"""Option → the benchmarks that take it; all take the others."""
+LEAST = {
+    "rounds": 1, "sweeps": 1, "counts": 2000, "trials": 1, "slots": 1, "seeds": 1, "workers": 1,
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,7 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="A,B",
         help="tasks that its JSON file names",
     )
-    searches.add_argument("--seeds", type=int, metavar="N", help="searches of each kind")
+    searches.add_argument(
+        "--seeds", type=int, metavar="N", help=f"searches of each kind, also for {REAL_SEARCH}"
+    )
     searches.add_argument(
         "--workers", type=_numbers, metavar="N,M", help="numbers of workers (default: 1,4,16)"
     )
@@ -144,22 +160,16 @@ def _results(
 
 def _complaint(parsed: argparse.Namespace) -> str | None:
     """Return what is wrong with options of one benchmark; None if nothing is."""
-    if parsed.rounds is not None and parsed.rounds < 1:
-        return f"--rounds must be at least 1, but got {parsed.rounds}"
+    for option, names in TAKEN_BY.items():
+        if getattr(parsed, option) is not None and parsed.name not in names:
+            return f"{parsed.name} takes no --{option}; leave it out"
+    for option, least in LEAST.items():
+        given = getattr(parsed, option)
+        numbers = given if isinstance(given, list) else [least if given is None else given]
+        if min(numbers) < least:
+            return f"--{option} must be at least {least}, but got {min(numbers)}"
     if parsed.name == SEARCH and parsed.lcbench is None:
         return f"{SEARCH} needs curves; give --lcbench FILE"
-    if parsed.sweeps is not None and (parsed.name != SIMULATED or parsed.sweeps < 1):
-        return f"--sweeps takes a number above 0, and only for {SIMULATED}"
-    if parsed.kinds is not None and parsed.name != SIMULATED:
-        return f"{parsed.name} takes no --kinds; leave it out"
-    if parsed.counts is not None and (parsed.name != COUNTED or min(parsed.counts) < LEAST_COUNT):
-        return f"--counts takes numbers from {LEAST_COUNT} on, and only for {COUNTED}"
-    if parsed.trials is not None and (parsed.name != MANY or min(parsed.trials) < 1):
-        return f"--trials takes numbers above 0, and only for {MANY}"
-    if parsed.slots is not None and (parsed.name != WEEK or parsed.slots < 1):
-        return f"--slots takes a number above 0, and only for {WEEK}"
-    if parsed.data is not None and parsed.name not in ON_PICTURES:
-        return f"{parsed.name} takes no --data; leave it out"
     return None
 
 

@@ -22,7 +22,7 @@ from benchmarks.rounds import EACH, INTERVALS
 PANELS = {
     "train": "training, pictures a second",
     "sweep": "eight trials, to the end",
-    "sweep_early_stopping": "eight trials with early stopping, to one accuracy",
+    "real_search": "search with real training, to one accuracy",
     "search_4_workers": "search (LCBench), to one regret",
 }
 OUT = Path(__file__).parent.parent / "docs" / "peers.png"

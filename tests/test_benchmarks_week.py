@@ -129,4 +129,4 @@ def test_slots_are_for_the_week_only(capsys):
     with pytest.raises(SystemExit) as end:
         main(["own", "--slots", "3"])
     assert end.value.code == 2
-    assert "--slots takes a number above 0, and only for week" in capsys.readouterr().err
+    assert "own takes no --slots; leave it out" in capsys.readouterr().err
