@@ -171,16 +171,6 @@ def test_a_trial_that_has_ended_is_not_taken_up_again_with_its_mates():
     assert bound.channels_last is True
 
 
-def test_a_trial_that_did_not_fit_into_memory_joins_no_others():
-    sweep, _ = searched(space={"kernel_size": [3]})
-    alone = sweep.next_bundle(9)
-    sweep.start(alone.key, 1.0)
-    sweep.out_of_memory(alone.key, "3 GiB too much")
-    bundles = [sweep.next_bundle(1), sweep.next_bundle(1)]
-    assert sorted(len(bundle.trials) for bundle in bundles) == [1, 2]
-    assert [list(one.trials) for one in bundles if one.exclusive] == [[alone.key]]
-
-
 def test_a_trial_that_has_trained_an_epoch_joins_no_others():
     sweep, _ = searched(space={"kernel_size": [3]})
     bundle = sweep.next_bundle(1)
