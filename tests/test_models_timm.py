@@ -1,5 +1,7 @@
 """Networks of timm in `models`: arguments, sizes and weights."""
 
+from importlib.metadata import version
+
 import pytest
 import torch
 
@@ -41,6 +43,44 @@ def test_a_name_that_is_taken_or_given_is_no_hyperparameter_of_a_network():
     assert set(free.others) - set(taken.others) == {"norm_layer"}
     for names in (free.hyperparameters, free.others):
         assert not set(names) & set(free.given)
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("timm:resnet81", r"no network 'resnet81'; close matches are resnet\d+"),
+        ("timm:hf-hub:a/b", "timm has no network 'hf-hub:a/b'"),
+    ],
+)
+def test_an_unknown_network_is_refused(family, words):
+    with pytest.raises(UserError, match=words):
+        read_arguments(family, frozenset())
+    with pytest.raises(UserError, match=words):
+        build_model(config_of(family), **SHAPE)
+
+
+def test_without_timm_the_way_out_is_told(monkeypatch):
+    monkeypatch.setattr("models.timm_network.version", lambda _: version("no such package"))
+    with pytest.raises(
+        UserError, match=r"not installed; install it with `pip install 'fairsweep\["
+    ):
+        installed_code("timm:test_resnet")
+
+
+def test_what_timm_cannot_build_is_told_in_one_line(monkeypatch):
+    def fail(_name):
+        raise RuntimeError("no\nway")
+
+    monkeypatch.setattr("models.timm_network.class_arguments", fail)
+    with pytest.raises(UserError, match="test_vit: timm cannot build it: RuntimeError: no way"):
+        read_arguments("timm:test_vit", frozenset({"another"}))
+
+
+def test_without_pretrained_weights_a_network_stays_as_it_is():
+    model = build_model(config_of(), **SHAPE)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_pretrained(mean=0.5, std=0.25)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_hyperparameter_reaches_the_network():
@@ -127,7 +167,7 @@ def test_another_or_a_changed_file_of_weights_is_refused(tmp_path):
 
 def test_a_network_of_another_version_is_refused(monkeypatch):
     config = config_of()
-    for version in ("0.9.9", "99.0.0"):
-        monkeypatch.setattr("models.timm_network.version", lambda _, version=version: version)
-        with pytest.raises(UserError, match=rf"but timm {version} is installed"):
+    for other in ("0.9.9", "99.0.0"):
+        monkeypatch.setattr("models.timm_network.version", lambda _, other=other: other)
+        with pytest.raises(UserError, match=rf"but timm {other} is installed"):
             build_model(config, **SHAPE)
