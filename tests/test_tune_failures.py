@@ -96,19 +96,6 @@ def test_a_trial_is_retried_while_others_run_and_may_fail_as_often_as_before():
     assert again.queue.waiting == [running.id, broken.id]
 
 
-def test_the_error_of_an_earlier_session_stops_a_sweep_that_retries_its_trials():
-    spec = small_spec(scheduler={"name": "none"}, space={"kernel_size": list(range(1, ALIKE + 1))})
-    sweep, ledger = new_sweep(spec)
-    sweep.fail(train(sweep, 0.5).id, "broke")
-    for retries in (False, True):
-        again, _ = new_sweep(spec, list(ledger))
-        assert not retries or again.retry_failed() == 1
-        while (trial := again.next_trial()) is not None:
-            again.start(trial.id, 1.0)
-            again.fail(trial.id, "broke")
-        assert (again.stopping is not None) is retries
-
-
 def test_a_retry_takes_back_that_the_trial_was_to_stop():
     sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
     trial = train(sweep)
