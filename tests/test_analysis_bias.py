@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from markupsafe import escape
 
 from analysis.__main__ import main
 from analysis.groups.bias import study_bias, write_bias
@@ -204,13 +205,15 @@ def test_a_trial_is_studied_by_its_id_and_its_split(place, tmp_path):
         study_bias(run, trial_id=unopened["trial_id"], split="test")
 
 
-def test_the_page_tells_the_accuracy_of_the_model(place, tmp_path):
+def test_the_page_tells_the_accuracy_of_the_model_and_every_note(place, tmp_path):
     found = study_bias(read_run(place / "first"))
     right = (found.answers["label"] == found.answers["predicted"]).mean()
     page = write_bias(found, tmp_path / "the page").read_text("utf-8")
     assert f"<b>{100 * right:.1f} %</b><span>accuracy</span>" in page
     assert "<b>400</b><span>pictures</span>" in page
     assert "<h1>first by group</h1>" in page
+    for note in found.notes:
+        assert f"<p>{escape(note)}</p>" in page
 
 
 def test_one_table_is_printed_or_all_and_an_unknown_one_is_refused(place, capsys):

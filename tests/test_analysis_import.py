@@ -282,6 +282,7 @@ def test_without_a_seed_equal_configurations_are_replicates_unless_all_values_ar
     run, written = imported(read_csv(path), tmp_path / "run")
     assert (written.trials, written.replicated) == (2, 1)
     assert run.trials["seed"].isna().all()
+    assert run.trials["seed"].dtype == "Int64"
 
 
 @pytest.mark.parametrize(

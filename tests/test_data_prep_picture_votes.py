@@ -315,6 +315,15 @@ def test_votes_for_other_classes_than_the_labels_are_refused(tmp_path, labels, c
         )
 
 
+def test_a_word_among_the_votes_of_a_mapped_class_is_refused_though_no_picture_has_its_label(
+    tmp_path,
+):
+    header, row = ("file", "cat", "bird", "remark"), ("1.png", 3, "many", "blurred")
+    mapped = {"cat": "cat", "dog": "dog", "bird": "bird"}
+    with pytest.raises(BadInputError, match="has 'many' in column 'bird'"):
+        voted(tmp_path, TWO, header, [row], labels=("cat", "dog"), classes=(), map=mapped)
+
+
 def test_spellings_that_are_one_class_get_the_sum_and_the_most_frequent_one(tmp_path):
     header, row = ("file", "dog", "cat", "Cat"), ("1.png", 4, 2, 3)
     (record,) = voted(tmp_path, ["1.png"], header, [row], classes=(), fold_case=True)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.data import DeviceDataset
+from models.data import DeviceDataset, _fits
 from tests.support.picture_factory import make_dataset
 
 
@@ -12,6 +12,17 @@ def test_read_only_pictures_are_shared_without_a_copy_or_a_warning():
     data = DeviceDataset.create(dataset)
     assert data.pixels.data_ptr() == dataset.pixels.ctypes.data
     assert data.pixels.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(("free", "fits"), [(49_152, True), (49_151, False)])
+def test_pictures_that_need_more_than_half_of_the_free_memory_stay_on_the_cpu(
+    monkeypatch, free, fits
+):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (free, 10**9))
+    pixels = make_dataset().pixels
+    assert pixels.nbytes == 24_576
+    assert _fits(pixels, torch.device("cuda")) is fits
+    assert _fits(pixels, torch.device("cpu"))
 
 
 def test_normalised_training_pictures_have_mean_zero_and_deviation_one():

@@ -14,7 +14,7 @@ from models.classifier import Classifier
 from models.config import TrainConfig
 from models.input_size import input_shape
 from models.onnx_graph import fitting_graph
-from models.onnx_model import onnx_model
+from models.onnx_model import _Probabilities, onnx_model
 from tests.support.picture_factory import CLASSES, make_dataset
 
 MANIFEST = replace(make_dataset().manifest, image_shape=(24, 32))
@@ -57,20 +57,38 @@ NETWORKS = {
 }
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("family", ["staged", "resnet", "plain"])
-def test_probabilities_are_those_of_the_original(family):
+def classifier_of(family):
     manifest = COLOUR if family == "staged" else MANIFEST
     config = TrainConfig.create({"family": family, **NETWORKS[family]})
     torch.manual_seed(0)
     network = build_model(config, **manifest.task)
     shape = input_shape(config, manifest.image_shape)
     network(torch.randn(8, manifest.channels, *shape))  # Moves batch statistics.
-    classifier = Classifier(
+    return Classifier(
         config=config, manifest=manifest, epoch=1, model=network, device=torch.device("cpu")
     )
-    colours = pictures(24, 32, count=5)
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_the_network_to_export_gives_the_probabilities_of_the_original(family):
+    classifier = classifier_of(family)
+    manifest, colours = classifier.manifest, pictures(24, 32, count=5)
     read = colours if manifest.channels == 3 else to_gray(colours)
+    fitted = read.transpose(0, 3, 1, 2) if read.ndim == 4 else read[:, None]
+    network = _Probabilities(classifier.model, classifier.config, manifest).eval()
+    with torch.inference_mode():
+        found = network(torch.tensor(fitted).float())
+    np.testing.assert_allclose(found, classifier.probabilities(read), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["plain", *(pytest.param(family, marks=pytest.mark.long) for family in ("staged", "resnet"))],
+)
+def test_probabilities_are_those_of_the_original(family):
+    classifier = classifier_of(family)
+    colours = pictures(24, 32, count=5)
+    read = colours if classifier.manifest.channels == 3 else to_gray(colours)
     model = onnx_model(classifier)
     np.testing.assert_allclose(
         answers(model, colours), classifier.probabilities(read), atol=1e-5, rtol=0

@@ -130,11 +130,13 @@ def test_code_that_this_process_has_not_found_is_told():
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        ("num_classes, in_channels, image_size", (4, 3, 8)),
-        ("image_shape, in_chans, classes", ((8, 8), 3, 4)),
+        ("num_classes, in_channels, image_size", (4, 3, 6)),
+        ("image_shape, in_chans, classes", ((6, 6), 3, 4)),
     ],
 )
-def test_a_network_gets_the_arguments_that_it_names(tmp_path, names, expected):
+def test_a_network_gets_the_arguments_that_it_names_in_the_size_of_its_pictures(
+    tmp_path, names, expected
+):
     text = f"""
 from torch import nn
 
@@ -143,7 +145,7 @@ def MyNet({names}):
     network.got = ({names})
     return network
 """
-    config = config_of(tmp_path, text)
+    config = config_of(tmp_path, text, image_size=6)
     model = build_model(config, classes=4, image_shape=(8, 8), image_channels=3)
     assert model.got == expected
 

@@ -115,6 +115,11 @@ def test_a_cpu_s_workers_share_half_of_what_is_free(data):
     assert probe._room(data) == pytest.approx(free / 2 / os.cpu_count(), rel=0.3)
 
 
+def test_a_gpu_s_worker_has_what_is_free_on_it(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (700, 900))
+    assert probe._room(SimpleNamespace(device=torch.device("cuda"))) == 700
+
+
 @pytest.mark.parametrize(
     ("members", "epochs", "batch_size", "reason"),
     [

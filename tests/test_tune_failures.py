@@ -96,6 +96,16 @@ def test_a_trial_is_retried_while_others_run_and_may_fail_as_often_as_before():
     assert again.queue.waiting == [running.id, broken.id]
 
 
+def test_a_retry_takes_back_that_the_trial_was_to_stop():
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
+    trial = train(sweep)
+    sweep.stop_trial(trial.id, "by hand")
+    sweep.attempt_failed(trial.id, "broke")
+    assert sweep.retry_failed(trial.id) == 1
+    play(sweep)
+    assert trial.status is Status.COMPLETED
+
+
 def test_a_retry_of_a_fused_trial_is_one_of_all_that_failed_with_it():
     sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}, retries=0))
     one, two, third = (train(sweep) for _ in range(3))

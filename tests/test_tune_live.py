@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.big_run import write_big_run
 from tests.support.browser import PROGRAM, Browser
 from tests.support.run_factory import Factory
 from tests.support.sweeps import new_sweep, play, small_spec
+from tune.commands.serve import _server
 from tune.execution.node_use import read_gpus, write_use
 from tune.run.directory import ERRORS_DIR, LEDGER_FILE, NODES_DIR, RETRY_FILE, STOP_FILE
 from tune.run.lease import hold
@@ -570,3 +572,19 @@ def test_thousands_of_trials_come_a_page_at_a_time_and_the_rest_is_counted(brows
         assert browser.run(told) == shown
         opened.shutdown()
         thread.join()
+
+
+def test_the_page_of_one_run_or_all_is_served_at_the_port_that_is_asked_for(tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "one"
+    for place in (run, run.with_name("two")):
+        place.mkdir(parents=True)
+        (place / LEDGER_FILE).touch()
+    with LiveServer(tmp_path) as server:
+        port = server.server_port
+    monkeypatch.chdir(tmp_path)
+    for place, names in ((None, ["one", "two"]), (Path("runs/one"), ["one"])):
+        with _server(place, port) as server:
+            assert (server.server_port, server.names()) == (port, names)
+    monkeypatch.chdir(run)
+    with _server(Path(), 0) as server:
+        assert server.names() == ["one"]

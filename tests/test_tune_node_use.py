@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +70,14 @@ def test_one_worker_of_a_node_writes_and_the_others_only_once_its_file_is_old(tm
         write_use(folder)
         assert json.loads(path.read_text())["node"] == first["node"]
     assert [one.name for one in folder.iterdir()] == [path.name]
+
+
+def test_memory_in_use_is_what_no_program_could_get(tmp_path, monkeypatch):
+    memory = SimpleNamespace(total=1000, available=300, used=500)
+    monkeypatch.setattr(node_use.psutil, "virtual_memory", lambda: memory)
+    write_use(tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert json.loads(file.read_text())["memory"] == [700, 1000]
 
 
 def test_a_worker_watches_its_node_beside_its_training(tmp_path, monkeypatch):

@@ -70,6 +70,15 @@ def test_the_end_of_a_sweep_is_posted_and_the_run_holds_no_secret(few_pictures, 
     assert webhook.messages == [], "a finished run has nothing new to tell"
 
 
+def test_a_better_configuration_is_posted_while_the_sweep_runs(
+    few_pictures, webhook, monkeypatch, tmp_path
+):
+    for pause in ("_LOOK_SECONDS", "_LONGEST_LOOK_SECONDS"):
+        monkeypatch.setattr(f"tune.session.chores.{pause}", 0.0)
+    start(tiny_spec(few_pictures, notify={"url": "$WEBHOOK"}), tmp_path)
+    assert [message["event"] for message in webhook.messages] == ["best", "finished"]
+
+
 def test_a_failure_of_the_sweep_is_posted_with_its_reason(few_pictures, webhook, tmp_path):
     class Broken(InProcessExecutor):
         def execute(self, *_arguments, **_options):

@@ -6,10 +6,10 @@ from fairsweep.own_code.signature import Signature
 from tune.sweep.own_config import OwnConfig, TrainingCode
 
 
-def config(code_hash="a1", epochs=3, **given):
-    signature = Signature(hyperparameters={}, free=True, **given)
+def config(code_hash="a1", epochs=3, given=(), **values):
+    signature = Signature(hyperparameters={}, free=True, given=given)
     code = TrainingCode(reference="mine:train", hash=code_hash, signature=signature)
-    return OwnConfig.create(code, {"width": 4, "epochs": epochs, "seed": 1})
+    return OwnConfig.create(code, {"width": 4, "epochs": epochs, "seed": 1, **values})
 
 
 def ids(one):
@@ -25,3 +25,15 @@ def test_changed_code_is_another_configuration():
 def test_the_number_of_epochs_decides_only_where_the_code_gets_it(given, differ):
     few, many = ids(config(epochs=3, given=given)), ids(config(epochs=5, given=given))
     assert (few != many) is differ
+
+
+def test_a_name_has_the_values_that_are_no_defaults_in_at_most_80_letters():
+    assert config(of="a b/c").name == "train_width=4_of=a-b-c"
+    assert config(of=3.0, rate=1 / 3).name == "train_width=4_of=3_rate=0.333333"
+    assert config(of="y" * 200).name == "train_width=4_of=" + "y" * 63
+
+
+def test_without_a_seed_it_is_0():
+    code = config().code
+    assert OwnConfig.create(code, {"epochs": 3}).seed == 0
+    assert OwnConfig.create(code, {"epochs": 3, "seed": 4}).seed == 4

@@ -75,6 +75,14 @@ def test_a_metric_that_a_trial_lacks_is_null_in_its_row(folder):
     assert measurements["auc"].to_pylist() == [None] * 3 + [0.5] * 3
 
 
+def test_a_cost_among_the_objectives_is_not_yielded_and_no_column_of_measurements(folder):
+    run, sweep = run_own(folder, objective=["val_f1", "device_seconds"])
+    assert ends(sweep) == [("COMPLETED", "")] * 2
+    columns = pq.read_schema(run / TRIALS_FILE).names
+    assert [name for name in columns if "device_seconds" in name] == ["device_seconds"]
+    assert "device_seconds" not in pq.read_schema(run / MEASUREMENTS_FILE).names
+
+
 @pytest.mark.parametrize(
     ("line", "status", "reason"),
     [

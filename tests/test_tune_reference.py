@@ -132,6 +132,8 @@ def test_the_command_prints_tables_one_key_or_the_schema(capsys):
     said = capsys.readouterr().out
     assert "values: a number above 0 and at most 10\n  default: 0.001\n" in said
     assert "    fixed:\n      learning_rate: 0.001" in said
+    assert main(["keys", "retries"]) == 0
+    assert "used by" not in capsys.readouterr().out
     assert main(["keys", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == spec_schema()
     assert main(["keys", "rate"]) == 2

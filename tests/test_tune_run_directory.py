@@ -28,8 +28,11 @@ from tune.run.directory import (
     LEASE_FILE,
     LEDGER_FILE,
     PROVENANCE_FILE,
+    RETRY_FILE,
     SPEC_FILE,
+    STOP_FILE,
     RunError,
+    requests_in,
 )
 from tune.run.events import SweepExtended, SweepResumed, SweepStarted
 from tune.run.lease import hold, holder_of
@@ -138,12 +141,10 @@ def test_a_wrong_clock_here_voids_no_lease(lease, monkeypatch, hours):
 
 
 def test_a_wrong_clock_there_voids_no_lease(lease):
-    with (
-        beating(lease, clock=lambda: time.time() - 3600),
-        pytest.raises(RunError, match="in use by process 7 on elsewhere"),
-        hold(lease.parent),
-    ):
-        pass
+    with beating(lease, clock=lambda: time.time() - 3600):
+        make_old(lease)
+        with pytest.raises(RunError, match="in use by process 7 on elsewhere"), hold(lease.parent):
+            pass
     assert lease.read_text() == FOREIGN
 
 
@@ -308,3 +309,10 @@ def test_the_name_of_a_new_run_is_flushed_to_the_disk(tmp_path, monkeypatch):
         tmp_path / "runs", small_spec(), SimpleNamespace(name="a", fingerprint="f"), Carried()
     )
     assert flushed == [(tmp_path / "runs", True)]
+
+
+def test_a_file_whose_name_begins_like_that_of_a_request_is_none(tmp_path):
+    for name in (f"{STOP_FILE}-t1", RETRY_FILE, f"{RETRY_FILE}_notes.txt", f"{STOP_FILE}s"):
+        (tmp_path / name).touch()
+    found = requests_in(tmp_path, STOP_FILE, RETRY_FILE)
+    assert [path.name for path in found] == [f"{STOP_FILE}-t1", RETRY_FILE]

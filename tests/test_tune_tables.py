@@ -1,3 +1,5 @@
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -41,6 +43,24 @@ def test_a_row_tells_the_best_and_the_last_epoch_of_its_trial(tmp_path):
     assert pending["best_epoch"] is pending["last_val_loss"] is pending["parameters"] is None
     assert measurements["epoch"].to_pylist() == [1, 2, 3, 4]
     assert measurements["val_accuracy"].to_pylist() == [0.3, 0.7, 0.7, 0.6]
+
+
+@pytest.mark.parametrize("limits", [None, {"latency_ms": 5}])
+def test_the_latency_is_a_column_where_networks_are_timed(tmp_path, limits):
+    sweep, _ = new_sweep(small_spec(limits=limits))
+    train(sweep, 0.3)
+    assert ("latency_ms" in tables(tmp_path, sweep)[0].column_names) is (limits is not None)
+
+
+@pytest.mark.parametrize(
+    ("searcher", "sampling"),
+    [("grid", "every"), ("random", "drawn"), ("sobol", "drawn"), ("tpe", "adaptive")],
+)
+def test_tables_of_earlier_versions_tell_how_their_searcher_samples(searcher, sampling):
+    known = {"hyperparameters": [], "searched": [], "tied": {}, "objective": {}, "classes": []}
+    info = {**known, "searcher": searcher, "scheduler": "none", "rungs": [], "schema_version": 1}
+    table = pa.table({}).replace_schema_metadata({"sweep": json.dumps(info)})
+    assert read_table_info(table).sampling == sampling
 
 
 def test_the_table_says_what_was_searched_and_keeps_the_classes_in_their_order(tmp_path):

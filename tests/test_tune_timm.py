@@ -6,11 +6,9 @@ import json
 import pytest
 import torch
 
-from data_prep.reader import read_dataset
 from fairsweep.errors import UserError
-from models.build import build_model, check_network
+from models.build import check_network
 from models.file_hash import content_hash
-from models.first_step import take_first_step
 from models.pretrained import PretrainedError
 from tests.support.equal_runs import assert_equal_end
 from tests.support.in_process import (
@@ -72,15 +70,6 @@ def test_arguments_of_the_class_are_hyperparameters_with_columns_and_in_the_name
     assert facts == {"none"}
 
 
-def test_a_hyperparameter_reaches_the_network(folder):
-    task = {"classes": 4, "image_shape": (48, 48)}
-    model = build_model(config_of(folder, "fixed.stem_width=16", "space.drop_rate=[0.3]"), **task)
-    assert model.network.drop_rate == 0.3
-    assert model.network.conv1[0].in_channels == 1
-    assert model.network.conv1[0].out_channels == 16
-    assert model.head.out_features == 4
-
-
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -113,58 +102,6 @@ def test_without_timm_the_way_out_is_told(folder, monkeypatch):
         load_spec(folder / "spec.yaml")
 
 
-def test_pictures_that_a_network_cannot_take_are_told_by_its_first_step(folder, few_pictures):
-    # Its patches of 16 pixels do not divide 40 pixels.
-    config = config_of(folder, "fixed.family=timm:test_vit", "fixed.image_size=40")
-    with pytest.raises(UserError, match=r"timm:test_vit: .*40.* divisible by patch size") as told:
-        take_first_step(config, read_dataset(few_pictures))
-    assert "\n" not in str(told.value)
-
-
-def test_networks_with_a_fixed_size_are_built_for_that_of_the_pictures(folder, few_pictures):
-    config = config_of(folder, "fixed.family=timm:test_vit", "fixed.image_size=32")
-    take_first_step(config, read_dataset(few_pictures))
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pretrained_weights_answer_as_in_their_training(folder, weights, channels):
-    path, rgb = weights
-    config = config_of(folder, f"fixed.pretrained={path}")
-    shape = {"classes": 4, "image_shape": (48, 48), "image_channels": channels}
-    model = build_model(config, **shape).eval()
-    mean, std = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)) if channels == 3 else (0.47, 0.22)
-    head = model.head.weight.clone()
-    model.load_pretrained(mean=mean, std=std)
-    assert torch.equal(model.head.weight, head), "the head is new"
-    pictures = torch.rand(2, channels, 48, 48)
-    known = rgb.pretrained_cfg
-
-    def normalised(x, mean, std):
-        mean, std = (torch.tensor(value).view(-1, 1, 1) for value in (mean, std))
-        return (x - mean) / std
-
-    with torch.inference_mode():
-        found = model.network.forward_features(
-            normalised(pictures, mean, std) * model.scale + model.shift
-        )
-        theirs = normalised(pictures.expand(-1, 3, -1, -1), known["mean"], known["std"])
-        expected = rgb.forward_features(theirs)
-        # One product and one sum instead of two normalisations.
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-        features = model.network.forward_head(expected)
-        torch.testing.assert_close(
-            model(normalised(pictures, mean, std)), features, rtol=1e-4, atol=1e-5
-        )
-
-
-def test_loading_weights_leaves_the_random_numbers_of_the_training(folder, weights):
-    config = config_of(folder, f"fixed.pretrained={weights[0]}")
-    model = build_model(config, classes=4, image_shape=(48, 48))
-    before = torch.random.get_rng_state()
-    model.load_pretrained(mean=0.5, std=0.25)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
 def test_the_content_of_a_file_of_weights_decides_the_id_and_its_place_does_not(folder, weights):
     first, other = (folder / name for name in ("a.pth", "b.pth"))
     for path in (first, other):
@@ -191,21 +128,6 @@ def test_another_network_s_weights_are_refused_before_there_is_a_run(folder, cap
     told = capsys.readouterr().err.splitlines()[-1]
     assert "vit.pth does not hold the weights of timm's test_resnet" in told
     assert not (folder / "runs").exists()
-
-
-def test_a_download_that_fails_is_told_with_the_way_out(folder, monkeypatch):
-    def refuse(*_arguments, **_options):
-        raise OSError("no route\nto the host")
-
-    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refuse)
-    config = config_of(folder, "fixed.pretrained=true")
-    with pytest.raises(PretrainedError) as refused:
-        check_network(config, classes=4, image_shape=(48, 48))
-    assert str(refused.value) == (
-        "cannot load the weights of timm's test_resnet (OSError: no route to the host); download "
-        "timm/test_resnet.r160_in1k on a machine with internet access and set `pretrained` to its "
-        "file"
-    )
 
 
 def test_the_version_of_timm_is_part_of_the_id_and_a_resume_needs_it(folder, monkeypatch):
