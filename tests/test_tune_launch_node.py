@@ -204,8 +204,8 @@ def test_a_job_that_slurm_refuses_to_queue_is_queued_a_little_later(monkeypatch,
 
     job = SimpleNamespace(nodes=("n7", "n3"), nodes_left=lambda: ("n3",), queue_again=queue_again)
     node._wait_for_the_loss_of_the_first(job, "n3")
-    assert slept == [30.0, 30.0]
-    assert "controller is away; tried again in 30 s" in capsys.readouterr().out
+    assert slept == [10.0, 10.0]
+    assert "controller is away; tried again in 10 s" in capsys.readouterr().out
 
 
 def test_the_head_is_waited_for_until_it_listens(monkeypatch):

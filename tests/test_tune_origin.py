@@ -186,10 +186,11 @@ def test_the_summary_tells_the_mean_and_the_range_of_each_configuration(tmp_path
     sweep.start(last.id, 1.0)
     sweep.fail(last.id, "no")
     first, second = dict.fromkeys(trial.name for trial in sweep.trials.values())
-    assert summary(tmp_path / "a b", sweep) == (
+    run = tmp_path / "a b"
+    assert summary(run, sweep) == (
         f"val_accuracy: {first} 0.3750 on average (0.2500 to 0.5000 on 3 folds); "
         f"{second} 0.5000 on average (0.2500 to 0.7500 on 2 folds); by fold, with the corrected "
-        f"interval: `python -m analysis table {tmp_path / 'a b'} --what folds`"
+        f"interval: `python -m analysis table '{run}' --what folds`"
     )
 
 
