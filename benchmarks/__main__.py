@@ -51,6 +51,9 @@ TAKEN_BY = {
     "slots": (WEEK,),
     "seeds": (SEARCH, REAL_SEARCH),
     **dict.fromkeys(("lcbench", "tasks", "workers", "methods", "known"), (SEARCH,)),
+    **dict.fromkeys(("minutes", "device", "checks"), (GPU,)),
+    **dict.fromkeys(("cifar", "out"), (GPU, BUNDLE)),
+    "have": (BUNDLE,),
 }
 """Option → the benchmarks that take it; all take the others."""
 LEAST = {
@@ -124,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"numbers of pictures, for {COUNTED} (default: 10000 50000 100000)",
     )
     parsed = parser.parse_args(arguments)
-    if (complaint := _complaint(parsed) or _gpu_complaint(parsed)) is not None:
+    if (complaint := _complaint(parsed)) is not None:
         parser.error(complaint)
     try:
         for data in filter(None, (parsed.data, parsed.cifar)):
@@ -161,7 +164,7 @@ def _results(
 def _complaint(parsed: argparse.Namespace) -> str | None:
     """Return what is wrong with options of one benchmark; None if nothing is."""
     for option, names in TAKEN_BY.items():
-        if getattr(parsed, option) is not None and parsed.name not in names:
+        if getattr(parsed, option) not in (None, False) and parsed.name not in names:
             return f"{parsed.name} takes no --{option}; leave it out"
     for option, least in LEAST.items():
         given = getattr(parsed, option)
@@ -170,6 +173,10 @@ def _complaint(parsed: argparse.Namespace) -> str | None:
             return f"--{option} must be at least {least}, but got {min(numbers)}"
     if parsed.name == SEARCH and parsed.lcbench is None:
         return f"{SEARCH} needs curves; give --lcbench FILE"
+    if parsed.name in (GPU, BUNDLE) and parsed.out is None:
+        return f"{parsed.name} writes files; say where with --out DIR"
+    if parsed.minutes is not None and not parsed.minutes > 0:
+        return f"--minutes must be above 0, but got {parsed.minutes:g}"
     return None
 
 
@@ -185,20 +192,6 @@ def _add_gpu(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--have", type=Path, metavar="FILE", help="what `pip freeze` prints on the other machine"
     )
-
-
-def _gpu_complaint(parsed: argparse.Namespace) -> str | None:
-    """Return what is wrong with the options of the GPU's benchmarks; None if nothing is."""
-    takes = {GPU: ("minutes", "device", "checks", "cifar", "out"), BUNDLE: ("have", "cifar", "out")}
-    for option in ("minutes", "device", "checks", "have", "cifar", "out"):
-        given = getattr(parsed, option) not in (None, False)
-        if given and option not in takes.get(parsed.name, ()):
-            return f"{parsed.name} takes no --{option}; leave it out"
-    if parsed.name in takes and parsed.out is None:
-        return f"{parsed.name} writes files; say where with --out DIR"
-    if parsed.minutes is not None and not parsed.minutes > 0:
-        return f"--minutes must be above 0, but got {parsed.minutes:g}"
-    return None
 
 
 def _names(text: str) -> list[str]:

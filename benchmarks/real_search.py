@@ -56,10 +56,12 @@ def ours(data: str, seed: int, trials: int) -> dict[str, Any]:
     begun = time.time()
     with tempfile.TemporaryDirectory() as folder:
         run, _ = start(parse_spec(spec), Path(folder))
-        found = figures(begun, [])
-        events = [event for event in read_events(run) if isinstance(event, MeasurementTaken)]
-    marks = [(event.time - begun, event.values["val_accuracy"]) for event in events]
-    return {**found, "epochs": marks}
+        marks = [
+            (event.time, event.values["val_accuracy"])
+            for event in read_events(run)
+            if isinstance(event, MeasurementTaken)
+        ]
+        return figures(begun, marks)
 
 
 def ray_tune(data: str, seed: int, trials: int) -> dict[str, Any]:

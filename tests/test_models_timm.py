@@ -13,6 +13,7 @@ from models.first_step import take_first_step
 from models.pretrained import PretrainedError
 from models.timm_network import installed_code, read_arguments, with_weights
 from tests.support.in_process import few_pictures_fixture  # noqa: F401 - used by name
+from tests.support.timm_weights import weights_fixture  # noqa: F401 - used by name
 
 timm = pytest.importorskip("timm", reason="timm is not installed: pip install 'fairsweep[timm]'")
 SHAPE = {"classes": 4, "image_shape": (48, 48)}
@@ -21,16 +22,6 @@ SHAPE = {"classes": 4, "image_shape": (48, 48)}
 def config_of(family="timm:test_resnet", pretrained=False, **values):
     weights = with_weights({"pretrained": pretrained})
     return TrainConfig.create({"family": family, "code": installed_code(family)} | weights | values)
-
-
-@pytest.fixture(name="weights", scope="module")
-def weights_fixture(tmp_path_factory):
-    """A file of weights as timm has it, and its network."""
-    torch.manual_seed(0)
-    network = timm.create_model("test_resnet").eval()
-    path = tmp_path_factory.mktemp("weights") / "test_resnet.pth"
-    torch.save(network.state_dict(), path)
-    return path, network
 
 
 def test_a_name_that_is_taken_or_given_is_no_hyperparameter_of_a_network():

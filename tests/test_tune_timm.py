@@ -16,6 +16,7 @@ from tests.support.in_process import (
     resume,
     start,
 )
+from tests.support.timm_weights import weights_fixture  # noqa: F401 - used by name
 from tune.__main__ import main
 from tune.session.chores import Chores
 from tune.session.run_directory import read_spec
@@ -42,16 +43,6 @@ def folder_fixture(tmp_path, monkeypatch, few_pictures):
 def config_of(folder, *overrides):
     spec = load_spec(folder / "spec.yaml", overrides)
     return spec.config(next(iter(spec.search_space.grid())), seed=0)
-
-
-@pytest.fixture(name="weights", scope="module")
-def weights_fixture(tmp_path_factory):
-    """A file of weights as timm has it, and its network."""
-    torch.manual_seed(0)
-    network = timm.create_model("test_resnet").eval()
-    path = tmp_path_factory.mktemp("weights") / "test_resnet.pth"
-    torch.save(network.state_dict(), path)
-    return path, network
 
 
 def test_arguments_of_the_class_are_hyperparameters_with_columns_and_in_the_name(folder):

@@ -236,9 +236,9 @@ class TrialReports(SweepState):
 
     def _lost_patience(self, trial: Trial, last: Measurement) -> str | None:
         """Return why a training is complete that has not become better for its ``patience``."""
+        patience = trial.config.get("patience", 0)
         # Own training code may have a hyperparameter of this name.
-        patience = 0 if self.spec.training_code is not None else trial.config.get("patience", 0)
-        if patience == 0:
+        if patience == 0 or self.spec.train is not None:
             return None
         metric, mode = self.spec.objective.metric, self.spec.objective.mode
         best = trial.best(metric, mode)
