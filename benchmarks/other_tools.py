@@ -110,8 +110,11 @@ def run_optuna(
     return figures(begun, marks)
 
 
-def run_syne_tune(make_scheduler: Callable[[], Any], *, trials: int) -> dict[str, Any]:
-    """Run Syne Tune's local backend: two trials at a time, with one thread each."""
+def run_syne_tune(data: str, make_scheduler: Callable[[], Any], *, trials: int) -> dict[str, Any]:
+    """Run Syne Tune's local backend: two trials at a time, with one thread each.
+
+    Its files lie beside the data.
+    """
     from syne_tune import StoppingCriterion, Tuner
     from syne_tune.backend import LocalBackend
     from syne_tune.tuner_callback import TunerCallback
@@ -122,6 +125,7 @@ def run_syne_tune(make_scheduler: Callable[[], Any], *, trials: int) -> dict[str
         def on_trial_result(self, *, result: Any, **_: Any) -> None:
             marks.append((result["st_worker_timestamp"], result["accuracy"]))
 
+    os.environ["SYNETUNE_FOLDER"] = str(Path(data).parent)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     begun = time.time()
     Tuner(

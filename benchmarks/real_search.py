@@ -6,7 +6,6 @@ with TPE and Hyperband. The time ends at the first epoch with the highest accura
 reach. Another seed is another search and other initial weights, for all of them.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,6 @@ from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.harness import Result, in_process, write_pictures
 from benchmarks.other_tools import BATCH_SIZE, figures, run_optuna, run_ray, run_syne_tune
-from benchmarks.sweep import SYNE_FOLDER
 from tune.run.events import MeasurementTaken
 from tune.run.ledger import read_events
 from tune.session.session import start
@@ -111,7 +109,7 @@ def syne_tune(data: str, seed: int, trials: int) -> dict[str, Any]:
         **{"seed": seed, "epochs": EPOCHS, "data": data},
     }
     asked = {"metric": "accuracy", "time_attr": "epoch", "max_t": EPOCHS, "do_minimize": False}
-    return run_syne_tune(lambda: ASHA(space, **asked, random_seed=seed), trials=trials)
+    return run_syne_tune(data, lambda: ASHA(space, **asked, random_seed=seed), trials=trials)
 
 
 def run(data: Path | None = None, seeds: int = 1, trials: int = TRIALS) -> Iterator[Result]:
@@ -132,7 +130,6 @@ def run(data: Path | None = None, seeds: int = 1, trials: int = TRIALS) -> Itera
     with tempfile.TemporaryDirectory() as folder:
         faces = Path(folder) / "faces"
         write_pictures(faces, IMAGES, data)
-        os.environ[SYNE_FOLDER] = folder
         for seed in range(seeds):
             found = {
                 name: in_process(side, str(faces), seed, trials) for name, side in sides.items()

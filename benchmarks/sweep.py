@@ -6,7 +6,6 @@ starts to the end of its last trial, with libraries already imported. With early
 """
 
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -41,8 +40,6 @@ CHANNELS = (8, 16)
 SEEDS = (0, 1, 2, 3)
 EPOCHS = 3
 IMAGES = 4000
-SYNE_FOLDER = "SYNETUNE_FOLDER"
-"""The environment variable with the folder for Syne Tune's files."""
 
 
 def loop(_data: str, folder: str) -> dict[str, Any]:
@@ -109,6 +106,7 @@ def syne_tune(data: str, _folder: str) -> dict[str, Any]:
         "data": data,
     }
     return run_syne_tune(
+        data,
         lambda: RandomSearch(
             space, metrics=["accuracy"], do_minimize=False, points_to_evaluate=points
         ),
@@ -146,7 +144,6 @@ def run(data: Path | None = None) -> Iterator[Result]:
         faces, pictures = Path(folder) / "faces", Path(folder) / "pictures"
         write_pictures(faces, IMAGES, data)
         student.write_pictures(faces, pictures)
-        os.environ[SYNE_FOLDER] = folder
         seconds = {
             name: in_process(side, str(faces), str(pictures))["seconds"]
             for name, side in sides.items()
