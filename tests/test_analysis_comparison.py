@@ -8,8 +8,10 @@ from analysis.run.run_data import RunData, read_run
 from analysis.run.trials import (
     accuracy_at_common_epoch,
     common_epoch,
+    ended_by_patience,
     fairly_trained,
     incumbent,
+    patience_words,
     ranked,
     selected_finalists,
 )
@@ -73,6 +75,8 @@ def tiny(**columns):
         "number": range(count),
         "phase": "search",
         "status": "COMPLETED",
+        "reason": "",
+        "epochs": 4,
         "epochs_trained": 4,
         **{f"{at}_{name}": 0.5 for at in ("best", "last") for name in METRICS},
     }
@@ -141,6 +145,40 @@ def test_broken_trials_do_not_shorten_the_comparison():
     rows = [(trial, epoch, 0.5) for trial, last in reached for epoch in range(1, last + 1)]
     measured = pd.DataFrame(rows, columns=["trial_id", "epoch", "val_accuracy"])
     assert common_epoch(replace(run, measurements=measured)) == 3
+
+
+def patient(*, at="best"):
+    """Two trials of ten epochs that lost their patience, and two others."""
+    ended = "val_accuracy was not better than at epoch 2 for 2 epochs"
+    known = {"epochs_trained": [4, 7, 10, 5], "epochs": 10, "reason": [ended, ended, "", "cut"]}
+    run = tiny(**known, status=["COMPLETED", "COMPLETED", "COMPLETED", "EARLY_STOPPED"])
+    rows = [
+        (trial, epoch, accuracy)
+        for trial, best, last in [("t0", 2, 4), ("t1", 5, 7), ("t2", 10, 10), ("t3", 5, 5)]
+        for epoch in range(1, last + 1)
+        for accuracy in [0.9 - abs(best - epoch) / 100]
+    ]
+    measured = pd.DataFrame(rows, columns=["trial_id", "epoch", "val_accuracy"])
+    return with_objective(replace(run, measurements=measured), at=at)
+
+
+def test_a_training_without_patience_left_counts_as_trained_for_all_its_epochs():
+    run = patient()
+    assert ended_by_patience(run) == ["t0", "t1"]
+    assert common_epoch(run) == 5  # where the last trial was stopped
+    assert accuracy_at_common_epoch(run)["accuracy_at_epoch"].tolist() == [0.9, 0.9, 0.85, 0.9]
+    assert patience_words(run) == " or, for 1, ran out of patience before"
+    last = accuracy_at_common_epoch(patient(at="last"))
+    assert last["accuracy_at_epoch"].tolist() == [0.88, 0.9, 0.85, 0.9]
+    complete = replace(run, trials=run.trials.iloc[:3])
+    assert common_epoch(complete) == 10
+    assert accuracy_at_common_epoch(complete)["accuracy_at_epoch"].tolist() == [0.9, 0.9, 0.9]
+    assert patience_words(complete) == " or, for 2, ran out of patience before"
+
+
+def test_a_trial_of_another_tool_is_known_as_far_as_it_was_measured():
+    run = replace(patient(), provenance={"imported": {"tool": "csv"}})
+    assert (ended_by_patience(run), common_epoch(run), patience_words(run)) == ([], 4, "")
 
 
 def test_finalists_are_picked_where_another_configuration_was_there_to_pick():

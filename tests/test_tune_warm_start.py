@@ -88,6 +88,16 @@ def test_a_trial_of_fewer_epochs_is_known_as_far_as_it_went_and_of_more_as_far_a
     assert {len(one.curve) for one in shorter.trials} == {4}
 
 
+def test_a_trial_that_ran_out_of_patience_is_known_as_a_whole_one(other):
+    fixed = {**small_spec().fixed, "patience": 2}
+    flat = {"objective": {"metric": "val_macro_f1", "mode": "max"}}  # 0.5 in every epoch
+    run, sweep = other(scheduler=NONE, fixed=fixed, **flat)
+    assert {len(trial.measurements) for trial in sweep.trials.values()} == {3}
+    warm = read_warm_start(warm_spec(run, fixed=fixed, **flat), "f")
+    assert all((len(one.curve), tuple(one.values)) == (3, (0.5,)) for one in warm.trials)
+    assert (len(warm.trials), warm.unfit) == (12, 0)
+
+
 def test_a_searcher_that_learns_from_whole_trials_hears_of_no_others(other):
     run, sweep = other()
     spec = warm_spec(run, searcher={"name": "gp", "samples": 3}, scheduler=NONE)

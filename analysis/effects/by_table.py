@@ -12,7 +12,7 @@ from analysis.rendering.table import Column, Table, View
 from analysis.run.clusters import n_notes, single_intervals
 from analysis.run.hyperparameters import NOT_USED, checked, followers, levels, words
 from analysis.run.run_data import RunData, add_replicates
-from analysis.run.trials import accuracy_at_common_epoch, common_epoch
+from analysis.run.trials import accuracy_at_common_epoch, common_epoch, patience_words
 from tune.run.trial import Status
 
 
@@ -117,8 +117,8 @@ def _notes(run: RunData, name: str, frame: pd.DataFrame) -> tuple[str, ...]:
         notes.append(
             "The completed trials survived early stopping, so they are not a fair sample: compare "
             f"by the mean at epoch {epoch}, the last epoch that all {len(run.comparable):,} "
-            "completed and early-stopped trials reached. The mean of the completed trials has no "
-            "interval, because they do not represent a population."
+            f"completed and early-stopped trials reached{patience_words(run)}. The mean of the "
+            "completed trials has no interval, because they do not represent a population."
         )
     notes.append(
         "95 % interval: "

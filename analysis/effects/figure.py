@@ -18,7 +18,7 @@ from analysis.run.hyperparameters import followers, is_continuous, is_wide, leve
 from analysis.run.metric import Metric
 from analysis.run.run_data import UNKNOWN, RunData
 from analysis.run.trainings import has_folds
-from analysis.run.trials import accuracy_at_common_epoch, common_epoch
+from analysis.run.trials import accuracy_at_common_epoch, common_epoch, patience_words
 from analysis.statistics.estimate import NotKnownError
 from tune.run.trial import Status
 
@@ -107,7 +107,8 @@ def compared_words(run: RunData) -> str:
     count = len(accuracy_at_common_epoch(run))
     return (
         f"{first_upper(run.metric.long)}{pictures}, {picked} {epoch} epochs, which all "
-        f"{count:,} compared trials (completed or stopped early) reached.{left_out}"
+        f"{count:,} compared trials (completed or stopped early) reached{patience_words(run)}."
+        f"{left_out}"
     )
 
 

@@ -25,7 +25,7 @@ from analysis.run.hyperparameters import (
 )
 from analysis.run.run_data import UNKNOWN, RunData, adaptive_words, add_replicates
 from analysis.run.trainings import has_folds, trainings_at_common_epoch
-from analysis.run.trials import accuracy_at_common_epoch, common_epoch
+from analysis.run.trials import accuracy_at_common_epoch, common_epoch, patience_words
 from tune.run.trial import Status
 
 ADJUSTED = (
@@ -167,7 +167,7 @@ def _common_notes(run: RunData) -> list[str]:
 def _epoch_note(run: RunData) -> str:
     epoch, count = common_epoch(run), len(accuracy_at_common_epoch(run))
     stopped = (run.trials["status"] == Status.EARLY_STOPPED).any()
-    last = ", the most that all of them reached" if stopped else ""
+    last = f", the most that all of them reached{patience_words(run)}" if stopped else ""
     late = len(run.comparable) - count
     after = f" {late:,} others were first measured later and are left out." if late else ""
     epochs = f"{epoch} epoch{'s' * (epoch != 1)}"

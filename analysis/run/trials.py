@@ -14,10 +14,31 @@ _STATUS_ORDER = [Status.COMPLETED, Status.EARLY_STOPPED]
 
 @lru_cache(maxsize=4)
 def common_epoch(run: RunData) -> int:
-    """Return the last epoch that every completed or early-stopped trial reached."""
+    """Return the last epoch that every completed or early-stopped trial reached.
+
+    A training that its ``patience`` ended is complete, so it counts as trained for all its epochs.
+    """
     known = run.measurements[run.measurements[run.metric.name].notna()]
-    last = known.groupby("trial_id")["epoch"].max()
-    return int(last.reindex(run.comparable["trial_id"]).min())
+    trials = run.comparable.set_index("trial_id")
+    last = known.groupby("trial_id")["epoch"].max().reindex(trials.index)
+    patient = ended_by_patience(run)
+    last[patient] = trials.loc[patient, "epochs"]
+    return int(last.min())
+
+
+def ended_by_patience(run: RunData) -> list[str]:
+    """Return the ids of completed trials whose ``patience`` ended them before their last epoch."""
+    if run.imported:
+        return []
+    # Only this ending of a completed trial has a reason.
+    return list(run.completed.loc[run.completed["reason"] != "", "trial_id"])
+
+
+def patience_words(run: RunData) -> str:
+    """Return how many compared trials `ended_by_patience` before the common epoch, or nothing."""
+    ended = run.trials[run.trials["trial_id"].isin(ended_by_patience(run))]
+    count = int((ended["epochs_trained"] < common_epoch(run)).sum())
+    return f" or, for {count:,}, ran out of patience before" if count else ""
 
 
 def accuracy_at_common_epoch(run: RunData) -> pd.DataFrame:

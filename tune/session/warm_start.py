@@ -116,7 +116,10 @@ def _known(trial: Trial, spec: SweepSpec) -> KnownTrial | None:
         return None
     trial = _up_to(trial, config.epochs)
     curve = [value for value in objectives.curve(spec.objective, trial) if math.isfinite(value)]
-    whole = trial.status is Status.COMPLETED and len(trial.measurements) == config.epochs
+    ran_out = trial.reason != ""  # of patience, as it would in this sweep
+    whole = trial.status is Status.COMPLETED and (
+        ran_out or len(trial.measurements) == config.epochs
+    )
     if trial.status is Status.FAILED or not curve or not (whole or _learns_from_parts(spec)):
         return None
     values = objectives.scores(spec.objectives, trial) if whole else None
