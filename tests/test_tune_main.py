@@ -2,8 +2,10 @@
 
 import json
 import re
+import sys
 from argparse import Namespace
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -135,6 +137,43 @@ def test_run_hands_on_the_spec_with_its_changes(asked):
     ((spec, root),) = calls
     assert root == RUNS == Path("runs")
     assert (spec.data, spec.name, spec.seed, spec.fixed["epochs"]) == ("my faces", "x", 8, 3)
+
+
+@pytest.mark.parametrize("command", [["run", "my spec.yaml"], ["resume", "runs/x"]])
+def test_a_report_is_written_when_the_sweep_has_ended_and_not_before(asked, monkeypatch, command):
+    written = []
+
+    def report(words, **_):
+        written.append(words)
+        return CompletedProcess(words, 5)
+
+    monkeypatch.setattr("tune.commands.outcome.subprocess.run", report)
+
+    def sweep_is(sweep):
+        returned = (Path("runs/x"), sweep) if command[0] == "run" else sweep
+        name = "start" if command[0] == "run" else "resume"
+        asked(f"tune.commands.{command[0]}.{name}", returned)
+
+    sweep_is(finished())
+    assert main(command) == 0
+    assert written == []
+    assert main([*command, "--report"]) == 5
+    assert written == [[sys.executable, "-m", "analysis", "report", "runs/x"]]
+    sweep_is(interrupted())
+    assert main([*command, "--report"]) == 130
+    assert len(written) == 1
+
+
+@pytest.mark.parametrize("command", [["run", "my spec.yaml"], ["resume", "runs/x"]])
+def test_a_report_without_its_libraries_is_refused_before_training(
+    asked, monkeypatch, capsys, command
+):
+    calls = asked(f"tune.commands.{command[0]}.{'start' if command[0] == 'run' else 'resume'}", 0)
+    monkeypatch.setattr("tune.commands.outcome.find_spec", {"pandas": "there"}.get)
+    assert main([*command, "--report"]) == 2
+    assert "needs matplotlib" in (said := capsys.readouterr().err)
+    assert "pip install 'fairsweep[analysis]'" in said
+    assert calls == []
 
 
 def test_data_and_name_win_over_changes_of_the_spec(asked):

@@ -101,7 +101,8 @@ def test_a_server_of_ray_that_is_killed_ends_the_sweep_in_order_and_resume_loses
     assert f"Ray stopped unexpectedly (the {name} no longer answers)" in assert_closed(driver, run)
     assert_nothing_is_left(family)
     before = list(read_lines(run))
-    finish_tune(run.parents[1], "resume", run, patience=300)
+    finish_tune(run.parents[1], "resume", run, "--report", patience=300)
+    assert (run / "report/report.html").is_file()
     after = list(read_lines(run))
     assert after[: len(before)] == before
     assert after[-1]["event"] == "sweep_finished"

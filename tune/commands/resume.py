@@ -3,26 +3,28 @@
 import argparse
 
 from tune.commands.options import add_data, add_run, add_trust
-from tune.commands.outcome import close
+from tune.commands.outcome import add_report, close, refuse_without_libraries
 from tune.session.session import resume
 
 EXAMPLE = "runs/quick"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add the run and where its dataset is."""
+    """Add the run, where its dataset is, and what else to do."""
     add_run(command)
     add_data(command)
     add_trust(command)
     command.add_argument("--retry-failed", action="store_true", help="train failed trials again")
+    add_report(command)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Resume the run and return its exit code."""
+    refuse_without_libraries(report=parsed.report)
     sweep = resume(
         parsed.run,
         data=parsed.data,
         retry_failed=parsed.retry_failed,
         trust_code=parsed.trust_code,
     )
-    return close(parsed.run, sweep)
+    return close(parsed.run, sweep, report=parsed.report)
