@@ -171,8 +171,6 @@ def _complaint(parsed: argparse.Namespace) -> str | None:
         numbers = given if isinstance(given, list) else [least if given is None else given]
         if min(numbers) < least:
             return f"--{option} must be at least {least}, but got {min(numbers)}"
-    if parsed.name == SEARCH and parsed.lcbench is None:
-        return f"{SEARCH} needs curves; give --lcbench FILE"
     if parsed.name in (GPU, BUNDLE) and parsed.out is None:
         return f"{parsed.name} writes files; say where with --out DIR"
     if parsed.minutes is not None and not parsed.minutes > 0:

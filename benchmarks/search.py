@@ -1,14 +1,16 @@
 """Simulated searches on learning curves: regret against device-seconds, beside other tools.
 
 Our `Sweep` and the other tools' own searchers and schedulers run in the same in-process executor,
-with a simulated clock and without training. The curves are LCBench's surrogate of YAHPO Gym
-(Zimmer et al. 2021; Pfisterer et al. 2022), an ONNX file with a JSON file beside it that names its
-tasks and space.
+with a simulated clock and without training. There are two kinds of curves: grids of small networks
+that we trained whole (`benchmarks/curves/`), and LCBench's surrogate of YAHPO Gym (Zimmer et al.
+2021; Pfisterer et al. 2022), an ONNX file with a JSON file beside it that names its tasks and
+space.
 
-Each tool chooses by validation values with noise; the regret of its choice is counted on the test
-values without noise. Device-seconds are workers times seconds, in units of a complete training of a
-random configuration. The figure of a side is how many of these it needs for the regret that the
-best other tool has at the end (`GRID`): the geometric mean over tasks.
+Each tool chooses by validation values; the regret of its choice is counted on test values: of
+LCBench without noise, of our grids on other pictures. Device-seconds are workers times seconds, in
+units of a complete training of a random configuration. The figure of a side is how many of these
+it needs for the regret that the best other tool has at the end (`GRID`): the geometric mean over
+tasks.
 """
 
 import json
@@ -28,9 +30,10 @@ from typing import cast
 import numpy as np
 
 from benchmarks import search_peers as peers
+from benchmarks.curves_table import FOLDER, TableTask
 from benchmarks.harness import RESULTS, Result
 from benchmarks.rounds import INTERVALS
-from benchmarks.search_curves import Floats, Task, describe
+from benchmarks.search_curves import Floats, SurrogateTask, Task, describe
 from benchmarks.search_regret import (
     GRID,
     Comparison,
@@ -41,7 +44,7 @@ from benchmarks.search_regret import (
     mean_regret,
     mean_time,
 )
-from benchmarks.search_sides import CARRIERS, Oracle, OtherTool, Side, Trainings, Watched, ours
+from benchmarks.search_sides import Oracle, OtherTool, Side, Trainings, Watched, ours
 from fairsweep.errors import UserError
 from tune.execution.executor import SweepData
 from tune.execution.in_process import InProcessExecutor
@@ -77,7 +80,7 @@ SEEDS = 30
 class Job:
     """One simulated search."""
 
-    lcbench: str
+    lcbench: str | None
     task: str
     method: str
     workers: int
@@ -94,9 +97,20 @@ def simulate(job: Job) -> list[float]:
     return regret
 
 
+def grids() -> dict[str, Path]:
+    """Return the tasks whose curves come with the benchmarks, and their files."""
+    return {path.stem: path for path in sorted(FOLDER.glob("*.parquet"))}
+
+
 @cache
-def _task(lcbench: str, name: str) -> Task:
-    return Task(Path(lcbench), name)
+def _task(lcbench: str | None, name: str) -> Task:
+    if name in grids():
+        return TableTask(grids()[name])
+    if lcbench is None:
+        raise UserError(
+            f"without --lcbench, task must be one of {', '.join(grids())}, but got {name!r}"
+        )
+    return SurrogateTask(Path(lcbench), name)
 
 
 def run_side(task: Task, method: str, *, workers: int, seed: int) -> Watched:
@@ -104,7 +118,7 @@ def run_side(task: Task, method: str, *, workers: int, seed: int) -> Watched:
     side: Side
     names = {name: name for name in task.space}
     if method in OURS:
-        side, names = OURS[method](task, seed=seed), CARRIERS
+        side, names = OURS[method](task, seed=seed), dict(task.carriers)
     else:
         side = Oracle(task, seed=seed) if method == ORACLE else OTHERS[method](task, seed=seed)
     clock = SimulatedClock()
@@ -131,7 +145,7 @@ def _regret(task: Task, watched: Watched, workers: int) -> Floats:
 
 
 def run(
-    lcbench: Path,
+    lcbench: Path | None = None,
     tasks: Sequence[str] = (),
     seeds: int = SEEDS,
     workers: Sequence[int] = WORKERS,
@@ -142,8 +156,8 @@ def run(
     """Simulate every method on every task; yield the comparison.
 
     Args:
-        lcbench: The surrogate's ONNX file.
-        tasks: Names of tasks; all that the JSON file names if there are none.
+        lcbench: The surrogate's ONNX file; None for our own grids alone.
+        tasks: Names of tasks; our own and all that the JSON file names if there are none.
         seeds: Searches of each method on each task.
         workers: Numbers of workers.
         methods: Names of methods; all that are installed if there are none.
@@ -156,9 +170,13 @@ def run(
     Yields:
         A result for each number of workers.
     """
-    names = list(tasks) or list(describe(lcbench)["tasks"])
+    surrogate = None if lcbench is None else str(lcbench)
+    theirs = [] if lcbench is None else list(describe(lcbench)["tasks"])
+    names = list(tasks) or [*grids(), *theirs]
+    if not names:
+        raise UserError("there are no curves here; give --lcbench FILE")
     for name in names:
-        _task(str(lcbench), name)
+        _task(surrogate, name)
     known_methods = [*OURS, *installed(), ORACLE]
     chosen = list(methods) or known_methods
     if unknown := set(chosen) - set(known_methods):
@@ -168,7 +186,7 @@ def run(
         )
     for count in workers:
         jobs = [
-            Job(lcbench=str(lcbench), task=task, method=method, workers=count, seed=seed)
+            Job(lcbench=surrogate, task=task, method=method, workers=count, seed=seed)
             for seed, task, method in product(range(seeds), names, chosen)
         ]
         regrets = _simulated(jobs, known, processes)

@@ -1,4 +1,4 @@
-"""Learning curves for simulated searches: LCBench's surrogate network (see `benchmarks.search`)."""
+"""Learning curves for simulated searches: what a task is, and LCBench's surrogate network."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +34,51 @@ class Curve:
     """Balanced accuracy on the test split, without noise."""
 
 
-class Task:
-    """The curves of one task, for any configuration of the space."""
+class Task(Protocol):
+    """The curves of all configurations of a space."""
+
+    name: str
+    epochs: int
+    """Epochs of a complete training."""
+    space: dict[str, dict[str, Any]]
+    """Hyperparameter → its range: ``low``, ``high``, and ``integer`` or ``log`` if it is so."""
+    carriers: Mapping[str, str]
+    """Hyperparameter → one of ours whose bounds hold its range; no network is built."""
+    samples: int
+    """Configurations that a searcher of ours may try."""
+
+    @property
+    def mean_seconds(self) -> float:
+        """Seconds of the complete training of a random configuration, on average."""
+        ...
+
+    @property
+    def best(self) -> float:
+        """The best value on the test split that is known, at any epoch."""
+        ...
+
+    def curve(self, config: Mapping[str, Any], /) -> Curve:
+        """Return the training of a configuration; the same each time."""
+        ...
+
+    def random(self, rng: np.random.Generator, /) -> dict[str, float]:
+        """Draw a configuration."""
+        ...
+
+
+class SurrogateTask:
+    """A task of LCBench (see `Task`), for any configuration of its space."""
+
+    carriers: Mapping[str, str] = {
+        "batch_size": "batch_size",
+        "learning_rate": "learning_rate",
+        "momentum": "head_learning_rate",
+        "weight_decay": "weight_decay",
+        "num_layers": "fc_layers",
+        "max_units": "fc_width",
+        "max_dropout": "mixup",
+    }
+    samples = 100_000
 
     def __init__(self, path: Path, name: str, *, noise: float = NOISE) -> None:
         """Open the surrogate.

@@ -14,17 +14,6 @@ from tune.sweep.clock import SimulatedClock
 from tune.sweep.spec import parse_spec
 from tune.sweep.sweep import Sweep
 
-CARRIERS = {
-    "batch_size": "batch_size",
-    "learning_rate": "learning_rate",
-    "momentum": "head_learning_rate",
-    "weight_decay": "weight_decay",
-    "num_layers": "fc_layers",
-    "max_units": "fc_width",
-    "max_dropout": "mixup",
-}
-"""LCBench's hyperparameter → one of ours whose bounds hold its range; no network is built."""
-
 
 class Side(Protocol):
     """The methods of `Sweep` that the in-process executor calls."""
@@ -46,7 +35,7 @@ class Side(Protocol):
 
 def ours(task: Task, *, seed: int, searcher: str, **scheduler: Any) -> Sweep:
     """Make a sweep of ours over a task's space."""
-    space = {CARRIERS[name]: _range(about) for name, about in task.space.items()}
+    space = {task.carriers[name]: _range(about) for name, about in task.space.items()}
     spec = parse_spec(
         {
             "name": "search",
@@ -54,7 +43,7 @@ def ours(task: Task, *, seed: int, searcher: str, **scheduler: Any) -> Sweep:
             "objective": "val_accuracy",
             "fixed": {"family": "resnet", "epochs": task.epochs},
             "space": space,
-            "searcher": {"name": searcher, "samples": 100_000},
+            "searcher": {"name": searcher, "samples": task.samples},
             "seed": seed,
             **({"scheduler": scheduler} if scheduler else {}),
         }
@@ -171,7 +160,7 @@ class Trainings:
 
     task: Task
     names: Mapping[str, str]
-    """LCBench's hyperparameter → its name in the trials."""
+    """The task's hyperparameter → its name in the trials."""
     _trained: dict[str, Training] = field(default_factory=dict)
 
     def __call__(self, bundle: Bundle) -> Training:

@@ -31,7 +31,6 @@ def test_time_ends_at_the_first_epoch_with_the_highest_accuracy_that_all_sides_r
         (["real_search", "--seeds", "0"], "--seeds must be at least 1, but got 0"),
         (["real_search", "--lcbench", "x"], "real_search takes no --lcbench; leave it out"),
         (["sweep", "--workers", "3"], "sweep takes no --workers; leave it out"),
-        (["search", "--seeds", "3"], "search needs curves; give --lcbench FILE"),
         (
             ["large_pictures", "--counts", "9000", "10"],
             "--counts must be at least 2000, but got 10",

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks import search
-from benchmarks.search_curves import Curve, Task
+from benchmarks.search_curves import Curve, SurrogateTask
 from benchmarks.search_regret import GRID, compare, mean_time
-from benchmarks.search_sides import CARRIERS, ours
+from benchmarks.search_sides import ours
 from fairsweep.errors import UserError
 from tests.support.ledgers import keep_in
 from tune.execution.in_process import InProcessExecutor
@@ -49,7 +49,7 @@ def draw(rng):
 
 TASK = SimpleNamespace(
     name="made up", space=SPACE, epochs=EPOCHS, mean_seconds=8.0, best=0.89, curve=curve,
-    random=draw,
+    random=draw, carriers=SurrogateTask.carriers, samples=SurrogateTask.samples,
 )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_the_times_in_the_ledger_are_simulated_and_a_search_is_repeated_to_the_b
         sweep = Sweep(spec, fingerprint="made up", commit=keep_in(events), clock=clock)
         sweep.begin()
         executor = InProcessExecutor(
-            workers=3, make_training=search.Trainings(task=TASK, names=CARRIERS), clock=clock
+            workers=3, make_training=search.Trainings(task=TASK, names=TASK.carriers), clock=clock
         )
 
         def stop(sweep=sweep, clock=clock):
@@ -133,4 +133,12 @@ def test_missing_curves_and_unknown_tasks_are_refused(tmp_path):
     (tmp_path / "curves.json").write_text(json.dumps({"tasks": {"1": 0}, "space": SPACE}))
     pytest.importorskip("onnxruntime")
     with pytest.raises(UserError, match="task must be one of 1, but got '2'"):
-        Task(tmp_path / "curves.onnx", "2")
+        SurrogateTask(tmp_path / "curves.onnx", "2")
+
+
+def test_without_any_curves_a_search_says_what_to_give(monkeypatch, tmp_path):
+    monkeypatch.setattr(search, "FOLDER", tmp_path)
+    with pytest.raises(UserError, match="there are no curves here; give --lcbench FILE"):
+        list(search.run())
+    with pytest.raises(UserError, match="without --lcbench, task must be one of"):
+        list(search.run(tasks=["x"]))
