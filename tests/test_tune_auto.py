@@ -31,23 +31,27 @@ def picked(samples=None, **changes):
     [
         ({"space": SPEC["space"]}, "grid", None, "none"),
         ({"space": SPEC["space"], "samples": 12}, "grid", None, "none"),
-        ({"space": {"batch_size": {"low": 11, "high": 210}}, "samples": 60}, "mobster", 60, "asha"),
-        ({"samples": 60}, "mobster", 60, "asha"),
+        (
+            {"space": {"batch_size": {"low": 11, "high": 210}}, "samples": 60},
+            "mobster", 60, "promotion",
+        ),
+        ({"samples": 60}, "mobster", 60, "promotion"),
         ({"samples": 19}, "sobol", 19, "asha"),
-        ({"samples": 20}, "mobster", 20, "asha"),
+        ({"samples": 20}, "mobster", 20, "promotion"),
         (
             {"samples": 19, "space": CONDITIONAL, "fixed": {"epochs": 9}},
             "random", 19, "asha",
         ),
-        ({"samples": 40, "resources": {"trials_at_once": 20}}, "mobster", 40, "asha"),
+        ({"samples": 40, "resources": {"trials_at_once": 20}}, "mobster", 40, "promotion"),
         ({"samples": 39, "resources": {"trials_at_once": 20}}, "sobol", 39, "asha"),
-        ({"samples": 19, "warm_start": "runs/other"}, "mobster", 19, "asha"),
+        ({"samples": 19, "warm_start": "runs/other"}, "mobster", 19, "promotion"),
         (
             {"samples": 12, "space": SPEC["space"], "warm_start": "runs/other"},
-            "mobster", 12, "asha",
+            "mobster", 12, "promotion",
         ),
         ({"samples": 60, "objective": COST}, "tpe", 60, "none"),
         (HOURS, "mobster", 1000, "asha"),
+        ({"samples": 60, **HOURS}, "mobster", 60, "asha"),
         ({"budget": {"device_hours": 2}}, "mobster", 1000, "asha"),
         ({"samples": 60, "scheduler": "none"}, "mobster", 60, "none"),
         ({"samples": 60, "scheduler": "median"}, "mobster", 60, "median"),
@@ -71,7 +75,19 @@ def test_a_population_is_refused_with_the_searcher_that_was_picked():
 def test_trials_are_first_compared_after_a_seventeenth_of_a_long_training():
     for epochs, grace in ((4, 1), (17, 1), (52, 3), (100, 6)):
         spec = picked(samples=60, fixed={**SPEC["fixed"], "epochs": epochs})
-        assert (spec.scheduler.name, spec.scheduler.grace_period) == ("asha", grace)
+        assert (spec.scheduler.name, spec.scheduler.grace_period) == ("promotion", grace)
+
+
+def test_own_training_code_is_stopped_instead_of_paused(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "def train(*, rate: float, epochs):\n    yield {'val_f1': rate}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    ranges = {"rate": {"low": 1e-4, "high": 1e-1, "log": True}}
+    spec = picked(
+        train="mine:train", objective="val_f1", fixed={"epochs": 9}, space=ranges, samples=60
+    )
+    assert (spec.searcher.name, spec.scheduler.name) == ("mobster", "asha")
 
 
 def test_auto_needs_an_end_of_the_search():

@@ -259,7 +259,8 @@ def test_a_scheduler_and_replicates_work_as_for_our_loop(folder):
 def test_a_paused_trial_goes_on_from_the_state_that_the_code_gave(folder, monkeypatch):
     monkeypatch.setattr("tune.execution.own_training.SAVE_SHARE", 0.0)
     space = {"rate": [0.2, 0.3, 0.4, 0.5]}
-    _, sweep = run_own(folder, space=space, scheduler={"name": "promotion", "grace_period": 2})
+    scheduler = {"name": "promotion", "grace_period": 2}
+    _, sweep = run_own(folder, space=space, scheduler=scheduler, finalists=1)
     statuses = [status for status, _ in ends(sweep)]
     assert statuses == ["EARLY_STOPPED", "EARLY_STOPPED", "COMPLETED", "COMPLETED"]
     epochs = {0.2: 2, 0.3: 2, 0.4: 3, 0.5: 3}

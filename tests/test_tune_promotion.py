@@ -25,7 +25,10 @@ from tune.session.standing import rungs_of
 from tune.session.tables import write_tables
 from tune.sweep.extend import extended_spec
 
-PROMOTION = {"scheduler": {"name": "promotion", "grace_period": 1, "reduction_factor": 3}}
+PROMOTION = {
+    "scheduler": {"name": "promotion", "grace_period": 1, "reduction_factor": 3},
+    "finalists": 1,
+}
 """Rungs at epochs 1 and 3 of 9."""
 RANDOM = {
     "searcher": {"name": "random", "samples": 12},
@@ -130,14 +133,46 @@ def test_a_search_of_few_trials_trains_its_best_whole(samples):
 
 
 def test_finalists_are_chosen_when_no_trial_is_paused_any_more():
-    sweep, ledger = new_sweep(small_spec(**PROMOTION, **RANDOM, replicates=2, finalists=2))
+    sweep, ledger = new_sweep(
+        small_spec(**{**PROMOTION, **RANDOM, "replicates": 2, "finalists": 2})
+    )
     play(sweep, slots=2)
     assert sweep.finished
     chosen = kinds(ledger).index("finalists_chosen")
     assert "trial_taken_up" not in kinds(ledger)[chosen:]
     replicates = [trial for trial in sweep.trials.values() if trial.phase == "finalist"]
-    assert 1 <= len(replicates) <= 2
+    assert len(replicates) == 2
     assert {len(trial.measurements) for trial in replicates} == {9}, "they do not pause"
+
+
+@pytest.mark.parametrize(("finalists", "slots"), [(4, 1), (4, 3), (20, 3)])
+def test_as_many_trials_as_there_are_finalists_are_trained_whole(finalists, slots):
+    sweep, ledger = new_sweep(small_spec(**{**PROMOTION, **RANDOM, "finalists": finalists}))
+    play(sweep, slots=slots)
+    assert sweep.finished
+    whole = [t for t in sweep.trials.values() if t.status is Status.COMPLETED]
+    assert len(whole) == min(finalists, 12)
+    stopped = [t for t in sweep.trials.values() if t.status is Status.EARLY_STOPPED]
+    standing = [(t.last.epoch, t.last.values["val_accuracy"]) for t in stopped]
+    for trial in whole:
+        value = {m.epoch: m.values["val_accuracy"] for m in trial.measurements}
+        assert all(value[1] > accuracy for epoch, accuracy in standing if epoch == 1)
+    again, _ = new_sweep(sweep.spec, ledger)
+    assert again.trials == sweep.trials
+
+
+def test_missing_finalists_are_trained_side_by_side_once_the_search_has_proposed_all():
+    changes = {**PROMOTION, **RANDOM, "finalists": 2}
+    changes["searcher"] = {"name": "random", "samples": 3}
+    sweep, _ = new_sweep(small_spec(**changes))
+    first, best, third = three_at_the_first_rung(sweep)
+    assert begin(sweep) is best, "it is promoted"
+    assert begin(sweep) is first, "it is needed"
+    assert sweep.next_trial() is None
+    assert third.status is Status.PAUSED
+    assert not report(sweep, best, 0.7)
+    assert report(sweep, best, 0.7), "it pauses at the second rung"
+    assert begin(sweep) is best, "and is needed too"
 
 
 def test_a_stopped_sweep_leaves_its_trials_paused_and_a_resume_takes_them_up():
@@ -263,7 +298,10 @@ def test_a_trial_that_paused_ends_as_one_that_did_not(tmp_path, few_pictures):
         "objective": "val_loss",
     }
     paused, without = (
-        start(tiny_spec(few_pictures, scheduler=scheduler, **changes), tmp_path / scheduler)[1]
+        start(
+            tiny_spec(few_pictures, scheduler=scheduler, finalists=1, **changes),
+            tmp_path / scheduler,
+        )[1]
         for scheduler in ("promotion", "none")
     )
     assert paused.finished

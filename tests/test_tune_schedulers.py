@@ -342,6 +342,15 @@ def test_at_the_end_of_the_search_the_best_trial_of_a_rung_goes_on_however_few_t
     assert promotion.take_up(["b"], last=True) is None
 
 
+def test_the_foremost_paused_trial_is_the_best_at_the_highest_rung():
+    promotion, _ = promotion_at_the_first_rung(0.9, 0.8, 0.8, 0.95)
+    assert promotion.foremost(["c", "b"]) == "c", "of equal ones, the first that paused"
+    promotion.hear("b", 2, 0.1)
+    assert promotion.foremost(["d", "b"]) == "b"
+    promotion.hear("a", 2, 0.2)
+    assert promotion.foremost(["d", "b", "a"]) == "a"
+
+
 def test_equal_values_are_all_promoted():
     promotion, cuts = promotion_at_the_first_rung(0.5, 0.5, 0.5, 0.5)
     assert [cut is None for cut in cuts] == [False, True, True, True]

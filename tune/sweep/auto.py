@@ -42,6 +42,8 @@ class Task:
     ends: bool
     """Whether a budget ends the search."""
     warm_start: bool
+    resumes: bool
+    """Whether a training is sure to continue from its checkpoint."""
 
 
 def is_open(space: SearchSpace, searcher: SearcherSpec) -> bool:
@@ -88,13 +90,16 @@ def _picked(
     if scheduler is None:
         whole = name == "grid" or task.objectives > 1 or task.epochs < _RUNGS_FROM
         grace = max(1, round(task.epochs / _GRACE))
-        scheduler = SchedulerSpec() if whole else SchedulerSpec(name="asha", grace_period=grace)
-    stops = "" if scheduler.name == "none" else f" with scheduler {scheduler.name}"
+        # A budget may end the search before paused trials are trained to the end.
+        pauses = name == "mobster" and task.resumes and not task.ends
+        stops = SchedulerSpec(name="promotion" if pauses else "asha", grace_period=grace)
+        scheduler = SchedulerSpec() if whole else stops
+    beside = "" if scheduler.name == "none" else f" with scheduler {scheduler.name}"
     searcher = SearcherSpec(
         name=name,
         samples=samples,
         population=task.searcher.population,
-        reason=f"{AUTO} picked searcher {name}{stops}: {why}",
+        reason=f"{AUTO} picked searcher {name}{beside}: {why}",
     )
     return searcher, scheduler
 

@@ -393,6 +393,7 @@ def _with_pick(spec: SweepSpec) -> SweepSpec:
         workers=resources.trials_at_once or 1,
         ends=(spec.budget.hours or spec.budget.device_hours) is not None,
         warm_start=spec.warm_start is not None,
+        resumes=spec.train is None,
     )
     searcher, scheduler = auto.pick(task)
     return spec.model_copy(update={"searcher": searcher, "scheduler": scheduler})

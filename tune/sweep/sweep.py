@@ -112,8 +112,8 @@ class Sweep(TrialReports):
             self._take_up(last=False)
         if not self.queue.waiting and not self.search.exhausted:
             self._commit_all(self._proposals.of_search())
-        if self.search.exhausted and len(self.queue.unfinished) == len(self.queue.paused):
-            self._take_up(last=True)
+        if self.search.exhausted and not self.queue.waiting:
+            self._take_up(last=len(self.queue.unfinished) == len(self.queue.paused))
         if self.search.exhausted and (not self.queue.waiting or self.has_new_finalists):
             self._commit_all(self._proposals.of_finalists())
         waiting = self.queue.waiting
@@ -125,7 +125,7 @@ class Sweep(TrialReports):
         return self.trials[following]
 
     def _take_up(self, *, last: bool) -> None:
-        """Let a paused trial go on if the scheduler promotes one.
+        """Let a paused trial go on if the scheduler promotes one, or if finalists are missing.
 
         Otherwise, paused trials end if nothing else is left to train.
         """
@@ -133,6 +133,10 @@ class Sweep(TrialReports):
         if not paused:
             return
         promoted = self.scheduler.take_up(paused, last=last)
+        going_on = len(self.queue.unfinished) - len(paused)
+        too_few = self.trained_whole + going_on < self.spec.finalists
+        if promoted is None and self.search.exhausted and too_few:
+            promoted = self.scheduler.foremost(paused)
         if promoted is not None:
             self._commit(TrialTakenUp(time=now, trial=promoted))
         elif last:

@@ -13,7 +13,8 @@ class Promotion(RungScheduler):
     n // ``reduction_factor`` go on (equal values all do). The others pause with their checkpoint,
     and the better ones go on once enough trials have reached the rung. So a trial that falls behind
     at first may still be trained whole. At the end of the search, the best trial of a rung goes on
-    however few there are.
+    however few there are, and then the foremost, until there are as many complete trials as
+    finalists.
 
     Source: Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020,
     Algorithm 2, except that a trial that may go on at once is not paused before.
@@ -43,6 +44,15 @@ class Promotion(RungScheduler):
             if best:
                 return max(best, key=rung.__getitem__)
         return None
+
+    def foremost(self, paused: Collection[str]) -> str:
+        """See `Scheduler.foremost`; of equal trials, the one that paused first."""
+
+        def standing(trial_id: str) -> tuple[int, float]:
+            epoch = self._paused_at(trial_id)
+            return epoch, self._reached[epoch][trial_id]
+
+        return max(paused, key=standing)
 
     def why_paused(self, trial_id: str) -> Cut:
         """Return why a paused trial has not been promoted so far."""

@@ -43,6 +43,10 @@ class Scheduler(Protocol):
         """
         raise LookupError(f"{paused} cannot be paused with this scheduler (last: {last})")
 
+    def foremost(self, paused: Collection[str]) -> str:
+        """Return the paused trial to train further if one must be: the best at the highest rung."""
+        raise LookupError(f"{paused} cannot be paused with this scheduler")
+
     def why_paused(self, trial_id: str) -> Cut:
         """Return why a paused trial has not been taken up so far."""
         raise LookupError(f"{trial_id} cannot be paused with this scheduler")
