@@ -53,9 +53,7 @@ from tune.sweep.sweep import Sweep
 
 OURS: Mapping[str, Callable[..., Sweep]] = {
     "auto": partial(ours, searcher="auto"),
-    "mobster + promotion": partial(
-        ours, searcher="mobster", name="promotion", grace_period=3, reduction_factor=3
-    ),
+    "mobster + asha": partial(ours, searcher="mobster", name="asha", reduction_factor=3),
     "bohb + asha": partial(ours, searcher="bohb", name="asha"),
     "tpe + asha": partial(ours, searcher="tpe", name="asha"),
     "random + asha": partial(ours, searcher="random", name="asha"),

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.search_curves import Task
 from tune.execution.executor import EpochReport, Training
 from tune.run.trial import MEASURED, TIMINGS
+from tune.sweep.auto import GRACE
 from tune.sweep.bundle import Bundle
 from tune.sweep.clock import SimulatedClock
 from tune.sweep.spec import parse_spec
@@ -34,7 +35,12 @@ class Side(Protocol):
 
 
 def ours(task: Task, *, seed: int, searcher: str, **scheduler: Any) -> Sweep:
-    """Make a sweep of ours over a task's space."""
+    """Make a sweep of ours over a task's space.
+
+    With `mobster`, trials are first compared after as many epochs as `auto` picks.
+    """
+    if searcher == "mobster":
+        scheduler["grace_period"] = max(1, round(task.epochs / GRACE))
     space = {task.carriers[name]: _range(about) for name, about in task.space.items()}
     spec = parse_spec(
         {

@@ -22,7 +22,7 @@ _ROUNDS = 2
 """Trials per worker that a model needs, for the same reason."""
 _RUNGS_FROM = 4
 """Epochs of a training from which stopping early saves time."""
-_GRACE = 17
+GRACE = 17
 """A trial is first compared after one of this many parts of its training: the third epoch of 52."""
 
 
@@ -89,7 +89,7 @@ def _picked(
     scheduler = task.scheduler
     if scheduler is None:
         whole = name == "grid" or task.objectives > 1 or task.epochs < _RUNGS_FROM
-        grace = max(1, round(task.epochs / _GRACE))
+        grace = max(1, round(task.epochs / GRACE))
         # A budget may end the search before paused trials are trained to the end.
         pauses = name == "mobster" and task.resumes and not task.ends
         stops = SchedulerSpec(name="promotion" if pauses else "asha", grace_period=grace)
