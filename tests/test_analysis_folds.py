@@ -202,6 +202,8 @@ def test_the_best_average_is_of_the_configurations_with_the_most_folds(plain):
     average = fold_average(over_folds(plain, {7: lucky, **own}))
     assert (average.configuration_id, average.name) == ("c5", "K5")
     assert average.per_fold.tolist() == pytest.approx(own[5].tolist())
+    two = fold_average(over_folds(plain, {7: lucky[2:4]}))
+    assert (two.accuracy, len(two.per_fold)) == (pytest.approx(0.9), 2)
     assert fold_average(plain) is None
     one = over_folds(plain, {7: lucky[2:3], 5: [np.nan, 0.5]})
     assert fold_average(one) is None

@@ -48,6 +48,7 @@ def test_pictures_are_taken_and_joined_in_order():
     pixels, rows = noise(40, 3, 4), np.array([7, 3, 39, *range(12)])
     np.testing.assert_array_equal(take(pixels, rows), pixels[rows])
     assert take(pixels, np.arange(40)) is pixels
+    np.testing.assert_array_equal(take(pixels, np.arange(40)[::-1]), pixels[::-1])
     joined = concatenate([pixels, pixels[:5]])
     np.testing.assert_array_equal(joined, np.concatenate([pixels, pixels[:5]]))
     assert concatenate([pixels]) is pixels

@@ -19,7 +19,7 @@ from tests.support.picture_factory import CLASSES, make_dataset
 
 MANIFEST = replace(make_dataset().manifest, image_shape=(24, 32))
 COLOUR = replace(MANIFEST, channels=3, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
-SIZES = [(24, 32), (23, 33), (10, 50), (100, 75), (97, 64), (250, 166), (48, 64)]
+SIZES = [(24, 32), (23, 33), (10, 50), (100, 75), (97, 64), (250, 166), (48, 64), (24, 60)]
 
 TALL = [(97, 64), (100, 75)]
 

@@ -196,3 +196,24 @@ def test_random_numbers_of_numpy_and_python_are_seeded_in_each_epoch(tmp_path, d
         assert np.random.rand() == np.random.RandomState(seed).rand()
     assert found[0] == found[1]
     assert not torch.isnan(torch.tensor(found[0]))
+
+
+NORMED = """
+import torch
+from torch import nn
+
+class MyNet(nn.Sequential):
+    def __init__(self, classes):
+        super().__init__(
+            nn.BatchNorm2d(1), nn.Flatten(), nn.BatchNorm1d(36), nn.LazyLinear(classes)
+        )
+"""
+
+
+def test_finding_out_shapes_changes_no_statistics_of_batch_norm(tmp_path):
+    """Batch norm of one picture's features would fail in training mode."""
+    model = build_model(config_of(tmp_path, NORMED), classes=3, image_shape=(6, 6))
+    assert all(module.training for module in model.modules())
+    for norm in (model[0], model[2]):
+        assert int(norm.num_batches_tracked) == 0
+        assert norm.running_mean.tolist() == [0.0] * norm.num_features
