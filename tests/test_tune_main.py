@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -135,6 +136,30 @@ def test_run_hands_on_the_spec_with_its_changes(asked):
     ((spec, root),) = calls
     assert root == RUNS == Path("runs")
     assert (spec.data, spec.name, spec.seed, spec.fixed["epochs"]) == ("my faces", "x", 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "written"), [(finished, 7, True), (without_success, 3, False),
+                                  (interrupted, 130, False)],
+)  # fmt: skip
+def test_a_report_follows_a_sweep_that_has_a_result(asked, monkeypatch, make, code, written):
+    calls = []
+
+    def write(words):
+        calls.append(words)
+        return Namespace(returncode=7)
+
+    monkeypatch.setattr("tune.commands.outcome.subprocess.run", write)
+    asked("tune.commands.run.start", (Path("runs/x"), make()))
+    asked("tune.commands.resume.resume", make())
+    assert main(["run", "my spec.yaml"]) == (0 if written else code)
+    assert not calls
+    assert main(["run", "my spec.yaml", "--report"]) == code
+    assert main(["resume", "runs/y", "--report"]) == code
+    expected = [
+        [sys.executable, "-m", "analysis", "report", str(Path("runs", name))] for name in "xy"
+    ]
+    assert calls == (expected if written else [])
 
 
 def test_data_and_name_win_over_changes_of_the_spec(asked):

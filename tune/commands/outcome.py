@@ -1,5 +1,8 @@
-"""The last line and the exit code of commands that train."""
+"""The last line, the exit code and the report of commands that train."""
 
+import argparse
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -8,9 +11,31 @@ from tune.run.trial import Status
 from tune.sweep.sweep import Sweep
 
 
-def close(run: Path, sweep: Sweep) -> int:
-    """Print the last line of a driver session and return its exit code."""
-    print(last_line(run, sweep))
+def add_report(command: argparse.ArgumentParser) -> None:
+    """Add the wish for a report."""
+    command.add_argument(
+        "--report", action="store_true",
+        help="write the report when the sweep has ended, as `python -m analysis report` does",
+    )  # fmt: skip
+
+
+def close(run: Path, sweep: Sweep, *, report: bool = False) -> int:
+    """Print the last line of a driver session and return its exit code.
+
+    Args:
+        run: The run directory.
+        sweep: The sweep at the end of the session.
+        report: Whether to write the report, if the sweep has ended with a result.
+    """
+    print(last_line(run, sweep), flush=True)
+    code = _exit_code(sweep)
+    if report and code == 0:
+        # A process of its own, because `tune` does not import `analysis`.
+        return subprocess.run([sys.executable, "-m", "analysis", "report", str(run)]).returncode
+    return code
+
+
+def _exit_code(sweep: Sweep) -> int:
     if not sweep.finished and not sweep.ends_as_designed:
         return INTERRUPTED
     completed = any(trial.status is Status.COMPLETED for trial in sweep.trials.values())

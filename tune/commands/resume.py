@@ -3,7 +3,7 @@
 import argparse
 
 from tune.commands.options import add_data, add_run, add_trust
-from tune.commands.outcome import close
+from tune.commands.outcome import add_report, close
 from tune.session.session import resume
 
 EXAMPLE = "runs/quick"
@@ -15,6 +15,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_data(command)
     add_trust(command)
     command.add_argument("--retry-failed", action="store_true", help="train failed trials again")
+    add_report(command)
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -25,4 +26,4 @@ def run(parsed: argparse.Namespace) -> int:
         retry_failed=parsed.retry_failed,
         trust_code=parsed.trust_code,
     )
-    return close(parsed.run, sweep)
+    return close(parsed.run, sweep, report=parsed.report)

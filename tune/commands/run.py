@@ -3,7 +3,7 @@
 import argparse
 
 from tune.commands.options import QUICK, add_spec, print_pick, spec_of
-from tune.commands.outcome import close
+from tune.commands.outcome import add_report, close
 from tune.run.directory import RUNS
 from tune.session.session import start
 
@@ -11,12 +11,13 @@ EXAMPLE = f"{QUICK} --data data/faces --set fixed.epochs=3"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Add the spec and its changes."""
+    """Add the spec, its changes, and the wish for a report."""
     add_spec(command)
+    add_report(command)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Run the sweep and return its exit code."""
     spec = spec_of(parsed)
     print_pick(spec)
-    return close(*start(spec, RUNS))
+    return close(*start(spec, RUNS), report=parsed.report)
