@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from data_prep.folders import PrepareOptions, prepare_sources
 from data_prep.manifest import MANIFEST_FILE, DatasetManifest
-from data_prep.sources_file import Source, SourcesFile
+from data_prep.sources_file import Source, SourcesFile, broken_rule
 from data_prep.trees import TABLE_SUFFIXES
 from fairsweep.errors import UserError
 
@@ -47,9 +47,9 @@ def prepare_images(
     try:
         file = SourcesFile(sources=(Source.model_validate(source),), **_given(about_dataset))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        raise UserError(f"--{place}: {first['msg'].removeprefix('Value error, ')}") from None
+        place = "-".join(str(part) for part in error.errors()[0]["loc"]).replace("_", "-")
+        option = f"--{place}: " if place else ""
+        raise UserError(f"{option}{broken_rule(error)}") from None
     return prepare_sources(file, out=out, **options)
 
 

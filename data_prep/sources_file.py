@@ -181,6 +181,19 @@ def read_sources(path: Path) -> SourcesFile:
         raise UserError(f"{path}{line}: {_explain(error)}") from None
 
 
+def broken_rule(error: ValidationError) -> str:
+    """Return the first rule that is broken, and the value that breaks it."""
+    first = error.errors()[0]
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    if first["type"].startswith("bool_"):
+        rule = "must be true or false"
+    else:
+        rule = first["msg"].replace("Input should be", "must be")
+    value = first["input"]
+    return rule if isinstance(value, dict | list | tuple) else f"{rule}, but got {value!r}"
+
+
 def _line(error: ValidationError, lines: Mapping[tuple[str, ...], int]) -> str:
     """Return the line of the first error, as far as it is known."""
     path = tuple(map(str, error.errors()[0]["loc"]))
@@ -196,7 +209,7 @@ def _explain(error: ValidationError) -> str:
         word = {None: "null", True: "true", False: "false"}[first["input"]]
         return f'{place}: {word} is not a name; write "{word}" in quotes if it is one'
     if first["type"] != "extra_forbidden":
-        message = first["msg"].removeprefix("Value error, ")
+        message = broken_rule(error)
         return f"{place}: {message}" if place else message
     key = str(first["loc"][-1])
     known = list((Source if first["loc"][0] == "sources" else SourcesFile).model_fields)

@@ -380,6 +380,8 @@ def test_labels_that_differ_in_case_are_told_or_folded(tmp_path, flat, capsys):
     write_csv(flat / "legend.csv", ("image", "emotion", "p"), rows_of(labels=labels))
     error = refused(tmp_path, capsys, flat)
     assert "12 of 'Happy'" in error
+    assert "; 'Happy' and 'happy' and 'happy ' differ only in case or white space, and" in error
+    assert "'SAD' and" not in error
     prepare(tmp_path, flat, "--min-per-class", 12, out="apart")
     assert (
         "labels 'Happy' and 'happy' and 'happy ' of source 'faces' differ only "
@@ -605,8 +607,9 @@ def test_min_per_class_takes_the_place_of_twenty(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--image-size", 4), "--image-size: Input should be greater than or equal to 8"),
-        (("--min-per-class", 0), "--min-per-class: Input should be greater than or equal to 1"),
+        (("--image-size", 4), "--image-size: must be greater than or equal to 8, but got 4"),
+        (("--image-size", 1025), "--image-size: must be less than or equal to 1024, but got 1025"),
+        (("--min-per-class", 0), "--min-per-class: must be greater than or equal to 1, but got 0"),
     ],
 )
 def test_an_option_out_of_range_is_refused_in_a_line(tmp_path, capsys, options, message):
