@@ -26,7 +26,8 @@ def prepare_images(
 
     Args:
         path: Class folders, pictures with a table of labels (or that table), Parquet files with
-            pictures, or an npz file; folders may be in an archive.
+            pictures, or an npz file; folders may be in an archive. With ``torchvision`` in
+            ``about_source``, the root of its sets.
         out: Directory to write, which must not hold anything yet.
         about_source: Fields of `Source`; None for its default.
         about_dataset: Fields of `SourcesFile`; None for its default.
@@ -37,6 +38,8 @@ def prepare_images(
         UserError: The files break a rule, or ``out`` cannot be written.
     """
     source = {"name": _name(path), "path": path, **_given(about_source)}
+    if source.get("torchvision"):
+        source["name"] = source["torchvision"]  # A root has no name of its own.
     if (path / MANIFEST_FILE).is_file():
         raise UserError(
             f"{path} is a prepared dataset already; train on it, or merge it with others by a "

@@ -12,6 +12,7 @@ from data_prep.pictures import SUFFIXES
 from data_prep.records import Found
 from data_prep.rejections import Rejections
 from data_prep.sources_file import Source, SourcesFile
+from data_prep.torchvision_sets import find_in_torchvision
 
 
 def find_source(source: Source, file: SourcesFile, rejections: Rejections) -> Found:
@@ -22,6 +23,8 @@ def find_source(source: Source, file: SourcesFile, rejections: Rejections) -> Fo
         BadInputError: The source cannot be read.
     """
     assert source.path is not None
+    if source.torchvision is not None:
+        return find_in_torchvision(source, file, rejections)
     if source.path.suffix.lower() == ".npz":
         return find_in_npz(source, file)
     if _is_parquet(source.path):

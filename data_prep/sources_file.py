@@ -48,6 +48,10 @@ class Source(_Part):
     """CSV or JSON Lines file with a row per picture; found automatically inside ``path``."""
     votes: Path | None = None
     """CSV of several annotators' labels: counts of each class, or a row per vote."""
+    torchvision: str | None = None
+    """Name of a set in `torchvision.datasets`, which torchvision reads from ``path``, its root."""
+    download: bool = False
+    """Whether torchvision may download the set to ``path``."""
     columns: dict[Role, str] = Field(default_factory=dict)
     """Role → column in ``labels`` or in Parquet; common names are found automatically."""
     fold_case: bool = False
@@ -80,6 +84,13 @@ class Source(_Part):
         if self.path is None and (self.labels or self.columns or self.votes):
             raise UserError(
                 "labels, columns and votes go with path; a prepared dataset has its own"
+            )
+        if self.download and self.torchvision is None:
+            raise UserError("download goes with torchvision, which names the set to download")
+        if self.torchvision is not None and (self.path is None or self.labels or self.columns):
+            raise UserError(
+                "torchvision goes with path, and without labels and columns, because a set has its "
+                "own"
             )
         return self
 
