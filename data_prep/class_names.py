@@ -60,7 +60,8 @@ def _check(file: SourcesFile, names: Sequence[str]) -> None:
         raise BadInputError(
             f"{shown}: {only} was found, but at least two are needed; give a folder for each "
             "class, or a CSV with a row for each picture (labels); if its columns have unusual "
-            "names, say which one is the label (columns); docs/datasets.md lists what can be read"
+            "names, say which one is the label (columns); if it has a column for each class, give "
+            "it as votes; docs/datasets.md lists what can be read"
         )
     for source in file.sources:
         unknown = next((name for name in source.limit if name not in names), None)

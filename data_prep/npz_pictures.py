@@ -48,7 +48,7 @@ def find_in_npz(source: Source, file: SourcesFile) -> Found:
         if isinstance(error, BadInputError):
             raise
         raise BadInputError(f"{path}: cannot be read ({error}); download it again") from error
-    return Found(records=records, in_colour=reader.in_colour)
+    return Found(records=records, in_colour=reader.in_colour, rule="labels of the set")
 
 
 def _records(arrays: Any, shown: str, reader: PictureReader) -> Iterator[Record]:

@@ -36,7 +36,7 @@ def find_in_torchvision(source: Source, file: SourcesFile, rejections: Rejection
     records: list[Record] = []
     for subset, part in _parts(make, source):
         records += _records(part, subset, source, reader, rejections)
-    return Found(records=records, in_colour=reader.in_colour)
+    return Found(records=records, in_colour=reader.in_colour, rule="labels of the set")
 
 
 def _set_named(name: str) -> Any:
