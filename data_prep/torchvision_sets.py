@@ -50,9 +50,10 @@ def _set_named(name: str) -> Any:
         ) from error
     known = [one for one in datasets.__all__ if one not in NO_SETS and _can_be_made(datasets, one)]
     if name not in known:
+        in_any_case = {one.lower(): one for one in known}
         raise UserError(
             f"torchvision has no set {name!r} that can be read by its name and folder; did you "
-            f"mean {nearest(name, known)!r}? All: {', '.join(sorted(known))}"
+            f"mean {in_any_case[nearest(name.lower(), in_any_case)]!r}?"
         )
     return getattr(datasets, name)
 

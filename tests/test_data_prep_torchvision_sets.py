@@ -114,6 +114,7 @@ def test_a_damaged_picture_is_named_or_skipped(tmp_path, signs, capsys):
     ("name", "message"),
     [
         ("SVNH", "has no set 'SVNH' that can be read by its name and folder; did you mean 'SVHN'?"),
+        ("svhn", "did you mean 'SVHN'?"),
         ("ImageFolder", "torchvision has no set 'ImageFolder'"),
         ("EMNIST", "torchvision has no set 'EMNIST'"),
     ],
