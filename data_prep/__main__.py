@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fer2013.add_argument("--rule", choices=RULES, default="published", help="labelling rule")
     fer2013.add_argument(
-        "--split", choices=SPLIT_METHODS, default="grouped",
+        "--split", choices=SPLIT_METHODS,
         help="grouped (default) keeps duplicates in one split; given uses the column Usage",
     )  # fmt: skip
     images = _command(commands, "images", "labelled pictures from one folder, archive or file")

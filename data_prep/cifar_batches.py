@@ -57,7 +57,7 @@ def find_in_batches(source: Source, file: SourcesFile, rejections: Rejections) -
     records: list[Record] = []
     for path, shown, batch in sorted(batches, key=lambda batch: batch[0]):
         records += _records(path, shown, batch, names, reader, len(records))
-    return Found(records=records, in_colour=reader.in_colour)
+    return Found(records=records, in_colour=reader.in_colour, rule="labels of the set")
 
 
 def _records(

@@ -62,7 +62,9 @@ def find_pictures(source: Source, file: SourcesFile, rejections: Rejections) -> 
     by_folder = partial(_record, places=places, top=top)
     tables = []
     if source.labels is not None or not (are_known and has_classes):
-        tables = label_tables(source, tree, rejections)
+        folders = {place.theirs for place in places.values()} - {"."}
+        is_needed = len(folders) < 2 and source.votes is None
+        tables = label_tables(source, tree, rejections, is_needed=is_needed)
     found = Found(records=[by_folder(one) for one in tree.pictures])
     if tables:
         found = named_records(tree, tables, by_folder, rejections)

@@ -9,6 +9,8 @@ from data_prep.sources_file import Source, SourcesFile
 
 Labels = Mapping[str, int]
 """A source's label → number of pictures."""
+JOINED_BY = ("|", ";")
+"""Characters with which tables join several labels of a picture."""
 
 
 def with_classes(file: SourcesFile, labels: Sequence[Labels]) -> SourcesFile:
@@ -22,7 +24,8 @@ def with_classes(file: SourcesFile, labels: Sequence[Labels]) -> SourcesFile:
         labels: Labels of each source.
 
     Raises:
-        BadInputError: There are fewer than two classes, or a limit names an unknown class.
+        BadInputError: There are fewer than two classes, a limit names an unknown class, or a label
+            joins several others, such as ``a|b``.
     """
     if file.classes:
         return file
@@ -38,6 +41,7 @@ def with_classes(file: SourcesFile, labels: Sequence[Labels]) -> SourcesFile:
     if all(name.isascii() and name.isdigit() for name in names):
         names.sort(key=int)
     _check(file, names)
+    _refuse_several(names)
     return file.model_copy(update={"classes": tuple(names)})
 
 
@@ -56,7 +60,8 @@ def _check(file: SourcesFile, names: Sequence[str]) -> None:
         raise BadInputError(
             f"{shown}: {only} was found, but at least two are needed; give a folder for each "
             "class, or a CSV with a row for each picture (labels); if its columns have unusual "
-            "names, say which one is the label (columns); docs/datasets.md lists what can be read"
+            "names, say which one is the label (columns); if it has a column for each class, give "
+            "it as votes; docs/datasets.md lists what can be read"
         )
     for source in file.sources:
         unknown = next((name for name in source.limit if name not in names), None)
@@ -65,6 +70,19 @@ def _check(file: SourcesFile, names: Sequence[str]) -> None:
                 f"source {source.name!r} limits the class {unknown!r}, but the classes found are "
                 f"{', '.join(names)}; correct its limit"
             )
+
+
+def _refuse_several(names: Sequence[str]) -> None:
+    known = set(names)
+    for name in names:
+        for separator in JOINED_BY:
+            parts = name.split(separator)
+            if len(parts) > 1 and known.issuperset(part.strip() for part in parts):
+                raise BadInputError(
+                    f"the label {name!r} joins {len(parts)} others; several labels per picture are "
+                    "not supported: give each picture one label, or name the classes that you want "
+                    "in a sources file (classes)"
+                )
 
 
 def alike(source: Source, labels: Labels, classes: Sequence[str]) -> Iterator[str]:

@@ -19,6 +19,11 @@ from data_prep.writer import LabelledImages, Recipe, check_output, write_dataset
 
 MAX_UNKNOWN_VOTES = 4
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+OWN_SPLIT_UNUSED = (
+    "FER2013 has an official split (Usage), which is not used unless you ask for it: all pictures "
+    "are split again (split grouped), and official test pictures may be used for training; "
+    "--split given keeps it"
+)
 
 
 def prepare_fer2013(
@@ -27,7 +32,7 @@ def prepare_fer2013(
     votes: Path | None = None,
     out: Path,
     rule: Rule = "published",
-    split: SplitMethod = "grouped",
+    split: SplitMethod | None = None,
     seed: int = 0,
     near_duplicates: bool = True,
     duplicates: SearchVersion = DEFAULT_SEARCH,
@@ -43,7 +48,8 @@ def prepare_fer2013(
         votes: ``fer2013new.csv``; None if it is in the folder or archive.
         out: Directory to write, which must be empty or missing.
         rule: Labelling rule.
-        split: Method of splitting; ``given`` uses the Usage column.
+        split: Method of splitting; ``given`` uses the Usage column. None: ``grouped``, as in
+            earlier releases, with a note that there is an official split.
         seed: Seed of the split and the folds.
         near_duplicates: Whether to look for near-identical pictures, not only byte-identical ones.
         duplicates: Version of the search for near-identical pictures.
@@ -74,11 +80,13 @@ def prepare_fer2013(
         given=np.array([SPLIT_OF_USAGE[usage] for usage in rows.votes.usages[kept]], dtype=str),
     )
     details = _details(rows.votes, labels[kept], group_columns)
+    if split is None:
+        details["notes"] = [OWN_SPLIT_UNUSED]
     del rows  # Keep only one copy of the pixels in memory.
     recipe = Recipe(
         name=name or out.absolute().name,
         label_rule=rule,
-        split=split,
+        split=split or "grouped",
         seed=seed,
         near_duplicates=near_duplicates,
         duplicates=duplicates,

@@ -25,7 +25,7 @@ from data_prep.telling import how_read, pictures_found
 from data_prep.writer import Recipe, check_output, write_dataset
 
 RULE = "class folders"
-"""Labelling rule in the manifest of these datasets."""
+"""Labelling rule in the manifest of datasets that are merged from prepared ones alone."""
 
 
 class PrepareOptions(TypedDict, total=False):
@@ -100,6 +100,7 @@ def prepare_sources(
         for source, one in zip(file.sources, found, strict=True)
     ]
     file = with_classes(file, labels)
+    rules = dict.fromkeys(one.rule for one in found if one is not None)
     parts = []
     for place, source in enumerate(file.sources):
         one, found[place] = found[place], None  # Free a source's records once its arrays are read.
@@ -142,7 +143,7 @@ def prepare_sources(
         images = replace(images, columns={**images.columns, **notes.columns})
     recipe = Recipe(
         name=name or file.name or out.absolute().name,
-        label_rule=RULE,
+        label_rule=" and ".join(rules) or RULE,
         split=choice.method,
         seed=seed,
         near_duplicates=near_duplicates,

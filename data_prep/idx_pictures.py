@@ -54,7 +54,7 @@ def find_in_idx(source: Source, file: SourcesFile) -> Found:
     records: list[Record] = []
     for split, (pictures, labels) in sorted(idx_files(source.path).items()):
         records += _records(split, pictures, labels, reader)
-    return Found(records=records, in_colour=reader.in_colour)
+    return Found(records=records, in_colour=reader.in_colour, rule="labels of the set")
 
 
 def _records(split: str, pictures: Path, labels: Path, reader: PictureReader) -> Iterator[Record]:

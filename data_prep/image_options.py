@@ -24,6 +24,13 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
         help="several annotators' labels: a column of counts for each class, or a row per vote",
     )  # fmt: skip
     parser.add_argument(
+        "--torchvision", metavar="SET",
+        help="a set of torchvision, such as SVHN, which torchvision reads from PATH, its root",
+    )  # fmt: skip
+    parser.add_argument(
+        "--download", action="store_true", help="let torchvision download the set to PATH"
+    )
+    parser.add_argument(
         "--columns", nargs="+", type=_role, metavar="ROLE=NAME",
         help=f"names of columns that are not found by name; roles are {', '.join(ROLES)}",
     )  # fmt: skip
@@ -51,6 +58,8 @@ def image_options(options: argparse.Namespace) -> dict[str, Any]:
         "about_source": {
             "labels": options.labels,
             "votes": options.votes,
+            "torchvision": options.torchvision,
+            "download": options.download,
             "columns": dict(options.columns) if options.columns else None,
             "fold_case": options.fold_case,
             "trim_margin": options.trim_margin,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from data_prep.folders import PrepareOptions, prepare_sources
 from data_prep.manifest import MANIFEST_FILE, DatasetManifest
-from data_prep.sources_file import Source, SourcesFile
+from data_prep.sources_file import Source, SourcesFile, broken_rule
 from data_prep.trees import TABLE_SUFFIXES
 from fairsweep.errors import UserError
 
@@ -26,7 +26,8 @@ def prepare_images(
 
     Args:
         path: Class folders, pictures with a table of labels (or that table), Parquet files with
-            pictures, or an npz file; folders may be in an archive.
+            pictures, or an npz file; folders may be in an archive. With ``torchvision`` in
+            ``about_source``, the root of its sets.
         out: Directory to write, which must not hold anything yet.
         about_source: Fields of `Source`; None for its default.
         about_dataset: Fields of `SourcesFile`; None for its default.
@@ -37,6 +38,8 @@ def prepare_images(
         UserError: The files break a rule, or ``out`` cannot be written.
     """
     source = {"name": _name(path), "path": path, **_given(about_source)}
+    if source.get("torchvision"):
+        source["name"] = source["torchvision"]  # A root has no name of its own.
     if (path / MANIFEST_FILE).is_file():
         raise UserError(
             f"{path} is a prepared dataset already; train on it, or merge it with others by a "
@@ -47,9 +50,9 @@ def prepare_images(
     try:
         file = SourcesFile(sources=(Source.model_validate(source),), **_given(about_dataset))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        raise UserError(f"--{place}: {first['msg'].removeprefix('Value error, ')}") from None
+        place = "-".join(str(part) for part in error.errors()[0]["loc"]).replace("_", "-")
+        option = f"--{place}: " if place else ""
+        raise UserError(f"{option}{broken_rule(error)}") from None
     return prepare_sources(file, out=out, **options)
 
 

@@ -36,22 +36,34 @@ class _Joined:
     odd_subsets: Counter[str] = field(default_factory=Counter)
 
 
-def label_tables(source: Source, tree: Tree, rejections: Rejections) -> list[LabelTable]:
+def label_tables(
+    source: Source, tree: Tree, rejections: Rejections, *, is_needed: bool = False
+) -> list[LabelTable]:
     """Return the tables that name pictures: the one that the user gives, or those in the tree.
+
+    Args:
+        source: The source.
+        tree: The files of the source.
+        rejections: Collects bad rows.
+        is_needed: Whether only a table can give the labels, so that a fault of one is an error.
 
     Raises:
         MissingFileError: The user's table does not exist.
-        BadInputError: The user's table has no column that names pictures, or cannot be read.
+        BadInputError: The user's table has no column that names pictures; or it, or one that is
+            needed, cannot be read.
     """
     if source.labels is None:
         index = PictureIndex([found.path for found in tree.pictures])
         votes = source.votes and inside(source.votes, source.path)
+        faults: list[BadInputError] = []
         found = (
-            _read_if_it_names_pictures(table, source, index, rejections)
+            _read_if_it_names_pictures(table, source, index, rejections, faults)
             for table in tree.tables
             if table.path != votes
         )
         tables = [table for table in found if table is not None]
+        if is_needed and faults and not tables and not source.columns:
+            raise faults[0]
         if source.columns and not tables:
             raise BadInputError(
                 f"{source.path}: columns are named ({', '.join(source.columns.values())}), but no "
@@ -71,13 +83,21 @@ def label_tables(source: Source, tree: Tree, rejections: Rejections) -> list[Lab
 
 
 def _read_if_it_names_pictures(
-    table: TreeTable, source: Source, index: "PictureIndex", rejections: Rejections
+    table: TreeTable,
+    source: Source,
+    index: "PictureIndex",
+    rejections: Rejections,
+    faults: list[BadInputError],
 ) -> LabelTable | None:
-    """Read a table; return None for a file that is not a label table, which is not an error."""
+    """Read a table; return None for a file that is not a label table, which is not an error.
+
+    The fault of a file that cannot be read as a table is added to ``faults``.
+    """
     held_back = Rejections(skip_bad=True)
     try:
         rows = read_rows(table.path, table.content, source.columns, held_back, shown=table.shown)
-    except BadInputError:
+    except BadInputError as fault:
+        faults.append(fault)
         return None
     if not any(index.find(row.file, table.path.parent) for row in rows or ()):
         return None
@@ -116,6 +136,7 @@ def named_records(
     return Found(
         records=[_record(by_folder(found), found.path, joined) for found in tree.pictures],
         odd_subsets=joined.odd_subsets,
+        rule="a table of labels" if joined.has_labels else "class folders",
     )
 
 

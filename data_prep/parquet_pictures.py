@@ -56,7 +56,12 @@ def find_in_parquet(source: Source, file: SourcesFile) -> Found:
         except (OSError, pa.ArrowException) as error:
             reason = one_line(error)[:200]
             raise BadInputError(f"{path}: cannot be read ({reason}); download it again") from error
-    return Found(records=records, in_colour=reader.in_colour, odd_subsets=odd)
+    return Found(
+        records=records,
+        in_colour=reader.in_colour,
+        odd_subsets=odd,
+        rule="a column of labels",
+    )
 
 
 def _files(path: Path) -> list[Path]:
@@ -88,7 +93,8 @@ def _picture_files(
             for cells in batch.to_pylist():
                 text = text_of(cells[columns.split]) if columns.split else ""
                 subset = subset_of(text) if text else of_file
-                odd[text] += bool(text and not subset)
+                if text and not subset:
+                    odd[text] += 1
                 folder = f"{subset}/" if subset else ""
                 record = Record(
                     name=f"{folder}{counts[subset]:06}",

@@ -57,6 +57,7 @@ def with_votes(
     if not ballot.has_labels():
         records = [_by_majority(record, ballot) for record in records]
         notes.append(_about_majority(records, source))
+        found = replace(found, rule="the majority of votes")
     return replace(found, records=records), tuple(notes)
 
 

@@ -73,6 +73,8 @@ class Found:
     """Whether pictures are in colour although the dataset is gray."""
     odd_subsets: Counter[str] = field(default_factory=Counter)
     """Texts in a column of splits that are not a split → number of pictures."""
+    rule: str = "class folders"
+    """What gave the labels, for the manifest."""
 
     @property
     def labels(self) -> Counter[str]:

@@ -48,6 +48,10 @@ class Source(_Part):
     """CSV or JSON Lines file with a row per picture; found automatically inside ``path``."""
     votes: Path | None = None
     """CSV of several annotators' labels: counts of each class, or a row per vote."""
+    torchvision: str | None = None
+    """Name of a set in `torchvision.datasets`, which torchvision reads from ``path``, its root."""
+    download: bool = False
+    """Whether torchvision may download the set to ``path``."""
     columns: dict[Role, str] = Field(default_factory=dict)
     """Role → column in ``labels`` or in Parquet; common names are found automatically."""
     fold_case: bool = False
@@ -80,6 +84,13 @@ class Source(_Part):
         if self.path is None and (self.labels or self.columns or self.votes):
             raise UserError(
                 "labels, columns and votes go with path; a prepared dataset has its own"
+            )
+        if self.download and self.torchvision is None:
+            raise UserError("download goes with torchvision, which names the set to download")
+        if self.torchvision is not None and (self.path is None or self.labels or self.columns):
+            raise UserError(
+                "torchvision goes with path, and without labels and columns, because a set has its "
+                "own"
             )
         return self
 
@@ -181,6 +192,19 @@ def read_sources(path: Path) -> SourcesFile:
         raise UserError(f"{path}{line}: {_explain(error)}") from None
 
 
+def broken_rule(error: ValidationError) -> str:
+    """Return the first rule that is broken, and the value that breaks it."""
+    first = error.errors()[0]
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
+    if first["type"].startswith("bool_"):
+        rule = "must be true or false"
+    else:
+        rule = first["msg"].replace("Input should be", "must be")
+    value = first["input"]
+    return rule if isinstance(value, dict | list | tuple) else f"{rule}, but got {value!r}"
+
+
 def _line(error: ValidationError, lines: Mapping[tuple[str, ...], int]) -> str:
     """Return the line of the first error, as far as it is known."""
     path = tuple(map(str, error.errors()[0]["loc"]))
@@ -196,7 +220,7 @@ def _explain(error: ValidationError) -> str:
         word = {None: "null", True: "true", False: "false"}[first["input"]]
         return f'{place}: {word} is not a name; write "{word}" in quotes if it is one'
     if first["type"] != "extra_forbidden":
-        message = first["msg"].removeprefix("Value error, ")
+        message = broken_rule(error)
         return f"{place}: {message}" if place else message
     key = str(first["loc"][-1])
     known = list((Source if first["loc"][0] == "sources" else SourcesFile).model_fields)

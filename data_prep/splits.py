@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
+from data_prep.layout import folded
 from data_prep.manifest import FOLDS
 from fairsweep.errors import UserError
 
@@ -16,6 +17,8 @@ SPLIT_METHODS: tuple[str, ...] = get_args(SplitMethod)
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 MIN_PER_CLASS = 20
 """Minimum pictures per class, so that every split and fold gets some."""
+SHOWN = 10
+"""Most classes that a message lists."""
 
 GivenSplits = npt.NDArray[np.str_]
 Labels = npt.NDArray[np.integer]
@@ -52,12 +55,14 @@ def split_dataset(
         UserError: A class has too few pictures.
     """
     counts = np.bincount(labels, minlength=len(classes)).tolist()
-    few = [f"{n} of {name!r}" for name, n in zip(classes, counts, strict=True) if n < min_per_class]
-    if few:
+    too_few = [name for name, n in zip(classes, counts, strict=True) if n < min_per_class]
+    if too_few:
+        few = [f"{counts[classes.index(name)]} of {name!r}" for name in too_few[:SHOWN]]
+        few += [f"{len(too_few) - SHOWN:,} more such classes"] * (len(too_few) > SHOWN)
         raise UserError(
             f"every class needs at least {min_per_class} pictures to be split, but there are "
             f"{', '.join(few)}; give more pictures, leave the class out, or lower min_per_class "
-            "(images, folders)"
+            f"(images, folders){_other_spellings(too_few, classes)}"
         )
     folds = np.full(len(labels), -1, dtype=np.int64)
     if method == "random":
@@ -77,6 +82,19 @@ def split_dataset(
     inside = np.flatnonzero(splits != "test")
     folds[inside] = deal(labels[inside], groups[inside], np.full(FOLDS, 1 / FOLDS), generator)
     return splits, folds
+
+
+def _other_spellings(names: Sequence[str], classes: Sequence[str]) -> str:
+    """Say which of these classes are another spelling of a class; empty if none is."""
+    forms = {folded(name) for name in names}
+    of_form = {form: [name for name in classes if folded(name) == form] for form in sorted(forms)}
+    alike = [" and ".join(map(repr, same)) for same in of_form.values() if len(same) > 1]
+    if not alike:
+        return ""
+    return (
+        f"; {', '.join(alike)} differ only in case or white space, and fold_case (images: "
+        "--fold-case) merges them"
+    )
 
 
 def _random_splits(labels: Labels, seed: int) -> npt.NDArray[np.str_]:

@@ -9,8 +9,8 @@ from data_prep.group_columns import split_words
 from data_prep.inspection import Copies, Inspection, copies_across_words, most_frequent
 from data_prep.manifest import COPIES_FILE, DatasetManifest
 from data_prep.splits import SHARES
-from data_prep.together import leak_words
 from fairsweep.class_balance import balance_words
+from fairsweep.split_leaks import leak_words
 
 MOST_PAIRS = 5
 """Maximum number of label pairs in the sentence about duplicates with different labels."""

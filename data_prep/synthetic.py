@@ -89,6 +89,7 @@ def prepare_synthetic(
             images=pictures,
             votes=votes,
             out=out,
+            split="grouped",
             seed=seed,
             near_duplicates=near_duplicates,
             duplicates=duplicates,

@@ -1,8 +1,7 @@
 """Pictures of one person, patient or scene: kept in one split, or counted as leaks."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -137,16 +136,3 @@ def _looks_like_a_grouping(name: str, values: Groups) -> bool:
         return False
     name = name.lower().strip()
     return bool(NAMES.fullmatch(name)) or (count >= MIN_VALUES and not NO_NAMES.fullmatch(name))
-
-
-def leak_words(found: Mapping[str, Mapping[str, Any]], split: str) -> Iterator[str]:
-    """Yield a sentence for each column that `leaks` found, after a split by this method."""
-    for name, counts in found.items():
-        way_out = f"together: {name} keeps them on one side"
-        if split != "grouped":
-            way_out = f"split grouped with {way_out}, which split {split} does not"
-        yield (
-            f"{counts['on_both_sides']:,} of the {counts['values']:,} values of {name!r} have "
-            f"pictures in train and in validation or test, where {counts['pictures']:,} pictures "
-            f"have such a value; {way_out}"
-        )

@@ -43,12 +43,12 @@ from data_prep.splits import MIN_PER_CLASS, SHARES, SplitMethod, split_dataset
 from data_prep.together import (
     check_sides,
     joined_groups,
-    leak_words,
     leaks,
     values_together,
 )
 from fairsweep.disk_space import enough_space
 from fairsweep.errors import UserError
+from fairsweep.split_leaks import leak_words
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "ImageHash")
 ROW_GROUP_BYTES = 1 << 27

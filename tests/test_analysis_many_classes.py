@@ -16,6 +16,7 @@ from analysis.classes.confusions import confusions
 from analysis.classes.confusions_table import MOST_PAIRS, confusions_table
 from analysis.dataset import mistakes_figure as mistakes
 from analysis.dataset import table as dataset_table
+from analysis.dataset.copies_table import copies_table
 from analysis.dataset.table import class_counts_table
 from analysis.drawing.drawing import render
 from analysis.report import tables
@@ -255,6 +256,43 @@ def test_copies_across_splits_are_a_warning_of_the_report(run, tmp_path):
         assert warning.startswith(told)
         assert bool(warning) == bool(leaks)
     assert "left out: it is gone." in _dataset_warning(run, "it is gone")
+
+
+def test_people_on_both_sides_are_a_warning_of_the_report(run, tmp_path):
+    manifest = dict(find_dataset(run).manifest)
+    (tmp_path / "images.parquet").touch()
+    manifest["duplicates"] = {"across_splits": 3}
+    leak = {"values": 40, "on_both_sides": 12, "pictures": 1500}
+    manifest["details"] = {**manifest["details"], "leaking_columns": {"patient": leak}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    warning = _dataset_warning(replace(run, data=tmp_path), "")
+    assert warning.startswith("3 validation and test pictures have a copy in")
+    assert (
+        "lists them. 12 of the 40 values of 'patient' have pictures in train and in validation or "
+        "test, where 1,500 pictures have such a value; together: patient keeps them on one side."
+    ) in warning
+
+
+def test_the_report_lists_copies_that_an_official_split_parts(run, tmp_path, monkeypatch):
+    """As many pictures as fit; labels such as NA are texts."""
+    for name in ("images.parquet", "manifest.json"):
+        (tmp_path / name).write_bytes((find_dataset(run).path / name).read_bytes())
+    here = replace(run, data=tmp_path)
+    assert copies_table(here) is None
+    rows = ["3,a/1,train,NA", "3,a/2,test,cat", "7,a/3,val,cat", "7,a/4,test,cat"]
+    text = "\n".join(["duplicate_group,image_id,split,label", *rows])
+    (tmp_path / "copies_across_splits.csv").write_text(text)
+    table = copies_table(here)
+    assert table.frame["name"].tolist() == ["a/1", "a/2", "a/3", "a/4"]
+    assert table.frame["label"].tolist() == ["NA", "cat", "cat", "cat"]
+    assert table.frame["split"].tolist() == ["train", "test", "val", "test"]
+    assert table.notes[0].startswith("2 groups of identical or nearly identical pictures")
+    assert "1 of them with several labels. The first 4 of 4 pictures" in table.notes[0]
+    monkeypatch.setattr("analysis.dataset.copies_table.MOST_ROWS", 3)
+    assert len(copies_table(here).frame) == 3
+    assert "The first 3 of 4 pictures" in copies_table(here).notes[0]
+    assert [each.name for each in TABLES["copies"](here)] == ["copies_across_splits"]
+    assert copies_table(replace(run, provenance={})) is None
 
 
 @pytest.mark.long

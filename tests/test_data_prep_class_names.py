@@ -1,5 +1,7 @@
 """Classes are found where the user names none; spellings that could be one are told."""
 
+import re
+
 import pytest
 
 from data_prep.class_names import alike, with_classes
@@ -59,6 +61,15 @@ def test_a_prepared_dataset_brings_its_classes(tmp_path):
 def test_a_limit_of_no_class_is_refused():
     with pytest.raises(BadInputError, match="limits the class 'c', but the classes found are a, b"):
         found({"a": 1, "b": 1}, limit={"c": 4})
+
+
+@pytest.mark.parametrize("label", ["cat|dog", "dog ; cat"])
+def test_several_labels_in_one_are_refused_unless_they_are_no_class(label):
+    counts = {"cat": 30, "dog": 30, label: 5}
+    with pytest.raises(BadInputError, match=rf"the label '{re.escape(label)}' joins 2 others"):
+        found(counts)
+    assert found(counts, map={"cat": "cat", "dog": "dog"}) == ("cat", "dog")
+    assert found({"cat|owl": 30, "dog": 30}) == ("cat|owl", "dog")
 
 
 def test_labels_that_are_alike_are_told_unless_they_are_taken_for_one():

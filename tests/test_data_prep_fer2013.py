@@ -189,6 +189,17 @@ def test_random_puts_copies_on_both_sides(fer_data, tmp_path):
 
 
 @pytest.mark.long
+def test_datasets_of_the_first_releases_can_be_made_again(fer_data, tmp_path):
+    """Ids of trials depend on this fingerprint."""
+    manifest = prepare_fer2013(
+        images=fer_data / "fer2013plus.tar.gz", out=tmp_path / "v1", duplicates="v1"
+    )
+    assert manifest.fingerprint == (
+        "0e01ac445a190cb8826d814c7bc51c90c61e448c610e8b8b12368619eec10b15"
+    )
+
+
+@pytest.mark.long
 def test_surplus_copies_among_all_pictures(real_pictures):
     hashes = content_hashes(np.stack(list(real_pictures.values())))
     assert len(hashes) == 35710

@@ -222,13 +222,14 @@ BAD = {
     ),
     "twice": ({"sources": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "twice"),
     "too large": ({"image_size": 9999}, "image_size"),
+    "no boolean": ({"colour": "yes please"}, "colour: must be true or false, but got 'yes please'"),
     "limit below 0": (
         {"sources": [{"name": "a", "path": "x", "limit": {"angry": -5}}]},
-        "sources.0.limit.angry: Input should be greater than or equal to 0",
+        "sources.0.limit.angry: must be greater than or equal to 0, but got '-5'",
     ),
     "expect below 0": (
         {"sources": [{"name": "a", "path": "x", "expect": {"angry": -5}}]},
-        "sources.0.expect.angry: Input should be greater than or equal to 0",
+        "sources.0.expect.angry: must be greater than or equal to 0, but got '-5'",
     ),
     "no pictures": ({"classes": [*CLASSES, "happy"]}, "0 of 'happy'; give more pictures"),
     "no folder": ({"sources": [{"name": "a", "path": "nowhere"}]}, "nowhere does not exist"),

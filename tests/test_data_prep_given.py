@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from data_prep.__main__ import main
-from data_prep.fer2013 import prepare_fer2013
+from data_prep.fer2013 import OWN_SPLIT_UNUSED, prepare_fer2013
 from data_prep.folders import prepare_folders
 from data_prep.given import (
     Choice,
@@ -246,7 +246,11 @@ def test_fer2013_takes_usage_for_the_split(tmp_path):
     rows = [int(one.removeprefix("fer2013/")) for one in dataset.image_ids.tolist()]
     assert dataset.splits.tolist() == [wanted[usages[row]] for row in rows]
     assert DatasetManifest.read(out).details["dealt_splits"] == []
-    plain = prepare_fer2013(
-        images=pictures, votes=votes, out=tmp_path / "plain", near_duplicates=False
-    )
+    assert "notes" not in DatasetManifest.read(out).details
+    files = {"images": pictures, "votes": votes, "near_duplicates": False}
+    plain = prepare_fer2013(**files, out=tmp_path / "plain")
     assert plain.split_method == "grouped"
+    assert plain.details["notes"] == [OWN_SPLIT_UNUSED]
+    asked = prepare_fer2013(**files, out=tmp_path / "asked", split="grouped")
+    assert "notes" not in asked.details
+    assert asked.fingerprint == plain.fingerprint

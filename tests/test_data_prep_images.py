@@ -282,6 +282,40 @@ def test_json_lines_in_split_folders_are_read_as_hugging_face_writes_them(tmp_pa
     assert "box" not in dataset.columns
 
 
+@pytest.mark.parametrize(
+    ("separator", "message"),
+    [(";", "legend.csv: its columns are separated by semicolons; save it again with commas"),
+     ("\t", "legend.csv: its columns are separated by tabs")],
+)  # fmt: skip
+def test_a_table_that_is_needed_but_cannot_be_read_is_told(
+    tmp_path, flat, capsys, separator, message
+):
+    rows = [separator.join(("image", "label")), *(separator.join(row[:2]) for row in rows_of())]
+    (flat / "legend.csv").write_text("\n".join(rows))
+    assert message in refused(tmp_path, capsys, flat)
+    for row in range(48):  # Class folders need no table.
+        put(tmp_path / "pets" / ("cat", "dog")[row % 2] / f"{row}.png", row)
+    shutil.copy(flat / "legend.csv", tmp_path / "pets")
+    assert prepare(tmp_path, tmp_path / "pets").manifest.label_rule == "class folders"
+
+
+def test_the_manifest_says_what_gave_the_labels(tmp_path, flat, shards):
+    write_csv(flat / "legend.csv", ("image", "label", "person"), rows_of())
+    write_npz(tmp_path / "set.npz")
+    rules = [
+        prepare(tmp_path, path, out=f"out{place}").manifest.label_rule
+        for place, path in enumerate((flat, shards, tmp_path / "set.npz"))
+    ]
+    assert rules == ["a table of labels", "a column of labels", "labels of the set"]
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path, capsys):
+    put(tmp_path / "a.png", 0)
+    error = refused(tmp_path, capsys, tmp_path / "a.png")
+    assert "a.png: is neither a folder nor an archive (.zip, .tar, " in error
+    assert "skip-bad" not in error
+
+
 def test_captions_are_no_column_and_told(tmp_path, flat, capsys):
     rows = [(*row, "a long story " * (20 if row[0] == "f07.png" else 1)) for row in rows_of()]
     write_csv(flat / "legend.csv", ("image", "emotion", "person", "caption"), rows)
@@ -380,6 +414,8 @@ def test_labels_that_differ_in_case_are_told_or_folded(tmp_path, flat, capsys):
     write_csv(flat / "legend.csv", ("image", "emotion", "p"), rows_of(labels=labels))
     error = refused(tmp_path, capsys, flat)
     assert "12 of 'Happy'" in error
+    assert "; 'Happy' and 'happy' and 'happy ' differ only in case or white space, and" in error
+    assert "'SAD' and" not in error
     prepare(tmp_path, flat, "--min-per-class", 12, out="apart")
     assert (
         "labels 'Happy' and 'happy' and 'happy ' of source 'faces' differ only "
@@ -605,8 +641,9 @@ def test_min_per_class_takes_the_place_of_twenty(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--image-size", 4), "--image-size: Input should be greater than or equal to 8"),
-        (("--min-per-class", 0), "--min-per-class: Input should be greater than or equal to 1"),
+        (("--image-size", 4), "--image-size: must be greater than or equal to 8, but got 4"),
+        (("--image-size", 1025), "--image-size: must be less than or equal to 1024, but got 1025"),
+        (("--min-per-class", 0), "--min-per-class: must be greater than or equal to 1, but got 0"),
     ],
 )
 def test_an_option_out_of_range_is_refused_in_a_line(tmp_path, capsys, options, message):

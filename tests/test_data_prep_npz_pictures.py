@@ -1,5 +1,8 @@
 """Pictures in an npz file, as MedMNIST and Keras have them."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,10 @@ from data_prep.sources_file import Source, SourcesFile
 
 def found_in(path, *, colour=False, **arrays):
     np.savez(path, **arrays)
+    return find(path, colour=colour)
+
+
+def find(path, *, colour=False):
     source = Source(name="med", path=path)
     return find_in_npz(source, SourcesFile(sources=(source,), image_size=8, colour=colour))
 
@@ -49,11 +56,52 @@ def test_colours_keep_the_order_of_red_green_and_blue(tmp_path):
     assert found.records[0].picture.pixels[0, 0].tolist() == [10, 20, 200]
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_pictures_are_read_one_by_one_because_all_may_not_fit_into_memory(
+    tmp_path, monkeypatch, save
+):
+    save(tmp_path / "a.npz", train_images=pictures(9), train_labels=np.arange(9))
+    whole = []
+    read = np.lib.npyio.NpzFile.__getitem__
+    monkeypatch.setattr(
+        np.lib.npyio.NpzFile, "__getitem__", lambda one, name: whole.append(name) or read(one, name)
+    )
+    found = find(tmp_path / "a.npz")
+    assert [int(r.picture.pixels[0, 0]) for r in found.records] == list(range(9))
+    assert whole == ["train_labels"]
+
+
+def test_arrays_in_the_order_of_columns_are_read_alike(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(3)
+    rows, columns = (
+        found_in(tmp_path / f"{order}.npz", colour=True, train_labels=labels,
+                 train_images=np.asarray(pixels, order=order))
+        for order in "CF"
+    )  # fmt: skip
+    for row, one, other in zip(pixels, rows.records, columns.records, strict=True):
+        np.testing.assert_array_equal(one.picture.pixels, row)
+        np.testing.assert_array_equal(other.picture.pixels, row)
+
+
+def test_pictures_that_are_cut_short_are_told(tmp_path):
+    stream = io.BytesIO()
+    np.save(stream, pictures(3))
+    with zipfile.ZipFile(tmp_path / "cut.npz", "w") as archive:
+        archive.writestr("train_images.npy", stream.getvalue()[:-1])
+        stream = io.BytesIO()
+        np.save(stream, np.arange(3))
+        archive.writestr("train_labels.npy", stream.getvalue())
+    with pytest.raises(BadInputError, match=r"cannot be read \(its pictures are cut short"):
+        find(tmp_path / "cut.npz")
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
         (pictures(3), [0, 1], r"train pictures are 3, but there are 2 labels"),
         (pictures(2), [[0, 1], [1, 0]], "several labels each"),
+        (pictures(2), 0, "several labels each"),
         (pictures(2).astype(np.float32), [0, 1], "float32 of shape"),
         (pictures(2, 4), [0, 1], r"uint8 of shape \(2, 8, 8, 4\)"),
     ],

@@ -176,3 +176,12 @@ def test_twenty_pictures_of_a_class_are_enough():
     for name, count in (("train", 14), ("val", 3), ("test", 3)):
         assert np.bincount(labels[splits == name]).tolist() == [count] * 4
     assert set(folds.tolist()) == set(range(-1, 10))
+
+
+def test_of_many_classes_with_too_few_pictures_some_are_named():
+    labels = np.repeat(np.arange(14), [30, 30] + [3] * 12)
+    names = [f"c{place}" for place in range(14)]
+    with pytest.raises(ValueError, match="3 of 'c11', 2 more such classes; give more") as refused:
+        split_dataset(labels, np.arange(len(labels)), classes=names, method="grouped", seed=0)
+    assert "c12" not in str(refused.value)
+    assert "differ only" not in str(refused.value)

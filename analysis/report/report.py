@@ -28,6 +28,7 @@ from analysis.report.tables import TABLES
 from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.run_data import RunData
 from analysis.trials.headline import headline, status_counts
+from fairsweep.split_leaks import leak_words
 
 Progress = Callable[[str], None]
 Tables = Mapping[str, list[Table]]
@@ -119,11 +120,11 @@ SECTIONS = {
     "hyperparameters": ("effects", "levels", "importance", "by"),
     "best": ("ensemble", "probabilities", "classes", "confusions", "suspects"),
     "bias": ("bias",),
-    "dataset": ("dataset",),
+    "dataset": ("dataset", "copies"),
     "incomplete": ("incomplete",),
 }
 """Section of the page → its tables from `TABLES`; tables not listed here go to Trials."""
-FOLDED = ("comparisons", "replicates", "by", "suspects")
+FOLDED = ("comparisons", "replicates", "by", "suspects", "copies")
 """Tables whose content another table or figure before them shows in short; the page shows their
 titles alone."""
 
@@ -232,16 +233,23 @@ def _best(run: RunData, tables: Tables, figures: Figures) -> Section:
 
 
 def _dataset_warning(run: RunData, left_out: str) -> str:
-    """Return why the dataset is missing, or a warning about training pictures in other splits."""
+    """Return why the dataset is missing, or warnings about copies and persons in several splits."""
     if left_out:
         return f"Pictures and class counts are left out: {left_out}."
-    leaks = find_dataset(run).manifest.get("duplicates", {}).get("across_splits", 0)
-    if not leaks:
-        return ""
-    return (
-        f"{leaks:,} validation and test pictures have a copy in the training split, so accuracies "
-        "are too high. `python -m data_prep inspect DATASET --figures OUT` shows and lists them."
-    )
+    return " ".join(_leaks(find_dataset(run).manifest))
+
+
+def _leaks(manifest: Mapping[str, Any]) -> Iterator[str]:
+    copies = manifest.get("duplicates", {}).get("across_splits", 0)
+    if copies:
+        yield (
+            f"{copies:,} validation and test pictures have a copy in the training split, so "
+            "accuracies are too high. `python -m data_prep inspect DATASET --figures OUT` shows "
+            "and lists them."
+        )
+    columns = manifest.get("details", {}).get("leaking_columns", {})
+    for sentence in leak_words(columns, manifest.get("split_method", "")):
+        yield f"{sentence}."
 
 
 def _dataset_facts(run: RunData) -> dict[str, str]:

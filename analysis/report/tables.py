@@ -12,6 +12,7 @@ from analysis.comparisons.replicates_table import replicates
 from analysis.comparisons.table import comparisons
 from analysis.cost.latency_table import latency_table
 from analysis.curves.incomplete_table import incomplete
+from analysis.dataset.copies_table import copies_table
 from analysis.dataset.suspects_table import suspects_table
 from analysis.dataset.table import class_counts_table
 from analysis.effects.by_table import by_hyperparameter
@@ -111,6 +112,7 @@ TABLES: Mapping[str, Callable[[RunData], Iterator[Table]]] = {
     "importance": _if_known(_importance),
     "confusions": _if_known(_confusions),
     "dataset": _if_known(class_counts_table),
+    "copies": _if_known(copies_table),
     "replicates": _if_known(_measured(replicates)),
     "by": _by_each,
     "incomplete": _if_known(_measured(incomplete)),
