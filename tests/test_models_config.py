@@ -53,6 +53,10 @@ def test_dict_leaves_out_what_the_family_does_not_use():
         ({"dropout": 1.0}, r"dropout must be a number of at least 0 and below 1, but got 1\.0"),
         ({"batch_size": 1}, r"batch_size must be a whole number from 2"),
         ({"epochs": True}, r"epochs must be a whole number .* got True"),
+        (
+            {"family": "torchvision", "architecture": "resnet18; x"},
+            r"architecture must be the name of a torchvision .* but got 'resnet18; x'",
+        ),
         ({"soft_labels": 1}, r"soft_labels must be true or false, but got 1"),
     ],
 )

@@ -77,6 +77,9 @@ def in_wandb(run, trial):
     for record in records_to_the_end(file):
         for item in record.run.config.update:
             about[item.key] = json.loads(item.value_json)
+        for name in ("run_group", "job_type", "display_name", "project"):
+            if told := getattr(record.run, name):
+                about[name] = told
         row = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
         if row:
             values = {name: json.loads(text) for name, text in row.items()}
@@ -104,6 +107,9 @@ def assert_logged(run, sweep, address=None):
         objective = sweep.objective(trial)
         assert session.hparams["kernel_size"].number_value == trial.config["kernel_size"]
         assert about["kernel_size"] == trial.config["kernel_size"]
+        assert about["run_group"] == trial.configuration_id
+        assert (about["job_type"], about["project"]) == (trial.phase, sweep.spec.name)
+        assert about["display_name"] == f"{trial.name} seed {trial.config['seed']}"
         assert scalars["objective"] == [
             (len(trial.measurements), pytest.approx(objective, rel=1e-6))
         ]

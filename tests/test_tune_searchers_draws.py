@@ -7,6 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats.qmc import Sobol
 
+from fairsweep.errors import UserError
 from tests.support.sweeps import small_spec
 from tune.sweep.schedulers.registry import SCHEDULERS
 from tune.sweep.searchers import cma, sampled, study
@@ -205,3 +206,10 @@ def test_a_study_knows_the_whole_curves_of_another_run():
     )  # fmt: skip
     assert failed.state.name == "FAIL"
     assert whole.params == point
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHERS.keys() - {"grid"}))
+def test_a_searcher_is_told_how_many_configurations_to_propose(name):
+    spec = small_spec(searcher={"name": name}, space=RANGES)
+    with pytest.raises(UserError, match=f"searcher '{name}' needs to know how many"):
+        SEARCHERS[name].make(spec)
