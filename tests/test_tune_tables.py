@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.sweeps import LOSS, new_sweep, small_spec, train
+from tests.support.sweeps import LOSS, WORKER, figures, new_sweep, small_spec, train
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import read_table_info
 from tune.session.tables import _column, write_tables
@@ -43,6 +43,15 @@ def test_a_row_tells_the_best_and_the_last_epoch_of_its_trial(tmp_path):
     assert pending["best_epoch"] is pending["last_val_loss"] is pending["parameters"] is None
     assert measurements["epoch"].to_pylist() == [1, 2, 3, 4]
     assert measurements["val_accuracy"].to_pylist() == [0.3, 0.7, 0.7, 0.6]
+
+
+def test_a_trial_on_a_part_of_a_device_takes_that_part_of_its_seconds(tmp_path):
+    sweep, _ = new_sweep(small_spec(scheduler={"name": "none"}))
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 0.25)
+    sweep.report(trial.id, 1, figures(trial.id, 1, seconds=6.0), WORKER)
+    (row,) = tables(tmp_path, sweep)[0].to_pylist()
+    assert (row["seconds"], row["device_seconds"]) == (6.0, 1.5)
 
 
 @pytest.mark.parametrize("limits", [None, {"latency_ms": 5}])
