@@ -102,6 +102,17 @@ def test_paused_trials_keep_their_states_on_disk(synthetic_dataset):
     assert plan.disk_bytes == stopping.disk_bytes + 11 * largest
 
 
+@pytest.mark.parametrize(("finalists", "epochs"), [(1, 12 + 4 * 2 + 4 / 3 * 6), (6, 12 + 6 * 8)])
+def test_finalists_of_a_scheduler_that_pauses_are_planned_whole(
+    synthetic_dataset, finalists, epochs
+):
+    """Twelve trials of nine epochs, with rungs at 1 and 3."""
+    manifest = DatasetManifest.read(synthetic_dataset)
+    scheduler = {"name": "promotion", "grace_period": 1, "reduction_factor": 3}
+    plan = plan_sweep(small_spec(scheduler=scheduler, finalists=finalists), manifest, cores=1)
+    assert plan.epochs == pytest.approx(epochs)
+
+
 def test_a_printed_plan_tells_each_configuration_and_the_sums(
     synthetic_dataset, monkeypatch, capsys
 ):

@@ -93,7 +93,9 @@ def plan_sweep(spec: SweepSpec, manifest: DatasetManifest, *, cores: int) -> Pla
     )
     planned = tuple(plan for plan in every if plan.excess is None)
     trials = round(sweep.expected * len(planned) / len(every))
-    shares = [_trained_share(sweep.scheduler, plan.config.epochs) for plan in planned]
+    # A scheduler that pauses trials trains finalists whole, however few it promotes.
+    whole = min(1.0, spec.finalists / len(planned)) if sweep.scheduler.pauses and planned else 0.0
+    shares = [_trained_share(sweep.scheduler, plan.config.epochs, whole) for plan in planned]
     flop = sum(
         BACKWARD
         * plan.cost.flop_per_picture
@@ -144,13 +146,19 @@ def configurations(spec: SweepSpec) -> Iterator[Configuration]:
             yield config
 
 
-def _trained_share(scheduler: Scheduler, epochs: int) -> float:
-    """Return the expected share of its epochs that a trial is trained."""
+def _trained_share(scheduler: Scheduler, epochs: int, whole: float) -> float:
+    """Return the expected share of its epochs that a trial is trained.
+
+    Args:
+        scheduler: Stops or pauses trials.
+        epochs: Epochs of a complete training.
+        whole: Least share of the trials that are trained to the end.
+    """
     trained, share, before = 0.0, 1.0, 0
     for rung, survivors in zip(scheduler.rungs, scheduler.survivors, strict=True):
         end = min(rung, epochs)
         trained += share * (end - before)
-        share, before = share * survivors, end
+        share, before = max(whole, share * survivors), end
     return (trained + share * (epochs - before)) / epochs
 
 
