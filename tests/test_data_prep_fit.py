@@ -67,3 +67,14 @@ def test_the_manifest_tells_how_pictures_were_fitted(tmp_path, wide):
     manifest = DatasetManifest.read(tmp_path / "out")
     assert manifest.fit == "crop"
     assert manifest.mean > 0.7
+
+
+def test_a_dataset_of_wide_pictures_takes_the_middle_of_tall_ones_and_pads_their_sides():
+    tall = np.arange(16, dtype=np.uint8)[:, None].repeat(8, axis=1)
+    cropped = fit_pixels(tall, (4, 8), "crop")
+    np.testing.assert_array_equal(cropped, tall[6:10])
+    padded = fit_pixels(tall, (4, 8), "pad")
+    assert padded.shape == (4, 8)
+    assert not padded[:, :3].any()
+    assert not padded[:, 5:].any()
+    assert padded[1:, 3:5].all()
