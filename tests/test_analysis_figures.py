@@ -406,6 +406,13 @@ def test_mistakes_tell_the_votes_of_the_dataset(run, tmp_path):
     given, votes = drawing.draw().axes[0].texts[:2]
     assert votes.get_text() == "neutral 7\nanger 3"
     assert votes.get_position()[1] > given.get_position()[1], "below, as the axis is turned"
+    height = {
+        text: mistakes.draw(
+            shown.assign(votes=["", *[text] * (len(shown) - 1)]), IMAGE_SHAPE
+        ).get_size_inches()[1]
+        for text in ("", "anger 3")
+    }
+    assert height[""] < height["anger 3"], "one picture without votes takes no room from others"
 
 
 def test_of_the_dataset_only_the_pictures_that_are_asked_for_are_read(run, tmp_path):
