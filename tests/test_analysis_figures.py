@@ -415,6 +415,15 @@ def test_mistakes_tell_the_votes_of_the_dataset(run, tmp_path):
     assert height[""] < height["anger 3"], "one picture without votes takes no room from others"
 
 
+def test_a_mean_without_an_interval_does_not_deny_those_of_the_others(run):
+    means = pd.DataFrame({"low": [0.1, 0.2, 0.3]})
+    words = effects._error_words(run, means)
+    assert words.startswith("Whiskers: 95 % intervals")
+    assert effects._error_words(run, means.assign(low=[np.nan, 0.2, 0.3])) == words
+    none = effects._error_words(run, means.assign(low=np.nan))
+    assert none.startswith("They have no interval, because without replicates")
+
+
 def test_of_the_dataset_only_the_pictures_that_are_asked_for_are_read(run, tmp_path):
     found = find_dataset(run)
     table = pq.read_table(found.path / "images.parquet")

@@ -276,6 +276,17 @@ def test_closing_ends_the_writers_of_trials_that_have_not_ended(tmp_path):
     assert not set(threading.enumerate()) - before
 
 
+def test_every_logger_follows_a_sweep_while_it_runs(tmp_path):
+    sweep, _ = sit(tmp_path, small_spec(**ALL), [], steps=5)
+    measured = [trial for trial in sweep.trials.values() if trial.measurements]
+    assert measured
+    _, runs = in_mlflow(tmp_path, sweep.spec)
+    assert set(runs) == {trial.id for trial in measured}
+    for trial in measured:
+        assert list((tmp_path / "wandb").glob(f"offline-run-*-{trial.id}-*"))
+        assert list((tmp_path / "tensorboard").glob(f"{trial.number:04}-*"))
+
+
 def test_wandb_stays_offline_and_does_not_take_over_errors_of_the_sweep(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "online")
     hook = sys.excepthook
