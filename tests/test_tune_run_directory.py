@@ -19,6 +19,7 @@ import pytest
 
 from data_prep.manifest import DatasetManifest
 from models.file_hash import content_hash
+from tests.support.repository import ROOT
 from tests.support.slurm import wait_until
 from tests.support.sweeps import small_spec
 from tune.run import lease as module
@@ -282,7 +283,8 @@ def test_a_lost_spec_is_that_of_the_last_event_that_has_one(tmp_path, kind):
 def test_the_provenance_has_the_commit_and_whether_files_differ_from_it(tmp_path, monkeypatch):
     status = " M tune/run/lease.py\n"
 
-    def git(words, **_options):
+    def git(words, *, cwd, **_options):
+        assert Path(cwd).is_relative_to(ROOT), "the commit is that of the program, wherever it is started"
         return subprocess.CompletedProcess(words, 0, {"rev-parse": "abc\n"}.get(words[1], status))
 
     monkeypatch.setattr("tune.session.run_directory.subprocess.run", git)
