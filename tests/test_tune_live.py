@@ -197,6 +197,17 @@ def test_a_page_that_is_closed_before_its_answer_comes_leaves_no_message(server,
     assert "mistake" in capfd.readouterr().err
 
 
+def test_a_disk_that_cannot_be_read_is_told_and_the_page_goes_on(server, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Follower, "news", fail)
+        status, body = ask(server, "run/one")
+    assert (status, json.loads(body)) == (409, {"error": "[Errno 5] Input/output error"})
+    assert news(server)["trials"]
+
+
 def statuses(server, since=0):
     return {trial["id"]: trial["status"] for trial in news(server, since)["trials"]}
 
@@ -286,6 +297,23 @@ def test_a_row_tells_what_was_searched_in_short(server, run):
     trial = sweep.next_trial()
     words = _config_words(trial, ("kernel_size", "learning_rate", "momentum"))
     assert words == "learning_rate 0.0001235, kernel_size 3"
+    of_a_fold = SimpleNamespace(config={"fold": 2, "kernel_size": 3})
+    assert _config_words(of_a_fold, ("kernel_size", "fold")) == "kernel_size 3", "the draw tells it"
+
+
+def test_a_row_tells_where_and_how_long_a_trial_was_trained_and_why_it_ended(run, failed):
+    rows = {row["id"]: row for row in Follower(run).news(0)["trials"]}
+    for trial in read_sweep(run).trials.values():
+        row = rows[trial.id]
+        assert [row[name] for name in ("trial", "where", "seconds", "reason")] == [
+            f"{trial.name} {trial.draw}",
+            f"{trial.host} {trial.device}".strip(),
+            round(trial.seconds, 1),
+            trial.reason,
+        ]
+    assert rows[failed]["reason"].startswith(EVIL)
+    assert rows[failed]["seconds"] > 1
+    assert rows[failed]["where"].endswith(" cpu")
 
 
 def test_news_of_a_ledger_that_has_not_grown_are_not_worked_out_again(run, monkeypatch):
