@@ -261,8 +261,18 @@ def test_a_minute_is_long_enough_and_memory_is_written_in_any_case(script):
     least = ("--cpus-per-node", "1", "--time", "1")
     pbs = directives(script("pbs", "--mem", "32gb", size=least))
     assert {"#PBS -l walltime=0:01:00", "#PBS -l select=1:ncpus=1:mem=32gb"} <= set(pbs)
-    lsf = directives(script("lsf", "--mem", "32Gb", size=least))
+    text = script("lsf", "--mem", "32Gb", size=least)
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    lsf = directives(text)
     assert {"#BSUB -W 0:01", '#BSUB -R "rusage[mem=32GB]"'} <= set(lsf)
+
+
+def test_one_job_is_submitted_where_no_number_is_given(folder, capsys):
+    program(folder, "qsub", "echo 7.head")
+    assert launch("pbs", "--submit") == 0
+    assert (folder / "asked").read_text().splitlines() == ["small.pbs|"]
+    assert capsys.readouterr().out == "jobs from small.pbs: 7.head; to end them: qdel 7.head\n"
 
 
 @KINDS

@@ -93,6 +93,11 @@ def test_the_environment_of_the_submitting_shell_is_left_behind_unless_asked_for
     assert asked(script("--sbatch", "export=AWS_PROFILE"))["export"] == "AWS_PROFILE"
 
 
+def test_an_option_of_sbatch_may_be_written_as_sbatch_takes_it(script):
+    found = asked(script("--sbatch=--mail-type=END", "--sbatch=--hold"))
+    assert (found["mail-type"], found["hold"]) == ("END", "")
+
+
 @pytest.mark.parametrize(
     ("words", "needs"),
     [
