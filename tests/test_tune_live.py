@@ -18,6 +18,7 @@ from tests.support.big_run import write_big_run
 from tests.support.browser import PROGRAM, Browser
 from tests.support.run_factory import Factory
 from tests.support.sweeps import new_sweep, play, small_spec
+from tune.__main__ import main
 from tune.commands.serve import _server
 from tune.execution.node_use import read_gpus, write_use
 from tune.run.directory import ERRORS_DIR, LEDGER_FILE, NODES_DIR, RETRY_FILE, STOP_FILE
@@ -370,6 +371,18 @@ def test_a_ledger_that_has_grown_and_is_then_cut_is_read_again(run):
     assert follower.outdated, "it is another file"
     ledger.unlink()
     assert follower.outdated
+
+
+def test_the_page_is_served_until_the_user_ends_it(run, monkeypatch, capsys):
+    def end(_server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LiveServer, "serve_forever", end)
+    assert main(["serve", str(run)]) == 0
+    told, after, rest = capsys.readouterr().out.split("\n")
+    assert told.startswith("open http://127.0.0.1:")
+    assert told.endswith(" (Ctrl-C ends the page, not the sweep)")
+    assert (after, rest) == ("", "")
 
 
 def test_rungs_tell_how_many_reached_them_and_how_many_ended_there(tmp_path):
