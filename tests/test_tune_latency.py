@@ -173,9 +173,10 @@ def test_a_run_that_is_running_is_not_measured(tmp_path, finished_run, capsys):
 
 
 def test_a_run_without_a_completed_trial_is_not_measured(tmp_path, few_pictures, capsys):
-    run, _ = start(tiny_spec(few_pictures, limits={"parameters": 1}), tmp_path)
+    run, _ = start(tiny_spec(few_pictures, limits={"parameters": 1}), tmp_path / "my runs")
     assert main(["latency", str(run)]) == 2
-    assert "has no completed trial yet" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"has no completed trial yet; see `python -m tune status '{run}'`" in told
 
 
 def test_a_measurement_uses_the_dataset_and_the_trust_that_it_is_given(finished_run, monkeypatch):

@@ -160,6 +160,11 @@ def test_the_setup_runs_before_python_and_python_is_the_given_command(script, ho
     ), done.stderr
 
 
+def test_a_setup_that_fails_is_told_as_it_was_written(script, home):
+    done = run_setup(script("--setup", "cat < 'no such'; false", "--python", "true"), home)
+    assert done.stderr.endswith("error: the setup failed: cat < 'no such'; false\n")
+
+
 def test_a_setup_in_the_home_folder_is_found_wherever_the_job_starts(script, home, monkeypatch):
     (home / "my env.sh").write_text("echo from home\n")
     monkeypatch.setenv("HOME", str(home))

@@ -203,7 +203,9 @@ def test_what_is_yielded_is_read_as_metrics_state_and_predictions():
     assert read_metrics({"a": np.float32(0.5), "b": torch.tensor(2), "c": True}, ["b"]) == {
         "a": 0.5, "b": 2.0, "c": 1.0,
     }  # fmt: skip
-    for name in ("seconds", "epoch", "parameters", "1st", "a b", ""):
+    with pytest.raises(UserError, match=r"^did not yield a, .*; it yielded no metric$"):
+        read_metrics({}, ["a"])
+    for name in ("seconds", "epoch", "parameters", "1st", "a b", "", 1):
         with pytest.raises(UserError, match="names of other columns"):
             read_metrics({name: 1.0}, [])
 
