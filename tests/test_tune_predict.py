@@ -228,7 +228,7 @@ def test_a_refusal_lists_the_trials_whose_weights_are_kept(tmp_path):
 def test_a_run_without_a_trained_trial_says_so(tmp_path):
     _, ledger = new_sweep(small_spec())
     run = write_run(tmp_path / "my run", ledger, small_spec())
-    with pytest.raises(RunError, match="run has no trained trial yet; see `.* status '"):
+    with pytest.raises(RunError, match=r"no trained trial yet; see `.* status '"):
         find_weights(run)
 
 
