@@ -54,6 +54,12 @@ def test_own_training_code_reads_what_it_likes_and_a_path_must_exist(place, tmp_
         open_data(spec_of(tmp_path / "gone", train="code:train"))
 
 
+def test_own_training_code_may_read_a_url_that_is_no_dataset_of_ours(place, tmp_path):
+    (tmp_path / "other").mkdir()
+    assert open_data(spec_of((tmp_path / "other").as_uri(), train="code:train")) is None
+    assert open_data(spec_of(place.as_uri(), train="code:train")) is not None
+
+
 def test_a_node_reads_its_own_copy_of_a_dataset_only_if_it_is_staged(place, tmp_path, monkeypatch):
     monkeypatch.delenv(STAGE, raising=False)
     fingerprint = read_dataset(place).manifest.fingerprint

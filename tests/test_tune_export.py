@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +18,7 @@ from safetensors.numpy import load_file
 
 from analysis.__main__ import main as analysis
 from data_prep.reader import read_dataset
+from fairsweep.errors import UserError
 from tests.support.in_process import few_pictures_fixture as few_pictures_fixture
 from tests.support.in_process import finished_run_fixture as finished_run_fixture
 from tests.support.in_process import run_fixture as run_fixture
@@ -26,6 +29,11 @@ from tune.run.tables import read_predictions
 from tune.session import exported
 from tune.session.status import read_sweep
 
+CONTENT = {
+    "onnx_bytes": 2_500_000,
+    "largest_difference": 1e-4,
+    "latency_ms": {"1": {"p50": 1.23, "p95": 3.42}},
+}
 CLASSES = ("angry", "bored", "focused", "neutral")
 
 
@@ -171,3 +179,70 @@ def test_a_model_that_differs_is_not_written(
     assert main(["export", str(finished_run), "--out", str(tmp_path / "out")]) == 2
     assert "differs from the original" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_has_left_is_not_in_the_new_folder(tmp_path, monkeypatch):
+    def write(folder, *_):
+        (folder / "model.json").touch()
+        return {"epoch": 3}
+
+    monkeypatch.setattr(exported, "_write_into", write)
+    out = tmp_path / "not there yet" / "out"
+    left = out.with_name(".out.partial")
+    for name in (".out.partial", "other"):
+        shutil.rmtree(out.parent, ignore_errors=True)
+        if name == left.name:
+            left.mkdir(parents=True)
+            (left / "old").touch()
+        assert exported.write_export(None, out, None, {}) == {"epoch": 3}
+        assert [path.name for path in out.iterdir()] == ["model.json"]
+        assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_the_told_command_for_the_card_can_be_pasted(capsys, monkeypatch):
+    refused = subprocess.CompletedProcess([], returncode=2, stdout="", stderr="a note\nno pandas\n")
+    monkeypatch.setattr(export.subprocess, "run", lambda *_, **__: refused)
+    export._write_card(Path("runs/a b"), Path("out/README.md"), "my faces")
+    assert capsys.readouterr().err == (
+        "warning: there is no model card: no pandas; to write it later: "
+        "python -m analysis card 'runs/a b' --out out/README.md --data 'my faces'\n"
+    )
+
+
+def test_an_export_uses_the_dataset_and_the_trust_that_it_is_given(
+    finished_run, few_pictures, tmp_path, capsys, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(exported, "write_export", lambda *_: CONTENT)
+    monkeypatch.setattr(export, "open_code", lambda *_, trust_code: asked.append(trust_code))
+    monkeypatch.setattr(export, "_write_card", lambda *words: asked.append(words[1:]))
+    words = ["export", str(finished_run), "--out", str(tmp_path)]
+    assert main([*words, "--data", str(few_pictures), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == CONTENT
+    assert main([*words, "--trust-code"]) == 0
+    told = capsys.readouterr().out
+    assert "model.onnx (2.5 MB)" in told
+    assert "differ by at most 0.0001; a picture takes 1.2 ms (95th percentile 3.4 ms)" in told
+    card = tmp_path / "README.md"
+    assert asked == [False, (card, str(few_pictures)), True, (card, None)]
+    assert main([*words, "--data", str(tmp_path / "gone")]) == 2
+    assert "gone" in capsys.readouterr().err
+
+
+def test_without_its_dataset_a_model_is_checked_on_random_pictures(
+    finished_run, tmp_path, capsys, monkeypatch
+):
+    def find(*_):
+        raise UserError("the dataset is gone")
+
+    checked = []
+    monkeypatch.setattr(export, "find_dataset", find)
+    monkeypatch.setattr(export, "_write_card", lambda *_: None)
+    monkeypatch.setattr(
+        exported, "write_export", lambda *words: checked.append(words[2]) or CONTENT
+    )
+    assert main(["export", str(finished_run), "--out", str(tmp_path)]) == 0
+    (pixels,) = checked
+    assert (pixels.shape[0], pixels.ndim, pixels.dtype) == (export.DRAWN, 3, np.uint8)
+    assert pixels.std() > 50
+    assert capsys.readouterr().err.startswith("warning: the dataset is gone; the model is checked")

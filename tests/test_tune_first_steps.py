@@ -7,6 +7,7 @@ import pytest
 from fairsweep.errors import UserError
 from models.first_step import FirstStep
 from tests.support.sweeps import small_spec
+from tune.commands import plan
 from tune.session import first_steps
 from tune.session.first_steps import check_networks
 from tune.sweep.spec import parse_spec
@@ -80,3 +81,18 @@ def test_a_network_that_cannot_be_trained_is_named(spec, tried):
     tried.answers = fails
     with pytest.raises(UserError, match=r"^Net.* cannot be trained: line 3: no$"):
         first_steps.check_networks(spec, None)
+
+
+def test_a_plan_tells_what_is_odd_of_own_networks_beside_its_table(
+    spec, tried, monkeypatch, capsys
+):
+    tried.answers = lambda _: FirstStep(channels_last=True, notes=("it is odd",))
+    monkeypatch.setattr(plan, "spec_of", lambda _: spec)
+    for name in ("read_manifest", "open_dataset", "precision_note"):
+        monkeypatch.setattr(plan, name, lambda _: None)
+    monkeypatch.setattr(plan, "plan_sweep", lambda *_, **__: None)
+    monkeypatch.setattr(plan, "print_plan", lambda *_: print("the table"))
+    assert plan.run(None) == 0
+    said = capsys.readouterr()
+    assert said.out == "the table\n"
+    assert said.err == f"{spec.name_of(tried.configs[0])}: it is odd\n"

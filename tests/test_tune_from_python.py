@@ -54,6 +54,13 @@ def test_a_file_is_run_under_another_name_and_with_changes(few_pictures, tmp_pat
         SEARCH(SPEC | {"name": "other"}, data=few_pictures, runs=tmp_path)
 
 
+def test_the_told_command_for_another_spec_can_be_pasted(few_pictures, tmp_path):
+    search = partial(SEARCH, data=few_pictures, runs=tmp_path / "my runs")
+    run = search(SPEC)
+    with pytest.raises(RunError, match=f"with `python -m tune extend '{run}'`"):
+        search({**SPEC, "seed": 7})
+
+
 def test_a_call_wins_over_its_dict_and_goes_on_where_the_dataset_is_now(few_pictures, tmp_path):
     before = shutil.copytree(few_pictures, tmp_path / "faces")
     spec = {**SPEC, "data": "elsewhere"}

@@ -20,7 +20,7 @@ def write_run(run, curves, **objective):
     with Ledger(run) as ledger:
         # The last trial is written first.
         for number, (curve, status) in reversed(list(enumerate(curves))):
-            trial = f"t{number}"
+            trial = f"t{9 - number}"  # Ids have no order.
             proposed = TrialProposed(
                 time=1.0,
                 trial=trial,

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -130,10 +131,12 @@ def test_early_stopping_and_sampling_searchers_do_not_go_with_folds():
 
 
 def test_an_unfinished_run_has_no_incumbent_to_take(run, tmp_path):
+    run = run.rename(run.with_name("my run"))
     ledger = run / LEDGER_FILE
     lines = ledger.read_text().splitlines(keepends=True)
     ledger.write_text("".join(line for line in lines if "finalists_chosen" not in line))
-    with pytest.raises(RunError, match="is not finished, so its incumbent may change"):
+    told = f"is not finished, so its incumbent may change; .* resume '{re.escape(str(run))}'`, or"
+    with pytest.raises(RunError, match=told):
         kfold(run, tmp_path, folds=2, repeats=1)
     named = next(iter(Sweep(read_spec(run), fingerprint="", events=read_events(run)).trials))
     _, sweep = kfold(run, tmp_path, folds=2, repeats=1, trial_id=named, name="named")

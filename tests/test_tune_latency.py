@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -172,6 +173,19 @@ def test_a_run_that_is_running_is_not_measured(tmp_path, finished_run, capsys):
 
 
 def test_a_run_without_a_completed_trial_is_not_measured(tmp_path, few_pictures, capsys):
-    run, _ = start(tiny_spec(few_pictures, limits={"parameters": 1}), tmp_path)
+    run, _ = start(tiny_spec(few_pictures, limits={"parameters": 1}), tmp_path / "my runs")
     assert main(["latency", str(run)]) == 2
-    assert "has no completed trial yet" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"has no completed trial yet; see `python -m tune status '{run}'`" in told
+
+
+def test_a_measurement_uses_the_dataset_and_the_trust_that_it_is_given(finished_run, monkeypatch):
+    trusts, names = [], []
+    monkeypatch.setattr(command, "open_code", lambda *_, trust_code: trusts.append(trust_code))
+    monkeypatch.setattr(command, "measure", lambda *words: names.append(words[2].path) or [])
+    monkeypatch.setattr(command, "find_dataset", lambda _, data: SimpleNamespace(path=data))
+    monkeypatch.setattr(command, "write_latencies", lambda *_: None)
+    monkeypatch.setattr(command, "print_latencies", lambda _: None)
+    assert main(["latency", str(finished_run), "--data", "moved", "--trust-code"]) == 0
+    assert main(["latency", str(finished_run)]) == 0
+    assert (trusts, names) == ([True, False], ["moved", None])

@@ -387,10 +387,14 @@ def test_the_schema_refuses_a_field_that_kuberay_does_not_know(capsys):
     [
         ((), "add --cpus-per-node N"),
         (("--cpus-per-node", "0"), "--cpus-per-node must be 1 or more"),
+        (("--cpus-per-node", "8", "--nodes", "0"), "--nodes must be 1 or more, but got 0"),
+        (("--cpus-per-node", "8", "--gpus-per-node", "-1"), "--gpus-per-node must be 0 or more"),
         (("--cpus-per-node", "8", "--memory", "much"), "--memory must be written like 32Gi"),
+        (("--cpus-per-node", "8", "--memory", "32Gi each"), "--memory must be written like 32Gi"),
         (("--cpus-per-node", "8", "--namespace", "My_Team"), "--namespace must be lower-case"),
         (("--cpus-per-node", "8", "--pull-secret", "a b"), "--pull-secret must be lower-case"),
         (("--cpus-per-node", "8", "--node-selector", "gpu"), "like pool=gpu, but got 'gpu='"),
+        (("--cpus-per-node", "8", "--node-selector", "=gpu"), "like pool=gpu, but got '=gpu'"),
         (("--cpus-per-node", "8", "--toleration", "a:Never"), "--toleration must be written like"),
     ],
 )

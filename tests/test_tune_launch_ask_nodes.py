@@ -45,6 +45,7 @@ def test_nodes_that_do_not_answer_in_time_are_told_apart_from_those_that_do(prog
         ("", "Traceback\nImportError: no torch\n",
          ["n7 cannot run this program: ImportError: no torch"]),
         ("", "", ["n7 cannot run this program: no answer within 120 seconds"]),
+        ("3\n", "", ["n7 cannot run this program: no answer within 120 seconds"]),
         ('{"gpus": 2}\n', "", ["n7 cannot run this program: no answer within 120 seconds"]),
     ],
 )  # fmt: skip

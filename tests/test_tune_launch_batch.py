@@ -244,6 +244,7 @@ def test_a_sweep_that_runs_is_not_submitted_again(folder, capsys):
         (("--time", "tomorrow"), "--time must be written like 4:00:00"),
         (("--time", "0:30"), "--time must be a minute or more, but got 0:30"),
         (("--mem", "much"), "--mem must be written like 32GB, but got 'much'"),
+        (("--mem", "32GB a node"), "--mem must be written like 32GB, but got '32GB a node'"),
         (("--queue", "a\n#PBS -q b"), "--queue must be a name without spaces"),
         (("--account", "a b"), "--account must be a name without spaces"),
         (("--setup", "if"), "is not valid shell code"),
@@ -254,6 +255,24 @@ def test_a_request_that_breaks_a_rule_is_refused_in_one_line(capsys, kind, words
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert cause in said.err
+
+
+def test_a_minute_is_long_enough_and_memory_is_written_in_any_case(script):
+    least = ("--cpus-per-node", "1", "--time", "1")
+    pbs = directives(script("pbs", "--mem", "32gb", size=least))
+    assert {"#PBS -l walltime=0:01:00", "#PBS -l select=1:ncpus=1:mem=32gb"} <= set(pbs)
+    text = script("lsf", "--mem", "32Gb", size=least)
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    lsf = directives(text)
+    assert {"#BSUB -W 0:01", '#BSUB -R "rusage[mem=32GB]"'} <= set(lsf)
+
+
+def test_one_job_is_submitted_where_no_number_is_given(folder, capsys):
+    program(folder, "qsub", "echo 7.head")
+    assert launch("pbs", "--submit") == 0
+    assert (folder / "asked").read_text().splitlines() == ["small.pbs|"]
+    assert capsys.readouterr().out == "jobs from small.pbs: 7.head; to end them: qdel 7.head\n"
 
 
 @KINDS

@@ -155,3 +155,12 @@ def test_a_step_that_does_not_end_is_killed():
     step = SimpleNamespace(wait=wait, kill=lambda: done.append("killed"), stderr=stderr)
     ray_nodes._wait_for_end(step)
     assert done == [15.0, "killed", None, "closed"]
+
+
+def test_the_last_line_of_a_log_is_the_last_that_says_something(tmp_path):
+    log = tmp_path / "n1.log"
+    assert ray_nodes._last_line(log) == ""
+    log.write_text("first\n last \n  \n\n")
+    assert ray_nodes._last_line(log) == f"last (all of it in {log})"
+    log.write_text(" \n")
+    assert ray_nodes._last_line(log) == ""

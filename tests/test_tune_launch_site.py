@@ -93,6 +93,11 @@ def test_the_environment_of_the_submitting_shell_is_left_behind_unless_asked_for
     assert asked(script("--sbatch", "export=AWS_PROFILE"))["export"] == "AWS_PROFILE"
 
 
+def test_an_option_of_sbatch_may_be_written_as_sbatch_takes_it(script):
+    found = asked(script("--sbatch=--mail-type=END", "--sbatch=--hold"))
+    assert (found["mail-type"], found["hold"]) == ("END", "")
+
+
 @pytest.mark.parametrize(
     ("words", "needs"),
     [
@@ -127,6 +132,8 @@ def test_a_job_that_requests_gpus_in_any_way_must_have_them(script, words, needs
         (("--setup", "if true"), "--setup 'if true' is not valid shell code: "),
         (("--setup", " "), "--setup ' ' is not valid shell code: it is empty"),
         (("--setup", "gone/env.sh"), "--setup gone/env.sh: this file does not exist"),
+        (("--setup", "gone.sh"), "--setup gone.sh: this file does not exist"),
+        (("--gpus-per-node", "v100l:4 a"), "--gpus-per-node must be a number or TYPE:NUMBER"),
         (("--site", "cedar"), "cedar.yaml does not exist; see docs/slurm.md"),
     ],
 )
@@ -151,6 +158,19 @@ def test_the_setup_runs_before_python_and_python_is_the_given_command(script, ho
     assert done.stdout == (
         f"hello world '{python}' -s -s -m tune launch allocation small.yaml\n"
     ), done.stderr
+
+
+def test_a_setup_that_fails_is_told_as_it_was_written(script, home):
+    done = run_setup(script("--setup", "cat < 'no such'; false", "--python", "true"), home)
+    assert done.stderr.endswith("error: the setup failed: cat < 'no such'; false\n")
+
+
+def test_a_setup_in_the_home_folder_is_found_wherever_the_job_starts(script, home, monkeypatch):
+    (home / "my env.sh").write_text("echo from home\n")
+    monkeypatch.setenv("HOME", str(home))
+    text = script("--setup", "~/my env.sh", "--setup", "my env.sh", "--python", "true")
+    assert text.count(f"source '{home}/my env.sh'") == 2
+    assert run_setup(text, home).stdout == "from home\nfrom home\n"
 
 
 def test_a_setup_that_fails_ends_the_job_with_its_command(script, home):
@@ -229,4 +249,6 @@ def test_a_site_is_a_name_in_the_users_folder_or_the_path_of_a_file(home, monkey
     assert sites_folder() == home / "config" / "fairsweep" / "sites"
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", str(home))
+    assert sites_folder() == home / ".config" / "fairsweep" / "sites"
+    monkeypatch.setenv("XDG_CONFIG_HOME", "")
     assert sites_folder() == home / ".config" / "fairsweep" / "sites"

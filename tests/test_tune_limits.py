@@ -328,6 +328,16 @@ def test_a_plan_shows_what_is_over_the_limit_and_leaves_it_out_of_the_sums(
     assert "latency of each network is measured" in lines[5]
 
 
+def test_a_plan_of_which_nothing_is_trained_says_so(few_pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    spec = limited_spec(few_pictures, limits={"parameters": 1})
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
+    assert main(["plan", str(tmp_path / "spec.yaml")]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 2 are over the limit and not trained" in told
+    assert "\n0 trials of 0 configurations, about 0 epochs" in told
+
+
 def test_own_training_code_has_no_limits_and_may_call_a_metric_latency_ms(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("def train(size: int):\n    yield {'latency_ms': 1.0}\n")
     monkeypatch.chdir(tmp_path)

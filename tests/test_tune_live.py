@@ -18,6 +18,7 @@ from tests.support.big_run import write_big_run
 from tests.support.browser import PROGRAM, Browser
 from tests.support.run_factory import Factory
 from tests.support.sweeps import new_sweep, play, small_spec
+from tune.__main__ import main
 from tune.commands.serve import _server
 from tune.execution.node_use import read_gpus, write_use
 from tune.run.directory import ERRORS_DIR, LEDGER_FILE, NODES_DIR, RETRY_FILE, STOP_FILE
@@ -197,6 +198,17 @@ def test_a_page_that_is_closed_before_its_answer_comes_leaves_no_message(server,
     assert "mistake" in capfd.readouterr().err
 
 
+def test_a_disk_that_cannot_be_read_is_told_and_the_page_goes_on(server, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Follower, "news", fail)
+        status, body = ask(server, "run/one")
+    assert (status, json.loads(body)) == (409, {"error": "[Errno 5] Input/output error"})
+    assert news(server)["trials"]
+
+
 def statuses(server, since=0):
     return {trial["id"]: trial["status"] for trial in news(server, since)["trials"]}
 
@@ -286,6 +298,23 @@ def test_a_row_tells_what_was_searched_in_short(server, run):
     trial = sweep.next_trial()
     words = _config_words(trial, ("kernel_size", "learning_rate", "momentum"))
     assert words == "learning_rate 0.0001235, kernel_size 3"
+    of_a_fold = SimpleNamespace(config={"fold": 2, "kernel_size": 3})
+    assert _config_words(of_a_fold, ("kernel_size", "fold")) == "kernel_size 3", "the draw tells it"
+
+
+def test_a_row_tells_where_and_how_long_a_trial_was_trained_and_why_it_ended(run, failed):
+    rows = {row["id"]: row for row in Follower(run).news(0)["trials"]}
+    for trial in read_sweep(run).trials.values():
+        row = rows[trial.id]
+        assert [row[name] for name in ("trial", "where", "seconds", "reason")] == [
+            f"{trial.name} {trial.draw}",
+            f"{trial.host} {trial.device}".strip(),
+            round(trial.seconds, 1),
+            trial.reason,
+        ]
+    assert rows[failed]["reason"].startswith(EVIL)
+    assert rows[failed]["seconds"] > 1
+    assert rows[failed]["where"].endswith(" cpu")
 
 
 def test_news_of_a_ledger_that_has_not_grown_are_not_worked_out_again(run, monkeypatch):
@@ -342,6 +371,18 @@ def test_a_ledger_that_has_grown_and_is_then_cut_is_read_again(run):
     assert follower.outdated, "it is another file"
     ledger.unlink()
     assert follower.outdated
+
+
+def test_the_page_is_served_until_the_user_ends_it(run, monkeypatch, capsys):
+    def end(_server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LiveServer, "serve_forever", end)
+    assert main(["serve", str(run)]) == 0
+    told, after, rest = capsys.readouterr().out.split("\n")
+    assert told.startswith("open http://127.0.0.1:")
+    assert told.endswith(" (Ctrl-C ends the page, not the sweep)")
+    assert (after, rest) == ("", "")
 
 
 def test_rungs_tell_how_many_reached_them_and_how_many_ended_there(tmp_path):

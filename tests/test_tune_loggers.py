@@ -22,7 +22,8 @@ from tests.support.in_process import start, tiny_spec
 from tests.support.ledgers import events_of, keep_in
 from tests.support.sweeps import Clock, figures, play, small_spec
 from tests.support.wandb_file import read_records
-from tune.run.trial import Status
+from tune.run.trial import Measurement, Status
+from tune.session import log_mlflow
 from tune.session import loggers as module
 from tune.session.loggers import Loggers, require_loggers
 from tune.sweep.spec import SpecError, parse_spec
@@ -58,6 +59,13 @@ def in_mlflow(run, spec, address=None):
     client = MlflowClient(tracking_uri=address or (run / "mlruns").as_uri())
     store = client.get_experiment_by_name(spec.name).experiment_id
     return client, {one.data.tags["trial"]: one for one in client.search_runs([store])}
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
 
 
 def records_to_the_end(file):
@@ -104,6 +112,7 @@ def assert_logged(run, sweep, address=None):
             assert row["_timestamp"] == pytest.approx(m.time, abs=1e-3)
             for name, value in m.values.items():
                 assert (m.epoch, pytest.approx(value, rel=1e-6)) in scalars[name]
+                assert [step for step, _ in scalars[name]] == list(history)
         objective = sweep.objective(trial)
         assert session.hparams["kernel_size"].number_value == trial.config["kernel_size"]
         assert about["kernel_size"] == trial.config["kernel_size"]
@@ -238,6 +247,47 @@ def test_without_loggers_nothing_is_written_and_nothing_imported(tmp_path):
     assert done.stdout.strip() == "set()"
 
 
+def test_mlflow_does_not_wait_for_minutes_unless_the_user_wants_it_to(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    with log_mlflow._in_haste():
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+def test_an_old_log_that_mlflow_has_no_more_is_no_fault_and_another_refusal_is(
+    tmp_path, monkeypatch
+):
+    from mlflow import MlflowException
+
+    writer = log_mlflow.MLflowWriter(tmp_path / "mlruns", small_spec())
+    trial = Sweep(small_spec(), fingerprint="f").next_trial()
+    first = writer.begin(trial, "0" * 32)
+    for _ in range(2):
+        last = writer.begin(trial, first)
+    monkeypatch.setattr(writer._client, "delete_run", raising(MlflowException("no")))
+    with pytest.raises(MlflowException, match="no"):
+        writer.begin(trial, last)
+
+
+def test_mlflow_gets_many_figures_in_as_many_calls_as_it_takes(tmp_path, monkeypatch):
+    monkeypatch.setattr(log_mlflow, "_MOST", 4)
+    spec = small_spec()
+    writer = log_mlflow.MLflowWriter(tmp_path / "mlruns", spec)
+    trial = Sweep(spec, fingerprint="f").next_trial()
+    run = writer.begin(trial, None)
+    names = ("a", "b", "c")
+    writer.log(
+        trial,
+        [Measurement(epoch=e, values=dict.fromkeys(names, float(e)), time=1.0) for e in (1, 2, 3)],
+    )
+    for name in names:
+        history = writer._client.get_metric_history(run, name)
+        assert sorted((at.step, at.value) for at in history) == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
 def test_an_unknown_logger_is_refused():
     with pytest.raises(
         SpecError, match=r"loggers: .*'tensorboard', 'mlflow' or 'wandb', but got 'comet'"
@@ -351,7 +401,9 @@ def test_a_tracker_that_fails_is_told_once_and_gets_everything_when_it_is_back(
 ):
     spec = small_spec(loggers=["tensorboard"], searcher={"name": "random", "samples": 4})
     sweep = Sweep(spec, fingerprint="f")
-    loggers = Loggers(tmp_path, sweep)
+    run = tmp_path / "my run"
+    run.mkdir()
+    loggers = Loggers(run, sweep)
     moments = iter(range(10**6))
 
     def step():
@@ -365,7 +417,7 @@ def test_a_tracker_that_fails_is_told_once_and_gets_everything_when_it_is_back(
     assert sweep.finished
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("tensorboard: no route to http://there/; the sweep goes on")
-    assert line.endswith(f"`python -m tune resume {tmp_path}` logs")
+    assert line.endswith(f"`python -m tune resume '{run}'` logs")
     assert len(memory.logs) == len(sweep.trials)
     for name, epochs in memory.logs.items():
         whole = sweep.trials[name.split()[0]].measurements

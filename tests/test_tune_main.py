@@ -95,6 +95,18 @@ def test_a_spent_budget_says_what_is_left_untrained():
 
 
 @pytest.mark.parametrize(
+    ("make", "command"),
+    [
+        (without_success, "resume 'runs/my run' --retry-failed` trains failed trials again"),
+        (interrupted, "resume 'runs/my run'`"),
+        (budget_spent, "extend 'runs/my run' --set budget=…`"),
+    ],
+)
+def test_the_told_command_can_be_pasted_whatever_the_name_of_the_run(make, command):
+    assert last_line(Path("runs/my run"), make()).endswith(f"`python -m tune {command}")
+
+
+@pytest.mark.parametrize(
     ("error", "line"),
     [
         (RunError("no run"), "no run"),

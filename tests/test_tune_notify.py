@@ -112,12 +112,12 @@ def test_a_better_configuration_is_told_at_most_every_ten_minutes(sweep, webhook
 
 
 def test_a_resumed_sweep_tells_only_what_is_better_than_before(sweep, webhook, tmp_path):
-    now = [0.0]
+    now = [1000.0]
     train(sweep, 0.4)
     notifier = Notifier(tmp_path / "run", sweep, now=lambda: now[0])
     notifier.update()
     train(sweep, 0.3)
-    now[0] = 90.0
+    now[0] = 1090.0
     notifier.update()
     train(sweep, 0.5)
     notifier.update()
@@ -132,6 +132,16 @@ def test_a_resumed_sweep_tells_only_what_is_better_than_before(sweep, webhook, t
     assert first["text"].endswith("; 1:30")
     assert (last["event"], sweep.finished) == ("stopped", False)
     assert f"{tmp_path.joinpath('run').name}: stopped; val_accuracy 0.5000" in last["text"]
+
+
+def test_the_last_message_tells_why_a_sweep_stopped(sweep, webhook, tmp_path):
+    notifier = Notifier(tmp_path / "run", sweep, now=lambda: 0.0)
+    sweep.stop("its budget of 1 hours is spent", as_designed=True)
+    notifier.end()
+    notifier.close()
+    (last,) = webhook.messages
+    assert (last["event"], last["best"]) == ("stopped", None)
+    assert last["text"] == "run: its budget of 1 hours is spent; no result yet; 0:00"
 
 
 def test_a_webhook_that_refuses_is_one_line_and_no_failure(few_pictures, webhook, tmp_path, capsys):

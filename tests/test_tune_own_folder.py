@@ -40,6 +40,16 @@ def test_folders_of_killed_sessions_are_removed_and_those_in_use_are_kept(place)
             assert (elsewhere / "session").is_dir()
 
 
+def test_the_folder_of_a_session_needs_room_for_its_object_store(place, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "tune.execution.own_folder.require_space",
+        lambda parent, *, object_store_bytes: asked.append((parent, object_store_bytes)),
+    )
+    with ray_folder(object_store_bytes=7):
+        assert asked == [(place, 7)]
+
+
 def test_two_nodes_of_a_job_on_one_machine_share_its_folder_until_both_are_gone(monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
     with job_folder(f"test{os.getpid()}") as first:

@@ -104,6 +104,19 @@ def test_a_plan_checks_every_value_and_trains_nothing(folder, capsys):
     assert not (folder / "trained.txt").exists()
 
 
+@pytest.mark.parametrize(("rows", "listed", "left"), [(2, 2, ""), (1, 1, "and 1 more")])
+def test_a_plan_lists_no_more_configurations_than_fit(
+    folder, capsys, monkeypatch, rows, listed, left
+):
+    monkeypatch.setattr("tune.commands.plan._MOST_ROWS", rows)
+    write_code(folder)
+    (folder / "own.yaml").write_text(YAML)
+    assert main(["plan", "own.yaml"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("train_rate=") == listed
+    assert (" more\n" in told, left in told) == (bool(left), True)
+
+
 def test_a_missing_path_is_told_before_anything_is_written(folder):
     from tests.support.in_process import start
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from tune.execution.memory import OutOfMemoryError
 from tune.execution.own_epochs import read_epoch, read_metrics, read_predictions_of
 from tune.execution.own_factory import OwnFactory, _seed_all
 from tune.execution.own_failures import failures_kept
-from tune.execution.own_state import load_state
+from tune.execution.own_state import load_state, save_state
 from tune.execution.own_training import OwnTraining, OwnTrial
 from tune.run.directory import STOP_FILE
 from tune.run.tables import read_predictions
@@ -111,6 +112,54 @@ def test_a_stop_lets_a_training_write_its_state_when_it_is_closed(tmp_path, monk
     assert state(tmp_path) == (1, 0.5, 1)
 
 
+@pytest.mark.parametrize("with_torch", [True, False])
+def test_a_state_of_any_objects_comes_back(tmp_path, monkeypatch, with_torch):
+    path = tmp_path / "checkpoints" / "t" / "last.pt"
+    values = {"state": SimpleNamespace(steps=[1, 2]), "best": None}
+    with monkeypatch.context() as process:
+        if not with_torch:
+            process.delitem(sys.modules, "torch")
+        save_state(path, values)
+    assert path.read_bytes().startswith(b"PK") is with_torch
+    assert load_state(path) == values
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("with_torch", [True, False])
+@pytest.mark.parametrize("make", [lambda: lambda: 0, lambda: (each for each in "ab")])
+def test_a_state_that_cannot_be_kept_is_told_and_leaves_the_one_before(
+    tmp_path, monkeypatch, make, with_torch
+):
+    path = tmp_path / "last.pt"
+    save_state(path, {"epoch": 1})
+    with monkeypatch.context() as process:
+        if not with_torch:
+            process.delitem(sys.modules, "torch")
+        with pytest.raises(UserError, match="yielded a state that cannot be pickled"):
+            save_state(path, {"epoch": 2, "state": make()})
+    assert load_state(path) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x05cgone\n", b"P"])
+def test_a_state_that_is_damaged_or_missing_is_none(tmp_path, content):
+    path = tmp_path / "last.pt"
+    assert load_state(path) is None
+    path.write_bytes(content)
+    assert load_state(path) is None
+
+
+def test_a_state_is_read_where_there_is_no_card(tmp_path, monkeypatch):
+    places = []
+    real = torch.load
+    monkeypatch.setattr(
+        torch, "load", lambda *words, **options: places.append(options) or real(*words, **options)
+    )
+    save_state(tmp_path / "last.pt", {"state": torch.ones(2)})
+    assert load_state(tmp_path / "last.pt")["state"].tolist() == [1.0, 1.0]
+    assert [options["map_location"] for options in places] == ["cpu"]
+
+
 def test_states_take_no_more_than_a_fiftieth_of_the_time(tmp_path, monkeypatch):
     now = 100.0
     clock = SimpleNamespace(monotonic=lambda: now, perf_counter=lambda: now)
@@ -154,7 +203,9 @@ def test_what_is_yielded_is_read_as_metrics_state_and_predictions():
     assert read_metrics({"a": np.float32(0.5), "b": torch.tensor(2), "c": True}, ["b"]) == {
         "a": 0.5, "b": 2.0, "c": 1.0,
     }  # fmt: skip
-    for name in ("seconds", "epoch", "parameters", "1st", "a b", ""):
+    with pytest.raises(UserError, match=r"^did not yield a, .*; it yielded no metric$"):
+        read_metrics({}, ["a"])
+    for name in ("seconds", "epoch", "parameters", "1st", "a b", "", 1):
         with pytest.raises(UserError, match="names of other columns"):
             read_metrics({name: 1.0}, [])
 

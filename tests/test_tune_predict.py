@@ -132,6 +132,17 @@ def test_one_picture_is_enough_and_the_trial_may_be_named(run, folder, capsys):
     assert [row["picture"] for row in rows(capsys.readouterr().out)] == [str(picture)]
 
 
+def test_own_code_is_imported_for_predictions_if_the_user_says_so(run, folder, monkeypatch):
+    trusts = []
+    monkeypatch.setattr(
+        "tune.commands.predict.open_code", lambda *_, trust_code: trusts.append(trust_code)
+    )
+    picture = str(next(folder.glob("*.PNG")))
+    for words in ([], ["--trust-code"]):
+        assert main(["predict", str(run), picture, *words]) == 0
+    assert trusts == [False, True]
+
+
 def test_the_named_trial_is_the_one_that_answers(run, folder, capsys):
     """Another trial's weights stand beside those of the incumbent for as long as this test."""
     state = load(best_weights(run, incumbent(run)))
@@ -216,8 +227,9 @@ def test_a_refusal_lists_the_trials_whose_weights_are_kept(tmp_path):
 
 def test_a_run_without_a_trained_trial_says_so(tmp_path):
     _, ledger = new_sweep(small_spec())
-    with pytest.raises(RunError, match="run has no trained trial yet"):
-        find_weights(write_run(tmp_path / "run", ledger, small_spec()))
+    run = write_run(tmp_path / "my run", ledger, small_spec())
+    with pytest.raises(RunError, match=r"no trained trial yet; see `.* status '"):
+        find_weights(run)
 
 
 def huge_png(path):

@@ -157,3 +157,30 @@ def test_what_a_local_ray_needs_is_checked_without_starting_one(monkeypatch):
     monkeypatch.setattr(module.os, "cpu_count", lambda: 3)
     with pytest.raises(UserError, match=r"at least \d+ open files on 3 cores, and 60 are allow"):
         module.require_local_ray()
+
+
+ALONE = """
+import os, subprocess, sys, time
+from tune.execution.process_session import end_session
+os.setsid()
+there, here = os.pipe()
+if (other := os.fork()) == 0:
+    if os.fork() == 0:
+        os._exit(0)  # It stays a zombie of our session, because its parent never waits for it.
+    os.setsid()
+    os.write(here, b".")
+    time.sleep(60)
+os.read(there, 1)
+ours = subprocess.Popen(["sh", "-c", "trap : TERM; sleep 60 & echo .; wait"], stdout=here)
+os.read(there, 1)
+end_session(os.getpid())
+print(ours.poll() is not None, os.waitpid(other, os.WNOHANG) == (0, 0))
+os.kill(other, 9)
+"""
+
+
+def test_all_processes_of_a_session_are_ended_but_not_the_caller_and_no_other_session():
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.stderr) == ("True True\n", "")

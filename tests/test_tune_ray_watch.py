@@ -108,3 +108,13 @@ def test_an_end_that_is_no_exception_reaches_the_caller_too(error):
 
     with pytest.raises(type(error)):
         run_while_ray_lives(leave)
+
+
+def test_each_server_that_is_gone_is_named(server):
+    here = Server(name="here", host="127.0.0.1", port=server.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    gone = [Server(name=name, host="127.0.0.1", port=port) for name in ("the GCS", "the raylet")]
+    assert ray_watch._lost([here]) == ""
+    told = "Ray stopped unexpectedly (the GCS and the raylet no longer answers)"
+    assert ray_watch._lost([gone[0], here, gone[1]]) == told

@@ -1,7 +1,7 @@
 """The reference of a spec: complete, true to what specs accept, and usable by editors."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import reduce
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from fairsweep.errors import UserError
 from models.hyperparameters import Hyperparameters
 from tune.__main__ import main
+from tune.commands.keys import print_keys
 from tune.sweep.reference import RECORDS, find_keys, hyperparameters, spec_keys, spec_schema
 from tune.sweep.spec import SweepSpec, parse_spec
 
@@ -122,6 +123,14 @@ def test_a_key_brings_those_below_it():
     assert find_keys("fixed.epochs") == find_keys("epochs") == find_keys("space.epochs")
     with pytest.raises(UserError, match=r"'epoch' is neither a key.*the nearest is 'epochs'"):
         find_keys("epoch")
+
+
+def test_a_table_of_keys_has_the_columns_that_its_head_names(capsys):
+    (key,) = find_keys("retries")
+    print_keys("Title", [replace(key, allowed="any", default="some", meaning="all")])
+    *_, head, _, row = (line for line in capsys.readouterr().out.splitlines() if line.strip())
+    assert head.split() == ["key", "values", "default", "meaning"]
+    assert row.split() == ["retries", "any", "some", "all"]
 
 
 def test_the_command_prints_tables_one_key_or_the_schema(capsys):

@@ -32,7 +32,7 @@ from tune.run.directory import (
 from tune.run.tables import read_predictions
 from tune.session.carried import Carried
 from tune.session.run_directory import create_run, read_provenance, read_spec
-from tune.session.status import run_status
+from tune.session.status import request_retry, run_status
 from tune.session.store import open_dataset
 
 PREPARED = (SPEC_FILE, PROVENANCE_FILE, LEDGER_FILE)
@@ -93,6 +93,17 @@ def test_a_lost_provenance_comes_back_with_no_other_dataset(run, tmp_path, few_p
     with pytest.raises(RunError, match="trained on another dataset than 'other'; give --data"):
         resume(run, data=str(other))
     assert resume(run, data=str(few_pictures)).finished
+
+
+def test_the_commands_that_are_told_can_be_pasted_whatever_the_path(run, few_pictures):
+    assert " " in str(run)
+    with pytest.raises(RunError, match=f"tune resume '{run}'`, or give this one another --name"):
+        create_run(run.parent, read_spec(run), open_dataset(few_pictures).manifest, Carried())
+    with pytest.raises(RunError, match=f"tune resume '{run}' --retry-failed` trains"):
+        request_retry(run)
+    (run / PROVENANCE_FILE).unlink()
+    with pytest.raises(RunError, match=f"tune resume '{run}'` writes it again"):
+        read_provenance(run)
 
 
 def test_a_lost_ledger_is_told_and_nothing_is_trained_over_it(run, capsys):

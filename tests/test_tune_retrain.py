@@ -64,11 +64,11 @@ def test_a_retrained_run_stands_on_its_own_and_says_where_it_comes_from(
 ):
     first = incumbent(run)
     request = Request(run=run, sampling={"oversample": "age=child:4"}, groups=ages, epochs=2)
-    made, sweep = retrain(request, tmp_path)
+    made, sweep = retrain(request, tmp_path / "my runs")
     told = capsys.readouterr().err
     assert "1 ids match no picture, 9 pictures are missing from it, empty cells: 1 in age" in told
     assert "age=child: " in told
-    assert made == tmp_path / "tiny-retrain"
+    assert made == tmp_path / "my runs" / "tiny-retrain"
     assert read_provenance(made)["origin"] == {"run": str(run.resolve()), "trial_id": first.id}
     fixed = yaml.safe_load((made / SPEC_FILE).read_text())["fixed"]
     assert fixed["oversample"] == "age=child:4"
@@ -79,7 +79,8 @@ def test_a_retrained_run_stands_on_its_own_and_says_where_it_comes_from(
     lines = list(comparison(made, sweep))
     assert f"all validation pictures {first.best().values['val_accuracy']:.4f} to " in lines[0]
     assert "age=child 0." in lines[0]
-    assert lines[1].endswith(f"`python -m analysis bias {made} --groups {made / GROUPS_FILE}`")
+    command = f"python -m analysis bias '{made}' --groups '{made / GROUPS_FILE}'"
+    assert lines[1].endswith(f"`{command}`")
 
     shutil.rmtree(run)
     ages.unlink()

@@ -284,7 +284,9 @@ def test_the_provenance_has_the_commit_and_whether_files_differ_from_it(tmp_path
     status = " M tune/run/lease.py\n"
 
     def git(words, *, cwd, **_options):
-        assert Path(cwd).is_relative_to(ROOT), "the commit is that of the program, wherever it is started"
+        assert Path(cwd).is_relative_to(ROOT), (
+            "the commit is that of the program, wherever it is started"
+        )
         return subprocess.CompletedProcess(words, 0, {"rev-parse": "abc\n"}.get(words[1], status))
 
     monkeypatch.setattr("tune.session.run_directory.subprocess.run", git)

@@ -282,3 +282,12 @@ def test_a_slash_at_the_end_of_a_url_names_the_same_place(run, tmp_path):
     assert copy_run(run, f"file://{tmp_path}/copy/") > 0
     assert copy_run(run, f"file://{tmp_path}/copy") == 0
     assert store.open_store("file:///a/b/")[1] == "/a/b"
+
+
+def test_a_store_that_breaks_while_it_is_read_is_told_in_one_line(monkeypatch):
+    def broken(*_):
+        raise OSError("the network\nis gone")
+
+    monkeypatch.setattr("tune.session.store.pafs.copy_files", broken)
+    with pytest.raises(UserError, match=r"^cannot read file:///nowhere: the network is gone$"):
+        read_manifest("file:///nowhere")

@@ -11,6 +11,7 @@ import torch
 
 from models.checkpoint import load
 from models.config import TrainConfig
+from models.latency import Latency, MeasuredNetwork
 from models.probe import Probe
 from tests.support.picture_factory import make_dataset
 from tests.support.sweeps import figures
@@ -405,6 +406,28 @@ def test_the_last_requested_stop_of_a_whole_trial_leaves_no_state_at_a_falling_r
 
 
 # The factory.
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_latency_of_a_network_is_its_median_with_one_picture_and_a_trials_threads(
+    factory, monkeypatch, channels_last
+):
+    asked = []
+
+    def measure(config, _data, **options):
+        asked.append((config.kernel_size, torch.get_num_threads(), options))
+        latencies = {1: Latency(p50=1.5, p95=2.0), 64: Latency(p50=30.0, p95=40.0)}
+        return MeasuredNetwork(parameters=7, weights_bytes=28, latencies=latencies)
+
+    monkeypatch.setattr("models.latency.measure_network", measure)
+    before = torch.get_num_threads()
+    bundle = replace(one("a", TrainConfig.create(CONFIG)), channels_last=channels_last)
+    try:
+        assert replace(factory, threads=3).latency_ms(bundle) == 1.5
+    finally:
+        torch.set_num_threads(before)
+    kernel_size = TrainConfig.create(CONFIG).kernel_size
+    assert asked == [(kernel_size, 3, {"channels_last": channels_last})]
 
 
 def test_the_dataset_is_loaded_once_and_each_trial_has_its_threads(factory):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.manifest import DatasetManifest
-from tests.support.in_process import start
+from tests.support.in_process import extend, start
 from tests.support.ledgers import read_lines
 from tests.support.sweeps import figures, new_sweep, play, small_spec, train
 from tune.run.directory import LEDGER_FILE, PROVENANCE_FILE, SPEC_FILE, RunError
@@ -223,6 +223,9 @@ def test_a_run_says_what_it_knows_and_is_refused_without_a_trace(
     kinds = [event["event"] for event in read_lines(made)[:3]]
     assert kinds == ["sweep_started", "warm_started", "trial_proposed"]
     run.rename(tmp_path / "gone")
+    extend(made, samples=1)  # What it knows of the other run is in its ledger.
+    kinds = [event["event"] for event in read_lines(made)]
+    assert (kinds.count("warm_started"), kinds.count("trial_proposed")) == (1, 2)
     with pytest.raises(RunError, match=r"^other is not a run directory"):
         start(spec.model_copy(update={"name": "again"}), Path("runs"))
     assert not (tmp_path / "runs" / "again").exists()

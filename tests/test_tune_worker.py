@@ -1,6 +1,7 @@
 """What a worker does for Ray Tune, called as Ray calls it but in this process."""
 
 import contextlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -83,6 +84,21 @@ def test_a_step_tells_each_trial_of_the_bundle_and_where_it_runs(monkeypatch):
     worker.end_trial("a")
     assert [trial for trial, _, _ in worker.step()["reports"]] == ["b"]
     assert make.notes == [("open", "a", True, False), ("end", "a")]
+
+
+def test_a_worker_watches_its_node_and_notes_crashes_where_it_is_told_to(monkeypatch):
+    done = []
+    here = SimpleNamespace(get_actor_id=lambda: "a1")
+    monkeypatch.setattr("tune.execution.worker.ray.get_runtime_context", lambda: here)
+    monkeypatch.setattr("tune.execution.worker.watch_node", lambda *words: done.append(words))
+    monkeypatch.setattr("tune.execution.worker.note_crashes", lambda *words: done.append(words))
+    config = {"bundle": Bundle(trials={"a": {}}, folder="a").to_json()}
+    Worker.__new__(Worker).setup(config, Make(), None)
+    assert done == []
+    Worker.__new__(Worker).setup(config, Make(), None, errors=Path("errors"))
+    assert done == [(Path("errors"), "a1")]
+    Worker.__new__(Worker).setup(config, Make(), None, nodes=Path("nodes"))
+    assert done == [(Path("errors"), "a1"), (Path("nodes"),)]
 
 
 def test_the_epoch_that_a_restored_training_tells_first_was_not_trained_here():
