@@ -97,21 +97,22 @@ def inside(images):
     return images[:, :, 9:15, 12:20]
 
 
-def moved(name, strength, sign):
-    """Return pictures after the operation, without flips."""
+def moved(name, strength, sign, *, flipped=False):
+    """Return pictures after the operation, all flipped before it or none."""
     config = TrainConfig.create({"augmentation": "trivial"})
 
-    class NoFlip:
+    class NoChance:
         def random(self, count):
-            return np.ones(count)
+            return np.zeros(count) if flipped else np.ones(count)
 
         def uniform(self, *_ends):
             return np.zeros(4)
 
-    transforms = draw_transforms(config, 4, (24, 32), NoFlip(), operation(name, strength, sign))
+    transforms = draw_transforms(config, 4, (24, 32), NoChance(), operation(name, strength, sign))
     return transform_pictures(pictures(), transforms)
 
 
+@pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize(
     ("name", "strength", "affine"),
@@ -123,18 +124,20 @@ def moved(name, strength, sign):
         ("shear_y", 0.3, {"shear": [0, math.degrees(math.atan(0.3 * 0.99))]}),
     ],
 )
-def test_pictures_move_as_by_torchvision_away_from_their_border(name, strength, affine, sign):
+def test_pictures_move_as_by_torchvision_away_from_their_border(
+    name, strength, affine, sign, flipped
+):
     signed = {
         key: [sign * each for each in value] if isinstance(value, list) else sign * value
         for key, value in affine.items()
     }
     expected = reference.affine(
-        pictures(),
+        pictures().flip(3) if flipped else pictures(),
         **{"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0], **signed},
         interpolation=reference.InterpolationMode.BILINEAR,
     )
     torch.testing.assert_close(
-        inside(moved(name, strength, sign)), inside(expected), atol=0.5, rtol=0
+        inside(moved(name, strength, sign, flipped=flipped)), inside(expected), atol=0.5, rtol=0
     )
 
 
