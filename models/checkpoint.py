@@ -63,7 +63,14 @@ def load(path: Path) -> dict[str, Any]:
                 raise BadZipFile(f"{damaged} has a wrong checksum")
             file.seek(0)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        except (BadZipFile, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        except (
+            BadZipFile,
+            EOFError,
+            OSError,
+            RuntimeError,
+            ValueError,
+            pickle.UnpicklingError,
+        ) as error:
             reason = str(error).partition("\n")[0]
             raise CheckpointError(
                 f"{path} is damaged or not a checkpoint; delete it: {reason}"

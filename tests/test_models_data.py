@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,13 @@ def test_a_label_is_a_place_in_the_list_of_classes():
     assert data.classes == 3
     assert data.image_shape == (12, 16)
     assert data.targets(soft=False).argmax(dim=1).tolist() == source.labels.tolist()
+
+
+def test_a_class_without_a_picture_has_its_place_in_the_targets():
+    source = replace(make_dataset(), labels=np.zeros(128, dtype=np.int64))
+    targets = DeviceDataset.create(source).targets(soft=False)
+    assert targets.dtype == torch.float32
+    assert targets.tolist() == [[1, 0, 0]] * 128
 
 
 def test_soft_labels_are_used_where_they_are_asked_for_alone():

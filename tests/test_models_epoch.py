@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,8 @@ from models.trivial import OPERATIONS
 ROWS = torch.arange(100, 150)
 
 
-def _plan(epoch=1, **values):
-    return EpochPlan.draw(TrainConfig.create({"batch_size": 8} | values), epoch, ROWS, (8, 8))
+def _plan(epoch=1, shape=(8, 8), **values):
+    return EpochPlan.draw(TrainConfig.create({"batch_size": 8} | values), epoch, ROWS, shape)
 
 
 def test_an_epoch_shows_every_picture_once():
@@ -101,9 +103,12 @@ def test_the_draws_of_an_epoch_stay_what_they_are_from_version_to_version(augmen
 
 def test_operations_and_boxes_stay_what_they_are_from_version_to_version():
     """Frozen, as the draws above; 0.3 gives both Beta distributions another form than 1."""
-    plan = _plan(
-        epoch=3, seed=11, mixup=0.3, cutmix=0.3, erase=0.4, shift=0.1, augmentation="trivial"
-    )
+    values = {"mixup": 0.3, "cutmix": 0.3, "erase": 0.4, "shift": 0.1, "augmentation": "trivial"}
+    plan = _plan(epoch=3, seed=11, shape=(6, 9), **values)
+    assert OPERATIONS == (
+        "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness",
+        "colour", "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
+    )  # fmt: skip
     rng = np.random.default_rng([11, 3])
     rng.permutation(50)
     kinds, strengths = rng.integers(14, size=50), rng.integers(31, size=50) / 30
@@ -113,11 +118,15 @@ def test_operations_and_boxes_stay_what_they_are_from_version_to_version():
     assert np.array_equal(np.linalg.det(plan.transforms[:, :, :2].double()) < 0, flips)
     shifts = rng.uniform(-0.1, 0.1, (2, 50))
     for axis, name in enumerate(("translate_x", "translate_y")):
-        shifts[axis] += 32 / 8 * np.where(kinds == OPERATIONS.index(name), signs * strengths, 0)
+        shifts[axis] += (
+            32 / (9, 6)[axis] * np.where(kinds == OPERATIONS.index(name), signs * strengths, 0)
+        )
     unsheared = ~np.isin(kinds, [OPERATIONS.index(name) for name in ("shear_x", "shear_y")])
     centres = (2 * shifts.T[:, :, None])[unsheared]
     transforms = plan.transforms.double().numpy()[unsheared]
     assert np.allclose(transforms[:, :, :2] @ centres + transforms[:, :, 2:], 0, atol=1e-5)
+    cosines = np.cos(np.radians(135 * np.where(kinds == 5, strengths, 0)))[unsheared]
+    assert np.allclose(transforms[:, 1, 1], cosines, atol=1e-6)
     mixes, reach = rng.beta(0.3, 0.3, 7), np.sqrt(1 - rng.beta(0.3, 0.3, 7)) / 2
     places, cut = rng.random((2, 7)), rng.random(7) < 0.5
     reach = np.where(cut, reach, 0)
@@ -126,7 +135,7 @@ def test_operations_and_boxes_stay_what_they_are_from_version_to_version():
     assert np.allclose(plan.mixing.weights, np.where(cut, 1, np.maximum(mixes, 1 - mixes)))
     erased, most = rng.random(50) < 0.4, np.log(1 / 0.3)
     areas, ratios = rng.uniform(0.02, 0.4, 50) * erased, np.exp(rng.uniform(-most, most, 50))
-    sides = np.sqrt([areas * ratios, areas / ratios]).clip(max=1)
+    sides = np.sqrt([areas * ratios * 6 / 9, areas / ratios * 9 / 6]).clip(max=1)
     first = rng.random((2, 50)) * (1 - sides)
     assert np.allclose(plan.erased, np.concatenate((first, first + sides)).T, atol=1e-6)
 
@@ -179,6 +188,8 @@ def test_the_first_pictures_of_a_batch_keep_their_transforms():
     assert torch.equal(first.rows, batch.rows[:, :3])
     assert torch.equal(first.transforms, batch.transforms[:3])
     assert torch.equal(first.mix, batch.mix)
+    gathered = replace(batch, pixels=torch.arange(8).view(8, 1, 1)).first(3)
+    assert gathered.pixels.flatten().tolist() == [0, 1, 2]
     assert next(_plan(augmentation="none").batches()).first(3).transforms is None
 
 

@@ -7,6 +7,7 @@ import torch
 
 from data_prep.reader import read_dataset
 from fairsweep.errors import UserError
+from fairsweep.own_code.signature import Hyperparameter
 from models.build import build_model, check_network
 from models.config import TrainConfig
 from models.first_step import take_first_step
@@ -29,6 +30,10 @@ def test_a_name_that_is_taken_or_given_is_no_hyperparameter_of_a_network():
     assert free.given == ("num_classes", "in_chans", "img_size")
     assert {"depth", "drop_rate", "pretrained"} <= free.hyperparameters.keys()
     assert "norm_layer" in free.others
+    assert not free.hyperparameters.keys() & set(free.others)
+    assert free.hyperparameters["pretrained"] == Hyperparameter(kind="str", default="none")
+    # Their defaults depend on the network.
+    assert free.hyperparameters["drop_rate"] == Hyperparameter(kind="float")
     taken = read_arguments("timm:test_vit", frozenset({"drop_rate", "norm_layer"}))
     assert free.hyperparameters.keys() - taken.hyperparameters.keys() == {"drop_rate"}
     assert set(free.others) - set(taken.others) == {"norm_layer"}
@@ -39,7 +44,8 @@ def test_a_name_that_is_taken_or_given_is_no_hyperparameter_of_a_network():
 @pytest.mark.parametrize(
     ("family", "words"),
     [
-        ("timm:resnet81", r"no network 'resnet81'; close matches are resnet\d+"),
+        ("timm:resnet81", r"no network 'resnet81'; close matches are resnet\d+, \w+, \w+ \("),
+        ("timm:zzzzzz", r"no network 'zzzzzz'; close matches are resnet18 \("),
         ("timm:hf-hub:a/b", "timm has no network 'hf-hub:a/b'"),
     ],
 )
@@ -48,6 +54,10 @@ def test_an_unknown_network_is_refused(family, words):
         read_arguments(family, frozenset())
     with pytest.raises(UserError, match=words):
         build_model(config_of(family), **SHAPE)
+
+
+def test_only_a_network_of_one_size_is_given_that_of_the_pictures():
+    assert read_arguments("timm:test_resnet", frozenset()).given == ("num_classes", "in_chans")
 
 
 def test_without_timm_the_way_out_is_told(monkeypatch):
@@ -157,8 +167,8 @@ def test_another_or_a_changed_file_of_weights_is_refused(tmp_path):
 
 
 def test_a_network_of_another_version_is_refused(monkeypatch):
-    config = config_of()
+    config, now = config_of(), f"timm=={version('timm')}"
     for other in ("0.9.9", "99.0.0"):
         monkeypatch.setattr("models.timm_network.version", lambda _, other=other: other)
-        with pytest.raises(UserError, match=rf"but timm {other} is installed"):
+        with pytest.raises(UserError, match=rf"but timm {other} is inst.* `pip install {now}`"):
             build_model(config, **SHAPE)

@@ -70,6 +70,23 @@ def test_pixels_change_as_by_torchvision_up_to_its_rounding(name, strength, sign
     assert (found - expected).max() <= 2
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_pixels_stay_from_0_to_255(name, channels):
+    for sign in (-1.0, 1.0):
+        images = pictures(channels, low=0, high=255)
+        found = change_pixels(images, operation(name, 0.9, sign).changes())
+        assert 0 <= found.min() < found.max() <= 255
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(0.0, [0, 128, 0]), (1.0, [255, 127, 0])])
+def test_a_pixel_of_just_the_threshold_is_solarized(strength, expected):
+    images = torch.tensor([0.0, 128.0, 255.0]).expand(1, 1, 3, 3)
+    found = change_pixels(images, operation("solarize", strength, count=1).changes())
+    assert found[0, 0, 0].tolist() == expected
+    assert torch.equal(found, reference.solarize(images.to(torch.uint8), 255 * (1 - strength)))
+
+
 def test_each_picture_gets_its_own_operation():
     images = pictures()
     kinds = [OPERATIONS.index(name) for name in ("identity", "equalize", "solarize", "sharpness")]

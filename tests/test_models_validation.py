@@ -81,7 +81,9 @@ def test_only_text_gets_the_hint_on_yaml():
     assert refusal("share", 2).endswith("but got 2")
 
 
-@pytest.mark.parametrize(("value", "near"), [("cosin", "cosine"), (1, "cosine")])
+@pytest.mark.parametrize(
+    ("value", "near"), [("cosin", "cosine"), ("constan", "constant"), (1, "cosine")]
+)
 def test_a_refused_word_is_told_the_nearest(value, near):
     message = refusal("choice", value)
     assert message.startswith(
