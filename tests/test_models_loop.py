@@ -130,6 +130,7 @@ def smoothed(targets, share):
         {"focal_gamma": 2.0, "label_smoothing": 0.3},
         {"focal_gamma": 0.5, "sample_weights": "age=child:4", "label_smoothing": 0.3},
         {"cutmix": 1.0, "erase": 0.5, "label_smoothing": 0.3},
+        {"cutmix": 1.0, "mixup": 0.4},
         {"sample_weights": "age=child:4", "label_smoothing": 0.3},
     ],
     ids=str,

@@ -15,6 +15,7 @@ from fairsweep.own_code.reference import Reference
 from models.build import build_model, count_parameters
 from models.config import TrainConfig
 from models.data import DeviceDataset
+from models.families.layers import StridedPointwiseConv2d
 from models.first_step import take_first_step
 from models.fit import fit
 from models.own_network import misfits_explained
@@ -262,3 +263,15 @@ def test_what_a_network_says_to_users_itself_stays_as_it_is():
     told = r"^timm:test_vit: KeyError: 3$"
     with pytest.raises(OwnCodeError, match=told), misfits_explained("timm:test_vit"):
         raise KeyError(3)
+
+
+def test_a_faulty_convolution_of_an_own_network_is_replaced_too(tmp_path):
+    text = "from torch import nn\n\ndef MyNet():\n    return nn.Sequential(nn.Conv2d(1, 2, 1, 2))"
+    model = build_model(config_of(tmp_path, text), classes=3, image_shape=(6, 6))
+    assert type(model[0]) is StridedPointwiseConv2d
+
+
+def test_a_name_of_another_form_is_no_own_network():
+    for family in ("mine:MyNet:more", "mine.py:MyNet()", ":MyNet"):
+        with pytest.raises(UserError, match=r"family own code is named package\.module:name"):
+            TrainConfig.create({"family": family, "code": "0" * 32})

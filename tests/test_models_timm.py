@@ -1,6 +1,7 @@
 """Networks of timm in `models`: arguments, sizes and weights."""
 
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -102,7 +103,17 @@ def test_pictures_that_a_network_cannot_take_are_told_by_its_first_step(few_pict
 
 def test_networks_with_a_fixed_size_are_built_for_that_of_the_pictures(few_pictures):
     take_first_step(config_of("timm:test_vit", image_size=32), read_dataset(few_pictures))
-    build_model(config_of("timm:test_vit"), classes=4, image_shape=(32, 48))
+    model = build_model(config_of("timm:test_vit"), classes=4, image_shape=(32, 48))
+    assert model.eval()(torch.rand(2, 1, 32, 48)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [("fc", ("network.fc.",)), (("head", "head_dist"), ("network.head.", "network.head_dist."))],
+)
+def test_every_head_that_timm_names_is_new(named, expected):
+    model = build_model(config_of(), **SHAPE)
+    assert model._heads(SimpleNamespace(pretrained_cfg={"classifier": named})) == expected
 
 
 @pytest.mark.parametrize("channels", [1, 3])
