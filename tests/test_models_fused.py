@@ -323,7 +323,6 @@ def test_a_layer_that_may_do_more_than_its_parts_or_its_kind_is_refused(kind):
         fuse([nn.Sequential(kind()) for _ in range(2)])
 
 
-@pytest.mark.parametrize("members", [1, 2])
 def test_a_part_whose_layers_have_no_weights_can_be_fused():
     class Part(nn.Module):
         def __init__(self):
@@ -340,6 +339,7 @@ def test_a_part_whose_layers_have_no_weights_can_be_fused():
     torch.testing.assert_close(found, torch.cat(expected, dim=1))
 
 
+@pytest.mark.parametrize("members", [1, 2])
 def test_any_number_of_members_adds_its_own_picture_to_its_channels(members):
     networks_of = networks(RESNET)[:members]
     pictures = torch.randn(members, 5, 1, *SHAPE)
