@@ -13,6 +13,8 @@ from fairsweep.own_code.files import find_code
 from fairsweep.own_code.provided import provide
 from fairsweep.own_code.reference import Reference
 from models.build import build_model, count_parameters
+from models.checkpoint import save
+from models.classifier import Classifier, classifier_state
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.families.layers import StridedPointwiseConv2d
@@ -275,3 +277,15 @@ def test_a_name_of_another_form_is_no_own_network():
     for family in ("mine:MyNet:more", "mine.py:MyNet()", ":MyNet"):
         with pytest.raises(UserError, match=r"family own code is named package\.module:name"):
             TrainConfig.create({"family": family, "code": "0" * 32})
+
+
+def test_a_classifier_of_an_own_network_is_in_the_plain_layout(tmp_path):
+    lines = ["x = nn.functional.conv2d(x, torch.ones(4, 1, 3, 3))", "n = len(x)"]
+    config = linear(tmp_path, *lines, "return self.head(x.view(n, -1))")
+    manifest = make_dataset().manifest
+    network = build_model(config, **manifest.task)
+    state = classifier_state(config, manifest, epoch=1, weights=network.state_dict())
+    save(tmp_path / "best.pt", state)
+    found = Classifier.read(tmp_path / "best.pt")
+    assert found.model.layer.weight.is_contiguous()
+    assert found.probabilities(make_dataset().pixels[:2]).shape == (2, 3)

@@ -183,3 +183,21 @@ def test_a_network_of_another_version_is_refused(monkeypatch):
         monkeypatch.setattr("models.timm_network.version", lambda _, other=other: other)
         with pytest.raises(UserError, match=rf"but timm {other} is inst.* `pip install {now}`"):
             build_model(config, **SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("known", "way"),
+    [
+        ({"hf_hub_id": "timm/a", "url": "https://a/b"}, "download timm/a on a machine with int"),
+        ({"hf_hub_id": None, "url": "https://a/b"}, "download https://a/b on a machine with int"),
+        ({"hf_hub_id": None, "url": ""}, "timm offers none; leave `pretrained` out or give a file"),
+        (None, "timm offers none; leave `pretrained` out or give a file"),
+    ],
+)
+def test_where_weights_are_is_told_if_timm_knows(monkeypatch, known, way):
+    model = build_model(config_of(), **SHAPE)
+    found = known and SimpleNamespace(**known)
+    monkeypatch.setattr("timm.get_pretrained_cfg", lambda _name: found)
+    message = model._unavailable(KeyError("a"), None)
+    start = "cannot load the weights of timm's test_resnet (KeyError: 'a'); "
+    assert message.startswith(start + way)
