@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -5,6 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from models.config import FIELDS, TrainConfig
+from models.hyperparameters import LATER
 from models.registry import FAMILIES
 
 
@@ -322,3 +324,9 @@ def test_what_came_later_is_off_by_default():
     config = TrainConfig()
     assert (config.shift, config.scale, config.test_time_flip) == (0, 0, False)
     assert (config.seed, config.fold, config.folds) == (0, None, None)
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_what_came_later_gives_the_same_id_where_it_is_said_to_be_off(name):
+    read = json.loads(json.dumps(LATER[name]))
+    assert TrainConfig.create({name: read}).trial_id("f") == TrainConfig().trial_id("f")

@@ -52,19 +52,20 @@ def test_a_slow_network_is_warmed_up_once_and_timed_ten_times(data, monkeypatch)
     assert len(runs) == 1 + 10
 
 
-def test_a_quick_network_is_timed_for_about_two_seconds(data, monkeypatch):
+# Up to five to warm up, ten that are always counted, and more until two seconds are over.
+@pytest.mark.parametrize(("seconds", "expected"), [(0.125, 5 + 10 + 1), (0.25, 3 + 10)])
+def test_a_quick_network_is_timed_for_about_two_seconds(data, monkeypatch, seconds, expected):
     now, runs = [0.0], []
 
     def predict(*_):
-        now[0] += 0.125
+        now[0] += seconds
         runs.append(1)
         return torch.zeros(1)
 
     monkeypatch.setattr(latency, "predict_logits", predict)
     monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
-    assert measure_network(TrainConfig.create(FIXED), data).latencies[1].p95 == 125
-    # Five to warm up, ten that are always counted, and one more until two seconds are over.
-    assert len(runs) == 5 + 10 + 1
+    assert measure_network(TrainConfig.create(FIXED), data).latencies[1].p95 == 1000 * seconds
+    assert len(runs) == expected
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

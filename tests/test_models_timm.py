@@ -105,6 +105,7 @@ def test_networks_with_a_fixed_size_are_built_for_that_of_the_pictures(few_pictu
     take_first_step(config_of("timm:test_vit", image_size=32), read_dataset(few_pictures))
     model = build_model(config_of("timm:test_vit"), classes=4, image_shape=(32, 48))
     assert model.eval()(torch.rand(2, 1, 32, 48)).shape == (2, 4)
+    assert model.network.patch_embed.img_size == (32, 48)
 
 
 @pytest.mark.parametrize(
