@@ -114,3 +114,12 @@ def test_soft_labels_are_used_where_they_are_asked_for_alone():
 
 def test_a_split_of_one_picture_is_not_empty():
     assert DeviceDataset.create(make_dataset(val=1)).rows("val").tolist() == [96]
+
+
+def test_pictures_without_room_on_the_device_stay_in_the_memory_of_the_cpu(monkeypatch):
+    places = {}
+    for fits in (True, False):
+        monkeypatch.setattr("models.data._fits", lambda _pixels, _device, fits=fits: fits)
+        data = DeviceDataset.create(make_dataset(), "meta")
+        places[fits] = (data.pixels.device.type, data.device.type, data.resident)
+    assert places == {True: ("meta", "meta", True), False: ("cpu", "meta", False)}

@@ -48,6 +48,8 @@ def test_a_name_that_is_taken_or_given_is_no_hyperparameter_of_a_network():
         ("timm:resnet81", r"no network 'resnet81'; close matches are resnet\d+, \w+, \w+ \("),
         ("timm:zzzzzz", r"no network 'zzzzzz'; close matches are resnet18 \("),
         ("timm:hf-hub:a/b", "timm has no network 'hf-hub:a/b'"),
+        ("timm:resnet18.a/b", "timm has no network 'resnet18.a/b'; close matches are resnet18"),
+        ("timm:resnet18.a:b", "timm has no network 'resnet18.a:b'; close matches are resnet18"),
     ],
 )
 def test_an_unknown_network_is_refused(family, words):

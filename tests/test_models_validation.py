@@ -104,3 +104,8 @@ def test_the_message_of_a_fields_own_validator_gets_the_name():
 def test_the_nearest_is_told_however_far_it_is():
     assert nearest("xyz", ("adam", "sgd")) in ("adam", "sgd")
     assert nearest("kernal", iter(["blocks", "kernel_size", "channels"])) == "kernel_size"
+
+
+def test_of_several_refused_values_the_first_field_s_is_told():
+    with pytest.raises(UserError, match=r"^whole must be a whole number from 1 to 9, but got 0$"):
+        check_values(Declared, vars(Declared()) | {"share": 2, "whole": 0, "flag": 1})
