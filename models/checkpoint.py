@@ -67,7 +67,7 @@ def load(path: Path) -> dict[str, Any]:
             file.seek(0)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         except _UNREADABLE as error:
-            reason = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise CheckpointError(
                 f"{path} is damaged or not a checkpoint; delete it: {reason}"
             ) from error
