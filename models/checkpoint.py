@@ -15,6 +15,9 @@ import torch
 from fairsweep.durable import sync_folder
 from fairsweep.errors import UserError
 
+_UNREADABLE = (BadZipFile, EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError)
+"""Exceptions of zipfile and torch on a damaged file."""
+
 
 class CheckpointError(UserError):
     """A file is damaged or is not a checkpoint."""
@@ -63,8 +66,8 @@ def load(path: Path) -> dict[str, Any]:
                 raise BadZipFile(f"{damaged} has a wrong checksum")
             file.seek(0)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        except (BadZipFile, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-            reason = str(error).partition("\n")[0]
+        except _UNREADABLE as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise CheckpointError(
                 f"{path} is damaged or not a checkpoint; delete it: {reason}"
             ) from error

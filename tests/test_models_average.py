@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from models.average import WeightAverage
+from models.build import build_model
 from models.config import TrainConfig
 from models.data import DeviceDataset
 from models.fit import fit
@@ -83,6 +84,23 @@ def test_an_average_goes_on_from_its_state():
     whole.update(1)
     again.update(1)
     assert all(torch.equal(value, again.state[name]) for name, value in whole.state.items())
+
+
+def test_an_average_that_goes_on_leaves_the_state_it_was_given_as_it_is():
+    model = network()
+    state = {name: value.clone() for name, value in WeightAverage(model, 0.5).state.items()}
+    again = WeightAverage.restore(model, 0.5, state)
+    before = {name: value.clone() for name, value in state.items()}
+    change(model, 1)
+    again.update(0)
+    assert all(torch.equal(value, before[name]) for name, value in state.items())
+
+
+def test_constants_that_no_checkpoint_holds_have_no_average():
+    config = TrainConfig(blocks=1, channels=2, pool_size=2, fc_width=4)
+    model = build_model(config, classes=3, image_shape=(8, 8))
+    numbers = {n for n, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    assert WeightAverage(model, 0.5).state.keys() == numbers
 
 
 def test_an_average_takes_a_number_for_each_weight():

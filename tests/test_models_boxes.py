@@ -56,6 +56,12 @@ def test_a_box_is_erased_to_the_mean_and_the_rest_stays():
     assert torch.equal(found, before)
 
 
+def test_a_pixel_on_the_first_edge_of_a_box_is_in_it_and_one_on_the_last_is_not():
+    # Pixels of 4×4 have their centres at 1/8, 3/8, 5/8 and 7/8.
+    found = erase(torch.ones(1, 1, 4, 4), torch.tensor([[1 / 8, 3 / 8, 5 / 8, 7 / 8]]))
+    assert found[0, 0].tolist() == [[1, 1, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 1, 1]]
+
+
 def test_each_member_cuts_its_own_box_out_of_the_partners():
     pictures = torch.arange(2 * 3 * 1 * 2 * 4).float().view(2, 3, 1, 2, 4)
     boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.0, 0.0]])

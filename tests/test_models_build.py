@@ -8,7 +8,12 @@ from torch.nn import functional
 
 from models.build import build_model, count_parameters
 from models.config import FIELDS, TrainConfig
-from models.families.layers import AdaptiveAveragePool, IdleBiasConv2d, same_conv
+from models.families.layers import (
+    AdaptiveAveragePool,
+    IdleBiasConv2d,
+    replace_faulty_convolutions,
+    same_conv,
+)
 from models.hyperparameters import NETWORK
 from models.registry import FAMILIES
 from tests.support.picture_factory import SHAPE
@@ -271,3 +276,45 @@ def test_pooling_does_not_round_its_means_in_bf16():
     with torch.autocast("cpu", torch.bfloat16):
         found = AdaptiveAveragePool(5, SHAPE)(pictures)
     assert torch.equal(found, functional.adaptive_avg_pool2d(pictures, 5))
+
+
+@pytest.mark.parametrize("kernel_size", [1, 5, 7])
+def test_staged_halves_with_kernels_of_any_odd_size(kernel_size):
+    config = TrainConfig(family="staged", channels=4, stages=3, kernel_size=kernel_size)
+    model = build_model(config, classes=4, image_shape=(48, 48))
+    assert model.stages(model.stem(torch.randn(2, 1, 48, 48))).shape == (2, 16, 6, 6)
+
+
+def test_a_block_of_a_staged_network_is_two_convolutions_around_a_shortcut():
+    model = with_own_weights(
+        {"family": "staged", "channels": 2, "stages": 2, "blocks": 1, "kernel_size": 5,
+         "activation": "leaky_relu"}
+    )  # fmt: skip
+    block = model.stages[1]
+    weights, x = block.parameters(), torch.randn(3, 2, 6, 8)
+    inside = norm(functional.conv2d(x, next(weights), stride=2, padding=2), weights)
+    inside = functional.conv2d(functional.leaky_relu(inside, 0.01), next(weights), padding=2)
+    inside = norm(inside, weights)
+    shortcut = norm(functional.conv2d(x, next(weights), stride=2), weights)
+    torch.testing.assert_close(block(x), functional.leaky_relu(inside + shortcut, 0.01))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_the_first_skip_adds_the_mean_colour_unless_there_are_as_many_channels(channels):
+    config = TrainConfig(blocks=1, channels=channels, conv_depth=1, fc_layers=0, pool_size=8)
+    model = build_model(config, classes=4, image_shape=(8, 8), image_channels=3)
+    block = model.blocks[0].eval()
+    nn.init.zeros_(block.layers[1].weight)
+    picture = torch.rand(2, 3, 8, 8)
+    mean = picture.mean(dim=1, keepdim=True)
+    expected = picture if channels == 3 else mean.expand(2, channels, 8, 8)
+    torch.testing.assert_close(block(picture), expected)
+
+
+def test_a_convolution_of_another_kind_is_not_replaced():
+    class Own(nn.Conv2d):
+        pass
+
+    network = nn.Sequential(Own(3, 4, 1, stride=2))
+    replace_faulty_convolutions(network)
+    assert type(network[0]) is Own

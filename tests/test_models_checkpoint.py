@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Timer
+from zipfile import BadZipFile
 
 import pytest
 import torch
@@ -40,6 +41,24 @@ def test_a_changed_byte_is_told(tmp_path):
     # Of the files in the archive, that of the first tensor.
     with pytest.raises(CheckpointError, match=r"/data/0 has a wrong checksum$"):
         load(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_with_any_other_byte_is_told_or_read(tmp_path):
+    """Zip's own records have no checksum, so that damage shows as exceptions of many kinds."""
+    path = tmp_path / "last.pt"
+    save(path, {"epoch": 1, "weight": torch.arange(3.0)})
+    whole, told, bare = path.read_bytes(), set(), False
+    for place in (*range(64), *range(len(whole) - 560, len(whole))):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            load(path)
+        except CheckpointError as error:
+            told.add(type(error.__cause__))
+            bare |= str(error).endswith(": ")
+    assert not bare  # Some exceptions have no words of their own.
+    kinds = (BadZipFile, EOFError, OSError, RuntimeError, ValueError)
+    assert {kind for kind in kinds if any(issubclass(one, kind) for one in told)} == set(kinds)
 
 
 def test_a_file_of_another_kind_is_told(tmp_path):
@@ -147,7 +166,15 @@ def test_a_checkpoint_is_on_disk_before_it_takes_the_old_one_s_place(tmp_path, m
 
 
 def test_a_partial_file_of_another_checkpoint_is_left_alone(tmp_path):
-    of_others = [tmp_path / name for name in (".best.pt.0.partial", "last.pt.0", ".last.pt.0")]
+    of_others = [
+        tmp_path / name
+        for name in (
+            ".best.pt.0.partial",
+            ".last.csv.0.partial",
+            "last.pt.0",
+            ".last.pt.0",
+        )
+    ]
     for one in of_others:
         one.write_text("somebody else's")
     save(tmp_path / "last.pt", {"epoch": 1})

@@ -65,3 +65,12 @@ def test_a_limit_of_one_or_less_is_one_too(limit, monkeypatch):
     limits.clear()
     next(fit(TrainConfig.create(tiny), data))
     assert limits == []
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_what_has_no_gradient_is_left_out(members):
+    frozen, trained = (nn.Parameter(torch.ones(4)) for _ in range(2))
+    trained.grad = torch.full((4,), 3.0)
+    clip_gradients([frozen, trained], 1.5, members)
+    assert frozen.grad is None
+    torch.testing.assert_close(trained.grad, torch.full((4,), 1.5 / (4 // members) ** 0.5))

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -5,6 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from models.config import FIELDS, TrainConfig
+from models.hyperparameters import LATER
 from models.registry import FAMILIES
 
 
@@ -229,6 +231,51 @@ def test_ids_of_every_kind_stay_what_they_are(values, ids):
     assert (config.configuration_id, config.trial_id("fingerprint")) == ids
 
 
+OWN = {"family": "nets:MyNet", "code": "0123456789abcdef" * 2}
+OF_TIMM = {"family": "timm:test_vit", "code": "timm 1.0.20", "pretrained": "none"}
+
+
+@pytest.mark.parametrize(
+    ("values", "ids"),
+    [
+        (OWN, ("910e254b623d", "a8dd7ccb28e6")),
+        ({**OWN, "width": 8, "channels": "few", "seed": 3}, ("8d9c928c3b91", "8dde2c3d54a6")),
+        (OF_TIMM, ("20fd65c5ad95", "15f21def2d1f")),
+        ({**OF_TIMM, "pretrained": PINNED, "depth": 2}, ("25aa0991d7f1", "0f43bb29bb36")),
+    ],
+)
+def test_ids_of_networks_that_are_not_ours_stay_what_they_are(values, ids):
+    """Frozen: they are in the runs of users."""
+    config = TrainConfig.create(values)
+    assert (config.configuration_id, config.trial_id("fingerprint")) == ids
+    assert TrainConfig.create(dict(reversed(config.to_dict().items()))) == config
+
+
+@pytest.mark.parametrize("values", [OF_TIMM, {"family": "torchvision"}])
+def test_weights_of_the_same_content_give_the_same_id_wherever_they_lie(values):
+    here, there, other = (
+        TrainConfig.create({**values, "pretrained": place})
+        for place in (PINNED, "/elsewhere.pth#0123456789abcdef", PINNED.replace("f", "e"))
+    )
+    assert here.trial_id("f") == there.trial_id("f") != other.trial_id("f")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["0" * 31, "0" * 33, "A" * 32, "timm", "timm 1.0 and more", "timm v1", "my timm 1.0", 3],
+)
+def test_what_is_no_hash_of_code_is_refused(code):
+    with pytest.raises(ValueError, match=r"code is the hash of own code, .* but got"):
+        TrainConfig.create({**OWN, "code": code})
+
+
+def test_a_hyperparameter_of_an_own_network_with_the_name_of_one_of_ours_can_be_replaced():
+    config = TrainConfig.create({**OWN, "channels": 4, "width": 8})
+    assert replace(config, seed=1).network == {"channels": 4, "width": 8}
+    assert replace(config, channels=6).network == {"channels": 6, "width": 8}
+    assert replace(config, channels=6).name == "MyNet_channels=6_width=8"
+
+
 def test_folds_of_another_number_are_other_trials_of_the_same_configuration():
     of_ten, of_five = TrainConfig(fold=2), TrainConfig(fold=2, folds=5)
     assert of_ten.configuration_id == of_five.configuration_id
@@ -281,3 +328,9 @@ def test_what_came_later_is_off_by_default():
     config = TrainConfig()
     assert (config.shift, config.scale, config.test_time_flip) == (0, 0, False)
     assert (config.seed, config.fold, config.folds) == (0, None, None)
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_what_came_later_gives_the_same_id_where_it_is_said_to_be_off(name):
+    read = json.loads(json.dumps(LATER[name]))
+    assert TrainConfig.create({name: read}).trial_id("f") == TrainConfig().trial_id("f")

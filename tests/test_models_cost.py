@@ -71,3 +71,15 @@ def test_a_cost_is_that_of_the_picture_s_own_height_and_width(size):
     # Pooled to 6×4 or 4×6 pixels, and counted once for each of 3 classes.
     config = TrainConfig(family="plain", channels=1, stages=1, fc_width=1)
     assert training_cost(config, classes=3, image_shape=size).parameters == 9 + 2 + 24 + 1 + 6
+
+
+def test_an_average_of_the_weights_is_in_memory_and_in_the_last_checkpoint():
+    plain, averaged = (
+        training_cost(
+            TrainConfig(family="plain", stages=1, ema_decay=decay), classes=3, image_shape=SHAPE
+        )
+        for decay in (0.0, 0.25)
+    )
+    of_weights = 4 * plain.parameters
+    assert averaged.memory_bytes - plain.memory_bytes == of_weights
+    assert averaged.checkpoint_bytes - plain.checkpoint_bytes == of_weights

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,13 @@ def test_a_label_is_a_place_in_the_list_of_classes():
     assert data.targets(soft=False).argmax(dim=1).tolist() == source.labels.tolist()
 
 
+def test_a_class_without_a_picture_has_its_place_in_the_targets():
+    source = replace(make_dataset(), labels=np.zeros(128, dtype=np.int64))
+    targets = DeviceDataset.create(source).targets(soft=False)
+    assert targets.dtype == torch.float32
+    assert targets.tolist() == [[1, 0, 0]] * 128
+
+
 def test_soft_labels_are_used_where_they_are_asked_for_alone():
     votes = np.full((128, 3), 1 / 3, dtype=np.float32)
     data = DeviceDataset.create(make_dataset(soft_labels=votes))
@@ -105,3 +114,12 @@ def test_soft_labels_are_used_where_they_are_asked_for_alone():
 
 def test_a_split_of_one_picture_is_not_empty():
     assert DeviceDataset.create(make_dataset(val=1)).rows("val").tolist() == [96]
+
+
+def test_pictures_without_room_on_the_device_stay_in_the_memory_of_the_cpu(monkeypatch):
+    places = {}
+    for fits in (True, False):
+        monkeypatch.setattr("models.data._fits", lambda _pixels, _device, fits=fits: fits)
+        data = DeviceDataset.create(make_dataset(), "meta")
+        places[fits] = (data.pixels.device.type, data.device.type, data.resident)
+    assert places == {True: ("meta", "meta", True), False: ("cpu", "meta", False)}

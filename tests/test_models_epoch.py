@@ -1,15 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from models.config import TrainConfig
 from models.epoch import Batch, EpochPlan, seed_of, steps, used
+from models.trivial import OPERATIONS
 
 ROWS = torch.arange(100, 150)
 
 
-def _plan(epoch=1, **values):
-    return EpochPlan.draw(TrainConfig.create({"batch_size": 8} | values), epoch, ROWS, (8, 8))
+def _plan(epoch=1, shape=(8, 8), **values):
+    return EpochPlan.draw(TrainConfig.create({"batch_size": 8} | values), epoch, ROWS, shape)
 
 
 def test_an_epoch_shows_every_picture_once():
@@ -98,6 +101,63 @@ def test_the_draws_of_an_epoch_stay_what_they_are_from_version_to_version(augmen
     assert np.allclose(plan.mixing.weights, np.maximum(mixes, 1 - mixes), atol=1e-6)
 
 
+def test_operations_and_boxes_stay_what_they_are_from_version_to_version():
+    """Frozen, as the draws above; 0.3 gives both Beta distributions another form than 1."""
+    values = {"mixup": 0.3, "cutmix": 0.3, "erase": 0.4, "shift": 0.1, "augmentation": "trivial"}
+    plan = _plan(epoch=3, seed=11, shape=(6, 9), **values)
+    assert OPERATIONS == (
+        "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness",
+        "colour", "contrast", "sharpness", "posterize", "solarize", "autocontrast", "equalize",
+    )  # fmt: skip
+    rng = np.random.default_rng([11, 3])
+    rng.permutation(50)
+    kinds, strengths = rng.integers(14, size=50), rng.integers(31, size=50) / 30
+    signs = np.where(rng.random(50) < 0.5, -1, 1)
+    assert np.allclose(plan.changes, np.stack((kinds, strengths, signs), axis=1))
+    flips, _unused_turns = rng.random(50) < 0.5, rng.uniform(-10, 10, 50)
+    assert np.array_equal(np.linalg.det(plan.transforms[:, :, :2].double()) < 0, flips)
+    shifts = rng.uniform(-0.1, 0.1, (2, 50))
+    for axis, name in enumerate(("translate_x", "translate_y")):
+        shifts[axis] += (
+            32 / (9, 6)[axis] * np.where(kinds == OPERATIONS.index(name), signs * strengths, 0)
+        )
+    unsheared = ~np.isin(kinds, [OPERATIONS.index(name) for name in ("shear_x", "shear_y")])
+    centres = (2 * shifts.T[:, :, None])[unsheared]
+    transforms = plan.transforms.double().numpy()[unsheared]
+    assert np.allclose(transforms[:, :, :2] @ centres + transforms[:, :, 2:], 0, atol=1e-5)
+    cosines = np.cos(np.radians(135 * np.where(kinds == 5, strengths, 0)))[unsheared]
+    assert np.allclose(transforms[:, 1, 1], cosines, atol=1e-6)
+    mixes, reach = rng.beta(0.3, 0.3, 7), np.sqrt(1 - rng.beta(0.3, 0.3, 7)) / 2
+    places, cut = rng.random((2, 7)), rng.random(7) < 0.5
+    reach = np.where(cut, reach, 0)
+    cuts = np.concatenate((places - reach, places + reach)).clip(0, 1).T
+    assert np.allclose(plan.mixing.cuts, cuts, atol=1e-6)
+    assert np.allclose(plan.mixing.weights, np.where(cut, 1, np.maximum(mixes, 1 - mixes)))
+    erased, most = rng.random(50) < 0.4, np.log(1 / 0.3)
+    areas, ratios = rng.uniform(0.02, 0.4, 50) * erased, np.exp(rng.uniform(-most, most, 50))
+    sides = np.sqrt([areas * ratios * 6 / 9, areas / ratios * 9 / 6]).clip(max=1)
+    first = rng.random((2, 50)) * (1 - sides)
+    assert np.allclose(plan.erased, np.concatenate((first, first + sides)).T, atol=1e-6)
+
+
+def test_crops_stay_what_they_are_and_are_taken_before_the_picture_is_turned():
+    """Frozen, as the draws above."""
+    values = {"epoch": 3, "seed": 11, "shift": 0.1, "scale": 0.2}
+    plain, cropped = (
+        _plan(**values, crop=crop).transforms.double().numpy() for crop in (1.0, 0.92)
+    )
+    rng = np.random.default_rng([11, 3])
+    rng.permutation(50)
+    rng.random(50 * (1 + 1 + 1 + 2))  # flips, turns, sizes and shifts
+    areas = rng.uniform(0.92, 1, 50)
+    ratios = np.exp(rng.uniform(-np.log(4 / 3), np.log(4 / 3), 50))
+    shares = np.sqrt([areas * ratios, areas / ratios]).clip(max=1).T
+    centres = rng.uniform(-1, 1, (2, 50)).T * (1 - shares)
+    expected = plain * shares[:, :, None]
+    expected[:, :, 2] += centres
+    assert np.allclose(cropped, expected, atol=1e-6)
+
+
 def test_seeds_of_torch_stay_what_they_are_from_version_to_version():
     """Frozen: the first weights and the dropout of every trial are drawn from them."""
     seeds = [seed_of(TrainConfig(seed=seed), epoch) for seed, epoch in ((0, 0), (11, 0), (11, 3))]
@@ -128,6 +188,8 @@ def test_the_first_pictures_of_a_batch_keep_their_transforms():
     assert torch.equal(first.rows, batch.rows[:, :3])
     assert torch.equal(first.transforms, batch.transforms[:3])
     assert torch.equal(first.mix, batch.mix)
+    gathered = replace(batch, pixels=torch.arange(8).view(8, 1, 1)).first(3)
+    assert gathered.pixels.flatten().tolist() == [0, 1, 2]
     assert next(_plan(augmentation="none").batches()).first(3).transforms is None
 
 

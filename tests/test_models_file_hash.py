@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from models.file_hash import content_hash, pin_weights, pinned_hash
+from models.file_hash import content_hash, pin_weights, pinned_hash, shown
 
 
 def test_a_file_is_pinned_by_its_absolute_path_and_content(tmp_path, monkeypatch):
@@ -20,9 +20,12 @@ def test_a_file_is_pinned_by_its_absolute_path_and_content(tmp_path, monkeypatch
     assert pinned_hash(f"{path}#{digest}") == digest
     assert pinned_hash(str(path)) is None
     assert pin_weights("imagenet") == "imagenet"
-    for no_file in (str(tmp_path), "imagenett", 4):
-        with pytest.raises(ValueError, match=r"^must be none, imagenet or the path of a file"):
+    for no_file in (str(tmp_path), "imagenett", "ImageNet", "None", "timm", 4, None):
+        with pytest.raises(
+            ValueError, match=r"^must be none, imagenet or the path of a file"
+        ) as no:
             pin_weights(no_file)
+        assert str(no.value).endswith(f"but got {no_file!r}, and there is no such file")
 
 
 def test_a_pinned_file_need_not_be_there():
@@ -70,3 +73,18 @@ def test_a_file_that_changes_twice_within_a_second_has_two_hashes(tmp_path):
 @pytest.mark.parametrize("end", ["#0123456789abcde", "#0123456789ABCDEF", "#0123456789abcdef0", ""])
 def test_another_end_of_a_name_is_no_hash(end):
     assert pinned_hash(f"weights.pth{end}") is None
+
+
+def test_a_file_that_grows_at_the_same_time_has_another_hash(tmp_path):
+    path, hashes = tmp_path / "weights.pth", set()
+    for content in (b"old", b"longer"):
+        path.write_bytes(content)
+        os.utime(path, (1, 1))
+        hashes.add(content_hash(path))
+    assert len(hashes) == 2
+
+
+def test_a_value_that_is_no_pinned_file_is_shown_as_it_is():
+    assert [shown(value) for value in (0.5, True, "a/b.c", "/a/b.c.pt#0123456789abcdef")] == [
+        "0.5", "True", "a/b.c", "b.c",
+    ]  # fmt: skip

@@ -297,3 +297,64 @@ def test_dropout_of_members_zeroes_its_share_and_each_draws_its_own():
     again = torch.empty(100, 80).bernoulli_(0.75, generator=torch.Generator().manual_seed(4))
     assert torch.equal(found[1] > 0, again > 0)
     assert not torch.equal(found[0], found[1])
+
+
+class WithOwnWeight(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.scale = nn.Conv2d(1, 2, 1), nn.Parameter(torch.ones(1))
+
+
+class WithOwnBuffer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 1)
+        self.register_buffer("scale", torch.ones(1))
+
+
+class OwnConvolution(nn.Conv2d):
+    def __init__(self):
+        super().__init__(1, 2, 1)
+
+
+@pytest.mark.parametrize("kind", [WithOwnWeight, WithOwnBuffer, OwnConvolution])
+def test_a_layer_that_may_do_more_than_its_parts_or_its_kind_is_refused(kind):
+    with pytest.raises(NotFusableError, match=f"^{kind.__name__} is a layer that cannot be fused"):
+        fuse([nn.Sequential(kind()) for _ in range(2)])
+
+
+def test_a_part_whose_layers_have_no_weights_can_be_fused():
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.ReLU()
+
+        def forward(self, x):
+            return self.layer(x)
+
+    networks = [nn.Sequential(nn.Conv2d(1, 2, 1), Part()) for _ in range(2)]
+    pictures = torch.randn(2, 3, 1, *SHAPE)
+    expected = [network(own) for network, own in zip(networks, pictures, strict=True)]
+    found = fuse(networks)(side_by_side(pictures.flatten(0, 1), 2))
+    torch.testing.assert_close(found, torch.cat(expected, dim=1))
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_any_number_of_members_adds_its_own_picture_to_its_channels(members):
+    networks_of = networks(RESNET)[:members]
+    pictures = torch.randn(members, 5, 1, *SHAPE)
+    found = fuse(networks_of).eval()(side_by_side(pictures.flatten(0, 1), members))
+    expected = [one.eval()(own) for one, own in zip(networks_of, pictures, strict=True)]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_a_network_is_trained_in_channels_last_unless_the_other_layout_is_asked_for(data):
+    config, other = configs({**RESNET, "epochs": 1})[:2]
+    (alone,) = fit(config, data)
+    (together,) = fit_together([config, other], data, channels_last=False)
+    for result, layout in (
+        (alone, torch.channels_last),
+        *((one, torch.contiguous_format) for one in together),
+    ):
+        weight = result._loop.model.blocks[1].layers[0].weight
+        assert weight.is_contiguous(memory_format=layout)

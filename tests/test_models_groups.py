@@ -32,6 +32,7 @@ def test_one_choice_is_written_in_one_way():
         ({"balance": ["age"]}, r"balance must be a column, or several"),
         ({"oversample": "age=child:1001"}, r"from 2 to 1000 .* got age=child:1001"),
         ({"oversample": "=child:2"}, r"got '=child:2'; for example age=child:4"),
+        ({"oversample": "=age=child:2"}, r"got '=age=child:2'; for example age=child:4"),
         ({"sample_weights": "age=child:1000.5"}, r"a number from 0 to 1000 .* got age=child:1000"),
         ({"sample_weights": "age=child:inf"}, r"got age=child:inf"),
         ({"initial": "0123456789ABCDEF"}, r"initial must be the hash of a file"),

@@ -59,6 +59,10 @@ def test_stages_are_read_under_their_earlier_name_and_give_the_same_ids(family):
         TrainConfig(family=family, conv_depth=2, stages=3)
     with pytest.raises(UserError, match="stages must be a whole number from 1 to 8, but got 9"):
         TrainConfig(family=family, conv_depth=9)
+    with pytest.raises(UserError, match="stages must be a whole number from 1 to 8, but got 0"):
+        TrainConfig(family=family, conv_depth=0)
+    with pytest.raises(UserError, match="but got both: conv_depth 0 and stages 0; give only"):
+        TrainConfig(family=family, conv_depth=0, stages=0)
 
 
 def test_a_resnet_has_a_convolution_depth_and_no_stages():

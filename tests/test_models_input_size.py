@@ -6,7 +6,7 @@ import torch
 
 from fairsweep.errors import UserError
 from models.build import build_model, count_parameters
-from models.checkpoint import save
+from models.checkpoint import CheckpointError, save
 from models.classifier import Classifier, classifier_state
 from models.config import TrainConfig
 from models.cost import training_cost
@@ -95,3 +95,19 @@ def test_a_size_makes_another_trial_and_none_keeps_the_id():
     ids = {config(image_size=size).trial_id("f" * 64) for size in (None, 12, 24)}
     assert len(ids) == 3
     assert "image_size" not in config().to_dict()
+
+
+def test_a_classifier_says_what_it_is_and_lies_in_memory_as_in_training(tmp_path):
+    dataset, deep = make_dataset(), config(stages=2)
+    network = build_model(deep, **dataset.manifest.task)
+    state = classifier_state(deep, dataset.manifest, epoch=7, weights=network.state_dict())
+    save(tmp_path / "best.pt", state)
+    found = Classifier.read(tmp_path / "best.pt")
+    assert (found.config, found.manifest, found.epoch) == (deep, dataset.manifest, 7)
+    assert found.device == torch.device("cpu")
+    assert found.model.stages[4].weight.is_contiguous(memory_format=torch.channels_last)
+    del state["dataset"]
+    save(tmp_path / "best.pt", state)
+    message = rf"^{tmp_path / 'best.pt'} does not say what it was trained on; train it again$"
+    with pytest.raises(CheckpointError, match=message):
+        Classifier.read(tmp_path / "best.pt")

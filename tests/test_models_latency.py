@@ -52,6 +52,44 @@ def test_a_slow_network_is_warmed_up_once_and_timed_ten_times(data, monkeypatch)
     assert len(runs) == 1 + 10
 
 
+# Up to five to warm up, ten that are always counted, and more until two seconds are over.
+@pytest.mark.parametrize(("seconds", "expected"), [(0.125, 5 + 10 + 1), (0.25, 3 + 10)])
+def test_a_quick_network_is_timed_for_about_two_seconds(data, monkeypatch, seconds, expected):
+    now, runs = [0.0], []
+
+    def predict(*_):
+        now[0] += seconds
+        runs.append(1)
+        return torch.zeros(1)
+
+    monkeypatch.setattr(latency, "predict_logits", predict)
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+    assert measure_network(TrainConfig.create(FIXED), data).latencies[1].p95 == 1000 * seconds
+    assert len(runs) == expected
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_what_is_timed_lies_in_memory_as_was_asked(data, monkeypatch, channels_last):
+    models = []
+    monkeypatch.setattr(
+        latency, "predict_logits", lambda model, *_: models.append(model) or torch.zeros(1)
+    )
+    config = TrainConfig(family="plain", channels=2, stages=2)
+    measure_network(config, data, channels_last=channels_last)
+    weight = models[0].stages[4].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) is channels_last
+
+
+def test_frozen_weights_are_part_of_a_network_s_size(data, monkeypatch):
+    monkeypatch.setattr(latency, "predict_logits", lambda *_: torch.zeros(1))
+    values = {"family": "torchvision", "architecture": "squeezenet1_1"}
+    sizes = {
+        measure_network(TrainConfig.create({**values, "frozen_stages": frozen}), data).parameters
+        for frozen in (0, 2)
+    }
+    assert len(sizes) == 1
+
+
 def test_more_pictures_than_the_dataset_has_are_the_same_ones_again(data, monkeypatch):
     size, given = len(data.labels) + 1, []
     predict = latency.predict_logits

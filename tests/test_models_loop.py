@@ -130,6 +130,7 @@ def smoothed(targets, share):
         {"focal_gamma": 2.0, "label_smoothing": 0.3},
         {"focal_gamma": 0.5, "sample_weights": "age=child:4", "label_smoothing": 0.3},
         {"cutmix": 1.0, "erase": 0.5, "label_smoothing": 0.3},
+        {"cutmix": 1.0, "mixup": 0.4},
         {"sample_weights": "age=child:4", "label_smoothing": 0.3},
     ],
     ids=str,
@@ -319,20 +320,25 @@ def test_metrics_of_a_result_are_those_of_validation_with_its_name(data):
 @pytest.fixture
 def on_a_gpu(monkeypatch):
     """Stand in for CUDA where a graph is captured; return what was asked of it."""
-    asked = SimpleNamespace(error=None, autocast=None)
+    asked = SimpleNamespace(error=None, autocast=None, options=None, seeded=None)
 
-    def make(model, _arguments, **_options):
+    def make(model, _arguments, **options):
+        asked.options = options
         model.running_mean += 1  # As the capture's own steps would.
         if asked.error:
             raise asked.error
         model.forward = lambda pictures: pictures * 100
+
+    def fork(devices):
+        asked.seeded = devices
+        return nullcontext()
 
     def autocast(*arguments, **options):
         asked.autocast = (arguments, options)
         return nullcontext()
 
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", make)
-    monkeypatch.setattr(torch.random, "fork_rng", lambda **_options: nullcontext())
+    monkeypatch.setattr(torch.random, "fork_rng", fork)
     monkeypatch.setattr(torch, "autocast", autocast)
     return asked
 
@@ -359,6 +365,9 @@ def test_a_graph_computes_with_the_precision_of_the_training(on_a_gpu, precision
         ("cuda", torch.bfloat16, precision == "bf16"),
         {"cache_enabled": False},
     )
+    # The capture draws dropout's masks, and networks may have weights without a use.
+    assert on_a_gpu.seeded == [SAMPLE.device]
+    assert on_a_gpu.options == {"allow_unused_input": True}
 
 
 def test_a_network_that_cannot_be_captured_is_trained_all_the_same(on_a_gpu):

@@ -1,5 +1,6 @@
 """New pictures are brought to the size of a dataset as its own were."""
 
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from data_prep.pictures import fit_pixels
 from fairsweep.errors import MissingFileError, UserError
 from models import new_pictures
 from models.new_pictures import classify, find_pictures
-from tests.support.picture_factory import CLASSES, make_dataset
+from tests.support.picture_factory import CLASSES, SHAPE, make_dataset
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
@@ -69,3 +70,46 @@ def test_predictions_stay_with_their_pictures_beside_bad_ones(tmp_path, monkeypa
     assert good == [manifest.classes[place % len(CLASSES)] for place in (0, 3, 4)]
     tie = new_pictures.Prediction(picture=paths[0], probabilities={"b": 0.5, "a": 0.5})
     assert tie.label == "b"
+
+
+def test_a_picture_whose_name_cannot_be_written_is_found_and_told(tmp_path, capsys):
+    path = tmp_path / os.fsdecode(b"\xff.png")
+    Image.new("L", (4, 4)).save(path)
+    assert find_pictures(tmp_path) == [path]
+    assert capsys.readouterr().err == ""
+    classifier = SimpleNamespace(manifest=make_dataset().manifest, probabilities=None)
+    (found,) = classify(classifier, [path])
+    assert (found.picture, found.probabilities) == (path, {})
+    assert found.fault == "its name is not UTF-8; rename it"
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(1, SHAPE), (3, (*SHAPE, 3))])
+def test_pictures_are_read_in_gray_or_in_colour_as_the_dataset_is(tmp_path, channels, shape):
+    for name, mode in (("gray.png", "L"), ("colour.png", "RGB")):
+        Image.new(mode, (20, 50)).save(tmp_path / name)
+    seen = []
+
+    def probabilities(pictures):
+        seen.append(pictures.shape)
+        return np.full((len(pictures), len(CLASSES)), 1 / len(CLASSES))
+
+    manifest = replace(make_dataset().manifest, channels=channels)
+    classifier = SimpleNamespace(manifest=manifest, probabilities=probabilities)
+    assert len(list(classify(classifier, find_pictures(tmp_path)))) == 2
+    assert seen == [(2, *shape)]
+
+
+def test_a_folder_without_pictures_is_told_with_its_path_and_a_single_other_file_is_too(
+    tmp_path, capsys
+):
+    folder = tmp_path / "my pictures"
+    with pytest.raises(MissingFileError, match=rf"^{folder} does not exist; give a picture or a"):
+        find_pictures(folder)
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    with pytest.raises(UserError, match=rf"^{folder} holds no picture \(\.\w+, .*\); give another"):
+        find_pictures(folder)
+    (folder / "a.png").touch()
+    assert find_pictures(folder) == [folder / "a.png"]
+    told = capsys.readouterr()
+    assert (told.out, "1 .txt" in told.err) == ("", True)

@@ -95,3 +95,12 @@ def test_probabilities_are_those_of_the_original(family):
     )
     facts = {prop.key: prop.value for prop in model.metadata_props}
     assert json.loads(facts["classes"]) == list(CLASSES)
+    assert facts["network"] == classifier.config.name
+
+
+def test_of_a_picture_one_pixel_wide_a_whole_row_is_left():
+    colours = pictures(50, 1)
+    manifest = replace(MANIFEST, image_shape=(8, 32), fit="crop")
+    expected = np.stack([fit_pixels(picture, (8, 32), "crop") for picture in to_gray(colours)])
+    apart = np.abs(answers(fitting_graph(manifest), colours)[:, 0] - expected.astype(float))
+    assert apart.max() <= 1

@@ -8,14 +8,19 @@ import torch
 
 from data_prep.reader import read_dataset
 from fairsweep.errors import UserError
+from fairsweep.own_code.failures import OwnCodeError
 from fairsweep.own_code.files import find_code
 from fairsweep.own_code.provided import provide
 from fairsweep.own_code.reference import Reference
 from models.build import build_model, count_parameters
+from models.checkpoint import save
+from models.classifier import Classifier, classifier_state
 from models.config import TrainConfig
 from models.data import DeviceDataset
+from models.families.layers import StridedPointwiseConv2d
 from models.first_step import take_first_step
 from models.fit import fit
+from models.own_network import misfits_explained
 from tests.support.in_process import few_pictures_fixture  # noqa: F401 - used by name
 from tests.support.picture_factory import make_dataset
 
@@ -66,6 +71,15 @@ def linear(folder, *lines, **values):
         (["return self.layer(x)"], "line 14, in forward: RuntimeError: Given groups=1"),
         (["return self.head(x.flatten(1)).squeeze()"], r"shape \(1, 4\), but got \(4,\)"),
         (["return self.head(x.flatten(1)) / 0"], "line 13: the loss of the first step is nan"),
+        (
+            [
+                "large = 3e38 * torch.tensor([1.0, 0, 0, 0])",
+                "return self.head(x.flatten(1)) + large",
+            ],
+            "line 13: the loss of the first step is inf",
+        ),
+        (["if self.training: x.shap", "return self.head(x.flatten(1))"], "line 14, .* .*shap"),
+        (["if len(x) == 1: x.shap", "return self.head(x.flatten(1))"], "line 14, .* .*shap"),
         (["return self.head(x.flatten(1)).detach()"], "line 13: the logits depend on no parameter"),
         (["return self.at"], "AttributeError: .* has no attribute 'at'"),
     ],
@@ -99,6 +113,31 @@ def test_the_layout_is_one_that_trains_as_the_plain_one(
     step = take_first_step(linear(tmp_path, *lines), dataset)
     assert step.channels_last is channels_last
     assert re.search(words, "\n".join(step.notes))
+    assert "layer.weight and 1 more parameters get no gradient" in step.notes[0]
+    assert all(note.startswith("mine:MyNet: ") for note in step.notes)
+
+
+def test_a_single_parameter_without_a_gradient_is_told_alone(tmp_path, dataset):
+    config = linear(tmp_path, "return self.head(x.flatten(1)) + self.layer.bias.sum()")
+    assert take_first_step(config, dataset).notes == (
+        "mine:MyNet: layer.weight gets no gradient, so nothing is learned there",
+    )
+
+
+def test_a_frozen_parameter_is_not_told_to_learn_nothing(tmp_path, dataset):
+    config = linear(tmp_path, "self.layer.requires_grad_(False)", "return self.head(x.flatten(1))")
+    assert take_first_step(config, dataset).notes == ()
+
+
+def test_the_first_step_takes_the_first_training_pictures_of_its_fold(tmp_path):
+    source = make_dataset()
+    lines = ["if self.training: raise ValueError(len(x), round(float(x.double().sum()), 4))"]
+    config = linear(tmp_path, *lines, "return self.head(x.flatten(1))", fold=7, folds=4)
+    rows = source.rows("train", 7, 4)[:8]
+    data = DeviceDataset.create(source)
+    total = data.normalise(data.pictures(torch.from_numpy(rows))).double().sum().item()
+    with pytest.raises(UserError, match=rf"ValueError: \(8, {re.escape(f'{total:.4f}'[:-2])}"):
+        take_first_step(config, source)
 
 
 def test_own_hyperparameters_and_the_hash_of_the_code_are_part_of_the_id(tmp_path):
@@ -217,3 +256,36 @@ def test_finding_out_shapes_changes_no_statistics_of_batch_norm(tmp_path):
     for norm in (model[0], model[2]):
         assert int(norm.num_batches_tracked) == 0
         assert norm.running_mean.tolist() == [0.0] * norm.num_features
+
+
+def test_what_a_network_says_to_users_itself_stays_as_it_is():
+    for family in ("timm:test_vit", "mine:MyNet"):
+        with pytest.raises(UserError, match=r"^make it wider$"), misfits_explained(family):
+            raise UserError("make it wider")
+    told = r"^timm:test_vit: KeyError: 3$"
+    with pytest.raises(OwnCodeError, match=told), misfits_explained("timm:test_vit"):
+        raise KeyError(3)
+
+
+def test_a_faulty_convolution_of_an_own_network_is_replaced_too(tmp_path):
+    text = "from torch import nn\n\ndef MyNet():\n    return nn.Sequential(nn.Conv2d(1, 2, 1, 2))"
+    model = build_model(config_of(tmp_path, text), classes=3, image_shape=(6, 6))
+    assert type(model[0]) is StridedPointwiseConv2d
+
+
+def test_a_name_of_another_form_is_no_own_network():
+    for family in ("mine:MyNet:more", "mine.py:MyNet()", ":MyNet"):
+        with pytest.raises(UserError, match=r"family own code is named package\.module:name"):
+            TrainConfig.create({"family": family, "code": "0" * 32})
+
+
+def test_a_classifier_of_an_own_network_is_in_the_plain_layout(tmp_path):
+    lines = ["x = nn.functional.conv2d(x, torch.ones(4, 1, 3, 3))", "n = len(x)"]
+    config = linear(tmp_path, *lines, "return self.head(x.view(n, -1))")
+    manifest = make_dataset().manifest
+    network = build_model(config, **manifest.task)
+    state = classifier_state(config, manifest, epoch=1, weights=network.state_dict())
+    save(tmp_path / "best.pt", state)
+    found = Classifier.read(tmp_path / "best.pt")
+    assert found.model.layer.weight.is_contiguous()
+    assert found.probabilities(make_dataset().pixels[:2]).shape == (2, 3)

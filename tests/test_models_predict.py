@@ -162,3 +162,20 @@ def test_evaluation_names_every_metric():
     assert measured["macro_recall"] == 0.5  # Of both classes that there are; the third has no part.
     assert measured["macro_precision"] == 0.25
     assert measured["macro_f1"] == pytest.approx(1 / 3)
+
+
+def test_a_class_without_a_picture_may_be_predicted():
+    measured = evaluate(torch.tensor([[0.0, 0.0, 9.0], [9.0, 0.0, 0.0]]), torch.tensor([1, 0]))
+    assert measured["accuracy"] == 0.5
+    # One of three classes is right: the second is never predicted, and the third never a label.
+    assert measured["macro_recall"] == measured["macro_precision"] == pytest.approx(1 / 3)
+
+
+def test_a_picture_and_its_mirror_image_are_averaged_in_float32():
+    def coarse(pictures):
+        return pictures.flatten(1)[:, :3].bfloat16()
+
+    pictures = torch.randn(4, 1, 3, 5)
+    each = (coarse(side).float().softmax(dim=1) for side in (pictures, pictures.flip(3)))
+    found = forward(coarse, pictures, flip=True)
+    torch.testing.assert_close(found.softmax(dim=1), sum(each) / 2)

@@ -38,7 +38,11 @@ def test_the_names_of_old_densenet_files_become_those_of_today(tmp_path):
     assert [value[0].item() for value in found.values()] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("values", [{}, {"epoch": 3}, [torch.ones(2)], torch.ones(2)], ids=str)
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"epoch": 3}, {"a": torch.ones(1), "epoch": 3}, [torch.ones(2)], torch.ones(2)],
+    ids=str,
+)
 def test_a_file_of_something_else_holds_no_state_dict(tmp_path, values):
     pretrained = saved(tmp_path / "weights#1.pth", values)
     with pytest.raises(PretrainedError, match=r"weights#1\.pth does not hold a state dict; save"):

@@ -61,7 +61,9 @@ def test_a_probe_of_real_steps_has_a_gain_and_no_reason_against_it(data, dropout
 def test_a_probe_leaves_no_trace_in_a_training(data):
     config = configs()[0]
     before = [result.values["train_loss"] for result in fit(config, data)]
-    probe.probe(configs(), data)
+    state = torch.get_rng_state()
+    probe.probe(configs({**NARROW, "dropout": 0.5}, members=1), data, always=True)
+    assert torch.equal(torch.get_rng_state(), state)
     assert [result.values["train_loss"] for result in fit(config, data)] == before
 
 
@@ -246,3 +248,16 @@ def test_the_first_member_s_loss_is_the_one_that_must_be_alike(
 def test_what_cannot_be_trained_as_one_has_the_layout_that_all_others_have(data, monkeypatch):
     monkeypatch.setattr(probe, "_room", lambda _data: 0)
     assert probe.probe(configs(), data).channels_last
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_steps_are_timed_in_the_layout_that_was_asked_for(data, monkeypatch, channels_last):
+    asked, made = [], Loop
+
+    def make(some, of_them, *, channels_last):
+        asked.append(channels_last)
+        return made(some, of_them, channels_last=channels_last)
+
+    monkeypatch.setattr(probe, "Loop", make)
+    probe._time(configs(members=2), data, channels_last=channels_last)
+    assert asked == [channels_last]

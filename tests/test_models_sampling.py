@@ -224,3 +224,10 @@ def test_labels_are_smoothed_once_where_they_are_weighed(data):
         return next(fit(config, data)).values["train_loss"]
 
     assert loss(sample_weights="age=child:4,age=adult:4") == pytest.approx(loss(), rel=1e-5)
+
+
+def test_groups_of_balance_are_those_of_the_fold_s_own_pictures(data):
+    rows = data.rows("train", 1)
+    made = Sampling.create(TrainConfig.create({**TINY, "balance": "age"}), data.source, rows)
+    pairs = set(zip(AGES[rows.numpy()].tolist(), made.groups.tolist(), strict=True))
+    assert pairs == {("", 0), ("adult", 1), ("child", 2)}

@@ -38,3 +38,16 @@ def test_each_generator_goes_on_as_if_nothing_had_been_drawn(fails):
     except ValueError:
         pass
     assert draws() == expected
+
+
+@pytest.mark.parametrize("seed", [7, 2**32 - 1, 2**63 - 1])
+def test_draws_of_a_seed_stay_what_they_are_from_version_to_version(seed):
+    """Frozen: own networks are trained with them."""
+    with seeded(seed, CPU):
+        found = draws()
+    generator = torch.Generator().manual_seed(seed)
+    assert found == (
+        random.Random(seed).random(),
+        np.random.RandomState(seed % 2**32).rand(),
+        float(torch.rand((), generator=generator)),
+    )

@@ -56,3 +56,7 @@ def test_an_exception_is_one_line_of_at_most_200_letters():
     assert (len(whole), whole[-1]) == (200, "x")
     cut = type_and_message(ValueError("x" * 189))
     assert (len(cut), cut[-1]) == (201, "…")
+
+
+def test_a_large_number_keeps_its_sign_in_a_short_name():
+    assert short_name("nets:N", {"x": 1e16, "y": -2.5}) == "N_x=1e+16_y=-2.5"

@@ -1,12 +1,14 @@
 """Networks of timm in `models`: arguments, sizes and weights."""
 
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from data_prep.reader import read_dataset
 from fairsweep.errors import UserError
+from fairsweep.own_code.signature import Hyperparameter
 from models.build import build_model, check_network
 from models.config import TrainConfig
 from models.first_step import take_first_step
@@ -29,6 +31,10 @@ def test_a_name_that_is_taken_or_given_is_no_hyperparameter_of_a_network():
     assert free.given == ("num_classes", "in_chans", "img_size")
     assert {"depth", "drop_rate", "pretrained"} <= free.hyperparameters.keys()
     assert "norm_layer" in free.others
+    assert not free.hyperparameters.keys() & set(free.others)
+    assert free.hyperparameters["pretrained"] == Hyperparameter(kind="str", default="none")
+    # Their defaults depend on the network.
+    assert free.hyperparameters["drop_rate"] == Hyperparameter(kind="float")
     taken = read_arguments("timm:test_vit", frozenset({"drop_rate", "norm_layer"}))
     assert free.hyperparameters.keys() - taken.hyperparameters.keys() == {"drop_rate"}
     assert set(free.others) - set(taken.others) == {"norm_layer"}
@@ -39,8 +45,11 @@ def test_a_name_that_is_taken_or_given_is_no_hyperparameter_of_a_network():
 @pytest.mark.parametrize(
     ("family", "words"),
     [
-        ("timm:resnet81", r"no network 'resnet81'; close matches are resnet\d+"),
+        ("timm:resnet81", r"no network 'resnet81'; close matches are resnet\d+, \w+, \w+ \("),
+        ("timm:zzzzzz", r"no network 'zzzzzz'; close matches are resnet18 \("),
         ("timm:hf-hub:a/b", "timm has no network 'hf-hub:a/b'"),
+        ("timm:resnet18.a/b", "timm has no network 'resnet18.a/b'; close matches are resnet18"),
+        ("timm:resnet18.a:b", "timm has no network 'resnet18.a:b'; close matches are resnet18"),
     ],
 )
 def test_an_unknown_network_is_refused(family, words):
@@ -48,6 +57,10 @@ def test_an_unknown_network_is_refused(family, words):
         read_arguments(family, frozenset())
     with pytest.raises(UserError, match=words):
         build_model(config_of(family), **SHAPE)
+
+
+def test_only_a_network_of_one_size_is_given_that_of_the_pictures():
+    assert read_arguments("timm:test_resnet", frozenset()).given == ("num_classes", "in_chans")
 
 
 def test_without_timm_the_way_out_is_told(monkeypatch):
@@ -92,7 +105,18 @@ def test_pictures_that_a_network_cannot_take_are_told_by_its_first_step(few_pict
 
 def test_networks_with_a_fixed_size_are_built_for_that_of_the_pictures(few_pictures):
     take_first_step(config_of("timm:test_vit", image_size=32), read_dataset(few_pictures))
-    build_model(config_of("timm:test_vit"), classes=4, image_shape=(32, 48))
+    model = build_model(config_of("timm:test_vit"), classes=4, image_shape=(32, 48))
+    assert model.eval()(torch.rand(2, 1, 32, 48)).shape == (2, 4)
+    assert model.network.patch_embed.img_size == (32, 48)
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [("fc", ("network.fc.",)), (("head", "head_dist"), ("network.head.", "network.head_dist."))],
+)
+def test_every_head_that_timm_names_is_new(named, expected):
+    model = build_model(config_of(), **SHAPE)
+    assert model._heads(SimpleNamespace(pretrained_cfg={"classifier": named})) == expected
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -157,8 +181,26 @@ def test_another_or_a_changed_file_of_weights_is_refused(tmp_path):
 
 
 def test_a_network_of_another_version_is_refused(monkeypatch):
-    config = config_of()
+    config, now = config_of(), f"timm=={version('timm')}"
     for other in ("0.9.9", "99.0.0"):
         monkeypatch.setattr("models.timm_network.version", lambda _, other=other: other)
-        with pytest.raises(UserError, match=rf"but timm {other} is installed"):
+        with pytest.raises(UserError, match=rf"but timm {other} is inst.* `pip install {now}`"):
             build_model(config, **SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("known", "way"),
+    [
+        ({"hf_hub_id": "timm/a", "url": "https://a/b"}, "download timm/a on a machine with int"),
+        ({"hf_hub_id": None, "url": "https://a/b"}, "download https://a/b on a machine with int"),
+        ({"hf_hub_id": None, "url": ""}, "timm offers none; leave `pretrained` out or give a file"),
+        (None, "timm offers none; leave `pretrained` out or give a file"),
+    ],
+)
+def test_where_weights_are_is_told_if_timm_knows(monkeypatch, known, way):
+    model = build_model(config_of(), **SHAPE)
+    found = known and SimpleNamespace(**known)
+    monkeypatch.setattr("timm.get_pretrained_cfg", lambda _name: found)
+    message = model._unavailable(KeyError("a"), None)
+    start = "cannot load the weights of timm's test_resnet (KeyError: 'a'); "
+    assert message.startswith(start + way)

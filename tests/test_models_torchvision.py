@@ -288,6 +288,7 @@ def test_a_refused_download_names_the_file_and_the_way_out(monkeypatch, tmp_path
             r"architecture must be .* 'resnet81'; the nearest is 'resnet18'",
         ),
         ({"architecture": "Resnet-18"}, r"architecture must be the name .* got 'Resnet-18'"),
+        ({"architecture": "resnet18-50"}, r"architecture must be the name .* got 'resnet18-50'"),
         ({"architecture": "raft_small"}, r"architecture must be one of .* got 'raft_small'"),
         ({"frozen_stages": 6}, r"frozen_stages must be at most 5, the number of stages of"),
         ({"pretrained": "none/such.pth"}, r"pretrained must be none, imagenet or the path"),

@@ -70,6 +70,23 @@ def test_pixels_change_as_by_torchvision_up_to_its_rounding(name, strength, sign
     assert (found - expected).max() <= 2
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_pixels_stay_from_0_to_255(name, channels):
+    for sign in (-1.0, 1.0):
+        images = pictures(channels, low=0, high=255)
+        found = change_pixels(images, operation(name, 0.9, sign).changes())
+        assert 0 <= found.min() < found.max() <= 255
+
+
+@pytest.mark.parametrize(("strength", "expected"), [(0.0, [0, 128, 0]), (1.0, [255, 127, 0])])
+def test_a_pixel_of_just_the_threshold_is_solarized(strength, expected):
+    images = torch.tensor([0.0, 128.0, 255.0]).expand(1, 1, 3, 3)
+    found = change_pixels(images, operation("solarize", strength, count=1).changes())
+    assert found[0, 0, 0].tolist() == expected
+    assert torch.equal(found, reference.solarize(images.to(torch.uint8), 255 * (1 - strength)))
+
+
 def test_each_picture_gets_its_own_operation():
     images = pictures()
     kinds = [OPERATIONS.index(name) for name in ("identity", "equalize", "solarize", "sharpness")]
@@ -97,21 +114,22 @@ def inside(images):
     return images[:, :, 9:15, 12:20]
 
 
-def moved(name, strength, sign):
-    """Return pictures after the operation, without flips."""
+def moved(name, strength, sign, *, flipped=False):
+    """Return pictures after the operation, all flipped before it or none."""
     config = TrainConfig.create({"augmentation": "trivial"})
 
-    class NoFlip:
+    class NoChance:
         def random(self, count):
-            return np.ones(count)
+            return np.zeros(count) if flipped else np.ones(count)
 
         def uniform(self, *_ends):
             return np.zeros(4)
 
-    transforms = draw_transforms(config, 4, (24, 32), NoFlip(), operation(name, strength, sign))
+    transforms = draw_transforms(config, 4, (24, 32), NoChance(), operation(name, strength, sign))
     return transform_pictures(pictures(), transforms)
 
 
+@pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize(
     ("name", "strength", "affine"),
@@ -123,18 +141,20 @@ def moved(name, strength, sign):
         ("shear_y", 0.3, {"shear": [0, math.degrees(math.atan(0.3 * 0.99))]}),
     ],
 )
-def test_pictures_move_as_by_torchvision_away_from_their_border(name, strength, affine, sign):
+def test_pictures_move_as_by_torchvision_away_from_their_border(
+    name, strength, affine, sign, flipped
+):
     signed = {
         key: [sign * each for each in value] if isinstance(value, list) else sign * value
         for key, value in affine.items()
     }
     expected = reference.affine(
-        pictures(),
+        pictures().flip(3) if flipped else pictures(),
         **{"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0], **signed},
         interpolation=reference.InterpolationMode.BILINEAR,
     )
     torch.testing.assert_close(
-        inside(moved(name, strength, sign)), inside(expected), atol=0.5, rtol=0
+        inside(moved(name, strength, sign, flipped=flipped)), inside(expected), atol=0.5, rtol=0
     )
 
 

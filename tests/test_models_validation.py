@@ -81,7 +81,9 @@ def test_only_text_gets_the_hint_on_yaml():
     assert refusal("share", 2).endswith("but got 2")
 
 
-@pytest.mark.parametrize(("value", "near"), [("cosin", "cosine"), (1, "cosine")])
+@pytest.mark.parametrize(
+    ("value", "near"), [("cosin", "cosine"), ("constan", "constant"), (1, "cosine")]
+)
 def test_a_refused_word_is_told_the_nearest(value, near):
     message = refusal("choice", value)
     assert message.startswith(
@@ -102,3 +104,8 @@ def test_the_message_of_a_fields_own_validator_gets_the_name():
 def test_the_nearest_is_told_however_far_it_is():
     assert nearest("xyz", ("adam", "sgd")) in ("adam", "sgd")
     assert nearest("kernal", iter(["blocks", "kernel_size", "channels"])) == "kernel_size"
+
+
+def test_of_several_refused_values_the_first_field_s_is_told():
+    with pytest.raises(UserError, match=r"^whole must be a whole number from 1 to 9, but got 0$"):
+        check_values(Declared, vars(Declared()) | {"share": 2, "whole": 0, "flag": 1})

@@ -9,9 +9,9 @@ from models.families.layers import make_activation
 class BasicBlock(nn.Module):
     """Two convolutions with batch norm around a shortcut (He et al. 2016, CVPR, fig. 5 left).
 
-    Where the size changes, the shortcut is a 1×1 convolution (option B). The last batch norm starts
-    at zero, so that an untrained block adds nothing to its shortcut (Goyal et al. 2017, section
-    5.1).
+    Where the picture gets smaller, the shortcut is a 1×1 convolution (option B). The last batch
+    norm starts at zero, so that an untrained block adds nothing to its shortcut (Goyal et al. 2017,
+    section 5.1).
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class BasicBlock(nn.Module):
             last_norm,
         )
         self.shortcut = nn.Sequential()
-        if stride != 1 or inputs != channels:
+        if stride != 1:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
             )
