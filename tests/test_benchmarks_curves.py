@@ -1,5 +1,6 @@
 """Whole learning curves of small networks: how pictures are divided, the table, and its task."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,16 @@ def discs(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def same_modules():
+    """Own code is imported from copies, which take the place of its packages in this process."""
+    known = dict(sys.modules)
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+        del sys.modules[name]
+    sys.modules.update(known)
+
+
 def test_judging_pictures_are_no_copies_of_training_pictures_and_none_is_a_test_picture(
     discs, monkeypatch
 ):
@@ -49,6 +60,7 @@ def test_judging_pictures_are_no_copies_of_training_pictures_and_none_is_a_test_
     assert (small.pixels == whole.pixels[rows]).all()
 
 
+@pytest.mark.usefixtures("same_modules")
 def test_a_run_of_the_grid_becomes_a_table_and_the_table_a_task(discs, tmp_path):
     changes = [
         f"data={discs}",

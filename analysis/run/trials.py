@@ -21,8 +21,8 @@ def common_epoch(run: RunData) -> int:
     known = run.measurements[run.measurements[run.metric.name].notna()]
     trials = run.comparable.set_index("trial_id")
     last = known.groupby("trial_id")["epoch"].max().reindex(trials.index)
-    patient = ended_by_patience(run)
-    last[patient] = trials.loc[patient, "epochs"]
+    for trial_id in ended_by_patience(run):
+        last[trial_id] = trials.at[trial_id, "epochs"]
     return int(last.min())
 
 
