@@ -74,8 +74,9 @@ def members(path: Path, rejections: Rejections) -> Iterator[Member]:
 
 
 def _folder_members(path: Path, rejections: Rejections) -> Iterator[Member]:
+    above = len(path.parts)
     for found in walk(path):
-        inner = PurePosixPath(found.path.relative_to(path).as_posix())
+        inner = PurePosixPath(*found.path.parts[above:])
         shown = f"{path.name}/{printable(inner)}"
         if found.fault:
             rejections.refuse(found.fault, file=shown, way_out="repair or remove it")

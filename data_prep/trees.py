@@ -69,7 +69,7 @@ def read_tree(
     files = _picture_files(source, is_wanted, rejections, tree)
     for member, picture in reader.from_files(files):
         tree.pictures.append(TreePicture(path=member.path, shown=member.shown, picture=picture))
-    tree.pictures.sort(key=lambda picture: picture.path)
+    tree.pictures.sort(key=lambda picture: picture.path.parts)
     return tree
 
 

@@ -26,10 +26,10 @@ def walk(root: Path) -> Iterator[Found]:
     Hidden files are skipped. Links are followed, also to folders, except a link to a folder that
     contains the link.
     """
-    yield from sorted(_walk(root, root, {_identity(root)}), key=lambda found: found.path)
+    yield from sorted(_walk(root, {_identity(root)}), key=lambda found: found.path.parts)
 
 
-def _walk(root: Path, folder: Path, above: set[tuple[int, int]]) -> Iterator[Found]:
+def _walk(folder: Path, above: set[tuple[int, int]]) -> Iterator[Found]:
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
@@ -37,7 +37,7 @@ def _walk(root: Path, folder: Path, above: set[tuple[int, int]]) -> Iterator[Fou
         return
     for entry in entries:
         path = folder / entry.name
-        if is_hidden(path.relative_to(root)):
+        if is_hidden(PurePath(entry.name)):
             continue
         if not path.exists():
             yield Found(path=path, fault="this link leads nowhere")
@@ -46,7 +46,7 @@ def _walk(root: Path, folder: Path, above: set[tuple[int, int]]) -> Iterator[Fou
         elif not entry.is_dir():
             yield Found(path=path, fault="" if entry.is_file() else "is no regular file")
         elif _identity(path) not in above:
-            yield from _walk(root, path, above | {_identity(path)})
+            yield from _walk(path, above | {_identity(path)})
 
 
 def _identity(folder: Path) -> tuple[int, int]:
