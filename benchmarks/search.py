@@ -102,11 +102,12 @@ def grids() -> dict[str, Path]:
 
 @cache
 def _task(lcbench: str | None, name: str) -> Task:
-    if name in grids():
-        return TableTask(grids()[name])
+    known = grids()
+    if name in known:
+        return TableTask(known[name])
     if lcbench is None:
         raise UserError(
-            f"without --lcbench, task must be one of {', '.join(grids())}, but got {name!r}"
+            f"without --lcbench, task must be one of {', '.join(known)}, but got {name!r}"
         )
     return SurrogateTask(Path(lcbench), name)
 
@@ -114,9 +115,9 @@ def _task(lcbench: str | None, name: str) -> Task:
 def run_side(task: Task, method: str, *, workers: int, seed: int) -> Watched:
     """Run a method on a task until the last point of `GRID`."""
     side: Side
-    names = {name: name for name in task.space}
+    names: Mapping[str, str] = {name: name for name in task.space}
     if method in OURS:
-        side, names = OURS[method](task, seed=seed), dict(task.carriers)
+        side, names = OURS[method](task, seed=seed), task.carriers
     else:
         side = Oracle(task, seed=seed) if method == ORACLE else OTHERS[method](task, seed=seed)
     clock = SimulatedClock()

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.search_curves import Task
 from tune.execution.executor import EpochReport, Training
 from tune.run.trial import MEASURED, TIMINGS
-from tune.sweep.auto import GRACE
+from tune.sweep.auto import grace_period
 from tune.sweep.bundle import Bundle
 from tune.sweep.clock import SimulatedClock
 from tune.sweep.spec import parse_spec
@@ -40,7 +40,7 @@ def ours(task: Task, *, seed: int, searcher: str, **scheduler: Any) -> Sweep:
     With `mobster`, trials are first compared after as many epochs as `auto` picks.
     """
     if searcher == "mobster":
-        scheduler["grace_period"] = max(1, round(task.epochs / GRACE))
+        scheduler["grace_period"] = grace_period(task.epochs)
     space = {task.carriers[name]: _range(about) for name, about in task.space.items()}
     spec = parse_spec(
         {

@@ -8,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 
 from data_prep.places import READ_ERRORS, members
-from data_prep.records import Found, PictureReader, Record
+from data_prep.records import SET_LABELS, Found, PictureReader, Record
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.sources_file import Source, SourcesFile
 
@@ -57,7 +57,7 @@ def find_in_batches(source: Source, file: SourcesFile, rejections: Rejections) -
     records: list[Record] = []
     for path, shown, batch in sorted(batches, key=lambda batch: batch[0]):
         records += _records(path, shown, batch, names, reader, len(records))
-    return Found(records=records, in_colour=reader.in_colour, rule="labels of the set")
+    return Found(records=records, in_colour=reader.in_colour, rule=SET_LABELS)
 
 
 def _records(

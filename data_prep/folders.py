@@ -17,15 +17,12 @@ from data_prep.manifest import DatasetManifest
 from data_prep.merging import alike, check_ids, doubts, given_of, merge, over_limit, repeated, told
 from data_prep.picture_votes import with_votes
 from data_prep.prepared import labels_of, read_prepared
-from data_prep.records import Found
+from data_prep.records import FOLDER_LABELS, Found
 from data_prep.rejections import Rejection, Rejections
 from data_prep.sources_file import SourcesFile, read_sources
 from data_prep.splits import SplitMethod
 from data_prep.telling import how_read, pictures_found
 from data_prep.writer import Recipe, check_output, write_dataset
-
-RULE = "class folders"
-"""Labelling rule in the manifest of datasets that are merged from prepared ones alone."""
 
 
 class PrepareOptions(TypedDict, total=False):
@@ -143,7 +140,7 @@ def prepare_sources(
         images = replace(images, columns={**images.columns, **notes.columns})
     recipe = Recipe(
         name=name or file.name or out.absolute().name,
-        label_rule=" and ".join(rules) or RULE,
+        label_rule=" and ".join(rules) or FOLDER_LABELS,
         split=choice.method,
         seed=seed,
         near_duplicates=near_duplicates,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.records import Found, PictureReader, Record
+from data_prep.records import SET_LABELS, Found, PictureReader, Record
 from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile
 
@@ -54,7 +54,7 @@ def find_in_idx(source: Source, file: SourcesFile) -> Found:
     records: list[Record] = []
     for split, (pictures, labels) in sorted(idx_files(source.path).items()):
         records += _records(split, pictures, labels, reader)
-    return Found(records=records, in_colour=reader.in_colour, rule="labels of the set")
+    return Found(records=records, in_colour=reader.in_colour, rule=SET_LABELS)
 
 
 def _records(split: str, pictures: Path, labels: Path, reader: PictureReader) -> Iterator[Record]:

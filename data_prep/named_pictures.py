@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from data_prep.labels_file import LabelRow, read_rows
 from data_prep.layout import common_folder, same_text, subset_above, subset_of
-from data_prep.records import Found, Record
+from data_prep.records import FOLDER_LABELS, Found, Record
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.sources_file import Source
 from data_prep.trees import Tree, TreePicture, TreeTable
@@ -136,7 +136,7 @@ def named_records(
     return Found(
         records=[_record(by_folder(found), found.path, joined) for found in tree.pictures],
         odd_subsets=joined.odd_subsets,
-        rule="a table of labels" if joined.has_labels else "class folders",
+        rule="a table of labels" if joined.has_labels else FOLDER_LABELS,
     )
 
 

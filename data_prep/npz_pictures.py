@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.records import Found, PictureReader, Record
+from data_prep.records import SET_LABELS, Found, PictureReader, Record
 from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile
 from fairsweep.errors import MissingFileError
@@ -48,7 +48,7 @@ def find_in_npz(source: Source, file: SourcesFile) -> Found:
         if isinstance(error, BadInputError):
             raise
         raise BadInputError(f"{path}: cannot be read ({error}); download it again") from error
-    return Found(records=records, in_colour=reader.in_colour, rule="labels of the set")
+    return Found(records=records, in_colour=reader.in_colour, rule=SET_LABELS)
 
 
 def _records(arrays: Any, shown: str, reader: PictureReader) -> Iterator[Record]:

@@ -15,6 +15,8 @@ from data_prep.margins import without_margin
 from data_prep.pictures import Fit, PictureError, fit_pixels, read_picture, to_gray
 from data_prep.sources_file import Source, SourcesFile
 
+FOLDER_LABELS, SET_LABELS = "class folders", "labels of the set"
+"""What gave the labels: the names of folders, or the files of a published set."""
 LOOKED_AT = 50
 """Pictures of a source that are checked for colour if the dataset is gray."""
 COLOUR_RANGE = 24
@@ -73,7 +75,7 @@ class Found:
     """Whether pictures are in colour although the dataset is gray."""
     odd_subsets: Counter[str] = field(default_factory=Counter)
     """Texts in a column of splits that are not a split → number of pictures."""
-    rule: str = "class folders"
+    rule: str = FOLDER_LABELS
     """What gave the labels, for the manifest."""
 
     @property

@@ -54,10 +54,11 @@ def split_dataset(
     Raises:
         UserError: A class has too few pictures.
     """
-    counts = np.bincount(labels, minlength=len(classes)).tolist()
-    too_few = [name for name, n in zip(classes, counts, strict=True) if n < min_per_class]
+    sizes = np.bincount(labels, minlength=len(classes)).tolist()
+    counts = dict(zip(classes, sizes, strict=True))
+    too_few = [name for name, n in counts.items() if n < min_per_class]
     if too_few:
-        few = [f"{counts[classes.index(name)]} of {name!r}" for name in too_few[:SHOWN]]
+        few = [f"{counts[name]} of {name!r}" for name in too_few[:SHOWN]]
         few += [f"{len(too_few) - SHOWN:,} more such classes"] * (len(too_few) > SHOWN)
         raise UserError(
             f"every class needs at least {min_per_class} pictures to be split, but there are "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_prep.records import Found, PictureReader, Record
+from data_prep.records import SET_LABELS, Found, PictureReader, Record
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.sources_file import Source, SourcesFile
 from fairsweep.errors import UserError, nearest, one_line
@@ -36,7 +36,7 @@ def find_in_torchvision(source: Source, file: SourcesFile, rejections: Rejection
     records: list[Record] = []
     for subset, part in _parts(make, source):
         records += _records(part, subset, source, reader, rejections)
-    return Found(records=records, in_colour=reader.in_colour, rule="labels of the set")
+    return Found(records=records, in_colour=reader.in_colour, rule=SET_LABELS)
 
 
 def _set_named(name: str) -> Any:

@@ -169,7 +169,7 @@ if (other := os.fork()) == 0:
         os._exit(0)  # It stays a zombie of our session, because its parent never waits for it.
     os.setsid()
     os.write(here, b".")
-    time.sleep(60)
+    time.sleep(60)  # Until the last line kills it; it must outlive the other session.
 os.read(there, 1)
 ours = subprocess.Popen(["sh", "-c", "trap : TERM; sleep 60 & echo .; wait"], stdout=here)
 os.read(there, 1)

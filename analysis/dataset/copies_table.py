@@ -3,10 +3,9 @@
 import pandas as pd
 
 from analysis.rendering.table import Column, Table, View
-from analysis.run.dataset import DatasetLeftOutError, find_dataset
+from analysis.run.dataset import COPIES_FILE, DatasetLeftOutError, find_dataset
 from analysis.run.run_data import RunData
 
-COPIES_FILE = "copies_across_splits.csv"
 MOST_ROWS = 200
 """Maximum number of pictures; all are in the dataset's `copies_across_splits.csv`."""
 

@@ -11,6 +11,7 @@ from fairsweep.errors import UserError
 
 IMAGES_FILE = "images.parquet"
 MANIFEST_FILE = "manifest.json"
+COPIES_FILE = "copies_across_splits.csv"
 
 
 class DatasetLeftOutError(UserError):

@@ -22,7 +22,7 @@ _ROUNDS = 2
 """Trials per worker that a model needs, for the same reason."""
 _RUNGS_FROM = 4
 """Epochs of a training from which stopping early saves time."""
-GRACE = 17
+_GRACE = 17
 """A trial is first compared after one of this many parts of its training: the third epoch of 52."""
 
 
@@ -89,7 +89,7 @@ def _picked(
     scheduler = task.scheduler
     if scheduler is None:
         whole = name == "grid" or task.objectives > 1 or task.epochs < _RUNGS_FROM
-        grace = max(1, round(task.epochs / GRACE))
+        grace = grace_period(task.epochs)
         # A budget may end the search before paused trials are trained to the end.
         pauses = name == "mobster" and task.resumes and not task.ends
         stops = SchedulerSpec(name="promotion" if pauses else "asha", grace_period=grace)
@@ -102,6 +102,11 @@ def _picked(
         reason=f"{AUTO} picked searcher {name}{beside}: {why}",
     )
     return searcher, scheduler
+
+
+def grace_period(epochs: int) -> int:
+    """Return the epochs after which trials of so many epochs are first compared."""
+    return max(1, round(epochs / _GRACE))
 
 
 def _size(space: SearchSpace, *, limit: int) -> int | None:
