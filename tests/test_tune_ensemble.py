@@ -135,3 +135,12 @@ def test_latencies_are_read_as_written_and_a_damaged_file_is_told(tmp_path):
     (tmp_path / LATENCY_FILE).write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"latency\.parquet is damaged; `python -m tune latency"):
         read_latencies(tmp_path)
+
+
+def test_members_stand_in_the_order_of_how_often_each_counts():
+    # As above: the better model outvotes the other one only with a weight of two.
+    better, other = [0.2, 0.2, -0.1, 0.2], [-0.3, 0.1, 0.3, -0.3]
+    found = of_two_classes([other, better])
+    assert list(chosen_on_all(found).items()) == [("m1", 2), ("m0", 1)]
+    found = of_two_classes([better, other])
+    assert list(chosen_on_all(found).items()) == [("m0", 2), ("m1", 1)]
