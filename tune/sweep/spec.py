@@ -447,7 +447,7 @@ def _with_networks(
                 raise SpecError(
                     f"{part}.family: {error} ({_place((part, 'family'), source, lines)})"
                 ) from error
-    return {**values, "networks": found} if found else values
+    return {**values, "networks": found} if found or known else values
 
 
 def _check_hyperparameters(
