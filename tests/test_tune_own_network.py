@@ -132,6 +132,8 @@ def test_a_misspelt_hyperparameter_does_not_vanish_in_the_keyword_arguments_of_a
     load_spec(folder / "spec.yaml")
     with pytest.raises(UserError, match="'widht' is not a key of fixed; the nearest one is"):
         load_spec(folder / "spec.yaml", ["fixed.widht=3"])
+    with pytest.raises(UserError, match="'kernel_size' is not a hyperparameter of mynets"):
+        load_spec(folder / "spec.yaml", ["fixed.kernel_size=3"])
 
 
 def test_pretrained_of_an_own_network_is_no_file_of_ours(folder):
