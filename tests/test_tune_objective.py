@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from tests.support.sweeps import new_sweep, play, small_spec
+from tests.support.sweeps import new_sweep, play, small_spec, train
 from tune.run.objective import curve, curve_point, scores, value
 from tune.run.trial import Measurement, Status, Trial, is_metric_name
 from tune.sweep.pareto import undominated
@@ -123,3 +123,9 @@ def test_a_metric_is_a_word_that_is_no_other_column_of_the_tables(name, ok):
 def test_a_training_whose_loss_is_no_number_has_diverged_and_no_other(name):
     assert Measurement(epoch=1, values={name: math.inf, "f1": 0.5}).diverged
     assert not Measurement(epoch=1, values={name: 0.5, "f1": math.nan, "lossy": math.nan}).diverged
+
+
+def test_each_objective_has_its_own_value():
+    sweep, _ = new_sweep(small_spec(objective=[*COST, "val_loss"], scheduler={"name": "none"}))
+    trial = train(sweep, 0.5, 0.75)
+    assert sweep.values(trial) == {"val_accuracy": 0.75, "parameters": 7, "val_loss": 0.25}

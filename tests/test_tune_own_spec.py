@@ -5,6 +5,7 @@ import pytest
 from fairsweep.errors import MissingFileError
 from tests.support.in_process import few_pictures_fixture  # noqa: F401
 from tests.support.own_training import CURVE, folder_fixture, own_spec, write_code  # noqa: F401
+from tests.support.sweeps import WORKER, new_sweep
 from tune.__main__ import main
 from tune.sweep.spec import SpecError, load_spec, override_spec, parse_spec
 
@@ -127,3 +128,13 @@ def test_a_missing_path_is_told_before_anything_is_written(folder):
     with pytest.raises(MissingFileError, match=r"there is nothing at /.*/nowhere;"):
         start(own_spec(data="nowhere"), folder / "runs")
     assert not (folder / "runs").exists()
+
+
+def test_trainings_of_own_code_are_not_fused(folder):
+    write_code(folder)
+    sweep, _ = new_sweep(own_spec(replicates=4, space={"rate": [0.5]}, fixed={"epochs": 1}))
+    (first,) = sweep.next_bundle(1).trials
+    sweep.start(first, 1.0)
+    sweep.report(first, 1, {"val_f1": 0.5, "seconds": 1.0}, WORKER)
+    bundle = sweep.next_bundle(1)
+    assert (len(bundle.trials), bundle.probe, len(sweep.trials)) == (1, False, 4)

@@ -1,6 +1,8 @@
 """What follows from the trials of a sweep: weights to keep, the front, what is handed out."""
 
-from tests.support.bundles import WHOLE, decided, searched
+import pytest
+
+from tests.support.bundles import WHOLE, decided, play_one, searched
 from tests.support.sweeps import (
     ONE_EPOCH,
     TWO_EPOCHS,
@@ -11,6 +13,9 @@ from tests.support.sweeps import (
     train,
 )
 from tune.run.trial import Status
+from tune.sweep import bundling
+from tune.sweep.extend import extended_spec
+from tune.sweep.networks import OwnNetwork
 
 NONE = {"scheduler": {"name": "none"}}
 
@@ -119,3 +124,23 @@ def test_the_best_completed_trials_stay_for_an_ensemble_although_stopped_ones_le
     assert sweep.finished
     assert (replicate.phase, other.phase) == ("finalist", "search")
     assert sweep.worth_keeping(2) == {stopped.id, finalist.id, replicate.id, other.id}
+
+
+@pytest.mark.parametrize("layout", [None, True, False])
+def test_a_network_is_trained_channels_last_unless_it_is_an_own_one_that_cannot(layout):
+    sweep, _ = new_sweep(small_spec(**NONE))
+    trial = sweep.next_trial()
+    if layout is not None:
+        own = OwnNetwork(hash="a1", signature={}, channels_last=layout)
+        sweep.spec = sweep.spec.model_copy(update={"networks": {trial.config["family"]: own}})
+    assert bundling.take(sweep, [trial.id]).channels_last is (layout is not False)
+
+
+def test_folds_of_an_extension_are_shared_out_as_those_of_before():
+    spec = small_spec(**{**WHOLE, "replicates": 1, "folds": 2}, **ONE_EPOCH)
+    sweep, _ = new_sweep(spec)
+    while (bundle := sweep.next_bundle(1)) is not None:
+        play_one(sweep, bundle)
+    sweep.extend(extended_spec(spec, samples=0, overrides=["repeats=2"]))
+    assert [len(sweep.next_bundle(1).trials) for _ in range(2)] == [2, 2]
+    assert len(sweep.trials) == 8
