@@ -143,3 +143,32 @@ def test_fused_trials_have_one_order_in_every_process():
     sweep.decide_fusing(Fusing(trials=trials, fused=True, gain=1.5))
     folder = sweep.folder(trials[3])
     assert [trial.id for trial in sweep.trials_in(folder)] == sorted(trials)
+
+
+def test_what_happens_to_nodes_and_attempts_is_noted_with_their_names_and_errors():
+    sweep, ledger = new_sweep(small_spec(**NONE, retries=1))
+    trial = train(sweep, 0.5)
+    before = len(ledger)
+    sweep.lose_attempt(trial.id, "n1")
+    for node in ("n1", "n3"):
+        sweep.lose_node(node)
+    sweep.join_node("n2")
+    sweep.attempt_failed(trial.id, "SIGSEGV ended it", fault="SIGSEGV")
+    told = [(each["event"], each.get("node", each.get("error"))) for each in ledger[before:]]
+    assert told == [
+        ("attempt_lost", "n1"), ("node_lost", "n1"), ("node_lost", "n3"), ("node_joined", "n2"),
+        ("attempt_failed", "SIGSEGV ended it"),
+    ]  # fmt: skip
+    assert sweep.lost_nodes == ["n1", "n3"]
+
+
+def test_a_trial_whose_files_cannot_be_made_again_keeps_its_status_and_the_error_is_noted():
+    sweep, ledger = new_sweep(small_spec(**NONE))
+    trial = train(sweep, 0.5)
+    sweep.stop_trial(trial.id, "by hand")
+    sweep.report(trial.id, 2, figures(trial.id, 2), WORKER)
+    sweep.train_again(trial.id)
+    sweep.fail(trial.id, "no disk")
+    assert (ledger[-1]["event"], ledger[-1]["error"]) == ("files_given_up", "no disk")
+    assert (trial.status, trial.reason) == (Status.EARLY_STOPPED, "by hand")
+    assert not sweep.queue.lost
