@@ -7,6 +7,7 @@ from tests.support.in_process import few_pictures_fixture  # noqa: F401
 from tests.support.own_training import CURVE, folder_fixture, own_spec, write_code  # noqa: F401
 from tests.support.sweeps import WORKER, new_sweep
 from tune.__main__ import main
+from tune.run.directory import LEDGER_FILE
 from tune.sweep.spec import SpecError, load_spec, override_spec, parse_spec
 
 YAML = """name: own
@@ -138,3 +139,15 @@ def test_trainings_of_own_code_are_not_fused(folder):
     sweep.report(first, 1, {"val_f1": 0.5, "seconds": 1.0}, WORKER)
     bundle = sweep.next_bundle(1)
     assert (len(bundle.trials), bundle.probe, len(sweep.trials)) == (1, False, 4)
+
+
+def test_own_code_is_found_beside_its_spec_but_not_in_the_folder_of_a_run(folder, monkeypatch):
+    write_code(folder)
+    (folder / "own.yaml").write_text(YAML)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert load_spec(folder / "own.yaml").train == "mine.training:train"
+    (folder / LEDGER_FILE).touch()
+    with pytest.raises(SpecError, match=r"train: mine\.training:train: there is no module"):
+        load_spec(folder / "own.yaml")

@@ -69,6 +69,12 @@ def test_a_default_that_differs_between_families_is_told_for_each():
     assert hyperparameters()["conv_depth"].families == ("resnet",)
 
 
+def test_a_default_of_false_or_0_is_told_and_one_of_nothing_is_not():
+    assert hyperparameters()["test_time_flip"].default == "false"
+    assert spec_keys()["seed"].default == "0"
+    assert spec_keys()["warm_start"].default == spec_keys()["data"].default == ""
+
+
 def test_rules_are_told_in_words():
     told = {name: key.allowed for name, key in {**spec_keys(), **hyperparameters()}.items()}
     assert told["kernel_size"] == "a whole number from 1 to 11"

@@ -1,5 +1,6 @@
 """The lease of a run: one writer at a time, whatever clocks, disks and frozen processes do."""
 
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -340,3 +341,19 @@ def test_a_lease_names_the_job_of_its_holder(lease, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     with hold(lease.parent):
         assert holder_of(lease.parent)["job"] == "17"
+
+
+def test_no_lease_is_taken_while_another_process_is_taking_it(lease):
+    taken = threading.Event()
+
+    def take():
+        with hold(lease.parent):
+            taken.set()
+
+    taker = threading.Thread(target=take)
+    with lease.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        taker.start()
+        assert not taken.wait(0.2)
+    taker.join()
+    assert taken.is_set()

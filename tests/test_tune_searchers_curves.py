@@ -334,3 +334,16 @@ def test_the_logarithm_of_the_expected_improvement_is_right_and_does_not_underfl
     low = mobster._log_improvement(np.array([-1e9, -1e4, -40.0]))
     assert np.isfinite(low).all()
     assert low[0] < low[1] < low[2] < exact[0]
+
+
+def test_mobster_begins_with_the_points_of_random_search():
+    searcher, at_random = searcher_of("mobster"), searcher_of("random")
+    assert [searcher.propose(n) for n in range(8)] == [at_random.propose(n) for n in range(8)]
+
+
+def test_the_kernel_is_learned_from_the_same_rows_each_time(monkeypatch):
+    monkeypatch.setattr(mobster, "_LEARNED_ROWS", 5)
+    rng = np.random.default_rng(0)
+    rows = mobster._Rows(places=rng.random((12, 2)), values=rng.random(12))
+    first, second = mobster._learn(rows), mobster._learn(rows)
+    assert first.theta.tolist() == second.theta.tolist()

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.sweeps import LOSS, WORKER, figures, new_sweep, small_spec, train
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
-from tune.run.tables import read_table_info
+from tune.run.tables import TRIAL_COLUMNS, is_whole, read_table_info, write_table
+from tune.run.trial import METRICS
 from tune.session.tables import _column, write_tables
 
 CLASSES = ("neutral", "angry")
@@ -161,3 +162,25 @@ def test_a_convolution_depth_of_another_family_is_no_earlier_name(tmp_path):
 )
 def test_a_column_of_own_code_has_the_type_of_all_its_values(values, kind):
     assert _column(values) == kind
+
+
+def test_the_columns_of_a_table_stand_in_their_order(tmp_path):
+    sweep, _ = new_sweep(small_spec(limits={"latency_ms": 5}))
+    train(sweep, 0.3)
+    names = tables(tmp_path, sweep)[0].column_names
+    known = [name for name, _ in TRIAL_COLUMNS]
+    assert [name for name in names if name in known] == known
+    best, last = names.index("best_val_loss"), names.index("last_val_loss")
+    assert names[best - 1 : best + len(METRICS)] == ["best_epoch", *(f"best_{m}" for m in METRICS)]
+    assert names[last : last + len(METRICS)] == [f"last_{m}" for m in METRICS]
+    assert (best < last, names[-1]) == (True, "latency_ms")
+    assert names.index("replicate") < names.index("kernel_size") < names.index("status")
+
+
+def test_a_file_that_is_cut_off_or_not_there_is_not_whole(tmp_path):
+    path = tmp_path / "a.parquet"
+    assert not is_whole(path)
+    write_table(pa.table({"a": [1, 2, 3]}), path)
+    assert is_whole(path)
+    path.write_bytes(path.read_bytes()[:-4])
+    assert not is_whole(path)
