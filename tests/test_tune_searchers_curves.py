@@ -347,3 +347,18 @@ def test_the_kernel_is_learned_from_the_same_rows_each_time(monkeypatch):
     rows = mobster._Rows(places=rng.random((12, 2)), values=rng.random(12))
     first, second = mobster._learn(rows), mobster._learn(rows)
     assert first.theta.tolist() == second.theta.tolist()
+
+
+def test_mobster_looks_near_the_best_trials(monkeypatch):
+    searcher, at_random = searcher_of("mobster"), searcher_of("random")
+    for number in range(12):
+        train(searcher, number, lambda point: [point["dropout"]], at_random.propose(number))
+    near, real = [], searcher._candidates
+    monkeypatch.setattr(
+        searcher, "_candidates", lambda best, rng: near.extend(best) or real(best, rng)
+    )
+    searcher.propose(12)
+    dropouts = sorted(trial.point["dropout"] for trial in searcher.trials.values())
+    assert len(near) == 10
+    assert near[0]["dropout"] > dropouts[8]
+    assert dropouts[0] not in [point["dropout"] for point in near]
