@@ -173,3 +173,19 @@ def test_lists_are_values_and_blanks_around_a_state_do_not_count(tmp_path):
     (trial,) = read(tmp_path, text).trials
     assert trial.values == {"layers": [8, 16]}
     assert trial.status is Status.COMPLETED
+
+
+def test_of_two_columns_that_count_epochs_the_other_one_is_not_read(tmp_path):
+    text = "epoch,step,width,val_loss\n1,10,8,0.5\n2,20,8,0.4\n"
+    curve = {1: {"val_loss": 0.5}, 2: {"val_loss": 0.4}}
+    found = read(tmp_path, text)
+    assert trials(found) == [("row 2", {"width": 8}, curve)]
+    assert found.notes == ("Columns that were not read: step.",)
+    by_step = read(tmp_path, text, epoch="step")
+    assert list(by_step.trials[0].measurements) == [10, 20]
+    assert by_step.notes == ("Columns that were not read: epoch.",)
+
+
+def test_whole_numbers_stay_whole_beside_fractions(tmp_path):
+    (trial,) = read(tmp_path, "width,rate,seed,loss\n20000,0.5,1,0.5\n").trials
+    assert [type(value) for value in trial.values.values()] == [int, float, int]

@@ -15,6 +15,7 @@ from analysis.runs.differences import (
     shared_fold_words,
 )
 from analysis.runs.page import _facts
+from analysis.runs.table import best_table
 from analysis.statistics.clusters import clusters_of
 from analysis.statistics.pairs import compare_models
 from fairsweep.errors import UserError
@@ -94,6 +95,14 @@ LOSS_INFO = hand_made(
     best_val_accuracy=[0.5],
     info={"objective": {"metric": "val_loss", "mode": "min", "at": "best"}},
 ).info
+
+
+def test_averages_over_folds_stand_beside_those_of_the_last_epochs():
+    first = over_folds([0.7, 0.6])
+    first.trials["last_val_accuracy"] = [0.5, 0.4]
+    frame = best_table(first, over_folds([0.5, 0.5]), NAMES).frame
+    assert frame["accuracy"].tolist() == pytest.approx([0.65, 0.5])
+    assert frame["last_accuracy"].tolist() == pytest.approx([0.45, 0.5])
 
 
 def test_runs_with_one_fold_in_common_or_other_splits_are_not_compared():

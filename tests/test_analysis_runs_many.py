@@ -317,6 +317,8 @@ def test_searchers_are_compared_by_one_objective_and_one_kind_of_cost(of_picture
     assert frame["searcher"].tolist() == ["random with none", "grid with none"], "by their means"
     assert searchers_table([*runs, of_pictures("five", [20], 3, at="last", **by_random)]) is None
     assert searchers_table([*runs, of_pictures("six", [20], 3, seconds=None, **by_random)]) is None
+    # It had found nothing when it had spent what the others have.
+    assert searchers_table([*runs, of_pictures("seven", [20], 3, seconds=9e9, **by_random)]) is None
 
 
 def test_several_that_cannot_be_told_from_the_best_are_counted_with_their_runs(of_pictures):
