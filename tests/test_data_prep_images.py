@@ -235,11 +235,12 @@ def test_a_flat_folder_is_labelled_by_the_csv_beside_it(tmp_path, flat, header, 
 def test_the_table_can_be_given_itself_or_lie_elsewhere(tmp_path, flat):
     write_csv(flat / "legend.csv", ("image", "emotion", "person"), rows_of())
     by_folder = prepare(tmp_path, flat)
-    by_table = prepare(tmp_path, flat / "legend.csv", "--name", "x", out="b")
-    shutil.move(flat / "legend.csv", tmp_path / "legend.csv")
+    shutil.move(flat / "legend.csv", flat / "Legend.CSV")  # as some programs for Windows write
+    by_table = prepare(tmp_path, flat / "Legend.CSV", "--name", "x", out="b")
+    shutil.move(flat / "Legend.CSV", tmp_path / "legend.csv")
     apart = prepare(tmp_path, flat, "--labels", tmp_path / "legend.csv", out="c")
     assert apart.manifest.fingerprint == by_folder.manifest.fingerprint
-    assert labels_of(by_table)["legend/f03.png"] == "sad"
+    assert labels_of(by_table)["Legend/f03.png"] == "sad"
 
 
 def test_a_column_of_splits_is_an_official_split(tmp_path, flat):
