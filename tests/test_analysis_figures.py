@@ -1120,3 +1120,60 @@ def test_small_points_stand_beside_the_mean_of_their_series():
     assert low.x.tolist() == pytest.approx([-0.18 - 0.035, -0.18 + 0.035])
     assert high.x.tolist() == pytest.approx([0.18, 1.18])
     assert (low.trials.tolist(), high.trials.tolist()) == ([0, 1], [4, 2])
+
+
+def test_a_series_stands_at_the_levels_that_it_has_between_the_ends_of_its_own_means():
+    data = pd.DataFrame(
+        {
+            "a": [7, 3, 3],
+            "b": [2, 1, 2],
+            "configuration_id": list("xyz"),
+            "accuracy": [60.0, 70.0, 74.0],
+            "number": [2, 0, 1],
+        }
+    )
+    cells = pd.MultiIndex.from_tuples([("3", "1"), ("3", "2"), ("7", "2")], names=["row", "column"])
+    ends = pd.DataFrame({"low": [69.0, 73.0, 58.0], "high": [72.0, 76.0, 63.0]}, index=cells)
+    panel = pairs.levels_chart(data, ("a", "a"), ("b", "b"), ACCURACY, ends).panels[1]
+    lines = {layer.label: layer for layer in panel.layers if layer.kind == "line"}
+    assert lines["7"].x.tolist() == pytest.approx([1.18])  # beside the second level
+    assert (lines["7"].low.tolist(), lines["7"].high.tolist()) == ([58], [63])
+    assert (lines["3"].low.tolist(), lines["3"].high.tolist()) == ([69, 73], [72, 76])
+
+
+def test_a_pair_of_unknown_share_stands_behind_those_that_explain_something(monkeypatch):
+    terms = ["kernel_size", "blocks", "channels"]
+    frame = pd.DataFrame({"term": terms, "share": [np.nan, 0.1, 0.2], "verdict": ""})
+    monkeypatch.setattr(pairs, "known_effects", lambda _: frame)
+    kernel_blocks, kernel_channels, both = combinations(terms, 2)
+    found = pairs.mattering(None, [kernel_blocks, kernel_channels, both])
+    assert found == ([both], [kernel_channels, kernel_blocks])
+
+
+def test_colours_of_a_loss_span_what_it_spans():
+    loss = Metric(name="val_loss", sign=-1, is_share=False)
+    assert pairs.colour_limits([0.5, 0.75], loss) == (0.5, 0.75)
+
+
+def test_ticks_of_an_axis_have_three_digits_or_two_on_a_logarithm_and_equals_stand_at_its_end():
+    _, ticks = parallel._number_scale(pd.Series([50.0, 60.1234]))
+    assert [text for _, text in ticks] == ["50", "52.5", "55.1", "57.6", "60.1"]
+    _, ticks = parallel._number_scale(pd.Series([1e-4, 1e-1]))
+    assert [text for _, text in ticks] == ["0.0001", "0.00056", "0.0032", "0.018", "0.1"]
+    places, _ = parallel._number_scale(pd.Series([5.0, 5.0]))
+    assert places.tolist() == [0, 0]
+
+
+def test_one_mean_without_an_interval_leaves_the_others_theirs():
+    means = pd.DataFrame(
+        {"mean": [1.0, 2.0], "low": [0.5, np.nan], "high": [1.5, np.nan]}, index=["a", "b"]
+    )
+    layer = effects._means(means, pd.Series([0.0, 1.0], index=["a", "b"]), "means", "mean")
+    assert layer.low == pytest.approx([0.5, np.nan], nan_ok=True)
+    assert layer.high == pytest.approx([1.5, np.nan], nan_ok=True)
+
+
+def test_only_what_can_be_compared_makes_a_comparison_early(run):
+    whole = run.completed.assign(status=["FAILED"] + ["COMPLETED"] * (len(run.completed) - 1))
+    longest = whole["epochs_trained"].where(whole["status"] != "FAILED", 100)
+    assert early_warning(replace(run, trials=whole.assign(epochs_trained=longest))) == ""

@@ -12,7 +12,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multivariate import test_mvmean as hotelling
 
 from analysis.effects.chance import chance_of_configurations, chance_of_seeds
-from analysis.effects.design import with_verdicts
+from analysis.effects.design import is_complete, with_verdicts
 from analysis.effects.factorial import factorial
 from analysis.effects.factorial import over_folds as effects_over_folds
 from analysis.effects.statistics import effects, level_means, marginal_means
@@ -119,6 +119,20 @@ def test_replicates_are_the_error():
     assert chance.own_df == 18
 
 
+def test_replicates_that_agree_by_luck_leave_the_error_of_single_answers():
+    rng = np.random.default_rng(0)
+    _, levels = grid(2)
+    correct = pd.DataFrame([rng.permutation(200) < 120 for _ in levels.index], levels.index)
+    trainings = Trainings(
+        configuration=levels["kernel_size"] + levels["blocks"],
+        accuracy=correct.mean(axis=1),
+        correct=correct,
+    )
+    assert trainings.accuracy.nunique() == 1
+    assert (trainings.noise > 0).all()
+    assert chance_of_seeds(trainings).own.tolist() == pytest.approx(trainings.noise.tolist())
+
+
 def test_the_taste_of_configurations_in_pictures_is_part_of_the_error():
     # Replicates agree on every picture, configurations do not: without the pictures there would
     # be no error at all, and every difference would be taken for an effect.
@@ -169,6 +183,19 @@ def test_over_folds_the_test_is_hotellings_corrected_for_overlap():
 
 def test_a_term_with_more_levels_than_folds_has_no_verdict():
     assert judged_over_folds(over_folds(folds=2))["verdict"].tolist() == [""]
+
+
+def test_a_term_with_as_many_levels_as_folds_has_a_verdict():
+    found = judged_over_folds(over_folds(folds=3)).iloc[0]
+    assert found["verdict"] != ""
+    assert 0 < found["p_value"] < 1
+
+
+def test_a_grid_with_more_configurations_in_one_cell_than_in_another_is_not_complete():
+    cells = pd.DataFrame({"kernel_size": [*"3355"], "blocks": [*"4848"]})
+    assert is_complete(cells)
+    assert not is_complete(pd.concat([cells, cells.tail(1)]))
+    assert not is_complete(cells.head(3))
 
 
 @pytest.fixture(scope="module")
