@@ -174,6 +174,12 @@ def test_a_report_shows_the_average_and_nothing_as_replicates(run, plain, tmp_pa
     assert "Replicates differ only in the seed" not in page
 
 
+def test_means_of_a_comparison_over_folds_have_the_interval_that_allows_for_overlap(run):
+    means = against_incumbent(run).means.loc["c3"]
+    keys = ["accuracy", "accuracy_low", "accuracy_high"]
+    assert means[keys].tolist() == pytest.approx(corrected(accuracies()[3]))
+
+
 def test_the_best_average_is_what_the_others_are_compared_with(run):
     assert against_incumbent(run).reference == "c5"
 
@@ -377,6 +383,14 @@ def test_the_pictures_of_all_folds_are_those_of_a_whole_repeat(plain):
     own = accuracies()[5]
     own[9] = np.nan  # the second repeat of five folds lacks one
     assert fold_average(over_folds(plain, {5: own}, folds=5)).pictures == 5 * SPLIT_SIZES["val"]
+
+
+def test_the_average_has_the_folds_of_its_own_configuration_and_no_pictures_without_n(run):
+    average = fold_average(run)
+    assert average.configuration_id == "c5"
+    assert average.per_fold.tolist() == pytest.approx(accuracies()[5].tolist())
+    unknown_n = run.trials.assign(n=pd.array([None] * len(run.trials), "Int64"))
+    assert fold_average(replace(run, trials=unknown_n)).pictures is None
 
 
 def test_the_pictures_of_a_fold_count_once_for_all_its_seeds(plain):

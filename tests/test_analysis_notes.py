@@ -12,6 +12,7 @@ from analysis.comparisons.table import basis_note, comparisons
 from analysis.cost import figure as cost_figure
 from analysis.cost.latency_table import latency_table, with_latency
 from analysis.curves.figure import model_curves, n_words, overview, prepare, shown_metrics
+from analysis.curves.incomplete_table import incomplete
 from analysis.curves.progress_figure import spent_column, spent_label
 from analysis.effects.by_table import by_hyperparameter
 from analysis.effects.figure import compared_words, effects
@@ -463,3 +464,16 @@ def test_replicates_are_compared_on_as_many_pictures_as_they_have():
     )  # fmt: skip
     found = against_incumbent(run)
     assert (found.basis, found.on_pictures, found.pictures) == ("configurations", True, 40)
+
+
+def test_curves_of_one_model_run_from_its_first_epoch_whatever_the_order_of_the_rows():
+    run = curves_of(hand_made(best_rmse=[2.0], **LOSS), rmse=[[3.0, 2.0]])
+    (drawing,) = model_curves(replace(run, measurements=run.measurements.iloc[::-1]))
+    assert drawing.chart.panels[0].layers[0].x.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("n", [100, None])
+def test_wilson_is_told_of_incomplete_trials_where_there_are_pictures(n):
+    known = {} if n is None else {"n": n}
+    table = incomplete(hand_made(best_val_accuracy=[0.6], status=["EARLY_STOPPED"], **known))
+    assert ("95 % interval: Wilson, for one trained model." in table.notes) == (n is not None)

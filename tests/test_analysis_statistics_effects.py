@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from scipy import stats
@@ -16,9 +17,9 @@ from analysis.effects.design import is_complete, with_verdicts
 from analysis.effects.factorial import factorial
 from analysis.effects.factorial import over_folds as effects_over_folds
 from analysis.effects.statistics import effects, level_means, marginal_means
-from analysis.importance.statistics import _evaluated, _ped_anova, importance
+from analysis.importance.statistics import _evaluated, _ped_anova, _study, importance
 from analysis.importance.statistics import _warnings as importance_warnings
-from analysis.run.run_data import read_run
+from analysis.run.run_data import UNKNOWN, read_run
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.trainings import Trainings
 from tests.support.run_factory import RUNGS, Factory, by
@@ -553,3 +554,25 @@ def test_the_error_of_drawn_configurations_is_what_their_levels_leave():
     assert chance.own_df == 37
     np.testing.assert_allclose(chance.own, left[0] / 37)
     np.testing.assert_allclose(chance.counted_twice, by_picture.sum() / 37)
+
+
+def test_a_study_has_the_mean_of_each_configuration_and_leaves_the_log_of_optuna_as_it_was():
+    table = pd.DataFrame({"kernel_size": [7, 3, 5]}, index=["c2", "c0", "c1"])
+    means = pd.Series([0.1, 0.2, 0.3], index=["c0", "c1", "c2"])
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = _study(table, means)
+        assert optuna.logging.get_verbosity() == optuna.logging.ERROR
+    finally:
+        optuna.logging.set_verbosity(before)
+    told = {trial.params["kernel_size"]: trial.value for trial in study.trials}
+    assert told == {7: 0.3, 3: 0.1, 5: 0.2}
+
+
+@pytest.mark.parametrize(("searcher", "told"), [("tpe", "The searcher tpe"), (UNKNOWN, "It is")])
+def test_importance_names_the_searcher_where_it_is_known(run, searcher, told):
+    info = replace(run.info, searcher=searcher, sampling="adaptive")
+    (sentence,) = importance_warnings(replace(run, info=info), 100, 2, 0.9)
+    assert sentence.startswith(told)
+    assert "avoided early" in sentence
