@@ -38,7 +38,7 @@ from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.metric import Metric
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from analysis.run.trials import incumbent
-from fairsweep.drawing import pixel_values
+from fairsweep.drawing import class_counts, pixel_values
 from fairsweep.drawing.training_pictures import read_training_pictures
 from tests.support.discs import CLASSES, IMAGE_SHAPE
 from tests.support.hand_made import hand_made
@@ -1104,6 +1104,12 @@ def test_captions_of_the_dataset_count_its_training_pictures(run):
     assert "split given. The largest class, " in counts
     assert intensity.startswith("All pixels of 280 training pictures, in bins of 8 values")
     assert samples == "Drawn at random from the 280 training pictures, at most 10 per class."
+
+
+def test_the_caption_of_class_counts_names_the_classes_that_are_left_out(run, monkeypatch):
+    monkeypatch.setattr(class_counts, "left_out_words", lambda _: " Three are left out.")
+    caption = next(dataset_figures(run)).caption
+    assert "split given. Three are left out. The largest class, " in caption
 
 
 def test_small_points_stand_beside_the_mean_of_their_series():

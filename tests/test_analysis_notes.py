@@ -19,6 +19,7 @@ from analysis.effects.figure import compared_words, effects
 from analysis.effects.table import effects_table, levels_table
 from analysis.ensembles.statistics import Ensemble
 from analysis.ensembles.table import ensemble_table
+from analysis.run.run_data import UNKNOWN
 from analysis.selection.statistics import CorrectedAccuracy
 from analysis.statistics.estimate import NotKnownError
 from analysis.trials.table import WILSON, models
@@ -150,6 +151,8 @@ def test_trials_of_an_ensemble_are_named_with_how_often_they_are_in_it(monkeypat
     assert alone.views[0].title == "What to expect of an ensemble of 1 model"
     assert alone.frame["name"].tolist() == ["validation, as chosen", "test"]
     assert alone.notes[-1] == "The test split was opened 3 times."
+    imported = replace(hand_made(best_val_accuracy=[0.6]), provenance={"imported": {"tool": "x"}})
+    assert "test split" not in notes_of(ensemble_table(imported)), "it has none that we could open"
     assert "no predictions" not in notes_of(alone)
 
 
@@ -341,6 +344,7 @@ def test_levels_after_early_stopping_are_compared_by_the_last_epoch_of_all():
     table = by_hyperparameter(run, "width")
     assert table.frame["accuracy"].tolist() == [10.0, 40.0]
     assert table.frame["accuracy_at_epoch"].tolist() == [20.0, 40.0]
+    assert table.frame["epoch"].tolist() == [2, 2]
     assert table.frame["early_stopped"].tolist() == [1, 0]
     assert table.frame["other"].tolist() == [0, 0]
     assert "epoch 2, the last epoch that all 3 completed" in notes_of(table)
@@ -477,3 +481,53 @@ def test_wilson_is_told_of_incomplete_trials_where_there_are_pictures(n):
     known = {} if n is None else {"n": n}
     table = incomplete(hand_made(best_val_accuracy=[0.6], status=["EARLY_STOPPED"], **known))
     assert ("95 % interval: Wilson, for one trained model." in table.notes) == (n is not None)
+
+
+@pytest.mark.parametrize(
+    ("searcher", "in_notes", "in_caption"),
+    [
+        (
+            "tpe",
+            ("The searcher tpe sampled adaptively, so means", "No verdict: the searcher tpe chose"),
+            "because configurations chosen by earlier results are not",
+        ),
+        (
+            UNKNOWN,
+            (
+                "by earlier results, so means",
+                "No verdict: it is not known how configurations",
+            ),
+            "They have no interval: how configurations were chosen is not known.",
+        ),
+    ],
+)
+def test_a_search_that_may_look_at_results_is_named_where_it_is_known(
+    searcher, in_notes, in_caption
+):
+    run = searched([10.0, 12.0, 30.0, 33.0], widths=[1, 1, 2, 2])
+    run = replace(run, info=replace(run.info, searcher=searcher, sampling="adaptive"))
+    notes = notes_of(effects_table(run))
+    for words in in_notes:
+        assert words in notes
+    (drawing,) = effects(run)
+    assert in_caption in drawing.caption
+
+
+def test_few_drawn_configurations_are_told_to_be_too_few_for_a_verdict():
+    run = searched([10.0, 12.0, 30.0, 33.0], widths=[1, 1, 2, 2])
+    drawn = replace(run, info=replace(run.info, searcher="random", sampling="random"))
+    few = "No verdict: too few configurations to know how much they differ beyond the effects."
+    assert few in effects_table(drawn).notes
+    assert few not in effects_table(run).notes
+
+
+def test_trials_that_were_first_measured_after_the_common_epoch_are_counted_as_left_out():
+    run = searched([10.0, 12.0, 30.0, 33.0, 20.0], widths=[1, 1, 2, 2, 2],
+                   status=["COMPLETED"] * 4 + ["FAILED"])  # fmt: skip
+    rows = run.measurements
+    early, late = rows["trial_id"] == "t0", rows["trial_id"] == "t3"
+    kept = rows[~(early & (rows["epoch"] == 2)) & ~(late & (rows["epoch"] == 1))]
+    assert (
+        "All 3 completed and early-stopped trials are compared after 1 epoch. 1 others were first "
+        "measured later and are left out."
+    ) in effects_table(replace(run, measurements=kept)).notes
