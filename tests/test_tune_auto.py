@@ -147,3 +147,11 @@ def test_a_plan_says_what_was_picked_and_why(made_once, capsys, tmp_path, monkey
     assert "auto picked searcher grid with scheduler asha: it can try all 12" in printed
     assert main(["plan", "spec.yaml"]) == 0
     assert "picked" not in capsys.readouterr().err
+
+
+def test_the_reason_names_a_scheduler_only_if_there_is_one():
+    assert picked(samples=60).searcher.reason.startswith(
+        "auto picked searcher mobster with scheduler promotion: results"
+    )
+    several = picked(samples=60, objective=COST).searcher.reason
+    assert several == "auto picked searcher tpe: there are several objectives"

@@ -28,6 +28,19 @@ def test_a_model_may_be_taken_several_times():
     assert chosen_on_all(found) == {"m0": 2, "m1": 1}
 
 
+@pytest.mark.parametrize(("needed", "chosen"), [(9, {"m0": 9, "m1": 1}), (10, {"m0": 1})])
+def test_an_ensemble_has_at_most_ten_members(needed, chosen):
+    # The second model mends the last picture, and the first one must count `needed` times beside
+    # it so that the first picture stays right.
+    outvoted = -(needed - 0.5) / 25
+    found = of_two_classes([[0.04, 0.04, -0.01], [outvoted, 0.1, 0.4]])
+    assert chosen_on_all(found) == chosen
+
+
+def test_where_no_model_is_right_the_first_one_stays_alone():
+    assert chosen_on_all(of_two_classes([[-0.1, -0.1], [-0.2, -0.1]])) == {"m0": 1}
+
+
 def test_a_model_that_nothing_helps_stays_alone():
     assert chosen_on_all(of_two_classes([[0.1, 0.1, 0.1], [0.1, 0.1, -0.1]])) == {"m0": 1}
 
@@ -135,3 +148,12 @@ def test_latencies_are_read_as_written_and_a_damaged_file_is_told(tmp_path):
     (tmp_path / LATENCY_FILE).write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"latency\.parquet is damaged; `python -m tune latency"):
         read_latencies(tmp_path)
+
+
+def test_members_stand_in_the_order_of_how_often_each_counts():
+    # As above: the better model outvotes the other one only with a weight of two.
+    better, other = [0.2, 0.2, -0.1, 0.2], [-0.3, 0.1, 0.3, -0.3]
+    found = of_two_classes([other, better])
+    assert list(chosen_on_all(found).items()) == [("m1", 2), ("m0", 1)]
+    found = of_two_classes([better, other])
+    assert list(chosen_on_all(found).items()) == [("m0", 2), ("m1", 1)]

@@ -116,6 +116,7 @@ def test_a_trial_is_proposed_once(tmp_path, whole):
     ("version", "words"),
     [(LEDGER_VERSION + 1, "reads up to 1; use the newer program"),
      (0, "must have a version as ledger, but has 0"),
+     (True, "must have a version as ledger, but has true"),
      ("2", 'must have a version as ledger, but has "2"')],
 )  # fmt: skip
 def test_a_ledger_of_another_version_is_refused(tmp_path, whole, version, words):

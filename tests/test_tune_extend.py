@@ -272,3 +272,27 @@ def test_an_extended_search_has_the_scheduler_of_its_new_spec():
     assert sweep.scheduler.rungs == (1, 3)
     sweep.extend(extended_spec(sweep.spec, samples=0, overrides=["fixed.epochs=30"]))
     assert sweep.scheduler.rungs == (1, 3, 9, 27)
+
+
+@pytest.mark.parametrize(
+    ("before", "override"),
+    [(None, "limits.parameters=5000"), ({"parameters": 5000}, "limits=null")],
+)
+def test_limits_can_neither_be_added_nor_taken_away(before, override):
+    with pytest.raises(RunError, match=r"^limits of a sweep cannot change"):
+        extended_spec(small_spec(limits=before), samples=0, overrides=[override])
+
+
+def test_a_number_of_samples_cannot_be_taken_away():
+    spec = small_spec(searcher={"name": "random", "samples": 4})
+    with pytest.raises(RunError, match="samples can only grow, but None is less than 4"):
+        extended_spec(spec, samples=0, overrides=["searcher.samples=null"])
+
+
+def test_trials_keep_the_epochs_that_were_searched():
+    fixed = {**small_spec().fixed, "lr_schedule": "cosine"}
+    del fixed["epochs"]
+    spec = small_spec(fixed=fixed, space={"epochs": [1, 2]}, scheduler=NONE)
+    sweep, _ = finish(spec)
+    sweep.extend(extended_spec(spec, samples=0, overrides=["replicates=2"]))
+    assert [trial.epochs for trial in sweep.trials.values()] == [1, 2]

@@ -124,3 +124,18 @@ def test_a_fixed_hyperparameter_of_another_value_makes_no_point_fit(tmp_path):
     run = imported(tmp_path / "run", [{**FIRST[0], "pool_size": 8}])
     spec = small_spec(searcher={"name": "tpe", "samples": 4}, warm_start=str(run))
     assert read_warm_start(spec, "any").trials == ()
+
+
+def test_a_hyperparameter_of_another_choice_does_not_belong_to_a_configuration():
+    inner = {"sgd": {"weight_decay": [0.0, 0.1]}, "adam": {}}
+    space = {
+        "family": {"resnet": {"blocks": [1, 2], "optimizer": inner}, "plain": {"stages": [2, 3]}}
+    }
+    known = {"family": "resnet", "blocks": 2, "optimizer": "sgd", "weight_decay": 0.1}
+    spec = small_spec(fixed={"epochs": 1}, space=space, first=[known])
+    sweep, _ = new_sweep(spec)
+    assert known.items() <= sweep.next_trial().config.items()
+    for other, name in (({"stages": 3}, "stages"), ({"optimizer": "adam"}, "weight_decay")):
+        message = f"configuration 1: {name} does not belong to this part of the space"
+        with pytest.raises(SpecError, match=message):
+            small_spec(fixed={"epochs": 1}, space=space, first=[{**known, **other}])

@@ -86,6 +86,12 @@ def test_finalists_are_picked_from_configurations_that_broke_in_no_way():
     assert not selected_finalists(rows)
 
 
+def test_configurations_that_were_stopped_early_were_passed_over_for_the_finalists():
+    rows = trainings(("a", "search", 0.9), ("b", "search", 0.8, STOPPED), ("a", "finalist", 0.5))
+    assert selected_finalists(rows)
+    assert incumbent(rows) == "t2"
+
+
 def test_until_all_finalists_have_other_replicates_the_search_decides():
     rows = trainings(
         ("a", "search", 0.8), ("b", "search", 0.9), ("c", "search", 0.7),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ from tests.support.in_process import start, tiny_spec
 from tests.support.sweeps import new_sweep, small_spec, train
 from tune.__main__ import main
 from tune.commands import latency as command
-from tune.run.latency import NetworkLatency
+from tune.run.latency import BATCHES, NetworkLatency
 from tune.run.lease import hold
 from tune.session.status import read_sweep
 
@@ -189,3 +190,10 @@ def test_a_measurement_uses_the_dataset_and_the_trust_that_it_is_given(finished_
     assert main(["latency", str(finished_run), "--data", "moved", "--trust-code"]) == 0
     assert main(["latency", str(finished_run)]) == 0
     assert (trusts, names) == ([True, False], ["moved", None])
+
+
+def test_the_columns_are_named_by_the_numbers_of_pictures_that_are_predicted_together():
+    columns = {field.name for field in fields(NetworkLatency)}
+    assert {f"p{share}_{pictures}" for share in (50, 95) for pictures in BATCHES} == {
+        name for name in columns if name.startswith("p") and name != "parameters"
+    }

@@ -73,3 +73,24 @@ def test_a_ledger_and_each_event_of_it_are_flushed_to_the_disk(tmp_path, monkeyp
         ledger.append(FIRST)
         ledger.append(SECOND)
     assert flushed == [tmp_path, 1, 2]
+
+
+def test_a_ledger_that_is_written_at_once_replaces_none_and_is_flushed_to_the_disk(
+    tmp_path, monkeypatch
+):
+    flushed = []
+    monkeypatch.setattr(
+        "tune.run.ledger.os.fsync", lambda _file: flushed.append(read_events(tmp_path))
+    )
+    write_ledger(tmp_path, [FIRST, SECOND])
+    assert flushed == [[FIRST, SECOND]]
+    with pytest.raises(FileExistsError):
+        write_ledger(tmp_path, [SECOND])
+    assert read_events(tmp_path) == [FIRST, SECOND]
+
+
+def test_a_ledger_is_closed_at_the_end_of_its_block_even_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), Ledger(tmp_path) as ledger:
+        raise ZeroDivisionError
+    with pytest.raises(ValueError, match="closed file"):
+        ledger.append(FIRST)

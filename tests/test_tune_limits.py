@@ -92,6 +92,11 @@ def test_the_first_limit_that_is_exceeded_is_told_with_both_figures():
         assert excess(limits, {name: value}) == words
 
 
+def test_a_number_of_parameters_is_told_in_full():
+    words = "over the limit: 12,345,678 parameters, at most 10,000,001 allowed"
+    assert excess(LimitsSpec(parameters=10_000_001), {"parameters": 12_345_678}) == words
+
+
 def test_networks_are_told_apart_by_what_decides_their_latency():
     values = {"family": "resnet", "channels": 4}
     known = network_key(values)
@@ -361,3 +366,14 @@ def test_the_latency_is_an_objective_for_tables_and_pareto_front(few_pictures, t
     data = read_run(run)
     told = objective_values(data, objectives_of(data)).set_index(data.trials["trial_id"])
     assert told["latency_ms"].to_dict() == {t.id: t.latency_ms for t in (slow, fast)}
+
+
+def test_a_trial_that_has_ended_is_not_ended_again_by_its_latency():
+    sweep = sweep_of(small_spec(**TIMED), ledger := [])
+    sweep.begin()
+    bundle = sweep.next_bundle(1)
+    sweep.start(bundle.key, 1.0)
+    sweep.give_up(bundle.key, Status.INFEASIBLE, "too large")
+    sweep.hear_latency(bundle.trials, 9.0)
+    (ended,) = (event for event in ledger if event["event"] == "trial_ended")
+    assert ended["reason"] == sweep.trials[bundle.key].reason == "too large"

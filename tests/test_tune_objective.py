@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.sweeps import new_sweep, play, small_spec
 from tune.run.objective import curve, curve_point, scores, value
-from tune.run.trial import Measurement, Status, Trial
+from tune.run.trial import Measurement, Status, Trial, is_metric_name
 from tune.sweep.pareto import undominated
 from tune.sweep.spec import ObjectiveSpec
 
@@ -104,3 +104,22 @@ def test_a_trial_that_was_not_trained_whole_is_not_on_the_front():
     sweep, _ = new_sweep(small_spec(objective=COST, scheduler={"name": "none"}))
     play(sweep, steps=13)
     assert [trial.status for trial in sweep.front] == [Status.COMPLETED]
+
+
+@pytest.mark.parametrize(
+    ("name", "ok"),
+    [
+        ("loss", True), ("val_f1", True), ("F1", True), ("latency_ms", True), ("times", True),
+        ("_f1", False), ("1f", False), ("a b", False), ("", False), ("epoch", False),
+        ("time", False), ("trial", False), ("trial_id", False), ("seconds", False),
+        ("images_per_second", False), ("parameters", False), ("device_seconds", False),
+    ],
+)  # fmt: skip
+def test_a_metric_is_a_word_that_is_no_other_column_of_the_tables(name, ok):
+    assert is_metric_name(name) is ok
+
+
+@pytest.mark.parametrize("name", ["loss", "val_loss", "train_loss"])
+def test_a_training_whose_loss_is_no_number_has_diverged_and_no_other(name):
+    assert Measurement(epoch=1, values={name: math.inf, "f1": 0.5}).diverged
+    assert not Measurement(epoch=1, values={name: 0.5, "f1": math.nan, "lossy": math.nan}).diverged

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairsweep.errors import UserError
 from fairsweep.own_code.signature import Signature
 from tune.sweep.own_config import OwnConfig, TrainingCode
 
@@ -37,3 +38,19 @@ def test_without_a_seed_it_is_0():
     code = config().code
     assert OwnConfig.create(code, {"epochs": 3}).seed == 0
     assert OwnConfig.create(code, {"epochs": 3, "seed": 4}).seed == 4
+
+
+@pytest.mark.parametrize(
+    ("good", "wrong"),
+    [
+        ({"fold": 0}, {"fold": -1}), ({"fold": 99_999}, {"fold": 100_000}),
+        ({"folds": 2}, {"folds": 1}), ({"folds": 1000}, {"folds": 1001}),
+        ({"seed": 0}, {"seed": -1}), ({"seed": 2**63 - 1}, {"seed": 2**63}),
+        ({"epochs": 1}, {"epochs": 0}), ({"epochs": 1_000_000}, {"epochs": 1_000_001}),
+    ],
+)  # fmt: skip
+def test_seed_fold_and_epochs_have_their_bounds(good, wrong):
+    ((name, value),) = good.items()
+    assert config(**good).to_dict()[name] == value
+    with pytest.raises(UserError, match=f"^{name} must be a whole number"):
+        config(**wrong)

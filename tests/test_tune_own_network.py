@@ -30,7 +30,7 @@ from tune.commands.test import open_test
 from tune.run.directory import CODE_DIR, SPEC_FILE, TRIALS_FILE
 from tune.session.run_directory import read_spec
 from tune.session.status import read_sweep
-from tune.sweep.spec import load_spec
+from tune.sweep.spec import load_spec, override_spec
 
 NETS = """
 from typing import Literal
@@ -118,12 +118,43 @@ def test_the_arguments_of_an_own_network_are_hyperparameters_with_columns(folder
         ("fixed.kernel_size=3", "'kernel_size' is not a hyperparameter of mynets.nets:MyNet"),
         ("fixed.family=mynets.nets:MyNett", "no 'MyNett'; the nearest is 'MyNet'.*line 4"),
         ("fixed.family=mynets.nest:MyNet", "no module mynets.nest in .*start the command in"),
+        ("space.family=[resnet, 'mynets.nets:MyNett']", r"^space\.family: .*no 'MyNett'"),
         ("fixed.code=x", "code 'x' is not the hash of mynets.nets:MyNet"),
     ],
 )
 def test_hyperparameters_of_own_networks_are_checked(folder, override, words):
     with pytest.raises(UserError, match=words):
         load_spec(folder / "spec.yaml", [override])
+
+
+def test_a_misspelt_hyperparameter_does_not_vanish_in_the_keyword_arguments_of_a_network(folder):
+    (folder / "mynets" / "nets.py").write_text("def MyNet(classes, width=1, depth=1, **more): pass")
+    load_spec(folder / "spec.yaml")
+    with pytest.raises(UserError, match="'widht' is not a key of fixed; the nearest one is"):
+        load_spec(folder / "spec.yaml", ["fixed.widht=3"])
+    with pytest.raises(UserError, match="'kernel_size' is not a hyperparameter of mynets"):
+        load_spec(folder / "spec.yaml", ["fixed.kernel_size=3"])
+
+
+def test_pretrained_of_an_own_network_is_no_file_of_ours(folder):
+    (folder / "mynets" / "nets.py").write_text("def MyNet(classes, pretrained: str = ''): pass")
+    spec = load_spec(folder / "spec.yaml", ["space={pretrained: [mine.pth, yours.pth]}"])
+    assert spec.space == {"pretrained": ["mine.pth", "yours.pth"]}
+
+
+def test_a_spec_records_the_own_networks_that_it_names_and_no_other(folder):
+    nets = folder / "mynets" / "nets.py"
+    nets.write_text(f"{NETS}\nclass Other(MyNet):\n    pass\n")
+    mine, other = (f"mynets.nets:{name}" for name in ("MyNet", "Other"))
+    both = load_spec(folder / "spec.yaml", [f"space.family=['{mine}', '{other}']"])
+    assert set(both.networks) == {mine, other}
+    nets.unlink()
+    one = override_spec(both, [f"space.family=['{other}']"])
+    assert one.networks == {other: both.networks[other]}
+    none = override_spec(both, ["fixed={family: resnet}", "space={kernel_size: [3, 5]}"])
+    assert none.networks == {}
+    with pytest.raises(UserError, match="'width' is not a key of fixed"):
+        override_spec(none, ["fixed.width=4"])
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "seed", "status"])

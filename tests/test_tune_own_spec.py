@@ -53,6 +53,8 @@ def test_a_wrong_spec_is_refused_with_the_rule(folder, old, new, message):
 def test_an_argument_that_is_a_column_of_the_tables_is_refused(folder):
     write_code(folder, CURVE.replace("rate", "status"))
     assert "status, which is the name of a column" in refusal(folder, YAML)
+    write_code(folder, CURVE.replace("rate", "train"))
+    assert "train, which is the name of a column" in refusal(folder, YAML)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,7 @@ def test_an_argument_that_is_a_column_of_the_tables_is_refused(folder):
     [
         ("loss", "min"), ("val_mae", "min"), ("train_perplexity", "min"), ("test_error", "min"),
         ("accuracy", "max"), ("val_auc", "max"), ("macro_f1", "max"), ("val_score", "max"),
+        ("val_F1", "max"), ("Loss", "min"),
     ],
 )  # fmt: skip
 def test_the_direction_follows_from_the_last_word_of_a_metric(folder, metric, mode):

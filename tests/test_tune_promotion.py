@@ -330,3 +330,20 @@ def test_a_trial_goes_on_where_it_paused_and_no_epoch_is_trained_twice(tmp_path,
     assert kinds(ledger).count("trial_taken_up") >= 3
     again, _ = new_sweep(sweep.spec, ledger)
     assert again.trials == sweep.trials
+
+
+def test_only_trials_of_the_search_are_told_the_epochs_at_which_they_may_pause():
+    pausing = {**PROMOTION, "replicates": 2, "space": {"kernel_size": [3]}}
+    for scheduler, told in ((PROMOTION["scheduler"], (1, 3)), ("asha", ()), ("none", ())):
+        sweep, _ = new_sweep(small_spec(**{**pausing, "scheduler": scheduler}))
+        bundle = sweep.next_bundle(1)
+        assert bundle.pauses_after == told
+        sweep.start(bundle.key, 1.0)
+        trial = sweep.trials[bundle.key]
+        for _ in range(9):
+            if report(sweep, trial, 0.5) and trial.paused:
+                assert sweep.next_bundle(1).pauses_after == told
+                sweep.start(trial.id, 1.0)
+        replicate = sweep.next_bundle(1)
+        assert sweep.trials[replicate.key].phase == "finalist"
+        assert replicate.pauses_after == ()

@@ -3,9 +3,11 @@
 import pytest
 
 from tests.support.bundles import decided, searched
+from tests.support.ledgers import events_of
 from tests.support.sweeps import TWO_EPOCHS, WORKER, figures, new_sweep, small_spec, train
 from tune.run.events import SweepResumed
 from tune.run.trial import Status
+from tune.sweep.bundle import Fusing
 from tune.sweep.replay import apply, replay
 
 NONE = {"scheduler": {"name": "none"}}
@@ -102,3 +104,42 @@ def test_the_second_replicates_of_all_finalists_come_before_the_third():
     assert left == [(1, better.id), (1, worse.id), (2, better.id), (2, worse.id)]
     seeds = [sweep.next_trial().config["seed"] for _ in range(4)]
     assert seeds == [3 + 1, 3 + 1, 3 + 2, 3 + 2]
+
+
+def test_the_specs_of_a_ledger_replace_the_one_that_it_is_read_with():
+    _, ledger = new_sweep(small_spec(space={"kernel_size": [3, 5]}))
+    read = replay(small_spec(**NONE, seed=9), events_of(ledger))
+    assert (read.spec.seed, read.search.size, read.scheduler.rungs) == (3, 2, (1, 3))
+
+
+def test_a_measurement_repeats_no_fact_about_its_worker_that_has_not_changed():
+    sweep, ledger = new_sweep(small_spec(**NONE))
+    trial = train(sweep, 0.1, 0.2)
+    sweep.report(trial.id, 3, figures(trial.id, 3), {**WORKER, "host": "there"})
+    *_, first, second, third = ledger
+    assert {name: first.get(name) for name in WORKER} == WORKER
+    assert not WORKER.keys() & second.keys()
+    assert {name: third.get(name) for name in WORKER} == {
+        "host": "there", "device": None, "parameters": None,
+    }  # fmt: skip
+    assert trial.host == "there"
+
+
+def test_a_training_that_comes_to_its_last_epoch_ends_without_a_reason():
+    space = {"patience": [2, 0]}
+    sweep, _ = new_sweep(small_spec(**NONE, fixed={**small_spec().fixed, "epochs": 4}, space=space))
+    last = train(sweep, 0.3, 0.5, 0.4, 0.4)
+    assert (last.status, last.reason) == (Status.COMPLETED, "")
+    assert train(sweep, 0.5, 0.4, 0.4).status is Status.RUNNING, "it has all patience"
+    sweep, _ = new_sweep(small_spec(**NONE, space=space))
+    assert train(sweep, 0.5, 0.4, 0.4).reason == (
+        "val_accuracy was not better than at epoch 1 for 2 epochs"
+    )
+
+
+def test_fused_trials_have_one_order_in_every_process():
+    sweep, _ = new_sweep(small_spec(**NONE))
+    trials = tuple(sweep.next_trial().id for _ in range(8))
+    sweep.decide_fusing(Fusing(trials=trials, fused=True, gain=1.5))
+    folder = sweep.folder(trials[3])
+    assert [trial.id for trial in sweep.trials_in(folder)] == sorted(trials)

@@ -320,3 +320,23 @@ def test_a_file_whose_name_begins_like_that_of_a_request_is_none(tmp_path):
         (tmp_path / name).touch()
     found = requests_in(tmp_path, STOP_FILE, RETRY_FILE)
     assert [path.name for path in found] == [f"{STOP_FILE}-t1", RETRY_FILE]
+
+
+@pytest.mark.parametrize("host", ["elsewhere", socket.gethostname()])
+def test_a_silent_holder_may_live_on_another_machine_but_not_have_ended_here(lease, host):
+    lease.write_text(json.dumps({"host": host, "pid": os.getpid(), "started": 1.0}))
+    make_old(lease)
+    found = module.silent_holder(lease.parent)
+    if host != "elsewhere":
+        assert found is None
+    else:
+        assert (found[0]["host"], found[1]) == (host, lease.stat().st_mtime)
+
+
+def test_a_lease_names_the_job_of_its_holder(lease, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with hold(lease.parent):
+        assert "job" not in holder_of(lease.parent)
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with hold(lease.parent):
+        assert holder_of(lease.parent)["job"] == "17"

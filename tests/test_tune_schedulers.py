@@ -355,3 +355,11 @@ def test_equal_values_are_all_promoted():
     promotion, cuts = promotion_at_the_first_rung(0.5, 0.5, 0.5, 0.5)
     assert [cut is None for cut in cuts] == [False, True, True, True]
     assert promotion.take_up(["a"], last=False) == "a"
+
+
+def test_the_bracket_of_a_trial_is_the_same_in_every_version():
+    """Frozen: a resumed run has its trials in the brackets in which they were compared."""
+    hyperband = Hyperband(grace_period=1, reduction_factor=3, epochs=27)
+    assert [hyperband.bracket(str(number)) for number in range(12)] == [
+        0, 3, 0, 1, 0, 0, 0, 2, 1, 1, 3, 2,
+    ]  # fmt: skip

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from tests.support.ledgers import events_of, keep_in
 from tests.support.sweeps import figures, small_spec
 from tune.execution.executor import EpochReport
 from tune.execution.in_process import InProcessExecutor
+from tune.sweep.searchers import bohb, mobster
 from tune.sweep.searchers.curves import CurveSearcher
 from tune.sweep.searchers.features import Features
 from tune.sweep.searchers.registry import make_searcher
@@ -75,6 +77,25 @@ def test_bohb_learns_from_the_highest_epoch_that_ten_trials_have_reached():
     assert searcher.epoch() == 3
 
 
+def test_ten_trials_are_enough_for_bohb_and_those_that_ended_before_their_epoch_are_left_out(
+    monkeypatch,
+):
+    searcher = searcher_of("bohb")
+    for number in range(10):
+        train(searcher, number, misleading(3))
+    assert searcher.epoch() == 3
+    train(searcher, 10, misleading(1))
+    searcher.hear_proposed("running", searcher.propose(11))
+    searcher.hear_epoch("running", 1, 0.5)
+    studies, create = [], bohb.optuna.create_study
+    monkeypatch.setattr(
+        bohb.optuna, "create_study", lambda **words: studies.append(create(**words)) or studies[-1]
+    )
+    searcher.propose(12)
+    states = [trial.state.name for trial in studies[0].trials]
+    assert states == ["COMPLETE"] * 10 + ["RUNNING"] * 2, "the last is the one that is asked for"
+
+
 def test_mobster_tells_values_without_order_and_spaces_of_a_choice_apart():
     space = {"family": {"resnet": {"optimizer": ["sgd", "adamw"]}, "plain": {"stages": [2, 3, 4]}}}
     features = Features(small_spec(space=space, fixed={"epochs": 9}).search_space)
@@ -124,7 +145,10 @@ def test_points_near_another_keep_about_half_of_its_choices():
     assert np.mean(kept) == pytest.approx(0.5, abs=0.18)
     moved = np.array([other["dropout"] for other in near if other["dropout"] != 0.25])
     assert moved.std() == pytest.approx(0.05, rel=0.4)
+    assert moved.mean() == pytest.approx(0.25, abs=0.025)
     assert {other["optimizer"] for other in near} == {"sgd", "adamw"}
+    changed = [other["optimizer"] == "adamw" for other in near]
+    assert np.mean(changed) == pytest.approx(0.1, abs=0.08), "a fifth is drawn again"
 
 
 def test_mobster_is_random_until_eight_trials_have_a_value():
@@ -270,3 +294,62 @@ def test_an_extended_search_remembers_every_curve(name):
     sweep.extend(spec_of(name, samples=20))
     assert dict(sweep.search._searcher.trials) == before
     assert len(before) == 14
+
+
+def test_true_and_false_are_values_without_order():
+    features = Features(small_spec(space={"test_time_flip": [True, False]}).search_space)
+    true, false = features.matrix([{"test_time_flip": True}, {"test_time_flip": False}])
+    assert np.linalg.norm(true - false) == pytest.approx(1)
+
+
+def test_mobster_uses_powers_of_three_and_the_last_epoch_of_a_curve():
+    epochs = {1: [1], 2: [1, 2], 3: [1, 3], 11: [1, 3, 9, 11]}
+    for last, used in epochs.items():
+        trial = mobster.Trained(point={}, curve=dict.fromkeys(range(1, last + 1), 0.5))
+        assert mobster._levels(trial) == used
+    assert mobster._levels(mobster.Trained(point={}, curve={4: 0.5, 5: 0.5})) == [5]
+
+
+def test_where_there_are_too_many_rows_mobster_uses_those_of_the_highest_epochs(monkeypatch):
+    monkeypatch.setattr(mobster, "_ROWS", 3)
+    searcher, at_random = searcher_of("mobster"), searcher_of("random")
+    for number, value in enumerate((0.25, 0.5)):
+        train(searcher, number, lambda _, v=value: [v, v, v + 0.125], at_random.propose(number))
+    assert searcher._rows().values.tolist() == [0.375, 0.625, 0.25]
+
+
+def test_trials_that_still_run_count_among_those_that_mobster_knows():
+    searcher, at_random = searcher_of("mobster"), searcher_of("random")
+    for number in range(9):
+        assert searcher._snapshot is None
+        searcher.hear_proposed(str(number), at_random.propose(number))
+        searcher.hear_epoch(str(number), 1, 0.1 * number)
+    assert len(searcher._snapshot.values) == 8
+
+
+def test_mobster_searches_trainings_of_a_single_epoch():
+    one_epoch = {"fixed": {**small_spec().fixed, "epochs": 1}}
+    searcher, at_random = searcher_of("mobster", **one_epoch), searcher_of("random")
+    for number in range(9):
+        train(searcher, number, misleading(1), at_random.propose(number))
+    space = spec_of("mobster").search_space
+    assert space.holds(searcher.propose(9))
+
+
+def test_candidates_of_mobster_were_not_proposed_before_as_long_as_there_are_others():
+    space = {"blocks": {"low": 1, "high": 3}}
+    searcher = searcher_of("mobster", space=space)
+    rng = np.random.default_rng(0)
+    for blocks, left in ((1, {2, 3}), (3, {2}), (2, {1, 2, 3})):
+        searcher.hear_proposed(str(blocks), {"blocks": blocks})
+        found = searcher._candidates([{"blocks": 2}], rng)
+        assert {point["blocks"] for point in found} == left
+
+
+def test_the_logarithm_of_the_expected_improvement_is_right_and_does_not_underflow():
+    z = np.array([-3.0, -1.0, 0.0, 2.0])
+    exact = np.log(norm.pdf(z) + z * norm.cdf(z))
+    assert mobster._log_improvement(z) == pytest.approx(exact)
+    low = mobster._log_improvement(np.array([-1e9, -1e4, -40.0]))
+    assert np.isfinite(low).all()
+    assert low[0] < low[1] < low[2] < exact[0]

@@ -14,7 +14,7 @@ from tune.sweep.searchers import cma, sampled, study
 from tune.sweep.searchers.registry import SEARCHERS, make_searcher
 from tune.sweep.searchers.sampled import seed_of
 from tune.sweep.searchers.searcher import KnownTrial
-from tune.sweep.searchers.unit import value_at
+from tune.sweep.searchers.unit import share_of, value_at
 from tune.sweep.space import Choice, Range
 from tune.sweep.spec import SpecError
 
@@ -213,3 +213,31 @@ def test_a_searcher_is_told_how_many_configurations_to_propose(name):
     spec = small_spec(searcher={"name": name}, space=RANGES)
     with pytest.raises(UserError, match=f"searcher '{name}' needs to know how many"):
         SEARCHERS[name].make(spec)
+
+
+def test_a_value_of_a_range_has_the_middle_of_its_part_and_a_number_its_place():
+    whole = Range(low=1, high=4)
+    assert [share_of(whole, value) for value in (1, 2, 4)] == [0.125, 0.375, 0.875]
+    assert share_of(Range(low=0.0, high=1.0, step=0.5), 0.52) == 0.5
+    assert share_of(Range(low=1.0, high=5.0), 2.0) == 0.25
+    assert share_of(Range(low=1e-4, high=1e-2, log=True), 1e-3) == pytest.approx(0.5)
+
+
+def test_nsga2_has_twenty_configurations_a_generation_unless_the_spec_says_otherwise():
+    none = {"name": "none"}
+    for population, size in ((None, 20), (7, 7)):
+        searcher = searcher_of("nsga2", population=population, scheduler=none)
+        assert searcher._sampler(0).population_size == size
+
+
+def test_a_range_with_steps_is_a_grid():
+    space = {"dropout": {"low": 0.0, "high": 0.5, "step": 0.25}, "blocks": {"low": 1, "high": 2}}
+    assert make_searcher(small_spec(space=space)).size == 6
+
+
+def test_a_point_that_was_only_asked_for_is_no_trial_for_the_sampler():
+    searcher = searcher_of("tpe")
+    point = searcher.propose(0)
+    assert [trial.state.name for trial in searcher._study.trials] == ["FAIL"]
+    searcher.hear_proposed("t", point)
+    assert [trial.state.name for trial in searcher._study.trials] == ["FAIL", "RUNNING"]

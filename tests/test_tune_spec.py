@@ -264,6 +264,10 @@ def test_what_is_left_out_has_these_defaults(tmp_path):
         ("resources={gpus: 0}", "resources={gpus: -0.5}"),
         ("resources={trials_at_once: 1}", "resources={trials_at_once: 0}"),
         ("name=9._-a", "name=-a"),
+        ("scheduler={name: hyperband, brackets: 1}", "scheduler={name: hyperband, brackets: 0}"),
+        ("limits.latency_ms=0.001", "limits.latency_ms=0"),
+        ("limits.mflop=0.001", "limits.mflop=0"),
+        ("notify.url=$A_1", "notify.url=$1A"),
     ],
 )  # fmt: skip
 def test_each_number_has_its_bounds(tmp_path, least, too_small):
@@ -420,3 +424,28 @@ def test_a_namesake_in_another_part_does_not_lend_its_line(tmp_path):
         tmp_path, GOOD.replace("name: grid", "name: 7")
     )
     assert "line 8)" in refusal(tmp_path, GOOD.replace("name: grid", "name: 7"))
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "wrong"),
+    [
+        ("resources", "cpus", "{cpu: 1}"), ("notify", "command", "{comand: $A}"),
+        ("limits", "mflop", "{mflops: 5}"), ("budget", "hours", "{hour: 5}"),
+        ("scheduler", "brackets", "{name: hyperband, bracket: 1}"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_of_a_part_is_refused_with_the_nearest_one(tmp_path, part, key, wrong):
+    message = refusal(tmp_path, f"{GOOD}{part}: {wrong}\n")
+    assert f"is not a key of {part}; the nearest one is '{key}' " in message
+    assert "line 9)" in message
+
+
+def test_a_wrong_value_of_resources_is_named_by_its_path_in_the_spec(tmp_path):
+    message = refusal(tmp_path, f"{GOOD}resources: {{cpus: 0}}\n")
+    assert message.startswith("resources.cpus: input should be greater than 0, but got 0 (")
+
+
+def test_a_searched_hyperparameter_can_be_fixed_where_nothing_was_fixed_before(tmp_path):
+    text = GOOD.replace("fixed: {family: resnet, learning_rate: 1e-3, epochs: 2}\n", "")
+    spec = load_spec(write(tmp_path, text), ["space.channels=[4, 8]", "fixed.blocks=1"])
+    assert (spec.fixed, spec.space) == ({"blocks": 1}, {"kernel_size": [3, 5], "channels": [4, 8]})

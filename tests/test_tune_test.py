@@ -15,7 +15,7 @@ from tune.commands.test import open_test
 from tune.execution.predictions import predict_ensemble, predict_from_best
 from tune.run.directory import ENSEMBLE, RunError, best_weights, predictions_file
 from tune.run.ledger import read_events
-from tune.run.tables import read_predictions
+from tune.run.tables import ensemble_members, read_predictions
 from tune.session.run_directory import read_spec
 from tune.sweep.sweep import Sweep
 
@@ -164,3 +164,6 @@ def test_a_member_counts_as_often_as_it_was_chosen(run, few_pictures):
     parts = [read_predictions(run, trial)["probabilities"] for trial in (first, second, ENSEMBLE)]
     three, one, ours = (np.array(part.to_pylist()) for part in parts)
     np.testing.assert_allclose(ours, (3 * three + one) / 4, atol=1e-5)
+    alone, together = (read_predictions(run, trial) for trial in (first, ENSEMBLE))
+    assert together.schema.metadata[b"classes"] == alone.schema.metadata[b"classes"]
+    assert ensemble_members(together) == {first: 3, second: 1}

@@ -447,7 +447,7 @@ def _with_networks(
                 raise SpecError(
                     f"{part}.family: {error} ({_place((part, 'family'), source, lines)})"
                 ) from error
-    return {**values, "networks": found} if found else values
+    return {**values, "networks": found} if found or known else values
 
 
 def _check_hyperparameters(
@@ -517,7 +517,13 @@ def _pin_spaces(space: Any) -> Any:
 
 
 def _explain(error: ValidationError, source: str, lines: Mapping[tuple[str, ...], int]) -> str:
-    first = error.errors()[0]
+    # A mapping under a key that may also be a word, as in `resources: auto`, is no misspelt word.
+    errors = [
+        each
+        for each in error.errors()
+        if each["type"] != "literal_error" or not isinstance(each["input"], dict)
+    ]
+    first = (errors or error.errors())[0]
     unsaid = ("Resources", "literal['auto']")
     path = tuple(key for key in first["loc"] if isinstance(key, str) and key not in unsaid)
     place = _place(path, source, lines)
