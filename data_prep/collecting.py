@@ -198,11 +198,12 @@ def check_found(
         )
     there = sorted({theirs or "pictures without a label" for theirs, _ in found})
     known = set(map(same_text, (*there, *voted)))
-    for name in {same_text(name) for name in source.map or ()} - known:
-        raise BadInputError(
-            f"source {source.name!r} maps {name!r}, but {shown} has {', '.join(there)}; "
-            "correct its map"
-        )
+    for name in map(same_text, source.map or ()):
+        if name not in known:
+            raise BadInputError(
+                f"source {source.name!r} maps {name!r}, but {shown} has {', '.join(there)}; "
+                "correct its map"
+            )
     if not any(source.class_of(theirs, file.classes) for theirs in there):
         raise BadInputError(
             f"source {source.name!r} gives no pictures: {shown} has {', '.join(there)}, and none "

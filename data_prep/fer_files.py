@@ -133,8 +133,10 @@ def _join_by_name(
             _refuse(f"{place} lacks {picture}", votes.file, row, rejections)
         else:
             usable[row] = True  # Without a face there is no picture; cleaning removes the row.
-    for key in pngs.keys() - set(keys):
-        rejections.refuse("has no votes", file=pngs[key].shown, way_out="remove the picture")
+    with_votes = set(keys)
+    for key, png in pngs.items():
+        if key not in with_votes:
+            rejections.refuse("has no votes", file=png.shown, way_out="remove the picture")
     return FerRows(votes=votes, pixels=pixels, usable=usable)
 
 

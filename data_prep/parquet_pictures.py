@@ -187,8 +187,12 @@ def _holds_pictures(field: pa.Field, features: Mapping[str, Any]) -> bool:
     kind = field.type
     if pa.types.is_struct(kind):
         return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return _is_bytes(kind)
 
 
 def _is_single(kind: pa.DataType) -> bool:
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind))
+    return not (pa.types.is_nested(kind) or _is_bytes(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))

@@ -121,6 +121,7 @@ def test_a_report_has_no_section_about_a_dataset_that_is_not_known(run, tmp_path
     assert 'id="dataset"' not in page
     assert "the run names no dataset" in page
     assert "validation accuracy" not in page
+    assert "No confusion matrix" not in page, "a run without classes has none to lack"
     assert "rmse of the incumbent" in page
 
 
@@ -173,8 +174,11 @@ def test_only_a_share_has_a_default_margin(run, tmp_path):
     assert "equivalent" in set(verdicts)
     score = read_run(RUNS["a score"](tmp_path / "score"))
     assert score.margin == 0.01
-    with pytest.raises(UserError, match="below 1"):
-        read_run(score.path, margin=2.0)
+    for margin in (1.0, 0.0, -0.01):
+        with pytest.raises(UserError, match=f"above 0 and below 1, .* but got {margin:g}"):
+            read_run(score.path, margin=margin)
+    with pytest.raises(UserError, match="in rmse above 0, but got 0"):
+        read_run(run.path, margin=0.0)
 
 
 def test_without_replicates_comparisons_say_what_is_missing(tmp_path):

@@ -11,9 +11,9 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.groups.bias import reported
-from analysis.report.card import _licence, model_card
+from analysis.report.card import _input, _licence, model_card
 from analysis.report.summary import found, unknown
-from analysis.run.dataset import find_dataset
+from analysis.run.dataset import Dataset, find_dataset
 from analysis.run.run_data import read_run
 from analysis.run.trials import incumbent
 from analysis.selection.statistics import selection
@@ -82,6 +82,8 @@ def test_the_command_prints_the_card_or_writes_it(place, tmp_path, capsys):
     assert capsys.readouterr().out == f"wrote {tmp_path / 'README.md'}\n"
     assert main(["card", str(place / "run"), "--out", str(tmp_path / "no/README.md")]) == 2
     assert "is not a folder; make it" in capsys.readouterr().err
+    assert main(["card", str(place / "run"), "--out", str(tmp_path / "README.md/card.md")]) == 2
+    assert "README.md is not a folder; make it" in capsys.readouterr().err
 
 
 def test_the_card_has_the_licence_beside_the_data_and_results_on_groups(place, tmp_path):
@@ -99,6 +101,7 @@ def test_the_card_has_the_licence_beside_the_data_and_results_on_groups(place, t
     line = next(line for line in section(card, "How well it does").splitlines() if "child" in line)
     assert f" {groups.loc[('age', 'child'), 'n']} " in line
     assert "**Groups**" in card
+    assert "**Differences and ratios between groups**" not in card, "for the page of groups"
     without = model_card(read_run(place / "run"))
     assert "**Groups**" not in without
     assert "- licence: not known" in without
@@ -188,6 +191,24 @@ def test_a_card_tells_size_and_latency_of_the_incumbent_s_own_network(plain):
         "- latency: 5 ms for one picture (95th percentile 6 ms), 7 ms for 64 (8 ms), on device 5, "
         "threads: 2\n"
     ) in model
+
+
+def test_pictures_are_gray_unless_the_dataset_has_three_channels(tmp_path):
+    manifest = {"image_shape": [20, 28]}
+    told = {}
+    for channels in ({}, {"channels": 1}, {"channels": 3}):
+        dataset = Dataset(path=tmp_path, manifest={**manifest, **channels})
+        told[dataset.pixel_shape] = _input(dataset)
+    assert told == {
+        (20, 28): "gray pictures, 20 × 28 pixels",
+        (20, 28, 3): "colour pictures, 20 × 28 pixels",
+    }
+
+
+def test_a_class_without_pictures_in_a_split_is_counted_as_0(tmp_path):
+    counts = {"train": {"a": 3, "b": 4}, "val": {"b": 1}}
+    dataset = Dataset(path=tmp_path, manifest={"classes": ["b", "a"], "counts": counts})
+    assert dataset.counts == {"train": {"b": 4, "a": 3}, "val": {"b": 1, "a": 0}}
 
 
 def test_the_first_licence_with_words_in_it_is_named(tmp_path):

@@ -17,6 +17,7 @@ from analysis.groups.figure import groups_figure
 from analysis.rendering.table import AVERAGE
 from analysis.run.metric import Metric
 from analysis.statistics.verdicts import Verdict
+from tests.support.hand_made import hand_made
 
 ACCURACY = Metric(name="val_accuracy", sign=1, is_share=True)
 LOSS = Metric(name="val_loss", sign=-1, is_share=False)
@@ -209,3 +210,18 @@ def test_shares_of_mistakes_are_those_of_the_true_class_and_two_votes_are_told()
     assert _shares_of_mistakes(predicted).to_dict() == pytest.approx({0: 2 / 3, 1: 0.5})
     assert _votes({"votes_joy": 2.0, "votes_fear": 5.0, "votes_sad": 4.0}) == "fear 5\nsad 4"
     assert _votes({"votes_joy": 0.0, "votes_fear": np.nan, "votes_sad": 1.0}) == "sad 1"
+
+
+def test_only_trainings_that_completed_are_ranked_and_all_configurations_are_counted():
+    run = hand_made(
+        "f1",
+        best_f1=[0.5, 0.7, 0.6, 0.8, 0.9, 0.9],
+        status=["COMPLETED"] * 4 + ["FAILED"] * 2,
+        fold=[0, 1] * 3,
+        configuration_id=["a", "a", "b", "b", "c", "c"],
+        name=["A", "A", "B", "B", "C", "C"],
+    )
+    (drawing,) = folds_figure.folds(run)
+    assert [layer.label for layer in drawing.chart.panels[0].layers] == ["B", "A"]
+    assert "replicates averaged first: 2 of the 2 configurations" in drawing.caption
+    assert "on each of 2 folds (1: best; ties" in drawing.caption, "a share, but no accuracy"

@@ -9,12 +9,13 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis.__main__ import main
+from analysis.ensembles import statistics
 from analysis.ensembles.statistics import corrected_for_choosing, ensemble
 from analysis.ensembles.table import ensemble_table
 from analysis.report.tables import TABLES
 from analysis.run.run_data import read_run
 from analysis.selection.statistics import selection
-from analysis.statistics.clusters import Clusters
+from analysis.statistics.clusters import Clusters, clusters_of
 from analysis.statistics.estimate import NotKnownError
 from tests.support.candidates import candidates, of_two_classes
 from tests.support.discs import CLASSES, SPLIT_SIZES
@@ -109,6 +110,19 @@ def test_the_table_shows_the_ensemble_as_chosen_and_corrected(run):
         assert (f"(trial {trial['number']})" in members) == (trial["trial_id"] in found.members)
     assert "was not opened for it; `python -m tune test" in table.notes[-1]
     assert [made.name for made in TABLES["ensemble"](run)] == ["ensemble"]
+
+
+def test_pictures_of_one_cluster_leave_none_out_and_dependent_ones_widen_the_interval(
+    run, monkeypatch
+):
+    monkeypatch.setattr(statistics, "read_clusters", lambda _, ids: clusters_of([0] * len(ids)))
+    monkeypatch.setattr(statistics, "effective_of", lambda *_: 100.0)
+    found = ensemble.__wrapped__(run)
+    assert found.gain is None
+    (row,) = found.frame.to_dict("records")
+    assert row["estimate"] == "as chosen"
+    theirs = proportion_confint(100 * row["accuracy"], 100, method="wilson")
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(theirs)
 
 
 def test_the_accuracy_is_that_of_the_mean_of_probabilities(run):

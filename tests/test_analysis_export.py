@@ -1,3 +1,4 @@
+import math
 import resource
 import shlex
 import sqlite3
@@ -12,7 +13,8 @@ import pytest
 from optuna.distributions import IntDistribution
 
 from analysis.__main__ import main
-from analysis.export import export
+from analysis.export import _trials, export
+from analysis.run.objectives import objectives_of
 from analysis.run.run_data import read_run
 from tests.support.ledgers import read_lines
 from tests.support.run_factory import Factory
@@ -188,6 +190,9 @@ def test_all_objectives_are_exported_with_their_directions(run, tmp_path):
     assert study.metric_names == ["val_accuracy", "parameters", "val_loss"]
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", *["MINIMIZE"] * 2]
     assert [one["metric"] for one in study.user_attrs["objective"]] == study.metric_names
+    curve = run.measurements[run.measurements["trial_id"] == run.trials["trial_id"].iloc[0]]
+    told = study.trials[0].intermediate_values
+    assert list(told.values()) == curve["val_accuracy"].tolist(), "the curve of the first one"
     columns = ["best_val_accuracy", "parameters", "last_val_loss"]
     for row, trial in zip(run.trials.to_dict("records"), study.trials, strict=True):
         ran_well = row["status"] in ("COMPLETED", "EARLY_STOPPED")
@@ -223,3 +228,17 @@ def test_a_hyperparameter_has_the_range_that_was_tried_and_only_where_it_is_used
     assert study.trials[4].params["channels"] == 8
     assert study.trials[4].distributions["channels"] == IntDistribution(8, 16)
     assert "conv_depth" not in study.trials[4].params
+
+
+def test_a_trial_has_no_value_if_one_of_several_is_missing_and_no_infinite_one_in_its_curve(run):
+    measurements = run.measurements.copy()
+    first = run.trials["trial_id"].iloc[0]
+    place = measurements.index[measurements["trial_id"] == first][1]
+    measurements.loc[place, "val_accuracy"] = math.inf
+    parameters = run.trials["parameters"].where(run.trials["number"] > 0)
+    trials = run.trials.assign(parameters=parameters)
+    several = replace(run, spec=SEVERAL, measurements=measurements, trials=trials)
+    made, *_ = _trials(several, objectives_of(several))
+    epochs = measurements.loc[measurements["trial_id"] == first, "epoch"]
+    assert list(made.intermediate_values) == epochs.drop(place).tolist()
+    assert made.values is None

@@ -38,6 +38,7 @@ from analysis.run.dataset import DatasetLeftOutError, find_dataset
 from analysis.run.metric import Metric
 from analysis.run.run_data import read_confusion, read_probabilities, read_run
 from analysis.run.trials import incumbent
+from fairsweep.drawing import class_counts, pixel_values
 from fairsweep.drawing.training_pictures import read_training_pictures
 from tests.support.discs import CLASSES, IMAGE_SHAPE
 from tests.support.hand_made import hand_made
@@ -1105,6 +1106,12 @@ def test_captions_of_the_dataset_count_its_training_pictures(run):
     assert samples == "Drawn at random from the 280 training pictures, at most 10 per class."
 
 
+def test_the_caption_of_class_counts_names_the_classes_that_are_left_out(run, monkeypatch):
+    monkeypatch.setattr(class_counts, "left_out_words", lambda _: " Three are left out.")
+    caption = next(dataset_figures(run)).caption
+    assert "split given. Three are left out. The largest class, " in caption
+
+
 def test_small_points_stand_beside_the_mean_of_their_series():
     data = pd.DataFrame(
         {
@@ -1120,3 +1127,148 @@ def test_small_points_stand_beside_the_mean_of_their_series():
     assert low.x.tolist() == pytest.approx([-0.18 - 0.035, -0.18 + 0.035])
     assert high.x.tolist() == pytest.approx([0.18, 1.18])
     assert (low.trials.tolist(), high.trials.tolist()) == ([0, 1], [4, 2])
+
+
+def test_a_series_stands_at_the_levels_that_it_has_between_the_ends_of_its_own_means():
+    data = pd.DataFrame(
+        {
+            "a": [7, 3, 3],
+            "b": [2, 1, 2],
+            "configuration_id": list("xyz"),
+            "accuracy": [60.0, 70.0, 74.0],
+            "number": [2, 0, 1],
+        }
+    )
+    cells = pd.MultiIndex.from_tuples([("3", "1"), ("3", "2"), ("7", "2")], names=["row", "column"])
+    ends = pd.DataFrame({"low": [69.0, 73.0, 58.0], "high": [72.0, 76.0, 63.0]}, index=cells)
+    panel = pairs.levels_chart(data, ("a", "a"), ("b", "b"), ACCURACY, ends).panels[1]
+    lines = {layer.label: layer for layer in panel.layers if layer.kind == "line"}
+    assert lines["7"].x.tolist() == pytest.approx([1.18])  # beside the second level
+    assert (lines["7"].low.tolist(), lines["7"].high.tolist()) == ([58], [63])
+    assert (lines["3"].low.tolist(), lines["3"].high.tolist()) == ([69, 73], [72, 76])
+
+
+def test_a_pair_of_unknown_share_stands_behind_those_that_explain_something(monkeypatch):
+    terms = ["kernel_size", "blocks", "channels"]
+    frame = pd.DataFrame({"term": terms, "share": [np.nan, 0.1, 0.2], "verdict": ""})
+    monkeypatch.setattr(pairs, "known_effects", lambda _: frame)
+    kernel_blocks, kernel_channels, both = combinations(terms, 2)
+    found = pairs.mattering(None, [kernel_blocks, kernel_channels, both])
+    assert found == ([both], [kernel_channels, kernel_blocks])
+
+
+def test_colours_of_a_loss_span_what_it_spans():
+    loss = Metric(name="val_loss", sign=-1, is_share=False)
+    assert pairs.colour_limits([0.5, 0.75], loss) == (0.5, 0.75)
+
+
+def test_ticks_of_an_axis_have_three_digits_or_two_on_a_logarithm_and_equals_stand_at_its_end():
+    _, ticks = parallel._number_scale(pd.Series([50.0, 60.1234]))
+    assert [text for _, text in ticks] == ["50", "52.5", "55.1", "57.6", "60.1"]
+    _, ticks = parallel._number_scale(pd.Series([1e-4, 1e-1]))
+    assert [text for _, text in ticks] == ["0.0001", "0.00056", "0.0032", "0.018", "0.1"]
+    places, _ = parallel._number_scale(pd.Series([5.0, 5.0]))
+    assert places.tolist() == [0, 0]
+
+
+def test_one_mean_without_an_interval_leaves_the_others_theirs():
+    means = pd.DataFrame(
+        {"mean": [1.0, 2.0], "low": [0.5, np.nan], "high": [1.5, np.nan]}, index=["a", "b"]
+    )
+    layer = effects._means(means, pd.Series([0.0, 1.0], index=["a", "b"]), "means", "mean")
+    assert layer.low == pytest.approx([0.5, np.nan], nan_ok=True)
+    assert layer.high == pytest.approx([1.5, np.nan], nan_ok=True)
+
+
+def test_only_what_can_be_compared_makes_a_comparison_early(run):
+    whole = run.completed.assign(status=["FAILED"] + ["COMPLETED"] * (len(run.completed) - 1))
+    longest = whole["epochs_trained"].where(whole["status"] != "FAILED", 100)
+    assert early_warning(replace(run, trials=whole.assign(epochs_trained=longest))) == ""
+
+
+def test_a_class_without_pictures_has_no_share_and_cells_lie_about_their_places():
+    axes = confusion.draw(np.array([[3, 1], [0, 0]]), ["a", "b"]).axes[0]
+    cells = {(*text.get_position(), text.get_text()) for text in axes.texts}
+    assert {(0, 1, "–"), (1, 1, "–"), (1, 1.06, "0")} < cells
+    corners = axes.collections[0].get_coordinates()
+    assert (corners[0, 0].tolist(), corners[-1, -1].tolist()) == ([-0.5, -0.5], [1.5, 1.5])
+
+
+def test_a_model_without_predictions_hides_no_matrix_of_the_next_ones(run, monkeypatch):
+    every = drawn_names(confusion.confusion(run))
+    first = curves.best_models(run)[0]["trial_id"]
+    monkeypatch.setattr(
+        confusion, "read_confusion",
+        lambda run, trial_id: None if trial_id == first else read_confusion(run, trial_id),
+    )  # fmt: skip
+    assert drawn_names(confusion.confusion(run)) == every[1:]
+
+
+def test_a_curve_begins_at_its_first_known_value_and_its_status_counts_every_trial():
+    rows = pd.DataFrame(
+        {"number": [4, 4, 5, 5, 6], "epoch": [1, 2, 1, 2, 1], "loss": [np.nan, 2, 3, 4, np.nan]}
+    )
+    layer = curves._curves(rows, "loss", curves.UNFINISHED)
+    assert (layer.x.tolist(), layer.y.tolist()) == ([2, 1, 2], [2, 3, 4])
+    assert (layer.starts.tolist(), layer.trials.tolist()) == ([0, 1], [4, 5])
+    assert layer.label == "not finished (3)"
+
+
+def without_mistakes(predicted, label):
+    """Return the predictions with no mistake in the pictures of a class."""
+    of_class = predicted["label"] == label
+    return predicted.assign(predicted=predicted["predicted"].mask(of_class, label))
+
+
+def test_as_many_classes_with_mistakes_as_are_shown_are_all_shown(run, monkeypatch):
+    left_out = "classes with the lowest recall"
+    monkeypatch.setattr(mistakes, "MOST_CLASSES", 3)
+    assert f"; the 3 {left_out}" in next(mistakes.mistakes(run)).caption
+    monkeypatch.setattr(
+        mistakes, "read_probabilities",
+        lambda run, trial_id: without_mistakes(read_probabilities(run, trial_id), 1),
+    )  # fmt: skip
+    assert left_out not in next(mistakes.mistakes(run)).caption
+
+
+def test_a_model_without_predictions_hides_no_mistakes_of_the_next_ones(run, monkeypatch):
+    few = replace(run, trials=run.completed.head(3))
+    every = drawn_names(mistakes.mistakes(few))
+    first = incumbent(few)["trial_id"]
+    monkeypatch.setattr(
+        mistakes, "read_probabilities",
+        lambda run, trial_id: None if trial_id == first else read_probabilities(run, trial_id),
+    )  # fmt: skip
+    assert len(every) == 3
+    assert drawn_names(mistakes.mistakes(few)) == every[1:]
+
+
+def test_equally_sure_mistakes_stand_by_the_ids_of_their_pictures(run):
+    predicted = read_probabilities(run, incumbent(run)["trial_id"]).assign(probability=0.5)
+    rows = pq.read_table(find_dataset(run).path / "images.parquet").to_pandas()
+    wrong = predicted[predicted["label"] != predicted["predicted"]].sort_values("image_id")
+    ids = wrong[wrong["label"] == 0]["image_id"].head(mistakes.SHOWN)
+    shown = mistakes.prepare(run, predicted)
+    own = shown[shown["true"] == CLASSES[0]]
+    assert own["pixels"].tolist() == rows.set_index("image_id").loc[ids, "pixels"].tolist()
+
+
+def test_pixel_values_are_drawn_by_class_up_to_a_number_of_classes(run, monkeypatch):
+    for most, title in ((len(CLASSES), "Pixel intensity per class"), (3, "Pixel intensity")):
+        monkeypatch.setattr(pixel_values, "MOST_CURVES", most)
+        assert list(dataset_figures(run))[1].title == title
+
+
+def test_a_cost_of_0_has_no_logarithm_and_only_known_accuracies_are_drawn():
+    data = pd.DataFrame(
+        {
+            "number": range(4),
+            "completed": [False, False, False, True],
+            "accuracy": [50.0, 60.0, 70.0, np.nan],
+            "parameters": [0.0, 10.0, 100.0, 1000.0],
+        }
+    )
+    (panel,) = cost.cost_chart(data, ["parameters"], ACCURACY).panels
+    assert not panel.x.log
+    assert [layer.label for layer in panel.layers] == ["stopped early"], "and there is no front"
+    assert panel.layers[0].x.tolist() == [0, 10, 100]

@@ -9,7 +9,7 @@ from scipy import stats
 
 from analysis.comparisons.statistics import against_incumbent
 from analysis.effects import figure
-from analysis.effects.statistics import marginal_means
+from analysis.effects.statistics import effects, marginal_means
 from analysis.effects.table import effects_table, levels_table
 from analysis.folds.statistics import CORRECTED, fold_average, fold_means, held_out_ratio
 from analysis.folds.table import folds
@@ -26,7 +26,7 @@ from analysis.selection.table import selection_table
 from analysis.statistics.estimate import NotKnownError
 from analysis.trials.headline import headline
 from tests.support.discs import SPLIT_SIZES
-from tests.support.run_factory import Factory, under
+from tests.support.run_factory import Factory, by, under
 
 FOLDS = 10
 LUCKY = 0.69
@@ -107,11 +107,27 @@ def test_effects_of_levels_are_paired_by_fold(run):
 def test_levels_are_compared_on_the_folds_that_all_have(plain):
     own = accuracies()
     own[5][7:] = np.nan
-    row = marginal_means(over_folds(plain, own)).set_index("level").loc["5"]
-    assert row["effect"] == pytest.approx((own[5] - own[3])[:7].mean() / 2)
+    means = marginal_means(over_folds(plain, own)).set_index("level")
+    assert means.loc["5", "effect"] == pytest.approx((own[5] - own[3])[:7].mean() / 2)
+    # A level's own mean is over all folds that its configurations have.
+    assert means.loc["3", "mean"] == pytest.approx(own[3].mean())
     own[5][1:] = np.nan
-    row = marginal_means(over_folds(plain, own)).set_index("level").loc["5"]
+    single = over_folds(plain, own)
+    row = marginal_means(single).set_index("level").loc["5"]
     assert np.isnan(row["effect_low"])
+    assert row["effect"] == pytest.approx((own[5][0] - own[3].mean()) / 2)
+    with pytest.raises(NotKnownError, match="too few folds to judge the hyperparameters by"):
+        effects(single)
+
+
+def test_a_configuration_that_lacks_a_fold_is_judged_on_the_others(plain):
+    own = accuracies()
+    own[7] = np.r_[own[5][:9] + 0.05, np.nan]
+    frame = effects(over_folds(plain, own))
+    assert frame["df"].tolist() == [2]
+    own = {kernel: values[:9] for kernel, values in own.items()}
+    nine = effects(over_folds(plain, own))
+    assert frame["share"].iloc[0] == pytest.approx(nine["share"].iloc[0])
 
 
 def test_notes_and_captions_tell_of_folds(run):
@@ -119,7 +135,11 @@ def test_notes_and_captions_tell_of_folds(run):
     assert "over the folds" in next(figure.effects(run)).caption
     notes = effects_table(run).notes
     assert not any("type II" in note for note in notes)
-    assert any("an effect between folds" in note for note in notes)
+    assert any(note.startswith("Error: differences of an effect between folds") for note in notes)
+    adaptive = replace(run, info=replace(run.info, **by("tpe")))
+    notes = levels_table(adaptive).notes
+    assert any(note.startswith("No interval: ") for note in notes)
+    assert not any(note.startswith("Intervals: ") for note in notes)
 
 
 def test_folds_are_no_replicates(run):
@@ -152,6 +172,12 @@ def test_a_report_shows_the_average_and_nothing_as_replicates(run, plain, tmp_pa
     assert "best average over folds" in page
     assert "validation accuracy of the incumbent" not in page
     assert "Replicates differ only in the seed" not in page
+
+
+def test_means_of_a_comparison_over_folds_have_the_interval_that_allows_for_overlap(run):
+    means = against_incumbent(run).means.loc["c3"]
+    keys = ["accuracy", "accuracy_low", "accuracy_high"]
+    assert means[keys].tolist() == pytest.approx(corrected(accuracies()[3]))
 
 
 def test_the_best_average_is_what_the_others_are_compared_with(run):
@@ -357,6 +383,14 @@ def test_the_pictures_of_all_folds_are_those_of_a_whole_repeat(plain):
     own = accuracies()[5]
     own[9] = np.nan  # the second repeat of five folds lacks one
     assert fold_average(over_folds(plain, {5: own}, folds=5)).pictures == 5 * SPLIT_SIZES["val"]
+
+
+def test_the_average_has_the_folds_of_its_own_configuration_and_no_pictures_without_n(run):
+    average = fold_average(run)
+    assert average.configuration_id == "c5"
+    assert average.per_fold.tolist() == pytest.approx(accuracies()[5].tolist())
+    unknown_n = run.trials.assign(n=pd.array([None] * len(run.trials), "Int64"))
+    assert fold_average(replace(run, trials=unknown_n)).pictures is None
 
 
 def test_the_pictures_of_a_fold_count_once_for_all_its_seeds(plain):

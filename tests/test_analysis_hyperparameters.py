@@ -88,3 +88,9 @@ def test_a_continuous_hyperparameter_is_cut_into_quarters_named_by_their_ends():
     spans = ["1 to 3", "4 to 6", "7 to 9", "10 to 12"]
     assert found.cat.categories.tolist() == [*spans, "–"]
     assert found.tolist() == [span for span in spans[::-1] for _ in range(3)] + ["–"]
+
+
+def test_ranges_of_a_continuous_hyperparameter_are_fewer_where_many_values_are_equal():
+    found = levels(pd.Series([1.0] * 20 + [float(value) for value in range(2, 12)]))
+    assert found.cat.categories.tolist() == ["1 to 3", "4 to 11"]
+    assert found.value_counts().to_dict() == {"1 to 3": 22, "4 to 11": 8}

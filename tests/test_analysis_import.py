@@ -325,6 +325,28 @@ def test_choices_of_the_command_line_are_taken_and_the_result_is_told(tmp_path, 
     assert run.trials["seed"].tolist() == [1, 2, 1]
 
 
+def test_the_columns_that_the_command_line_names_are_read_and_the_others_are_told(tmp_path, capsys):
+    path = csv(tmp_path, "round,size,side,notes,gain\n1,8,1,a,2\n2,8,2,a,3\n1,16,1,b,4\n")
+    options = ("--metric", "gain", "--mode", "max", "--epoch", "round", "--configuration", "size")
+    code, output = told(capsys, "csv", path, "--out", tmp_path / "run", *options)
+    assert code == 0
+    assert "2 trials of 2 configurations, none with other seeds; " in output
+    assert output.splitlines()[1:] == ["Columns that were not read: notes."]
+    assert read_run(tmp_path / "run").info.hyperparameters == ("size", "seed")
+
+
+def test_the_study_that_the_command_line_names_is_imported(tmp_path, capsys):
+    place = tmp_path / "two.journal"
+    backend = optuna.storages.journal.JournalFileBackend(str(place))
+    storage = optuna.storages.JournalStorage(backend)
+    for name, values in (("a", [0.5]), ("b", [0.25, 0.75])):
+        made = optuna.create_study(study_name=name, storage=storage)
+        made.add_trials([optuna.trial.create_trial(value=value) for value in values])
+    code, output = told(capsys, "optuna", place, "b", "--out", tmp_path / "run")
+    assert code == 0
+    assert ": 2 trials of 1 configurations" in output
+
+
 def test_an_existing_run_is_not_replaced(tmp_path, capsys):
     path = csv(tmp_path, "lr,loss\n1,2\n2,3\n")
     assert told(capsys, "csv", path, "--out", tmp_path / "run")[0] == 0

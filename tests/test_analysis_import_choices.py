@@ -20,6 +20,7 @@ from fairsweep.errors import UserError
 from tune.run.directory import TRIALS_FILE
 from tune.run.events import MeasurementTaken
 from tune.run.ledger import read_events
+from tune.run.tables import read_table_info
 from tune.run.trial import Status
 
 
@@ -246,3 +247,51 @@ def test_a_last_value_that_is_no_number_is_a_divergence_and_none_at_all_a_failur
         Status.FAILED,
         Status.COMPLETED,
     ]
+
+
+def test_names_of_columns_and_of_metrics_are_left_to_these():
+    found = found_of(
+        {1: {"time": 3.0, "loss": 0.5}}, values=[{"loss": "ce", "fold": 2, "width": 8}]
+    )
+    (known,) = cleaned(found).trials
+    assert known.measurements == {1: {"metric_time": 3.0, "loss": 0.5}}
+    assert known.values == {"config_loss": "ce", "config_fold": 2, "width": 8}
+
+
+def test_a_configuration_has_a_name_even_where_nothing_varies():
+    (made,), _ = trials_of(found_of({1: {"loss": 0.5}}, values=[{"width": 8}]), "loss", Choices())
+    assert made.trial.name == f"configuration {made.trial.configuration_id[:6]}"
+
+
+def test_a_pruned_trial_without_a_value_of_the_metric_failed():
+    pruned = FoundTrial(
+        label="a", values={}, measurements={1: {"acc": 0.5}}, status=Status.EARLY_STOPPED
+    )
+    (made,), _ = trials_of(replace(found_of(), trials=(pruned,)), "loss", Choices())
+    assert (made.trial.status, made.trial.reason) == (Status.FAILED, "it has no value of loss")
+
+
+def test_a_seed_on_several_folds_is_a_trial_on_each_and_phases_are_kept(tmp_path):
+    facts = [{"fold": 0, "phase": "finalist"}, {"fold": 1}]
+    trials = tuple(
+        FoundTrial(
+            label=f"{n}",
+            values={"width": 8, "seed": 3},
+            measurements={1: {"loss": 0.5 + n}},
+            status=Status.COMPLETED,
+            facts=of,
+        )
+        for n, of in enumerate(facts)
+    )
+    found = replace(found_of(), trials=trials, at="last")
+    made, left_out = trials_of(found, "loss", Choices())
+    assert left_out == []
+    assert [(m.trial.config["fold"], m.trial.phase) for m in made] == [
+        (0, "finalist"),
+        (1, "search"),
+    ]
+    written = write_run(found, tmp_path / "run", Choices(at="best"))
+    assert written.objective["at"] == "best", "what is asked for stands before what the tool says"
+    info = read_table_info(pq.read_table(tmp_path / "run" / TRIALS_FILE))
+    assert "fold" in info.hyperparameters
+    assert info.searched == ()

@@ -145,3 +145,47 @@ def test_the_tool_is_told_by_its_columns(tmp_path):
         read_csv(tmp_path / "gone.csv")
     with pytest.raises(UserError, match="is not a CSV"):
         read(tmp_path, "")
+
+
+def test_a_column_is_named_by_its_whole_name_before_the_part_after_a_prefix(tmp_path):
+    found = read(tmp_path, "size,metrics.size\n8,2\n", configuration=["size"])
+    assert trials(found) == [("row 2", {"size": 8}, {1: {"size": 2.0}})]
+
+
+def test_a_column_that_is_named_as_hyperparameter_is_one_whatever_its_usual_meaning(tmp_path):
+    found = read(tmp_path, "name,state,loss\na,finished,0.5\n", configuration=["name"])
+    assert trials(found) == [("a", {"name": "a"}, {1: {"loss": 0.5}})]
+
+
+def test_a_second_name_of_the_run_and_a_metric_without_a_number_are_not_read(tmp_path):
+    found = read(tmp_path, "run_id,name,width,metrics.acc,loss\nx,sunny,8,,0.5\n")
+    assert trials(found) == [("x", {"width": 8}, {1: {"loss": 0.5}})]
+    assert found.notes == ("Columns that were not read: name, metrics.acc.",)
+
+
+def test_a_row_without_its_epoch_is_the_epoch_of_its_place(tmp_path):
+    found = read(tmp_path, "run,epoch,acc\na,1,0.1\na,,0.2\n")
+    assert trials(found) == [("a", {}, {1: {"acc": 0.1}, 2: {"acc": 0.2}})]
+
+
+def test_lists_are_values_and_blanks_around_a_state_do_not_count(tmp_path):
+    text = 'config,State,loss\n"{""layers"": [8, 16]}", Finished ,0.5\n'
+    (trial,) = read(tmp_path, text).trials
+    assert trial.values == {"layers": [8, 16]}
+    assert trial.status is Status.COMPLETED
+
+
+def test_of_two_columns_that_count_epochs_the_other_one_is_not_read(tmp_path):
+    text = "epoch,step,width,val_loss\n1,10,8,0.5\n2,20,8,0.4\n"
+    curve = {1: {"val_loss": 0.5}, 2: {"val_loss": 0.4}}
+    found = read(tmp_path, text)
+    assert trials(found) == [("row 2", {"width": 8}, curve)]
+    assert found.notes == ("Columns that were not read: step.",)
+    by_step = read(tmp_path, text, epoch="step")
+    assert list(by_step.trials[0].measurements) == [10, 20]
+    assert by_step.notes == ("Columns that were not read: epoch.",)
+
+
+def test_whole_numbers_stay_whole_beside_fractions(tmp_path):
+    (trial,) = read(tmp_path, "width,rate,seed,loss\n20000,0.5,1,0.5\n").trials
+    assert [type(value) for value in trial.values.values()] == [int, float, int]

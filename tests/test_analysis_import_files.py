@@ -1,6 +1,8 @@
 """The files of an imported run: the ledger in order, values as text; and event files."""
 
 import json
+import math
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ from analysis.imports.tensorboard_events import read_tensorboard
 from fairsweep.yaml_text import load_yaml
 from tests.support.found_trials import write_found
 from tune.run.directory import MEASUREMENTS_FILE, PROVENANCE_FILE, SPEC_FILE, TRIALS_FILE
+from tune.run.events import MeasurementTaken, TrialProposed
 from tune.run.ledger import read_events
 from tune.run.trial import Status
 
@@ -133,6 +136,30 @@ def test_spec_and_provenance_say_where_the_results_are_from(tmp_path):
     assert provenance["notes"] == ["A note."]
 
 
+def test_the_ledger_has_no_number_where_nothing_was_measured_and_the_numbers_of_replicates(
+    tmp_path,
+):
+    trials = tuple(
+        trial("a", {}, measurements=curve, values={"width": 8, "seed": seed})
+        for seed, curve in enumerate([{1: {"loss": 0.5, "acc": 0.7}}, {1: {"loss": 0.4}}])
+    )
+    events = read_events(write_found(tmp_path / "run", trials, metric="loss"))
+    measured = [event.values["acc"] for event in events if isinstance(event, MeasurementTaken)]
+    assert measured == [0.7, pytest.approx(math.nan, nan_ok=True)]
+    proposed = [event for event in events if isinstance(event, TrialProposed)]
+    assert [event.replicate for event in proposed] == [0, 1]
+
+
+def test_an_import_is_of_its_day_and_device_seconds_are_those_that_the_tool_knows(tmp_path):
+    first = datetime.now(UTC).date()
+    facts = {"seconds": 7.0, "device_seconds": 28.0}
+    run = write_found(tmp_path / "new" / "run", (trial("a", {1: 0.5}, facts=facts),))
+    provenance = json.loads((run / PROVENANCE_FILE).read_text("utf-8"))
+    day = date.fromisoformat(provenance["imported"]["date"])
+    assert first <= day <= datetime.now(UTC).date()
+    assert pq.read_table(run / TRIALS_FILE)["device_seconds"].to_pylist() == [28.0]
+
+
 @pytest.fixture(scope="module")
 def tensorboard(tmp_path_factory):
     """Folders of event files: one with its hyperparameters, one with two sets, one with none."""
@@ -148,7 +175,7 @@ def tensorboard(tmp_path_factory):
         writer.add_text("words", "no number", 3)
         writer.add_pr_curve("curve", np.array([0, 1]), np.array([0.25, 0.75]), 3)  # many numbers
         for name in ("a", "b"):
-            writer.add_hparams({"width": 4}, {"acc": 0.25}, run_name=name)
+            writer.add_hparams({"width": 4, "limit": math.inf}, {"acc": 0.25}, run_name=name)
     with SummaryWriter(str(logs / "x" / "three")) as writer:
         writer.add_scalar("loss", 0.25, 2)
     return {each.label: each for each in read_tensorboard(logs).trials}
@@ -170,5 +197,6 @@ def test_several_inner_folders_are_trials_of_their_own(tensorboard):
     assert tensorboard["two"].measurements == {3: {"loss": 0.5}}
     assert tensorboard["two"].values == {}
     assert tensorboard["two/a"].measurements == {0: {"acc": 0.25}}
+    assert tensorboard["two/a"].values == {"width": 4, "limit": math.inf}
     assert tensorboard["x/three"].measurements == {2: {"loss": 0.25}}
     assert {each.status for each in tensorboard.values()} == {Status.COMPLETED}

@@ -156,3 +156,22 @@ def test_a_file_that_is_no_storage_is_refused_in_one_line(tmp_path):
 def test_seconds_are_those_between_start_and_end():
     (read,) = found_in(trial(0.4)).trials
     assert read.facts["seconds"] == pytest.approx(read.ended - read.started)
+
+
+def test_where_the_values_of_complete_trials_are_is_not_judged_by_pruned_ones():
+    curve = {1: 0.9, 2: 0.5}
+    found = found_in(trial(0.9, curve), trial(0.5, curve, TrialState.PRUNED))
+    assert (found.at, found.metrics()) == ("best", ["value"])
+
+
+def test_what_an_export_of_ours_tells_of_a_trial_stands_before_what_optuna_tells():
+    study = optuna.create_study(study_name="s")
+    study.set_user_attr("objective", {"metric": "value", "mode": "min", "at": "last"})
+    study.set_user_attr("sampling", "drawn")
+    own = {"status": "COMPLETED", "seconds": 5.0, "phase": "finalist"}
+    study.add_trial(trial(0.9, {1: 0.9}, user_attrs=own))
+    ended = {"status": "INTERRUPTED"}
+    study.add_trial(trial(None, {1: 0.8}, TrialState.RUNNING, user_attrs=ended))
+    done, interrupted = _found(study, "x.db").trials
+    assert (done.facts["seconds"], done.facts["phase"]) == (5.0, "finalist")
+    assert interrupted.status is Status.RUNNING, "it had not ended"

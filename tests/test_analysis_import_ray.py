@@ -62,3 +62,29 @@ def test_a_folder_without_trials_or_with_a_damaged_line_is_refused(tmp_path):
     (tmp_path / "other" / "a" / "params.json").write_text("{half")
     with pytest.raises(UserError, match=r"params\.json is damaged"):
         read_ray(tmp_path / "other")
+
+
+def test_a_trial_without_results_has_the_state_that_names_its_folder(tmp_path):
+    write_trial(tmp_path, "train_t9_width=8", [])
+    write_state(tmp_path, "2026-01-01", t9="PENDING")
+    (read,) = read_ray(tmp_path).trials
+    assert (read.label, read.status) == ("train_t9_width=8", Status.PENDING)
+
+
+def test_results_of_a_folder_without_states_are_of_complete_trials_with_their_nested_metrics(
+    tmp_path,
+):
+    write_trial(tmp_path, "a", [{"training_iteration": 1, "eval": {"loss": 0.5}}])
+    place = write_trial(tmp_path, "b", [])  # an empty file of results, beside a table
+    (place / "progress.csv").write_text("training_iteration,loss\n2,0.25\n")
+    first, second = read_ray(tmp_path).trials
+    assert [first.status, second.status] == [Status.COMPLETED] * 2
+    assert dict(first.measurements) == {1: {"eval.loss": 0.5}}
+    assert dict(second.measurements) == {2: {"loss": 0.25}}
+
+
+def test_an_error_that_is_not_utf_8_is_the_reason_as_far_as_it_can_be_read(tmp_path):
+    place = write_trial(tmp_path, "a", [result("t1", 1, 0.5)])
+    (place / "error.txt").write_bytes(b"ValueError: \xff no\n\n")
+    (read,) = read_ray(tmp_path).trials
+    assert (read.status, read.reason) == (Status.FAILED, "ValueError: \ufffd no")

@@ -44,6 +44,12 @@ def test_trials_and_measurements_are_the_tables_of_the_run(run):
     assert "changed" not in set(run.trials["status"])
 
 
+def test_a_run_is_loaded_with_the_dataset_and_the_margin_that_are_given(run):
+    moved = analysis.load(run.path, data="moved", margin=0.5)
+    assert (moved._data.data, moved._data.margin) == (Path("moved"), 0.5)
+    assert (run._data.data, run._data.margin) == (None, 0.01)
+
+
 def test_a_table_carries_its_title_and_notes(run):
     frame = run.table("comparisons")
     assert {"name", "difference", "verdict"} <= set(frame)

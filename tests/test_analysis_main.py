@@ -141,7 +141,10 @@ def test_a_table_is_printed_in_the_format_asked_for(run, capsys, name, start):
     what = ["--what", "selection"]
     assert main(["table", str(run), *what, "--format", name]) == 0
     start = start.replace("Trials", "What to expect of")
-    assert capsys.readouterr().out.startswith(start)
+    out = capsys.readouterr().out
+    assert out.startswith(start)
+    assert out.endswith("\n")
+    assert not out.endswith("\n\n")
 
 
 def test_a_table_by_a_hyperparameter_goes_with_no_other(run, capsys):
@@ -299,3 +302,25 @@ def test_a_command_is_needed(capsys):
         main([])
     assert stopped.value.code == 2
     assert "COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "places"),
+    [
+        ("x/a y/b", ["x/a/report", "y/b/report"]),
+        ("x/a y/b --out there", ["there/a", "there/b"]),
+        ("x/a --out there", ["there"]),
+    ],
+)
+def test_each_report_stands_in_its_run_unless_a_place_is_named(monkeypatch, capsys, given, places):
+    def write(_run, out, _progress):
+        return SimpleNamespace(page=out / "report.html", tables=3, figures=2, left_out="")
+
+    monkeypatch.setattr("analysis.report.report.write_report", write)
+    monkeypatch.setattr(
+        "analysis.run.run_data.read_run",
+        lambda path, *_: SimpleNamespace(name=path.name, path=path),
+    )
+    assert main(["report", *given.split()]) == 0
+    expected = [f"wrote {place}/report.html (3 tables, 2 figures)" for place in places]
+    assert capsys.readouterr().out.splitlines() == expected

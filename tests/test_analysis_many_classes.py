@@ -119,6 +119,7 @@ def test_a_matrix_of_many_classes_has_colours_and_a_limited_size():
         assert names == [f"c{place}" for place in at]
         assert [text.get_text() for text in axes.get_xticklabels()] == names
         assert axes.get_xticks().tolist() == at.tolist()
+        assert {text.get_rotation() for text in axes.get_xticklabels()} == {90}
         assert axes.yaxis_inverted()
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
         scale = axes.images[0].norm
@@ -291,6 +292,10 @@ def test_the_report_lists_copies_that_an_official_split_parts(run, tmp_path, mon
     monkeypatch.setattr("analysis.dataset.copies_table.MOST_ROWS", 3)
     assert len(copies_table(here).frame) == 3
     assert "The first 3 of 4 pictures" in copies_table(here).notes[0]
+    monkeypatch.setattr("analysis.dataset.copies_table.MOST_ROWS", 1)
+    assert copies_table(here).notes[0].startswith("2 groups")
+    (tmp_path / "copies_across_splits.csv").write_text(text.replace("a/", "00"))
+    assert copies_table(here).frame["name"].tolist() == ["001"]
     assert [each.name for each in TABLES["copies"](here)] == ["copies_across_splits"]
     assert copies_table(replace(run, provenance={})) is None
 

@@ -39,3 +39,10 @@ def test_an_unknown_variance_becomes_the_pooled_one_and_no_df_exceed_those_of_al
 def test_replicates_without_any_spread_have_no_variance():
     found = moderated(pd.Series([0.0, 0.0, np.nan]), pd.Series([1, 2, 0]))
     assert found.to_numpy().tolist() == [[0.0, 3.0]] * 3
+
+
+def test_a_single_variance_is_that_of_all_and_one_of_0_is_part_of_the_pooled_one():
+    alone = moderated(pd.Series([0.04, np.nan]), pd.Series([3, 0]))
+    assert alone.to_numpy().tolist() == [[0.04, 3.0]] * 2
+    found = moderated(pd.Series([0.0, 1.0, 1.1]), pd.Series([2, 2, 2]))
+    assert found["variance"].tolist() == pytest.approx([0.7] * 3)

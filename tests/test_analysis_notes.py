@@ -5,17 +5,23 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from analysis.comparisons.statistics import Comparisons
-from analysis.comparisons.table import basis_note
+from analysis.comparisons.best_table import best
+from analysis.comparisons.replicates_table import replicates
+from analysis.comparisons.statistics import Comparisons, against_incumbent
+from analysis.comparisons.table import basis_note, comparisons
 from analysis.cost import figure as cost_figure
 from analysis.cost.latency_table import latency_table, with_latency
 from analysis.curves.figure import model_curves, n_words, overview, prepare, shown_metrics
+from analysis.curves.incomplete_table import incomplete
 from analysis.curves.progress_figure import spent_column, spent_label
 from analysis.effects.by_table import by_hyperparameter
-from analysis.effects.table import effects_table
+from analysis.effects.figure import compared_words, effects
+from analysis.effects.table import effects_table, levels_table
 from analysis.ensembles.statistics import Ensemble
 from analysis.ensembles.table import ensemble_table
+from analysis.run.run_data import UNKNOWN
 from analysis.selection.statistics import CorrectedAccuracy
+from analysis.statistics.estimate import NotKnownError
 from analysis.trials.table import WILSON, models
 from tests.support.hand_made import hand_made
 from tune.run.latency import NetworkLatency, write_latencies
@@ -145,6 +151,8 @@ def test_trials_of_an_ensemble_are_named_with_how_often_they_are_in_it(monkeypat
     assert alone.views[0].title == "What to expect of an ensemble of 1 model"
     assert alone.frame["name"].tolist() == ["validation, as chosen", "test"]
     assert alone.notes[-1] == "The test split was opened 3 times."
+    imported = replace(hand_made(best_val_accuracy=[0.6]), provenance={"imported": {"tool": "x"}})
+    assert "test split" not in notes_of(ensemble_table(imported)), "it has none that we could open"
     assert "no predictions" not in notes_of(alone)
 
 
@@ -336,6 +344,7 @@ def test_levels_after_early_stopping_are_compared_by_the_last_epoch_of_all():
     table = by_hyperparameter(run, "width")
     assert table.frame["accuracy"].tolist() == [10.0, 40.0]
     assert table.frame["accuracy_at_epoch"].tolist() == [20.0, 40.0]
+    assert table.frame["epoch"].tolist() == [2, 2]
     assert table.frame["early_stopped"].tolist() == [1, 0]
     assert table.frame["other"].tolist() == [0, 0]
     assert "epoch 2, the last epoch that all 3 completed" in notes_of(table)
@@ -361,3 +370,164 @@ def test_the_epoch_of_the_comparison_is_told_with_the_trials_that_it_leaves_out(
     assert f"{trials} 1 epoch." in effects_table(one).notes
     stopped = replace(one, trials=one.trials.assign(status=["EARLY_STOPPED"] + ["COMPLETED"] * 3))
     assert f"{trials} 1 epoch, the most that all of them reached." in effects_table(stopped).notes
+
+
+TWICE = {"configuration_id": ["c0", "c0", "c1", "c1", "c2"], "replicate": [0, 1, 0, 1, 0]}
+
+
+def test_a_level_without_a_comparable_trial_denies_no_interval_of_the_others():
+    run = searched([10.0, 12.0, 30.0, 33.0, 50.0], widths=[1, 1, 2, 2, 3], **TWICE,
+                   status=["COMPLETED"] * 4 + ["FAILED"])  # fmt: skip
+    table = by_hyperparameter(run, "width")
+    assert table.frame["accuracy_low"].notna().tolist() == [True, True, False]
+    assert "not known without replicates" not in notes_of(table)
+
+
+def test_the_level_of_trials_without_a_hyperparameter_is_explained_though_none_is_comparable():
+    run = searched([10.0, 30.0, 50.0], widths=[1, 2, None], status=["COMPLETED"] * 2 + ["FAILED"])
+    table = by_hyperparameter(run, "width")
+    assert table.frame["name"].tolist() == ["1", "2", "–"]
+    assert "–: trials in a part of the space without width." in table.notes
+
+
+def test_trials_that_are_left_out_are_counted_by_what_became_of_them():
+    status = ["COMPLETED"] * 2 + ["FAILED", "FAILED", "DIVERGED"]
+    run = searched([10.0, 30.0, 40.0, 20.0, 5.0], widths=[1, 2, 1, 2, 2], status=status)
+    assert " 3 others failed and are not shown." in compared_words(run)
+    assert "Excluded from all means: 1 diverged, 2 failed." in notes_of(effects_table(run))
+    limited = run.trials.assign(status=[*status[:4], "OVER_LIMIT"])
+    told = compared_words(replace(run, trials=limited))
+    assert " 3 others failed or are over a limit and are not shown." in told
+
+
+def test_a_level_without_a_value_is_no_place_on_the_axis_of_a_hyperparameter():
+    run = searched([10.0, 12.0, 30.0, 33.0, 50.0], widths=[1, 1, 2, 2, None])
+    (drawing,) = effects(run)
+    (panel,) = drawing.chart.panels
+    assert panel.x.names == ("1\n(2)", "2\n(2)")
+    points, means = panel.layers
+    assert points.trials.tolist() == [0, 1, 2, 3]
+    assert (means.x.tolist(), means.y.tolist()) == ([0, 1], [11, 31.5])
+    assert means.texts == ("mean at 1", "mean at 2")
+
+
+def test_an_axis_of_equal_values_reaches_to_both_sides_of_them():
+    (drawing,) = effects(searched([10.0] * 4, widths=[1, 1, 2, 2]))
+    assert drawing.chart.panels[0].y.limits == (9, 11)
+
+
+def test_broken_trials_without_a_continuous_hyperparameter_are_counted_there():
+    widths = [*map(float, range(1, 11)), None, None, 3.0]
+    run = searched([10.0] * 10 + [20.0] * 3, widths=widths,
+                   status=["COMPLETED"] * 11 + ["FAILED"] * 2)  # fmt: skip
+    frame = levels_table(run).frame.set_index("level")
+    assert frame["excluded"].to_dict() == {
+        "1 to 3": 1, "4 to 5": 0, "6 to 7": 0, "8 to 10": 0, "–": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("mode", "side"), [("max", "below"), ("min", "above")])
+def test_what_is_as_good_as_the_best_and_what_is_not_is_explained_where_it_occurs(mode, side):
+    values = [10.0, 10.5, 20.0, 20.5, 80.0]
+    run = searched(values, widths=[1, 1, 2, 2, 3], mode=mode, **TWICE)
+    apart = notes_of(best(run))
+    assert "Not the best: another one is shown to be at least as good" in apart
+    assert "As good as the best:" not in apart
+    close = replace(run, trials=run.trials.head(4), margin=50.0)
+    assert f"As good as the best: shown to be less than 50 {side} the best" in notes_of(best(close))
+    assert "Not the best:" not in notes_of(best(close))
+    told = notes_of(comparisons(run))
+    assert "picked by the same values." in told
+    assert "Equivalent: shown to differ by less than 0.01 " in told
+    assert "McNemar" not in told
+    assert "Nothing is called equivalent" in notes_of(comparisons(replace(run, margin=0.0)))
+
+
+@pytest.mark.parametrize(("mode", "order"), [("max", ["c1", "c0"]), ("min", ["c0", "c1"])])
+def test_replicates_stand_best_first(mode, order):
+    run = searched([10.0, 12.0, 30.0, 33.0, 50.0], widths=[1, 1, 2, 2, 3], mode=mode, **TWICE)
+    assert replicates(run).frame["configuration_id"].tolist() == order
+
+
+@pytest.mark.parametrize(
+    ("n", "why"), [(40, "no predictions of the compared epoch"), (None, "no predictions on single")]
+)
+def test_without_replicates_and_predictions_it_is_told_which_predictions_are_missing(n, why):
+    known = {} if n is None else {"n": pd.array([20, n], "Int64")}
+    run = hand_made(best_val_accuracy=[0.6, 0.5], **known)
+    with pytest.raises(NotKnownError, match=f"there are no replicates, and {why}"):
+        against_incumbent(run)
+
+
+def test_replicates_are_compared_on_as_many_pictures_as_they_have():
+    answers = {f"t{k}": [*[True] * right, *[False] * (40 - right)] for k, right in enumerate(
+        [30, 28, 20, 24])}  # fmt: skip
+    run = hand_made(
+        best_val_accuracy=[0.75, 0.7, 0.5, 0.6], n=40, answers=answers,
+        configuration_id=["c0", "c0", "c1", "c1"], replicate=[0, 1, 0, 1],
+    )  # fmt: skip
+    found = against_incumbent(run)
+    assert (found.basis, found.on_pictures, found.pictures) == ("configurations", True, 40)
+
+
+def test_curves_of_one_model_run_from_its_first_epoch_whatever_the_order_of_the_rows():
+    run = curves_of(hand_made(best_rmse=[2.0], **LOSS), rmse=[[3.0, 2.0]])
+    (drawing,) = model_curves(replace(run, measurements=run.measurements.iloc[::-1]))
+    assert drawing.chart.panels[0].layers[0].x.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("n", [100, None])
+def test_wilson_is_told_of_incomplete_trials_where_there_are_pictures(n):
+    known = {} if n is None else {"n": n}
+    table = incomplete(hand_made(best_val_accuracy=[0.6], status=["EARLY_STOPPED"], **known))
+    assert ("95 % interval: Wilson, for one trained model." in table.notes) == (n is not None)
+
+
+@pytest.mark.parametrize(
+    ("searcher", "in_notes", "in_caption"),
+    [
+        (
+            "tpe",
+            ("The searcher tpe sampled adaptively, so means", "No verdict: the searcher tpe chose"),
+            "because configurations chosen by earlier results are not",
+        ),
+        (
+            UNKNOWN,
+            (
+                "by earlier results, so means",
+                "No verdict: it is not known how configurations",
+            ),
+            "They have no interval: how configurations were chosen is not known.",
+        ),
+    ],
+)
+def test_a_search_that_may_look_at_results_is_named_where_it_is_known(
+    searcher, in_notes, in_caption
+):
+    run = searched([10.0, 12.0, 30.0, 33.0], widths=[1, 1, 2, 2])
+    run = replace(run, info=replace(run.info, searcher=searcher, sampling="adaptive"))
+    notes = notes_of(effects_table(run))
+    for words in in_notes:
+        assert words in notes
+    (drawing,) = effects(run)
+    assert in_caption in drawing.caption
+
+
+def test_few_drawn_configurations_are_told_to_be_too_few_for_a_verdict():
+    run = searched([10.0, 12.0, 30.0, 33.0], widths=[1, 1, 2, 2])
+    drawn = replace(run, info=replace(run.info, searcher="random", sampling="random"))
+    few = "No verdict: too few configurations to know how much they differ beyond the effects."
+    assert few in effects_table(drawn).notes
+    assert few not in effects_table(run).notes
+
+
+def test_trials_that_were_first_measured_after_the_common_epoch_are_counted_as_left_out():
+    run = searched([10.0, 12.0, 30.0, 33.0, 20.0], widths=[1, 1, 2, 2, 2],
+                   status=["COMPLETED"] * 4 + ["FAILED"])  # fmt: skip
+    rows = run.measurements
+    early, late = rows["trial_id"] == "t0", rows["trial_id"] == "t3"
+    kept = rows[~(early & (rows["epoch"] == 2)) & ~(late & (rows["epoch"] == 1))]
+    assert (
+        "All 3 completed and early-stopped trials are compared after 1 epoch. 1 others were first "
+        "measured later and are left out."
+    ) in effects_table(replace(run, measurements=kept)).notes

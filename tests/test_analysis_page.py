@@ -255,3 +255,21 @@ def test_the_tables_and_figures_of_a_page_are_those_of_all_its_sections(still, c
     assert [one.name for one in page.tables] == ["one", "two"]
     assert [one.drawing.name for one in page.figures] == ["still", "charted", "charted"]
     assert replace(page, sections=()).sections == ()
+
+
+def test_a_page_is_written_into_folders_that_do_not_exist_yet(tmp_path):
+    page = write_page(page_of(), tmp_path / "a" / "b" / "out")
+    assert page.is_file()
+
+
+def test_a_still_figure_on_the_page_is_its_svg_element_alone(still):
+    assert still.svg.startswith("<?xml")
+    assert embed(still).startswith('<div class="still"><svg ')
+    assert embed(still).endswith("</svg>\n</div>")
+
+
+def test_a_chart_with_a_number_that_json_lacks_is_refused():
+    panel = Panel(x=Axis(label="x", limits=(0.0, np.nan)), y=Axis(label="y"), layers=())
+    drawn = charted(name="c", title="C", caption="c.", chart=Chart(panels=(panel,)))
+    with pytest.raises(ValueError, match="JSON"):
+        embed(pages.Drawn(drawing=drawn, svg="", png=b""))

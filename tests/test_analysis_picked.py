@@ -56,6 +56,15 @@ def test_interval_and_p_allow_for_picking_on_the_side_that_they_are_about():
     assert given.verdict is Verdict.NOT_SHOWN
 
 
+def test_equivalence_allows_for_the_picking_of_the_run_with_more_candidates():
+    estimate = Estimate(value=0.0, standard_error=0.004)
+    for candidates in (Candidates(first=1, second=50), Candidates(first=50, second=1)):
+        found = picked_difference(estimate, candidates, margin=0.01, pictures=1e9)
+        assert found.verdict is Verdict.NOT_SHOWN
+    few = picked_difference(estimate, Candidates(first=1, second=1), margin=0.01, pictures=1e9)
+    assert few.verdict is Verdict.EQUIVALENT
+
+
 def test_terms_are_single_hyperparameters_and_then_pairs():
     levels = pd.DataFrame({"a": ["1", "2"], "b": ["x", "x"], "c": ["y", "z"]})
     assert terms_of(levels, interactions=False) == [("a",), ("b",), ("c",)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.ticker import NullFormatter
 
 from analysis.drawing.chart import Axis, Chart, Layer, Panel, Parallel
 from analysis.drawing.plot import number_text, plot
@@ -344,3 +345,58 @@ def test_many_points_and_lines_are_drawn_as_pixels():
         assert points(count).get_rasterized() == many
         assert lines(count).get_rasterized() == many
         assert lines(count).get_alpha() == (0.35 if many else 0.85)
+
+
+def test_a_legend_of_more_than_four_entries_has_three_columns():
+    def columns(count):
+        layers = [replace(POINTS, label=f"layer {place}") for place in range(count)]
+        return axes_of(*layers).figure.legends[0]._ncols
+
+    assert (columns(4), columns(5)) == (4, 3)
+
+
+def test_numbers_on_the_x_axis_have_a_grid_and_names_have_none():
+    def has_grid(**settings):
+        return axes_of(POINTS, x=replace(X, **settings)).xaxis.get_gridlines()[0].get_visible()
+
+    assert has_grid()
+    assert not has_grid(names=("a", "b", "c"))
+
+
+def test_small_ticks_of_a_logarithmic_axis_have_no_text():
+    axes = axes_of(POINTS, x=replace(X, log=True), y=replace(Y, log=True))
+    assert isinstance(axes.xaxis.get_minor_formatter(), NullFormatter)
+    assert isinstance(axes.yaxis.get_minor_formatter(), NullFormatter)
+
+
+def test_a_cell_of_three_lines_has_smaller_letters():
+    layer = replace(
+        POINTS, kind="cells", x=np.array([0.0, 1.0]), y=np.zeros(2), label="",
+        values=np.array([5.0, 7.0]), texts=("5 %\nn = 2", "7 %\n6 to 8 %\nn = 3"),
+    )  # fmt: skip
+    axes = axes_of(layer, x=replace(X, names=("a", "b")), y=replace(Y, names=("c",)))
+    assert [text.get_fontsize() for text in axes.texts] == [8, 7]
+
+
+def test_a_panel_shows_the_whole_of_curves_without_a_mark():
+    x = np.array([3.0, 9.0])
+    layer = Layer(kind="curves", x=x, y=10 * x, starts=np.array([0]), marker="")
+    axes = axes_of(layer)
+    for (low, high), values in ((axes.get_xlim(), x), (axes.get_ylim(), 10 * x)):
+        assert low <= values[0] < values[1] <= high
+        assert high - low < 1.2 * (values[1] - values[0])
+
+
+@pytest.mark.parametrize(("count", "width"), [(2, 5.2), (8, 11.2)])
+def test_parallel_coordinates_grow_with_their_axes_whose_labels_break_once(count, width):
+    labels = tuple(f"width of part {place}" for place in range(count))
+    chart = Parallel(
+        labels=labels, ticks=((),) * count, places=np.zeros((3, count)), values=np.arange(3.0),
+        value_label="share", value_limits=(0.0, 2.0), trials=np.arange(3),
+    )  # fmt: skip
+    figure = plot(chart)
+    assert figure.get_size_inches()[0] == pytest.approx(width)
+    axes = figure.axes[0]
+    assert axes.get_xticklabels()[1].get_text() == "width\nof part 1"
+    low, high = axes.get_ylim()
+    assert low < 0 < 1 < high

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.run.predictions import TOLERANCE, read_correct, read_right
+from analysis.run.run_data import read_probabilities
 
 ORDERS = {
     "a": ["y", "x", "z"],
@@ -32,6 +33,8 @@ def test_answers_are_in_the_order_of_the_pictures_ids():
         assert right.index.tolist() == ["x", "y", "z"]
         assert right.tolist() == [True, False, True]
     assert read_right(RUN, "a", "test") is None
+    assert read_probabilities(RUN, "a")["image_id"].tolist() == ORDERS["a"]
+    assert read_probabilities(RUN, "a", "test") is None
 
 
 def test_trials_are_rows_in_the_order_that_is_asked_for_if_their_pictures_are_the_same():

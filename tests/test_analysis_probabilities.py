@@ -13,6 +13,7 @@ from sklearn.metrics import (
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis.classes import probabilities_figure
+from analysis.classes import probabilities_table as table_module
 from analysis.classes.probabilities import BINS, Predicted, reliability, scores
 from analysis.classes.probabilities_figure import SHOWN, probabilities
 from analysis.classes.probabilities_table import probabilities_table
@@ -177,3 +178,26 @@ def test_of_many_classes_the_worst_have_curves_and_top_5_is_shown(tmp_path):
     assert f"the {SHOWN} classes with the lowest one" in drawing.caption
     headings = [column.heading for column in probabilities_table(many).views[0].columns]
     assert "top-5 accuracy" in headings
+
+
+def test_five_of_seven_classes_are_the_top_though_one_has_no_picture():
+    labels = np.array([0, 1, 2, 3, 4, 5])
+    shares = np.tile([0.25, 0.2, 0.15, 0.12, 0.1, 0.09, 0.09], (6, 1))
+    assert scores(Predicted(labels, shares))["top_5"] == pytest.approx(5 / 6)
+
+
+def test_a_probability_may_exceed_1_by_rounding_and_the_end_of_a_bin_is_in_it():
+    end = np.linspace(0, 1, BINS + 1)[9]
+    confidence = np.array([1 + 1e-7, end, end - 0.01])
+    shares = np.column_stack([confidence, 1 - confidence])
+    bins = reliability(Predicted(np.zeros(3, int), shares))
+    assert bins["n"].tolist() == [2, 1]
+    assert bins["confidence"].tolist() == pytest.approx([end - 0.005, 1])
+
+
+def test_as_many_classes_as_have_curves_are_each_shown_and_few_have_no_top_5(run, monkeypatch):
+    monkeypatch.setattr(probabilities_figure, "SHOWN", len(run.info.classes))
+    assert "precision over recall of each class" in next(probabilities(run)).caption
+    monkeypatch.setattr(table_module, "MOST_NUMBERED", len(run.info.classes))
+    headings = [column.heading for column in probabilities_table(run).views[0].columns]
+    assert "top-5 accuracy" not in headings

@@ -1,6 +1,7 @@
 import json
 import pickle
 import re
+from collections import defaultdict
 from dataclasses import replace
 from html import unescape
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from analysis.run.run_data import read_run
 from analysis.run.trials import incumbent
 from analysis.trials.headline import best_trial, headline
 from analysis.trials.table import models
+from tests.support.hand_made import hand_made
 from tests.support.run_factory import Factory, by
 
 SINGLE = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
@@ -405,3 +407,20 @@ def test_a_model_without_predictions_has_no_matrix_and_says_so(tmp_path):
     page = result.page.read_text("utf-8")
     assert "No confusion matrix: this trial has no predictions." in page
     assert result.figures == 3
+
+
+@pytest.mark.parametrize(("classes", "even"), [(6, False), (7, True)])
+def test_a_matrix_of_more_than_six_classes_has_as_much_room_as_the_curves(classes, even):
+    run = hand_made(best_val_accuracy=[0.5], info={"classes": tuple("abcdefg"[:classes])})
+    drawn = SimpleNamespace(drawing=SimpleNamespace(name="curves_t0", caption="A caption."))
+    figures = defaultdict(list, curves=[drawn])
+    (block,) = [one for one in report._best(run, {}, figures).blocks if one.kind == "beside"]
+    assert block.even == even
+    assert block.missing == "No confusion matrix: this trial has no predictions."
+
+
+def test_facts_of_a_dataset_that_is_gone_are_those_of_the_run(small):
+    gone = replace(small, data=small.path / "nowhere")
+    facts = report._dataset_facts(gone)
+    assert facts["fingerprint"] == small.provenance["dataset"]["fingerprint"]
+    assert "label rule" not in facts

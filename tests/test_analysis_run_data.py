@@ -206,3 +206,13 @@ def test_a_run_without_predictions_has_no_n(tmp_path):
     for path in (run / PREDICTIONS_DIR).iterdir():
         path.unlink()
     assert pd.isna(read_run(run).trials["n"]).all()
+
+
+def test_a_run_may_lack_its_provenance_and_its_spec(tmp_path):
+    small = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
+    path = small.write(tmp_path / "run")
+    assert read_run(path).spec
+    for name in (PROVENANCE_FILE, SPEC_FILE):
+        (path / name).unlink()
+    run = read_run(path)
+    assert (run.provenance, run.spec) == ({}, "")

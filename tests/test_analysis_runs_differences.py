@@ -15,6 +15,9 @@ from analysis.runs.differences import (
     shared_fold_words,
 )
 from analysis.runs.page import _facts
+from analysis.runs.table import best_table
+from analysis.statistics.clusters import clusters_of
+from analysis.statistics.pairs import compare_models
 from fairsweep.errors import UserError
 from tests.support.hand_made import hand_made
 
@@ -94,6 +97,14 @@ LOSS_INFO = hand_made(
 ).info
 
 
+def test_averages_over_folds_stand_beside_those_of_the_last_epochs():
+    first = over_folds([0.7, 0.6])
+    first.trials["last_val_accuracy"] = [0.5, 0.4]
+    frame = best_table(first, over_folds([0.5, 0.5]), NAMES).frame
+    assert frame["accuracy"].tolist() == pytest.approx([0.65, 0.5])
+    assert frame["last_accuracy"].tolist() == pytest.approx([0.45, 0.5])
+
+
 def test_runs_with_one_fold_in_common_or_other_splits_are_not_compared():
     first = over_folds([0.7, 0.6, 0.65])
     apart = over_folds([0.7, 0.6], fold=[2, 3])
@@ -157,6 +168,8 @@ def test_equally_good_models_are_told_within_the_margin():
     assert "picking" not in told
     wider = replace(first, margin=0.02)
     assert "within 2 percentage points" in model_words(wider, second, pair, NAMES)
+    copies = compare_models(right, other, clusters_of(np.arange(40_000) // 1_000))
+    assert "no difference shown." in model_words(first, second, copies, NAMES), "worth 40 pictures"
     assert "same training" in model_words(first, first, pair, NAMES)
     assert model_words(first, second, None, NAMES) == ""
 
@@ -199,6 +212,24 @@ def test_the_same_best_configuration_in_both_is_told_and_single_trainings_are_no
     assert replicate_words(first, repeated([2.0, 2.2], "bc"), NAMES) == ""
 
 
+def test_replicates_on_other_pictures_are_compared_without_them():
+    def twice(right, pictures, name):
+        ids = [f"{name}{number}" for number in range(2)]
+        return hand_made(
+            answers={one: np.arange(pictures) < right + k for k, one in enumerate(ids)},
+            best_val_accuracy=[(right + k) / pictures for k in range(2)],
+            trial_id=ids,
+            configuration_id=[name] * 2,
+            n=pictures,
+        )
+
+    first = twice(30, 40, "a")
+    same = replicate_words(first, twice(20, 40, "b"), NAMES)
+    assert same.startswith("Over 2 and 2 replicates and the pictures, the best")
+    others = replicate_words(first, twice(20, 50, "b"), NAMES)
+    assert others.startswith("Over 2 and 2 replicates, for these pictures only, the best")
+
+
 def on_one_dataset(run, name):
     dataset = {"path": "nowhere", "fingerprint": "f"}
     return replace(run, path=Path(name), provenance={"dataset": dataset})
@@ -212,6 +243,12 @@ def test_runs_that_report_other_metrics_or_directions_are_refused_with_both():
     turned = on_one_dataset(hand_made("score", mode="min", best_score=[2.0]), "other")
     with pytest.raises(UserError, match="cannot be compared; compare runs with one objective"):
         compare_runs(first, turned)
+
+
+def test_a_run_is_not_compared_with_itself_under_another_path():
+    first = on_one_dataset(hand_made("score", best_score=[2.0]), "one")
+    with pytest.raises(UserError, match=r"one and .*one are the same run; give two"):
+        compare_runs(first, replace(first, path=Path("x/../one")))
 
 
 def test_runs_over_other_folds_say_how_to_compare_them_and_nothing_of_pictures():

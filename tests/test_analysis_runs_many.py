@@ -16,7 +16,7 @@ from analysis.rendering.render import to_markdown
 from analysis.run.ledger import progress
 from analysis.run.run_data import read_run
 from analysis.run.trials import fairly_trained
-from analysis.runs.many import best_of_all, compare_many
+from analysis.runs.many import _all_runs, best_of_all, compare_many
 from analysis.runs.page import _drawings, _page_of_many
 from analysis.runs.searchers import _row, searchers_table
 from analysis.runs.spec_differences import differences_table
@@ -288,6 +288,37 @@ def test_of_several_runs_each_row_names_its_run_and_no_trial(of_pictures):
         assert len({layer.colour for layer in layers}) == 3
     assert best_so_far[0].y.tolist() == [25, 97.5]
     assert compared.found[:3] == page.found[:3]
+
+
+def test_a_configuration_that_several_runs_trained_is_one_row_with_each_run_once(of_pictures):
+    runs = [
+        of_pictures("one", [30, 31], 0, configuration_id=["c", "c"]),
+        of_pictures("two", [29, 28, 10, 11], 2, configuration_id=["c", "c", "d", "d"]),
+    ]
+    frame = best_of_all(put_together(runs)).frame
+    told = dict(zip(frame["configuration_id"], frame["run"], strict=True))
+    assert told == {"c": "one, two", "d": "two"}
+    assert _all_runs(["one, two", "two", "three"]) == "one, two, three"
+
+
+def test_finalists_of_one_run_do_not_push_out_what_another_run_trained(of_pictures):
+    first = of_pictures("one", [30, 31], 0, configuration_id=["c", "c"], phase="finalist")
+    other = of_pictures("two", [29, 28], 2, configuration_id=["d", "d"])
+    assert set(best_of_all(put_together([first, other])).frame["configuration_id"]) == {"c", "d"}
+
+
+def test_searchers_are_compared_by_one_objective_and_one_kind_of_cost(of_pictures):
+    by_random = {"info": {"searcher": "random"}}
+    runs = [of_pictures("one", [10], 0), of_pictures("two", [30], 1)]
+    runs.append(of_pictures("three", [25], 2, **by_random))
+    alike = of_pictures("four", [20], 3, **by_random)
+    frame = searchers_table([*runs, alike]).frame
+    assert frame["runs"].tolist() == [2, 2]
+    assert frame["searcher"].tolist() == ["random with none", "grid with none"], "by their means"
+    assert searchers_table([*runs, of_pictures("five", [20], 3, at="last", **by_random)]) is None
+    assert searchers_table([*runs, of_pictures("six", [20], 3, seconds=None, **by_random)]) is None
+    # It had found nothing when it had spent what the others have.
+    assert searchers_table([*runs, of_pictures("seven", [20], 3, seconds=9e9, **by_random)]) is None
 
 
 def test_several_that_cannot_be_told_from_the_best_are_counted_with_their_runs(of_pictures):

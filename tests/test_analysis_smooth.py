@@ -29,6 +29,9 @@ def test_a_smooth_mean_follows_a_bend():
     curve = smooth(x, 50 - 10 * x**2)
     assert curve["mean"].to_numpy() == pytest.approx(50 - 10 * curve["x"].to_numpy() ** 2, abs=1e-6)
     assert (curve["x"].iloc[0], curve["x"].iloc[-1]) == (-1, 1)
+    noisy = smooth(x, x + np.random.default_rng(0).normal(0, 0.1, 200))
+    above, below = noisy["high"] - noisy["mean"], noisy["mean"] - noisy["low"]
+    assert above.to_numpy() == pytest.approx(below.to_numpy())
 
 
 def test_the_interval_of_a_smooth_mean_holds_the_truth_as_often_as_it_says():
@@ -135,9 +138,20 @@ def test_five_configurations_have_an_agreement_unless_all_end_equally_well(run):
         agreement(ranked_run(run, [0.1, 0.2, 0.3, 0.4, 0.5], [0.7] * 5))
 
 
+def test_two_different_values_are_enough_for_an_early_rank(run):
+    final = [0.7, 0.71, 0.9, 0.91, 0.92]
+    (row,) = agreement(ranked_run(run, [0.1, 0.1, 0.1, 0.2, 0.2], final)).to_dict("records")
+    assert row["spearman"] > 0.8
+
+
 def test_trainings_of_a_configuration_are_one_rank(run):
     trials = run.trials.assign(configuration_id=[str(place // 2) for place in range(24)])
-    assert agreement(replace(run, trials=trials))["configurations"].iloc[0] == 12
+    frame = agreement(replace(run, trials=trials)).set_index("epoch")
+    assert frame["configurations"].iloc[0] == 12
+    curves = run.measurements.pivot(index="trial_id", columns="epoch", values="val_accuracy")
+    of = trials.set_index("trial_id")["configuration_id"]
+    means = curves.cummax(axis=1).groupby(of).mean()
+    assert frame.loc[5, "spearman"] == pytest.approx(stats.spearmanr(means[5], means[12])[0])
 
 
 def test_few_configurations_have_no_agreement(run):
@@ -162,11 +176,15 @@ def test_the_figure_draws_both_coefficients_and_says_who_is_missing(run):
     band, line = drawing.chart.panels[0].layers
     assert band.y.tolist() == frame["spearman"].tolist()
     assert band.low.tolist() == frame["spearman_low"].tolist()
+    assert band.high.tolist() == frame["spearman_high"].tolist()
     assert line.y.tolist() == frame["kendall"].tolist()
     assert "24 configurations" in drawing.caption
     assert "stopped early" not in drawing.caption
     status = run.trials["status"].mask(run.trials["trial_id"] == incumbent(run)["trial_id"])
+    failed = replace(run, trials=run.trials.assign(status=status.fillna("FAILED")))
+    assert "stopped early" not in next(rank_agreement(failed)).caption
     stopped = run.trials.assign(status=status.fillna("EARLY_STOPPED"))
+    assert agreement(replace(run, trials=stopped))["configurations"].iloc[0] == 23
     assert (
         "stopped early have no final rank"
         in next(rank_agreement(replace(run, trials=stopped))).caption

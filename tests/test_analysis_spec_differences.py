@@ -36,3 +36,11 @@ def test_of_the_provenance_only_code_versions_machine_and_command_are_told():
     first = {"versions": {"torch": "2.9"}, "hardware": {"cpus": 4}, "dataset": {"path": "x"}}
     second = {"versions": {"torch": "2.8"}, "hardware": {"cpus": 4}, "dataset": {"path": "y"}}
     assert differences(("", first), ("", second)) == {"versions.torch": ["2.9", "2.8"]}
+    first |= {"git": {"commit": "a"}, "command": "one"}
+    second |= {"git": {"commit": "b"}, "command": "other", "hardware": {"cpus": 8}}
+    assert differences(("", first), ("", second)) == {
+        "git.commit": ["a", "b"],
+        "versions.torch": ["2.9", "2.8"],
+        "hardware.cpus": ["4", "8"],
+        "command": ["one", "other"],
+    }

@@ -201,3 +201,17 @@ def test_one_that_cannot_be_compared_with_an_earlier_one_is_left_out():
         return Estimate(value=0.1, standard_error=np.nan if unknown else 0.01, df=3)
 
     assert pairs_of(["a", "b", "c", "d"], pair).ids == ("a", "b", "c")
+
+
+def test_replicates_that_agree_by_luck_have_the_error_of_single_answers_in_every_pair():
+    # Every training is right on 120 other pictures, so replicates agree and seeds seem certain.
+    rng = np.random.default_rng(0)
+    correct = np.stack([rng.permutation(200) < 120 for _ in range(8)])
+    trainings = trainings_of({name: [0.6, 0.6] for name in "abcd"}, correct)
+    ours = pairs_of_trainings(trainings, list("abcd"))
+    theirs = pairs_of(list("abcd"), partial(difference, trainings))
+    assert (theirs.errors[~np.eye(4, dtype=bool)] > 0).all()
+    for name in ("errors", "df"):
+        np.testing.assert_allclose(
+            *(getattr(each, name)[~np.eye(4, dtype=bool)] for each in (ours, theirs))
+        )

@@ -111,6 +111,22 @@ def test_where_all_answers_are_right_clusters_count_as_answered_alike():
     assert design_effect([(np.ones(6, bool), clusters)]) == pytest.approx((9 + 3) / 6)
 
 
+def test_a_single_cluster_counts_as_one_picture_and_the_largest_clusters_of_any_model_count():
+    one = clusters_of([0, 0, 0])
+    assert design_effect([(np.array([True, False, True]), one)]) == pytest.approx(3)
+    large, small = clusters_of([0, 0, 0, 1]), clusters_of([0, 1, 2, 2])
+    right = np.ones(4, bool)
+    assert design_effect([(right, large), (right, small)]) == pytest.approx((9 + 1) / 4)
+    assert design_effect([(right, singles(4)), (right, large)]) == pytest.approx((9 + 1) / 4)
+
+
+def test_answers_that_are_all_right_have_an_interval_of_one_point():
+    trainings = trainings_of({"a": [1.0, 1.0], "b": [0.5, 0.75]}, np.ones((4, 8), bool))
+    row = mean_intervals(trainings).loc["a"]
+    assert row["accuracy"] == 1
+    assert 0 < row["accuracy_low"] <= row["accuracy_high"] == 1
+
+
 def equal_pairs(count, alike, pictures=1_200):
     """Yield what two equally good models told right, the clusters, and the true accuracy."""
     world = World(pictures=pictures, level_taste=0.0, alike=alike)

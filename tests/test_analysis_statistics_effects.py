@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from scipy import stats
@@ -12,13 +13,13 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multivariate import test_mvmean as hotelling
 
 from analysis.effects.chance import chance_of_configurations, chance_of_seeds
-from analysis.effects.design import with_verdicts
+from analysis.effects.design import is_complete, with_verdicts
 from analysis.effects.factorial import factorial
 from analysis.effects.factorial import over_folds as effects_over_folds
 from analysis.effects.statistics import effects, level_means, marginal_means
-from analysis.importance.statistics import _evaluated, _ped_anova, importance
+from analysis.importance.statistics import _evaluated, _ped_anova, _study, importance
 from analysis.importance.statistics import _warnings as importance_warnings
-from analysis.run.run_data import read_run
+from analysis.run.run_data import UNKNOWN, read_run
 from analysis.statistics.estimate import NotKnownError
 from analysis.statistics.trainings import Trainings
 from tests.support.run_factory import RUNGS, Factory, by
@@ -119,6 +120,20 @@ def test_replicates_are_the_error():
     assert chance.own_df == 18
 
 
+def test_replicates_that_agree_by_luck_leave_the_error_of_single_answers():
+    rng = np.random.default_rng(0)
+    _, levels = grid(2)
+    correct = pd.DataFrame([rng.permutation(200) < 120 for _ in levels.index], levels.index)
+    trainings = Trainings(
+        configuration=levels["kernel_size"] + levels["blocks"],
+        accuracy=correct.mean(axis=1),
+        correct=correct,
+    )
+    assert trainings.accuracy.nunique() == 1
+    assert (trainings.noise > 0).all()
+    assert chance_of_seeds(trainings).own.tolist() == pytest.approx(trainings.noise.tolist())
+
+
 def test_the_taste_of_configurations_in_pictures_is_part_of_the_error():
     # Replicates agree on every picture, configurations do not: without the pictures there would
     # be no error at all, and every difference would be taken for an effect.
@@ -169,6 +184,19 @@ def test_over_folds_the_test_is_hotellings_corrected_for_overlap():
 
 def test_a_term_with_more_levels_than_folds_has_no_verdict():
     assert judged_over_folds(over_folds(folds=2))["verdict"].tolist() == [""]
+
+
+def test_a_term_with_as_many_levels_as_folds_has_a_verdict():
+    found = judged_over_folds(over_folds(folds=3)).iloc[0]
+    assert found["verdict"] != ""
+    assert 0 < found["p_value"] < 1
+
+
+def test_a_grid_with_more_configurations_in_one_cell_than_in_another_is_not_complete():
+    cells = pd.DataFrame({"kernel_size": [*"3355"], "blocks": [*"4848"]})
+    assert is_complete(cells)
+    assert not is_complete(pd.concat([cells, cells.tail(1)]))
+    assert not is_complete(cells.head(3))
 
 
 @pytest.fixture(scope="module")
@@ -526,3 +554,25 @@ def test_the_error_of_drawn_configurations_is_what_their_levels_leave():
     assert chance.own_df == 37
     np.testing.assert_allclose(chance.own, left[0] / 37)
     np.testing.assert_allclose(chance.counted_twice, by_picture.sum() / 37)
+
+
+def test_a_study_has_the_mean_of_each_configuration_and_leaves_the_log_of_optuna_as_it_was():
+    table = pd.DataFrame({"kernel_size": [7, 3, 5]}, index=["c2", "c0", "c1"])
+    means = pd.Series([0.1, 0.2, 0.3], index=["c0", "c1", "c2"])
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = _study(table, means)
+        assert optuna.logging.get_verbosity() == optuna.logging.ERROR
+    finally:
+        optuna.logging.set_verbosity(before)
+    told = {trial.params["kernel_size"]: trial.value for trial in study.trials}
+    assert told == {7: 0.3, 3: 0.1, 5: 0.2}
+
+
+@pytest.mark.parametrize(("searcher", "told"), [("tpe", "The searcher tpe"), (UNKNOWN, "It is")])
+def test_importance_names_the_searcher_where_it_is_known(run, searcher, told):
+    info = replace(run.info, searcher=searcher, sampling="adaptive")
+    (sentence,) = importance_warnings(replace(run, info=info), 100, 2, 0.9)
+    assert sentence.startswith(told)
+    assert "avoided early" in sentence

@@ -111,7 +111,8 @@ def test_few_pictures_on_which_models_agree_show_no_equivalence():
     assert equivalence(agree, 0.01, 260) > 0.05
     assert equivalence(agree, 0.01, 300) < 0.05
     assert equivalence(agree, 0.01) == 0
-    assert equivalence(Estimate(value=0.02, standard_error=0.0), 0.01) == 1
+    for value in (0.02, -0.02, 0.01):
+        assert equivalence(Estimate(value=value, standard_error=0.0), 0.01) == 1
 
 
 def test_variances_that_chance_explains_become_the_pooled_one():

@@ -237,3 +237,9 @@ def test_drawn_tables_hold_whole_clusters_and_as_many_of_them():
     assert (draws[:, 0] == 2 * draws[:, 1]).all()
     assert (draws[:, 1] + draws[:, 2] + draws[:, 3] == 3).all()
     assert draws[:, 1].mean() == pytest.approx(1, abs=0.07)  # of 2,000 draws, four errors
+
+
+def test_a_ratio_to_a_group_without_any_right_answer_is_not_known():
+    found = differences_of([1] * 6 + [0] * 4, [0] * 10)
+    assert found.loc["accuracy", "difference"] == pytest.approx(0.6)
+    assert np.isnan(found.loc["accuracy", "ratio"])

@@ -120,6 +120,8 @@ def test_hyperparameters_without_a_claim_are_named():
         ("name,kernel,accuracy\na,3,0.6\n", "kernel=5:3", "two levels of kernel (3)"),
         ("name,kernel,accuracy\na,3,0.6\n", "kernels=5:3", "one of the columns name, kernel, acc"),
         ("name,kernel,accuracy\na,3,0.6\nb,5,0.7\n", "kernel=5:3", "give more than 2 models"),
+        ("name,kernel,accuracy\na,3,high\nb,5,0.7\n", "kernel=5:3", "must be a number from 0"),
+        ("name,kernel,accuracy\na,3,0.6\nb,5,0.7\n", "kernel=5:3:1", "but got 'kernel=5:3:1'"),
     ],
 )
 def test_the_command_refuses_a_bad_table_in_a_line(tmp_path, capsys, text, claim, told):

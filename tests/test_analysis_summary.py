@@ -340,6 +340,8 @@ def test_a_single_training_is_told_by_its_trial_and_models_are_compared_as_model
         f"(2) and 50.0 % at its last (2), on n = 40 validation pictures ({wilson(0.75, 40)})."
     )
     assert "net 0 is shown to be the best of 2 trained models." in told
+    # No dataset of ours, so no test split that could be opened.
+    assert sentence(unknown(run), "How well").endswith("has no measurement on a test split.")
     assert any("ahead of the best other one (95 % interval +0.0 to +" in each for each in told)
 
 

@@ -72,6 +72,14 @@ def test_a_class_without_pictures_is_never_suggested():
     assert 2 not in suggested
 
 
+def test_a_label_is_kept_where_the_model_is_confident_of_no_class():
+    shares = np.array([[0.9, 0.1], [0.45, 0.55], [0.3, 0.7]])
+    # Usual for class 0: (0.9 + 0.45) / 2; for class 1: 0.7. The second picture reaches neither.
+    suggested, suspected = confident(np.array([0, 0, 1]), shares)
+    assert suggested.tolist() == [0, 0, 1]
+    assert not suspected.any()
+
+
 def test_labels_that_were_changed_are_found():
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 5, 1000)
@@ -184,3 +192,33 @@ def test_models_that_were_judged_on_other_pictures_are_not_put_together(monkeypa
     ids_of[trials[3]] = ["a", "b", "x"]
     with pytest.raises(NotKnownError, match="were judged on different pictures"):
         judged.__wrapped__(run)
+
+
+def test_models_may_list_their_pictures_in_another_order_and_only_completed_ones_judge(
+    run, monkeypatch
+):
+    shares = {"a": [0.9, 0.1], "b": [0.2, 0.8], "c": [0.3, 0.7]}
+    labels = {"a": 0, "b": 1, "c": 1}
+    first, second = run.completed["trial_id"].head(2)
+    orders = {first: ["b", "c", "a"], second: ["c", "a", "b"]}
+
+    def read(_, trial_id):
+        ids = orders[trial_id]
+        return ids, np.array([labels[one] for one in ids]), np.array([shares[one] for one in ids])
+
+    monkeypatch.setattr(suspects_module, "read_shares", read)
+    status = run.trials["status"].where(run.trials["trial_id"].isin(orders), "EARLY_STOPPED")
+    pictures, models = judged.__wrapped__(replace(run, trials=run.trials.assign(status=status)))
+    assert models == 2
+    assert pictures["image_id"].tolist() == ["a", "b", "c"]
+    assert pictures["label"].tolist() == [0, 1, 1]
+    assert pictures["own"].tolist() == pytest.approx([0.9, 0.8, 0.7])
+
+
+def test_labels_without_a_suspect_are_not_counted_among_those_that_are_shown(run, monkeypatch):
+    pictures, models = judged(run)
+    of_two = pictures.assign(suspected=pictures["suspected"] & (pictures["label"] < 2))
+    assert of_two.loc[of_two["suspected"], "label"].nunique() == 2
+    monkeypatch.setattr(suspects_figure, "judged", lambda _: Judged(of_two, models))
+    monkeypatch.setattr(suspects_figure, "MOST_CLASSES", 2)
+    assert "(one row each)" in next(suspects(run)).caption

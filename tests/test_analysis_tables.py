@@ -488,6 +488,14 @@ def test_latex_takes_every_character(text, latex):
     assert f"\n{latex} \\\\\n" in to_latex(table)
 
 
+def test_latex_takes_every_character_and_every_line_break_in_headings_too():
+    table = Table(
+        name="t", notes=(), frame=pd.DataFrame({"a": ["one\r\ntwo"]}),
+        views=(View(title="t", columns=(Column(key="a", heading="fc_width & %"),)),),
+    )  # fmt: skip
+    assert "\\toprule\nfc\\_width \\& \\% \\\\\n\\midrule\none two \\\\\n" in to_latex(table)
+
+
 def test_json_keeps_fifteen_digits_and_letters_as_they_are():
     frame = pd.DataFrame({"name": ["Müller"], "x": [0.123456789012345]})
     text = FORMATS["json"](Table(name="t", frame=frame, views=(), notes=()))

@@ -208,3 +208,11 @@ def test_every_heading_stands_over_its_own_column(plain, retrained):
         ("others: accuracy change", "others_accuracy_change"),
         ("others: accuracy change, 95 %", *(f"others_{end}" for end in ends)), *last,
     ]  # fmt: skip
+
+
+def test_a_group_without_pictures_has_no_change(answers, groups, retrained):
+    before, tables = retrained
+    wider = groups.assign(age=groups["age"].cat.add_categories("oldest"))
+    made = group_tables(answers, before, wider, CLASSES, ())
+    frame = next(table.frame for table in made if table.name == "bias_change")
+    pd.testing.assert_frame_equal(frame, tables["bias_change"].frame)

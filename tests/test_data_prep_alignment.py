@@ -96,6 +96,15 @@ def test_close_calls_are_judged_in_double_precision(monkeypatch):
     assert (exact != exact.astype(np.float32)).all()
 
 
+def test_a_close_call_gets_the_likeness_of_its_own_pair(monkeypatch):
+    both = signatures(np.concatenate([PLAIN, pictures(shift=(1.3, 0.4))]))
+    pairs = np.concatenate([[[0, 1]], PAIRS[:1]])
+    plain = likeness(both, pairs)
+    assert plain[0] < plain[1] - 0.1
+    monkeypatch.setattr("data_prep.near_duplicates.alignment.MIN_LIKENESS", plain[1])
+    np.testing.assert_allclose(likeness(both, pairs), plain, atol=1e-3)
+
+
 def test_pairs_are_judged_alike_however_many_at_once(monkeypatch):
     both = signatures(np.concatenate([PLAIN, pictures(scale=(0.95, 0.97))]))
     wanted = likeness(both, PAIRS)

@@ -286,6 +286,13 @@ def test_gray_levels_of_a_margin_may_differ_by_eight(inside, shape):
     assert without_margin(framed((4, 4, 4, 4), inside=inside)).shape == shape
 
 
+@pytest.mark.parametrize(("edge", "shape"), [(208, (20, 30)), (209, (28, 38))])
+def test_the_edge_of_a_margin_may_differ_by_eight_too(edge, shape):
+    gray = framed((4, 4, 4, 4))
+    gray[0, 20] = edge
+    assert without_margin(gray).shape == shape
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,6 +1,7 @@
 """Records of a source become arrays: which pictures are taken, and what is kept of each."""
 
 from collections import Counter
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -114,7 +115,28 @@ def test_a_map_and_expected_counts_must_fit_what_is_found():
         collected(records, label_map={"happy": "joy"}, expect={"test/happy": 2})
     with pytest.raises(BadInputError, match="maps 'glad', but one has happy"):
         collected(records, label_map={"happy": "joy", "glad": "joy"})
+    unknown = dict.fromkeys(("z", "c", "y", "a", "x", "b"), "joy")
+    with pytest.raises(BadInputError, match="maps 'z', but"):  # the first one of the map
+        collected(records, label_map={"happy": "joy", **unknown})
     with pytest.raises(BadInputError, match="gives no pictures: one has happy"):
         collected(records)
     with pytest.raises(BadInputError, match="has no pictures in class folders"):
         collected([])
+
+
+def test_a_name_in_the_sources_file_may_be_written_in_either_form_of_unicode():
+    composed, apart = (normalize(form, "gaîté") for form in ("NFC", "NFD"))
+    for theirs, ours in ((composed, apart), (apart, composed)):
+        records = [record("a.png", theirs, subset="val")]
+        images, _ = collected(records, label_map={ours: "joy"}, expect={f"val/{ours}": 1})
+        assert images.labels.tolist() == [1]
+
+
+def test_a_long_text_of_a_picture_that_is_left_out_removes_no_column():
+    records = [
+        record("a.png", "joy", columns={"note": "short"}),
+        record("b.png", "other", columns={"note": "n" * (MAX_TEXT + 1)}),
+    ]
+    images, _ = collected(records)
+    assert images.columns["note"].to_pylist() == ["short"]
+    assert images.long_columns == ()

@@ -91,6 +91,14 @@ def test_a_picture_counts_in_the_folder_of_its_usage_alone(tmp_path, pngs):
     ]
 
 
+def test_pictures_without_votes_are_listed_in_the_order_of_the_files(tmp_path, pngs):
+    votes = write_votes(tmp_path / "v.csv", count=COUNT - 9)
+    rejections = Rejections(skip_bad=True)
+    read_fer_rows(pngs, votes, rejections)
+    files = [f"{pngs.name}/FER2013Valid/{name}" for name in names()[-9:]]
+    assert [one.file for one in rejections.rows] == files
+
+
 def test_pictures_are_found_anywhere_below_by_folder_and_suffix(tmp_path, pngs):
     deep = tmp_path / "a b"
     shutil.copytree(pngs, deep / "c")

@@ -54,6 +54,9 @@ def test_an_unpacked_file_is_used_before_a_packed_one_and_each_set_has_its_folde
     assert files["train"] == (tmp_path / f"train-{PICTURES}", tmp_path / f"train-{LABELS}")
     assert files["test"] == (tmp_path / f"raw/test-{PICTURES}", tmp_path / f"raw/test-{LABELS}")
     assert set(files) == {"train", "test"}
+    for ending in (".bak", ".part"):
+        (tmp_path / f"train-{PICTURES}{ending}").touch()
+    assert idx_files(tmp_path) == files, "files of another ending are not read"
     write_split(tmp_path, "emnist-letters-train-", [1, 2])
     with pytest.raises(BadInputError, match="belong to two sets"):
         idx_files(tmp_path)

@@ -235,11 +235,12 @@ def test_a_flat_folder_is_labelled_by_the_csv_beside_it(tmp_path, flat, header, 
 def test_the_table_can_be_given_itself_or_lie_elsewhere(tmp_path, flat):
     write_csv(flat / "legend.csv", ("image", "emotion", "person"), rows_of())
     by_folder = prepare(tmp_path, flat)
-    by_table = prepare(tmp_path, flat / "legend.csv", "--name", "x", out="b")
-    shutil.move(flat / "legend.csv", tmp_path / "legend.csv")
+    shutil.move(flat / "legend.csv", flat / "Legend.CSV")  # as some programs for Windows write
+    by_table = prepare(tmp_path, flat / "Legend.CSV", "--name", "x", out="b")
+    shutil.move(flat / "Legend.CSV", tmp_path / "legend.csv")
     apart = prepare(tmp_path, flat, "--labels", tmp_path / "legend.csv", out="c")
     assert apart.manifest.fingerprint == by_folder.manifest.fingerprint
-    assert labels_of(by_table)["legend/f03.png"] == "sad"
+    assert labels_of(by_table)["Legend/f03.png"] == "sad"
 
 
 def test_a_column_of_splits_is_an_official_split(tmp_path, flat):
@@ -339,13 +340,14 @@ def test_a_table_without_labels_adds_its_columns_to_class_folders(tmp_path):
     rows = []
     for place, name in enumerate(("cat", "dog")):
         for number in range(PER_CLASS):
-            put(tmp_path / "in" / name / f"{name}{number}.png", 100 * place + number)
-            rows.append((f"{name}{number}.png", f"p{number % 5}"))
-    write_csv(tmp_path / "in" / "people.csv", ("filename", "owner"), rows)
+            put(tmp_path / "in" / name / "all" / f"{name}{number}.png", 100 * place + number)
+            rows.append((f"{name}{number}.png", f"p{number % 5}", f"box {number % 2}"))
+    write_csv(tmp_path / "in" / "people.csv", ("filename", "owner", "folder"), rows)
     dataset = prepare(tmp_path, tmp_path / "in")
     assert dataset.manifest.classes == ("cat", "dog")
-    assert labels_of(dataset)["in/dog/dog7.png"] == "dog"
+    assert labels_of(dataset)["in/dog/all/dog7.png"] == "dog"
     assert set(dataset.columns["owner"].tolist()) == {f"p{n}" for n in range(5)}
+    assert set(dataset.columns["folder"].tolist()) == {"box 0", "box 1"}, "the table goes first"
 
 
 def test_a_table_of_test_pictures_without_labels_leaves_them_without(tmp_path, flat):
@@ -362,7 +364,7 @@ def test_a_table_of_test_pictures_without_labels_leaves_them_without(tmp_path, f
 
 def test_tables_of_train_and_test_are_an_official_split(tmp_path, flat):
     write_csv(flat / "train_labels.csv", ("image", "emotion", "person"), rows_of()[:40])
-    write_csv(flat / "test.csv", ("image", "emotion", "person"), rows_of()[40:])
+    write_csv(flat / "Test-labels.csv", ("image", "emotion", "person"), rows_of()[40:])
     dataset = prepare(tmp_path, flat)
     assert dataset.manifest.split_method == "given"
     assert np.flatnonzero(dataset.splits == "test").tolist() == list(range(40, 48))
@@ -402,6 +404,10 @@ def test_the_columns_can_be_told(tmp_path, flat, capsys):
     dataset = prepare(tmp_path, flat, "--columns", "label=mood")
     assert dataset.manifest.classes == ("happy", "sad")
     assert set(dataset.columns["their_label"].tolist()) == {"x"}
+    for half in ("label=", "label", "=mood", "mood=label"):
+        with pytest.raises(SystemExit, match="2"):
+            prepare(tmp_path, flat, "--columns", half)
+        assert f"{half!r} must be ROLE=NAME with a role of file, label" in capsys.readouterr().err
     options = ("--labels", flat / "legend.csv", "--columns", "label=feeling")
     shutil.rmtree(tmp_path / "out")
     assert "has no column 'feeling' for label, but image, label, mood" in refused(

@@ -83,9 +83,13 @@ def test_spaces_between_and_around_the_pixels_do_not_count():
     assert found.sound.all()
 
 
-@pytest.mark.parametrize("value", ["256", "-1", "1.5", "x", "²"])
+@pytest.mark.parametrize(
+    "value",
+    ["256", "-1", "1.5", "x", "²", pytest.param("9" * 5000, id="more digits than int takes")],
+)
 def test_a_pixel_is_a_whole_number_up_to_255(value):
-    with pytest.raises(BadInputError, match=f"row 3 .* the pixel '{value}' is not a whole number"):
+    message = f"row 3 .* the pixel '{value[:20]}' is not a whole number"
+    with pytest.raises(BadInputError, match=message):
         read_kaggle_csv(content(row_3=text_of(3, last=value)), "f.csv", Rejections())
 
 

@@ -39,6 +39,8 @@ def test_a_row_of_csv_has_its_label_split_and_other_columns():
     unlabelled = rows_of("l.csv", "file,age\na.png,7\n")
     assert [r.label for r in unlabelled] == [None]
     assert rows_of("l.csv", "age,label\n7,sad\n") is None
+    (numbered,) = rows_of("l.csv", ",file,label\n5,a.png,sad\n")
+    assert dict(numbered.columns) == {}, "a column without a name is not kept"
 
 
 def test_lines_of_json_are_counted_from_the_first_and_may_lack_values():

@@ -1,11 +1,13 @@
 """Which reader a place of pictures gets, and the name of its source."""
 
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from data_prep import layouts
 from data_prep.images import _name
+from data_prep.rejections import BadInputError
 from data_prep.sources_file import Source, SourcesFile
 
 READERS = ("find_in_npz", "find_in_parquet", "find_in_batches", "find_in_idx", "find_pictures")
@@ -44,6 +46,15 @@ def test_a_place_is_read_by_what_it_holds(reader_of, tmp_path, files, path, read
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     assert reader_of(path) == reader
+
+
+def test_a_tar_of_any_name_is_an_archive_and_another_file_is_none(reader_of, tmp_path):
+    (tmp_path / "x.png").touch()
+    with tarfile.open(tmp_path / "pictures.data", "w") as archive:
+        archive.add(tmp_path / "x.png", "joy/x.png")
+    assert reader_of("pictures.data") == "find_pictures"
+    with pytest.raises(BadInputError, match=r"x\.png: is neither a folder nor an archive"):
+        reader_of("x.png")
 
 
 def test_a_source_has_the_name_of_its_place_without_suffixes(tmp_path, monkeypatch):

@@ -166,6 +166,10 @@ def test_the_options_of_folders_reach_the_dataset(tmp_path, capsys):
     options.remove("--skip-bad")
     assert program.main([*base[:-1], str(tmp_path / "again"), *options]) == 2
     assert "appears again" in capsys.readouterr().err
+    config.write_text(f"{config.read_text()}duplicates: v1\n")
+    assert program.main([*base[:-1], str(tmp_path / "old")]) == 0
+    details = DatasetManifest.read(tmp_path / "old").details
+    assert details["duplicate_search"] == "v1", "without the option the file decides"
 
 
 def test_a_wrong_option_ends_with_2(tmp_path, capsys):

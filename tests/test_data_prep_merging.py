@@ -73,6 +73,15 @@ def test_columns_that_a_source_lacks_are_empty_there(merged):
     }
 
 
+def test_a_column_of_small_and_of_large_numbers_is_joined():
+    counts = [pa.array([9, 1], pa.int8()), pa.array([300, 2], pa.int32())]
+    parts = [
+        part_of(name, [0, 1], columns={"votes": of}) for name, of in zip("za", counts, strict=True)
+    ]
+    joined = merge(sources_file("z", "a"), parts).columns["votes"]
+    assert joined.to_pylist() == [9, 1, 300, 2]
+
+
 def test_pictures_without_a_distribution_are_certain_of_their_label(merged):
     images, first, _ = merged
     np.testing.assert_array_equal(images.soft_labels[:3], first.soft_labels)

@@ -78,6 +78,21 @@ def test_bytes_and_lists_are_no_columns_of_a_picture(tmp_path):
     assert [dict(record.columns) for record in found.records] == [{"who": "p"}, {"who": "q"}]
 
 
+def test_bytes_with_long_offsets_hold_pictures_and_are_no_further_column(tmp_path):
+    pictures = pa.array([png(5), png(6)], pa.large_binary())
+    table = pa.table({"scan": pictures, "label": ["a", "b"], "who": ["p", "q"]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    source = Source(name="hub", path=tmp_path / "x.parquet")
+    file = SourcesFile(sources=(source,), image_size=8)
+    found = find_in_parquet(source, file)
+    assert [int(record.picture.pixels[0, 0]) for record in found.records] == [5, 6]
+    raw = pa.array([b"1", b"2"], pa.large_binary())
+    pq.write_table(table.append_column("raw", raw), tmp_path / "x.parquet")
+    named = source.model_copy(update={"columns": {"file": "scan"}})
+    found = find_in_parquet(named, file)
+    assert [dict(record.columns) for record in found.records] == [{"who": "p"}, {"who": "q"}]
+
+
 def test_a_file_of_several_row_groups_is_read_once_and_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr("data_prep.parquet_pictures.ROWS_AT_ONCE", 2)
     plain = pq.write_table

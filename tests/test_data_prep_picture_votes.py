@@ -151,6 +151,14 @@ def test_without_other_labels_the_majority_labels_and_ties_are_left_out(flat):
     assert "1 pictures whose votes tie and 1 without votes are left out" in found.notes
 
 
+def test_a_table_that_cannot_be_read_is_no_error_where_votes_give_the_labels(flat):
+    (flat / "notes.csv").write_text("image;label\n0.png;cat\n")
+    rows = [(f"{number}.png", number % 2, 1 - number % 2) for number in range(10)]
+    found = prepare(flat, write(flat.parent / "votes.csv", ("file", "cat", "dog"), rows))
+    assert found.labels["1.png"] == "cat"
+    assert len(found.labels) == 10
+
+
 def test_rows_of_no_picture_are_listed(folders):
     votes = folders.parent / "votes.csv"
     # A picture of this name is there, but in another folder.

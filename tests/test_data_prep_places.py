@@ -69,14 +69,17 @@ def test_a_link_in_a_zip_is_refused_before_it_is_unpacked(tmp_path, monkeypatch,
         link = zipfile.ZipInfo("deep/link.png")
         link.external_attr = 0o120777 << 16
         archive.writestr(link, target)
+        hidden = zipfile.ZipInfo("deep/._link.png")
+        hidden.external_attr = 0o120777 << 16
+        archive.writestr(hidden, target)
         archive.writestr("good.png", b"y")
     monkeypatch.setattr(zipfile.ZipFile, "read", None)
     message = r"^a.zip:deep/link.png: a link in a zip is not followed; pack the files themselves"
     with pytest.raises(BadInputError, match=message):
         told(tmp_path / "a.zip")
-    assert [name for name, *_ in told(tmp_path / "a.zip", Rejections(skip_bad=True))] == [
-        "good.png"
-    ]
+    rejections = Rejections(skip_bad=True)
+    assert [name for name, *_ in told(tmp_path / "a.zip", rejections)] == ["good.png"]
+    assert [one.file for one in rejections.rows] == ["a.zip:deep/link.png"], "no hidden one"
 
 
 def test_links_of_a_folder_are_followed_without_loops(tmp_path):

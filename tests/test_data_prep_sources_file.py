@@ -78,6 +78,13 @@ def test_without_a_map_names_stand_for_themselves():
             {"sources": [{"name": "a", "dataset": "y", "trim_margin": True}]},
             "sources.0: trim_margin goes with path; a prepared dataset is taken as it is",
         ),
+        *(
+            (
+                {"sources": [{"name": "a", "dataset": "y", **more}]},
+                "sources.0: labels, columns and votes go with path; a prepared dataset has its own",
+            )
+            for more in ({"labels": "l.csv"}, {"columns": {"label": "x"}}, {"votes": "v.csv"})
+        ),
         (
             {"sources": [SOURCE, {**SOURCE, "name": "b"}, {**SOURCE, "name": "b"}]},
             "sources names 'b' twice; give each a name of its own",
@@ -172,6 +179,7 @@ def test_whole_numbers_are_class_names_and_names_stay_as_they_are_written(tmp_pa
             "has null without quotes, which could be the class 'Null'; write \"Null\" in quotes",
         ),
         (f"{HEAD}  expekt: {{}}\n", "s.yaml, line 5: sources.0.expekt is unknown"),
+        (HEAD.replace("name: a\n  ", ""), "s.yaml, line 3: sources.0.name: "),
     ],
 )
 def test_a_name_that_could_be_something_else_is_refused_with_its_line(tmp_path, text, message):

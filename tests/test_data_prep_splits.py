@@ -184,4 +184,6 @@ def test_of_many_classes_with_too_few_pictures_some_are_named():
     with pytest.raises(ValueError, match="3 of 'c11', 2 more such classes; give more") as refused:
         split_dataset(labels, np.arange(len(labels)), classes=names, method="grouped", seed=0)
     assert "c12" not in str(refused.value)
+    with pytest.raises(ValueError, match="3 of 'c10', 3 of 'c11'; give more"):
+        split_dataset(labels[:90], np.arange(90), classes=names[:12], method="grouped", seed=0)
     assert "differ only" not in str(refused.value)

@@ -32,6 +32,11 @@ def test_each_picture_is_in_one_star_alone():
     assert groups(6, pairs) == [0, 0, 3, 3, 3, 3]
 
 
+def test_of_equally_linked_pictures_the_first_takes_its_partners():
+    """1 and 3 have two partners each, and 3 occurs in an earlier pair."""
+    assert groups(4, [(0, 3), (1, 2), (1, 3)]) == [0, 1, 1, 1]
+
+
 def test_a_large_group_is_whole_although_few_pairs_were_proposed():
     """Each proposes its two neighbours of a ring, and all ten are near-duplicates."""
     ring = [(one, (one + 1) % 10) for one in range(10)]

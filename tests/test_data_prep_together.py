@@ -35,13 +35,13 @@ def people(**changes):
     )
 
 
-def write(tmp_path, images=None, groups=None, **recipe):
+def write(tmp_path, images=None, groups=None, details=None, **recipe):
     return write_labelled(
         tmp_path / "out",
         people() if images is None else images,
         recipe=recipe,
         groups=np.arange(COUNT) if groups is None else groups,
-        details={},
+        details=details or {},
     )
 
 
@@ -100,7 +100,7 @@ def test_what_is_together_is_part_of_the_fingerprint(tmp_path):
 
 
 def test_a_person_on_both_sides_is_told_where_nobody_asked(tmp_path, capsys):
-    manifest = write(tmp_path)
+    manifest = write(tmp_path, details={"warnings": ["a margin"]})
     dataset = read_dataset(tmp_path / "out")
     person, train = dataset.columns["person"], dataset.splits == "train"
     both = set(person[train].tolist()) & set(person[~train].tolist()) - {""}
@@ -114,7 +114,7 @@ def test_a_person_on_both_sides_is_told_where_nobody_asked(tmp_path, capsys):
         f"test, where {pictures} pictures have such a value; together: person keeps them on one "
         "side"
     )
-    assert manifest.details["warnings"] == [sentence]
+    assert manifest.details["warnings"] == ["a margin", sentence], "after those of the sources"
     assert main(["inspect", str(tmp_path / "out")]) == 0
     assert sentence in " ".join(capsys.readouterr().out.split())
 

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from data_prep.__main__ import main
 from data_prep.reader import read_dataset
+from data_prep.torchvision_sets import _class_names
 
 SIDE = 8
 
@@ -81,6 +83,19 @@ def test_a_set_without_splits_is_split_and_has_the_names_of_its_classes(tmp_path
     assert dataset.manifest.classes == ("Forest", "Sea")
     assert dataset.manifest.split_method == "grouped"
     assert dataset.image_ids[0] == "EuroSAT/000000"
+
+
+@pytest.mark.parametrize(
+    ("classes", "names"),
+    [
+        (["sea", "forest"], ["sea", "forest"]),
+        ([("tench", "fish"), ("shark",)], ["tench, fish", "shark"]),
+        (["crane", "crane"], []),
+        (None, []),
+    ],
+)
+def test_classes_have_their_names_in_a_set_unless_two_are_equal(classes, names):
+    assert list(_class_names(SimpleNamespace(classes=classes))) == names
 
 
 def test_what_torchvision_cannot_open_is_told_with_the_way_out(tmp_path, signs, capsys):

@@ -34,6 +34,7 @@ def test_a_sweep_with_early_stopping_is_trained_to_its_end(tmp_path, workers):
     statuses = {trial.status for trial in sweep.trials.values()}
     assert statuses == {Status.COMPLETED, Status.EARLY_STOPPED}
     measured = [event for event in events if event["event"] == "measurement"]
+    assert {(trial.parameters, trial.device) for trial in sweep.trials.values()} == {(1, "cpu")}
     assert len(measured) == len(steps) == len((tmp_path / "trained.txt").read_text().split()) / 2
 
 

@@ -87,3 +87,6 @@ def test_shared_memory_is_counted_as_ray_counts_it(monkeypatch, tmp_path):
     assert abs(ours - rays) < 100_000_000, "others may use some meanwhile"
     monkeypatch.setattr(module, "_SHARED_MEMORY", tmp_path / "none")
     assert module._free_shared_memory() == 0
+    counts = SimpleNamespace(f_bsize=4096, f_frsize=512, f_blocks=90, f_bfree=50, f_bavail=20)
+    monkeypatch.setattr(module.os, "statvfs", lambda _folder: counts)
+    assert module._free_shared_memory() == 20 * 4096

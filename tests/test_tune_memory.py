@@ -74,6 +74,17 @@ def test_what_was_measured_counts_from_then_on(play):
     play(story())
 
 
+def test_without_a_measured_peak_the_estimate_counts(play):
+    async def story():
+        card = Card(10)
+        await card.gate.leave("before", "k", 0)
+        for trial_id in ("a", "b"):
+            await card.come(trial_id, 6, kind="k")
+        assert card.entered == ["a"]
+
+    play(story())
+
+
 def test_alone_means_alone_whatever_was_measured(play):
     async def story():
         card = Card(10)

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,14 @@ def test_only_its_user_can_enter_the_folder_and_nothing_of_it_stays(place):
     assert not folder.exists()
 
 
-def test_folders_of_killed_sessions_are_removed_and_those_in_use_are_kept(place):
+def test_a_folder_that_ray_tmpdir_names_is_made_with_those_above_it(place, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(place / "a" / "b"))
+    with ray_folder() as folder:
+        assert folder.parent == place / "a" / "b"
+
+
+@pytest.mark.parametrize("make", [ray_folder, partial(job_folder, "4711")])
+def test_folders_of_killed_sessions_are_removed_and_those_in_use_are_kept(place, make):
     killed, used, link = (place / f"sweep-{os.getuid()}-{name}" for name in ("old", "used", "link"))
     elsewhere = place / "elsewhere"
     for folder in (killed, used, elsewhere):
@@ -34,7 +42,7 @@ def test_folders_of_killed_sessions_are_removed_and_those_in_use_are_kept(place)
     link.symlink_to(elsewhere)
     with (used / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with ray_folder():
+        with make():
             assert not killed.exists()
             assert (used / "session").is_dir()
             assert (elsewhere / "session").is_dir()

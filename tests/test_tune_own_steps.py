@@ -210,6 +210,12 @@ def test_what_is_yielded_is_read_as_metrics_state_and_predictions():
             read_metrics({name: 1.0}, [])
 
 
+def test_what_else_is_yielded_is_told_up_to_sixty_characters():
+    for given, told in (("x" * 58, repr("x" * 58)), ("x" * 59, f"'{'x' * 56}…")):
+        with pytest.raises(UserError, match=rf"a fairsweep Epoch, but yielded {told}$"):
+            read_epoch(given)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -226,6 +232,8 @@ def test_probabilities_are_positive_and_add_up_to_one(rows, message):
         table = read_predictions_of(predictions, 3, ["dog", "cat"])
         assert table["image_id"].to_pylist() == ["7", "8"]
         assert table.schema.metadata[b"classes"] == b'["dog", "cat"]'
+        numbered = read_predictions_of(predictions, 3, [])
+        assert numbered.schema.metadata[b"classes"] == b'["0", "1"]', "as labels number them"
         return
     with pytest.raises(UserError, match=message):
         read_predictions_of(predictions, 3, ["dog", "cat"])

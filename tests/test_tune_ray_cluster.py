@@ -43,6 +43,12 @@ def test_a_token_is_made_once_for_its_owner_alone(own):
     assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
+def test_an_empty_token_in_the_environment_is_none(own):
+    os.environ["RAY_AUTH_TOKEN"] = ""
+    require_token()
+    assert own.exists()
+
+
 def test_a_token_in_the_environment_needs_no_file(own):
     os.environ["RAY_AUTH_TOKEN"] = "secret"
     require_token()
@@ -248,8 +254,10 @@ def test_a_server_that_is_not_ray_is_told_at_once(monkeypatch, answer, reason):
     assert heard[0].startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 
-def test_a_ray_with_tls_is_only_connected_to(monkeypatch):
-    monkeypatch.setenv("RAY_USE_TLS", "1")
+@pytest.mark.parametrize("value", ["1", "true", "True"])
+def test_a_ray_with_tls_is_only_connected_to(monkeypatch, value):
+    monkeypatch.setenv("RAY_USE_TLS", value)
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         module._reach(f"127.0.0.1:{server.getsockname()[1]}")
 

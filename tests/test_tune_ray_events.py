@@ -426,6 +426,21 @@ def test_a_worker_that_dies_of_a_signal_is_told_by_it_and_leaves_its_stack(stage
     assert (tmp_path / "errors" / f"{key}.txt").read_text().count("in train\n") == 2
 
 
+def test_each_attempt_that_ends_without_an_exception_has_a_reason_of_its_own(stage):
+    """The first worker was killed by us, the second by Ray, and the third by somebody."""
+    sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}, retries=9))
+    made = stage(sweep)
+    made.bridge.killed[begin(made).config["key"]] = "it was stuck"
+    for text in ("The actor died.", "Ray killed it to free memory.", "The actor died."):
+        (trial,) = made.bridge.live.values()
+        fail(made, trial, text=text)
+        begin(made)
+    reasons = [event["error"] for event in ledger if event["event"] == "attempt_failed"]
+    assert [reason.partition(" (all of it")[0][:29] for reason in reasons] == [
+        "it was stuck", "Ray killed it to free memory.", "its worker died without a mes",
+    ]  # fmt: skip
+
+
 def test_a_sweep_whose_ray_was_ended_stops_with_the_reason(tmp_path, monkeypatch):
     sweep, _ = new_sweep(small_spec())
     monkeypatch.setattr(module, "ray_session", lambda object_store_bytes: nullcontext())  # noqa: ARG005

@@ -71,6 +71,9 @@ def test_ray_reads_its_token_and_settings_again_when_asked(monkeypatch, tmp_path
     ray_private.read_environment_again()
     ray_private.use_token_of_user()
     assert os.environ["RAY_AUTH_MODE"] == "token"
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ray_private.use_token_of_user()
+    assert os.environ["RAY_AUTH_MODE"] == "disabled", "what the user says goes before"
     monkeypatch.undo()
     ray_private.read_environment_again()
 

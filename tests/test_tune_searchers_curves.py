@@ -173,6 +173,25 @@ def test_the_kernel_is_learned_again_when_a_quarter_more_is_known():
     assert learned == [8, 10, 13, 17]
 
 
+def test_mobster_prefers_what_may_improve_most_on_the_best_trial(monkeypatch):
+    """The best trial has 0. A sure 2 improves by 2; a mean of 0 with a deviation of 3 by 1.2."""
+    searcher = searcher_of("mobster")
+    for number in range(9):
+        train(searcher, number, misleading(1))
+    sure, open_point = ({"dropout": of, "learning_rate": 0.01} for of in (0.1, 0.4))
+
+    class Process:
+        def predict(self, places, return_std=False):
+            if not return_std:
+                return np.zeros(len(places))
+            noise = searcher._kernel.k2.noise_level
+            return np.array([0.0, 2.0]), np.sqrt(np.array([9.0, 0.01]) + noise)
+
+    monkeypatch.setattr(searcher, "_fit", lambda _kernel: Process())
+    monkeypatch.setattr(searcher, "_candidates", lambda _best, _rng: [open_point, sure])
+    assert searcher.propose(9) == sure
+
+
 def test_a_failed_trial_and_values_that_are_no_numbers_are_left_out():
     searcher = searcher_of("bohb")
     assert isinstance(searcher, CurveSearcher)

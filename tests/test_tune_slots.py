@@ -83,8 +83,9 @@ def test_a_slot_with_a_share_of_a_gpu_lies_on_one_gpu(share, on_two_gpus):
 
 @pytest.mark.parametrize(
     ("cpus", "gpus", "count", "devices", "places"),
-    [(2, 0, 6, 2, 6), (1, 0.25, 8, 0.25, 2), (1, 2, 3, 2, 3), (1, 1, 3, 1, 3), (1, 0.1, 1, 0.1, 1)],
-)
+    [(2, 0, 6, 2, 6), (1, 0.25, 8, 0.25, 2), (1, 2, 3, 2, 3), (1, 1, 3, 1, 3), (1, 0.1, 1, 0.1, 1),
+     (1, 0.33, 6, 0.33, 2)],
+)  # fmt: skip
 def test_places_are_cores_or_gpus_however_many_slots_share_one(cpus, gpus, count, devices, places):
     slots = Slots(cpus=cpus, gpus=gpus, count=count)
     assert (slots.devices, slots.places) == (devices, places)

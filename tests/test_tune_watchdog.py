@@ -35,6 +35,15 @@ def test_a_trial_is_stuck_after_many_times_its_own_epoch():
     assert watchdog.stuck() == []
 
 
+def test_a_trial_that_was_killed_is_not_stuck_a_second_time():
+    clock = Clock()
+    watchdog = Watchdog(clock)
+    watchdog.hear("a", 1.0)
+    assert clock.look(watchdog, LEAST_SECONDS + 1) == ["a"]
+    assert watchdog.killed("a") == LEAST_SECONDS + 1
+    assert clock.look(watchdog, LEAST_SECONDS + 20) == []
+
+
 def test_very_short_epochs_do_not_make_it_impatient():
     clock = Clock()
     watchdog = Watchdog(clock)

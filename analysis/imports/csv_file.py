@@ -169,7 +169,8 @@ def _role(frame: pd.DataFrame, column: str) -> str:
     if prefix in _PREFIXES:
         known = _PREFIXES[prefix]
         return known if known == "hyperparameter" or _is_number(frame[column]) else "ignored"
-    if lower in _OF_TOOLS or lower in _RUNS or prefix == "tags" or lower.startswith("_"):
+    of_rows = lower in _RUNS or lower in _EPOCHS  # another name of the run or the epoch
+    if of_rows or lower in _OF_TOOLS or prefix == "tags" or lower.startswith("_"):
         return "ignored"
     return "metric" if is_metric_word(lower) and _is_number(frame[column]) else "hyperparameter"
 
@@ -224,7 +225,8 @@ def _trial(label: str, rows: pd.DataFrame, columns: _Columns) -> FoundTrial:
     status, reason = _status(None if columns.state is None else last[columns.state])
     return FoundTrial(
         label=label,
-        values={n: _plain(last[c]) for c, n in columns.hyperparameters.items()},
+        # Not of `last`, where a whole number beside fractions is a fraction too.
+        values={n: _plain(rows[c].iloc[-1]) for c, n in columns.hyperparameters.items()},
         measurements=measurements,
         status=status,
         reason=reason,

@@ -40,10 +40,9 @@ def write_card(run: RunData, out: Path) -> None:
     Raises:
         UserError: The folder of the file does not exist.
     """
-    text = model_card(run)
     if not out.parent.is_dir():
         raise UserError(f"{out.parent} is not a folder; make it, or give --out another file")
-    write_text(out, text)
+    write_text(out, model_card(run))
 
 
 def model_card(run: RunData) -> str:

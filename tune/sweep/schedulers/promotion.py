@@ -36,13 +36,10 @@ class Promotion(RungScheduler):
             rung = self._reached[epoch]
             if not last and len(rung) < self.reduction_factor:
                 continue
-            best = [
-                trial_id
-                for trial_id in paused
-                if self._paused_at(trial_id) == epoch and self._is_best(trial_id, epoch)
-            ]
-            if best:
-                return max(best, key=rung.__getitem__)
+            here = [trial_id for trial_id in paused if self._paused_at(trial_id) == epoch]
+            best = max(here, key=rung.__getitem__, default=None)
+            if best is not None and self._is_best(best, epoch):
+                return best
         return None
 
     def foremost(self, paused: Collection[str]) -> str:
