@@ -189,6 +189,7 @@ def test_a_spec_gives_its_scheduler_its_own_settings_and_the_longest_training():
     assert (asha.rungs, asha.survivors) == ((2, 8), (0.25, 0.25))
     space = {"epochs": [3, 9, 5]}
     fixed = {key: value for key, value in small_spec().fixed.items() if key != "epochs"}
+    fixed["lr_schedule"] = "cosine"
     searched = make_scheduler(
         small_spec(fixed=fixed, space=space, scheduler={"name": "median", "grace_period": 7})
     )

@@ -82,7 +82,7 @@ def test_set_changes_one_value(tmp_path):
 
 def test_set_moves_a_hyperparameter_between_fixed_and_space(tmp_path):
     path = write(tmp_path, GOOD)
-    spec = load_spec(path, ["space.epochs=[3, 7]", "fixed.blocks=4"])
+    spec = load_spec(path, ["space.epochs=[3, 7]", "fixed.blocks=4", "fixed.lr_schedule=cosine"])
     assert spec.space["epochs"] == [3, 7]
     assert spec.fixed["blocks"] == 4
     assert "epochs" not in spec.fixed
@@ -169,6 +169,16 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path):
     assert "spec.yaml, line 9: the key name is already in line 1" in refusal(
         tmp_path, f"{GOOD}name: other\n"
     )
+
+
+def test_epochs_are_not_searched_where_a_short_training_is_the_beginning_of_a_long_one():
+    values = {"name": "x", "data": "d", "fixed": {"family": "resnet"}}
+    with pytest.raises(SpecError, match="only one of them would be trained"):
+        parse_spec({**values, "space": {"epochs": [2, 3], "blocks": [1, 2]}})
+    kept = parse_spec({**values, "space": {"epochs": [2, 3]}}, recorded=True)
+    assert kept.space == {"epochs": [2, 3]}, "a run that exists goes on"
+    tied = {"blocks": [1, 2], "epochs": {"from": "blocks", "map": {1: 2, 2: 3}}}
+    assert parse_spec({**values, "space": tied}).most_epochs == 3
 
 
 @pytest.mark.parametrize("override", ["epochs", "=3", "name.x=3", "fixed.epoch=3"])

@@ -364,10 +364,14 @@ def parse_spec(
         raise SpecError(f"data is missing; every spec needs it ({source})")
     try:
         _check_hyperparameters(spec, source, lines)
-        for point in spec.search_space.samples_of_each():
-            spec.config(spec.search_space.at(point), seed=spec.seed)
-        for point in first_points(spec.search_space, spec.first):
-            spec.config(spec.search_space.at(point), seed=spec.seed)
+        space = spec.search_space
+        configurations = [
+            spec.config(space.at(point), seed=spec.seed) for point in space.samples_of_each()
+        ]
+        if not recorded:
+            _check_epochs(configurations)
+        for point in first_points(space, spec.first):
+            spec.config(space.at(point), seed=spec.seed)
     except SpecError:
         raise
     except ValueError as error:
@@ -470,6 +474,18 @@ def _check_hyperparameters(
             f"{name} stands under fixed and under space "
             f"({_place(('fixed', name), source, lines)}); keep one"
         )
+
+
+def _check_epochs(configurations: Iterable[Configuration]) -> None:
+    """Refuse searched epochs where a shorter training is the beginning of a longer one."""
+    epochs: dict[str, int] = {}
+    for config in configurations:
+        if epochs.setdefault(config.configuration_id, config.epochs) != config.epochs:
+            raise SpecError(
+                "epochs is searched, but nothing in these trainings depends on it, such as a "
+                "schedule of the learning rate: only one of them would be trained. Give the most "
+                "epochs under fixed, since every epoch is measured, or another lr_schedule"
+            )
 
 
 def _known_names(spec: SweepSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
