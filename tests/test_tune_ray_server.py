@@ -171,7 +171,8 @@ if (other := os.fork()) == 0:
     os.write(here, b".")
     time.sleep(60)  # Until the last line kills it; it must outlive the other session.
 os.read(there, 1)
-ours = subprocess.Popen(["sh", "-c", "trap : TERM; sleep 60 & echo .; wait"], stdout=here)
+command = ["sh", "-c", "trap : TERM; sleep 60 & echo .; wait"]
+ours = subprocess.Popen(command, stdout=here, process_group=0)  # As a shell does with a job.
 os.read(there, 1)
 end_session(os.getpid())
 print(ours.poll() is not None, os.waitpid(other, os.WNOHANG) == (0, 0))
