@@ -105,6 +105,13 @@ def test_averages_over_folds_stand_beside_those_of_the_last_epochs():
     assert frame["last_accuracy"].tolist() == pytest.approx([0.45, 0.5])
 
 
+def test_one_run_with_folds_is_enough_to_tell_of_averages():
+    plain = hand_made(configuration_id=["c"], name=["net"], best_val_accuracy=[0.5])
+    both = (plain, over_folds([0.7, 0.6]))
+    assert any(note.startswith("Over folds: averages") for note in best_table(*both, NAMES).notes)
+    assert not any("Over folds" in note for note in best_table(plain, plain, NAMES).notes)
+
+
 def test_runs_with_one_fold_in_common_or_other_splits_are_not_compared():
     first = over_folds([0.7, 0.6, 0.65])
     apart = over_folds([0.7, 0.6], fold=[2, 3])

@@ -212,6 +212,17 @@ def test_seeds_folds_and_the_rest_of_what_we_offer_arrive_by_name(folder):
     assert len({trial.configuration_id for trial in sweep.trials.values()}) == 1
 
 
+def test_where_a_spec_names_no_data_the_code_gets_none(folder):
+    code = """
+    def train(*, rate: float, data):
+        assert data is None, repr(data)
+        while True:
+            yield {"val_f1": 0.5}
+    """
+    _, sweep = run_own(folder, code, space={"rate": [0.5]})
+    assert [trial.status for trial in sweep.trials.values()] == [Status.COMPLETED]
+
+
 @pytest.mark.parametrize("again", [resume, extend])
 def test_data_that_was_moved_is_given_from_its_new_place(folder, again):
     code = """
