@@ -120,15 +120,20 @@ def test_replicates_are_the_error():
     assert chance.own_df == 18
 
 
-def test_replicates_that_agree_by_luck_leave_the_error_of_single_answers():
+def guesses(right, *, pictures):
+    """Trainings that are each right on as many other pictures."""
     rng = np.random.default_rng(0)
     _, levels = grid(2)
-    correct = pd.DataFrame([rng.permutation(200) < 120 for _ in levels.index], levels.index)
-    trainings = Trainings(
+    correct = pd.DataFrame([rng.permutation(pictures) < right for _ in levels.index], levels.index)
+    return Trainings(
         configuration=levels["kernel_size"] + levels["blocks"],
         accuracy=correct.mean(axis=1),
         correct=correct,
     )
+
+
+def test_replicates_that_agree_by_luck_leave_the_error_of_single_answers():
+    trainings = guesses(120, pictures=200)
     assert trainings.accuracy.nunique() == 1
     assert (trainings.noise > 0).all()
     assert chance_of_seeds(trainings).own.tolist() == pytest.approx(trainings.noise.tolist())
@@ -527,14 +532,7 @@ def test_four_configurations_are_enough_for_an_importance(run):
 
 def test_configurations_that_only_guess_add_no_taste_to_the_error():
     # Every training is right on 600 other pictures: replicates differ as much as configurations.
-    rng = np.random.default_rng(0)
-    _, levels = grid(2)
-    correct = pd.DataFrame([rng.permutation(1_000) < 600 for _ in levels.index], levels.index)
-    trainings = Trainings(
-        configuration=levels["kernel_size"] + levels["blocks"],
-        accuracy=correct.mean(axis=1),
-        correct=correct,
-    )
+    trainings = guesses(600, pictures=1_000)
     guess = np.sqrt(
         0.6 * 0.4 / 1_000
     )  # of a difference of means of two; 1.4 times, if seeds counted twice

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.sweeps import TWO_EPOCHS, new_sweep, play, small_spec, train
+from tests.support.sweeps import TWO_EPOCHS, new_sweep, play, searched_epochs, small_spec, train
 from tune.run.directory import CHECKPOINTS_DIR, RunError
 from tune.run.trial import Status
 from tune.session.repair import what_counts
@@ -290,9 +290,7 @@ def test_a_number_of_samples_cannot_be_taken_away():
 
 
 def test_trials_keep_the_epochs_that_were_searched():
-    fixed = {**small_spec().fixed, "lr_schedule": "cosine"}
-    del fixed["epochs"]
-    spec = small_spec(fixed=fixed, space={"epochs": [1, 2]}, scheduler=NONE)
+    spec = small_spec(**searched_epochs(1, 2), scheduler=NONE)
     sweep, _ = finish(spec)
     sweep.extend(extended_spec(spec, samples=0, overrides=["replicates=2"]))
     assert [trial.epochs for trial in sweep.trials.values()] == [1, 2]

@@ -7,7 +7,7 @@ import torch
 
 from data_prep.manifest import DatasetManifest
 from models.build import count_parameters
-from tests.support.sweeps import play, small_spec
+from tests.support.sweeps import play, searched_epochs, small_spec
 from tune.commands.plan import _size, matrix_rate, plan_sweep, print_plan, training_pictures
 from tune.run.directory import CHECKPOINTS_DIR
 from tune.session.keeping import Keeper
@@ -178,9 +178,7 @@ def test_a_plan_of_a_random_search_names_each_configuration_once(synthetic_datas
 
 def test_a_rung_beyond_the_last_epoch_of_a_trial_cuts_nothing(synthetic_dataset):
     manifest = DatasetManifest.read(synthetic_dataset)
-    fixed = {key: value for key, value in small_spec().fixed.items() if key != "epochs"}
-    fixed["lr_schedule"] = "cosine"
-    spec = small_spec(**ASHA, fixed=fixed, space={"epochs": [3, 10]})
+    spec = small_spec(**ASHA, **searched_epochs(3, 10))
     # Rungs at 3 and 9: the short trial has 3 epochs; the long one 3 + 6 / 3 + 1 / 9.
     assert plan_sweep(spec, manifest, cores=1).epochs == pytest.approx(3 + 3 + 2 + 1 / 9)
 

@@ -6,7 +6,7 @@ import pytest
 import ray.tune.schedulers
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
-from tests.support.sweeps import small_spec
+from tests.support.sweeps import searched_epochs, small_spec
 from tune.sweep.schedulers.asha import Asha
 from tune.sweep.schedulers.hyperband import Hyperband
 from tune.sweep.schedulers.median import MedianStopping
@@ -187,11 +187,8 @@ def test_a_spec_gives_its_scheduler_its_own_settings_and_the_longest_training():
         small_spec(**changes, scheduler={"name": "asha", "grace_period": 2, "reduction_factor": 4})
     )
     assert (asha.rungs, asha.survivors) == ((2, 8), (0.25, 0.25))
-    space = {"epochs": [3, 9, 5]}
-    fixed = {key: value for key, value in small_spec().fixed.items() if key != "epochs"}
-    fixed["lr_schedule"] = "cosine"
     searched = make_scheduler(
-        small_spec(fixed=fixed, space=space, scheduler={"name": "median", "grace_period": 7})
+        small_spec(**searched_epochs(3, 9, 5), scheduler={"name": "median", "grace_period": 7})
     )
     assert searched.rungs == (7, 8)
     assert searched.survivors == (1.0, 1.0)

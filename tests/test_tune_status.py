@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from tests.support.ledgers import events_of
-from tests.support.sweeps import Clock, curve, figures, new_sweep, play, small_spec
+from tests.support.sweeps import Clock, curve, figures, new_sweep, play, searched_epochs, small_spec
 from tune.__main__ import main
 from tune.commands.status import _status_view, print_status, sparkline, watch_status
 from tune.run.directory import (
@@ -530,9 +530,7 @@ def test_epochs_in_one_moment_have_a_speed_too(begin, tmp_path, monkeypatch):
 
 
 def test_a_trial_that_is_not_proposed_yet_has_the_mean_epochs_of_the_others(begin):
-    fixed = {key: value for key, value in small_spec().fixed.items() if key != "epochs"}
-    fixed["lr_schedule"] = "cosine"
-    sweep = begin(fixed=fixed, space={"epochs": [2, 6, 9]}, scheduler={"name": "none"})
+    sweep = begin(**searched_epochs(2, 6, 9), scheduler={"name": "none"})
     start(sweep)
     start(sweep)
     assert epochs_left(sweep) == 2 + 6 + (2 + 6) / 2

@@ -27,6 +27,13 @@ def small_spec(**changes):
     return parse_spec({**SPEC, **changes})
 
 
+def searched_epochs(*epochs):
+    """The part of a spec that searches numbers of epochs, on which its schedule depends."""
+    fixed = {**SPEC["fixed"], "lr_schedule": "cosine"}
+    del fixed["epochs"]
+    return {"fixed": fixed, "space": {"epochs": list(epochs)}}
+
+
 def curve(trial_id, epoch):
     """A trial's accuracy after an epoch; it rises towards a limit that depends on the id."""
     height = int(hashlib.sha256(trial_id.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF

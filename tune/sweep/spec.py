@@ -481,7 +481,7 @@ def _check_epochs(configurations: Iterable[Configuration]) -> None:
     epochs: dict[str, int] = {}
     for config in configurations:
         if epochs.setdefault(config.configuration_id, config.epochs) != config.epochs:
-            raise SpecError(
+            raise UserError(
                 "epochs is searched, but nothing in these trainings depends on it, such as a "
                 "schedule of the learning rate: only one of them would be trained. Give the most "
                 "epochs under fixed, since every epoch is measured, or another lr_schedule"
