@@ -45,10 +45,12 @@ docs: $(VENV)/ready
 check: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --num-workers auto
 
 # Many tests wait for processes that start or die, so three at a time suit two cores. The long ones
-# have time limits of their own, which three at a time would exceed.
+# have time limits of their own, which three at a time would exceed. The commands that they start
+# share compiled code, also where Python is told to write none.
+test test-all: export PYTHONDONTWRITEBYTECODE =
 test: check
 	$(RUN) pytest --numprocesses 3 --dist worksteal
 

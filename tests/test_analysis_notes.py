@@ -362,6 +362,18 @@ def test_hyperparameters_that_always_change_together_have_no_degrees_of_freedom(
     assert told not in effects_table(run).notes
 
 
+def test_a_term_without_a_test_leaves_the_others_theirs():
+    run = searched([10.0, 31.0, 40.0, 20.0, 45.0, 26.0], widths=[1, 1, 2, 2, 1, 2])
+    names = ("width", "depth", "rate")
+    info = replace(run.info, searched=names, hyperparameters=names, tied={}, sampling="drawn")
+    run = replace(run, info=info, trials=run.trials.assign(rate=[1, 2, 1, 2, 1, 1]))
+    table = effects_table(run)
+    known = table.frame.set_index("name")["p_value"].notna()
+    assert known[["width", "depth", "rate"]].tolist() == [False, False, True]
+    assert "Error: differences between configurations beyond these effects" in notes_of(table)
+    assert "No verdict: " not in notes_of(table)
+
+
 def test_the_epoch_of_the_comparison_is_told_with_the_trials_that_it_leaves_out():
     run = searched([10.0, 30.0, 40.0, 20.0], widths=[1, 1, 2, 2])
     one = replace(run, measurements=run.measurements[run.measurements["epoch"] == 1])
