@@ -173,10 +173,14 @@ def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path):
 
 def test_epochs_are_not_searched_where_a_short_training_is_the_beginning_of_a_long_one():
     values = {"name": "x", "data": "d", "fixed": {"family": "resnet"}}
-    with pytest.raises(
-        SpecError, match=r"only one of them would be trained.* lr_schedule \(spec\)$"
-    ):
-        parse_spec({**values, "space": {"epochs": [2, 3], "blocks": [1, 2]}})
+    schedules = ["cosine", "constant"]
+    for others in ({"blocks": [1, 2]}, {"lr_schedule": schedules}):
+        with pytest.raises(
+            SpecError, match=r"only one of them would be trained.* lr_schedule \(spec\)$"
+        ):
+            parse_spec({**values, "space": {"epochs": [2, 3], **others}})
+    apart = {"lr_schedule": {"cosine": {"epochs": [2, 3]}, "constant": {"epochs": [3]}}}
+    assert parse_spec({**values, "space": apart}).most_epochs == 3
     kept = parse_spec({**values, "space": {"epochs": [2, 3]}}, recorded=True)
     assert kept.space == {"epochs": [2, 3]}, "a run that exists goes on"
     tied = {"blocks": [1, 2], "epochs": {"from": "blocks", "map": {1: 2, 2: 3}}}

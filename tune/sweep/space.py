@@ -233,6 +233,13 @@ class SearchSpace:
                     for value in _extremes(domain)[1:]:
                         yield {**first, path: value}
 
+    def with_each(self, point: Point, name: str) -> Iterator[Point]:
+        """Yield ``point`` with each value of ``name``, or both ends of its range, if it is free."""
+        for path, domain in self.domains(point).items():
+            if path.rpartition(".")[2] == name:
+                varied = ({**point, path: value} for value in _extremes(domain))
+                yield from filter(self.holds, varied)
+
     def _branch_paths(self, prefix: str = "") -> set[str]:
         paths = set()
         for name, entry in self.entries.items():

@@ -32,7 +32,7 @@ from tune.sweep.configuration import Configuration
 from tune.sweep.first import first_points
 from tune.sweep.networks import OwnNetwork, own_families
 from tune.sweep.own_config import FRAME, OwnConfig, TrainingCode
-from tune.sweep.space import SearchSpace
+from tune.sweep.space import Point, SearchSpace
 from tune.sweep.spec_parts import Budget as Budget
 from tune.sweep.spec_parts import CodeRecord as CodeRecord
 from tune.sweep.spec_parts import LimitsSpec as LimitsSpec
@@ -365,13 +365,10 @@ def parse_spec(
     try:
         _check_hyperparameters(spec, source, lines)
         space = spec.search_space
-        configurations = [
-            spec.config(space.at(point), seed=spec.seed) for point in space.samples_of_each()
-        ]
-        if not recorded:
-            _check_epochs(configurations)
-        for point in first_points(space, spec.first):
+        for point in (*space.samples_of_each(), *first_points(space, spec.first)):
             spec.config(space.at(point), seed=spec.seed)
+            if not recorded:
+                _check_epochs(spec, space.with_each(point, "epochs"))
     except SpecError:
         raise
     except ValueError as error:
@@ -476,16 +473,15 @@ def _check_hyperparameters(
         )
 
 
-def _check_epochs(configurations: Iterable[Configuration]) -> None:
-    """Refuse searched epochs where a shorter training is the beginning of a longer one."""
-    epochs: dict[str, int] = {}
-    for config in configurations:
-        if epochs.setdefault(config.configuration_id, config.epochs) != config.epochs:
-            raise UserError(
-                "epochs is searched, but nothing in these trainings depends on it, such as a "
-                "schedule of the learning rate: only one of them would be trained. Give the most "
-                "epochs under fixed, since every epoch is measured, or another lr_schedule"
-            )
+def _check_epochs(spec: SweepSpec, points: Iterable[Point]) -> None:
+    """Refuse points that differ in epochs alone where a short training begins a longer one."""
+    configs = [spec.config(spec.search_space.at(point), seed=spec.seed) for point in points]
+    if len({config.configuration_id for config in configs}) < len(configs):
+        raise UserError(
+            "epochs is searched, but nothing in these trainings depends on it, such as a "
+            "schedule of the learning rate: only one of them would be trained. Give the most "
+            "epochs under fixed, since every epoch is measured, or another lr_schedule"
+        )
 
 
 def _known_names(spec: SweepSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
