@@ -77,7 +77,8 @@ def label_tables(
     rows = read_rows(inner, path.read_bytes(), source.columns, rejections, shown=path.name)
     if rows is None:
         raise BadInputError(
-            f"{path}: no column names pictures; say which one does with columns: {{file: NAME}}"
+            f"{path}: no column names pictures; say which one does with --columns file=NAME, "
+            "or with columns: {file: NAME} in a sources file"
         )
     return [LabelTable(path=inside(path, source.path) or inner, shown=path.name, rows=rows)]
 

@@ -141,8 +141,9 @@ def _columns(schema: pa.Schema, source: Source, path: Path) -> _Columns:
     picture = roles["file"] if "file" in source.columns else next(iter(pictures), "")
     if (len(pictures) > 1 and "file" not in source.columns) or not picture:
         raise BadInputError(
-            f"{path.name}: {len(pictures)} columns hold pictures ({', '.join(schema.names)}); say "
-            "which one does with columns: {file: NAME}"
+            f"{path.name}: {len(pictures)} columns hold pictures "
+            f"({', '.join(pictures or schema.names)}); say which one does with --columns "
+            "file=NAME, or with columns: {file: NAME} in a sources file"
         )
     label = roles.get("label", "")
     classes = [name for name in schema.names if _class_names(features.get(name))]
@@ -151,7 +152,8 @@ def _columns(schema: pa.Schema, source: Source, path: Path) -> _Columns:
     if not label:
         raise BadInputError(
             f"{path.name}: it is not clear which column is the label ({', '.join(schema.names)}; "
-            f"usual are {', '.join(USUAL['label'])}); say so with columns: {{label: NAME}}"
+            f"usual are {', '.join(USUAL['label'])}); say so with --columns "
+            "label=NAME, or with columns: {label: NAME} in a sources file"
         )
     if pa.types.is_nested(schema.field(label).type):
         raise BadInputError(

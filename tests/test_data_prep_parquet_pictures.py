@@ -88,6 +88,8 @@ def test_bytes_with_long_offsets_hold_pictures_and_are_no_further_column(tmp_pat
     assert [int(record.picture.pixels[0, 0]) for record in found.records] == [5, 6]
     raw = pa.array([b"1", b"2"], pa.large_binary())
     pq.write_table(table.append_column("raw", raw), tmp_path / "x.parquet")
+    with pytest.raises(BadInputError, match=r"2 columns hold pictures \(scan, raw\); .* --columns"):
+        find_in_parquet(source, file)
     named = source.model_copy(update={"columns": {"file": "scan"}})
     found = find_in_parquet(named, file)
     assert [dict(record.columns) for record in found.records] == [{"who": "p"}, {"who": "q"}]
