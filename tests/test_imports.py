@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.import_statements import import_statements
 from tests.support.run_factory import Factory
 
 ROOT = Path(__file__).parent.parent
@@ -66,10 +67,10 @@ def files(folder: str) -> list[Path]:
 
 def imports(path: Path) -> Iterator[str]:
     """Yield every module that a file imports anywhere, with the names taken from it."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{path}: a relative import hides what it imports"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
@@ -189,7 +190,7 @@ def test_ray_tune_is_imported_by_its_full_name():
         for path in files(folder):
             assert "ray.tune" not in {
                 f"{node.module}.{alias.name}"
-                for node in ast.walk(ast.parse(path.read_text("utf-8")))
+                for node in import_statements(path)
                 if isinstance(node, ast.ImportFrom)
                 for alias in node.names
             }, f"{path.relative_to(ROOT)} must write `import ray.tune`"

@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.import_statements import import_statements
 from tests.support.old_runs import IMAGES, unpack
 from tests.support.repository import copy_repository
 
@@ -48,13 +49,11 @@ def imported(folder):
     for path in sorted((ROOT / folder).rglob("*.py")):
         if any(path.is_relative_to(other) for other in inner):
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in import_statements(path):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [node.module]
             else:
-                continue
+                names = [node.module]
             found |= {name.split(".")[0]: path.relative_to(ROOT) for name in names}
     ours = {*FOLDERS, "benchmarks"}
     return {

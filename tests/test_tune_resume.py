@@ -81,20 +81,25 @@ class Sweeps:
 
 
 @pytest.fixture(scope="module")
-def sweeps(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sweeps")
-    prepare_synthetic(out=folder / "faces", images=IMAGES, near_duplicates=False)
-    return Sweeps(folder, folder / "faces")
+def faces(made_once):
+    def make(folder):
+        prepare_synthetic(out=folder / "faces", images=IMAGES, near_duplicates=False)
+
+    return made_once("faces-to-resume", make) / "faces"
 
 
 @pytest.fixture(scope="module")
-def untouched(made_once):
+def sweeps(tmp_path_factory, faces):
+    return Sweeps(tmp_path_factory.mktemp("sweeps"), faces)
+
+
+@pytest.fixture(scope="module")
+def untouched(made_once, faces):
     """A finished run per searcher that nobody disturbed, whichever test process asks first."""
 
     def get(searcher):
         def make(folder):
-            prepare_synthetic(out=folder / "faces", images=IMAGES, near_duplicates=False)
-            sweeps = Sweeps(folder, folder / "faces")
+            sweeps = Sweeps(folder, faces)
             if searcher == "grid":  # Here without Ray, with which it ends equally.
                 start(load_spec(sweeps.spec(searcher), ["name=untouched"]), folder / "runs")
             else:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import cache
 
 import pytest
 
@@ -152,15 +153,22 @@ def test_hyperband_stops_trials_at_the_rungs_of_their_brackets_and_says_why():
     assert {trial.status for trial in whole} == {Status.COMPLETED}
 
 
+@cache
+def untouched(searcher):
+    """The spec of a sweep, and its ledger if it is played without a stop."""
+    spec = small_spec(**SEARCHERS[searcher], replicates=2, finalists=2)
+    sweep, ledger = new_sweep(spec)
+    play(sweep)
+    return spec, ledger
+
+
 # The Gaussian process of `gp` takes most of the time, and what it reads is read like the others.
 @pytest.mark.parametrize(
     ("searcher", "cut"),
-    [(s, cut) for s in SEARCHERS for cut in [1, 2, 5, 17, 41, 91, 100] if s != "gp" or cut == 41],
+    [(s, cut) for s in SEARCHERS for cut in [1, 5, 17, 41, 100] if s != "gp" or cut == 41],
 )
 def test_a_sweep_read_back_from_its_ledger_goes_on_as_if_never_stopped(searcher, cut):
-    spec = small_spec(**SEARCHERS[searcher], replicates=2, finalists=2)
-    untouched, ledger = new_sweep(spec)
-    play(untouched)
+    spec, ledger = untouched(searcher)
     first, kept = new_sweep(spec)
     play(first, steps=cut)
     again, whole = new_sweep(spec, json.loads(json.dumps(kept)))
@@ -178,13 +186,12 @@ def test_a_sweep_read_back_from_its_ledger_goes_on_as_if_never_stopped(searcher,
     ]
 
 
-@pytest.mark.parametrize("searcher", SEARCHERS)
+@pytest.mark.parametrize("searcher", sorted(SEARCHERS.keys() - {"gp"}))
 def test_any_prefix_of_a_ledger_can_be_read_and_finished(searcher):
     spec = small_spec(**SEARCHERS[searcher], replicates=2, finalists=1)
     sweep, ledger = new_sweep(spec)
     play(sweep, slots=2)
-    # Each decision of a Gaussian process takes long.
-    for length in range(0, len(ledger), 40 if searcher in ("gp", "mobster") else 5):
+    for length in range(0, len(ledger), 17):
         again, _ = new_sweep(spec, ledger[:length])
         play(again, slots=2)
         assert again.finished

@@ -28,17 +28,18 @@ retrain = partial(retrain_module.retrain, executor=EXECUTOR)
 
 
 @pytest.fixture(name="few_pictures", scope="session")
-def few_pictures_fixture(tmp_path_factory):
+def few_pictures_fixture(made_once):
     """A prepared dataset of about 300 drawn faces."""
-    out = tmp_path_factory.mktemp("data") / "few"
-    prepare_synthetic(out=out, images=400, near_duplicates=False)
-    return out
+
+    def make(folder):
+        prepare_synthetic(out=folder / "few", images=400, near_duplicates=False)
+
+    return made_once("few-pictures", make) / "few"
 
 
 @pytest.fixture(name="finished_run", scope="session")
-def finished_run_fixture(tmp_path_factory, few_pictures):
-    run, _ = start(tiny_spec(few_pictures), tmp_path_factory.mktemp("runs"))
-    return run
+def finished_run_fixture(made_once, few_pictures):
+    return made_once("tiny-run", lambda runs: start(tiny_spec(few_pictures), runs)) / "tiny"
 
 
 @pytest.fixture(name="run")

@@ -4,7 +4,6 @@ import textwrap
 
 import pytest
 
-from tests.support.in_process import start
 from tune.sweep.spec import parse_spec
 
 CURVE = """
@@ -44,6 +43,10 @@ def own_spec(**changes):
 
 def run_own(folder, text=CURVE, **changes):
     """Write the code and train a sweep of it in this process; return its directory and state."""
+    from tests.support.in_process import (
+        start,
+    )  # Here, because it is slow to import for Ray's workers.
+
     write_code(folder, text)
     return start(own_spec(**changes), folder / "runs")
 
