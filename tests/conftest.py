@@ -58,6 +58,17 @@ def fer_data() -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Reports have an empty picture for each figure: drawing takes most of a report's time."""
+    from analysis.drawing.drawing import Drawn
+
+    def render(drawing):
+        return Drawn(drawing=drawing, svg="<svg></svg>", png=b"")
+
+    monkeypatch.setattr("analysis.report.report.render", render)
+
+
+@pytest.fixture
 def one_thread():
     """Run torch on one CPU thread, where results are equal to the last digit."""
     import torch

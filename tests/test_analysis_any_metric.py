@@ -114,6 +114,7 @@ def test_every_run_has_a_report(name, tmp_path):
     assert written.left_out == ""
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_has_no_section_about_a_dataset_that_is_not_known(run, tmp_path):
     written = write_report(run, tmp_path / "out", lambda _: None)
     assert written.left_out == ""

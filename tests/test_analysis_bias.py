@@ -225,6 +225,7 @@ def test_one_table_is_printed_or_all_and_an_unknown_one_is_refused(place, capsys
     assert "--what can be groups, differences, crossed, classes here, but got change" in error
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_page_and_report_show_the_groups(place, capsys, tmp_path):
     assert main(["bias", str(place / "first"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "figures" / "accuracy_by_group.svg").is_file()

@@ -40,6 +40,7 @@ def test_table_by_prints_json_rows(run, capsys):
     assert [row["name"] for row in rows] == ["1", "2"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_reports_of_several_runs_stand_side_by_side(tmp_path, capsys):
     runs = [str(SMALL.write(tmp_path / name)) for name in ("first", "second")]
     assert main(["report", *runs, "--out", str(tmp_path / "out")]) == 0
@@ -154,6 +155,7 @@ def test_a_table_by_a_hyperparameter_goes_with_no_other(run, capsys):
     assert "not allowed with" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_report_goes_where_it_is_told(tmp_path, capsys):
     run = SMALL.write(tmp_path / "a run")
     assert main(["report", str(run), "--out", str(tmp_path / "an out")]) == 0

@@ -149,6 +149,7 @@ def test_commands_in_sentences_are_set_as_code(run, written):
     assert f"<code>python -m tune test &#39;{run.path}&#39;</code>" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_is_in_its_run_and_a_moved_dataset_is_found_where_the_user_says(tmp_path, capsys):
     run = SINGLE.write(tmp_path / "run", tmp_path / "data")
     (tmp_path / "data").rename(tmp_path / "moved")
@@ -170,6 +171,7 @@ def test_the_best_is_the_incumbent_of_the_ledger_where_none_completed(run):
     assert best["accuracy"] == 0.99
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_missing_dataset_is_said_on_the_page(small, tmp_path):
     gone = replace(small, provenance={"dataset": {"path": "gone", "fingerprint": ""}})
     result = report.write_report(gone, tmp_path / "report", lambda _: None)
@@ -179,6 +181,7 @@ def test_a_missing_dataset_is_said_on_the_page(small, tmp_path):
     assert "<dt>path</dt><dd>gone</dd>" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_earlier_report_is_replaced_and_other_files_are_not_touched(small, tmp_path):
     out = tmp_path / "report"
     out.mkdir()
@@ -198,6 +201,7 @@ def test_an_earlier_report_is_replaced_and_other_files_are_not_touched(small, tm
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_that_breaks_off_leaves_the_earlier_one(small, tmp_path):
     report.write_report(small, tmp_path / "report", lambda _: None)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
@@ -399,6 +403,7 @@ def test_pairs_are_a_grid_and_those_that_are_set_aside_a_folded_one():
     assert list(report._pairs([])) == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_without_predictions_has_no_matrix_and_says_so(tmp_path):
     part = read_run(SINGLE.write(tmp_path / "a run"))
     for path in (part.path / "predictions").iterdir():
