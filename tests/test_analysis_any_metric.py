@@ -61,13 +61,14 @@ def run(tmp_path_factory):
 
 
 def tables_of(run):
-    made, reasons = [], []
-    for make in NAMED.values():
+    made, reasons = {}, []
+    for what, make in NAMED.items():
         try:
-            made.append(make(run))
+            made[what] = make(run)
         except NotKnownError as reason:
             reasons.append(str(reason))
-    return [*made, *(table for make in TABLES.values() for table in make(run))], reasons
+    others = (table for what in TABLES.keys() - made for table in TABLES[what](run))
+    return [*made.values(), *others], reasons
 
 
 QUICK = ("a loss with replicates", "no replicates", "folds", "unknown searcher")
