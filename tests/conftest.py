@@ -59,13 +59,14 @@ def fer_data() -> Path:
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Reports have an empty picture for each figure: drawing takes most of a report's time."""
+    """Pages have an empty picture for each figure: drawing takes most of their time."""
     from analysis.drawing.drawing import Drawn
 
     def render(drawing):
         return Drawn(drawing=drawing, svg="<svg></svg>", png=b"")
 
-    monkeypatch.setattr("analysis.report.report.render", render)
+    for module in ("analysis.report.report", "analysis.runs.page", "analysis.groups.bias"):
+        monkeypatch.setattr(f"{module}.render", render)
 
 
 @pytest.fixture

@@ -205,6 +205,7 @@ def test_a_trial_is_studied_by_its_id_and_its_split(place, tmp_path):
         study_bias(run, trial_id=unopened["trial_id"], split="test")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_tells_the_accuracy_of_the_model_and_every_note(place, tmp_path):
     found = study_bias(read_run(place / "first"))
     right = (found.answers["label"] == found.answers["predicted"]).mean()
