@@ -58,6 +58,18 @@ def fer_data() -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Pages have an empty picture for each figure: drawing takes most of their time."""
+    from analysis.drawing.drawing import Drawn
+
+    def render(drawing):
+        return Drawn(drawing=drawing, svg="<svg></svg>", png=b"")
+
+    for module in ("analysis.report.report", "analysis.runs.page", "analysis.groups.bias"):
+        monkeypatch.setattr(f"{module}.render", render)
+
+
+@pytest.fixture
 def one_thread():
     """Run torch on one CPU thread, where results are equal to the last digit."""
     import torch

@@ -205,6 +205,7 @@ def test_a_trial_is_studied_by_its_id_and_its_split(place, tmp_path):
         study_bias(run, trial_id=unopened["trial_id"], split="test")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_tells_the_accuracy_of_the_model_and_every_note(place, tmp_path):
     found = study_bias(read_run(place / "first"))
     right = (found.answers["label"] == found.answers["predicted"]).mean()
@@ -225,6 +226,7 @@ def test_one_table_is_printed_or_all_and_an_unknown_one_is_refused(place, capsys
     assert "--what can be groups, differences, crossed, classes here, but got change" in error
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_page_and_report_show_the_groups(place, capsys, tmp_path):
     assert main(["bias", str(place / "first"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "figures" / "accuracy_by_group.svg").is_file()

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.rendering.render import to_csv, to_json
+from analysis.rendering.render import to_json
 from analysis.report.summary import found
-from analysis.report.tables import NAMED, TABLES
+from analysis.report.tables import NAMED, by
 from analysis.run.column_names import with_own_columns
 from analysis.run.hyperparameters import checked
 from analysis.run.run_data import read_run
@@ -47,8 +47,8 @@ def called(whole, name):
 
 def told(run, name):
     """Return what tables and the summary say of a run, without the name."""
-    tables = [*TABLES["by"](run), *(NAMED[name](run) for name in ("models", "best", "effects"))]
-    texts = [*found(run), *(write(table) for table in tables for write in (to_csv, to_json))]
+    tables = [by(run, name), *(NAMED[name](run) for name in ("models", "best", "effects"))]
+    texts = [*found(run), *map(to_json, tables)]
     return [text.replace(name, "X").replace(name.replace("_", " "), "X") for text in texts]
 
 

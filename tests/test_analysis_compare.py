@@ -100,6 +100,7 @@ def test_the_page_stands_alone(runs, tmp_path):
     assert (tmp_path / "out" / "tables" / "best_of_both.csv").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_prints_rows_or_writes_a_page(runs, tmp_path, capsys):
     first, second = (str(run.path) for run in runs)
     assert main(["compare", first, second, "--format", "json"]) == 0
@@ -281,6 +282,7 @@ def test_at_last_the_best_are_those_of_the_last_epoch(runs):
         assert f"accuracy of {100 * accuracy:.1f} % (" in sentence
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_shows_both_runs_with_facts_of_their_own(runs, tmp_path):
     first, second = runs
     second = replace(
@@ -330,6 +332,7 @@ def test_sweeps_with_other_objectives_share_no_progress(runs):
     assert drawn == ["accuracy_against_parameters_of_both"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_stands_in_the_first_run_by_default(tmp_path, capsys):
     small = Factory(configurations=1, replicates=1, faults=False, early_stopping=False)
     first = small.write(tmp_path / "run a")

@@ -38,14 +38,14 @@ def trained_run_fixture(tmp_path, finished_run):
 
 
 def drawn_models(rng, clusters, models=8):
-    """Equal models whose errors no model of ours assumes; (val, test) with 20,000 test pictures.
+    """Equal models whose errors no model of ours assumes; (val, test) with 5,000 test pictures.
 
     Pictures differ in difficulty with heavy tails, each model has a taste in classes that it shares
     with none, and the pictures of a cluster are alike.
     """
     taste = rng.standard_t(3, (models, 1, 4)) * 0.2
     made = []
-    for count, size in ((clusters, 3), (20_000, 1)):
+    for count, size in ((clusters, 3), (5_000, 1)):
         labels = np.repeat(rng.integers(0, 4, count), size)
         hard = np.repeat(rng.standard_t(2, count), size) * 0.4
         shared = np.repeat(rng.standard_t(3, (count, 4)), size, axis=0) * 0.5

@@ -2,8 +2,6 @@ import math
 import resource
 import shlex
 import sqlite3
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -84,18 +82,18 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(run, tmp_path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_behind(run, tmp_path):
-    def no_file_over_10_kb() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
+def test_a_full_disk_is_told_and_leaves_nothing_behind(run, tmp_path, capsys):
     out = tmp_path / "study.db"
-    command = [sys.executable, "-m", "analysis", "export", str(run.path), "--out", str(out)]
-    done = subprocess.run(
-        command, preexec_fn=no_file_over_10_kb, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {out} cannot be written (")
-    assert done.stderr.count("\n") == 1
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # bytes of a file
+    try:
+        code = main(["export", str(run.path), "--out", str(out)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {out} cannot be written (")
+    assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -166,6 +166,7 @@ def test_the_average_is_the_headline_and_not_the_luckiest_fold(run):
     assert not any(f"{100 * LUCKY:.1f} %" in each for each in found(run))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_shows_the_average_and_nothing_as_replicates(run, plain, tmp_path):
     written = report.write_report(replace(run, path=plain.path), tmp_path / "out", lambda _: None)
     page = written.page.read_text("utf-8")

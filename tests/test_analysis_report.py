@@ -10,6 +10,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.comparisons.statistics import against_incumbent
+from analysis.drawing.drawing import render
 from analysis.drawing.style import INK
 from analysis.rendering import page as pages
 from analysis.report import report
@@ -38,9 +39,20 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(run, made_once):
+    """A report; of figures whose names begin alike, such as those of each model, one is drawn."""
+    drawn = {}
+
+    def render_one_of_each(drawing):
+        kind = drawing.name.split("_")[0]
+        if kind not in drawn:
+            drawn[kind] = render(drawing)
+        return replace(drawn[kind], drawing=drawing)
+
     def make(folder):
         told = []
-        result = report.write_report(run, folder / "report", told.append)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(report, "render", render_one_of_each)
+            result = report.write_report(run, folder / "report", told.append)
         (folder / "written.pickle").write_bytes(pickle.dumps((result, folder / "report", told)))
 
     return pickle.loads((made_once("written-report", make) / "written.pickle").read_bytes())
@@ -149,6 +161,7 @@ def test_commands_in_sentences_are_set_as_code(run, written):
     assert f"<code>python -m tune test &#39;{run.path}&#39;</code>" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_is_in_its_run_and_a_moved_dataset_is_found_where_the_user_says(tmp_path, capsys):
     run = SINGLE.write(tmp_path / "run", tmp_path / "data")
     (tmp_path / "data").rename(tmp_path / "moved")
@@ -170,6 +183,7 @@ def test_the_best_is_the_incumbent_of_the_ledger_where_none_completed(run):
     assert best["accuracy"] == 0.99
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_missing_dataset_is_said_on_the_page(small, tmp_path):
     gone = replace(small, provenance={"dataset": {"path": "gone", "fingerprint": ""}})
     result = report.write_report(gone, tmp_path / "report", lambda _: None)
@@ -179,6 +193,7 @@ def test_a_missing_dataset_is_said_on_the_page(small, tmp_path):
     assert "<dt>path</dt><dd>gone</dd>" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_earlier_report_is_replaced_and_other_files_are_not_touched(small, tmp_path):
     out = tmp_path / "report"
     out.mkdir()
@@ -198,6 +213,7 @@ def test_an_earlier_report_is_replaced_and_other_files_are_not_touched(small, tm
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_that_breaks_off_leaves_the_earlier_one(small, tmp_path):
     report.write_report(small, tmp_path / "report", lambda _: None)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
@@ -399,6 +415,7 @@ def test_pairs_are_a_grid_and_those_that_are_set_aside_a_folded_one():
     assert list(report._pairs([])) == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_without_predictions_has_no_matrix_and_says_so(tmp_path):
     part = read_run(SINGLE.write(tmp_path / "a run"))
     for path in (part.path / "predictions").iterdir():

@@ -201,6 +201,7 @@ def test_the_difference_of_searchers_has_the_error_of_both():
     assert row["value_high"] - row["value"] == pytest.approx(0.03 * stats.t.isf(0.025, 1))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_prints_sentences_and_writes_a_page(paths, tmp_path, capsys):
     assert main(["compare", *map(str, paths), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out

@@ -6,7 +6,7 @@ probability that they add up to. The truth is the accuracy over all pictures and
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -41,17 +41,11 @@ class World:
     unsteady: float = 1.0
     """Factor of ``seed`` for the last three configurations."""
 
-    def skill(self, accuracy):
-        """Return the skill that gives this accuracy over all pictures and seeds."""
-        nodes, weights = np.polynomial.hermite_e.hermegauss(61)
-        spread = np.sqrt(self.difficulty**2 + self.taste**2 + self.seed**2)
-        weights = weights / weights.sum()
-        return brentq(lambda skill: weights @ expit(skill + spread * nodes) - accuracy, -5, 5)
-
     def sweep(self, rng, accuracies, pictures=PICTURES):
         shape = (len(accuracies), REPLICATES, pictures)
         steady = np.r_[np.ones(len(accuracies) - 3), np.full(3, self.unsteady)]
-        skill = np.array([self.skill(accuracy) for accuracy in accuracies])
+        spread = np.sqrt(self.difficulty**2 + self.taste**2 + self.seed**2)
+        skill = np.array([skill_of(accuracy, spread) for accuracy in accuracies])
         seeds = rng.normal(0, self.seed, shape[:2]) * steady[:, None]
         logit = rng.normal(0, self.difficulty, pictures)
         logit = logit + rng.normal(0, self.taste, (shape[0], 1, pictures))
@@ -64,6 +58,14 @@ class World:
         return Trainings(
             configuration=configuration, accuracy=correct.mean(axis=1), correct=correct
         )
+
+
+@cache
+def skill_of(accuracy, spread):
+    """Return the skill that gives this accuracy over all pictures and seeds."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
+    weights = weights / weights.sum()
+    return brentq(lambda skill: weights @ expit(skill + spread * nodes) - accuracy, -5, 5)
 
 
 def against_the_best(trainings):

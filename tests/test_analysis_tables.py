@@ -264,8 +264,9 @@ def test_markdown_rows_are_of_one_width(run):
     assert "0.6675" not in "".join(lines)
 
 
-def test_the_same_run_gives_the_same_text(run):
-    again = read_run(run.path)
+def test_the_same_run_gives_the_same_text(tmp_path):
+    path = Factory(configurations=4, replicates=2).write(tmp_path / "run")
+    run, again = read_run(path), read_run(path)
     for name, make in TABLES.items():
         for first, second in zip(make(run), make(again), strict=True):
             assert FORMATS["md"](first) == FORMATS["md"](second), name

@@ -1,5 +1,6 @@
 """Tests claims about a published table of accuracies, without predictions or replicates."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, inf, sqrt
@@ -148,13 +149,16 @@ def replicates_needed(
 
     None if `MOST_REPLICATES` are not enough.
     """
-    for replicates in range(2, MOST_REPLICATES + 1):
+
+    def is_shown(replicates: int) -> bool:
         error = spread * sqrt(np.dot(weights, weights) / replicates)
         df = len(weights) * (replicates - 1)
         shown = Estimate(value=difference, standard_error=error, df=df).detectable(family)
-        if shown <= abs(difference):
-            return replicates
-    return None
+        return shown <= abs(difference)
+
+    counts = range(2, MOST_REPLICATES + 1)
+    place = bisect_left(counts, True, key=is_shown)
+    return counts[place] if place < len(counts) else None
 
 
 def optimism_of_picking(accuracy: float, n: int, models: int) -> float:
