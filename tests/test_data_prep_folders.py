@@ -26,7 +26,7 @@ MODES = {"png": "RGBA", "jpg": "CMYK", "bmp": "RGB", "webp": "L"}
 PER_CLASS = 30
 
 
-def framed(pixels, *, scale=4, margin=16):
+def framed(pixels, *, scale=2, margin=8):
     """A gray picture enlarged without smoothing, inside a white frame."""
     large = np.kron(pixels, np.ones((scale, scale), dtype=np.uint8))
     return np.pad(large, margin, constant_values=255)
@@ -131,7 +131,7 @@ def test_folder_and_archive_give_the_same_dataset(tmp_path, copies):
     ids = table["image_id"].to_pylist()
     assert all(one.startswith(("study/train/", "study/test/")) for one in ids)
     assert table["subset"].to_pylist() == [one.split("/")[1] for one in ids]
-    assert set(table["width"].to_pylist()) == set(table["height"].to_pylist()) == {224}
+    assert set(table["width"].to_pylist()) == set(table["height"].to_pylist()) == {112}
     with (out / "labels.csv").open() as file:
         labels = {row["image_id"]: row["label"] for row in csv.DictReader(file)}
     assert labels == dict(zip(ids, table["label"].to_pylist(), strict=True))
