@@ -123,7 +123,7 @@ def write_raw(folder: Path, faces: RawFaces) -> tuple[Path, Path]:
     ends = np.cumsum(np.array(USAGE_SHARES) * count).round().astype(int)
     usages = [USAGES[int(np.searchsorted(ends, row, side="right"))] for row in range(count)]
     digits = np.arange(256).astype(str)
-    texts = (" ".join(digits[picture.reshape(-1)]) for picture in faces.pixels)
+    texts = (" ".join(digits[picture.reshape(-1)].tolist()) for picture in faces.pixels)
     pictures, votes = folder / "fer2013.csv", folder / "fer2013new.csv"
     with pictures.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -1,13 +1,12 @@
 import csv
 import io
 import json
-import os
 import resource
 import shutil
-import subprocess
-import sys
 import tarfile
+import tempfile
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,9 +156,8 @@ def test_a_missing_column_is_named(tmp_path, capsys, kaggle, which, column, more
 
 def test_a_truncated_csv_is_named_and_its_whole_rows_can_be_used(tmp_path, capsys, kaggle):
     pictures, votes = kaggle
-    text = pictures.read_bytes()
-    line_ends = [place for place, byte in enumerate(text) if byte == ord("\n")]
-    pictures.write_bytes(text[: line_ends[200] + 500])
+    lines = pictures.read_bytes().splitlines(keepends=True)
+    pictures.write_bytes(b"".join(lines[:201]) + lines[201][:500])
     names = ("fer2013.csv, row 200 (line 202)", "cells where the header has 3")
     assert_refused(tmp_path, capsys, pictures, "--votes", votes, names=names)
     assert_skipped(
@@ -362,38 +360,31 @@ def test_an_empty_folder_is_filled_where_it_stands(tmp_path, kaggle, monkeypatch
     assert sorted(path.name for path in here.iterdir()) == files
 
 
-def no_file_over_100_kb() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+@contextmanager
+def no_file_over_100_kb():
+    """Let the system refuse more, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path, kaggle):
+def test_a_full_disk_leaves_nothing_behind(tmp_path, capsys, kaggle):
     out = tmp_path / "new" / "out"
-    command = [
-        sys.executable, "-m", "data_prep", "fer2013", "--images", kaggle[0], "--votes", kaggle[1],
-        "--out", out, "--no-near-duplicates",
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, preexec_fn=no_file_over_100_kb, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: no space left for {out}")
-    assert done.stderr.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+    more = ("--votes", kaggle[1], "--out", out)
+    with no_file_over_100_kb():
+        assert_refused(tmp_path, capsys, kaggle[0], *more, names=(f"no space left for {out}",))
 
 
-def test_no_space_to_draw_in_is_told(tmp_path):
-    arguments = ["synthetic", "--images", "300", "--out", tmp_path / "out"]
-    done = subprocess.run(
-        [sys.executable, "-m", "data_prep", *arguments],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        preexec_fn=no_file_over_100_kb,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: no space left for the drawn pictures in {tmp_path}")
-    assert done.stderr.count("\n") == 1
+def test_no_space_to_draw_in_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with no_file_over_100_kb():
+        assert main(["synthetic", "--images", "300", "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: no space left for the drawn pictures in {tmp_path}")
+    assert told.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,13 +2,13 @@
 
 import csv
 import shutil
+import subprocess
 import tarfile
 import zipfile
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from data_prep import writer
 from data_prep.fer2013 import prepare_fer2013
@@ -20,18 +20,33 @@ from data_prep.reader import read_dataset
 from data_prep.rejections import Rejections
 from data_prep.splits import split_dataset
 from data_prep.votes import CLASSES, VOTE_NAMES, label, read_votes, soft_labels
-from tests.support.fer_factory import write_rows, write_small_csv, write_small_pngs
+from tests.support.fer_factory import read_rows, write_rows, write_small_csv, write_small_pngs
 
 PUBLISHED = {"angry": 3954, "bored": 3960, "focused": 4553, "neutral": 3789}
+PART = ("0.png", "5.png")
+"""How the names of a fifth of the pictures end."""
 TABLE = {"angry": 3049, "bored": 3962, "focused": 4553, "neutral": 3818}
 
 
 @pytest.fixture(scope="session")
-def real_votes_file(fer_data, tmp_path_factory):
-    path = tmp_path_factory.mktemp("votes") / "fer2013new.csv"
-    with tarfile.open(fer_data / "fer2013plus.tar.gz") as archive:
-        path.write_bytes(archive.extractfile("fer2013plus/fer2013new.csv").read())
-    return path
+def real_part(fer_data, made_once):
+    """All votes, and the pictures of ``PART`` and those whose names are in two rows."""
+
+    def make(folder):
+        wanted = [
+            *(f"*/{name}" for name in NAMES_IN_TWO_ROWS),
+            *(f"*{end}" for end in PART),
+            "*.csv",
+        ]
+        command = ["tar", "-xzf", fer_data / "fer2013plus.tar.gz", "-C", folder, "--wildcards"]
+        subprocess.run([*command, *wanted], check=True)
+
+    return made_once("fer2013-part", make) / "fer2013plus"
+
+
+@pytest.fixture(scope="session")
+def real_votes_file(real_part):
+    return real_part / "fer2013new.csv"
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +68,7 @@ def real_csv(real_votes_file, real_pictures, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def from_pngs(fer_data, made_once):
+def all_from_pngs(fer_data, made_once):
     """The dataset made from the archive: its manifest and its directory."""
 
     def make(folder):
@@ -61,6 +76,60 @@ def from_pngs(fer_data, made_once):
 
     out = made_once("fer2013-from-pngs", make) / "data"
     return DatasetManifest.read(out), out
+
+
+@pytest.fixture(scope="session")
+def part_from_pngs(real_part, real_votes_file, made_once):
+    """The same of the part's pictures and of each row without one among the first 3,000."""
+
+    def make(folder):
+        header, *rows = read_rows(real_votes_file)
+        part = [
+            row
+            for number, row in enumerate(rows)
+            if row[1].endswith(PART)
+            or row[1] in NAMES_IN_TWO_ROWS
+            or (number < 3000 and not row[1])
+        ]
+        write_rows(folder / "votes.csv", [header, *part])
+        prepare_fer2013(images=real_part, votes=folder / "votes.csv", out=folder / "data")
+
+    out = made_once("fer2013-part-from-pngs", make) / "data"
+    return DatasetManifest.read(out), out
+
+
+@pytest.fixture(scope="session", params=["part", pytest.param("all", marks=pytest.mark.long)])
+def from_pngs(request):
+    """Manifest and directory of a fifth of the real pictures or of all, and what is known."""
+    return *request.getfixturevalue(f"{request.param}_from_pngs"), FACTS[request.param]
+
+
+FACTS = {
+    "part": {
+        "steps": [(0, 7166), (62, 7104), (17, 7087), (3796, 3291)],
+        "nf_votes": {"0": 7104, "1": 44, "2": 2, "4": 1, "10": 15},
+        "unknown_votes": {
+            "0": 4730, "1": 1668, "2": 520, "3": 123, "4": 46, "5": 13, "6": 4,
+        },
+        "classes": {"angry": 808, "bored": 761, "focused": 959, "neutral": 763},
+        "least_groups": 100,
+        "copies": (25, 28),
+        "largest_group": 8,
+        "first": ["fer2013/00000", "fer2013/00002"],
+    },
+    "all": {
+        "steps": [(0, 35887), (349, 35538), (79, 35459), (35459 - 16256, 16256)],
+        "nf_votes": {"0": 35538, "1": 167, "2": 4, "4": 2, "10": 176},
+        "unknown_votes": {
+            "0": 23738, "1": 8220, "2": 2526, "3": 751, "4": 224, "5": 55, "6": 18, "7": 3, "8": 3,
+        },
+        "classes": PUBLISHED,
+        "least_groups": 900,  # 458 of byte-identical pictures alone
+        "copies": (458, 559),
+        "largest_group": 30,  # The largest heap of real copies has 21.
+        "first": ["fer2013/00000", "fer2013/00003"],
+    },
+}  # fmt: skip
 
 
 def read_votes_rows(path):
@@ -85,27 +154,25 @@ def class_counts(manifest):
 
 
 def test_the_cleaning_steps_remove_what_the_study_removed(from_pngs):
-    steps = [(step["removed"], step["left"]) for step in from_pngs[0].steps]
-    assert steps == [(0, 35887), (349, 35538), (79, 35459), (35459 - 16256, 16256)]
-    assert from_pngs[0].details["nf_votes"] == {
-        "0": 35538, "1": 167, "2": 4, "4": 2, "10": 176,
-    }  # fmt: skip
-    assert from_pngs[0].details["unknown_votes_where_nf_is_0"] == {
-        "0": 23738, "1": 8220, "2": 2526, "3": 751, "4": 224, "5": 55, "6": 18, "7": 3, "8": 3,
-    }  # fmt: skip
+    manifest, _, facts = from_pngs
+    assert [(step["removed"], step["left"]) for step in manifest.steps] == facts["steps"]
+    assert manifest.details["nf_votes"] == facts["nf_votes"]
+    assert manifest.details["unknown_votes_where_nf_is_0"] == facts["unknown_votes"]
 
 
 def test_the_published_rule_gives_the_published_counts(from_pngs):
-    assert class_counts(from_pngs[0]) == PUBLISHED
-    assert from_pngs[0].images == 16256
+    manifest, _, facts = from_pngs
+    assert class_counts(manifest) == facts["classes"]
+    assert manifest.images == sum(facts["classes"].values())
 
 
-def test_the_rule_of_the_table_gives_its_counts(real_votes_file):
+@pytest.mark.parametrize(("rule", "counts"), [("published", PUBLISHED), ("table", TABLE)])
+def test_a_rule_gives_the_counts_of_the_study(real_votes_file, rule, counts):
     with real_votes_file.open("rb") as stream:
         votes = read_votes(stream, "votes", Rejections()).votes
     clean = votes[(votes[:, 9] == 0) & (votes[:, 8] < 5)]
-    labels = label(clean, "table")
-    assert dict(zip(CLASSES, np.bincount(labels[labels >= 0]).tolist(), strict=True)) == TABLE
+    labels = label(clean, rule)
+    assert dict(zip(CLASSES, np.bincount(labels[labels >= 0]).tolist(), strict=True)) == counts
 
 
 def test_the_votes_file_is_what_it_is_said_to_be(real_votes_file):
@@ -123,12 +190,12 @@ def test_the_votes_file_is_what_it_is_said_to_be(real_votes_file):
 NAMES_IN_TWO_ROWS = {"fer0006953.png", "fer0008403.png", "fer0011785.png", "fer0033120.png"}
 
 
-def test_csv_and_pngs_of_real_rows_give_one_fingerprint(fer_data, real_votes_file, tmp_path):
-    """One row in 30, each row without a picture among the first 3,000, each name in two rows."""
+def test_csv_and_pngs_of_real_rows_give_one_fingerprint(real_part, real_votes_file, tmp_path):
+    """A row in 30, each row without a picture among the first 3,000, each name in two rows."""
     rows = [
         row
         for number, row in enumerate(read_votes_rows(real_votes_file))
-        if number % 30 == 0
+        if (number % 6 == 0 and row["Image name"].endswith(PART))
         or (number < 3000 and not row["Image name"])
         or row["Image name"] in NAMES_IN_TWO_ROWS
     ]
@@ -139,12 +206,12 @@ def test_csv_and_pngs_of_real_rows_give_one_fingerprint(fer_data, real_votes_fil
         writer.writerows(rows)
     wanted = {(row["Usage"], row["Image name"]) for row in rows}
     pictures = {}
-    for member in members(fer_data / "fer2013plus.tar.gz", Rejections()):
+    for member in members(real_part, Rejections()):
         if (key := picture_key(member)) in wanted:
             pictures[key] = read_png(member).pixels
-            path = tmp_path / "pngs" / member.path.parent.name / member.path.name
+            path = tmp_path / "pngs" / member.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.frombytes("L", (48, 48), pictures[key].tobytes()).save(path)
+            shutil.copyfile(real_part / member.path, path)
     write_kaggle_csv(tmp_path / "icml_face_data.csv", rows, pictures)
     from_csv, from_pngs = (
         prepare_fer2013(images=tmp_path / images, votes=votes, out=tmp_path / f"from-{images}")
@@ -155,26 +222,26 @@ def test_csv_and_pngs_of_real_rows_give_one_fingerprint(fer_data, real_votes_fil
 
 
 @pytest.mark.long
-def test_csv_and_pngs_give_one_fingerprint(from_pngs, real_csv, real_votes_file, tmp_path):
+def test_csv_and_pngs_give_one_fingerprint(all_from_pngs, real_csv, real_votes_file, tmp_path):
     manifest = prepare_fer2013(images=real_csv, votes=real_votes_file, out=tmp_path / "from-csv")
-    assert manifest.fingerprint == from_pngs[0].fingerprint
+    assert manifest.fingerprint == all_from_pngs[0].fingerprint
 
 
 def test_grouped_leaves_no_copy_on_two_sides(from_pngs):
-    assert from_pngs[0].duplicates["across_splits"] == 0
-    assert from_pngs[0].duplicates["groups"] > 900  # 458 of byte-identical pictures alone
-    counts = from_pngs[0].counts
+    manifest, _, facts = from_pngs
+    assert manifest.duplicates["across_splits"] == 0
+    assert manifest.duplicates["groups"] > facts["least_groups"]
     for split, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
-        for name, total in PUBLISHED.items():
-            assert counts[split][name] == pytest.approx(share * total, abs=1)
+        for name, total in facts["classes"].items():
+            assert manifest.counts[split][name] == pytest.approx(share * total, abs=1)
 
 
 def test_real_pictures_that_are_byte_identical_have_one_hash_and_one_group(from_pngs):
-    _, out = from_pngs
+    _, out, facts = from_pngs
     table = pq.read_table(out / "images.parquet", columns=["content_hash", "duplicate_group"])
     copies = table.to_pandas().groupby("content_hash")["duplicate_group"].agg(["size", "nunique"])
     assert (copies["nunique"] == 1).all()
-    assert ((copies["size"] > 1).sum(), (copies["size"] - 1).sum()) == (458, 559)
+    assert ((copies["size"] > 1).sum(), (copies["size"] - 1).sum()) == facts["copies"]
 
 
 @pytest.mark.long
@@ -207,20 +274,20 @@ def test_surplus_copies_among_all_pictures(real_pictures):
 
 
 def test_no_group_of_real_pictures_runs_away(from_pngs):
-    """The largest heap of real copies has 21; a chain of chance likenesses would be larger."""
-    _, out = from_pngs
+    """A chain of chance likenesses would be larger."""
+    _, out, facts = from_pngs
     groups = pq.read_table(out / "images.parquet", columns=["duplicate_group"])
-    assert np.bincount(groups["duplicate_group"].to_numpy()).max() <= 30
+    assert np.bincount(groups["duplicate_group"].to_numpy()).max() <= facts["largest_group"]
 
 
 def test_every_row_left_out_is_listed(from_pngs):
-    _, out = from_pngs
+    _, out, facts = from_pngs
     with (out / "rejected.csv").open(newline="") as file:
         rejected = list(csv.DictReader(file))
     kept = pq.read_table(out / "images.parquet", columns=["image_id"])["image_id"].to_pylist()
-    assert len(rejected) + len(kept) == 35887
+    assert len(rejected) + len(kept) == facts["steps"][0][1]
     assert not {row["image_id"] for row in rejected} & set(kept)
-    assert kept[:2] == ["fer2013/00000", "fer2013/00003"]
+    assert kept[:2] == facts["first"]
 
 
 SMALL = 240

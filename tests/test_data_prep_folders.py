@@ -26,7 +26,7 @@ MODES = {"png": "RGBA", "jpg": "CMYK", "bmp": "RGB", "webp": "L"}
 PER_CLASS = 30
 
 
-def framed(pixels, *, scale=4, margin=16):
+def framed(pixels, *, scale=2, margin=8):
     """A gray picture enlarged without smoothing, inside a white frame."""
     large = np.kron(pixels, np.ones((scale, scale), dtype=np.uint8))
     return np.pad(large, margin, constant_values=255)
@@ -124,14 +124,15 @@ def test_folder_and_archive_give_the_same_dataset(tmp_path, copies):
         tar.add(copies, arcname="some/where/copies")
     fingerprints = set()
     for number, path in enumerate((copies, archive)):
-        manifest, out = prepare(tmp_path, {"name": "study", "path": str(path)}, out=f"out{number}")
+        source, out = {"name": "study", "path": str(path)}, f"out{number}"
+        manifest, out = prepare(tmp_path, source, out=out, near_duplicates=False)
         fingerprints.add(manifest.fingerprint)
     assert len(fingerprints) == 1
     table = pq.read_table(out / "images.parquet")
     ids = table["image_id"].to_pylist()
     assert all(one.startswith(("study/train/", "study/test/")) for one in ids)
     assert table["subset"].to_pylist() == [one.split("/")[1] for one in ids]
-    assert set(table["width"].to_pylist()) == set(table["height"].to_pylist()) == {224}
+    assert set(table["width"].to_pylist()) == set(table["height"].to_pylist()) == {112}
     with (out / "labels.csv").open() as file:
         labels = {row["image_id"]: row["label"] for row in csv.DictReader(file)}
     assert labels == dict(zip(ids, table["label"].to_pylist(), strict=True))
@@ -196,7 +197,7 @@ def test_classes_are_mapped_and_votes_come_along(tmp_path, synthetic_dataset, fa
 def test_margins_that_nobody_asked_to_trim_are_warned_of(tmp_path, copies, capsys):
     config = write_sources(tmp_path / "sources.yaml", {"name": "study", "path": str(copies)})
     arguments = ["folders", "--config", str(config), "--out", str(tmp_path / "out")]
-    assert main(arguments) == 0
+    assert main([*arguments, "--no-near-duplicates"]) == 0
     assert "120 of the 120 pictures of 'study' have a margin" in capsys.readouterr().err
 
 
@@ -243,7 +244,8 @@ def test_a_wrong_sources_file_is_refused_in_a_line(tmp_path, copies, capsys, cas
     config = tmp_path / "sources.yaml"
     config.write_text(yaml.safe_dump({"classes": CLASSES, **base, **changes}))
     out = tmp_path / "out"
-    assert main(["folders", "--config", str(config), "--out", str(out)]) == 2
+    arguments = ["folders", "--config", str(config), "--out", str(out), "--no-near-duplicates"]
+    assert main(arguments) == 2
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error
@@ -266,14 +268,16 @@ def test_a_copy_that_is_not_as_the_file_says_is_refused(tmp_path, copies, change
 
 def test_a_complete_copy_is_taken(tmp_path, copies):
     expect = {"angry": 30, "train/angry": 20, "test/angry": 10}
-    manifest, _ = prepare(tmp_path, {"name": "study", "path": str(copies), "expect": expect})
+    source = {"name": "study", "path": str(copies), "expect": expect}
+    manifest, _ = prepare(tmp_path, source, near_duplicates=False)
     assert manifest.images == 4 * PER_CLASS
 
 
 def test_a_picture_in_no_class_folder_is_left_out_and_told(tmp_path, copies):
     shutil.copytree(copies, tmp_path / "mine")
     Image.new("L", (48, 48)).save(tmp_path / "mine" / "stray.png")
-    manifest, out = prepare(tmp_path, {"name": "study", "path": str(tmp_path / "mine")})
+    source = {"name": "study", "path": str(tmp_path / "mine")}
+    manifest, out = prepare(tmp_path, source, near_duplicates=False)
     assert manifest.images == 4 * PER_CLASS
     assert rejected(out)[0]["image_id"] == "study/stray.png"
     assert manifest.details["found"][0]["folder"] == "."
@@ -286,7 +290,7 @@ def test_a_damaged_picture_is_refused_or_skipped(tmp_path, copies):
     source = {"name": "study", "path": str(tmp_path / "mine")}
     with pytest.raises(ValueError, match=rf"{bad.name}: damaged .* --skip-bad"):
         prepare(tmp_path, source)
-    manifest, out = prepare(tmp_path, source, skip_bad=True)
+    manifest, out = prepare(tmp_path, source, skip_bad=True, near_duplicates=False)
     assert manifest.images == 4 * PER_CLASS - 1
     assert manifest.steps[0] == {"step": "bad input", "removed": 1, "left": 119}
     assert rejected(out)[0]["file"].endswith(bad.name)

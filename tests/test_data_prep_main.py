@@ -1,5 +1,5 @@
 import json
-import subprocess
+import runpy
 import sys
 import tempfile
 from dataclasses import replace
@@ -221,7 +221,10 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_program_runs_as_a_module(synthetic_dataset):
-    command = [sys.executable, "-m", "data_prep", "inspect", str(synthetic_dataset), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["name"] == "synthetic"
+def test_the_program_runs_as_a_module(synthetic_dataset, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "data_prep.__main__")
+    monkeypatch.setattr(sys, "argv", ["data_prep", "inspect", str(synthetic_dataset), "--json"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("data_prep", run_name="__main__")
+    assert stop.value.code == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "synthetic"

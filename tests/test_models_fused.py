@@ -40,7 +40,7 @@ def data():
 
 
 def configs(values, **changes):
-    known = {"batch_size": 16, "epochs": 3, "learning_rate": 1e-4}
+    known = {"batch_size": 16, "epochs": 2, "learning_rate": 1e-4}
     return [TrainConfig.create({**known, **values, **changes, "seed": seed}) for seed in SEEDS]
 
 
@@ -162,7 +162,7 @@ def test_members_go_on_from_their_states_as_if_never_interrupted(
 
 @pytest.mark.parametrize("decay", [0.0, 0.9])
 def test_a_member_s_state_is_one_that_a_training_alone_goes_on_from(data, decay):
-    members = configs(RESNET, ema_decay=decay)
+    members = configs(RESNET, epochs=3, ema_decay=decay)
     first = next(fit_together(members, data))
     alone = list(fit(members[1], data, state=first[1].state()))
     whole = list(fit(members[1], data))
@@ -171,7 +171,7 @@ def test_a_member_s_state_is_one_that_a_training_alone_goes_on_from(data, decay)
 
 
 def test_a_member_that_diverges_ends_and_disturbs_no_other(data):
-    members = configs(RESNET)
+    members = configs(RESNET, epochs=3)
     whole = list(fit_together(members, data))
     results = fit_together(members, data)
     first = next(results)
@@ -233,7 +233,7 @@ def test_every_property_of_a_layer_is_that_of_its_members():
 
 
 def test_a_diverged_member_stays_so_after_a_restart(data):
-    members = configs(RESNET)
+    members = configs(RESNET, epochs=3)
     results = fit_together(members, data)
     loop = next(results)[1]._loop
     with torch.no_grad():

@@ -92,6 +92,9 @@ def test_frozen_weights_are_part_of_a_network_s_size(data, monkeypatch):
 
 def test_more_pictures_than_the_dataset_has_are_the_same_ones_again(data, monkeypatch):
     size, given = len(data.labels) + 1, []
+    monkeypatch.setattr(latency, "_WARM_UP", 1)
+    monkeypatch.setattr(latency, "_LEAST_RUNS", 2)
+    monkeypatch.setattr(latency, "_RUNS", 2)
     predict = latency.predict_logits
     monkeypatch.setattr(
         latency,
