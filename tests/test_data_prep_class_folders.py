@@ -223,6 +223,17 @@ def test_folders_below_a_class_are_a_column_where_there_are_any(tmp_path):
     ]
 
 
+def test_persons_below_some_of_the_named_classes_are_a_column_too(tmp_path):
+    for name in ("dog/ann/1.png", "dog/bob/2.png", "cat/bob/3.png"):
+        put(tmp_path / name)
+    source = Source(name="s", path=tmp_path)
+    file = SourcesFile(classes=("dog", "cat"), image_size=SIDE, sources=(source,))
+    found = find_pictures(source, file, Rejections())
+    assert [(one.label, one.columns) for one in found.records] == [
+        ("cat", {"folder": "bob"}), ("dog", {"folder": "ann"}), ("dog", {"folder": "bob"}),
+    ]  # fmt: skip
+
+
 def test_a_bad_picture_is_refused_or_counted(tmp_path):
     put(tmp_path / "set" / "angry" / "a.png")
     (tmp_path / "set" / "angry" / "b c.png").write_bytes(b"no picture")

@@ -326,6 +326,15 @@ def test_captions_are_no_column_and_told(tmp_path, flat, capsys):
     assert "texts of more than 200 characters are left out: caption" in capsys.readouterr().err
 
 
+def test_a_column_with_an_equals_sign_in_its_name_can_be_named(tmp_path):
+    rows = [(f"{number}.png", "cat dog".split()[number % 2]) for number in range(2 * PER_CLASS)]
+    for number, (name, _) in enumerate(rows):
+        put(tmp_path / "in" / name, number)
+    write_csv(tmp_path / "in" / "rows.csv", ("filename", "kind=animal"), rows)
+    dataset = prepare(tmp_path, tmp_path / "in", "--columns", "label=kind=animal")
+    assert dataset.manifest.classes == ("cat", "dog")
+
+
 @pytest.mark.parametrize("table", [None, "picture,kind\n0.png,cat\n"])
 def test_named_columns_that_no_table_has_are_refused(tmp_path, capsys, table):
     for label in ("cat", "dog"):

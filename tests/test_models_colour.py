@@ -169,6 +169,9 @@ def test_a_family_that_knows_no_colour_refuses_it_in_a_line(monkeypatch):
         UserError, match=r"family resnet takes gray pictures only, but .* 3 channels"
     ):
         build_model(start, classes=3, image_shape=SHAPE, image_channels=3)
+    check_network(start, classes=3, image_shape=SHAPE)
+    with pytest.raises(UserError, match="gray pictures only"):
+        check_network(start, classes=3, image_shape=SHAPE, image_channels=3)
 
 
 def test_a_classifier_reads_back_what_it_was_trained_on_in_colour(tmp_path, colour):

@@ -252,6 +252,7 @@ class Fuses(Factory):
         return decided(bundle, fused=kernel == 3, gain=2.0 if kernel == 3 else 0.5)
 
 
+@pytest.mark.long
 def test_workers_train_several_as_one_where_it_pays_and_again_as_one_if_they_fail(tmp_path):
     with ray_session(object_store_bytes=100_000_000), Ledger(tmp_path) as ledger:
         fixed = {**small_spec().fixed, "epochs": 4}

@@ -50,6 +50,7 @@ def join(address, **environment):
 
 
 @pytest.mark.usefixtures("own_token")
+@pytest.mark.long
 def test_only_who_has_the_token_is_let_in_and_there_is_no_dashboard():
     with ray_session(object_store_bytes=STORE_BYTES):
         mode = token_file().stat().st_mode

@@ -78,6 +78,7 @@ def test_a_sweep_with_asha_trains_each_epoch_once_and_stops_what_the_sweep_stops
     assert trained(tmp_path) == dict.fromkeys(measured, 1)
 
 
+@pytest.mark.long
 def test_a_paused_trial_goes_on_in_any_worker_and_no_epoch_is_trained_twice(tmp_path):
     sweep = run_sweep(tmp_path, scheduler={"name": "promotion", "reduction_factor": 3})
     assert sweep.finished
@@ -301,6 +302,7 @@ class NotesWhen(TrivialTraining):
             file.write(f"{word} {self.trial_id}\n")
 
 
+@pytest.mark.long
 def test_trials_share_a_card_as_far_as_its_memory_goes(tmp_path):
     sweep = run_sweep(
         tmp_path, kind=NotesWhen, factory=OneCard, slots=HALF_A_CARD, scheduler={"name": "none"},

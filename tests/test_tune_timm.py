@@ -136,6 +136,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_cut_off_ends_like_an_untouched_one(folder, weights, monkeypatch):
     overrides = [
         f"fixed.pretrained={weights[0]}", "fixed.drop_path_rate=0.1", "fixed.epochs=3",
