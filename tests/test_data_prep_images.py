@@ -327,7 +327,7 @@ def test_captions_are_no_column_and_told(tmp_path, flat, capsys):
 
 
 def test_a_column_with_an_equals_sign_in_its_name_can_be_named(tmp_path):
-    rows = [(f"{number}.png", "cat dog".split()[number % 2]) for number in range(2 * PER_CLASS)]
+    rows = [(f"{number}.png", ["cat", "dog"][number % 2]) for number in range(2 * PER_CLASS)]
     for number, (name, _) in enumerate(rows):
         put(tmp_path / "in" / name, number)
     write_csv(tmp_path / "in" / "rows.csv", ("filename", "kind=animal"), rows)

@@ -189,10 +189,11 @@ def MyNet({names}):
     assert model.got == expected
 
 
-def test_the_side_of_a_picture_that_is_not_square_is_refused(tmp_path):
+@pytest.mark.parametrize(("shape", "told"), [((8, 6), "8×6"), ((6, 8), "6×8")])
+def test_the_side_of_a_picture_that_is_not_square_is_refused(tmp_path, shape, told):
     config = config_of(tmp_path, "def MyNet(image_size): pass")
-    with pytest.raises(UserError, match=r"mine:MyNet: it takes image_size.* have 8×6 pixels"):
-        build_model(config, classes=4, image_shape=(8, 6))
+    with pytest.raises(UserError, match=f"mine:MyNet: it takes image_size.* have {told} pixels"):
+        build_model(config, classes=4, image_shape=shape)
 
 
 def test_the_first_step_tells_a_network_height_and_width_in_this_order(tmp_path):
