@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import analysis
+import tune
 from tests.support.in_process import (
     EXECUTOR,
     FIXED,
@@ -71,3 +72,11 @@ def test_a_call_wins_over_its_dict_and_goes_on_where_the_dataset_is_now(few_pict
     ledger = (run / "events.jsonl").read_text()
     assert search(data=before.rename(tmp_path / "moved")) == run
     assert (run / "events.jsonl").read_text() == ledger
+
+
+def test_a_run_is_read_with_the_dataset_where_it_is_now(few_pictures, tmp_path):
+    before = shutil.copytree(few_pictures, tmp_path / "faces")
+    SEARCH(SPEC, data=before, runs=tmp_path)
+    now = before.rename(tmp_path / "moved")
+    found = tune.search(SPEC, data=now, runs=tmp_path)
+    assert found.figure("mistakes").axes, "it shows pictures"

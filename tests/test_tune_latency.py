@@ -124,6 +124,7 @@ def test_the_result_is_printed_as_json_too(tmp_path, finished_run, capsys, monke
     wanted = {"parameters": 7, "weights_bytes": 28, "p50_1": 1.5, "p95_1": 2.0, "p50_64": 30.0}
     assert wanted.items() <= first.items()
     assert first["p95_64"] == 40.0
+    assert pd.read_parquet(run / "latency.parquet")["parameters"].tolist() == [7, 7]
 
 
 def test_the_result_is_printed_in_megabytes_and_milliseconds(capsys, monkeypatch):

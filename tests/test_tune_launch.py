@@ -463,6 +463,13 @@ def test_a_job_prepares_the_data_on_the_claim(capsys):
     assert pod["tolerations"] == TOLERATED
 
 
+def test_help_lists_what_users_call_and_not_what_jobs_call(capsys):
+    with pytest.raises(SystemExit):
+        main(["launch", "--help"])
+    listed = re.findall(r"^    (\w+)(?:  |$)", capsys.readouterr().out, re.MULTILINE)
+    assert listed == ["slurm", "pbs", "lsf", "kubernetes"]
+
+
 @pytest.mark.usefixtures("folder")
 def test_the_commands_for_kubernetes_that_we_print_are_taken_as_printed(capsys):
     guide = (Path(__file__).parents[1] / "docs" / "clusters.md").read_text()

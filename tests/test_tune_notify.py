@@ -1,6 +1,7 @@
 """Messages about a sweep: what they say, when they are sent, and that they cannot harm it."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -167,6 +168,19 @@ def test_a_webhook_that_does_not_answer_delays_the_end_by_a_limited_time(
     notifier.close()
     assert notifier._thread.is_alive()
     answered.set()
+
+
+def test_a_webhook_that_never_answers_does_not_keep_later_messages(
+    sweep, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(notify, "_SEND_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("WEBHOOK", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        notifier = Notifier(tmp_path / "run", sweep)
+        notifier.end()
+        notifier.close()
+    assert not notifier._thread.is_alive()
+    assert "not sent to $WEBHOOK: timed out" in capsys.readouterr().err
 
 
 def test_a_command_gets_the_message_on_its_input(few_pictures, monkeypatch, tmp_path):

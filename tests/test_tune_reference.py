@@ -152,3 +152,10 @@ def test_the_command_prints_tables_one_key_or_the_schema(capsys):
     assert main(["keys", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == spec_schema()
     assert main(["keys", "rate"]) == 2
+
+
+def test_a_key_that_may_be_a_name_alone_says_so_and_its_parts_do_not():
+    keys = spec_keys()
+    assert keys["scheduler"].allowed.startswith("a name, or ")
+    alone = {name for name, key in keys.items() if "a name, or " in key.allowed}
+    assert alone == {"searcher", "scheduler", "objective"}

@@ -383,15 +383,29 @@ def test_a_restored_trial_remembers_its_best_epoch_and_starts_from_no_other_weig
     assert scripted.asked[1]["initial"] is None
 
 
-def test_a_lack_of_memory_is_told_in_one_line(factory, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "raised", "told"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory.\n  Tried 3 GiB"),
+            OutOfMemoryError,
+            r"^CUDA out of memory\. Tried 3 GiB$",
+        ),
+        (RuntimeError("CUDA error: an illegal access"), RuntimeError, "^CUDA error"),
+    ],
+)
+def test_a_lack_of_memory_is_told_in_one_line_and_nothing_else_is_one(
+    factory, monkeypatch, error, raised, told
+):
     def fit(*_words, **_options):
-        raise torch.OutOfMemoryError("CUDA out of memory.\n  Tried 3 GiB")
+        raise error
         yield
 
     monkeypatch.setattr("tune.execution.training.fit_together", fit)
     training = factory(one("a", TrainConfig.create(CONFIG)))
-    with pytest.raises(OutOfMemoryError, match=r"^CUDA out of memory\. Tried 3 GiB$"):
+    with pytest.raises(raised, match=told) as caught:
         training.advance()
+    assert isinstance(caught.value, OutOfMemoryError) == (raised is OutOfMemoryError)
 
 
 def test_the_last_requested_stop_of_a_whole_trial_leaves_no_state_at_a_falling_rate(
