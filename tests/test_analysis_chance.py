@@ -68,6 +68,20 @@ def test_a_single_contrast_is_tested_as_by_t():
     assert tested.error.df == pytest.approx(10)
 
 
+def test_a_shared_variance_below_what_was_counted_twice_counts_as_none():
+    """All pictures deviate along the first contrast; along the second, the estimate is negative."""
+    contrasts = orthonormal(np.eye(3) - 1 / 3).T
+    means, own = np.array([0.7, 0.5, 0.6]), [0.01] * 3
+    along, against = np.array([0.1, -0.1, 0.0, 0.0]), 0.004
+    shared = contrasts[0][:, None] * along
+    tested = chance(own, shared, twice=against).test(contrasts, means)
+    covariance = np.diag([0.01 + along @ along - against, 0.01])
+    value = contrasts @ means
+    scale = 1 - (1 - np.mean(0.01 / np.diag(covariance))) / 3
+    assert tested.f == pytest.approx(value @ np.linalg.solve(covariance, value) / 2 * scale)
+    assert tested.error.standard_error == pytest.approx(np.sqrt(np.trace(covariance) / 2))
+
+
 def test_contrasts_on_folds_alone_are_tested_as_by_hotelling():
     values = RNG.random((3, 9))
     deviations = (values - values.mean(axis=1, keepdims=True)) / np.sqrt(9 * 8)

@@ -98,14 +98,14 @@ def test_values_that_are_no_numbers_are_written_as_json_or_as_they_are(tmp_path)
 
 
 def test_a_last_value_is_the_last_known_one_and_the_best_the_smallest_loss(tmp_path):
-    curve = {1: {"loss": 0.5, "acc": 0.7}, 2: {"loss": 0.3}, 3: {"loss": 0.4}}
+    curve = {1: {"loss": 0.5, "acc": 0.7}, 3: {"loss": 0.3}, 10: {"loss": 0.4}}
     run = write_found(
         tmp_path / "run", (trial("a", {}, measurements=curve),), metric="loss", mode="min"
     )
     [row] = pq.read_table(run / TRIALS_FILE).to_pylist()
-    assert (row["best_epoch"], row["best_loss"], row["last_loss"]) == (2, 0.3, 0.4)
+    assert (row["best_epoch"], row["best_loss"], row["last_loss"]) == (3, 0.3, 0.4)
     assert row["last_acc"] == 0.7
-    assert row["epochs_trained"] == 3
+    assert row["epochs_trained"] == 10
 
 
 def test_seconds_are_written_if_any_trial_has_some(tmp_path):
