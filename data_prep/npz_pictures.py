@@ -56,9 +56,10 @@ def _records(arrays: Any, shown: str, reader: PictureReader) -> Iterator[Record]
     for split in ("train", "val", "test"):
         for ours in NAMES:
             pictures, labels = (name.format(split) for name in ours)
-            if pictures in arrays and labels in arrays:
-                found = True
-                yield from _part(arrays, pictures, arrays[labels], split, shown, reader)
+            if pictures in arrays:
+                found = found or labels in arrays
+                theirs = arrays.get(labels)
+                yield from _part(arrays, pictures, theirs, split, shown, reader)
                 break
     if not found:
         raise BadInputError(
@@ -68,11 +69,14 @@ def _records(arrays: Any, shown: str, reader: PictureReader) -> Iterator[Record]
 
 
 def _part(
-    arrays: Any, name: str, labels: Any, split: str, shown: str, reader: PictureReader
+    arrays: Any, name: str, labels: Any | None, split: str, shown: str, reader: PictureReader
 ) -> Iterator[Record]:
+    """Yield the pictures of a split, without labels if it has none."""
     member = name if name in arrays.zip.namelist() else f"{name}.npy"
     with arrays.zip.open(member) as stream:
         header = _header(stream)
+        if labels is None:
+            labels = np.full(header.shape[:1], "")
         _check(header, labels, split, shown)
         pictures = arrays[name] if header.is_by_columns else _one_by_one(stream, header)
         for row, (picture, label) in enumerate(zip(pictures, labels.reshape(-1), strict=True)):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
@@ -92,11 +94,13 @@ def test_few_pictures_have_few_candidates(count):
     assert pairs.tolist() == [[a, b] for a in range(count) for b in range(a + 1, count)]
 
 
-def test_parts_are_worked_on_in_order_by_one_thread_each():
+@pytest.mark.parametrize("cores", [1, 3, None])
+def test_parts_are_worked_on_in_order_by_one_thread_each(monkeypatch, cores):
     """Numpy rounds otherwise with several threads, so results would depend on the machine."""
 
     def threads(part):
         of_numpy = [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
         return part, set(of_numpy)
 
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
     assert in_threads(threads, range(5)) == [(part, {1}) for part in range(5)]

@@ -113,6 +113,8 @@ def test_a_map_and_expected_counts_must_fit_what_is_found():
     assert images.labels.tolist() == [1, 1]
     with pytest.raises(BadInputError, match=r"should hold 2 pictures of 'test/happy', .* holds 1;"):
         collected(records, label_map={"happy": "joy"}, expect={"test/happy": 2})
+    with pytest.raises(BadInputError, match=r"should hold 1 pictures? of 'happy', .* holds 2;"):
+        collected(records, label_map={"happy": "joy"}, expect={"happy": 1})
     with pytest.raises(BadInputError, match="maps 'glad', but one has happy"):
         collected(records, label_map={"happy": "joy", "glad": "joy"})
     unknown = dict.fromkeys(("z", "c", "y", "a", "x", "b"), "joy")

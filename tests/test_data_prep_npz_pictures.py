@@ -49,6 +49,18 @@ def test_pictures_are_numbered_from_0_in_each_split_and_labels_are_flat_or_a_col
     assert not found.in_colour
 
 
+def test_pictures_of_a_split_without_labels_have_none(tmp_path):
+    labelled = {"x_train": pictures(2), "y_train": np.array([1, 0])}
+    found = found_in(tmp_path / "set.npz", **labelled, x_test=pictures(1, first=60))
+    assert [(r.name, r.label, r.why_unlabelled) for r in found.records] == [
+        ("train/000000", "1", "has no label"),
+        ("train/000001", "0", "has no label"),
+        ("test/000000", "", "has no label"),
+    ]
+    with pytest.raises(BadInputError, match="train_labels and so on are needed"):
+        found_in(tmp_path / "none.npz", x_test=pictures(1))
+
+
 def test_colours_keep_the_order_of_red_green_and_blue(tmp_path):
     pixels = pictures(1, 3)
     pixels[...] = (10, 20, 200)

@@ -189,6 +189,17 @@ def MyNet({names}):
     assert model.got == expected
 
 
+def test_shapes_are_found_out_from_a_picture_in_colour_where_pictures_are(tmp_path):
+    text = """
+from torch import nn
+
+def MyNet(classes):
+    return nn.Sequential(nn.LazyConv2d(classes, 2), nn.Flatten(), nn.LazyLinear(classes))
+"""
+    model = build_model(config_of(tmp_path, text), classes=4, image_shape=(8, 8), image_channels=3)
+    assert model[0].in_channels == 3
+
+
 @pytest.mark.parametrize(("shape", "told"), [((8, 6), "8×6"), ((6, 8), "6×8")])
 def test_the_side_of_a_picture_that_is_not_square_is_refused(tmp_path, shape, told):
     config = config_of(tmp_path, "def MyNet(image_size): pass")
