@@ -80,6 +80,12 @@ def test_the_training_that_a_finalist_was_picked_by_does_not_count():
     assert incumbent(rows) == "t4"
 
 
+def test_of_equal_finalists_the_one_whose_first_training_is_earlier_is_first():
+    found = [("a", 0.7), ("b", 0.7), ("b", 0.7), ("a", 0.7)]
+    rows = trainings(*((name, "finalist", score) for name, score in found))
+    assert order(rows) == ["a", "b"]
+
+
 def test_finalists_are_picked_from_configurations_that_broke_in_no_way():
     broke = {"status": Status.DIVERGED}
     rows = trainings(("a", "search", 0.9), ("c", "search", 0.7, broke), ("a", "finalist", 0.5))

@@ -26,6 +26,17 @@ def test_only_its_user_can_enter_the_folder_and_nothing_of_it_stays(place):
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(("name", "is_used"), [("short", True), ("long" * 20, False)])
+def test_a_temporary_folder_that_is_too_long_for_sockets_is_not_used(
+    place, monkeypatch, name, is_used
+):
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setenv("TMPDIR", str(place / name))
+    (place / name).mkdir()
+    with ray_folder() as folder:
+        assert folder.parent == (place / name if is_used else Path("/tmp"))
+
+
 def test_a_folder_that_ray_tmpdir_names_is_made_with_those_above_it(place, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(place / "a" / "b"))
     with ray_folder() as folder:

@@ -165,6 +165,9 @@ def test_a_trial_that_ends_leaves_its_bundle_and_the_last_one_closes_it(stage):
     assert made.notes == [("end_trial", first)]
     assert report(made, trial, 9, others) == "STOP"
     assert made.notes[1:] == [("cleanup",)]
+    assert made.bridge.watchdog.late_to_stop(1e9) == [trial.config["key"]]
+    made.bridge.end(trial.config["key"])
+    assert made.bridge.watchdog.late_to_stop(1e9) == [], "nobody waits for it any more"
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import time
+
 from tune.execution.watchdog import (
     FIRST_SECONDS,
     LEAST_SECONDS,
@@ -33,6 +35,14 @@ def test_a_trial_is_stuck_after_many_times_its_own_epoch():
     watchdog.hear("slow", 100.0)
     watchdog.end("quick")
     assert watchdog.stuck() == []
+
+
+def test_the_time_that_passes_counts_and_not_that_of_the_driver(monkeypatch):
+    monkeypatch.setattr("tune.execution.watchdog.LEAST_SECONDS", 0.01)
+    watchdog = Watchdog()
+    watchdog.hear("a", 0.0)
+    time.sleep(0.1)
+    assert watchdog.stuck() == ["a"]
 
 
 def test_a_trial_that_was_killed_is_not_stuck_a_second_time():
