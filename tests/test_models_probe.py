@@ -192,6 +192,18 @@ def test_a_step_takes_as_long_as_the_fastest_after_the_first(data, monkeypatch):
     assert (seconds, len(losses)) == (3.0, 3)
 
 
+def test_the_clock_of_a_step_runs_while_the_step_does(data, monkeypatch):
+    clock, plain = SimpleNamespace(now=0.0), Loop.step
+
+    def step(*words):
+        clock.now += 7.0
+        return plain(*words)
+
+    monkeypatch.setattr(Loop, "step", step)
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    assert probe._time(configs(), data, channels_last=True)[0] == 7.0
+
+
 @pytest.mark.parametrize(("hopeless", "expected"), [(4.0, 4.0), (4.5, 1.0)])
 def test_a_first_step_as_slow_as_hopeless_is_what_is_told(data, monkeypatch, hopeless, expected):
     clocked(monkeypatch, 4.0, 2.0, 1.0)
