@@ -19,6 +19,7 @@ from analysis.groups.bias import study_bias
 from analysis.run.clusters import effective_n, picture_notes, read_clusters
 from analysis.run.predictions import read_right
 from analysis.run.run_data import read_run
+from analysis.run.trials import ranked
 from analysis.selection.table import selection_table
 from analysis.statistics.bootstrap import mean_intervals
 from analysis.statistics.clusters import clusters_of, design_effect, deviations, singles
@@ -199,6 +200,23 @@ def test_a_split_group_counts_before_a_duplicate_group(place):
     right = read_right(run, run.completed["trial_id"].iloc[0])
     assert set(read_clusters(run, right.index).sizes.tolist()) == {10}
     rewrite(place, {"split_group": None})
+
+
+def test_the_design_effect_is_that_of_the_best_models(place, monkeypatch):
+    count = sum(SPLIT_SIZES.values())
+    rewrite(place, {"duplicate_group": np.arange(count) // 4})
+    monkeypatch.setattr("analysis.run.clusters.MOST_MODELS", 2)
+    asked = []
+
+    def effect(answers):
+        asked.extend(right.tolist() for right, _ in answers)
+        return 4.0
+
+    monkeypatch.setattr("analysis.run.clusters.design_effect", effect)
+    run = read_run(place / "run")
+    best = ranked(run)["trial_id"].head(2)
+    assert effective_n(run, run.completed).unique().tolist() == [SPLIT_SIZES["val"] / 4]
+    assert asked == [read_right(run, trial_id).tolist() for trial_id in best]
 
 
 def test_the_effective_n_is_told_where_it_differs_from_n(place):
