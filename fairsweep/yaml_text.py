@@ -10,6 +10,11 @@ from typing import Any
 
 import yaml
 
+try:  # The parser in C is ten times as fast; a PyYAML that was built without libyaml lacks it.
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 from fairsweep.errors import UserError, one_line
 
 _TAG = "tag:yaml.org,2002:"
@@ -77,11 +82,7 @@ class _AmbiguousError(Exception):
         self.line = node.start_mark.line + 1
 
 
-# The parser in C is ten times as fast; a PyYAML that was built without libyaml lacks it.
-_SafeLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_SafeLoader):
+class _Loader(SafeLoader):
     """PyYAML's safe loader, which also refuses ambiguous values."""
 
     numbers_as_text = False
