@@ -593,6 +593,11 @@ def test_replicates_of_a_longer_trial_pass_those_that_wait():
         sweep.start(trial.id, 1.0)
         sweep.report(trial.id, 1, figures(trial.id, 1, seconds=seconds), WORKER)
         assert sweep.next_trial().configuration_id == trial.configuration_id
+    known = dict(sweep.seconds_of)
+    another = next(one for one in sweep.trials.values() if one.replicate == 1)
+    sweep.start(another.id, 1.0)
+    sweep.report(another.id, 1, figures(another.id, 1, seconds=90.0), WORKER)
+    assert sweep.seconds_of == known, "the first training says how long the next takes"
 
 
 def test_the_searcher_hears_curves_in_which_larger_is_better_and_values_of_whole_trials(
