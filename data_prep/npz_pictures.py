@@ -52,26 +52,29 @@ def find_in_npz(source: Source, file: SourcesFile) -> Found:
 
 
 def _records(arrays: Any, shown: str, reader: PictureReader) -> Iterator[Record]:
-    found = False
-    for split in ("train", "val", "test"):
-        for ours in NAMES:
-            pictures, labels = (name.format(split) for name in ours)
-            if pictures in arrays:
-                found = found or labels in arrays
-                theirs = arrays.get(labels)
-                yield from _part(arrays, pictures, theirs, split, shown, reader)
-                break
-    if not found:
+    there = {
+        split: [names for names in _names(split) if names[0] in arrays]
+        for split in ("train", "val", "test")
+    }
+    if not any(labels in arrays for pairs in there.values() for _, labels in pairs):
         raise BadInputError(
             f"{shown}: has the arrays {', '.join(arrays)}; train_images, train_labels and so on "
             "are needed"
         )
+    for split, pairs in there.items():
+        if pairs:
+            pictures, labels = max(pairs, key=lambda names: names[1] in arrays)
+            yield from _part(arrays, pictures, arrays.get(labels), split, shown, reader)
+
+
+def _names(split: str) -> list[tuple[str, str]]:
+    return [(pictures.format(split), labels.format(split)) for pictures, labels in NAMES]
 
 
 def _part(
-    arrays: Any, name: str, labels: Any | None, split: str, shown: str, reader: PictureReader
+    arrays: Any, name: str, labels: Any, split: str, shown: str, reader: PictureReader
 ) -> Iterator[Record]:
-    """Yield the pictures of a split, without labels if it has none."""
+    """Yield the pictures of a split; ``labels`` is None if it has none."""
     member = name if name in arrays.zip.namelist() else f"{name}.npy"
     with arrays.zip.open(member) as stream:
         header = _header(stream)

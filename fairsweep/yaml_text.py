@@ -13,7 +13,7 @@ import yaml
 try:  # The parser in C is ten times as fast; a PyYAML that was built without libyaml lacks it.
     from yaml import CSafeLoader as SafeLoader
 except ImportError:
-    from yaml import SafeLoader  # type: ignore[assignment]
+    from yaml import SafeLoader  # type: ignore[assignment]  # mypy allows a name one class only
 
 from fairsweep.errors import UserError, one_line
 

@@ -57,6 +57,10 @@ def test_pictures_of_a_split_without_labels_have_none(tmp_path):
         ("train/000001", "0", "has no label"),
         ("test/000000", "", "has no label"),
     ]
+    both = found_in(tmp_path / "both.npz", **labelled, train_images=pictures(1, first=60))
+    assert [(r.name, r.label) for r in both.records] == [
+        ("train/000000", "1"), ("train/000001", "0"),
+    ]  # fmt: skip
     with pytest.raises(BadInputError, match="train_labels and so on are needed"):
         found_in(tmp_path / "none.npz", x_test=pictures(1))
 

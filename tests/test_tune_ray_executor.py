@@ -62,7 +62,7 @@ class Meets(TrivialTraining):
         until = time.monotonic() + 60
         while len(list(self.run.glob("*.begun"))) < 2:
             assert time.monotonic() < until, "nobody came"
-            time.sleep(0.05)
+            time.sleep(0.05)  # The other trial is in another process, which tells by a file.
         return super().advance()
 
 

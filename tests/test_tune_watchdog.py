@@ -41,7 +41,7 @@ def test_the_time_that_passes_counts_and_not_that_of_the_driver(monkeypatch):
     monkeypatch.setattr("tune.execution.watchdog.LEAST_SECONDS", 0.01)
     watchdog = Watchdog()
     watchdog.hear("a", 0.0)
-    time.sleep(0.1)
+    time.sleep(0.1)  # Longer than the limit, and without processor time.
     assert watchdog.stuck() == ["a"]
 
 

@@ -43,9 +43,8 @@ def own_spec(**changes):
 
 def run_own(folder, text=CURVE, **changes):
     """Write the code and train a sweep of it in this process; return its directory and state."""
-    from tests.support.in_process import (
-        start,
-    )  # Here, because it is slow to import for Ray's workers.
+    # Here, because it is slow to import for Ray's workers.
+    from tests.support.in_process import start
 
     write_code(folder, text)
     return start(own_spec(**changes), folder / "runs")
