@@ -11,7 +11,7 @@ import pytest
 from markupsafe import escape
 
 from analysis.__main__ import main
-from analysis.groups.bias import study_bias, write_bias
+from analysis.groups.bias import reported, study_bias, write_bias
 from analysis.groups.statistics import changes
 from analysis.run.run_data import read_probabilities, read_run
 from analysis.run.trials import incumbent
@@ -205,6 +205,15 @@ def test_a_trial_is_studied_by_its_id_and_its_split(place, tmp_path):
         study_bias(run, trial_id=unopened["trial_id"], split="test")
 
 
+def test_a_trial_that_was_stopped_early_is_studied_by_its_id(place):
+    run = read_run(place / "several", place / "data")
+    ids, best = run.trials["trial_id"], incumbent(run)["trial_id"]
+    stopped = ids[ids != best].iloc[0]
+    status = run.trials["status"].mask(ids == stopped, "EARLY_STOPPED")
+    found = study_bias(replace(run, trials=run.trials.assign(status=status)), trial_id=stopped)
+    assert found.trial["trial_id"] == stopped
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_the_page_tells_the_accuracy_of_the_model_and_every_note(place, tmp_path):
     found = study_bias(read_run(place / "first"))
@@ -268,6 +277,7 @@ def test_without_its_dataset_a_run_has_no_groups(place, capsys, tmp_path):
     error = capsys.readouterr().err
     assert error.startswith(f"error: the dataset is no longer at {tmp_path / 'moved'} (give its")
     assert error.count("\n") == 1
+    assert reported(read_run(place / "first", tmp_path / "moved")) is None
 
 
 def test_an_unopened_test_split_is_refused(place, capsys):

@@ -217,6 +217,7 @@ def test_the_curve_of_the_incumbent_stands_out_of_the_others(run):
         others = {layer.colour for layer in panel.layers[:-1] if layer.kind == "curves"}
         assert line.colour not in others
         assert line.width > 2
+    assert line.x.tolist() == own["epoch"].sort_values().tolist()
     assert line.y.tolist() == (100 * own.sort_values("epoch")["val_accuracy"]).tolist()
     axes = plot(next(curves.overview(run)).chart).axes[0]
     assert max(line.get_linewidth() for line in axes.get_lines()) == 3
@@ -1272,3 +1273,37 @@ def test_a_cost_of_0_has_no_logarithm_and_only_known_accuracies_are_drawn():
     assert not panel.x.log
     assert [layer.label for layer in panel.layers] == ["stopped early"], "and there is no front"
     assert panel.layers[0].x.tolist() == [0, 10, 100]
+
+
+def test_a_plane_of_two_ranges_has_each_trial_at_its_values_and_a_logarithm_where_one_is_due():
+    rates, widths = [0.001, 0.01, 0.1], [1.0, 3.0, 2.0]
+    data = pd.DataFrame(
+        {"rate": rates, "width": widths, "accuracy": [50.0, 60.0, 70.0], "number": [4, 2, 0]}
+    )
+    (panel,) = pairs.plane_chart(data, ("width", "w"), ("rate", "r"), ACCURACY).panels
+    (points,) = panel.layers
+    assert (points.x.tolist(), points.y.tolist()) == (rates, widths)
+    assert (points.values.tolist(), points.trials.tolist()) == ([50, 60, 70], [4, 2, 0])
+    assert [(axis.label, axis.log) for axis in (panel.x, panel.y)] == [("r", True), ("w", False)]
+
+
+def test_a_range_by_another_hyperparameter_has_a_series_of_trials_for_each_level_of_that():
+    data = pd.DataFrame(
+        {
+            "rate": [0.001, 0.01, 0.1, 0.02],
+            "blocks": [4, 2, 4, 2],
+            "accuracy": [50.0, 60.0, 70.0, 80.0],
+            "number": [3, 1, 0, 2],
+        }
+    )
+    chart = pairs.series_chart(data, ("blocks", "b"), ("rate", "r"), ACCURACY)
+    (panel,) = chart.panels
+    assert [
+        (one.label, one.x.tolist(), one.y.tolist(), one.trials.tolist()) for one in panel.layers
+    ] == [("2", [0.01, 0.02], [60, 80], [1, 2]), ("4", [0.001, 0.1], [50, 70], [3, 0])]
+    assert (panel.x.label, panel.x.log, chart.legend_title) == ("r", True, "b")
+
+
+def test_lines_of_equal_accuracy_have_a_scale_of_colours_with_two_percentage_points(run):
+    alike = replace(run, measurements=run.measurements.assign(val_accuracy=0.5))
+    assert next(parallel.parallel(alike)).chart.value_limits == (49, 51)

@@ -394,6 +394,12 @@ def test_the_average_has_the_folds_of_its_own_configuration_and_no_pictures_with
     assert fold_average(replace(run, trials=unknown_n)).pictures is None
 
 
+def test_folds_of_few_pictures_are_compared_by_their_averages(run):
+    few = run.trials.assign(n=pd.array([9] * len(run.trials), "Int64"))
+    found = against_incumbent(replace(run, trials=few)).frame
+    assert found["difference"].tolist() == against_incumbent(run).frame["difference"].tolist()
+
+
 def test_the_pictures_of_a_fold_count_once_for_all_its_seeds(plain):
     run = over_folds(plain, {5: [0.5, 0.7, 0.6]})
     again = run.trials.iloc[[0]].assign(trial_id="again", number=3)

@@ -91,7 +91,7 @@ def test_agreement_is_low_to_a_half_and_high_from_four_fifths_on(tmp_path):
 
 def test_twenty_values_divide_and_twenty_one_do_not(tmp_path):
     twenty = [f"g{min(k, 19)}" for k in range(COUNT)]
-    table = images(twenty=twenty, each=IDS, same=["x"] * COUNT)
+    table = images(twenty=twenty, each=IDS, same=["x"] * COUNT, some=["x", None, None] * 7)
     found = read_groups(run_on(tmp_path, table), IDS)
     assert list(found.columns) == ["twenty", "brightness", "contrast"]
     assert any(

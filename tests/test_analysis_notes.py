@@ -134,6 +134,7 @@ def test_trials_of_an_ensemble_are_named_with_how_often_they_are_in_it(monkeypat
 
     table = table_of(known)
     assert table.views[0].title == "What to expect of an ensemble of 2 models"
+    assert table.views[0].shown(table.frame)["n"].tolist() == ["9"], "pictures, not models"
     notes = notes_of(table)
     assert "Members: net 1 (trial 1) 2 times, net 0 (trial 0). The ensemble's" in notes
     assert (
@@ -372,6 +373,7 @@ def test_a_term_without_a_test_leaves_the_others_theirs():
     assert known[["width", "depth", "rate"]].tolist() == [False, False, True]
     assert "Error: differences between configurations beyond these effects" in notes_of(table)
     assert "No verdict: " not in notes_of(table)
+    assert "Smallest shown: " in notes_of(table), "it is known of the rate alone"
 
 
 def test_the_epoch_of_the_comparison_is_told_with_the_trials_that_it_leaves_out():

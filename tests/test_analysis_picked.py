@@ -104,6 +104,11 @@ def test_contrasts_are_adjusted_for_the_other_terms_but_not_for_those_that_conta
     assert np.abs(weights) == pytest.approx(np.array([1, 0, 1]) / np.sqrt(2))
     (of_main,) = contrasts(grid(2, 2), terms_of(levels, interactions=True), ("a",))
     assert np.abs(of_main) == pytest.approx(np.full(4, 0.5))
+    uneven = pd.concat([grid(2, 2), grid(2, 2).iloc[:1]])
+    beside_b, beside_their_pair = (
+        contrasts(uneven, terms_of(uneven, interactions=pairs), ("a",)) for pairs in (False, True)
+    )
+    assert np.abs(beside_their_pair) == pytest.approx(np.abs(beside_b))
     tied = pd.DataFrame({"a": [0, 1, 2], "b": [0, 1, 2]})
     assert len(contrasts(tied, terms_of(tied, interactions=False), ("a",))) == 0
 

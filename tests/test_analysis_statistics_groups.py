@@ -37,6 +37,14 @@ def test_the_accuracy_of_a_group_has_a_wilson_interval():
     assert found.loc["a", "accuracy_low"] < 0.65
 
 
+def test_pictures_that_are_alike_widen_the_interval_of_their_group():
+    told, group = answers([1] * 30 + [0] * 10)
+    found = scores(told.assign(cluster=np.arange(40) // 2), group.to_frame()).loc["a"]
+    effect = 2 * (20 / 19) / (40 / 39)  # 20 clusters of two instead of 40 pictures
+    ends = proportion_confint(30 / effect, 40 / effect, method="wilson")
+    assert found[["accuracy_low", "accuracy_high"]].tolist() == pytest.approx(ends)
+
+
 def differences_of(*rights):
     return differences(*answers(*rights), 2).set_index("metric")
 

@@ -154,6 +154,14 @@ def test_those_that_may_be_the_best_stand_before_the_comparisons_with_the_incumb
     assert not any("are shown." in note for note in table.notes)
 
 
+def test_a_small_hyperparameter_is_told_among_the_best_with_its_digits(single):
+    rates = np.geomspace(1e-4, 1e-3, len(single.trials))
+    info = replace(single.info, searched=("learning_rate",), tied={})
+    table = best(replace(single, trials=single.trials.assign(learning_rate=rates), info=info))
+    shown = table.views[0].shown(table.frame)["learning rate"]
+    assert shown.tolist() == [f"{rate:.4g}" for rate in table.frame["learning_rate"]]
+
+
 def test_trained_models_that_may_be_the_best_are_those_of_one_training_each(single):
     table = best(single)
     assert set(table.frame["basis"]) == {"models"}

@@ -186,6 +186,8 @@ def test_a_trial_that_has_trained_an_epoch_joins_no_others():
 def test_a_bundle_is_read_back_as_it_was_written():
     bundle = Bundle(trials={"a": {"channels": 4}}, folder="a", probe=True, pauses_after=(1, 3))
     assert Bundle.from_json(bundle.to_json()) == bundle
+    plain = Bundle(trials={"a": {"channels": 4}}, folder="a", channels_last=False)
+    assert Bundle.from_json(plain.to_json()) == plain
 
 
 def test_a_sweep_played_without_workers_that_fuse_ends_alike():

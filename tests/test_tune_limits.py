@@ -224,6 +224,7 @@ def test_of_two_measurements_at_the_same_time_the_first_counts():
     assert sweep.hear_latency(first.trials, 4.9)
     assert sweep.hear_latency(second.trials, 5.1)
     assert latencies(ledger) == [4.9]
+    assert [trial.latency_ms for trial in sweep.trials.values()] == [4.9, 4.9]
 
 
 def test_a_trial_that_was_timed_and_killed_is_not_timed_again():

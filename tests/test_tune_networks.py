@@ -2,7 +2,9 @@
 
 import pytest
 
-from tune.sweep.networks import names_own_families_alone, own_families
+from fairsweep.own_code.signature import Hyperparameter, Signature
+from models.config import TrainConfig
+from tune.sweep.networks import OwnNetwork, names_own_families_alone, own_families
 
 OWN, OTHER, TIMM = "nets:Own", "nets:Other", "timm:resnet18"
 
@@ -28,3 +30,16 @@ def test_own_networks_are_alone_if_no_family_is_ours():
     assert not names_own_families_alone({}, {"family": [OWN, "resnet"]})
     assert not names_own_families_alone({"family": "resnet"}, {"family": [OWN]})
     assert not names_own_families_alone({}, {"kernel_size": [3, 5]}), "it is the default family"
+
+
+def test_a_name_tells_values_that_are_not_the_default_or_have_none():
+    known = {
+        "width": Hyperparameter(kind="int", required=True),
+        "depth": Hyperparameter(kind="int", default=2),
+        "stride": Hyperparameter(kind="int", default=1),
+    }
+    signature = Signature(hyperparameters=known).to_dict()
+    network = OwnNetwork(hash="0" * 32, signature=signature)
+    values = {"family": OWN, "width": 3, "depth": 2, "stride": 4}
+    config = TrainConfig.create(network.complete(OWN, values))
+    assert network.name_of(config) == "Own_stride=4_width=3"

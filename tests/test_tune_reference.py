@@ -159,3 +159,12 @@ def test_a_key_that_may_be_a_name_alone_says_so_and_its_parts_do_not():
     assert keys["scheduler"].allowed.startswith("a name, or ")
     alone = {name for name, key in keys.items() if "a name, or " in key.allowed}
     assert alone == {"searcher", "scheduler", "objective"}
+
+
+def test_keys_below_a_key_are_told_instead_of_a_default_of_it_and_records_are_not_told():
+    keys = spec_keys()
+    above = {name.rpartition(".")[0] for name in keys if "." in name}
+    assert {"budget", "objective", "searcher"} <= above
+    assert {keys[name].default for name in above} == {""}
+    assert {"objective.metric", "objective.mode", "objective.at"} <= keys.keys()
+    assert not set(RECORDS) & keys.keys()

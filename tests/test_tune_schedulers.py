@@ -43,9 +43,10 @@ def test_epochs_between_rungs_are_not_compared():
 
 
 def test_a_value_that_is_not_a_number_falls_below_every_cut():
-    asha = Asha(grace_period=1, reduction_factor=2, epochs=4)
-    assert asha.hear("a", 1, 0.1) is None
-    assert asha.hear("b", 1, math.nan) is not None
+    for accuracy_or_loss in (0.1, -0.1):
+        asha = Asha(grace_period=1, reduction_factor=2, epochs=4)
+        assert asha.hear("a", 1, accuracy_or_loss) is None
+        assert asha.hear("b", 1, math.nan) is not None
 
 
 class _RayTrial:

@@ -336,6 +336,18 @@ def test_mobster_searches_trainings_of_a_single_epoch():
     assert space.holds(searcher.propose(9))
 
 
+def test_mobster_knows_the_number_of_epochs_that_a_spec_leaves_to_its_default():
+    fixed = {name: value for name, value in small_spec().fixed.items() if name != "epochs"}
+    default = spec_of("mobster", fixed=fixed).most_epochs
+    found = []
+    for values in (fixed, {**fixed, "epochs": default}):
+        searcher, at_random = searcher_of("mobster", fixed=values), searcher_of("random")
+        for number in range(9):
+            train(searcher, number, misleading(3), at_random.propose(number))
+        found.append(searcher.propose(9))
+    assert found[0] == found[1]
+
+
 def test_candidates_of_mobster_were_not_proposed_before_as_long_as_there_are_others():
     space = {"blocks": {"low": 1, "high": 3}}
     searcher = searcher_of("mobster", space=space)

@@ -306,6 +306,10 @@ def test_each_number_has_its_bounds(tmp_path, least, too_small):
         ("fixed.folds=3", "folds is set by the sweep"),
         ("fixed.kernel_size=0", "kernel_size"),
         ("space.learning_rate={low: 1e-3, high: 20}", "learning_rate"),
+        (
+            "space.blocks={1: {epochs: [2]}, 2: {channels: [4]}}",
+            "epochs stands under fixed and under space",
+        ),
     ],
 )
 def test_an_override_that_breaks_a_rule_is_refused(tmp_path, override, message):
