@@ -100,6 +100,17 @@ def test_copies_count_once_in_the_interval_of_a_confusion():
     assert (found["share_low"][0], found["share_high"][0]) == pytest.approx((low, high))
 
 
+def test_the_interval_of_a_confusion_does_not_depend_on_what_else_the_class_is_taken_for():
+    answers = answers_of(np.array([[20, 6, 14], [0, 20, 0], [0, 0, 20]]))
+    fours = clusters_of(np.arange(80) // 4)  # one of them is taken for b and for c
+    found = confusions(answers, ["a", "b", "c"], fours, 9).set_index("predicted").loc["b"]
+    of_class = np.arange(80) < 40
+    taken = (answers["predicted"] == 1).to_numpy()[of_class]
+    effect = design_effect([(taken, fours.part(of_class))])
+    ends = proportion_confint(6 / effect, 40 / effect, method="wilson")
+    assert found[["share_low", "share_high"]].tolist() == pytest.approx(ends)
+
+
 def test_a_matrix_of_many_classes_has_colours_and_a_limited_size():
     rng = np.random.default_rng(0)
     for count in (matrices.MOST_NUMBERED + 1, 300):

@@ -16,6 +16,7 @@ from analysis.curves.incomplete_table import incomplete
 from analysis.curves.progress_figure import spent_column, spent_label
 from analysis.effects.by_table import by_hyperparameter
 from analysis.effects.figure import compared_words, effects
+from analysis.effects.pairs_figure import cell_intervals
 from analysis.effects.table import effects_table, levels_table
 from analysis.ensembles.statistics import Ensemble
 from analysis.ensembles.table import ensemble_table
@@ -339,6 +340,14 @@ def test_the_best_of_a_level_is_that_of_the_metric(mode, best):
     assert "Tied: depth and width change together" in notes_of(by_hyperparameter(run, "depth"))
 
 
+def test_the_interval_of_a_level_has_as_many_digits_as_its_mean():
+    run = searched([10.0, 30.0, 40.0, 50.0, 60.0, 61.0], widths=[1, 1, 2, 2, 2, 1])
+    table = by_hyperparameter(replace(run, info=replace(run.info, sampling="drawn")), "width")
+    shown = table.views[0].shown(table.frame).iloc[0]
+    assert shown["mean, completed"] == "33.67"
+    assert shown["mean, completed: 95 % interval"] == "2.412 to 64.92"
+
+
 def test_levels_after_early_stopping_are_compared_by_the_last_epoch_of_all():
     status = ["COMPLETED", "EARLY_STOPPED", "COMPLETED"]
     run = searched([10.0, 30.0, 40.0], widths=[1, 1, 2], status=status)
@@ -374,6 +383,21 @@ def test_a_term_without_a_test_leaves_the_others_theirs():
     assert "Error: differences between configurations beyond these effects" in notes_of(table)
     assert "No verdict: " not in notes_of(table)
     assert "Smallest shown: " in notes_of(table), "it is known of the rate alone"
+
+
+def test_each_of_twelve_cells_has_the_interval_of_its_own_mean():
+    widths, rates = [1, 2, 3, 4, 5, 6] * 4, [1] * 12 + [2] * 12
+    values = [10.0 * width + 100 * rate + (k % 12 > 5) for k, (width, rate) in
+              enumerate(zip(widths, rates, strict=True))]  # fmt: skip
+    run = searched(values, widths=widths)
+    names = ("width", "rate")
+    info = replace(run.info, searched=names, hyperparameters=names, tied={}, sampling="drawn")
+    run = replace(run, info=info, trials=run.trials.assign(rate=rates))
+    ends = cell_intervals(run, "width", "rate")
+    assert ends.mean(axis=1).to_dict() == pytest.approx(
+        {(str(width), str(rate)): 10 * width + 100 * rate + 0.5
+         for width in range(1, 7) for rate in (1, 2)}
+    )  # fmt: skip
 
 
 def test_the_epoch_of_the_comparison_is_told_with_the_trials_that_it_leaves_out():

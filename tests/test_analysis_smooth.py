@@ -69,6 +69,17 @@ def test_a_continuous_hyperparameter_has_a_smooth_mean_over_its_scale(run):
     assert next(effects.effects(adaptive)).chart.panels[0].layers[-1].low is None
 
 
+def test_a_configuration_counts_once_in_a_smooth_mean_however_often_it_was_trained():
+    rates = np.linspace(1.0, 2.0, 24)
+    once = pd.DataFrame(
+        {"rate": rates, "accuracy": 50 + 9 * np.sin(5 * rates), "configuration_id": range(24)}
+    )
+    often = pd.concat([once, *[once.head(3)] * 5])
+    bands = [effects._smooth_layer(data, "rate", known=True) for data in (once, often)]
+    assert bands[1].y == pytest.approx(bands[0].y)
+    assert bands[1].low == pytest.approx(bands[0].low)
+
+
 def test_ranks_after_each_epoch_are_compared_with_the_final_ones(run):
     frame = agreement(run).set_index("epoch")
     assert frame.index.tolist() == list(range(1, 12))

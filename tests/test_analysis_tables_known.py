@@ -16,8 +16,9 @@ from analysis.comparisons.best_table import best
 from analysis.comparisons.statistics import against_incumbent
 from analysis.comparisons.table import comparisons
 from analysis.effects import figure as figures
+from analysis.effects.design import SMALL
 from analysis.effects.statistics import effects, marginal_means
-from analysis.effects.table import ADJUSTED, effects_table, levels_table
+from analysis.effects.table import ADJUSTED, _effects_notes, effects_table, levels_table
 from analysis.folds.table import AVERAGE, folds
 from analysis.importance.statistics import Importance, importance
 from analysis.importance.table import importance_table
@@ -147,6 +148,8 @@ def test_those_that_may_be_the_best_stand_before_the_comparisons_with_the_incumb
     assert frame["accuracy"].is_monotonic_decreasing
     first, second = frame["accuracy"].iloc[:2]
     assert frame["difference"].iloc[:2].tolist() == pytest.approx([first - second, second - first])
+    shown = table.views[0].shown(frame)["from the best other"]
+    assert [text[0] for text in shown.head(2)] == ["+", "-"]
     assert (frame["difference_low"] <= 0).all()
     assert (frame["difference_high"] >= 0).all()
     assert set(frame["verdict"]) == {Standing.MAY_BE}
@@ -548,6 +551,8 @@ def test_classes_stand_for_each_model_in_the_order_of_the_models(picked, monkeyp
     assert table.frame["trial_id"].drop_duplicates().tolist() == best["trial_id"].head(3).tolist()
     assert table.frame["trial"].drop_duplicates().tolist() == best["number"].head(3).tolist()
     assert "The 3 best trials with predictions" in table.notes[-1]
+    few = replace(picked, trials=picked.completed.head(2))
+    assert classes(few).notes[-1].startswith("The 2 best trials with predictions")
     answers = read_probabilities(picked, best["trial_id"].iloc[0])
     first = table.frame.head(4)
     assert first["class"].tolist() == list(CLASSES)
@@ -665,6 +670,11 @@ def test_a_trial_that_broke_carries_no_verdict_of_its_configuration(picked):
 def test_a_search_that_looks_at_no_result_is_an_even_sample(single, searcher):
     fair = replace(single, info=replace(single.info, **by(searcher)))
     assert not any("uneven sample" in note for note in effects_table(fair).notes)
+
+
+def test_a_tiny_effect_is_told_with_the_share_below_which_it_is_tiny(picked):
+    notes = _effects_notes(picked, effects(picked).assign(verdict=SMALL))
+    assert f"{SMALL}: an effect, of less than 0.5 % of the variance." in notes
 
 
 INTERVAL = ("95 % interval", "accuracy_low", "accuracy_high")

@@ -90,7 +90,7 @@ def test_a_tied_hyperparameter_follows_and_may_be_left_out():
         parse_spec({**spec, "first": [{"blocks": 2, "fc_layers": 1}]})
 
 
-def imported(path, configs, metric="val_accuracy"):
+def imported(path, configs, metric="val_accuracy", mode="max"):
     trials = tuple(
         FoundTrial(
             label=str(number),
@@ -100,7 +100,7 @@ def imported(path, configs, metric="val_accuracy"):
         )
         for number, config in enumerate(configs)
     )
-    return write_found(path, trials, Choices(metric=metric, mode="max"))
+    return write_found(path, trials, Choices(metric=metric, mode=mode))
 
 
 def test_a_searcher_knows_the_trials_of_an_imported_run(tmp_path):
@@ -118,6 +118,9 @@ def test_an_imported_run_with_another_objective_is_refused(tmp_path):
     spec = small_spec(searcher={"name": "tpe", "samples": 4}, warm_start=str(run))
     with pytest.raises(SpecError, match="max gain, but this sweep has max val_accuracy"):
         read_warm_start(spec, "any")
+    run = imported(tmp_path / "other run", FIRST, metric="val_accuracy", mode="min")
+    with pytest.raises(SpecError, match="min val_accuracy, but this sweep has max val_accuracy"):
+        read_warm_start(small_spec(warm_start=str(run)), "any")
 
 
 def test_a_fixed_hyperparameter_of_another_value_makes_no_point_fit(tmp_path):

@@ -521,6 +521,17 @@ def test_the_first_reason_to_stop_is_the_one_that_is_told():
     assert ledger[-1]["event"] == "sweep_finished"
 
 
+def test_a_sweep_that_is_closed_before_its_replicates_is_stopped_and_not_finished():
+    spec = small_spec(space={"kernel_size": [3]}, replicates=2, **ONE_EPOCH)
+    sweep, ledger = new_sweep(spec)
+    (trial,) = sweep.next_bundle(1).trials
+    assert sweep.next_bundle(1) is None, "its space is used up"
+    sweep.start(trial, 1.0)
+    sweep.report(trial, 1, figures(trial, 1), WORKER)
+    sweep.close()
+    assert ledger[-1]["event"] == "sweep_stopped"
+
+
 def test_a_killed_sweep_says_so_of_the_trials_that_ran():
     sweep, ledger = new_sweep(small_spec(scheduler={"name": "none"}))
     running, waiting = train(sweep, 0.3), sweep.next_trial()
@@ -674,7 +685,7 @@ def test_what_the_scheduler_says_of_a_trial_counts_before_a_request_to_stop_it()
     ("changes", "message"),
     [
         ({"searcher": {"name": "gird"}}, "searcher must be one of grid, random, sobol, tpe"),
-        ({"scheduler": {"name": "hyper"}}, "scheduler must be one of none, asha"),
+        ({"scheduler": {"name": "hyper"}}, "scheduler must be one of none, asha.*but got 'hyper'"),
         ({"searcher": {"name": "tpe"}}, "add samples: N"),
         ({"searcher": {"name": "grid", "samples": 3}}, "leave samples out"),
         ({"space": {"learning_rate": {"low": 0.1, "high": 0.2}}}, "continuous range"),

@@ -4,11 +4,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fairsweep.own_code.signature import Hyperparameter, Signature
 from tests.support.sweeps import LOSS, WORKER, figures, new_sweep, small_spec, train
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import TRIAL_COLUMNS, is_whole, read_table_info, write_table
 from tune.run.trial import METRICS
-from tune.session.tables import _column, write_tables
+from tune.session.tables import _column, hyperparameter_types, write_tables
+from tune.sweep.networks import OwnNetwork
 
 CLASSES = ("neutral", "angry")
 
@@ -147,6 +149,27 @@ def test_a_convolution_depth_of_another_family_is_no_earlier_name(tmp_path):
     for _ in range(2):
         train(sweep, 0.5)
     assert written(tmp_path / "run", sweep) == ([None, 2], [1, None])
+
+
+def test_a_name_that_own_networks_use_for_different_types_has_a_column_of_words():
+    kinds = {"nets:A": "float", "nets:B": "int", "nets:C": "float"}
+    networks = {
+        name: OwnNetwork(
+            hash="0" * 32,
+            signature=Signature(hyperparameters={"rate": Hyperparameter(kind=kind)}).to_dict(),
+        )
+        for name, kind in kinds.items()
+    }
+    pairs = {("nets:A", "nets:B"): pa.string(), ("nets:A", "nets:C"): pa.float64()}
+    for names, column in pairs.items():
+        spec = small_spec().model_copy(
+            update={
+                "fixed": {},
+                "space": {"family": list(names)},
+                "networks": {name: networks[name] for name in names},
+            }
+        )
+        assert hyperparameter_types(spec)["rate"] == column
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,10 @@ def test_the_content_of_a_file_of_weights_decides_the_id_and_its_place_does_not(
     assert load_spec(folder / "spec.yaml", ["fixed.pretrained=a.pth"]).fixed["pretrained"] == (
         f"{first}#{content_hash(first)}"
     )
+    branch = "space.family={'timm:test_resnet': {pretrained: [none, a.pth]}}"
+    assert load_spec(folder / "spec.yaml", [branch]).space["family"] == {
+        "timm:test_resnet": {"pretrained": ["none", f"{first}#{content_hash(first)}"]}
+    }
     torch.save({"a": torch.ones(1)}, other)
     changed = config_of(folder, f"fixed.pretrained={other}")
     assert changed.configuration_id not in ids

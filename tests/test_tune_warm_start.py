@@ -58,6 +58,8 @@ def test_only_points_of_the_new_space_are_known(other):
     narrow = {"kernel_size": [3, 5], "blocks": [1, 2], "channels": [4, 8]}
     warm = read_warm_start(warm_spec(run, space=narrow), "f")
     assert (len(warm.trials), warm.unfit) == (8, 4)
+    assert str(warm).startswith("warm start: 8 finished trials of ")
+    assert str(warm).endswith(", 4 do not fit")
     wider = {"kernel_size": [3, 5, 9], "blocks": {"low": 2, "high": 4}, "channels": [4, 8]}
     warm = read_warm_start(warm_spec(run, space=wider), "f")
     assert (len(warm.trials), warm.unfit) == (4, 8)
@@ -182,6 +184,15 @@ def test_a_warm_sweep_is_read_back_without_the_other_run(other, name):
     cold, _ = new_sweep(spec)
     play(cold)
     assert list(cold.trials) != list(untouched.trials)
+
+
+def test_a_search_hears_of_every_known_trial_of_those_stopped_early_too(other):
+    spec = warm_spec(other()[0])
+    warm = read_warm_start(spec, "f")
+    assert {known.values is None for known in warm.trials} == {True, False}
+    sweep, _ = new_sweep(spec)
+    sweep.warm_start(warm.run, warm.trials, unfit=warm.unfit)
+    assert sweep.search.known == warm.trials
 
 
 def test_an_extended_sweep_still_knows_the_other_run(other):
