@@ -89,6 +89,7 @@ def test_the_interval_covers_the_accuracy_of_a_model_far_ahead():
     assert value == pytest.approx((margins[0] > 0).mean(), abs=0.003)
     assert low < value < high
     assert found.gain == (0, 0, 0)
+    assert corrected_for_choosing(of_two_classes(margins)) == found, "of the same draws"
 
 
 def test_the_table_shows_the_ensemble_as_chosen_and_corrected(run):

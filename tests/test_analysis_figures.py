@@ -103,6 +103,8 @@ def test_pairs_that_matter_come_first_and_the_others_are_set_aside(run, monkeypa
     everything = chosen(set(names), conv_depth=0.5, kernel_size=0.3)
     assert len(everything) == pairs.MOST_SHOWN
     assert everything[0] == ("kernel_size", "conv_depth")
+    several = [drawing.aside for drawing in pairs.pairs(run)]
+    assert several == [False] * pairs.MOST_SHOWN + [True] * 2
     chosen({"blocks", "channels"})
     drawings = list(pairs.pairs(run))
     assert [drawing.aside for drawing in drawings] == [False] + 5 * [True]

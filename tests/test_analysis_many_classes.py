@@ -219,6 +219,8 @@ def test_the_table_of_confusions_has_the_most_frequent_of_each_model(run):
         own = rows[list(expected)].reset_index(drop=True)
         pd.testing.assert_frame_equal(own, expected)
     assert table.frame["trial"].iloc[0] == incumbent(run)["number"]
+    told = f"The {MOST_PAIRS} most frequent pairs (fewer if there are fewer) of each of the 2 best"
+    assert table.notes[-1].startswith(told)
 
 
 def test_mistakes_of_many_classes_are_those_of_the_incumbent_in_the_worst_classes(run):

@@ -4,7 +4,15 @@ import pytest
 
 from tests.support.bundles import decided, searched
 from tests.support.ledgers import events_of
-from tests.support.sweeps import TWO_EPOCHS, WORKER, figures, new_sweep, small_spec, train
+from tests.support.sweeps import (
+    TWO_EPOCHS,
+    WORKER,
+    Clock,
+    figures,
+    new_sweep,
+    small_spec,
+    train,
+)
 from tune.run.events import SweepResumed
 from tune.run.trial import Status
 from tune.sweep.bundle import Fusing
@@ -110,6 +118,15 @@ def test_the_specs_of_a_ledger_replace_the_one_that_it_is_read_with():
     _, ledger = new_sweep(small_spec(space={"kernel_size": [3, 5]}))
     read = replay(small_spec(**NONE, seed=9), events_of(ledger))
     assert (read.spec.seed, read.search.size, read.scheduler.rungs) == (3, 2, (1, 3))
+
+
+def test_a_ledger_is_read_with_the_time_that_its_sweep_has_worked(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tune.sweep.clock.time", clock)
+    sweep, ledger = new_sweep(small_spec(**NONE))
+    clock.now += 30
+    train(sweep, 0.1)
+    assert replay(sweep.spec, events_of(ledger)).seconds == sweep.seconds == 30
 
 
 def test_a_measurement_repeats_no_fact_about_its_worker_that_has_not_changed():
