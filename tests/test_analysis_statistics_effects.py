@@ -418,6 +418,9 @@ def test_over_folds_main_effects_stand_beside_their_interaction():
     of_blocks = frame.assign(y=y).pivot_table(index="fold", columns="blocks", values="y")
     paired = stats.ttest_rel(of_blocks["8"], of_blocks["4"]).statistic ** 2
     assert found.loc["blocks", "f"] == pytest.approx(paired / (1 + 6 / 5))
+    lacking = frame.assign(y=y / 100)[(frame["kernel"] != "3") | (frame["blocks"] != "8")]
+    found = judged_over_folds(lacking, 1 / 5, interactions=True)
+    assert found["term"].tolist() == ["kernel", "blocks"], "an empty cell leaves the pair unknown"
 
 
 def drawn(effect=0.0, between=0.01, count=24, replicates=3, seed=0):

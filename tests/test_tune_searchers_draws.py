@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats.qmc import Sobol
@@ -129,6 +130,9 @@ def test_where_no_draw_is_new_a_random_point_is_drawn_by_seed_and_number(monkeyp
 )
 def test_optuna_draws_from_the_same_values_on_the_same_scale(domain, distribution):
     assert study._distribution(domain) == distribution
+    trial = optuna.create_study().ask()
+    study.suggest(trial, "name", domain)
+    assert trial.distributions == {"name": distribution}
 
 
 def test_nsga2_counts_a_trial_to_its_generation_when_it_begins():
