@@ -1151,6 +1151,23 @@ def test_a_series_stands_at_the_levels_that_it_has_between_the_ends_of_its_own_m
     assert (lines["3"].low.tolist(), lines["3"].high.tolist()) == ([69, 73], [72, 76])
 
 
+def test_cells_stand_at_their_levels_though_the_first_row_lacks_the_first_column():
+    data = pd.DataFrame(
+        {
+            "a": [3, 7, 7],
+            "b": [2, 1, 2],
+            "configuration_id": list("xyz"),
+            "accuracy": [60.0, 70.0, 80.0],
+            "number": [0, 1, 2],
+        }
+    )
+    heat = pairs.levels_chart(data, ("a", "a"), ("b", "b"), ACCURACY).panels[0]
+    (cells,) = heat.layers
+    assert (heat.x.names, heat.y.names) == (("1", "2"), ("3", "7"))
+    places = list(zip(cells.x, cells.y, cells.values, strict=True))
+    assert places == [(1, 0, 60), (0, 1, 70), (1, 1, 80)]
+
+
 def test_a_pair_of_unknown_share_stands_behind_those_that_explain_something(monkeypatch):
     terms = ["kernel_size", "blocks", "channels"]
     frame = pd.DataFrame({"term": terms, "share": [np.nan, 0.1, 0.2], "verdict": ""})

@@ -339,12 +339,17 @@ def test_a_single_shared_fold_compares_nothing(plain):
 def test_a_configuration_with_a_single_fold_has_an_average_without_an_interval(plain):
     lone = np.full(FOLDS, np.nan)
     lone[4] = 0.7
-    frame = folds(over_folds(plain, {7: lone, **accuracies()})).frame
+    run = over_folds(plain, {7: lone, **accuracies()})
+    frame = folds(run).frame
     own = frame[frame["configuration_id"] == "c7"]
     assert own["fold"].tolist() == ["4", AVERAGE]
     assert own["accuracy"].tolist() == [0.7, 0.7]
     assert own["accuracy_low"].notna().tolist() == [True, False]
     assert own["n"].tolist() == [SPLIT_SIZES["val"]] * 2
+    few = run.trials.assign(n=pd.array([20] * len(run.trials), "Int64"))
+    table = folds(replace(run, trials=few))
+    shown = table.views[0].shown(table.frame)["accuracy"]
+    assert {len(text) for text in shown} == {len("0.70")}, "what 20 pictures tell"
 
 
 def test_notes_of_the_folds_tell_of_wilson_only_where_there_are_pictures(run):

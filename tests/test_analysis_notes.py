@@ -481,6 +481,15 @@ def test_what_is_as_good_as_the_best_and_what_is_not_is_explained_where_it_occur
     assert "Nothing is called equivalent" in notes_of(comparisons(replace(run, margin=0.0)))
 
 
+def test_the_best_show_their_size_and_latency_where_these_are_known(tmp_path):
+    run = searched([10.0, 12.0, 30.0, 33.0, 50.0], widths=[1, 1, 2, 2, 3], path=tmp_path, **TWICE)
+    write_latencies(tmp_path, [latency("c1", p50_1=0.5)])
+    table = best(run)
+    shown = table.views[0].shown(table.frame).set_index("name")
+    assert list(shown.columns[-3:]) == ["MB", "ms per picture", "n"]
+    assert shown["MB"].tolist() == ["–", "2.5", "–"]
+
+
 @pytest.mark.parametrize(("mode", "order"), [("max", ["c1", "c0"]), ("min", ["c0", "c1"])])
 def test_replicates_stand_best_first(mode, order):
     run = searched([10.0, 12.0, 30.0, 33.0, 50.0], widths=[1, 1, 2, 2, 3], mode=mode, **TWICE)

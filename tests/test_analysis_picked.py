@@ -84,6 +84,9 @@ def test_columns_add_up_to_zero_over_levels_and_pairs_are_products():
     for columns in (a, b, both):
         assert columns.sum(axis=0) == pytest.approx(0)
     assert both == pytest.approx(a * b)
+    wide, high, pair = design(grid(3, 3), [("a",), ("b",), ("a", "b")])
+    products = [wide[:, i] * high[:, j] for i in range(2) for j in range(2)]
+    assert pair == pytest.approx(np.stack(products, axis=1))
 
 
 def test_a_design_is_complete_if_each_combination_is_there_as_often():

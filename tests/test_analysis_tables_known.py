@@ -165,6 +165,12 @@ def test_a_small_hyperparameter_is_told_among_the_best_with_its_digits(single):
     assert shown.tolist() == [f"{rate:.4g}" for rate in table.frame["learning_rate"]]
 
 
+def test_namesakes_among_the_best_have_the_number_of_their_trial(single):
+    frame = best(replace(single, trials=single.trials.assign(name="same"))).frame
+    numbers = single.trials.set_index("trial_id")["number"]
+    assert frame["name"].tolist() == [f"same, trial {numbers[one]}" for one in frame["trial_id"]]
+
+
 def test_trained_models_that_may_be_the_best_are_those_of_one_training_each(single):
     table = best(single)
     assert set(table.frame["basis"]) == {"models"}

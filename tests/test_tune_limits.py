@@ -227,6 +227,16 @@ def test_of_two_measurements_at_the_same_time_the_first_counts():
     assert [trial.latency_ms for trial in sweep.trials.values()] == [4.9, 4.9]
 
 
+def test_all_trials_of_a_bundle_end_where_their_network_is_too_slow():
+    changes = {"space": {"channels": [2]}, "limits": {"latency_ms": 5}}
+    sweep = sweep_of(small_spec(**WHOLE, **changes, folds=3), [])
+    sweep.begin()
+    bundle = sweep.next_bundle(1)
+    assert len(bundle.trials) == 3
+    assert not sweep.hear_latency(bundle.trials, 7.25)
+    assert [trial.status for trial in sweep.trials.values()] == [Status.OVER_LIMIT] * 3
+
+
 def test_a_trial_that_was_timed_and_killed_is_not_timed_again():
     spec, ledger = small_spec(**TIMED), []
     sweep = sweep_of(spec, ledger)
