@@ -352,6 +352,12 @@ def test_a_configuration_with_a_single_fold_has_an_average_without_an_interval(p
     assert {len(text) for text in shown} == {len("0.70")}, "what 20 pictures tell"
 
 
+def test_configurations_stand_in_the_order_of_the_table_of_trials(plain):
+    own = accuracies()
+    frame = folds(over_folds(plain, {5: own[5], 3: own[3]})).frame
+    assert frame["name"].drop_duplicates().tolist() == ["K5", "K3"]
+
+
 def test_notes_of_the_folds_tell_of_wilson_only_where_there_are_pictures(run):
     assert any(note.startswith("95 % interval of a fold: Wilson, for") for note in folds(run).notes)
     none = replace(run, trials=run.trials.assign(n=pd.array([None] * len(run.trials), "Int64")))

@@ -361,8 +361,9 @@ def test_own_training_code_has_no_limits_and_may_call_a_metric_latency_ms(tmp_pa
     values["fixed"] = {"epochs": 2}
     spec = parse_spec({**values, "objective": "latency_ms"})
     assert (spec.objective.mode, spec.times_networks) == ("min", False)
-    with pytest.raises(SpecError, match="own training code are not known before it runs"):
-        parse_spec({**values, "objective": "latency_ms", "limits": {"parameters": 5}})
+    for limit in ("parameters", "mflop", "latency_ms"):
+        with pytest.raises(SpecError, match="own training code are not known before it runs"):
+            parse_spec({**values, "objective": "latency_ms", "limits": {limit: 5}})
 
 
 def test_the_latency_is_an_objective_for_tables_and_pareto_front(few_pictures, tmp_path):

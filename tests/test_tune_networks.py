@@ -4,6 +4,7 @@ import pytest
 
 from fairsweep.own_code.signature import Hyperparameter, Signature
 from models.config import TrainConfig
+from tests.support.sweeps import small_spec
 from tune.sweep.networks import OwnNetwork, names_own_families_alone, own_families
 
 OWN, OTHER, TIMM = "nets:Own", "nets:Other", "timm:resnet18"
@@ -43,3 +44,17 @@ def test_a_name_tells_values_that_are_not_the_default_or_have_none():
     values = {"family": OWN, "width": 3, "depth": 2, "stride": 4}
     config = TrainConfig.create(network.complete(OWN, values))
     assert network.name_of(config) == "Own_stride=4_width=3"
+
+
+def test_each_own_network_of_a_space_has_hyperparameters_of_its_own():
+    networks = {
+        family: {
+            "hash": "0" * 32,
+            "signature": Signature(hyperparameters={name: Hyperparameter(kind="int")}).to_dict(),
+        }
+        for family, name in ((OWN, "width"), (OTHER, "depth"))
+    }
+    space = {"family": {OWN: {"width": [2]}, OTHER: {"depth": [3]}}}
+    spec = small_spec(fixed={"epochs": 9}, space=space, networks=networks)
+    configs = [spec.config(spec.search_space.at(p), seed=0) for p in spec.search_space.grid()]
+    assert [config.own for config in configs] == [(("width", 2),), (("depth", 3),)]

@@ -79,13 +79,6 @@ def test_any_name_has_the_direction_that_the_spec_gives(folder):
         assert own_spec(objective=objective).objective.mode == mode
 
 
-def test_own_code_may_yield_a_latency_of_its_own_which_is_not_measured_by_us(folder):
-    write_code(folder)
-    spec = own_spec(objective="latency_ms")
-    assert spec.objective.mode == "min"
-    assert not spec.times_networks
-
-
 def test_code_with_keyword_arguments_of_any_name_takes_any_hyperparameter(folder):
     write_code(folder, "def train(*, rate: float = 0.1, **others):\n    yield {}\n")
     spec = own_spec(space={"rate": [1], "moments": [3, 4]})

@@ -34,6 +34,13 @@ def test_the_best_trial_of_each_of_the_best_configurations_stays_beside_the_best
     assert sweep.worth_keeping(3) == {*lucky[:2], steady[0], third[0]}
 
 
+def test_the_incumbent_over_folds_has_the_most_of_them():
+    sweep, _ = new_sweep(small_spec(**ONE_EPOCH, **NONE, folds=3, space={"kernel_size": [3, 5]}))
+    for accuracy in (0.5, 0.5, 0.5, 0.9):
+        train(sweep, accuracy)
+    assert sweep.incumbent.config["kernel_size"] == 3
+
+
 def test_weights_of_a_configuration_stay_while_a_fold_of_it_may_still_be_proposed():
     sweep, _ = new_sweep(small_spec(**ONE_EPOCH, **NONE, folds=4, space={"kernel_size": [3, 5]}))
     trials = [train(sweep, accuracy) for accuracy in (0.1, 0.9, 0.8)]
