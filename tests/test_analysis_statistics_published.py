@@ -110,6 +110,12 @@ def test_hyperparameters_without_a_claim_are_named():
     assert not any(note.startswith("Not claimed") for note in every)
 
 
+def test_a_hyperparameter_that_varies_at_one_level_only_is_named_too(tmp_path):
+    csv = tmp_path / "table.csv"
+    csv.write_text("name,kernel,depth,accuracy\na,3,1,0.6\nb,3,1,0.62\nc,5,1,0.6\nd,5,2,0.61\n")
+    assert published(csv, PICTURES, ["kernel=5:3"]).notes[-1].startswith("Not claimed: depth. ")
+
+
 @pytest.mark.parametrize(
     ("text", "claim", "told"),
     [

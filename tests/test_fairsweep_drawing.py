@@ -206,6 +206,33 @@ def test_pixel_values_of_many_classes_are_summed_up():
     assert "nine of ten of the 22 classes" in pixel_values.how_to_read(22)
 
 
+def test_classes_without_pictures_leave_the_band_as_it_is():
+    of_class = {f"c{place}": np.ones(256, int) for place in range(8)}
+    of_class |= {f"none {place}": np.zeros(256, int) for place in range(8)}
+    band = pixel_values.draw_pixel_values({"gray": of_class}).axes[0].patches[0].get_data()
+    assert band.values == pytest.approx(100 / 32)
+    assert band.baseline == pytest.approx(100 / 32)
+
+
+def test_the_darkest_and_the_brightest_class_are_those_of_all_channels_together():
+    def pixels(value):
+        return np.bincount([value], minlength=256)
+
+    red = {"dark": pixels(10), "bright": pixels(200), "between": pixels(100)}
+    blue = {"dark": pixels(60), "bright": pixels(90), "between": pixels(100)}
+    assert pixel_values.extremes({"red": red, "blue": blue}) == ("dark", "bright")
+
+
+def test_the_same_darkest_and_brightest_class_are_drawn_in_every_channel():
+    red = {f"c{place}": np.bincount([16 * place], minlength=256) for place in range(8)}
+    blue = {f"c{place}": np.bincount([8 * (8 - place)], minlength=256) for place in range(8)}
+    for axes in pixel_values.draw_pixel_values({"red": red, "blue": blue}).axes:
+        assert [patch.get_label() for patch in axes.patches[-2:]] == [
+            "darkest: c0",
+            "brightest: c7",
+        ]
+
+
 def test_what_to_do_about_unequal_classes_is_said():
     counts = {
         "train": {"a": 300, "b": 150, "c": 12},

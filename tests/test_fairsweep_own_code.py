@@ -139,9 +139,18 @@ def test_installed_code_is_found_with_the_modules_of_its_package_alone():
     assert all(name.startswith("cmaes/") for name in code.files)
 
 
+@pytest.mark.parametrize("packages", ["site-packages", "dist-packages"])
+def test_modules_beside_an_installed_package_are_not_own_code(tmp_path, packages):
+    code = find(write(tmp_path / packages))
+    assert code.installed
+    assert [*code.files] == [*USED[1:], "owner/parts/deep.py"]
+
+
 def test_a_missing_module_is_told_with_the_places(tmp_path):
     with pytest.raises(MissingFileError, match=f"no module owner.net in {tmp_path}"):
         find(write(tmp_path), "owner.net:net")
+    with pytest.raises(MissingFileError, match=r"no module cmaes\.net in .* installed packages"):
+        find(tmp_path, "cmaes.net:net")
 
 
 def test_pythons_own_modules_are_refused(tmp_path):
@@ -245,6 +254,8 @@ def test_keyword_arguments_are_hyperparameters_with_types_and_defaults(tmp_path)
     complete = found.complete("sig:Net", {"width": 2})
     assert complete == {"width": 2, **defaults}
     assert type(complete["rate"]) is float
+    zeros = {"width": 0, "rate": 0.0, "size": 0}
+    assert found.complete("sig:Net", zeros) == {**defaults, **zeros}
     assert Signature.from_dict(found.to_dict()) == found
 
 
@@ -279,6 +290,9 @@ def test_numbers_of_numpy_become_numbers_of_python(tmp_path):
         "width": int, "rate": float, "size": int,
     }  # fmt: skip
     assert complete["rate"] == 0.5
+    further = signature(tmp_path, "def Net(**others): pass").complete("sig:Net", values)
+    assert further == values
+    assert {type(value) for value in further.values()} == {int, float}
 
 
 def test_equal_values_of_other_types_are_told_apart_in_a_choice(tmp_path):
@@ -288,6 +302,12 @@ def test_equal_values_of_other_types_are_told_apart_in_a_choice(tmp_path):
         assert found.complete("sig:Net", {"a": value})["a"] is value
     with pytest.raises(UserError, match=r"a must be one of 1, True, x, but got 1\.0"):
         found.complete("sig:Net", {"a": 1.0})
+
+
+def test_a_choice_without_a_default_needs_a_value(tmp_path):
+    text = "from typing import Literal\ndef Net(mode: Literal['a', 'b']): pass"
+    with pytest.raises(UserError, match="needs a value of mode, which has no default"):
+        signature(tmp_path, text).complete("sig:Net", {})
 
 
 def test_with_further_keywords_any_name_is_a_hyperparameter(tmp_path):
@@ -305,6 +325,7 @@ def test_with_further_keywords_any_name_is_a_hyperparameter(tmp_path):
         ("def Net(width): pass", "needs width, whose type a spec cannot set"),
         ("def Net(width: list): pass", "needs width, whose type a spec cannot set"),
         ("def Net(width: int = 'a'): pass", "the default of width must be a whole number"),
+        ("def Net(deep: bool = 0): pass", "the default of deep must be true or false, but got 0"),
         ("def Net(width: 'Missing' = 1): pass", "cannot be read: NameError"),
     ],
 )
@@ -322,6 +343,14 @@ def test_a_copy_holds_the_used_files_and_has_the_same_hash(tmp_path):
     copy = read_copy(code.reference, tmp_path / "run" / "code", code.hash)
     assert [*copy.files] == [*code.files]
     assert load(copy)() == 12
+
+
+def test_files_of_a_copy_that_was_not_completed_are_not_in_the_next_one(tmp_path):
+    write(tmp_path / ".code", {"of_another.py": ""})
+    code = find(write(tmp_path / "mine"))
+    write_copy([code], tmp_path / "code")
+    files = [file for file in (tmp_path / "code").rglob("*") if file.is_file()]
+    assert {file.relative_to(tmp_path / "code").as_posix() for file in files} == {*code.files}
 
 
 def test_a_changed_or_missing_copy_is_refused(tmp_path, monkeypatch):
@@ -379,5 +408,12 @@ def test_code_that_is_the_same_in_the_current_folder_is_trusted(tmp_path, monkey
 
 
 def test_installed_code_that_a_run_names_is_not_trusted_without_the_users_word(tmp_path):
-    with pytest.raises(UserError, match="cmaes"):
-        check_trusted([find(tmp_path, "cmaes:CMA")], tmp_path)
+    code = find(tmp_path, "cmaes:CMA")
+    with pytest.raises(UserError, match=f"{tmp_path} would import cmaes:CMA from {code.root} "):
+        check_trusted([code], tmp_path)
+
+
+def test_the_place_of_code_in_a_run_that_is_not_trusted_is_the_run(tmp_path):
+    code = find(write(tmp_path / "code"))
+    with pytest.raises(UserError, match=f"import owner.nets:net from {tmp_path / 'a run'} "):
+        check_trusted([code], tmp_path / "a run")
