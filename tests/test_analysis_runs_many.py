@@ -316,6 +316,8 @@ def test_searchers_are_compared_by_one_objective_and_one_kind_of_cost(of_picture
     frame = searchers_table([*runs, alike]).frame
     assert frame["runs"].tolist() == [2, 2]
     assert frame["searcher"].tolist() == ["random with none", "grid with none"], "by their means"
+    sections = ["Configurations of all runs", "Searchers", "What differed"]
+    assert [*compare_many([*runs, alike]).tables] == sections
     assert searchers_table([*runs, of_pictures("five", [20], 3, at="last", **by_random)]) is None
     assert searchers_table([*runs, of_pictures("six", [20], 3, seconds=None, **by_random)]) is None
     # It had found nothing when it had spent what the others have.

@@ -14,7 +14,7 @@ from fairsweep.own_code.files import OwnCode, find_code
 from fairsweep.own_code.loading import load
 from fairsweep.own_code.reference import Reference, is_own, is_timm
 from fairsweep.own_code.signature import Signature, read_signature
-from fairsweep.own_code.trust import check_trusted, record, trust
+from fairsweep.own_code.trust import check_trusted, present, record, trust
 
 FILES = {
     "owner/__init__.py": "",
@@ -405,6 +405,13 @@ def test_code_that_is_the_same_in_the_current_folder_is_trusted(tmp_path, monkey
         (tmp_path / "mine" / "owner" / "nets.py").write_text(text)
         with pytest.raises(UserError, match="--trust-code"):
             check_trusted([code], tmp_path / "run")
+
+
+def test_installed_code_is_not_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(write(tmp_path))
+    mine = find(tmp_path)
+    assert present(mine) == mine
+    assert present(find(tmp_path, "cmaes:CMA")) is None
 
 
 def test_installed_code_that_a_run_names_is_not_trusted_without_the_users_word(tmp_path):
