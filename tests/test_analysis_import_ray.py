@@ -77,7 +77,7 @@ def test_results_of_a_folder_without_states_are_of_complete_trials_with_their_ne
 ):
     write_trial(tmp_path, "a", [{"training_iteration": 1, "eval": {"loss": 0.5}}])
     place = write_trial(tmp_path, "b", [])  # an empty file of results, beside a table
-    (place / "progress.csv").write_text("training_iteration,loss\n2,0.25\n")
+    (place / "progress.csv").write_text("training_iteration,loss,not_measured\n2,0.25,\n")
     first, second = read_ray(tmp_path).trials
     assert [first.status, second.status] == [Status.COMPLETED] * 2
     assert dict(first.measurements) == {1: {"eval.loss": 0.5}}

@@ -9,7 +9,7 @@ import pytest
 
 from fairsweep.errors import MissingFileError, UserError
 from fairsweep.own_code.copies import read_copy, write_copy
-from fairsweep.own_code.failures import OwnCodeError, failures_explained, trace
+from fairsweep.own_code.failures import OwnCodeError, failures_explained, place_of, trace
 from fairsweep.own_code.files import OwnCode, find_code
 from fairsweep.own_code.loading import load
 from fairsweep.own_code.reference import Reference, is_own, is_timm
@@ -217,6 +217,11 @@ def test_an_exception_in_a_call_is_told_with_the_last_line_of_own_code(tmp_path)
 def test_an_exception_outside_own_code_passes():
     with pytest.raises(KeyError), failures_explained("the network"):
         raise KeyError
+
+
+def test_own_code_has_a_place_and_what_has_no_source_is_told_by_its_name(tmp_path):
+    assert place_of(load(find(write(tmp_path)))) == "owner/nets.py, line 4"
+    assert place_of(len) == "len"
 
 
 SIGNATURE = """
