@@ -214,6 +214,17 @@ def test_an_exception_in_a_call_is_told_with_the_last_line_of_own_code(tmp_path)
     ]
 
 
+def test_an_exception_in_an_installed_package_is_told_with_its_line_too(tmp_path, monkeypatch):
+    packages = write(
+        tmp_path / "site-packages", {"installed_fails.py": "def outer():\n    {}[1]\n"}
+    )
+    monkeypatch.syspath_prepend(packages)
+    outer = load(find(tmp_path, "installed_fails:outer"))
+    words = r"^it: installed_fails\.py, line 2, in outer: KeyError: 1"
+    with pytest.raises(OwnCodeError, match=words), failures_explained("it"):
+        outer()
+
+
 def test_an_exception_outside_own_code_passes():
     with pytest.raises(KeyError), failures_explained("the network"):
         raise KeyError
