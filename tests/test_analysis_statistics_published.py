@@ -20,11 +20,14 @@ from analysis.published.statistics import (
     claims_of,
     judge,
     optimism_of_picking,
+    pictures_needed,
     replicates_needed,
     residual_spread,
     unpaired,
 )
 from analysis.published.table import published
+from analysis.rendering.render import to_markdown
+from analysis.statistics.estimate import Estimate
 from analysis.statistics.pairs import over_folds
 from analysis.statistics.verdicts import Verdict
 
@@ -171,6 +174,17 @@ def test_the_pictures_needed_have_the_power_that_is_promised(table, judged):
     assert power == pytest.approx(0.8, abs=0.02)
 
 
+@pytest.mark.parametrize("difference", [0.031, 0.033, -0.037])
+def test_the_pictures_needed_are_the_fewest_that_show_the_difference(difference):
+    def detectable(pictures):
+        error = 0.02 * sqrt(1_000 / pictures)
+        return Estimate(value=difference, standard_error=error).detectable(3)
+
+    estimate = Estimate(value=difference, standard_error=0.02)
+    needed = pictures_needed(estimate, 1_000, 3)
+    assert detectable(needed) <= abs(difference) < detectable(needed - 1)
+
+
 def test_the_residual_spread_training_is_the_residual_of_the_main_effects(table):
     fit = ols("accuracy ~ C(kernel) + C(blocks) + C(channels)", table).fit()
     assert residual_spread(table, HYPERPARAMETERS) == pytest.approx(sqrt(fit.mse_resid))
@@ -272,6 +286,7 @@ def test_the_markdown_of_a_published_table_says_what_it_judges(capsys, tmp_path)
     csv.write_text((FIXTURES / "study_a_table_2_2.csv").read_text())
     assert main([str(csv), "--pictures", "2225", "--claim", "kernel=5:3"]) == 0
     text = capsys.readouterr().out
+    assert text == to_markdown(published(csv, PICTURES, ["kernel=5:3"]))
     assert text.startswith("**What my table.csv supports**")
     assert "| kernel 5 beats 3 " in text
     assert text.count("| 2225 |") == 3

@@ -12,6 +12,7 @@ from fairsweep.own_code.copies import read_copy, write_copy
 from fairsweep.own_code.failures import OwnCodeError, failures_explained, place_of, trace
 from fairsweep.own_code.files import OwnCode, find_code
 from fairsweep.own_code.loading import load
+from fairsweep.own_code.provided import provide_copies, provided
 from fairsweep.own_code.reference import Reference, is_own, is_timm
 from fairsweep.own_code.signature import Signature, read_signature
 from fairsweep.own_code.trust import check_trusted, present, record, trust
@@ -146,6 +147,14 @@ def test_modules_beside_an_installed_package_are_not_own_code(tmp_path, packages
     assert [*code.files] == [*USED[1:], "owner/parts/deep.py"]
 
 
+def test_an_installed_package_without_an_init_file_is_found(tmp_path, monkeypatch):
+    packages = write(tmp_path / "site-packages", {"spaced/inner.py": "def net(): return 5\n"})
+    monkeypatch.syspath_prepend(packages)
+    code = find(tmp_path, "spaced.inner:net")
+    assert (code.root, [*code.files]) == (packages, ["spaced/inner.py"])
+    assert load(code)() == 5
+
+
 def test_a_missing_module_is_told_with_the_places(tmp_path):
     with pytest.raises(MissingFileError, match=f"no module owner.net in {tmp_path}"):
         find(write(tmp_path), "owner.net:net")
@@ -190,6 +199,35 @@ def test_two_references_into_one_package_are_imported_together(tmp_path):
 def test_a_missing_name_is_told_with_the_nearest(tmp_path):
     with pytest.raises(UserError, match=r"owner\.nets has no 'nett'; the nearest is 'net'"):
         load(find(write(tmp_path), "owner.nets:nett"))
+
+
+def test_the_nearest_name_is_that_of_a_class_or_function(tmp_path):
+    code = find(write(tmp_path, {"near.py": "nets = 1\ndef network(): pass\n"}), "near:net")
+    with pytest.raises(UserError, match=r"near has no 'net'; the nearest is 'network'"):
+        load(code)
+
+
+def test_a_package_is_imported_with_its_init_file(tmp_path):
+    files = {
+        "whole/__init__.py": "SIZE = 3\n",
+        "whole/net.py": "import whole\nnet = lambda: whole.SIZE\n",
+    }
+    assert load(find(write(tmp_path, files), "whole.net:net"))() == 3
+
+
+def test_own_code_that_exits_while_it_is_imported_is_told(tmp_path):
+    code = find(write(tmp_path, {"leaves.py": "import sys\nsys.exit(3)\n"}), "leaves:net")
+    with pytest.raises(
+        OwnCodeError, match=r"imported: leaves\.py, line 2, in <module>: SystemExit: 3"
+    ):
+        load(code)
+
+
+def test_an_interrupt_in_own_code_stays_one(tmp_path):
+    text = "def net(): raise KeyboardInterrupt\n"
+    net = load(find(write(tmp_path, {"stopped.py": text}), "stopped:net"))
+    with pytest.raises(KeyboardInterrupt), failures_explained("the network"):
+        net()
 
 
 def test_an_exception_while_importing_is_told_with_file_and_line(tmp_path):
@@ -329,6 +367,7 @@ def test_a_choice_without_a_default_needs_a_value(tmp_path):
 def test_with_further_keywords_any_name_is_a_hyperparameter(tmp_path):
     found = signature(tmp_path, "def Net(a: int = 1, **others): pass")
     assert found.complete("sig:Net", {"b": 2, "c": "x"}) == {"a": 1, "b": 2, "c": "x"}
+    assert found.complete("sig:Net", {"b": None}) == {"a": 1}
     with pytest.raises(UserError, match="a number, a word, true or false"):
         found.complete("sig:Net", {"b": [2]})
 
@@ -359,6 +398,17 @@ def test_a_copy_holds_the_used_files_and_has_the_same_hash(tmp_path):
     copy = read_copy(code.reference, tmp_path / "run" / "code", code.hash)
     assert [*copy.files] == [*code.files]
     assert load(copy)() == 12
+
+
+def test_code_of_an_installed_package_is_not_copied_and_found_where_it_is(tmp_path):
+    mine, installed = find(write(tmp_path / "mine")), find(tmp_path, "cmaes:CMA")
+    write_copy([mine, installed], tmp_path / "code")
+    assert not (tmp_path / "code" / "cmaes").exists()
+    hashes = {str(code.reference): code.hash for code in (mine, installed)}
+    copy, same = provide_copies(tmp_path / "code", hashes)
+    assert (copy.root, same.root) == (tmp_path / "code", installed.root)
+    for code in (copy, same):
+        assert provided(str(code.reference), code.hash) == code
 
 
 def test_files_of_a_copy_that_was_not_completed_are_not_in_the_next_one(tmp_path):
@@ -405,6 +455,15 @@ def test_code_is_trusted_once_the_user_has_said_so(tmp_path, monkeypatch):
     (tmp_path / "elsewhere" / "owner" / "layers.py").write_text("import os\n")
     with pytest.raises(UserError, match="--trust-code"):
         check_trusted([find(tmp_path / "elsewhere")], run)
+
+
+def test_code_that_was_trusted_earlier_stays_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = find(write(tmp_path / "1"))
+    second = find(write(tmp_path / "2", {"b.py": ""}), "b:x")
+    trust([first])
+    trust([second])
+    check_trusted([first, second], tmp_path / "run")
 
 
 def test_trusted_code_is_kept_in_the_users_folder(tmp_path, monkeypatch):
