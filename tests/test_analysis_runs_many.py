@@ -308,6 +308,13 @@ def test_of_runs_together_a_trial_without_predictions_has_none(of_pictures):
     assert [answers.get(trial_id) is None for trial_id in ("t0", "t2")] == [False, True]
 
 
+def test_a_first_run_that_trained_nothing_to_the_end_is_compared_with_none(of_pictures):
+    first = of_pictures("one", [10, 39], 0, status="EARLY_STOPPED")
+    others = [of_pictures("two", [20], 2), of_pictures("three", [30], 3)]
+    with pytest.raises(UserError, match=r"no run can be compared with one \(one: no trial of it"):
+        put_together([first, *others])
+
+
 def test_a_single_training_that_two_runs_have_is_told(of_pictures):
     first, second = of_pictures("one", [10, 39], 0), of_pictures("two", [39, 5], 1)
     together = put_together([first, second])
@@ -331,6 +338,10 @@ def test_searchers_are_compared_by_one_objective_and_one_kind_of_cost(of_picture
     assert frame["searcher"].tolist() == ["random with none", "grid with none"], "by their means"
     sections = ["Configurations of all runs", "Searchers", "What differed"]
     assert [*compare_many([*runs, alike]).tables] == sections
+    columns = compare_many([*runs, alike]).searchers.views[0].columns
+    assert {one.upper_key: one.key for one in columns if one.upper_key} == {
+        "value_high": "value_low", "difference_high": "difference_low",
+    }  # fmt: skip
     apart = of_pictures("apart", [40], 4, **by_random)
     apart = replace(apart, provenance={"dataset": {"path": "nowhere", "fingerprint": "another"}})
     assert compare_many([*runs, alike, apart]).searchers.frame["runs"].tolist() == [2, 2]
