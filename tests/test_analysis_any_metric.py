@@ -115,6 +115,12 @@ def test_every_run_has_a_report(name, tmp_path):
     assert written.left_out == ""
 
 
+def test_the_best_over_folds_is_told_without_predictions_too(tmp_path):
+    best = found(read_run(RUNS["folds"](tmp_path / "run")))[2]
+    assert best.startswith("The best configuration by its average over 4 folds is ")
+    assert ", n = " not in best
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_a_report_has_no_section_about_a_dataset_that_is_not_known(run, tmp_path):
     written = write_report(run, tmp_path / "out", lambda _: None)

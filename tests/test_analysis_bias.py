@@ -240,7 +240,8 @@ def test_page_and_report_show_the_groups(place, capsys, tmp_path):
     assert main(["bias", str(place / "first"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "figures" / "accuracy_by_group.svg").is_file()
     assert main(["report", str(place / "first"), "--out", str(tmp_path / "report")]) == 0
-    assert (tmp_path / "report" / "tables" / "bias_groups.csv").is_file()
+    tables = {file.stem for file in (tmp_path / "report" / "tables").glob("bias_*.csv")}
+    assert tables == {f"bias_{name}" for name in ("groups", "differences", "crossed", "classes")}
     assert (tmp_path / "report" / "figures" / "accuracy_by_group.svg").is_file()
     capsys.readouterr()
 

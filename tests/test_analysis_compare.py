@@ -302,6 +302,7 @@ def test_the_page_shows_both_runs_with_facts_of_their_own(runs, tmp_path):
     for run in (first, second):
         ((words, accuracy),) = headline(run).items()
         assert f"<b>{accuracy}</b><span>{run.name}: {words}</span>" in page
+    assert page.index(compared.found[0]) < page.index("What is not known")
 
 
 def test_both_sweeps_are_drawn_in_the_same_axes(runs):

@@ -192,6 +192,13 @@ def test_finalists_are_picked_where_another_configuration_was_there_to_pick():
     alone = tiny(configuration_id=["a", "a", "a"], phase=phases, best_val_accuracy=accuracy)
     assert not selected_finalists(alone)
     assert fairly_trained(alone)["trial_id"].tolist() == ["t0", "t1", "t2"]
+    waiting = tiny(
+        configuration_id=["a", "b", "c", "a", "b"],
+        phase=["search"] * 3 + ["finalist"] * 2,
+        status=["COMPLETED"] * 4 + ["RUNNING"],
+        best_val_accuracy=[0.7, 0.8, 0.5, 0.65, None],
+    )
+    assert fairly_trained(waiting)["trial_id"].tolist() == ["t0", "t1", "t2", "t3"]
     broke = tiny(
         configuration_id=["a", "b", "a"],
         phase=phases,

@@ -325,6 +325,17 @@ def test_choices_of_the_command_line_are_taken_and_the_result_is_told(tmp_path, 
     assert run.trials["seed"].tolist() == [1, 2, 1]
 
 
+@pytest.mark.parametrize(
+    ("searcher", "sampling"), [("grid", "every"), ("random", "drawn"), ("adaptive", "adaptive")]
+)
+def test_the_command_line_says_how_configurations_were_chosen(tmp_path, capsys, searcher, sampling):
+    path = csv(tmp_path, "lr,loss\n1,2\n2,3\n")
+    out = tmp_path / "run"
+    code, _ = told(capsys, "csv", path, "--out", out, "--searcher", searcher)
+    assert code == 0
+    assert (read_run(out).info.searcher, read_run(out).info.sampling) == (searcher, sampling)
+
+
 def test_the_columns_that_the_command_line_names_are_read_and_the_others_are_told(tmp_path, capsys):
     path = csv(tmp_path, "round,size,side,notes,gain\n1,8,1,a,2\n2,8,2,a,3\n1,16,1,b,4\n")
     options = ("--metric", "gain", "--mode", "max", "--epoch", "round", "--configuration", "size")

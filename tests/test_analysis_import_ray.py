@@ -59,9 +59,10 @@ def test_a_folder_without_trials_or_with_a_damaged_line_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"result\.json, line 2 is damaged"):
         read_ray(tmp_path)
     write_trial(tmp_path / "other", "a", [result("t1", 1, 0.5)])
-    (tmp_path / "other" / "a" / "params.json").write_text("{half")
-    with pytest.raises(UserError, match=r"params\.json is damaged"):
-        read_ray(tmp_path / "other")
+    for damaged in ("{half", ""):
+        (tmp_path / "other" / "a" / "params.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"params\.json is damaged"):
+            read_ray(tmp_path / "other")
 
 
 def test_a_trial_without_results_has_the_state_that_names_its_folder(tmp_path):
@@ -76,7 +77,7 @@ def test_results_of_a_folder_without_states_are_of_complete_trials_with_their_ne
 ):
     write_trial(tmp_path, "a", [{"training_iteration": 1, "eval": {"loss": 0.5}}])
     place = write_trial(tmp_path, "b", [])  # an empty file of results, beside a table
-    (place / "progress.csv").write_text("training_iteration,loss\n2,0.25\n")
+    (place / "progress.csv").write_text("training_iteration,loss,not_measured\n2,0.25,\n")
     first, second = read_ray(tmp_path).trials
     assert [first.status, second.status] == [Status.COMPLETED] * 2
     assert dict(first.measurements) == {1: {"eval.loss": 0.5}}

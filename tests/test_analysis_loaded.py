@@ -39,6 +39,8 @@ def test_trials_and_measurements_are_the_tables_of_the_run(run):
     written = pd.read_parquet(run.path / "trials.parquet")
     assert set(run.trials["trial_id"]) == set(written["trial_id"])
     assert len(run.measurements) == len(pd.read_parquet(run.path / "measurements.parquet"))
+    assert repr(run).startswith(f"<run small: {len(written)} trials, ")
+    assert set(written["status"]) > {"COMPLETED"}
     mine = run.trials
     mine["status"] = "changed"
     assert "changed" not in set(run.trials["status"])
@@ -63,7 +65,10 @@ def test_predictions_of_a_trial_are_found_by_number_id_or_name(run):
     row = run.trials.iloc[0]
     by_number = run.predictions(int(row["number"]))
     assert by_number.equals(run.predictions(row["trial_id"]))
-    assert set(by_number["label"]) == set(CLASSES)
+    written = pd.read_parquet(run.path.parent / "data" / "images.parquet")
+    labels = written.set_index("image_id")["label"].loc[by_number["image_id"]]
+    assert by_number["label"].tolist() == labels.tolist()
+    assert set(labels) == set(CLASSES)
     right = (by_number["label"] == by_number["predicted"]).mean()
     assert right == pytest.approx(row["best_val_accuracy"])
     with pytest.raises(NotKnownError, match="no predictions on test"):
@@ -79,7 +84,10 @@ def test_a_figure_is_drawn_and_shows_in_a_notebook(run):
     figure = run.figure("effects")
     assert isinstance(figure, Figure)
     assert figure._repr_png_().startswith(b"\x89PNG")
-    assert len(run.figures("pairs")) > 1
+    first, *others = (drawn.get_label() for drawn in run.figures("pairs"))
+    assert others
+    assert first not in others
+    assert run.figure("pairs").get_label() == first
     with pytest.raises(NotKnownError, match="does not apply"):
         run.figure("folds")
 

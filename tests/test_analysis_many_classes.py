@@ -263,7 +263,11 @@ def test_the_table_of_the_dataset_counts_each_class_by_split(run):
 def test_copies_across_splits_are_a_warning_of_the_report(run, tmp_path):
     manifest = dict(find_dataset(run).manifest)
     (tmp_path / "images.parquet").touch()
-    for leaks, told in ((0, ""), (1234, "1,234 validation and test pictures have a copy in")):
+    for leaks, told in (
+        (0, ""),
+        (1, "1 validation"),
+        (1234, "1,234 validation and test pictures have a copy in"),
+    ):
         manifest["duplicates"] = {"groups": 9, "surplus": 9, "across_splits": leaks}
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
         warning = _dataset_warning(replace(run, data=tmp_path), "")

@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
+from analysis.run.clusters import single_intervals
 from analysis.run.metric import Metric, described, metric_words, points_text, reported
+from tests.support.hand_made import hand_made
 from tune.run.trial import METRICS
 
 
@@ -42,6 +44,15 @@ def test_only_an_accuracy_has_a_binomial_interval():
     names = ("val_accuracy", "acc", "f1", "rmse")
     told = {name: described(trials(**{name: [0.5]}), name, "max").is_accuracy for name in names}
     assert told == {"val_accuracy": True, "acc": True, "f1": False, "rmse": False}
+
+
+@pytest.mark.parametrize(("name", "known"), [("val_accuracy", True), ("f1", False)])
+def test_a_share_that_is_no_accuracy_has_no_interval_of_a_single_training(name, known):
+    run = hand_made(name, n=[40], **{f"best_{name}": 0.5})
+    assert (
+        single_intervals(run, run.trials[f"best_{name}"], run.trials).notna().all(axis=None)
+        == known
+    )
 
 
 def test_our_own_runs_report_the_accuracy_whatever_their_objective_is():

@@ -61,6 +61,10 @@ def test_several_objectives_have_a_column_each(tmp_path):
     run.path = tmp_path
     assert list(objectives_of(run)) == pair
     assert list(objective_values(run, objectives_of(run))) == ["loss", "parameters"]
+    mixed = [{"metric": "acc", "mode": "max", "at": "best"}, {**pair[0], "at": "last"}]
+    found = objective_values(run, mixed)
+    np.testing.assert_equal(found["acc"].tolist(), [np.nan, 0.2, 0.9])
+    np.testing.assert_equal(found["loss"].tolist(), [np.nan, np.nan, 0.6])
     run.spec = "objective: {metric: loss}"
     assert objectives_of(run) == (run.info.objective,)
     run.spec = ""

@@ -113,6 +113,12 @@ def test_sentences_tiles_and_headings_stand_on_the_page():
     assert "What is not known" not in to_html(page_of(section))
 
 
+def test_styles_and_scripts_are_on_the_page_as_they_are_written():
+    html = to_html(page_of())
+    files = [pages.TEMPLATES / "page.css", pages.TEMPLATES / "tables.js", *pages.CHARTS_JS]
+    assert [file.name for file in files if file.read_text("utf-8") not in html] == []
+
+
 def test_a_chart_is_embedded_as_json_that_ends_no_script(chart):
     html = embed(chart)
     assert 'data-title="A chart"' in html

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from analysis.run.predictions import read_right
 from analysis.run.run_data import (
     NoTrialSucceededError,
     RunData,
@@ -84,7 +85,7 @@ def test_statuses_are_told_apart_by_what_their_accuracy_says(run):
 def test_an_answer_is_the_class_of_the_highest_probability(tmp_path):
     table = predictions_table(
         image_ids=["c", "a", "b"],
-        labels=[2, 0, 3],
+        labels=[2, 0, 1],
         probabilities=np.array(
             [[0.1, 0.2, 0.6, 0.1], [0.1, 0.5, 0.3, 0.1], [0.4, 0.4, 0.1, 0.1]], np.float32
         ),
@@ -99,13 +100,14 @@ def test_an_answer_is_the_class_of_the_highest_probability(tmp_path):
     )  # fmt: skip
     answers = read_probabilities(run, "t")
     assert answers["image_id"].tolist() == ["c", "a", "b"]
-    assert answers["label"].tolist() == [2, 0, 3]
+    assert answers["label"].tolist() == [2, 0, 1]
     assert answers["predicted"].tolist() == [2, 1, 0]  # the first of equals
     assert answers["probability"].tolist() == pytest.approx([0.6, 0.5, 0.4])
     assert read_probabilities(run, "t", "test") is None
     counts = np.zeros((4, 4), int)
-    counts[2, 2] = counts[0, 1] = counts[3, 0] = 1
+    counts[2, 2] = counts[0, 1] = counts[1, 0] = 1
     assert read_confusion(run, "t").tolist() == counts.tolist()
+    assert read_right(run, "t").to_dict() == {"a": False, "b": False, "c": True}
 
 
 def test_every_trial_knows_its_number_of_validation_pictures(run):

@@ -273,6 +273,15 @@ def test_runs_over_other_folds_say_how_to_compare_them_and_nothing_of_pictures()
     assert len(same.found) == 3
 
 
+def test_a_run_over_folds_and_one_without_say_that_their_folds_are_not_the_same():
+    first = on_one_dataset(over_folds([0.7, 0.6]), "one")
+    plain = on_one_dataset(hand_made(best_val_accuracy=[0.5, 0.4]), "other")
+    for compared in (compare_runs(first, plain), compare_runs(plain, first)):
+        folds, bias = compared.unknown
+        assert "they were not trained on the same folds" in folds
+        assert "selection bias" in bias
+
+
 def test_facts_of_runs_that_nothing_is_known_of_say_so():
     first = hand_made(best_val_accuracy=[0.5, 0.4], path=Path("one"))
     second = hand_made(

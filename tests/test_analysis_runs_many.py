@@ -302,6 +302,26 @@ def test_a_configuration_that_several_runs_trained_is_one_row_with_each_run_once
     assert _all_runs(["one, two", "two", "three"]) == "one, two, three"
 
 
+def test_of_runs_together_a_trial_without_predictions_has_none(of_pictures):
+    bare = replace(of_pictures("two", [39, 5], 2), answers={})
+    answers = put_together([of_pictures("one", [10, 39], 0), bare]).merged.answers
+    assert [answers.get(trial_id) is None for trial_id in ("t0", "t2")] == [False, True]
+
+
+def test_a_first_run_that_trained_nothing_to_the_end_is_compared_with_none(of_pictures):
+    first = of_pictures("one", [10, 39], 0, status="EARLY_STOPPED")
+    others = [of_pictures("two", [20], 2), of_pictures("three", [30], 3)]
+    with pytest.raises(UserError, match=r"no run can be compared with one \(one: no trial of it"):
+        put_together([first, *others])
+
+
+def test_a_single_training_that_two_runs_have_is_told(of_pictures):
+    first, second = of_pictures("one", [10, 39], 0), of_pictures("two", [39, 5], 1)
+    together = put_together([first, second])
+    assert together.shared == 1
+    assert "in several runs count once" in best_of_all(together).notes[-1]
+
+
 def test_finalists_of_one_run_do_not_push_out_what_another_run_trained(of_pictures):
     first = of_pictures("one", [30, 31], 0, configuration_id=["c", "c"], phase="finalist")
     other = of_pictures("two", [29, 28], 2, configuration_id=["d", "d"])
@@ -316,6 +336,15 @@ def test_searchers_are_compared_by_one_objective_and_one_kind_of_cost(of_picture
     frame = searchers_table([*runs, alike]).frame
     assert frame["runs"].tolist() == [2, 2]
     assert frame["searcher"].tolist() == ["random with none", "grid with none"], "by their means"
+    sections = ["Configurations of all runs", "Searchers", "What differed"]
+    assert [*compare_many([*runs, alike]).tables] == sections
+    columns = compare_many([*runs, alike]).searchers.views[0].columns
+    assert {one.upper_key: one.key for one in columns if one.upper_key} == {
+        "value_high": "value_low", "difference_high": "difference_low",
+    }  # fmt: skip
+    apart = of_pictures("apart", [40], 4, **by_random)
+    apart = replace(apart, provenance={"dataset": {"path": "nowhere", "fingerprint": "another"}})
+    assert compare_many([*runs, alike, apart]).searchers.frame["runs"].tolist() == [2, 2]
     assert searchers_table([*runs, of_pictures("five", [20], 3, at="last", **by_random)]) is None
     assert searchers_table([*runs, of_pictures("six", [20], 3, seconds=None, **by_random)]) is None
     # It had found nothing when it had spent what the others have.

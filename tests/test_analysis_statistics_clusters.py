@@ -97,6 +97,12 @@ def test_the_p_value_of_clusters_counts_all_exchanges_of_the_two_models():
     assert pair.p_value == pytest.approx(share, rel=1e-12)
 
 
+def test_clusters_of_different_sizes_do_not_widen_a_difference_that_all_pictures_have():
+    right = np.ones(6, bool)
+    pair = compare_models(right, ~right, clusters_of([0, 0, 0, 1, 2, 3]))
+    assert pair.interval() == pytest.approx((1, 1))
+
+
 def test_a_design_effect_of_several_models_is_one_estimate_and_at_least_1():
     rng = np.random.default_rng(0)
     clusters = clusters_of(np.repeat(np.arange(200), 3))

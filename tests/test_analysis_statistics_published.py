@@ -20,11 +20,14 @@ from analysis.published.statistics import (
     claims_of,
     judge,
     optimism_of_picking,
+    pictures_needed,
     replicates_needed,
     residual_spread,
     unpaired,
 )
 from analysis.published.table import published
+from analysis.rendering.render import to_markdown
+from analysis.statistics.estimate import Estimate
 from analysis.statistics.pairs import over_folds
 from analysis.statistics.verdicts import Verdict
 
@@ -110,6 +113,12 @@ def test_hyperparameters_without_a_claim_are_named():
     assert not any(note.startswith("Not claimed") for note in every)
 
 
+def test_a_hyperparameter_that_varies_at_one_level_only_is_named_too(tmp_path):
+    csv = tmp_path / "table.csv"
+    csv.write_text("name,kernel,depth,accuracy\na,3,1,0.6\nb,3,1,0.62\nc,5,1,0.6\nd,5,2,0.61\n")
+    assert published(csv, PICTURES, ["kernel=5:3"]).notes[-1].startswith("Not claimed: depth. ")
+
+
 @pytest.mark.parametrize(
     ("text", "claim", "told"),
     [
@@ -163,6 +172,17 @@ def test_the_pictures_needed_have_the_power_that_is_promised(table, judged):
     power = NormalIndPower().power(row["difference"] / spread, row["pictures"], 0.05 / 66)
     # The two shares have slightly different variances; the power function takes one.
     assert power == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("difference", [0.031, 0.033, -0.037])
+def test_the_pictures_needed_are_the_fewest_that_show_the_difference(difference):
+    def detectable(pictures):
+        error = 0.02 * sqrt(1_000 / pictures)
+        return Estimate(value=difference, standard_error=error).detectable(3)
+
+    estimate = Estimate(value=difference, standard_error=0.02)
+    needed = pictures_needed(estimate, 1_000, 3)
+    assert detectable(needed) <= abs(difference) < detectable(needed - 1)
 
 
 def test_the_residual_spread_training_is_the_residual_of_the_main_effects(table):
@@ -266,6 +286,7 @@ def test_the_markdown_of_a_published_table_says_what_it_judges(capsys, tmp_path)
     csv.write_text((FIXTURES / "study_a_table_2_2.csv").read_text())
     assert main([str(csv), "--pictures", "2225", "--claim", "kernel=5:3"]) == 0
     text = capsys.readouterr().out
+    assert text == to_markdown(published(csv, PICTURES, ["kernel=5:3"]))
     assert text.startswith("**What my table.csv supports**")
     assert "| kernel 5 beats 3 " in text
     assert text.count("| 2225 |") == 3

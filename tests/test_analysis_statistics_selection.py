@@ -15,6 +15,7 @@ from analysis.run.run_data import read_probabilities, read_run
 from analysis.selection.statistics import corrected_for_selection, openings_of_test, selection
 from analysis.statistics.clusters import clusters_of
 from tests.support.discs import SPLIT_SIZES
+from tests.support.hand_made import hand_made
 from tests.support.run_factory import Factory, open_test
 from tune.run.directory import LEDGER_FILE, PREDICTIONS_DIR
 
@@ -67,6 +68,12 @@ def test_an_objective_other_than_accuracy_is_not_corrected(run):
     objective = {"metric": "val_macro_f1", "mode": "max", "at": "best"}
     other = replace(run, info=replace(run.info, objective=objective))
     assert "corrected" not in set(selection(other)["estimate"])
+
+
+def test_a_score_that_is_no_accuracy_has_no_wilson_interval(tmp_path):
+    (tmp_path / "events.jsonl").touch()
+    run = hand_made("f1", path=tmp_path, n=[40, 40], best_f1=[0.5, 0.6], last_f1=0.4)
+    assert selection(run)[["accuracy_low", "accuracy_high"]].isna().all(axis=None)
 
 
 def test_the_test_figure_has_its_own_pictures_and_counts_every_opening(tmp_path):

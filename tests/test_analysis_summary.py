@@ -246,6 +246,14 @@ def test_what_to_run_next_names_the_run(run):
     assert not any(each.startswith("Whether any hyperparameter") for each in unknown(run))
 
 
+def test_replicates_are_not_advised_where_the_searcher_chose_by_earlier_results(run):
+    single = replace(run, trials=run.trials[run.trials["replicate"] == 0])
+    guided = replace(single, info=replace(run.info, **by("cmaes")))
+    assert not any(
+        each.startswith("Whether any hyperparameter matters") for each in unknown(guided)
+    )
+
+
 def test_a_comparison_for_these_pictures_only_is_told(repeated):
     """Without predictions of the epoch that is compared."""
     at_last = {**repeated.info.objective, "at": "last"}

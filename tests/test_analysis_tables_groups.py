@@ -171,6 +171,7 @@ def test_a_change_is_told_for_a_group_and_for_all_others(retrained, answers, gro
     expected = right(after[outside]) - right(before[outside])
     assert row["others_accuracy_change"] == pytest.approx(expected)
     assert frame.iloc[0]["n"] == 60
+    assert frame.iloc[0]["accuracy_change"] == pytest.approx(right(after) - right(before))
     assert np.isnan(frame.iloc[0]["others_n"])
     keys = {column.heading: column.key for column in tables["bias_change"].views[0].columns}
     assert keys["accuracy before"] == "accuracy_before"

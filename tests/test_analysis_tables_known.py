@@ -415,6 +415,8 @@ def test_cells_are_written_with_their_signs_bounds_and_percent():
         "0.00",
         "–",
     ]
+    assert [write(value) for value in (0.004, -0.004)] == ["0.00", "0.00"]
+    assert [signed(fraction(0))(value) for value in (0.4, -0.4, 10)] == ["0", "0", "+10"]
     assert [p_text(p) for p in (0.00099, 0.001, 0.5, np.nan)] == ["< 0.001", "0.001", "0.500", "–"]
     assert [share_text(share) for share in (0.126, 1.0, np.nan)] == ["13 %", "100 %", "–"]
     # Half of 0.0392 over 1.96 is an error of 0.01, which keeps two digits.

@@ -195,6 +195,18 @@ def test_copies_are_drawn_with_label_and_split_and_another_label_in_colour():
     assert texts[2][1] != texts[0][1] == texts[4][1]
 
 
+def test_every_group_of_copies_is_in_the_figure_in_the_shape_of_its_pictures():
+    group = [Copy(label="a", split="val", pixels=np.zeros((6, 9), np.uint8))] * 4
+    axes = draw_copies([group] * 3).axes[0]
+    bottom, top = axes.get_ylim()
+    assert len(axes.images) == 12
+    for image in axes.images:
+        left, right, below, above = image.get_extent()
+        assert top <= above < below <= bottom
+        assert (below - above) / (right - left) == pytest.approx(6 / 9)
+    assert {text.get_text() for text in axes.texts} == {"a", "val"}, "and no more copies"
+
+
 def test_figures_of_nothing_or_into_a_file_are_refused(scattered, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert program.main(["inspect", str(scattered), "--figures", str(tmp_path / "file")]) == 2

@@ -9,12 +9,13 @@ import pytest
 
 from fairsweep.errors import MissingFileError, UserError
 from fairsweep.own_code.copies import read_copy, write_copy
-from fairsweep.own_code.failures import OwnCodeError, failures_explained, trace
+from fairsweep.own_code.failures import OwnCodeError, failures_explained, place_of, trace
 from fairsweep.own_code.files import OwnCode, find_code
 from fairsweep.own_code.loading import load
+from fairsweep.own_code.provided import provide_copies, provided
 from fairsweep.own_code.reference import Reference, is_own, is_timm
 from fairsweep.own_code.signature import Signature, read_signature
-from fairsweep.own_code.trust import check_trusted, record, trust
+from fairsweep.own_code.trust import check_trusted, present, record, trust
 
 FILES = {
     "owner/__init__.py": "",
@@ -139,9 +140,26 @@ def test_installed_code_is_found_with_the_modules_of_its_package_alone():
     assert all(name.startswith("cmaes/") for name in code.files)
 
 
+@pytest.mark.parametrize("packages", ["site-packages", "dist-packages"])
+def test_modules_beside_an_installed_package_are_not_own_code(tmp_path, packages):
+    code = find(write(tmp_path / packages))
+    assert code.installed
+    assert [*code.files] == [*USED[1:], "owner/parts/deep.py"]
+
+
+def test_an_installed_package_without_an_init_file_is_found(tmp_path, monkeypatch):
+    packages = write(tmp_path / "site-packages", {"spaced/inner.py": "def net(): return 5\n"})
+    monkeypatch.syspath_prepend(packages)
+    code = find(tmp_path, "spaced.inner:net")
+    assert (code.root, [*code.files]) == (packages, ["spaced/inner.py"])
+    assert load(code)() == 5
+
+
 def test_a_missing_module_is_told_with_the_places(tmp_path):
     with pytest.raises(MissingFileError, match=f"no module owner.net in {tmp_path}"):
         find(write(tmp_path), "owner.net:net")
+    with pytest.raises(MissingFileError, match=r"no module cmaes\.net in .* installed packages"):
+        find(tmp_path, "cmaes.net:net")
 
 
 def test_pythons_own_modules_are_refused(tmp_path):
@@ -183,6 +201,35 @@ def test_a_missing_name_is_told_with_the_nearest(tmp_path):
         load(find(write(tmp_path), "owner.nets:nett"))
 
 
+def test_the_nearest_name_is_that_of_a_class_or_function(tmp_path):
+    code = find(write(tmp_path, {"near.py": "nets = 1\ndef network(): pass\n"}), "near:net")
+    with pytest.raises(UserError, match=r"near has no 'net'; the nearest is 'network'"):
+        load(code)
+
+
+def test_a_package_is_imported_with_its_init_file(tmp_path):
+    files = {
+        "whole/__init__.py": "SIZE = 3\n",
+        "whole/net.py": "import whole\nnet = lambda: whole.SIZE\n",
+    }
+    assert load(find(write(tmp_path, files), "whole.net:net"))() == 3
+
+
+def test_own_code_that_exits_while_it_is_imported_is_told(tmp_path):
+    code = find(write(tmp_path, {"leaves.py": "import sys\nsys.exit(3)\n"}), "leaves:net")
+    with pytest.raises(
+        OwnCodeError, match=r"imported: leaves\.py, line 2, in <module>: SystemExit: 3"
+    ):
+        load(code)
+
+
+def test_an_interrupt_in_own_code_stays_one(tmp_path):
+    text = "def net(): raise KeyboardInterrupt\n"
+    net = load(find(write(tmp_path, {"stopped.py": text}), "stopped:net"))
+    with pytest.raises(KeyboardInterrupt), failures_explained("the network"):
+        net()
+
+
 def test_an_exception_while_importing_is_told_with_file_and_line(tmp_path):
     write(tmp_path, FILES | {"owner/layers.py": "x = 1\nx.y\n"})
     words = r"cannot be imported: owner/layers\.py, line 2, in <module>: AttributeError: 'int'"
@@ -205,9 +252,25 @@ def test_an_exception_in_a_call_is_told_with_the_last_line_of_own_code(tmp_path)
     ]
 
 
+def test_an_exception_in_an_installed_package_is_told_with_its_line_too(tmp_path, monkeypatch):
+    packages = write(
+        tmp_path / "site-packages", {"installed_fails.py": "def outer():\n    {}[1]\n"}
+    )
+    monkeypatch.syspath_prepend(packages)
+    outer = load(find(tmp_path, "installed_fails:outer"))
+    words = r"^it: installed_fails\.py, line 2, in outer: KeyError: 1"
+    with pytest.raises(OwnCodeError, match=words), failures_explained("it"):
+        outer()
+
+
 def test_an_exception_outside_own_code_passes():
     with pytest.raises(KeyError), failures_explained("the network"):
         raise KeyError
+
+
+def test_own_code_has_a_place_and_what_has_no_source_is_told_by_its_name(tmp_path):
+    assert place_of(load(find(write(tmp_path)))) == "owner/nets.py, line 4"
+    assert place_of(len) == "len"
 
 
 SIGNATURE = """
@@ -245,6 +308,8 @@ def test_keyword_arguments_are_hyperparameters_with_types_and_defaults(tmp_path)
     complete = found.complete("sig:Net", {"width": 2})
     assert complete == {"width": 2, **defaults}
     assert type(complete["rate"]) is float
+    zeros = {"width": 0, "rate": 0.0, "size": 0}
+    assert found.complete("sig:Net", zeros) == {**defaults, **zeros}
     assert Signature.from_dict(found.to_dict()) == found
 
 
@@ -279,6 +344,9 @@ def test_numbers_of_numpy_become_numbers_of_python(tmp_path):
         "width": int, "rate": float, "size": int,
     }  # fmt: skip
     assert complete["rate"] == 0.5
+    further = signature(tmp_path, "def Net(**others): pass").complete("sig:Net", values)
+    assert further == values
+    assert {type(value) for value in further.values()} == {int, float}
 
 
 def test_equal_values_of_other_types_are_told_apart_in_a_choice(tmp_path):
@@ -290,9 +358,16 @@ def test_equal_values_of_other_types_are_told_apart_in_a_choice(tmp_path):
         found.complete("sig:Net", {"a": 1.0})
 
 
+def test_a_choice_without_a_default_needs_a_value(tmp_path):
+    text = "from typing import Literal\ndef Net(mode: Literal['a', 'b']): pass"
+    with pytest.raises(UserError, match="needs a value of mode, which has no default"):
+        signature(tmp_path, text).complete("sig:Net", {})
+
+
 def test_with_further_keywords_any_name_is_a_hyperparameter(tmp_path):
     found = signature(tmp_path, "def Net(a: int = 1, **others): pass")
     assert found.complete("sig:Net", {"b": 2, "c": "x"}) == {"a": 1, "b": 2, "c": "x"}
+    assert found.complete("sig:Net", {"b": None}) == {"a": 1}
     with pytest.raises(UserError, match="a number, a word, true or false"):
         found.complete("sig:Net", {"b": [2]})
 
@@ -305,6 +380,7 @@ def test_with_further_keywords_any_name_is_a_hyperparameter(tmp_path):
         ("def Net(width): pass", "needs width, whose type a spec cannot set"),
         ("def Net(width: list): pass", "needs width, whose type a spec cannot set"),
         ("def Net(width: int = 'a'): pass", "the default of width must be a whole number"),
+        ("def Net(deep: bool = 0): pass", "the default of deep must be true or false, but got 0"),
         ("def Net(width: 'Missing' = 1): pass", "cannot be read: NameError"),
     ],
 )
@@ -322,6 +398,25 @@ def test_a_copy_holds_the_used_files_and_has_the_same_hash(tmp_path):
     copy = read_copy(code.reference, tmp_path / "run" / "code", code.hash)
     assert [*copy.files] == [*code.files]
     assert load(copy)() == 12
+
+
+def test_code_of_an_installed_package_is_not_copied_and_found_where_it_is(tmp_path):
+    mine, installed = find(write(tmp_path / "mine")), find(tmp_path, "cmaes:CMA")
+    write_copy([mine, installed], tmp_path / "code")
+    assert not (tmp_path / "code" / "cmaes").exists()
+    hashes = {str(code.reference): code.hash for code in (mine, installed)}
+    copy, same = provide_copies(tmp_path / "code", hashes)
+    assert (copy.root, same.root) == (tmp_path / "code", installed.root)
+    for code in (copy, same):
+        assert provided(str(code.reference), code.hash) == code
+
+
+def test_files_of_a_copy_that_was_not_completed_are_not_in_the_next_one(tmp_path):
+    write(tmp_path / ".code", {"of_another.py": ""})
+    code = find(write(tmp_path / "mine"))
+    write_copy([code], tmp_path / "code")
+    files = [file for file in (tmp_path / "code").rglob("*") if file.is_file()]
+    assert {file.relative_to(tmp_path / "code").as_posix() for file in files} == {*code.files}
 
 
 def test_a_changed_or_missing_copy_is_refused(tmp_path, monkeypatch):
@@ -362,6 +457,15 @@ def test_code_is_trusted_once_the_user_has_said_so(tmp_path, monkeypatch):
         check_trusted([find(tmp_path / "elsewhere")], run)
 
 
+def test_code_that_was_trusted_earlier_stays_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = find(write(tmp_path / "1"))
+    second = find(write(tmp_path / "2", {"b.py": ""}), "b:x")
+    trust([first])
+    trust([second])
+    check_trusted([first, second], tmp_path / "run")
+
+
 def test_trusted_code_is_kept_in_the_users_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -378,6 +482,20 @@ def test_code_that_is_the_same_in_the_current_folder_is_trusted(tmp_path, monkey
             check_trusted([code], tmp_path / "run")
 
 
+def test_installed_code_is_not_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(write(tmp_path))
+    mine = find(tmp_path)
+    assert present(mine) == mine
+    assert present(find(tmp_path, "cmaes:CMA")) is None
+
+
 def test_installed_code_that_a_run_names_is_not_trusted_without_the_users_word(tmp_path):
-    with pytest.raises(UserError, match="cmaes"):
-        check_trusted([find(tmp_path, "cmaes:CMA")], tmp_path)
+    code = find(tmp_path, "cmaes:CMA")
+    with pytest.raises(UserError, match=f"{tmp_path} would import cmaes:CMA from {code.root} "):
+        check_trusted([code], tmp_path)
+
+
+def test_the_place_of_code_in_a_run_that_is_not_trusted_is_the_run(tmp_path):
+    code = find(write(tmp_path / "code"))
+    with pytest.raises(UserError, match=f"import owner.nets:net from {tmp_path / 'a run'} "):
+        check_trusted([code], tmp_path / "a run")
