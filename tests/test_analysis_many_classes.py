@@ -265,7 +265,7 @@ def test_copies_across_splits_are_a_warning_of_the_report(run, tmp_path):
     (tmp_path / "images.parquet").touch()
     for leaks, told in (
         (0, ""),
-        (1, "1 validation"),
+        (1, "1 validation or test picture has a copy in"),
         (1234, "1,234 validation and test pictures have a copy in"),
     ):
         manifest["duplicates"] = {"groups": 9, "surplus": 9, "across_splits": leaks}

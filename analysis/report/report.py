@@ -242,8 +242,9 @@ def _dataset_warning(run: RunData, left_out: str) -> str:
 def _leaks(manifest: Mapping[str, Any]) -> Iterator[str]:
     copies = manifest.get("duplicates", {}).get("across_splits", 0)
     if copies:
+        pictures = "or test picture has" if copies == 1 else "and test pictures have"
         yield (
-            f"{copies:,} validation and test pictures have a copy in the training split, so "
+            f"{copies:,} validation {pictures} a copy in the training split, so "
             "accuracies are too high. `python -m data_prep inspect DATASET --figures OUT` shows "
             "and lists them."
         )

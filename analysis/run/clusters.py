@@ -62,19 +62,15 @@ def single_intervals(
     return wilson_interval(values.astype(float), n if run.metric.is_accuracy else n * np.nan)
 
 
-def effective_of(
-    run: RunData, right: "pd.Series[bool]", chosen: npt.NDArray[np.bool_] | None = None
-) -> float:
-    """Return the effective n of one trial's pictures, or of some of them.
+def effective_of(run: RunData, right: "pd.Series[bool]") -> float:
+    """Return the effective n of one trial's pictures.
 
     Args:
         run: The run.
         right: Picture id → whether the trial classified it correctly.
-        chosen: (n,) which pictures count; None for all.
     """
-    part = right if chosen is None else right[chosen]
-    clusters = read_clusters(run, part.index)
-    return len(part) / design_effect([(part.to_numpy(), clusters)])
+    clusters = read_clusters(run, right.index)
+    return len(right) / design_effect([(right.to_numpy(), clusters)])
 
 
 def n_notes(run: RunData, meaning: str = "n: pictures in validation.") -> tuple[str, ...]:
