@@ -385,6 +385,21 @@ def test_the_page_is_served_until_the_user_ends_it(run, monkeypatch, capsys):
     assert (after, rest) == ("", "")
 
 
+def test_each_page_is_served_on_a_port_that_is_free(run, monkeypatch, capsys):
+    ports = []
+
+    def serve(server):
+        ports.append(server.server_port)
+        if len(ports) < 3:
+            assert main(["serve", str(run)]) == 0
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LiveServer, "serve_forever", serve)
+    assert main(["serve", str(run)]) == 0
+    assert len(set(ports)) == 3
+    assert capsys.readouterr().err == ""
+
+
 def test_rungs_tell_how_many_reached_them_and_how_many_ended_there(tmp_path):
     sweep = read_sweep(Factory().write(tmp_path / "run"))
     search = [trial for trial in sweep.trials.values() if trial.phase == "search"]

@@ -288,6 +288,29 @@ def test_mlflow_gets_many_figures_in_as_many_calls_as_it_takes(tmp_path, monkeyp
         assert sorted((at.step, at.value) for at in history) == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
+def test_mlflow_gets_an_objective_of_zero(tmp_path):
+    sweep = Sweep(small_spec(), fingerprint="f")
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 1.0)
+    sweep.report(trial.id, 1, figures(trial.id, 1), WORKER)
+    writer = log_mlflow.MLflowWriter(tmp_path / "mlruns", sweep.spec)
+    run = writer.begin(trial, None)
+    writer.end(trial, 0.0)
+    assert writer._client.get_run(run).data.metrics == {"objective": 0.0}
+
+
+def test_what_was_logged_is_noted_apart_for_the_folder_and_each_mlflow_server(
+    tmp_path, monkeypatch
+):
+    def notes(server):
+        monkeypatch.setenv(log_mlflow.ADDRESS, server)
+        return log_mlflow.MLflowWriter(tmp_path, small_spec()).notes
+
+    servers = ("", "http://one:5000", "http://two:5000")
+    assert len({notes(server) for server in servers}) == 3
+    assert [notes(server) for server in servers] == [notes(server) for server in servers]
+
+
 def test_an_unknown_logger_is_refused():
     with pytest.raises(
         SpecError, match=r"loggers: .*'tensorboard', 'mlflow' or 'wandb', but got 'comet'"

@@ -12,8 +12,9 @@ from tune.execution import node_use
 from tune.execution.node_use import read_gpus, watch_node, write_use
 
 SMI = """#!/bin/sh
-echo '0, NVIDIA H100 80GB HBM3, 97, 40960, 81559'
-echo '1, NVIDIA A100-SXM4-40GB, [N/A], 17.5, 40960'
+case "$*" in *nounits*) ;; *) percent=' %' memory=' MiB' ;; esac
+echo "0, NVIDIA H100 80GB HBM3, 97$percent, 40960$memory, 81559$memory"
+echo "1, NVIDIA A100-SXM4-40GB, [N/A], 17.5$memory, 40960$memory"
 echo 'a line of another kind'
 """
 
