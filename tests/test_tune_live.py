@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import threading
 import time
 from pathlib import Path
@@ -154,9 +155,15 @@ def test_a_wrong_token_or_host_name_gets_nothing(server, place):
     assert ask(server, place)[0] == 200
     assert ask(server, place, token="")[0] == 403
     assert ask(server, place, token="x" * len(server.token))[0] == 403
-    assert ask(server, place, host=f"evil.example:{server.server_port}")[0] == 403
+    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""):
+        assert ask(server, place, host=f"{host}:{server.server_port}")[0] == 403
     for host in ("127.0.0.1", "localhost"):
         assert ask(server, place, host=f"{host}:{server.server_port}")[0] == 200
+
+
+def test_only_this_machine_is_answered(server):
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", server.server_port), timeout=5)
 
 
 def test_every_answer_forbids_foreign_scripts_and_copies(server):

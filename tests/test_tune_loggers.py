@@ -318,10 +318,13 @@ def test_an_unknown_logger_is_refused():
         small_spec(loggers=["comet"])
 
 
-def test_a_missing_library_is_told_with_the_way_out(monkeypatch):
+def test_a_missing_library_is_told_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(SpecError, match="pip install mlflow-skinny`, or leave mlflow out"):
-        require_loggers(small_spec(loggers=["mlflow"]))
+    spec = small_spec(loggers=["mlflow"])
+    for ask in (require_loggers, lambda spec: Loggers(tmp_path, Sweep(spec, fingerprint="f"))):
+        with pytest.raises(SpecError, match="pip install mlflow-skinny`, or leave mlflow out"):
+            ask(spec)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_trial_is_logged_once_it_has_a_worker_and_each_epoch_can_be_read_at_once(tmp_path):

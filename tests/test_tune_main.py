@@ -287,6 +287,7 @@ def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
         ([], "required: COMMAND"),
         (["test", "r", "--trial", "t", "--ensemble"], "not allowed with argument --trial"),
         (["export", "r"], "required: --out"),
+        (["retrain", "r", "--epochs", "2.5"], "invalid int value: '2.5'"),
     ],
 )
 def test_a_command_line_that_breaks_a_rule_is_refused(asked, capsys, words, told):

@@ -395,14 +395,6 @@ def test_a_trial_is_asked_for_by_its_number_or_its_name_too(begin, tmp_path):
                 (tmp_path / request).unlink()
 
 
-def test_only_a_trial_that_has_failed_is_trained_again(begin, tmp_path):
-    sweep = begin(scheduler={"name": "none"})
-    trial = start(sweep)
-    report(sweep, trial, 9)
-    with hold(tmp_path), pytest.raises(RunError, match="has not failed: COMPLETED"):
-        request_retry(tmp_path, trial.id)
-
-
 def test_without_a_driver_a_retry_is_refused_with_the_command_that_does_it(begin, tmp_path):
     failed(begin())
     with pytest.raises(RunError, match=r"`python -m tune resume .* --retry-failed` trains"):
