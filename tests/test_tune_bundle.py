@@ -300,5 +300,9 @@ def test_the_text_of_a_decision_says_which_way_and_why():
     assert explain(decision, "net") == (
         "2 trials of net are fused: fused training is 1.77 times as fast"
     )
+    slight = replace(decision, fused=False, gain=1.02)
+    assert explain(slight, "net") == (
+        "2 trials of net are trained separately: fused training is 1.02 times as fast"
+    )
     broken = replace(decision, fused=False, reason="Own is a layer that cannot be fused")
     assert "separately: Own is a layer" in explain(broken, "net")

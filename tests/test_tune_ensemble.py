@@ -67,6 +67,17 @@ def test_only_the_ten_best_of_a_draw_are_added():
     assert chosen_on_all(of_two_classes(margins[5:])) == {"m0": 1, "m6": 1}
 
 
+def test_what_is_among_the_best_of_one_draw_is_not_added_in_another():
+    margins = np.full((12, 25), 0.1)
+    margins[:, 20:24] = -0.1
+    margins[11, :20], margins[11, 20:24] = -0.05, 0.3  # It helps each of the others.
+    margins[:, 24] = [0.5, *[-0.1] * 10, -0.05]
+    last = np.repeat([0, 1, 9], [20, 4, 1])
+    first, second = choose(of_two_classes(margins), np.array([last, np.ones(25, int)]))
+    assert np.flatnonzero(first).tolist() == [0, 11]
+    assert np.flatnonzero(second).tolist() == [0]
+
+
 PICTURES = ["a", "b", "c"]
 
 

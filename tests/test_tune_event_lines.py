@@ -103,6 +103,14 @@ def test_a_line_of_a_wrong_shape_is_refused_with_its_number(tmp_path, whole, lin
     )
 
 
+@pytest.mark.parametrize("line", [b'{"event": "caf\xe9"}', b"\xff\xfe", b"\x00\x00\x00"])
+def test_a_line_that_is_no_text_is_refused_with_its_number(tmp_path, whole, line):
+    path = write(tmp_path, whole[:5])
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(UserError, match=r"line 6 is damaged: .*; restore a copy of this file, or"):
+        read_events(tmp_path)
+
+
 def test_a_trial_is_proposed_once(tmp_path, whole):
     proposed = next(event for event in whole if event["event"] == "trial_proposed")
     path = write(tmp_path, whole[:5])

@@ -59,6 +59,14 @@ def test_the_model_agrees_with_every_validation_prediction(folder, finished_run,
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=0)
 
 
+def test_pictures_that_are_classified_in_parts_get_the_same_probabilities(folder, monkeypatch):
+    pictures = np.random.default_rng(0).integers(0, 256, (11, 48, 48, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    whole = exported._run(session, pictures)
+    monkeypatch.setattr(exported, "_AT_ONCE", 4)
+    np.testing.assert_allclose(exported._run(session, pictures), whole, atol=1e-6, rtol=0)
+
+
 def test_the_facts_name_where_the_model_comes_from(folder, finished_run, few_pictures):
     facts = json.loads((folder / "model.json").read_text())
     trial = incumbent(finished_run)

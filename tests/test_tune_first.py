@@ -35,6 +35,7 @@ def test_they_come_first_and_the_searcher_goes_on_as_without_them(searcher):
     expected = sweep.expected
     play(sweep)
     assert chosen(sweep)[:2] == FIRST
+    assert [trial.number for trial in sweep.trials.values()] == list(range(len(sweep.trials)))
     assert sweep.expected == len(sweep.trials)
     if searcher["name"] == "grid":
         rest = [config for config in chosen(plain) if config not in FIRST]

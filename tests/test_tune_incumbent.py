@@ -109,6 +109,16 @@ def test_until_all_finalists_have_other_replicates_the_search_decides():
     assert order(one_searching) == ["b", "a"]
 
 
+def test_a_finalist_whose_other_replicate_failed_is_not_waited_for():
+    failed = {"status": Status.FAILED}
+    rows = trainings(
+        ("a", "search", 0.8), ("b", "search", 0.9), ("c", "search", 0.7),
+        ("a", "finalist", 0.6), ("b", "finalist", math.nan, failed),
+    )  # fmt: skip
+    assert order(rows) == ["a"]
+    assert incumbent(rows) == "t3"
+
+
 def test_without_any_other_replicate_that_completed_the_search_decides():
     failed = {"status": Status.FAILED}
     rows = trainings(

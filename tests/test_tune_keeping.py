@@ -88,6 +88,21 @@ def test_a_run_is_tidied_when_a_trial_has_ended_since_the_last_time(tmp_path):
     assert left(tmp_path) == {}
 
 
+def test_a_run_is_tidied_when_trials_end_that_had_failed_before(tmp_path):
+    sweep, _ = new_sweep(small_spec(**ONE_EPOCH, retries=0))
+    trials = [train(sweep, 0.9 - 0.05 * number) for number in range(11)]
+    broken = train(sweep)
+    sweep.attempt_failed(broken.id, "no disk")
+    keeper = Keeper(tmp_path, sweep)
+    keeper.tidy()
+    sweep.retry_failed()
+    keeper.tidy()
+    leave_files(tmp_path, trials[-1].id)
+    assert train(sweep, 0.0) is broken
+    keeper.tidy()
+    assert left(tmp_path) == {}
+
+
 def test_the_state_of_trials_trained_as_one_stays_until_all_have_ended(tmp_path):
     sweep, _ = searched(fixed={**small_spec().fixed, "lr_schedule": "cosine"}, finalists=1)
     bundle = sweep.next_bundle(2)

@@ -159,6 +159,14 @@ def test_a_way_out_is_quoted_and_jobs_that_are_suspended_hold_their_run(program,
     assert program.asked() == ["squeue --noheader --job 17 --states=RUNNING,SUSPENDED --format=%T"]
 
 
+@pytest.mark.parametrize("answer", ["echo 'Invalid job id' >&2; exit 1", "exec sleep 5"])
+def test_a_run_whose_job_slurm_does_not_know_is_free(program, monkeypatch, answer):
+    monkeypatch.setattr("tune.launch.job.holder_of", lambda _run: {"host": "n9", "job": "17"})
+    monkeypatch.setattr("tune.launch.job._ANSWER_SECONDS", 0.1)
+    program("squeue", answer)
+    refuse_if_running(Path("runs/small"), but=JOB)
+
+
 def test_a_job_that_slurm_has_requeued_is_left_alone(program):
     program("scontrol", "echo JobState=COMPLETING Restarts=1")
     job_of().queue_again()

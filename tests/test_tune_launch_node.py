@@ -218,6 +218,23 @@ def test_the_head_is_waited_for_until_it_listens(monkeypatch):
         node._wait_for("127.0.0.1", port)
 
 
+@pytest.mark.parametrize(
+    "error", [ConnectionRefusedError(), TimeoutError("timed out"), socket.gaierror("no such name")]
+)
+def test_a_head_that_cannot_be_reached_yet_is_tried_again(monkeypatch, error):
+    answers = iter([error, error, None])
+
+    def connect(_place, **_options):
+        if (answer := next(answers)) is not None:
+            raise answer
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr(node.socket, "create_connection", connect)
+    monkeypatch.setattr(node.time, "sleep", lambda _seconds: None)
+    node._wait_for("n7", 12010)
+    assert list(answers) == []
+
+
 @pytest.mark.parametrize("grpc", [True, False])
 def test_every_port_of_ray_is_the_jobs_own_or_any_free_one(on_node, monkeypatch, grpc):
     on_node(0)

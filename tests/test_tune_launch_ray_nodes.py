@@ -25,9 +25,9 @@ def test_each_job_has_two_ports_of_its_own():
     assert 12_010 <= port < 32_000
     assert port % 2 == 0
     assert ray_nodes._free_port(5 + 10_000) == port
-    for taken in (port, port + 1):
+    for place, taken in (("", port), ("", port + 1), ("127.0.0.2", port)):
         with socket.socket() as server:
-            server.bind(("", taken))
+            server.bind((place, taken))
             assert ray_nodes._free_port(5) > port + 1
 
 
@@ -141,6 +141,16 @@ def test_nodes_have_joined_a_ray_that_answers(monkeypatch):
         cluster.node_names = lambda asked: {"n7", asked}
         assert ray_nodes._joined(address) == {"n7", address}
     assert ray_nodes._joined(address) == set(), "nothing answers any more"
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), OSError(113, "No route to host")])
+def test_no_node_has_joined_a_ray_that_cannot_be_asked_in_time(monkeypatch, error):
+    def ask(_address):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "tune.execution.ray_cluster", SimpleNamespace(node_names=ask))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert ray_nodes._joined(f"127.0.0.1:{server.getsockname()[1]}") == set()
 
 
 def test_a_step_that_does_not_end_is_killed():

@@ -221,6 +221,7 @@ def test_a_site_profile_can_lie_anywhere(script, home):
     [
         ({"acount": "x"}, "acount is not a setting of a site, which are time, "),
         ({"cpus_per_node": "many"}, "cpus_per_node: input should be a valid integer"),
+        ({"sbatch": {"hold": []}}, ": sbatch.hold: input should be a valid string, but got []"),
         ({"sbatch": {"nodes": "9"}}, "--site: sbatch option nodes cannot be given; use --nodes"),
         ({"qos": "a", "sbatch": {"qos": "b"}}, "--site: qos is given twice"),
         ({"account": "x"}, "--time is missing"),

@@ -344,9 +344,12 @@ def test_a_plan_shows_what_is_over_the_limit_and_leaves_it_out_of_the_sums(
     assert "latency of each network is measured" in lines[5]
 
 
-def test_a_plan_of_which_nothing_is_trained_says_so(few_pictures, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("limit", ["parameters", "mflop"])
+def test_a_plan_of_which_nothing_is_trained_says_so(
+    few_pictures, tmp_path, capsys, monkeypatch, limit
+):
     monkeypatch.setenv("COLUMNS", "200")
-    spec = limited_spec(few_pictures, limits={"parameters": 1})
+    spec = limited_spec(few_pictures, limits={limit: 1 if limit == "parameters" else 1e-6})
     (tmp_path / "spec.yaml").write_text(spec.to_yaml())
     assert main(["plan", str(tmp_path / "spec.yaml")]) == 0
     told = capsys.readouterr().out

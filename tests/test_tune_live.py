@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import threading
 import time
 from pathlib import Path
@@ -154,9 +155,15 @@ def test_a_wrong_token_or_host_name_gets_nothing(server, place):
     assert ask(server, place)[0] == 200
     assert ask(server, place, token="")[0] == 403
     assert ask(server, place, token="x" * len(server.token))[0] == 403
-    assert ask(server, place, host=f"evil.example:{server.server_port}")[0] == 403
+    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""):
+        assert ask(server, place, host=f"{host}:{server.server_port}")[0] == 403
     for host in ("127.0.0.1", "localhost"):
         assert ask(server, place, host=f"{host}:{server.server_port}")[0] == 200
+
+
+def test_only_this_machine_is_answered(server):
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", server.server_port), timeout=5)
 
 
 def test_every_answer_forbids_foreign_scripts_and_copies(server):
@@ -383,6 +390,21 @@ def test_the_page_is_served_until_the_user_ends_it(run, monkeypatch, capsys):
     assert told.startswith("open http://127.0.0.1:")
     assert told.endswith(" (Ctrl-C ends the page, not the sweep)")
     assert (after, rest) == ("", "")
+
+
+def test_each_page_is_served_on_a_port_that_is_free(run, monkeypatch, capsys):
+    ports = []
+
+    def serve(server):
+        ports.append(server.server_port)
+        if len(ports) < 3:
+            assert main(["serve", str(run)]) == 0
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LiveServer, "serve_forever", serve)
+    assert main(["serve", str(run)]) == 0
+    assert len(set(ports)) == 3
+    assert capsys.readouterr().err == ""
 
 
 def test_rungs_tell_how_many_reached_them_and_how_many_ended_there(tmp_path):

@@ -288,6 +288,29 @@ def test_mlflow_gets_many_figures_in_as_many_calls_as_it_takes(tmp_path, monkeyp
         assert sorted((at.step, at.value) for at in history) == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
+def test_mlflow_gets_an_objective_of_zero(tmp_path):
+    sweep = Sweep(small_spec(), fingerprint="f")
+    trial = sweep.next_trial()
+    sweep.start(trial.id, 1.0)
+    sweep.report(trial.id, 1, figures(trial.id, 1), WORKER)
+    writer = log_mlflow.MLflowWriter(tmp_path / "mlruns", sweep.spec)
+    run = writer.begin(trial, None)
+    writer.end(trial, 0.0)
+    assert writer._client.get_run(run).data.metrics == {"objective": 0.0}
+
+
+def test_what_was_logged_is_noted_apart_for_the_folder_and_each_mlflow_server(
+    tmp_path, monkeypatch
+):
+    def notes(server):
+        monkeypatch.setenv(log_mlflow.ADDRESS, server)
+        return log_mlflow.MLflowWriter(tmp_path, small_spec()).notes
+
+    servers = ("", "http://one:5000", "http://two:5000")
+    assert len({notes(server) for server in servers}) == 3
+    assert [notes(server) for server in servers] == [notes(server) for server in servers]
+
+
 def test_an_unknown_logger_is_refused():
     with pytest.raises(
         SpecError, match=r"loggers: .*'tensorboard', 'mlflow' or 'wandb', but got 'comet'"
@@ -295,10 +318,13 @@ def test_an_unknown_logger_is_refused():
         small_spec(loggers=["comet"])
 
 
-def test_a_missing_library_is_told_with_the_way_out(monkeypatch):
+def test_a_missing_library_is_told_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(SpecError, match="pip install mlflow-skinny`, or leave mlflow out"):
-        require_loggers(small_spec(loggers=["mlflow"]))
+    spec = small_spec(loggers=["mlflow"])
+    for ask in (require_loggers, lambda spec: Loggers(tmp_path, Sweep(spec, fingerprint="f"))):
+        with pytest.raises(SpecError, match="pip install mlflow-skinny`, or leave mlflow out"):
+            ask(spec)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_trial_is_logged_once_it_has_a_worker_and_each_epoch_can_be_read_at_once(tmp_path):

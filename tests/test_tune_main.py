@@ -176,14 +176,17 @@ def test_a_report_is_written_when_the_sweep_has_ended_and_not_before(asked, monk
     assert len(written) == 1
 
 
+@pytest.mark.parametrize("missing", ["pandas", "matplotlib", "statsmodels"])
 @pytest.mark.parametrize("command", [["run", "my spec.yaml"], ["resume", "runs/x"]])
 def test_a_report_without_its_libraries_is_refused_before_training(
-    asked, monkeypatch, capsys, command
+    asked, monkeypatch, capsys, command, missing
 ):
     calls = asked(f"tune.commands.{command[0]}.{'start' if command[0] == 'run' else 'resume'}", 0)
-    monkeypatch.setattr("tune.commands.outcome.find_spec", {"pandas": "there"}.get)
+    monkeypatch.setattr(
+        "tune.commands.outcome.find_spec", lambda name: None if name == missing else "there"
+    )
     assert main([*command, "--report"]) == 2
-    assert "needs matplotlib" in (said := capsys.readouterr().err)
+    assert f"needs {missing}" in (said := capsys.readouterr().err)
     assert "pip install 'fairsweep[analysis]'" in said
     assert calls == []
 
@@ -194,6 +197,13 @@ def test_data_and_name_win_over_changes_of_the_spec(asked):
     assert main(["run", "my spec.yaml", *words]) == 0
     ((spec, _),) = calls
     assert (spec.data, spec.name) == ("a: b", "y")
+
+
+def test_a_spec_may_stand_after_its_changes(asked):
+    calls = asked("tune.commands.run.start", (Path("runs/x"), finished()))
+    assert main(["run", "--set", "seed=8", "--set", "retries=9", "my spec.yaml"]) == 0
+    ((spec, _),) = calls
+    assert (spec.seed, spec.retries) == (8, 9)
 
 
 def test_extend_hands_on_samples_and_changes(asked):
@@ -269,6 +279,24 @@ def test_test_and_copy_and_stop_hand_on_what_they_are_given(asked, capsys):
         "r will stop at the end of the current epoch",
         "trial t of r will stop at the end of the current epoch",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "required: COMMAND"),
+        (["test", "r", "--trial", "t", "--ensemble"], "not allowed with argument --trial"),
+        (["export", "r"], "required: --out"),
+        (["retrain", "r", "--epochs", "2.5"], "invalid int value: '2.5'"),
+    ],
+)
+def test_a_command_line_that_breaks_a_rule_is_refused(asked, capsys, words, told):
+    calls = asked("tune.commands.test.open_test", "a line")
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+    assert calls == []
 
 
 def test_status_is_json_a_table_or_a_watch(asked, capsys):

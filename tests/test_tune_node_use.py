@@ -12,8 +12,9 @@ from tune.execution import node_use
 from tune.execution.node_use import read_gpus, watch_node, write_use
 
 SMI = """#!/bin/sh
-echo '0, NVIDIA H100 80GB HBM3, 97, 40960, 81559'
-echo '1, NVIDIA A100-SXM4-40GB, [N/A], 17.5, 40960'
+case "$*" in *nounits*) ;; *) percent=' %' memory=' MiB' ;; esac
+echo "0, NVIDIA H100 80GB HBM3, 97$percent, 40960$memory, 81559$memory"
+echo "1, NVIDIA A100-SXM4-40GB, [N/A], 17.5$memory, 40960$memory"
 echo 'a line of another kind'
 """
 
@@ -89,3 +90,19 @@ def test_a_worker_watches_its_node_beside_its_training(tmp_path, monkeypatch):
     while not list(tmp_path.glob("nodes/*.json")):
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_a_node_is_watched_on_after_a_file_that_could_not_be_written(tmp_path, monkeypatch):
+    run, seen = tmp_path / "run", []
+
+    def sleep(_seconds):
+        seen.append(len(list(run.glob("nodes/*.json"))))
+        if len(seen) == 2:
+            run.mkdir()  # Until now, writing has failed.
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(node_use, "time", SimpleNamespace(sleep=sleep, time=time.time))
+    with pytest.raises(KeyboardInterrupt):
+        node_use._watch(run / "nodes")
+    assert seen == [0, 0, 1]

@@ -55,6 +55,13 @@ def look(cluster, nodes):
     return names(joined), names(lost)
 
 
+def test_a_node_that_died_before_is_not_there_and_not_lost(cluster):
+    cluster.bury("b")
+    nodes = Nodes()
+    assert names(nodes.there) == ["node a"]
+    assert look(cluster, nodes) == ([], [])
+
+
 def test_a_look_tells_each_node_that_came_or_went_once(cluster):
     nodes = Nodes()
     assert look(cluster, nodes) == ([], [])

@@ -145,6 +145,16 @@ def test_the_last_message_tells_why_a_sweep_stopped(sweep, webhook, tmp_path):
     assert last["text"] == "run: its budget of 1 hours is spent; no result yet; 0:00"
 
 
+def test_a_result_of_zero_is_told(sweep, webhook, tmp_path):
+    trial = train(sweep, 0.0)
+    notifier = Notifier(tmp_path / "run", sweep, now=lambda: 0.0)
+    notifier.end()
+    notifier.close()
+    (last,) = webhook.messages
+    assert (last["best"], last["best_trial"]) == (0.0, trial.name)
+    assert last["text"] == f"run: stopped; val_accuracy 0.0000 by {trial.name}; 0:00"
+
+
 def test_a_webhook_that_refuses_is_one_line_and_no_failure(few_pictures, webhook, tmp_path, capsys):
     webhook.status = 500
     _, sweep = start(tiny_spec(few_pictures, notify={"url": "$WEBHOOK"}), tmp_path)

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,15 @@ def test_a_cost_is_a_figure_of_the_whole_trial():
     trial = trial_of([0.2], parameters=12, seconds=3.0, devices=0.5)
     assert value(ObjectiveSpec(metric="parameters", mode="min"), trial) == 12
     assert value(ObjectiveSpec(metric="device_seconds", mode="min"), trial) == 1.5
+
+
+def test_a_latency_is_that_of_the_network_or_what_the_users_code_has_measured():
+    latency = ObjectiveSpec(metric="latency_ms", mode="min")
+    measured = Measurement(epoch=1, values={"latency_ms": 7.5})
+    own = replace(trial_of([]), measurements=[measured])
+    assert value(latency, own) == 7.5
+    assert value(latency, replace(own, latency_ms=2.5)) == 2.5
+    assert value(latency, trial_of([0.2])) is None
 
 
 def test_a_value_that_is_not_known_is_none():

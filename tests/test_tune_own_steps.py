@@ -11,7 +11,7 @@ import torch
 
 from fairsweep.errors import UserError
 from fairsweep.training import Epoch, Predictions
-from tune.execution.executor import AttemptFailedError
+from tune.execution.executor import AttemptFailedError, TrainingOverError
 from tune.execution.memory import OutOfMemoryError
 from tune.execution.own_epochs import read_epoch, read_metrics, read_predictions_of
 from tune.execution.own_factory import OwnFactory, _seed_all
@@ -177,6 +177,32 @@ def test_states_take_no_more_than_a_fiftieth_of_the_time(tmp_path, monkeypatch):
         now += seconds
         training.advance()
         assert saved == expected
+
+
+def test_an_epoch_is_reported_with_the_seconds_that_it_took(tmp_path, monkeypatch):
+    now = 100.0
+    clock = SimpleNamespace(monotonic=lambda: now, perf_counter=lambda: now)
+    monkeypatch.setattr("tune.execution.own_training.time", clock)
+
+    def given():
+        nonlocal now
+        for seconds in (1.5, 0.25):
+            now += seconds
+            yield {"val_loss": 0.5}
+
+    training = own(tmp_path, given(), epochs=2)
+    for number, expected in ((1, 1.5), (2, 0.25)):
+        ((_, epoch, figures),) = training.advance()
+        assert (epoch, figures["seconds"]) == (number, expected)
+
+
+@pytest.mark.parametrize("trained", [1, 2])
+def test_a_training_that_returns_early_is_told_with_its_last_epoch(tmp_path, trained):
+    training = own(tmp_path, epochs_of([0.5] * trained), epochs=3)
+    for _ in range(trained):
+        training.advance()
+    with pytest.raises(TrainingOverError, match=f"train returned after epoch {trained} of 3"):
+        training.advance()
 
 
 def test_a_restored_training_reports_its_epoch_again_and_knows_its_best(tmp_path):

@@ -33,6 +33,7 @@ from tune.execution.in_process import InProcessExecutor
 from tune.run.directory import MEASUREMENTS_FILE, STOP_FILE, TRIALS_FILE, RunError
 from tune.run.tables import read_predictions, read_table_info
 from tune.run.trial import Status
+from tune.session.data import fingerprint_of
 from tune.session.session import start
 from tune.session.status import read_sweep
 from tune.sweep.bundle import Bundle
@@ -380,8 +381,10 @@ def test_our_dataset_gives_its_fingerprint_and_classes(folder, few_pictures):
     manifest = read_dataset(few_pictures).manifest
     provenance = json.loads((run / "provenance.json").read_text())
     assert provenance["dataset"]["fingerprint"] == manifest.fingerprint
-    info = read_table_info(pq.read_table(run / TRIALS_FILE))
-    assert info.classes == tuple(manifest.classes)
+    for _ in range(2):
+        info = read_table_info(pq.read_table(run / TRIALS_FILE))
+        assert info.classes == tuple(manifest.classes)
+        resume(run)  # It writes its tables again.
     _, other = run_own(folder, name="other")
     assert not set(other.trials) & set(sweep.trials)
 
@@ -400,6 +403,15 @@ def test_ids_depend_on_the_code_and_the_path_of_the_data(folder):
     config = own_spec().config({"rate": 0.1}, seed=0)
     assert config.trial_id("path a") != config.trial_id("path b")
     assert config.trial_id("a") != own_spec().config({"rate": 0.1}, seed=1).trial_id("a")
+
+
+def test_ids_depend_on_the_path_of_the_data_as_the_spec_gives_it(folder, monkeypatch):
+    write_code(folder)
+    spec, other = own_spec(data="my faces"), own_spec(data="others")
+    here = fingerprint_of(spec, None)
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    assert fingerprint_of(spec, None) == here != fingerprint_of(other, None)
 
 
 def test_a_changed_file_is_said_and_a_run_goes_on_with_its_copy(folder, capsys):
@@ -439,7 +451,10 @@ def test_commands_that_need_a_network_of_ours_refuse(folder):
         find_weights,
         lambda run: retrain(Request(run=run, sampling={}, from_scratch=False), folder),
     ):
-        with pytest.raises(RunError, match=r"needs a network of ours.*docs/own_training\.md"):
+        with pytest.raises(
+            RunError,
+            match=r"needs a network of ours.* by mine\.training:train; .*docs/own_training\.md",
+        ):
             call(run)
 
 

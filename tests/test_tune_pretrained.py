@@ -6,8 +6,12 @@ from urllib.error import URLError
 import pytest
 import yaml
 
+from data_prep.reader import read_dataset
+from fairsweep.errors import UserError
 from models.file_hash import content_hash
+from tests.support.discs import dataset
 from tune.__main__ import main
+from tune.session.session import _require_weights
 from tune.sweep.spec import SpecError, load_spec, override_spec, parse_spec
 
 SPEC = {
@@ -47,6 +51,15 @@ def test_a_file_that_is_not_there_is_refused_with_its_line(folder):
     (folder / "spec.yaml").write_text(yaml.safe_dump({**SPEC, "space": {"pretrained": ["b.pth"]}}))
     with pytest.raises(SpecError, match=r"got 'b\.pth', and there is no such file \(spec\.yaml"):
         load_spec(folder.joinpath("spec.yaml").relative_to(folder))
+
+
+def test_a_training_that_starts_from_a_checkpoint_needs_no_pretrained_weights(folder):
+    manifest = read_dataset(dataset()).manifest
+    fixed = {**SPEC["fixed"], "pretrained": str(folder / "a.pth")}
+    with pytest.raises(UserError, match="damaged or not a weights file"):
+        _require_weights(parse_spec({**SPEC, "fixed": fixed}), manifest)
+    fixed["initial"] = content_hash(folder / "a.pth")
+    _require_weights(parse_spec({**SPEC, "fixed": fixed}), manifest)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,16 @@ def test_a_terminal_shows_each_trial_that_runs_with_its_last_and_its_best_figure
     assert {row[0] for row in rows} == {running.name, new.name}
 
 
+def test_a_best_figure_of_zero_is_shown():
+    sweep, _ = new_sweep(small_spec(**LOSS, scheduler={"name": "none"}))
+    trial = train(sweep, 1.0, images_per_second=0.0)
+    file = io.StringIO()
+    with Progress(sweep, Console(file=file, width=200, force_terminal=True, no_color=True)):
+        pass
+    row = [trial.name, "seed", "3", "1/9", "0.0000", "0.0000", "0"]
+    assert row in [line.split() for line in file.getvalue().splitlines()]
+
+
 def test_a_quick_look_is_not_drawn(monkeypatch):
     now = 50.0
     monkeypatch.setattr("tune.session.progress.time.monotonic", lambda: now)

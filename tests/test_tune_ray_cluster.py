@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import socket
 import threading
 from contextlib import contextmanager, suppress
@@ -124,6 +125,23 @@ def test_a_full_folder_of_ray_is_told(called, monkeypatch):
     ):
         ray_session(object_store_bytes=12).__enter__()
     assert called == [("start", 12)]
+
+
+def test_a_local_ray_leaves_our_signal_handlers_in_place(called, monkeypatch):  # noqa: ARG001
+    def ours(*_):
+        pytest.fail("nobody sends a signal")
+
+    def init(*_words, **_options):  # As Ray does it.
+        ray._private.utils.set_sigterm_handler(lambda *_: None)
+
+    monkeypatch.setattr(module.ray, "init", init)
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        with ray_session(object_store_bytes=12):
+            assert signal.getsignal(signal.SIGTERM) is ours
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_ray_that_is_gone_is_not_waited_for(called, monkeypatch):

@@ -107,6 +107,15 @@ def test_our_signal_handlers_outlast_ray_and_a_stop_meanwhile_is_heard_after():
         signal.signal(signal.SIGTERM, before)
 
 
+def test_a_ray_of_our_own_has_no_server_for_dashboards_logs_and_clusters_that_grow(monkeypatch):
+    names = ("start_api_server", "start_log_monitor", "start_monitor")
+    for name in names:
+        monkeypatch.setattr(Node, name, lambda *_: "it is started")
+    ray_private.start_fewer_servers()
+    for name in names:
+        assert getattr(Node, name)(None) is None
+
+
 def test_the_node_of_an_actor_that_ray_does_not_know_is_empty(monkeypatch):
     known = {"a": {"Address": {"NodeID": "n"}}, "b": {"Address": {}}, "c": {}}
     monkeypatch.setattr("ray._private.state.actors", known.__getitem__)

@@ -171,7 +171,7 @@ if (other := os.fork()) == 0:
     os.write(here, b".")
     time.sleep(60)  # Until the last line kills it; it must outlive the other session.
 os.read(there, 1)
-command = ["sh", "-c", "trap : TERM; sleep 60 & echo .; wait"]
+command = ["sh", "-c", "trap '' TERM; sleep 60 & echo .; wait"]  # They ignore SIGTERM.
 ours = subprocess.Popen(command, stdout=here, process_group=0)  # As a shell does with a job.
 os.read(there, 1)
 end_session(os.getpid())

@@ -149,6 +149,11 @@ def test_the_command_prints_tables_one_key_or_the_schema(capsys):
     assert "    fixed:\n      learning_rate: 0.001" in said
     assert main(["keys", "retries"]) == 0
     assert "used by" not in capsys.readouterr().out
+    assert main(["keys", "budget"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.startswith("budget")] == [
+        key.name for key in find_keys("budget")
+    ]
     assert main(["keys", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == spec_schema()
     assert main(["keys", "rate"]) == 2

@@ -120,7 +120,7 @@ def test_empty_predictions_are_made_again_with_those_of_test(run):
     opened = read_lines(run)[-1]["trial"]
     before = read_predictions(run, opened)
     predictions_file(run, opened).write_bytes(b"")
-    with pytest.raises(UserError, match="is damaged; `python -m tune resume"):
+    with pytest.raises(UserError, match=f"is damaged; `python -m tune resume '{run}'` writes it"):
         read_predictions(run, opened)
     resume(run)
     assert read_predictions(run, opened)["split"].to_pylist() == before["split"].to_pylist()

@@ -221,14 +221,13 @@ def test_an_unfinished_run_is_refused(run, tmp_path):
         retrain(Request(run=run, sampling=BORED), tmp_path)
 
 
-def test_a_group_is_counted_among_the_training_pictures(run, few_pictures, tmp_path, capsys):
+def test_each_group_is_counted_among_the_training_pictures(run, few_pictures, tmp_path, capsys):
     dataset = read_dataset(few_pictures)
     train = dataset.splits == "train"
-    group = dataset.manifest.classes[0]
-    retrain(
-        Request(run=run, sampling={"oversample": f"label={group}:2"}, from_scratch=True), tmp_path
-    )
-    count = int((dataset.columns["label"][train] == group).sum())
-    assert f"label={group}: {count:,} of {train.sum():,} training pictures" in (
-        capsys.readouterr().err.splitlines()
-    )
+    groups = dataset.manifest.classes[:2]
+    sampling = {"oversample": ",".join(f"label={group}:2" for group in groups)}
+    retrain(Request(run=run, sampling=sampling, from_scratch=True), tmp_path)
+    told = capsys.readouterr().err.splitlines()
+    for group in groups:
+        count = int((dataset.columns["label"][train] == group).sum())
+        assert f"label={group}: {count:,} of {train.sum():,} training pictures" in told

@@ -243,6 +243,19 @@ def test_a_stop_of_before_is_forgotten_and_one_that_comes_is_obeyed(tmp_path, fe
     assert pq.read_table(run / TRIALS_FILE).num_rows >= 1
 
 
+def test_what_must_be_done_while_trials_run_is_done_while_ray_trains(tmp_path, monkeypatch):
+    asked = []
+
+    def execute(_executor, *words, on_step):
+        asked.append(words)
+        on_step()
+
+    monkeypatch.setattr(RayExecutor, "execute", execute)
+    data = SweepData(dataset=None)
+    session.ON_RAY.execute("a sweep", tmp_path, data, on_step=lambda: asked.append("a step"))
+    assert asked == [("a sweep", tmp_path, data), "a step"]
+
+
 @pytest.mark.parametrize(("cpus", "threads"), [(0.5, 1), (1.0, 1), (2.5, 2), (3.9, 3)])
 @pytest.mark.parametrize("copied", [True, False])
 def test_a_worker_has_a_thread_for_each_whole_core_and_ray_has_room_for_the_pictures(

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from tests.support.sweeps import SPEC, small_spec
+from tune.session.run_directory import read_spec
 from tune.sweep.spec import SpecError, load_spec, override_spec, parse_spec
 
 SPECS = Path(__file__).parents[1] / "tune" / "specs"
@@ -415,6 +416,7 @@ def test_an_unknown_hyperparameter_of_a_branch_is_refused_with_its_own_line(tmp_
 def test_a_recorded_run_keeps_a_url_that_is_refused_now(tmp_path):
     text = GOOD.replace("data/none", "'s3://me:secret@sweeps/data'")
     assert load_spec(write(tmp_path, text), recorded=True).data == "s3://me:secret@sweeps/data"
+    assert read_spec(tmp_path).data == "s3://me:secret@sweeps/data"
     refusal(tmp_path, text)
 
 

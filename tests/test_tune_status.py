@@ -384,6 +384,17 @@ def test_failed_trials_are_retried_while_the_sweep_runs(begin, tmp_path, chores,
     assert [path.name for path in tmp_path.glob(f"{RETRY_FILE}*")] == ["retry_notes.txt"]
 
 
+def test_a_trial_is_asked_for_by_its_number_or_its_name_too(begin, tmp_path):
+    sweep = begin(scheduler={"name": "none"})
+    broken, running = failed(sweep), start(sweep)
+    with hold(tmp_path):
+        for name in ("number", "name"):
+            request_retry(tmp_path, str(getattr(broken, name)))
+            request_stop(tmp_path, str(getattr(running, name)))
+            for request in (f"{RETRY_FILE}-{broken.id}", f"{STOP_FILE}-{running.id}"):
+                (tmp_path / request).unlink()
+
+
 def test_without_a_driver_a_retry_is_refused_with_the_command_that_does_it(begin, tmp_path):
     failed(begin())
     with pytest.raises(RunError, match=r"`python -m tune resume .* --retry-failed` trains"):
@@ -505,6 +516,20 @@ def test_a_printed_status_shows_curve_speed_budget_and_running_trials(begin, tmp
     assert "lost nodes: second" in text
     assert f"{trial.id} " in text
     assert "3/9" in text
+
+
+def test_a_figure_of_zero_is_printed_and_a_missing_one_is_a_dash(
+    begin, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    sweep = begin(scheduler={"name": "none"})
+    trial, new = start(sweep), start(sweep)
+    report(sweep, trial, val_accuracy=0.0, images_per_second=0.0)
+    with hold(tmp_path):
+        print_status(tmp_path)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [trial.id, trial.name, "seed", "3", "1/9", "0.0000", "0"] in rows
+    assert [new.id, new.name, "seed", "3", "0/9", "–", "–"] in rows
 
 
 def test_the_speed_is_that_of_the_last_hundred_epochs(begin, tmp_path, monkeypatch):

@@ -112,6 +112,15 @@ def test_a_first_epoch_has_an_hour_and_each_further_attempt_four_times_as_long()
     assert FIRST_SECONDS == 3600.0
 
 
+def test_a_trial_that_ended_before_its_first_epoch_is_not_stuck():
+    clock = Clock()
+    watchdog = Watchdog(clock)
+    watchdog.begin("a")
+    watchdog.end("a")
+    assert clock.look(watchdog, FIRST_SECONDS + 1) == []
+    assert watchdog.late_to_stop(STOP_SECONDS + 1) == []
+
+
 def test_a_first_epoch_has_as_long_as_the_longest_of_the_others_suggests():
     clock = Clock()
     watchdog = Watchdog(clock)
