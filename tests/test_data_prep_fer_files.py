@@ -12,6 +12,7 @@ from data_prep.fer_png import picture_key, read_png
 from data_prep.places import members
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.votes import VOTE_NAMES
+from tests.support.fer_factory import huge_png
 
 COUNT = 200
 USAGES = ["PrivateTest"] * 40 + ["Training"] * 120 + ["PublicTest"] * 40
@@ -246,6 +247,7 @@ def test_a_png_is_read_row_by_row_as_gray_values(tmp_path):
     [
         (png_bytes(Image.new("L", (48, 47))), "48×47 pixels instead of 48×48"),
         (png_bytes(Image.new("L", (48, 48)), "BMP"), "cannot identify image file"),
+        (huge_png(10_000, 10_000), "Image size (100000000 pixels) exceeds limit"),
         (b"x" * 1_048_577, "1,048,577 bytes, more than any picture of 48×48 takes"),
         (b"x" * 1_048_576, "cannot identify image file"),
     ],

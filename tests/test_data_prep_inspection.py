@@ -38,12 +38,12 @@ from fairsweep.drawing.copies import GROUPS, Copy, draw_copies
 from tests.support.dataset_factory import CLASSES, labelled_images, write_labelled
 
 COPIES = Copies(
-    image_ids=list("abcdefgh"),
-    labels=["x", "y", "x", "x", "y", "z", "x", "y"],
-    splits=["val", "train", "train", "test", "val", "test", "train", "train"],
-    groups=np.array([5, 5, 5, 2, 2, 7, 8, 2]),
+    image_ids=list("abcdefghij"),
+    labels=["x", "y", "x", "x", "y", "z", "x", "y", "z", "z"],
+    splits=["val", "train", "train", "test", "val", "test", "train", "train", "train", "train"],
+    groups=np.array([5, 5, 5, 2, 2, 7, 8, 2, 9, 9]),
 )
-"""Groups 5 (a, b, c), 2 (d, e, h) and two single pictures."""
+"""Groups 5 (a, b, c), 2 (d, e, h), 9 (i, j, with one label) and two single pictures."""
 
 
 def ids(groups):
@@ -51,11 +51,12 @@ def ids(groups):
 
 
 def test_groups_of_copies_stand_in_the_order_of_their_splits():
-    assert ids(COPIES.several) == ["hed", "bca"]
+    assert ids(COPIES.several) == ["hed", "bca", "ij"]
     assert ids(COPIES.mixed) == ["hed", "bca"]
     assert list(COPIES.rows()) == [
         (2, "h", "train", "y"), (2, "e", "val", "y"), (2, "d", "test", "x"),
         (5, "b", "train", "y"), (5, "c", "train", "x"), (5, "a", "val", "x"),
+        (9, "i", "train", "z"), (9, "j", "train", "z"),
     ]  # fmt: skip
 
 

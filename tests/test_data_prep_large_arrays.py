@@ -41,6 +41,8 @@ def test_a_full_disk_is_told_before_anything_is_written(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"no space left for .* or point TMPDIR to another disk"):
         new_pixels((10, 11))
+    with pytest.raises(UserError, match=r"no space left for 2\.5 GB of pixels in "):
+        new_pixels((10_000, 500, 500))
 
 
 @pytest.mark.usefixtures("small_memory")
