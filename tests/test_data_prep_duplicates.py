@@ -114,6 +114,14 @@ def test_the_likeness_of_pairs_is_high_for_copies_alone(faces):
         assert likeness[:5].min() > 1.5 * likeness[5]
 
 
+@pytest.mark.parametrize("version", SEARCH_VERSIONS)
+def test_the_likeness_of_a_pair_does_not_depend_on_the_other_pairs(faces, version):
+    pairs = np.array([(0, 1), (2, 3), (4, 5)])
+    alone = [pair_likeness(faces, pairs[row : row + 1], version)[0] for row in range(3)]
+    # float32 sums may be rounded in another way.
+    np.testing.assert_allclose(pair_likeness(faces, pairs, version), alone, atol=1e-4)
+
+
 def test_copies_in_validation_and_test_are_counted():
     groups = np.array([0, 0, 0, 1, 1, 2, 3, 3])
     splits = np.array(["train", "val", "test", "val", "test", "train", "train", "train"])

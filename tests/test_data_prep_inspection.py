@@ -158,6 +158,20 @@ def test_figures_and_the_list_of_duplicates_are_written(scattered, tmp_path, cap
     assert all(CLASSES[known[row["image_id"]]] == row["label"] for row in rows)
 
 
+def test_captions_count_the_rows_and_groups_behind_a_figure(scattered, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        import_module("fairsweep.drawing.png"), "png", lambda _draw, caption: caption.encode()
+    )
+    found = inspect_dataset(scattered)
+    write_figures(scattered, DatasetManifest.read(scattered), found, tmp_path)
+    captions = {path.name: path.read_text() for path in tmp_path.glob("*.png")}
+    assert captions["rejected.png"] == (
+        "8 rows were left out of my faces; rejected.csv lists each."
+    )
+    assert captions["duplicates.png"].startswith("20 of 30 groups of duplicates of my faces; the ")
+    assert captions["class_counts.png"].startswith("my faces: 95 pictures, split 'random'.")
+
+
 def test_figures_that_no_longer_apply_are_removed_and_other_files_stay(tmp_path):
     write_labelled(tmp_path / "plain", groups=np.arange(95))
     out = tmp_path / "out"

@@ -1,6 +1,7 @@
 """Tables of pictures and labels: their columns, rows and values."""
 
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 import pytest
 
@@ -78,6 +79,13 @@ def test_a_picture_is_found_by_its_path_then_its_last_folders_then_its_name():
     assert find("", PurePosixPath()) == find("w.png", PurePosixPath()) == []
     assert ends_with(PurePosixPath("a/b/x.png"), PurePosixPath("b/x.png"))
     assert not ends_with(PurePosixPath("a/b/x.png"), PurePosixPath("a/x.png"))
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("name", ["a/gaîté.png", "gaîté.png", "gaîté"])
+def test_a_picture_is_found_by_a_name_in_either_form_of_unicode(theirs, ours, name):
+    path = PurePosixPath(normalize(ours, "a/gaîté.png"))
+    assert PictureIndex([path]).find(normalize(theirs, name), PurePosixPath()) == [path]
 
 
 def test_a_table_is_inside_a_source_only_below_its_folder(tmp_path):

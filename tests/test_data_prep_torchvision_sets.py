@@ -10,7 +10,9 @@ from PIL import Image
 
 from data_prep.__main__ import main
 from data_prep.reader import read_dataset
-from data_prep.torchvision_sets import _class_names
+from data_prep.rejections import Rejections
+from data_prep.sources_file import Source, SourcesFile
+from data_prep.torchvision_sets import _class_names, find_in_torchvision
 
 SIDE = 8
 
@@ -71,6 +73,15 @@ def test_train_and_test_are_an_official_split_with_torchvisions_pictures_and_lab
     assert dataset.labels[is_test].tolist() == [number // 10 for number in range(20)]
     assert dataset.image_ids[is_test][0] == "GTSRB/test/000000"
     assert (~is_test).sum() == 60
+
+
+def test_it_is_noted_that_the_pictures_of_a_set_have_colours(tmp_path, signs):
+    source = Source(name="signs", path=tmp_path / "root", torchvision="GTSRB")
+    file = SourcesFile(sources=(source,), image_size=SIDE)
+    assert find_in_torchvision(source, file, Rejections()).in_colour
+    for path in signs.rglob("*.ppm"):
+        Image.open(path).convert("L").convert("RGB").save(path)
+    assert not find_in_torchvision(source, file, Rejections()).in_colour
 
 
 def test_a_set_without_splits_is_split_and_has_the_names_of_its_classes(tmp_path):
