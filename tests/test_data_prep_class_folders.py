@@ -388,3 +388,31 @@ def test_pictures_of_12_bits_and_of_several_frames_are_counted(tmp_path):
     assert images.with_frames == 1
     wanted = [resize_pixels(noise(seed), (SIDE, SIDE)) for seed in (1, 2, 3)]
     np.testing.assert_array_equal(images.pixels, wanted)
+
+
+def test_a_damaged_table_in_an_archive_is_listed_among_the_files_that_are_not_read(tmp_path):
+    put(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "angry/a.png")
+        archive.writestr("people.csv", "file,age\na.png,7\n")
+    damaged = (tmp_path / "set.zip").read_bytes().replace(b"a.png,7", b"a.png,8")
+    (tmp_path / "set.zip").write_bytes(damaged)
+    rejections = Rejections()
+    images = read(tmp_path / "set.zip", rejections)
+    assert images.passed_over == Counter({".csv": 1})
+    assert [(file, row) for _, file, row, _ in noted(rejections)] == [("set.zip:people.csv", None)]
+    assert images.ids == ["my-source/angry/a.png"]
+
+
+def test_what_leads_out_of_an_archive_is_refused_or_listed(tmp_path):
+    put(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "angry/a.png")
+        archive.writestr("../evil.png", b"x")
+    with pytest.raises(BadInputError, match="leads out of the archive"):
+        read(tmp_path / "set.zip")
+    rejections = Rejections(skip_bad=True)
+    assert read(tmp_path / "set.zip", rejections).ids == ["my-source/angry/a.png"]
+    ((_, file, _, reason),) = noted(rejections)
+    assert "evil.png" in file
+    assert "leads out of the archive" in reason

@@ -220,9 +220,13 @@ def test_figures_of_nothing_or_into_a_file_are_refused(scattered, tmp_path, caps
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_file_of_pictures_is_refused_in_a_line(scattered, tmp_path, capsys):
+@pytest.mark.parametrize("damage", ["whole", "inside"])
+def test_a_damaged_file_of_pictures_is_refused_in_a_line(scattered, tmp_path, capsys, damage):
     DatasetManifest.read(scattered).write(tmp_path)
-    (tmp_path / "images.parquet").write_bytes(b"nothing")
+    content = (scattered / "images.parquet").read_bytes()
+    # What tells where the columns are is at the end.
+    damaged = b"nothing" if damage == "whole" else content[:4] + bytes(99) + content[103:]
+    (tmp_path / "images.parquet").write_bytes(damaged)
     assert program.main(["inspect", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "images.parquet is damaged" in error

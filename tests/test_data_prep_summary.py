@@ -127,6 +127,17 @@ def test_annotated_pictures_are_counted_by_split():
     ) in printed(replace(MANIFEST, details=details))[0]
 
 
+def test_copies_in_several_given_splits_are_told_where_there_are_any():
+    copies = {"groups": 1234, "groups_of_several_labels": 5, "pictures": {}}
+    told, _ = printed(replace(MANIFEST, details={"copies_across_splits": copies}))
+    assert (
+        "1,234 groups of duplicates lie in several of the given splits, 5 of them with several "
+        "labels; copies_across_splits.csv lists their pictures"
+    ) in told
+    none = {"groups": 0, "groups_of_several_labels": 0, "pictures": {}}
+    assert printed(replace(MANIFEST, details={"copies_across_splits": none})) == printed(MANIFEST)
+
+
 def test_a_merge_is_told_as_it_was_found_and_as_it_is_now():
     lines, rows = printed(replace(MANIFEST, details=FOUND))
     assert rows[:3] == [

@@ -96,6 +96,25 @@ def test_a_set_without_splits_is_split_and_has_the_names_of_its_classes(tmp_path
     assert dataset.image_ids[0] == "EuroSAT/000000"
 
 
+def test_pictures_that_two_splits_of_a_set_hold_are_read_once(tmp_path):
+    data = tmp_path / "root" / "fgvc-aircraft-2013b" / "data"
+    data.mkdir(parents=True)
+    (data / "variants.txt").write_text("A300\nDC-3\n")
+    rows = [f"{number} {('A300', 'DC-3')[number % 2]}\n" for number in range(6)]
+    for split, part in (("train", rows[:3]), ("val", rows[3:5]), ("test", rows[5:])):
+        (data / f"images_variant_{split}.txt").write_text("".join(part))
+    (data / "images_variant_trainval.txt").write_text("".join(rows[:5]))
+    for number in range(6):
+        put(data / "images" / f"{number}.jpg", number)
+    source = Source(name="planes", path=tmp_path / "root", torchvision="FGVCAircraft")
+    file = SourcesFile(sources=(source,), image_size=SIDE, colour=True)
+    found = find_in_torchvision(source, file, Rejections())
+    assert [(record.name, record.label) for record in found.records] == [
+        ("train/000000", "A300"), ("train/000001", "DC-3"), ("train/000002", "A300"),
+        ("val/000000", "DC-3"), ("val/000001", "A300"), ("test/000000", "DC-3"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("classes", "names"),
     [
