@@ -79,6 +79,15 @@ def test_each_row_of_the_votes_gets_its_picture_from_either_layout(tmp_path, kag
         assert rows.votes.image_names.tolist() == names()
 
 
+def test_where_both_layouts_are_there_kaggles_file_counts(tmp_path, kaggle, pngs):
+    both = shutil.copytree(pngs, tmp_path / "both")
+    shutil.copy(kaggle, both / "fer2013.csv")
+    (both / "FER2013Train" / names()[50]).unlink()
+    rows = read_fer_rows(both, write_votes(tmp_path / "votes.csv"), Rejections())
+    np.testing.assert_array_equal(rows.pixels, PIXELS)
+    assert rows.usable.all()
+
+
 def test_a_picture_counts_in_the_folder_of_its_usage_alone(tmp_path, pngs):
     """A picture of that name in another folder is not that picture."""
     mine = shutil.copytree(pngs, tmp_path / "mine")

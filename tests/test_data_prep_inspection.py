@@ -2,6 +2,7 @@ import csv
 import json
 import re
 import sys
+from dataclasses import replace
 from importlib import import_module
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -24,6 +25,7 @@ from data_prep.inspection import (
 )
 from data_prep.inspection_figures import (
     FILES,
+    _made,
     _of_copies,
     _spread,
     _varied,
@@ -170,6 +172,16 @@ def test_captions_count_the_rows_and_groups_behind_a_figure(scattered, tmp_path,
     )
     assert captions["duplicates.png"].startswith("20 of 30 groups of duplicates of my faces; the ")
     assert captions["class_counts.png"].startswith("my faces: 95 pictures, split 'random'.")
+
+
+def test_of_many_reasons_the_figure_shows_the_most_frequent(scattered, monkeypatch):
+    monkeypatch.setattr(
+        import_module("fairsweep.drawing.png"), "png", lambda draw, _caption: draw.args[0]
+    )
+    reasons = {f"reason {number}": 100 - number for number in range(40)}
+    found = replace(inspect_dataset(scattered), reasons=reasons)
+    drawn = dict(_made(scattered, DatasetManifest.read(scattered), found, found.copies))
+    assert drawn["rejected.png"] == most_frequent(reasons)
 
 
 def test_figures_that_no_longer_apply_are_removed_and_other_files_stay(tmp_path):

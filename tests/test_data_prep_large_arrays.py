@@ -51,8 +51,8 @@ def test_pictures_are_taken_and_joined_in_order():
     np.testing.assert_array_equal(take(pixels, rows), pixels[rows])
     assert take(pixels, np.arange(40)) is pixels
     np.testing.assert_array_equal(take(pixels, np.arange(40)[::-1]), pixels[::-1])
-    joined = concatenate([pixels, pixels[:5]])
-    np.testing.assert_array_equal(joined, np.concatenate([pixels, pixels[:5]]))
+    three = [pixels, pixels[:5], pixels[20:29]]
+    np.testing.assert_array_equal(concatenate(three), np.concatenate(three))
     assert concatenate([pixels]) is pixels
 
 

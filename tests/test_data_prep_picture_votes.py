@@ -152,7 +152,7 @@ def test_counts_beside_a_column_of_labels_are_read_as_counts(folders):
 
 def test_without_other_labels_the_majority_labels_and_ties_are_left_out(flat):
     rows = [(f"{number}.png", *(5, 1)[:: 1 if number % 2 else -1]) for number in range(9)]
-    rows += [("9.png", 3, 3), ("10.png", 3, 3)]
+    rows += [("9.png", 3, 3), ("10.png", 3, 3), ("12.png", 1, 0)]
     votes = write(flat.parent / "votes.csv", ("file", "cat", "dog"), rows)
     found = prepare(flat, votes)
     assert found.labels["1.png"] == "cat"
@@ -161,7 +161,9 @@ def test_without_other_labels_the_majority_labels_and_ties_are_left_out(flat):
     assert sorted(found.rejected) == [
         "has no votes",
         *["its votes tie: cat and dog have 3 each"] * 2,
+        "names '12.png', but there is no such picture",
     ]
+    assert "1 rows of votes name no picture of 'pets', such as '12.png'" in found.notes
     assert "2 pictures whose votes tie and 1 without votes are left out" in found.notes
 
 
@@ -176,10 +178,11 @@ def test_a_table_that_cannot_be_read_is_no_error_where_votes_give_the_labels(fla
 def test_rows_of_no_picture_are_listed(folders):
     votes = folders.parent / "votes.csv"
     # A picture of this name is there, but in another folder.
-    write(votes, ("file", "cat", "dog"), [("bird/0.png", 1, 0), ("cat/0.png", 1, 0)])
+    rows = [("bird/0.png", 1, 0), ("cat/0.png", 1, 0), ("bird/0.png", 1, 0)]
+    write(votes, ("file", "cat", "dog"), rows)
     found = prepare(folders, votes)
-    assert found.rejected == ["names 'bird/0.png', but there is no such picture"]
-    assert "1 rows of votes name no picture of 'pets', such as 'bird/0.png'" in found.notes
+    assert found.rejected == ["names 'bird/0.png', but there is no such picture"] * 2
+    assert "2 rows of votes name no picture of 'pets', such as 'bird/0.png'" in found.notes
     assert sum(counts != (None, None) for counts in found.votes.values()) == 1
 
 
