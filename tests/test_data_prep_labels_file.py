@@ -54,6 +54,14 @@ def test_lines_of_json_are_counted_from_the_first_and_may_lack_values():
         rows_of("metadata.jsonl", '{"file_name": "a.png"}\n[1]\n')
 
 
+def test_a_line_of_json_may_have_what_the_first_one_lacks():
+    text = '{"file_name": "a.png"}\n{"file_name": "b.png", "label": "joy", "age": 7}\n'
+    rows = rows_of("metadata.jsonl", text)
+    assert [(r.file, r.label, dict(r.columns)) for r in rows] == [
+        ("a.png", "", {}), ("b.png", "joy", {"age": "7"}),
+    ]  # fmt: skip
+
+
 def test_whole_numbers_are_written_without_a_point():
     values = [1, 1.0, 1.5, "1.0", True, None, [1], {"a": 1}, b"x"]
     assert [text_of(value) for value in values] == ["1", "1", "1.5", "1.0", "True", *[""] * 4]

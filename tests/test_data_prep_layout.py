@@ -61,6 +61,8 @@ def test_composed_and_decomposed_names_are_one():
         (("train", "test/old", "car"), "train", "train", "", ""),
         (("train/old", "test/old", "car"), "train/old", "old", "train", ""),
         (("train/cat/test", "train/dog", "val/dog"), "train/cat/test", "cat", "train", "test"),
+        (("train/all/cat", "train/all/dog", "test/all/cat"), "train/all/cat", "cat", "train", ""),
+        (("train/all/cat", "test/all/dog", "logos"), "train/all/cat", "cat", "train", ""),
         (("cat/test", "dog/ann"), "cat/test", "cat", "test", ""),
         (("cat/test", "dog/ann"), "dog/ann", "dog", "", "ann"),
     ],

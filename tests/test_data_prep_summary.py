@@ -186,6 +186,7 @@ def test_of_many_classes_and_folders_the_sums_by_source_are_told():
         {"source": "z", "folder": f"f{n}", "subset": "", "class": "c" if n else None, "pictures": 7}
         for n in range(70)
     ]
+    found += [{**one, "subset": "test"} for one in found[:3]]
     of_split = {"train": 10, "val": 2, "test": 1}
     sources = {
         "z": {f"c{n}": of_split for n in range(50)},
@@ -194,7 +195,7 @@ def test_of_many_classes_and_folders_the_sums_by_source_are_told():
     _, rows = printed(replace(MANIFEST, details={**FOUND, "found": found, "sources": sources}))
     assert rows[:2] == [
         ["source", "folders", "pictures", "left-out folders", "their pictures"],
-        ["z", "70", "490", "1", "7"],
+        ["z", "70", "511", "1", "14"],
     ]
     assert rows[-2:] == [
         ["z", "all 50", "500", "100", "50", "650"],
