@@ -89,3 +89,10 @@ def test_pictures_are_counted_by_folder_and_subset_with_the_class_that_they_beco
         {"source": "one", "folder": "mad", "subset": "train", "class": "anger", "pictures": 2},
         {"source": "one", "folder": "odd", "subset": "", "class": None, "pictures": 1},
     ]
+
+
+def test_without_a_map_folders_that_are_no_class_become_none():
+    plain = FILE.sources[0].model_copy(update={"map": None})
+    found = Counter({("joy", ""): 3, ("other", ""): 1})
+    lines = pictures_found(FILE.model_copy(update={"sources": (plain,)}), [part(found=found)])
+    assert [(line["folder"], line["class"]) for line in lines] == [("joy", "joy"), ("other", None)]

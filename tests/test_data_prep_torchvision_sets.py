@@ -84,6 +84,25 @@ def test_it_is_noted_that_the_pictures_of_a_set_have_colours(tmp_path, signs):
     assert not find_in_torchvision(source, file, Rejections()).in_colour
 
 
+def test_a_set_that_is_asked_for_train_or_not_has_two_splits(tmp_path):
+    raw = tmp_path / "root" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for start, labels in (("train", [7, 0, 1]), ("t10k", [9])):
+        for name, values in (
+            ("images-idx3-ubyte", np.zeros((len(labels), SIDE, SIDE))),
+            ("labels-idx1-ubyte", np.array(labels)),
+        ):
+            shape = np.array(values.shape, ">u4").tobytes()
+            content = bytes([0, 0, 8, values.ndim]) + shape + values.astype(np.uint8).tobytes()
+            (raw / f"{start}-{name}").write_bytes(content)
+    source = Source(name="digits", path=tmp_path / "root", torchvision="MNIST")
+    file = SourcesFile(sources=(source,), image_size=SIDE)
+    records = find_in_torchvision(source, file, Rejections()).records
+    assert [(record.subset, record.label) for record in records] == [
+        ("train", "7 - seven"), ("train", "0 - zero"), ("train", "1 - one"), ("test", "9 - nine"),
+    ]  # fmt: skip
+
+
 def test_a_set_without_splits_is_split_and_has_the_names_of_its_classes(tmp_path):
     for number in range(60):
         folder = tmp_path / "root/eurosat/2750" / ("Sea", "Forest")[number % 2]
