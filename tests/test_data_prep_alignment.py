@@ -72,6 +72,13 @@ def test_light_and_contrast_do_not_count_where_pictures_overlap_in_part():
     np.testing.assert_allclose(brighter, plain, atol=1e-9)
 
 
+def test_pixels_on_the_border_count():
+    first = signatures(PLAIN[:1]).coarse.astype(np.float64)
+    other = first.copy()
+    other[:, 0] += 50
+    assert align(first, other, np.array([[1.0, 1.0, 0.0, 0.0]]), 0)[1][0] < 0.99
+
+
 def test_the_inverse_of_a_crop_leads_back():
     """A place x of the first is s x + t in the second, so y of that is (y - t) / s."""
     crop = np.array([[0.8, 1.25, 2.0, -1.0]])

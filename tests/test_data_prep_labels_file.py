@@ -1,6 +1,6 @@
 """Tables of pictures and labels: their columns, rows and values."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
 import pytest
@@ -42,6 +42,14 @@ def test_a_row_of_csv_has_its_label_split_and_other_columns():
     assert rows_of("l.csv", "age,label\n7,sad\n") is None
     (numbered,) = rows_of("l.csv", ",file,label\n5,a.png,sad\n")
     assert dict(numbered.columns) == {}, "a column without a name is not kept"
+
+
+def test_rows_of_csv_keep_their_numbers_after_one_that_is_left_out():
+    rejections = Rejections(skip_bad=True)
+    content = b"file,label\na.png,sad\nb.png,sad,more\nc.png,joy\n"
+    rows = read_rows(PurePosixPath("l.csv"), content, {}, rejections, shown="l.csv")
+    assert [(row.row, row.file) for row in rows] == [(0, "a.png"), (2, "c.png")]
+    assert [one.row for one in rejections.rows] == [1]
 
 
 def test_lines_of_json_are_counted_from_the_first_and_may_lack_values():
@@ -96,7 +104,11 @@ def test_a_picture_is_found_by_a_name_in_either_form_of_unicode(theirs, ours, na
     assert PictureIndex([path]).find(normalize(theirs, name), PurePosixPath()) == [path]
 
 
-def test_a_table_is_inside_a_source_only_below_its_folder(tmp_path):
+def test_a_table_is_inside_a_source_only_below_its_folder(tmp_path, monkeypatch):
     assert inside(tmp_path / "a" / "l.csv", tmp_path) == PurePosixPath("a/l.csv")
     assert inside(tmp_path / "l.csv", tmp_path / "a") is None
     assert inside(tmp_path / "l.csv", None) is None
+    monkeypatch.chdir(tmp_path)
+    assert inside(Path("a/l.csv"), tmp_path) == PurePosixPath("a/l.csv")
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert inside(tmp_path / "link" / "a" / "l.csv", tmp_path / "a") == PurePosixPath("l.csv")
