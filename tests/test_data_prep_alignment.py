@@ -64,6 +64,21 @@ def test_the_crop_is_found():
     assert np.median(correlations) > 0.97
 
 
+def test_light_and_contrast_do_not_count_where_pictures_overlap_in_part():
+    first, second = (signatures(one).coarse.astype(np.float64) for one in (pictures(), PLAIN))
+    crops = np.tile([1.2, 0.9, 5.0, -4.0], (len(first), 1))
+    _, plain = align(first, second, crops, 0)
+    _, brighter = align(first + 100, 0.5 * second - 30, crops, 0)
+    np.testing.assert_allclose(brighter, plain, atol=1e-9)
+
+
+def test_pixels_on_the_border_count():
+    first = signatures(PLAIN[:1]).coarse.astype(np.float64)
+    other = first.copy()
+    other[:, 0] += 50
+    assert align(first, other, np.array([[1.0, 1.0, 0.0, 0.0]]), 0)[1][0] < 0.99
+
+
 def test_the_inverse_of_a_crop_leads_back():
     """A place x of the first is s x + t in the second, so y of that is (y - t) / s."""
     crop = np.array([[0.8, 1.25, 2.0, -1.0]])

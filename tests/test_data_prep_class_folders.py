@@ -211,6 +211,19 @@ def test_a_table_without_labels_adds_its_columns_to_those_of_the_folders(tmp_pat
     ]
 
 
+def test_a_table_whose_labels_are_all_empty_labels_no_picture(tmp_path):
+    for name in ("dog/1.png", "dog/2.png", "cat/3.png"):
+        put(tmp_path / name)
+    (tmp_path / "test.csv").write_text("file,label\ndog/1.png,\ndog/2.png,\n")
+    source = Source(name="s", path=tmp_path)
+    found = find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+    assert [(one.name, one.label, one.why_unlabelled) for one in found.records] == [
+        ("cat/3.png", "", "no row names it"),
+        ("1.png", "", "has no label"),
+        ("2.png", "", "has no label"),
+    ]
+
+
 def test_folders_below_a_class_are_a_column_where_there_are_any(tmp_path):
     for name in ("dog/ann/1.png", "dog/2.png", "cat/bob/new/3.png"):
         put(tmp_path / name)
@@ -388,3 +401,42 @@ def test_pictures_of_12_bits_and_of_several_frames_are_counted(tmp_path):
     assert images.with_frames == 1
     wanted = [resize_pixels(noise(seed), (SIDE, SIDE)) for seed in (1, 2, 3)]
     np.testing.assert_array_equal(images.pixels, wanted)
+
+
+def test_a_damaged_table_in_an_archive_is_listed_among_the_files_that_are_not_read(tmp_path):
+    put(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "angry/a.png")
+        archive.writestr("people.csv", "file,age\na.png,7\n")
+    damaged = (tmp_path / "set.zip").read_bytes().replace(b"a.png,7", b"a.png,8")
+    (tmp_path / "set.zip").write_bytes(damaged)
+    rejections = Rejections()
+    images = read(tmp_path / "set.zip", rejections)
+    assert images.passed_over == Counter({".csv": 1})
+    assert [(file, row) for _, file, row, _ in noted(rejections)] == [("set.zip:people.csv", None)]
+    assert images.ids == ["my-source/angry/a.png"]
+
+
+def test_a_picture_that_is_damaged_in_an_archive_is_refused_with_the_reason(tmp_path):
+    put(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "angry/a.png")
+    packed = (tmp_path / "set.zip").read_bytes()
+    (tmp_path / "set.zip").write_bytes(packed.replace(content, content[:-1] + b"?"))
+    with pytest.raises(BadInputError, match=r"^set.zip:angry/a.png: .*Bad CRC-32"):
+        read(tmp_path / "set.zip")
+
+
+def test_what_leads_out_of_an_archive_is_refused_or_listed(tmp_path):
+    put(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(tmp_path / "a.png", "angry/a.png")
+        archive.writestr("../evil.png", b"x")
+    with pytest.raises(BadInputError, match="leads out of the archive"):
+        read(tmp_path / "set.zip")
+    rejections = Rejections(skip_bad=True)
+    assert read(tmp_path / "set.zip", rejections).ids == ["my-source/angry/a.png"]
+    ((_, file, _, reason),) = noted(rejections)
+    assert "evil.png" in file
+    assert "leads out of the archive" in reason

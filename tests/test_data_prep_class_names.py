@@ -61,6 +61,9 @@ def test_a_prepared_dataset_brings_its_classes(tmp_path):
 def test_a_limit_of_no_class_is_refused():
     with pytest.raises(BadInputError, match="limits the class 'c', but the classes found are a, b"):
         found({"a": 1, "b": 1}, limit={"c": 4})
+    file = SourcesFile(sources=(source("one"), source("two", limit={"c": 4})))
+    with pytest.raises(BadInputError, match="source 'two' limits the class 'c'"):
+        with_classes(file, [{"a": 1}, {"b": 1}])
 
 
 @pytest.mark.parametrize("label", ["cat|dog", "dog ; cat"])

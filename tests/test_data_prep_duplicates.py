@@ -114,6 +114,16 @@ def test_the_likeness_of_pairs_is_high_for_copies_alone(faces):
         assert likeness[:5].min() > 1.5 * likeness[5]
 
 
+@pytest.mark.parametrize("version", SEARCH_VERSIONS)
+def test_the_likeness_of_a_pair_does_not_depend_on_the_other_pairs(faces, version):
+    pictures = np.concatenate([faces[:3], [cropped(picture, 48) for picture in faces[:3]]])
+    pairs = np.array([(0, 1), (1, 4), (2, 5)])
+    alone = [pair_likeness(pictures, pairs[row : row + 1], version)[0] for row in range(3)]
+    assert min(alone[1:]) > 1.5 * alone[0], "two copies, and a pair of other faces"
+    # float32 sums may be rounded in another way.
+    np.testing.assert_allclose(pair_likeness(pictures, pairs, version), alone, atol=1e-4)
+
+
 def test_copies_in_validation_and_test_are_counted():
     groups = np.array([0, 0, 0, 1, 1, 2, 3, 3])
     splits = np.array(["train", "val", "test", "val", "test", "train", "train", "train"])

@@ -12,6 +12,7 @@ from data_prep.fer_png import picture_key, read_png
 from data_prep.places import members
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.votes import VOTE_NAMES
+from tests.support.fer_factory import huge_png
 
 COUNT = 200
 USAGES = ["PrivateTest"] * 40 + ["Training"] * 120 + ["PublicTest"] * 40
@@ -76,6 +77,15 @@ def test_each_row_of_the_votes_gets_its_picture_from_either_layout(tmp_path, kag
         assert rows.votes.file == "votes.csv"
         assert rows.votes.usages.tolist() == USAGES
         assert rows.votes.image_names.tolist() == names()
+
+
+def test_where_both_layouts_are_there_kaggles_file_counts(tmp_path, kaggle, pngs):
+    both = shutil.copytree(pngs, tmp_path / "both")
+    shutil.copy(kaggle, both / "fer2013.csv")
+    (both / "FER2013Train" / names()[50]).unlink()
+    rows = read_fer_rows(both, write_votes(tmp_path / "votes.csv"), Rejections())
+    np.testing.assert_array_equal(rows.pixels, PIXELS)
+    assert rows.usable.all()
 
 
 def test_a_picture_counts_in_the_folder_of_its_usage_alone(tmp_path, pngs):
@@ -246,6 +256,7 @@ def test_a_png_is_read_row_by_row_as_gray_values(tmp_path):
     [
         (png_bytes(Image.new("L", (48, 47))), "48×47 pixels instead of 48×48"),
         (png_bytes(Image.new("L", (48, 48)), "BMP"), "cannot identify image file"),
+        (huge_png(10_000, 10_000), "Image size (100000000 pixels) exceeds limit"),
         (b"x" * 1_048_577, "1,048,577 bytes, more than any picture of 48×48 takes"),
         (b"x" * 1_048_576, "cannot identify image file"),
     ],

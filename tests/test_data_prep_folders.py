@@ -486,8 +486,10 @@ def test_what_the_user_decides_reaches_the_merge(two_sources, merged, tmp_path):
     assert merge_two(two_sources, tmp_path / "a", name="other").name == "other"
     config = two_sources[0] / "sources.yaml"
     config.write_text(config.read_text().replace("name: merged\n", ""))
+    (tmp_path / "of another disk").mkdir()
+    (tmp_path / "b c").symlink_to(tmp_path / "of another disk")
     bare = prepare_folders(config=config, out=tmp_path / "b c", skip_bad=True)
-    assert bare.name == "b c"
+    assert bare.name == "b c", "as the user calls it"
     assert bare.details["near_duplicates"] is True
     assert (bare.split_method, bare.split_seed) == ("grouped", 0)
     assert bare.details["group_columns"] == {}

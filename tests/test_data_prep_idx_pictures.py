@@ -33,7 +33,9 @@ def found_in(folder, **options):
 def test_pictures_labels_and_splits_are_in_the_order_of_the_files(tmp_path):
     write_split(tmp_path, "train-", [7, 0, 10])
     write_split(tmp_path, "t10k-", [1, 7], shift=100, suffix=".gz")
-    records = found_in(tmp_path).records
+    found = found_in(tmp_path)
+    records = found.records
+    assert found.rule == "labels of the set"
     assert [(r.name, r.label, r.subset, r.row) for r in records] == [
         ("test/000000", "1", "test", 0),
         ("test/000001", "7", "test", 1),

@@ -640,6 +640,32 @@ def test_small_and_colourful_pictures_are_told_where_the_dataset_loses_it(tmp_pa
     assert "warning" not in capsys.readouterr().err
 
 
+def test_pictures_are_48_pixels_high_and_wide_where_no_size_is_given(tmp_path):
+    for place, name in enumerate(("cat", "dog")):
+        for number in range(3):
+            path = tmp_path / "in" / name / f"{number}.png"
+            put(path, 100 * place + number, height=60, width=50)
+    words = ["images", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--no-near-duplicates", "--min-per-class", "3"]) == 0
+    assert read_dataset(tmp_path / "out").pixels.shape == (6, 48, 48)
+
+
+def test_a_frame_around_pictures_is_removed_where_the_user_says_so(tmp_path, capsys):
+    for place, name in enumerate(("cat", "dog")):
+        for number in range(4):
+            framed = np.pad(picture(10 * place + number) // 2, 4, constant_values=255)
+            path = tmp_path / "in" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(framed).save(path)
+    whole = prepare(tmp_path, tmp_path / "in", "--min-per-class", 4)
+    assert "set trim_margin: true (images: --trim-margin)" in capsys.readouterr().err
+    options = ("--min-per-class", 4, "--trim-margin")
+    trimmed = prepare(tmp_path, tmp_path / "in", *options, out="trimmed")
+    assert (whole.pixels[:, 0] == 255).all()
+    assert trimmed.pixels.max() <= 127
+    assert "margin" not in capsys.readouterr().err
+
+
 def test_min_per_class_takes_the_place_of_twenty(tmp_path, capsys):
     for place, (name, count) in enumerate((("many", 30), ("few", 6))):
         for number in range(count):

@@ -2,6 +2,7 @@ import csv
 import json
 import re
 import sys
+from dataclasses import replace
 from importlib import import_module
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -24,6 +25,7 @@ from data_prep.inspection import (
 )
 from data_prep.inspection_figures import (
     FILES,
+    _made,
     _of_copies,
     _spread,
     _varied,
@@ -38,12 +40,12 @@ from fairsweep.drawing.copies import GROUPS, Copy, draw_copies
 from tests.support.dataset_factory import CLASSES, labelled_images, write_labelled
 
 COPIES = Copies(
-    image_ids=list("abcdefgh"),
-    labels=["x", "y", "x", "x", "y", "z", "x", "y"],
-    splits=["val", "train", "train", "test", "val", "test", "train", "train"],
-    groups=np.array([5, 5, 5, 2, 2, 7, 8, 2]),
+    image_ids=list("abcdefghij"),
+    labels=["x", "y", "x", "x", "y", "z", "x", "y", "z", "z"],
+    splits=["val", "train", "train", "test", "val", "test", "train", "train", "train", "train"],
+    groups=np.array([5, 5, 5, 2, 2, 7, 8, 2, 9, 9]),
 )
-"""Groups 5 (a, b, c), 2 (d, e, h) and two single pictures."""
+"""Groups 5 (a, b, c), 2 (d, e, h), 9 (i, j, with one label) and two single pictures."""
 
 
 def ids(groups):
@@ -51,11 +53,12 @@ def ids(groups):
 
 
 def test_groups_of_copies_stand_in_the_order_of_their_splits():
-    assert ids(COPIES.several) == ["hed", "bca"]
+    assert ids(COPIES.several) == ["hed", "bca", "ij"]
     assert ids(COPIES.mixed) == ["hed", "bca"]
     assert list(COPIES.rows()) == [
         (2, "h", "train", "y"), (2, "e", "val", "y"), (2, "d", "test", "x"),
         (5, "b", "train", "y"), (5, "c", "train", "x"), (5, "a", "val", "x"),
+        (9, "i", "train", "z"), (9, "j", "train", "z"),
     ]  # fmt: skip
 
 
@@ -157,6 +160,30 @@ def test_figures_and_the_list_of_duplicates_are_written(scattered, tmp_path, cap
     assert all(CLASSES[known[row["image_id"]]] == row["label"] for row in rows)
 
 
+def test_captions_count_the_rows_and_groups_behind_a_figure(scattered, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        import_module("fairsweep.drawing.png"), "png", lambda _draw, caption: caption.encode()
+    )
+    found = inspect_dataset(scattered)
+    write_figures(scattered, DatasetManifest.read(scattered), found, tmp_path)
+    captions = {path.name: path.read_text() for path in tmp_path.glob("*.png")}
+    assert captions["rejected.png"] == (
+        "8 rows were left out of my faces; rejected.csv lists each."
+    )
+    assert captions["duplicates.png"].startswith("20 of 30 groups of duplicates of my faces; the ")
+    assert captions["class_counts.png"].startswith("my faces: 95 pictures, split 'random'.")
+
+
+def test_of_many_reasons_the_figure_shows_the_most_frequent(scattered, monkeypatch):
+    monkeypatch.setattr(
+        import_module("fairsweep.drawing.png"), "png", lambda draw, _caption: draw.args[0]
+    )
+    reasons = {f"reason {number}": 100 - number for number in range(40)}
+    found = replace(inspect_dataset(scattered), reasons=reasons)
+    drawn = dict(_made(scattered, DatasetManifest.read(scattered), found, found.copies))
+    assert drawn["rejected.png"] == most_frequent(reasons)
+
+
 def test_figures_that_no_longer_apply_are_removed_and_other_files_stay(tmp_path):
     write_labelled(tmp_path / "plain", groups=np.arange(95))
     out = tmp_path / "out"
@@ -217,9 +244,13 @@ def test_figures_of_nothing_or_into_a_file_are_refused(scattered, tmp_path, caps
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_file_of_pictures_is_refused_in_a_line(scattered, tmp_path, capsys):
+@pytest.mark.parametrize("damage", ["whole", "inside"])
+def test_a_damaged_file_of_pictures_is_refused_in_a_line(scattered, tmp_path, capsys, damage):
     DatasetManifest.read(scattered).write(tmp_path)
-    (tmp_path / "images.parquet").write_bytes(b"nothing")
+    content = (scattered / "images.parquet").read_bytes()
+    # What tells where the columns are is at the end.
+    damaged = b"nothing" if damage == "whole" else content[:4] + bytes(99) + content[103:]
+    (tmp_path / "images.parquet").write_bytes(damaged)
     assert program.main(["inspect", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "images.parquet is damaged" in error

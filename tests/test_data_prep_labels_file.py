@@ -1,6 +1,7 @@
 """Tables of pictures and labels: their columns, rows and values."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import pytest
 
@@ -43,6 +44,14 @@ def test_a_row_of_csv_has_its_label_split_and_other_columns():
     assert dict(numbered.columns) == {}, "a column without a name is not kept"
 
 
+def test_rows_of_csv_keep_their_numbers_after_one_that_is_left_out():
+    rejections = Rejections(skip_bad=True)
+    content = b"file,label\na.png,sad\nb.png,sad,more\nc.png,joy\n"
+    rows = read_rows(PurePosixPath("l.csv"), content, {}, rejections, shown="l.csv")
+    assert [(row.row, row.file) for row in rows] == [(0, "a.png"), (2, "c.png")]
+    assert [one.row for one in rejections.rows] == [1]
+
+
 def test_lines_of_json_are_counted_from_the_first_and_may_lack_values():
     text = '{"file_name": "a.png", "label": 1.0}\n\n{"file_name": "b.png", "label": [1, 2]}\n'
     first, last = rows_of("metadata.jsonl", text + '{"label": 2, "x": null}\n')[0::2]
@@ -51,6 +60,14 @@ def test_lines_of_json_are_counted_from_the_first_and_may_lack_values():
     assert rows_of("metadata.jsonl", text)[1].has_several_labels
     with pytest.raises(BadInputError, match="row 1"):
         rows_of("metadata.jsonl", '{"file_name": "a.png"}\n[1]\n')
+
+
+def test_a_line_of_json_may_have_what_the_first_one_lacks():
+    text = '{"file_name": "a.png"}\n{"file_name": "b.png", "label": "joy", "age": 7}\n'
+    rows = rows_of("metadata.jsonl", text)
+    assert [(r.file, r.label, dict(r.columns)) for r in rows] == [
+        ("a.png", "", {}), ("b.png", "joy", {"age": "7"}),
+    ]  # fmt: skip
 
 
 def test_whole_numbers_are_written_without_a_point():
@@ -80,7 +97,18 @@ def test_a_picture_is_found_by_its_path_then_its_last_folders_then_its_name():
     assert not ends_with(PurePosixPath("a/b/x.png"), PurePosixPath("a/x.png"))
 
 
-def test_a_table_is_inside_a_source_only_below_its_folder(tmp_path):
+@pytest.mark.parametrize(("theirs", "ours"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("name", ["a/gaîté.png", "gaîté.png", "gaîté"])
+def test_a_picture_is_found_by_a_name_in_either_form_of_unicode(theirs, ours, name):
+    path = PurePosixPath(normalize(ours, "a/gaîté.png"))
+    assert PictureIndex([path]).find(normalize(theirs, name), PurePosixPath()) == [path]
+
+
+def test_a_table_is_inside_a_source_only_below_its_folder(tmp_path, monkeypatch):
     assert inside(tmp_path / "a" / "l.csv", tmp_path) == PurePosixPath("a/l.csv")
     assert inside(tmp_path / "l.csv", tmp_path / "a") is None
     assert inside(tmp_path / "l.csv", None) is None
+    monkeypatch.chdir(tmp_path)
+    assert inside(Path("a/l.csv"), tmp_path) == PurePosixPath("a/l.csv")
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert inside(tmp_path / "link" / "a" / "l.csv", tmp_path / "a") == PurePosixPath("l.csv")

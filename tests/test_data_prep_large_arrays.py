@@ -41,6 +41,8 @@ def test_a_full_disk_is_told_before_anything_is_written(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(UserError, match=r"no space left for .* or point TMPDIR to another disk"):
         new_pixels((10, 11))
+    with pytest.raises(UserError, match=r"no space left for 2\.5 GB of pixels in "):
+        new_pixels((10_000, 500, 500))
 
 
 @pytest.mark.usefixtures("small_memory")
@@ -49,8 +51,8 @@ def test_pictures_are_taken_and_joined_in_order():
     np.testing.assert_array_equal(take(pixels, rows), pixels[rows])
     assert take(pixels, np.arange(40)) is pixels
     np.testing.assert_array_equal(take(pixels, np.arange(40)[::-1]), pixels[::-1])
-    joined = concatenate([pixels, pixels[:5]])
-    np.testing.assert_array_equal(joined, np.concatenate([pixels, pixels[:5]]))
+    three = [pixels, pixels[:5], pixels[20:29]]
+    np.testing.assert_array_equal(concatenate(three), np.concatenate(three))
     assert concatenate([pixels]) is pixels
 
 

@@ -61,6 +61,11 @@ def test_composed_and_decomposed_names_are_one():
         (("train", "test/old", "car"), "train", "train", "", ""),
         (("train/old", "test/old", "car"), "train/old", "old", "train", ""),
         (("train/cat/test", "train/dog", "val/dog"), "train/cat/test", "cat", "train", "test"),
+        (("train/all/cat", "train/all/dog", "test/all/cat"), "train/all/cat", "cat", "train", ""),
+        (("train/all/cat", "test/all/dog", "logos"), "train/all/cat", "cat", "train", ""),
+        # Loose pictures beside the class folders have no class.
+        (("set", "set/cat", "set/dog"), "set/cat", "cat", "", ""),
+        (("set", "set/cat", "set/dog"), "set", ".", "", ""),
         (("cat/test", "dog/ann"), "cat/test", "cat", "test", ""),
         (("cat/test", "dog/ann"), "dog/ann", "dog", "", "ann"),
     ],

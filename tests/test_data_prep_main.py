@@ -9,6 +9,7 @@ import pytest
 
 import data_prep.__main__ as program
 from data_prep.manifest import DatasetManifest
+from data_prep.pictures import FITS
 from data_prep.reader import read_dataset
 from tests.support.dataset_factory import CLASSES, labelled_images, write_labelled
 from tests.support.fer_factory import write_small_csv
@@ -228,3 +229,13 @@ def test_the_program_runs_as_a_module(synthetic_dataset, capsys, monkeypatch):
         runpy.run_module("data_prep", run_name="__main__")
     assert stop.value.code == 0
     assert json.loads(capsys.readouterr().out)["name"] == "synthetic"
+
+
+def test_the_ways_to_make_pictures_square_are_listed_and_others_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        program.main(["images", "--help"])
+    assert f"--fit {{{','.join(FITS)}}}" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit) as stop:
+        program.main(["images", str(tmp_path), "--out", str(tmp_path / "out"), "--fit", "squash"])
+    assert stop.value.code == 2
+    assert "argument --fit: invalid choice: 'squash'" in capsys.readouterr().err

@@ -123,5 +123,6 @@ def test_pictures_that_are_cut_short_are_told(tmp_path):
     ],
 )
 def test_other_arrays_are_refused(tmp_path, images, labels, message):
-    with pytest.raises(BadInputError, match=message):
+    with pytest.raises(BadInputError, match=message) as told:
         found_in(tmp_path / "bad.npz", train_images=images, train_labels=labels)
+    assert "download it again" not in str(told.value)

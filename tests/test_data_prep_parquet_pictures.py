@@ -134,6 +134,30 @@ def test_labels_without_names_and_texts_stand_as_they_are(tmp_path):
     assert [record.label for record in texts.records] == ["1", "dog"]
 
 
+@pytest.mark.parametrize(
+    "about", [{"info": {"features": None}}, {"info": None}, {"info": {}}, {}, None]
+)
+def test_metadata_without_features_name_no_classes(tmp_path, about):
+    table = pa.table({"image": pa.array([png(1), png(2)]), "label": [1, 0]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
+    pq.write_table(table, tmp_path / "x.parquet")
+    source = Source(name="hub", path=tmp_path / "x.parquet")
+    found = find_in_parquet(source, SourcesFile(sources=(source,), image_size=8))
+    assert [record.label for record in found.records] == ["1", "0"]
+
+
+@pytest.mark.parametrize(
+    "cells", [["a.png", None], [{"bytes": None, "path": "a.png"}, {"bytes": None, "path": None}]]
+)
+def test_a_cell_with_a_path_in_place_of_the_picture_is_bad(tmp_path, cells):
+    pq.write_table(pa.table({"image": cells, "label": ["x", "y"]}), tmp_path / "x.parquet")
+    source = Source(name="hub", path=tmp_path / "x.parquet", columns={"file": "image"})
+    found = find_in_parquet(source, SourcesFile(sources=(source,), image_size=8))
+    assert [str(record.picture) for record in found.records] == [
+        "has no picture in it, only a path or nothing"
+    ] * 2
+
+
 def test_a_missing_or_damaged_file_is_told(tmp_path):
     for path, message in (
         (tmp_path / "gone.parquet", r"gone\.parquet does not exist; check the path"),

@@ -134,6 +134,16 @@ def test_an_annotator_votes_once_for_a_picture_and_without_names_rows_are_all_co
     assert prepare(folders, votes).votes["cat/0.png"] == (2, 0)
 
 
+def test_votes_are_for_one_picture_however_much_of_its_path_a_row_names(tmp_path):
+    header, names = ("file", "annotator", "label"), ["cat/1.png"]
+    (record,) = voted(
+        tmp_path, names, header, [("1.png", "ann", "cat"), ("cat/1.png", "bob", "dog")]
+    )
+    assert dict(record.votes) == {"cat": 1, "dog": 1}
+    with pytest.raises(BadInputError, match=r"has votes for 'cat/1\.png' again, by 'ann'"):
+        voted(tmp_path, names, header, [("1.png", "ann", "cat"), ("cat/1.png", "ann", "dog")])
+
+
 def test_counts_beside_a_column_of_labels_are_read_as_counts(folders):
     rows = [("cat/0.png", "cat", 4, 1), ("dog/0.png", "dog", 0, 3)]
     votes = write(folders.parent / "votes.csv", ("file", "label", "cat", "dog"), rows)
@@ -141,14 +151,20 @@ def test_counts_beside_a_column_of_labels_are_read_as_counts(folders):
 
 
 def test_without_other_labels_the_majority_labels_and_ties_are_left_out(flat):
-    rows = [(f"{number}.png", *(5, 1)[:: 1 if number % 2 else -1]) for number in range(10)]
-    votes = write(flat.parent / "votes.csv", ("file", "cat", "dog"), [*rows, ("10.png", 3, 3)])
+    rows = [(f"{number}.png", *(5, 1)[:: 1 if number % 2 else -1]) for number in range(9)]
+    rows += [("9.png", 3, 3), ("10.png", 3, 3), ("12.png", 1, 0)]
+    votes = write(flat.parent / "votes.csv", ("file", "cat", "dog"), rows)
     found = prepare(flat, votes)
     assert found.labels["1.png"] == "cat"
     assert found.labels["2.png"] == "dog"
-    assert len(found.labels) == 10
-    assert sorted(found.rejected) == ["has no votes", "its votes tie: cat and dog have 3 each"]
-    assert "1 pictures whose votes tie and 1 without votes are left out" in found.notes
+    assert len(found.labels) == 9
+    assert sorted(found.rejected) == [
+        "has no votes",
+        *["its votes tie: cat and dog have 3 each"] * 2,
+        "names '12.png', but there is no such picture",
+    ]
+    assert "1 rows of votes name no picture of 'pets', such as '12.png'" in found.notes
+    assert "2 pictures whose votes tie and 1 without votes are left out" in found.notes
 
 
 def test_a_table_that_cannot_be_read_is_no_error_where_votes_give_the_labels(flat):
@@ -162,10 +178,11 @@ def test_a_table_that_cannot_be_read_is_no_error_where_votes_give_the_labels(fla
 def test_rows_of_no_picture_are_listed(folders):
     votes = folders.parent / "votes.csv"
     # A picture of this name is there, but in another folder.
-    write(votes, ("file", "cat", "dog"), [("bird/0.png", 1, 0), ("cat/0.png", 1, 0)])
+    rows = [("bird/0.png", 1, 0), ("cat/0.png", 1, 0), ("bird/0.png", 1, 0)]
+    write(votes, ("file", "cat", "dog"), rows)
     found = prepare(folders, votes)
-    assert found.rejected == ["names 'bird/0.png', but there is no such picture"]
-    assert "1 rows of votes name no picture of 'pets', such as 'bird/0.png'" in found.notes
+    assert found.rejected == ["names 'bird/0.png', but there is no such picture"] * 2
+    assert "2 rows of votes name no picture of 'pets', such as 'bird/0.png'" in found.notes
     assert sum(counts != (None, None) for counts in found.votes.values()) == 1
 
 
@@ -293,6 +310,12 @@ COUNTS = [("1.png", 3, 1), ("2.png", "2.0", 4)]
         (("Dog", "CAT "), (), {"fold_case": True}, ["Dog", "CAT "]),
         (("Dog", "x"), CLASSES, {"fold_case": True}, ["Dog", "x"]),
         (("x", "y"), (), {"map": {"x": "dog", "cat": "cat", "dog": "dog"}}, ["x", "y"]),
+        (
+            ("X", "y"),
+            (),
+            {"map": {"x": "a", "cat": "a", "dog": "b"}, "fold_case": True},
+            ["X", "y"],
+        ),
     ],
 )
 def test_labels_of_the_source_stay_if_they_are_classes_that_have_votes(

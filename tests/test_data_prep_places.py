@@ -136,6 +136,7 @@ def write_tar(path, mode="w", *, dangling=False):
         kinds["c/hard.png"] = (tarfile.LNKTYPE, "a.png")
         if dangling:
             kinds["c/gone.png"] = (tarfile.SYMTYPE, "nowhere.png")
+            kinds["c/folder.png"] = (tarfile.SYMTYPE, "../b")
         for name, (kind, target) in kinds.items():
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, target
@@ -155,12 +156,15 @@ def test_a_tar_is_gone_through_in_its_own_order_and_links_are_followed(tmp_path,
     assert found[0][1:3] == (f"my set{suffix}:b/z.png", 2)
 
 
-def test_a_link_to_nothing_inside_a_tar_cannot_be_opened(tmp_path):
+def test_a_link_to_nothing_or_to_a_folder_inside_a_tar_cannot_be_opened(tmp_path):
     write_tar(tmp_path / "a.tar", dangling=True)
+    tried = []
     for member in members(tmp_path / "a.tar", Rejections()):
-        if member.path.name == "gone.png":
+        if member.path.name in ("gone.png", "folder.png"):
             with pytest.raises(KeyError):
                 member.open()
+            tried.append(member.path.name)
+    assert tried == ["gone.png", "folder.png"]
 
 
 def test_a_missing_place_is_named(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from data_prep.folds import folds_of
 from data_prep.reader import read_dataset
+from fairsweep.errors import MissingFileError
 from tests.support.dataset_factory import CLASSES, SHAPE, labelled_images, write_labelled
 
 
@@ -125,3 +126,10 @@ def test_columns_that_are_joined_replace_those_of_the_same_name(dataset):
     assert joined.columns["new"].tolist() == ["x"] * 95
     np.testing.assert_array_equal(joined.columns["source"], dataset.columns["source"])
     assert "new" not in dataset.columns
+
+
+def test_a_dataset_without_its_file_of_pictures_is_refused_as_one_that_is_missing(tmp_path):
+    write_labelled(tmp_path / "set")
+    (tmp_path / "set" / "images.parquet").unlink()
+    with pytest.raises(MissingFileError, match=r"images\.parquet is missing; restore it and"):
+        read_dataset(tmp_path / "set")

@@ -72,6 +72,14 @@ def test_files_come_back_in_order_with_their_tags_and_errors_and_gaps():
     assert found[3][1] is lost
 
 
+def test_tags_stay_with_their_pictures_where_files_are_read_ahead(monkeypatch):
+    monkeypatch.setattr("data_prep.in_parallel.FEW", 2)
+    monkeypatch.setattr("data_prep.in_parallel.AT_ONCE", 2)
+    files = [(gray, encoded(np.full((SIDE, SIDE), gray, np.uint8))) for gray in range(12)]
+    found = [(tag, int(picture.pixels[0, 0])) for tag, picture in reader().from_files(files)]
+    assert found == [(gray, gray) for gray in range(12)]
+
+
 def test_arrays_become_gray_or_colour_as_the_dataset_is():
     gray, coloured = (
         GENERATOR.integers(0, 256, shape, dtype=np.uint8) for shape in ((9, 8), (9, 8, 3))

@@ -178,6 +178,15 @@ def test_twenty_pictures_of_a_class_are_enough():
     assert set(folds.tolist()) == set(range(-1, 10))
 
 
+def test_another_spelling_of_a_class_with_too_few_pictures_is_named():
+    labels = np.repeat([0, 1, 2], [30, 3, 30])
+    told = r"there are 3 of 'CAT'; .*; 'Cat' and 'CAT' differ only in case or white space"
+    with pytest.raises(ValueError, match=told):
+        split_dataset(
+            labels, np.arange(63), classes=("Cat", "CAT", "dog"), method="grouped", seed=0
+        )
+
+
 def test_of_many_classes_with_too_few_pictures_some_are_named():
     labels = np.repeat(np.arange(14), [30, 30] + [3] * 12)
     names = [f"c{place}" for place in range(14)]

@@ -127,6 +127,17 @@ def test_annotated_pictures_are_counted_by_split():
     ) in printed(replace(MANIFEST, details=details))[0]
 
 
+def test_copies_in_several_given_splits_are_told_where_there_are_any():
+    copies = {"groups": 1234, "groups_of_several_labels": 5, "pictures": {}}
+    told, _ = printed(replace(MANIFEST, details={"copies_across_splits": copies}))
+    assert (
+        "1,234 groups of duplicates lie in several of the given splits, 5 of them with several "
+        "labels; copies_across_splits.csv lists their pictures"
+    ) in told
+    none = {"groups": 0, "groups_of_several_labels": 0, "pictures": {}}
+    assert printed(replace(MANIFEST, details={"copies_across_splits": none})) == printed(MANIFEST)
+
+
 def test_a_merge_is_told_as_it_was_found_and_as_it_is_now():
     lines, rows = printed(replace(MANIFEST, details=FOUND))
     assert rows[:3] == [
@@ -175,6 +186,7 @@ def test_of_many_classes_and_folders_the_sums_by_source_are_told():
         {"source": "z", "folder": f"f{n}", "subset": "", "class": "c" if n else None, "pictures": 7}
         for n in range(70)
     ]
+    found += [{**one, "subset": "test"} for one in found[:3]]
     of_split = {"train": 10, "val": 2, "test": 1}
     sources = {
         "z": {f"c{n}": of_split for n in range(50)},
@@ -183,7 +195,7 @@ def test_of_many_classes_and_folders_the_sums_by_source_are_told():
     _, rows = printed(replace(MANIFEST, details={**FOUND, "found": found, "sources": sources}))
     assert rows[:2] == [
         ["source", "folders", "pictures", "left-out folders", "their pictures"],
-        ["z", "70", "490", "1", "7"],
+        ["z", "70", "511", "1", "14"],
     ]
     assert rows[-2:] == [
         ["z", "all 50", "500", "100", "50", "650"],

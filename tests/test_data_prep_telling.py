@@ -62,7 +62,7 @@ def test_files_bits_frames_columns_and_splits_are_told_with_their_numbers():
     lines = told(
         passed_over=Counter({".txt": 2}),
         of_bits=Counter({12: 3, 10: 1}),
-        with_frames=2,
+        with_frames=1,
         long_columns=("caption",),
         odd_subsets=Counter({"extra": 5}),
         in_colour=True,
@@ -71,7 +71,7 @@ def test_files_bits_frames_columns_and_splits_are_told_with_their_numbers():
         "'one': 2 files are not pictures of a known kind and not read: 2 .txt",
         "1 of the 4 pictures of 'one' use 10 bits of their files' 16",
         "3 of the 4 pictures of 'one' use 12 bits of their files' 16",
-        "2 pictures of 'one' have several frames; only the first is read",
+        "1 pictures of 'one' have several frames; only the first is read",
         "the pictures of 'one' are made gray",
         "columns of 'one' with texts of more than 200 characters are left out: caption",
         "5 pictures of 'one' have the split 'extra'",
@@ -89,3 +89,10 @@ def test_pictures_are_counted_by_folder_and_subset_with_the_class_that_they_beco
         {"source": "one", "folder": "mad", "subset": "train", "class": "anger", "pictures": 2},
         {"source": "one", "folder": "odd", "subset": "", "class": None, "pictures": 1},
     ]
+
+
+def test_without_a_map_folders_that_are_no_class_become_none():
+    plain = FILE.sources[0].model_copy(update={"map": None})
+    found = Counter({("joy", ""): 3, ("other", ""): 1})
+    lines = pictures_found(FILE.model_copy(update={"sources": (plain,)}), [part(found=found)])
+    assert [(line["folder"], line["class"]) for line in lines] == [("joy", "joy"), ("other", None)]

@@ -10,7 +10,9 @@ from PIL import Image
 
 from data_prep.__main__ import main
 from data_prep.reader import read_dataset
-from data_prep.torchvision_sets import _class_names
+from data_prep.rejections import Rejections
+from data_prep.sources_file import Source, SourcesFile
+from data_prep.torchvision_sets import _class_names, find_in_torchvision
 
 SIDE = 8
 
@@ -73,6 +75,34 @@ def test_train_and_test_are_an_official_split_with_torchvisions_pictures_and_lab
     assert (~is_test).sum() == 60
 
 
+def test_it_is_noted_that_the_pictures_of_a_set_have_colours(tmp_path, signs):
+    source = Source(name="signs", path=tmp_path / "root", torchvision="GTSRB")
+    file = SourcesFile(sources=(source,), image_size=SIDE)
+    assert find_in_torchvision(source, file, Rejections()).in_colour
+    for path in signs.rglob("*.ppm"):
+        Image.open(path).convert("L").convert("RGB").save(path)
+    assert not find_in_torchvision(source, file, Rejections()).in_colour
+
+
+def test_a_set_that_is_asked_for_train_or_not_has_two_splits(tmp_path):
+    raw = tmp_path / "root" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for start, labels in (("train", [7, 0, 1]), ("t10k", [9])):
+        for name, values in (
+            ("images-idx3-ubyte", np.zeros((len(labels), SIDE, SIDE))),
+            ("labels-idx1-ubyte", np.array(labels)),
+        ):
+            shape = np.array(values.shape, ">u4").tobytes()
+            content = bytes([0, 0, 8, values.ndim]) + shape + values.astype(np.uint8).tobytes()
+            (raw / f"{start}-{name}").write_bytes(content)
+    source = Source(name="digits", path=tmp_path / "root", torchvision="MNIST")
+    file = SourcesFile(sources=(source,), image_size=SIDE)
+    records = find_in_torchvision(source, file, Rejections()).records
+    assert [(record.subset, record.label) for record in records] == [
+        ("train", "7 - seven"), ("train", "0 - zero"), ("train", "1 - one"), ("test", "9 - nine"),
+    ]  # fmt: skip
+
+
 def test_a_set_without_splits_is_split_and_has_the_names_of_its_classes(tmp_path):
     for number in range(60):
         folder = tmp_path / "root/eurosat/2750" / ("Sea", "Forest")[number % 2]
@@ -83,6 +113,25 @@ def test_a_set_without_splits_is_split_and_has_the_names_of_its_classes(tmp_path
     assert dataset.manifest.classes == ("Forest", "Sea")
     assert dataset.manifest.split_method == "grouped"
     assert dataset.image_ids[0] == "EuroSAT/000000"
+
+
+def test_pictures_that_two_splits_of_a_set_hold_are_read_once(tmp_path):
+    data = tmp_path / "root" / "fgvc-aircraft-2013b" / "data"
+    data.mkdir(parents=True)
+    (data / "variants.txt").write_text("A300\nDC-3\n")
+    rows = [f"{number} {('A300', 'DC-3')[number % 2]}\n" for number in range(6)]
+    for split, part in (("train", rows[:3]), ("val", rows[3:5]), ("test", rows[5:])):
+        (data / f"images_variant_{split}.txt").write_text("".join(part))
+    (data / "images_variant_trainval.txt").write_text("".join(rows[:5]))
+    for number in range(6):
+        put(data / "images" / f"{number}.jpg", number)
+    source = Source(name="planes", path=tmp_path / "root", torchvision="FGVCAircraft")
+    file = SourcesFile(sources=(source,), image_size=SIDE, colour=True)
+    found = find_in_torchvision(source, file, Rejections())
+    assert [(record.name, record.label) for record in found.records] == [
+        ("train/000000", "A300"), ("train/000001", "DC-3"), ("train/000002", "A300"),
+        ("val/000000", "DC-3"), ("val/000001", "A300"), ("test/000000", "DC-3"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

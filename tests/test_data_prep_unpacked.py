@@ -80,6 +80,17 @@ def test_mapped_pixels_are_those_in_memory(place, disk):
         mapped.pixels[0, 0, 0] = 1
 
 
+def test_a_process_maps_several_datasets_at_once(tmp_path, place, disk):
+    pixels = labelled_images().pixels
+    write_labelled(tmp_path / "other", labelled_images(pixels=255 - pixels))
+    first, other = (
+        read_dataset(one, unpack_to=lambda: disk) for one in (place, tmp_path / "other")
+    )
+    np.testing.assert_array_equal(first.pixels, pixels)
+    np.testing.assert_array_equal(other.pixels, 255 - pixels)
+    assert len(unpacked_files(disk)) == 2
+
+
 def test_pixels_are_hashed_once_by_the_process_that_unpacks_them(place, disk, monkeypatch):
     hashed = []
 

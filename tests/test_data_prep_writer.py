@@ -15,6 +15,7 @@ from data_prep.rejections import Rejection, Rejections
 from data_prep.splits import split_dataset
 from data_prep.writer import Recipe, write_dataset
 from fairsweep.disk_space import enough_space
+from fairsweep.errors import UserError
 from tests.support.dataset_factory import (
     CLASSES,
     SEED,
@@ -69,6 +70,14 @@ def test_split_and_folds_are_those_of_the_recipes_seed_and_method(table, tmp_pat
         )
         assert [row["split"] for row in rows] == splits.tolist()
         assert [row["fold"] for row in rows] == [None if n < 0 else n for n in folds.tolist()]
+
+
+def test_only_a_random_split_needs_twenty_pictures_of_every_class():
+    for method in ("grouped", "given"):
+        few = Recipe(name="few", label_rule="by hand", split=method, min_per_class=3)
+        assert few.min_per_class == 3
+    with pytest.raises(UserError, match="split random needs at least 20 pictures of every class"):
+        Recipe(name="few", label_rule="by hand", split="random", min_per_class=3)
 
 
 def test_the_manifest_says_what_the_table_holds(written, table):

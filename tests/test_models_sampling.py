@@ -89,6 +89,14 @@ def test_balanced_batches_hold_equal_shares_of_each_group(data):
     assert torch.equal(plan.rows, again.rows)
 
 
+def test_a_training_shows_as_many_pictures_of_each_group_of_balance(data, monkeypatch):
+    counts, _ = shown(data, monkeypatch, balance="age", batch_size=12)
+    of_ages = Counter()
+    for row in data.rows("train").tolist():
+        of_ages[AGES[row]] += counts[row]
+    assert of_ages == {"child": 32, "adult": 32, "": 32}
+
+
 def test_weights_have_the_mean_one_over_the_training_pictures(data):
     _, made = sampling(data, sample_weights="age=child:4")
     assert made.weights[data.rows("train")].mean().item() == pytest.approx(1)

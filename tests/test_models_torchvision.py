@@ -103,6 +103,7 @@ def test_any_architecture_is_counted_and_has_stages(name, count):
     with torch.device("meta"):
         network = build_model(config(architecture=name), classes=4, image_shape=SHAPE)
     assert len(stages(network.network)) == count
+    assert len(network.head.weight) == 4
     trainable = [
         count_parameters(
             config(architecture=name, frozen_stages=frozen), classes=4, image_shape=SHAPE
