@@ -27,7 +27,5 @@ def without_margin(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         return pixels
     height, width = inside.shape
     sides = np.array([rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1]])
-    if not sides.min():
-        return pixels
     top, bottom, left, right = np.minimum(sides, sides.min() + MARGIN_SLACK)
     return pixels[top : height - bottom, left : width - right]

@@ -590,6 +590,8 @@ def test_confusion_matrices_are_of_the_best_models_in_their_order(run):
     best = curves.best_models(run)
     titles = [f"Confusion matrix of {one['name']}, trial {one['number']}" for one in best]
     assert [one.title for one in drawings] == titles
+    numbers = [f"trial{one['number']}" for one in best]
+    assert [one.name.split("_")[-1] for one in drawings] == numbers
     assert all("n = 400 pictures" in one.caption for one in drawings)
 
 
