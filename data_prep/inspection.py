@@ -129,7 +129,8 @@ def copies_across_words(leaks: Mapping[str, int]) -> str:
     for pair, count in leaks.items():
         later, earlier = pair.split(" in ")
         if count:
-            parts.append(f"{count:,} {later} pictures have a copy in {earlier}")
+            pictures = "picture has" if count == 1 else "pictures have"
+            parts.append(f"{count:,} {later} {pictures} a copy in {earlier}")
     return ", ".join(parts)
 
 

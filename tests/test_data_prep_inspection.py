@@ -40,12 +40,12 @@ from fairsweep.drawing.copies import GROUPS, Copy, draw_copies
 from tests.support.dataset_factory import CLASSES, labelled_images, write_labelled
 
 COPIES = Copies(
-    image_ids=list("abcdefghij"),
-    labels=["x", "y", "x", "x", "y", "z", "x", "y", "z", "z"],
-    splits=["val", "train", "train", "test", "val", "test", "train", "train", "train", "train"],
-    groups=np.array([5, 5, 5, 2, 2, 7, 8, 2, 9, 9]),
+    image_ids=list("abcdefghijkl"),
+    labels=["x", "y", "x", "x", "y", "z", "x", "y", "z", "z", "z", "x"],
+    splits=["val", "train", "train", "test", "val", "test", *6 * ["train"]],
+    groups=np.array([5, 5, 5, 2, 2, 7, 8, 2, 9, 9, 11, 11]),
 )
-"""Groups 5 (a, b, c), 2 (d, e, h), 9 (i, j, with one label) and two single pictures."""
+"""Groups 5 (a, b, c), 2 (d, e, h), 9 (i, j, one label), 11 (k, l, one split), two single ones."""
 
 
 def ids(groups):
@@ -53,21 +53,22 @@ def ids(groups):
 
 
 def test_groups_of_copies_stand_in_the_order_of_their_splits():
-    assert ids(COPIES.several) == ["hed", "bca", "ij"]
-    assert ids(COPIES.mixed) == ["hed", "bca"]
+    assert ids(COPIES.several) == ["hed", "bca", "ij", "kl"]
+    assert ids(COPIES.mixed) == ["hed", "bca", "kl"]
     assert list(COPIES.rows()) == [
         (2, "h", "train", "y"), (2, "e", "val", "y"), (2, "d", "test", "x"),
         (5, "b", "train", "y"), (5, "c", "train", "x"), (5, "a", "val", "x"),
         (9, "i", "train", "z"), (9, "j", "train", "z"),
+        (11, "k", "train", "z"), (11, "l", "train", "x"),
     ]  # fmt: skip
 
 
 def test_labels_that_meet_in_a_group_and_leaks_are_counted():
-    assert COPIES.label_pairs() == {("x", "y"): 2}
+    assert COPIES.label_pairs() == {("x", "y"): 2, ("x", "z"): 1}
     leaks = COPIES.leaks()
     assert leaks == {"val in train": 2, "test in train": 1, "test in val": 1}
     assert copies_across_words(leaks).startswith(
-        "2 val pictures have a copy in train, 1 test pictures"
+        "2 val pictures have a copy in train, 1 test picture has a copy in train"
     )
     assert copies_across_words({"val in train": 0}) == ""
 

@@ -74,6 +74,7 @@ def replayed(spec, ledger):
         ({**FIRST[0], "kernel_size": 9}, "kernel_size 9 is not in the space"),
         ({**FIRST[0], "kernel": 9}, "kernel is not searched under space; did you mean kernel_size"),
         ({**FIRST[0], "dropout": 0.5}, "dropout is not searched"),
+        ({"block": 2, "x": 1, "y": 2}, r"block is not searched under space; did you mean blocks\?"),
     ],
 )
 def test_a_configuration_that_is_no_point_of_the_space_is_refused(first, message):

@@ -37,6 +37,14 @@ def test_a_temporary_folder_that_is_too_long_for_sockets_is_not_used(
         assert folder.parent == (place / name if is_used else Path("/tmp"))
 
 
+def test_an_empty_tmpdir_names_no_folder(place, monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setenv("TMPDIR", "")
+    monkeypatch.chdir(place)
+    with ray_folder() as folder:
+        assert folder.parent == Path("/tmp")
+
+
 def test_a_folder_that_ray_tmpdir_names_is_made_with_those_above_it(place, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(place / "a" / "b"))
     with ray_folder() as folder:
