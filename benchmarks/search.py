@@ -213,9 +213,11 @@ def _result(comparison: Comparison, workers: int, seeds: int) -> Result:
                 for name, times in needed.items()
                 if (missed := int(np.isinf(times).sum()))
             },
+            # One task says nothing of others.
             INTERVALS: {
                 name: [round(end, 2) for end in interval(times, needed[default])]
                 for name, times in needed.items()
+                if len(times) > 1
             },
             "regret after 1, 2, 5, 10, 20": {
                 name: [float(f"{value:.3g}") for value in _regret_at(curves)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import search
+from benchmarks.rounds import INTERVALS
 from benchmarks.search_curves import Curve, SurrogateTask
 from benchmarks.search_regret import GRID, compare, mean_time
 from benchmarks.search_sides import ours
@@ -124,6 +125,17 @@ def test_methods_are_compared_by_the_time_to_the_best_regret_of_the_others():
     assert 0.95 * first <= compared.needed["mine"][0] <= first
     assert np.isinf(compared.needed["bad"]).all()
     assert mean_time(compared.needed["bad"]) == pytest.approx(GRID[-1])
+
+
+def test_there_is_an_interval_over_tasks_but_not_over_one():
+    falls, slower = np.linspace(1.0, 0.2, len(GRID)), np.linspace(1.2, 0.3, len(GRID))
+    regrets = {
+        (task, name): [line] for task in "ab" for name, line in (("m", falls), ("o", slower))
+    }
+    both = search._result(compare(regrets, ["m", "o"], ["o"]), 4, 1).details
+    assert set(both[INTERVALS]) == {"m", "o"}
+    alone = {key: lines for key, lines in regrets.items() if key[0] == "a"}
+    assert not search._result(compare(alone, ["m", "o"], ["o"]), 4, 1).details[INTERVALS]
 
 
 def test_missing_curves_and_unknown_tasks_are_refused(tmp_path):
