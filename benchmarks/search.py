@@ -217,7 +217,7 @@ def _result(comparison: Comparison, workers: int, seeds: int) -> Result:
             INTERVALS: {
                 name: [round(end, 2) for end in interval(times, needed[default])]
                 for name, times in needed.items()
-                if len(times) > 1
+                if len(comparison.tasks) > 1
             },
             "regret after 1, 2, 5, 10, 20": {
                 name: [float(f"{value:.3g}") for value in _regret_at(curves)]

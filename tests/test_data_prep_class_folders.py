@@ -34,6 +34,11 @@ def read(path, rejections=None, **source):
     return read_class_folders(source, file, rejections or Rejections())
 
 
+def found_in(path):
+    source = Source(name="s", path=path)
+    return find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+
+
 def noted(rejections):
     return [(one.image_id, one.file, one.row, one.reason) for one in rejections._rows]
 
@@ -190,8 +195,7 @@ def test_a_split_is_that_of_the_row_then_of_the_folders_then_of_the_name_of_the_
     (tmp_path / "Test-set.csv").write_text(
         "file,label,split\na/1.png,x,train\na/2.png,y,later\nb/val/3.png,x,\nb/4.png,y,\n"
     )
-    source = Source(name="s", path=tmp_path)
-    found = find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+    found = found_in(tmp_path)
     assert [(one.name, one.subset) for one in found.records] == [
         ("a/1.png", "train"), ("a/2.png", ""), ("b/4.png", "test"), ("b/val/3.png", "val"),
     ]  # fmt: skip
@@ -202,8 +206,7 @@ def test_a_table_without_labels_adds_its_columns_to_those_of_the_folders(tmp_pat
     for name in ("dog/ann/1.png", "cat/2.png", "cat/3.png"):
         put(tmp_path / name)
     (tmp_path / "people.csv").write_text("file,age\n1.png,7\n2.png,8\n")
-    source = Source(name="s", path=tmp_path)
-    found = find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+    found = found_in(tmp_path)
     assert [(one.name, one.label, one.columns) for one in found.records] == [
         ("cat/2.png", "cat", {"age": "8"}),
         ("cat/3.png", "cat", {}),
@@ -215,8 +218,7 @@ def test_a_table_whose_labels_are_all_empty_labels_no_picture(tmp_path):
     for name in ("dog/1.png", "dog/2.png", "cat/3.png"):
         put(tmp_path / name)
     (tmp_path / "test.csv").write_text("file,label\ndog/1.png,\ndog/2.png,\n")
-    source = Source(name="s", path=tmp_path)
-    found = find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+    found = found_in(tmp_path)
     assert [(one.name, one.label, one.why_unlabelled) for one in found.records] == [
         ("cat/3.png", "", "no row names it"),
         ("1.png", "", "has no label"),
@@ -227,8 +229,7 @@ def test_a_table_whose_labels_are_all_empty_labels_no_picture(tmp_path):
 def test_folders_below_a_class_are_a_column_where_there_are_any(tmp_path):
     for name in ("dog/ann/1.png", "dog/2.png", "cat/bob/new/3.png"):
         put(tmp_path / name)
-    source = Source(name="s", path=tmp_path)
-    found = find_pictures(source, SourcesFile(image_size=SIDE, sources=(source,)), Rejections())
+    found = found_in(tmp_path)
     assert [(one.name, one.label, one.columns) for one in found.records] == [
         ("cat/bob/new/3.png", "cat", {"folder": "bob/new"}),
         ("dog/2.png", "dog", {}),

@@ -1,6 +1,5 @@
 """Sets in the files in which torchvision keeps what it downloaded."""
 
-import gzip
 import pickle
 import shutil
 
@@ -9,6 +8,7 @@ import pytest
 
 from data_prep.__main__ import main
 from data_prep.reader import read_dataset
+from tests.support.idx_files import write_idx
 
 SIDE = 28
 
@@ -19,7 +19,7 @@ def prepare(tmp_path, path, *options):
     return main(words), out
 
 
-def write_idx(folder, *, packed=False):
+def write_sets(folder, *, packed=False):
     """60 training and 20 test pictures of two classes."""
     folder.mkdir(parents=True)
     generator = np.random.default_rng(0)
@@ -29,16 +29,13 @@ def write_idx(folder, *, packed=False):
         labels = (np.arange(count) % 2 * 7).astype(np.uint8)
         made[start] = pixels, labels
         for name, values in (("images-idx3-ubyte", pixels), ("labels-idx1-ubyte", labels)):
-            header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
-            content = header + values.tobytes()
-            path = folder / f"{start}-{name}{'.gz' if packed else ''}"
-            path.write_bytes(gzip.compress(content) if packed else content)
+            write_idx(folder / f"{start}-{name}{'.gz' if packed else ''}", values)
     return made
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_idx_files_are_read_with_their_split(tmp_path, packed):
-    made = write_idx(tmp_path / "FashionMNIST" / "raw", packed=packed)
+    made = write_sets(tmp_path / "FashionMNIST" / "raw", packed=packed)
     code, out = prepare(tmp_path, tmp_path / "FashionMNIST", "--image-size", str(SIDE))
     assert code == 0
     dataset = read_dataset(out)
@@ -51,7 +48,7 @@ def test_idx_files_are_read_with_their_split(tmp_path, packed):
 
 
 def test_an_idx_file_that_is_cut_short_is_refused(tmp_path, capsys):
-    write_idx(tmp_path / "raw")
+    write_sets(tmp_path / "raw")
     path = tmp_path / "raw" / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
     assert prepare(tmp_path, tmp_path / "raw")[0] == 2
@@ -59,7 +56,7 @@ def test_an_idx_file_that_is_cut_short_is_refused(tmp_path, capsys):
 
 
 def test_several_sets_of_idx_files_are_refused(tmp_path, capsys):
-    write_idx(tmp_path / "raw")
+    write_sets(tmp_path / "raw")
     for path in list((tmp_path / "raw").iterdir()):
         shutil.copy(path, path.with_name(f"emnist-letters-{path.name}"))
     assert prepare(tmp_path, tmp_path / "raw")[0] == 2
@@ -138,7 +135,7 @@ def test_a_batch_that_would_run_a_program_is_refused(tmp_path, capsys):
 def test_what_torchvision_reads_from_the_same_files_is_the_same(tmp_path):
     """The order of batches, planes and labels is torchvision's own."""
     datasets = pytest.importorskip("torchvision.datasets")
-    write_idx(tmp_path / "MNIST" / "raw")
+    write_sets(tmp_path / "MNIST" / "raw")
     theirs = datasets.MNIST(tmp_path, train=False)
     code, out = prepare(tmp_path, tmp_path / "MNIST", "--image-size", str(SIDE))
     assert code == 0

@@ -1,7 +1,5 @@
 """Pictures in idx files, as MNIST has them."""
 
-import gzip
-
 import numpy as np
 import pytest
 
@@ -9,13 +7,7 @@ from data_prep.idx_pictures import LABELS, PICTURES, find_in_idx, idx_files
 from data_prep.layouts import find_source
 from data_prep.rejections import BadInputError, Rejections
 from data_prep.sources_file import Source, SourcesFile
-
-
-def write_idx(path, values):
-    values = np.asarray(values, np.uint8)
-    head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
-    content = head + values.tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+from tests.support.idx_files import write_idx
 
 
 def write_split(folder, start, labels, *, height=9, width=8, suffix="", shift=0):

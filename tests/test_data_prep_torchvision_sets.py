@@ -13,6 +13,7 @@ from data_prep.reader import read_dataset
 from data_prep.rejections import Rejections
 from data_prep.sources_file import Source, SourcesFile
 from data_prep.torchvision_sets import _class_names, find_in_torchvision
+from tests.support.idx_files import write_idx
 
 SIDE = 8
 
@@ -88,13 +89,8 @@ def test_a_set_that_is_asked_for_train_or_not_has_two_splits(tmp_path):
     raw = tmp_path / "root" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for start, labels in (("train", [7, 0, 1]), ("t10k", [9])):
-        for name, values in (
-            ("images-idx3-ubyte", np.zeros((len(labels), SIDE, SIDE))),
-            ("labels-idx1-ubyte", np.array(labels)),
-        ):
-            shape = np.array(values.shape, ">u4").tobytes()
-            content = bytes([0, 0, 8, values.ndim]) + shape + values.astype(np.uint8).tobytes()
-            (raw / f"{start}-{name}").write_bytes(content)
+        write_idx(raw / f"{start}-images-idx3-ubyte", np.zeros((len(labels), SIDE, SIDE)))
+        write_idx(raw / f"{start}-labels-idx1-ubyte", labels)
     source = Source(name="digits", path=tmp_path / "root", torchvision="MNIST")
     file = SourcesFile(sources=(source,), image_size=SIDE)
     records = find_in_torchvision(source, file, Rejections()).records

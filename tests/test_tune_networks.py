@@ -2,10 +2,10 @@
 
 import pytest
 
-from fairsweep.own_code.signature import Hyperparameter, Signature
+from fairsweep.own_code.signature import Hyperparameter
 from models.config import TrainConfig
-from tests.support.sweeps import small_spec
-from tune.sweep.networks import OwnNetwork, names_own_families_alone, own_families
+from tests.support.sweeps import own_network, small_spec
+from tune.sweep.networks import names_own_families_alone, own_families
 
 OWN, OTHER, TIMM = "nets:Own", "nets:Other", "timm:resnet18"
 
@@ -39,8 +39,7 @@ def test_a_name_tells_values_that_are_not_the_default_or_have_none():
         "depth": Hyperparameter(kind="int", default=2),
         "stride": Hyperparameter(kind="int", default=1),
     }
-    signature = Signature(hyperparameters=known).to_dict()
-    network = OwnNetwork(hash="0" * 32, signature=signature)
+    network = own_network(**known)
     values = {"family": OWN, "width": 3, "depth": 2, "stride": 4}
     config = TrainConfig.create(network.complete(OWN, values))
     assert network.name_of(config) == "Own_stride=4_width=3"
@@ -48,10 +47,7 @@ def test_a_name_tells_values_that_are_not_the_default_or_have_none():
 
 def test_each_own_network_of_a_space_has_hyperparameters_of_its_own():
     networks = {
-        family: {
-            "hash": "0" * 32,
-            "signature": Signature(hyperparameters={name: Hyperparameter(kind="int")}).to_dict(),
-        }
+        family: own_network(**{name: Hyperparameter(kind="int")}).model_dump()
         for family, name in ((OWN, "width"), (OTHER, "depth"))
     }
     space = {"family": {OWN: {"width": [2]}, OTHER: {"depth": [3]}}}

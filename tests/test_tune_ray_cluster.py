@@ -127,7 +127,8 @@ def test_a_full_folder_of_ray_is_told(called, monkeypatch):
     assert called == [("start", 12)]
 
 
-def test_a_local_ray_leaves_our_signal_handlers_in_place(called, monkeypatch):  # noqa: ARG001
+@pytest.mark.usefixtures("called")
+def test_a_local_ray_leaves_our_signal_handlers_in_place(monkeypatch):
     def ours(*_):
         pytest.fail("nobody sends a signal")
 

@@ -4,13 +4,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fairsweep.own_code.signature import Hyperparameter, Signature
-from tests.support.sweeps import LOSS, WORKER, figures, new_sweep, small_spec, train
+from fairsweep.own_code.signature import Hyperparameter
+from tests.support.sweeps import (
+    LOSS,
+    WORKER,
+    figures,
+    new_sweep,
+    own_network,
+    small_spec,
+    train,
+)
 from tune.run.directory import MEASUREMENTS_FILE, TRIALS_FILE
 from tune.run.tables import TRIAL_COLUMNS, is_whole, read_table_info, write_table
 from tune.run.trial import METRICS
 from tune.session.tables import _column, hyperparameter_types, write_tables
-from tune.sweep.networks import OwnNetwork
 
 CLASSES = ("neutral", "angry")
 
@@ -153,13 +160,7 @@ def test_a_convolution_depth_of_another_family_is_no_earlier_name(tmp_path):
 
 def test_a_name_that_own_networks_use_for_different_types_has_a_column_of_words():
     kinds = {"nets:A": "float", "nets:B": "int", "nets:C": "float"}
-    networks = {
-        name: OwnNetwork(
-            hash="0" * 32,
-            signature=Signature(hyperparameters={"rate": Hyperparameter(kind=kind)}).to_dict(),
-        )
-        for name, kind in kinds.items()
-    }
+    networks = {name: own_network(rate=Hyperparameter(kind=kind)) for name, kind in kinds.items()}
     pairs = {("nets:A", "nets:B"): pa.string(), ("nets:A", "nets:C"): pa.float64()}
     for names, column in pairs.items():
         spec = small_spec().model_copy(

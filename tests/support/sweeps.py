@@ -5,10 +5,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairsweep.own_code.signature import Signature
 from tests.support.ledgers import events_of, keep_in
 from tune.execution.executor import EpochReport
 from tune.run.trial import MEASURED, TIMINGS
 from tune.sweep.bundle import Fusing
+from tune.sweep.networks import OwnNetwork
 from tune.sweep.spec import parse_spec
 from tune.sweep.sweep import Sweep
 
@@ -25,6 +27,12 @@ SPEC = {
 
 def small_spec(**changes):
     return parse_spec({**SPEC, **changes})
+
+
+def own_network(**hyperparameters):
+    """A network of a user's with these hyperparameters, whose code is nowhere."""
+    signature = Signature(hyperparameters=hyperparameters)
+    return OwnNetwork(hash="0" * 32, signature=signature.to_dict())
 
 
 def searched_epochs(*epochs):
