@@ -1,5 +1,6 @@
 """Independent trainings of configurations, and contrasts of their means with errors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,7 +57,7 @@ class Trainings:
         own = self.accuracy.groupby(self.configuration, sort=False).var()
         return moderated(own, self.replicates - 1)
 
-    @property
+    @cached_property
     def seeds_df(self) -> int:
         """Total degrees of freedom of the variances between replicates."""
         return int((self.replicates - 1).sum())
@@ -93,6 +94,18 @@ class Trainings:
         of_counts = self.counts.groupby(self.configuration, sort=False).var().sum(axis=1)
         return of_counts / self.replicates / self.correct.shape[1] ** 2
 
+    @cached_property
+    def rows(self) -> Mapping[str, int]:
+        """Configuration id → its place in ``means``."""
+        return {name: row for row, name in enumerate(self.means.index)}
+
+    @cached_property
+    def facts(self) -> Floats:
+        """Means, their variances due to seeds, df of these, and ``noise``: (4, configurations)."""
+        # Few replicates can agree by luck; the error is at least the noise of single answers.
+        of_means = np.maximum(self.seeds["variance"] / self.replicates, self.noise)
+        return np.array([self.means, of_means, self.seeds["df"], self.noise], dtype=np.float64)
+
 
 def contrast(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
     """Estimate a weighted sum of configuration means, such as a mean, a difference, an effect.
@@ -107,29 +120,16 @@ def contrast(trainings: Trainings, weights: "pd.Series[float]") -> Estimate:
         trainings: All fair trainings of the sweep, with replicates.
         weights: Configuration id → weight; missing ones have weight 0.
     """
-    ids = weights.index
-    seeds = trainings.seeds.loc[ids]
-    replicates = trainings.replicates[ids]
-    # Few replicates can agree by luck; the error is at least the noise of single answers.
-    of_means = np.maximum(seeds["variance"] / replicates, trainings.noise[ids])
-    parts = of_means * weights**2
-    seed_part = combined(0.0, zip(parts, seeds["df"], strict=True))
-    df = min(seed_part.df, trainings.seeds_df)
-    value = float(np.dot(weights, trainings.means[ids]))
-    pictures = _picture_variance(trainings, weights)
-    return combined(value, [(seed_part.standard_error**2, df), pictures])
+    rows = [trainings.rows[name] for name in weights.index]
+    wanted = weights.to_numpy(np.float64)
+    means, of_means, df, noise = trainings.facts[:, rows]
+    seed_part = combined(0.0, zip(of_means * wanted**2, df, strict=True))
+    seeds = seed_part.standard_error**2, min(seed_part.df, trainings.seeds_df)
+    by_picture = wanted @ trainings.by_picture[rows]
+    of_pictures = max(0.0, float(by_picture @ by_picture - wanted**2 @ noise))
+    return combined(float(wanted @ means), [seeds, (of_pictures, len(by_picture) - 1)])
 
 
 def difference(trainings: Trainings, first: str, second: str) -> Estimate:
     """Estimate the mean of configuration ``first`` minus that of ``second``."""
     return contrast(trainings, pd.Series({first: 1.0, second: -1.0}))
-
-
-def _picture_variance(trainings: Trainings, weights: "pd.Series[float]") -> tuple[float, float]:
-    """Return variance and degrees of freedom of a contrast due to the choice of pictures."""
-    if trainings.correct is None:
-        return 0.0, np.inf
-    rows = trainings.means.index.get_indexer(weights.index)
-    by_picture = weights.to_numpy(float) @ trainings.by_picture[rows]
-    noise = float(np.dot(weights**2, trainings.noise[weights.index]))
-    return max(0.0, float((by_picture**2).sum()) - noise), len(by_picture) - 1
