@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.fer2013 import prepare_fer2013
 from data_prep.synthetic import prepare_synthetic
 
 REPOSITORY = Path(__file__).parents[1]
@@ -55,6 +56,16 @@ def fer_data() -> Path:
     if not (folder / "fer2013plus.tar.gz").is_file():
         pytest.skip(f"no fer2013plus.tar.gz in {folder}; set FER_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fer2013_dataset(fer_data, made_once) -> Path:
+    """What `data_prep fer2013` makes of the real archive."""
+
+    def make(folder):
+        prepare_fer2013(images=fer_data / "fer2013plus.tar.gz", out=folder / "data")
+
+    return made_once("fer2013-from-pngs", make) / "data"
 
 
 @pytest.fixture

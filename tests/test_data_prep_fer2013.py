@@ -68,14 +68,9 @@ def real_csv(real_votes_file, real_pictures, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def all_from_pngs(fer_data, made_once):
+def all_from_pngs(fer2013_dataset):
     """The dataset made from the archive: its manifest and its directory."""
-
-    def make(folder):
-        prepare_fer2013(images=fer_data / "fer2013plus.tar.gz", out=folder / "data")
-
-    out = made_once("fer2013-from-pngs", make) / "data"
-    return DatasetManifest.read(out), out
+    return DatasetManifest.read(fer2013_dataset), fer2013_dataset
 
 
 @pytest.fixture(scope="session")

@@ -553,14 +553,11 @@ def test_margins_are_warned_of_where_most_pictures_have_one(tmp_path, framed_one
 
 
 @pytest.mark.long
-def test_the_real_class_folders_are_found_in_fer2013(tmp_path, fer_data):
-    votes = tmp_path / "fer2013"
-    images = fer_data / "fer2013plus.tar.gz"
-    assert main(["fer2013", "--images", str(images), "--out", str(votes)]) == 0
+def test_the_real_class_folders_are_found_in_fer2013(tmp_path, fer_data, fer2013_dataset):
     archive = fer_data / "class_folders.tar.gz"
     manifest, _ = prepare(
         tmp_path,
-        {"name": "fer2013", "dataset": str(votes)},
+        {"name": "fer2013", "dataset": str(fer2013_dataset)},
         {"name": "study", "path": str(archive), "trim_margin": True},
     )
     assert manifest.details["repeated"] >= 0.99 * 2710

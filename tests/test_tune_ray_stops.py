@@ -28,7 +28,7 @@ fixed: {{family: resnet, pool_size: 4, fc_width: 16, epochs: {epochs}, batch_siz
 space: {{kernel_size: [3, 5]}}
 resources: {{cpus: 1}}
 """
-ENDLESS, SHORT = 5000, 100
+ENDLESS, SHORT = 5000, 40
 """Epochs of a sweep that is stopped before its end, and of one that is also resumed to its end."""
 END_SECONDS = 10
 pytestmark = pytest.mark.long
