@@ -1,7 +1,8 @@
 """Optimisers and learning-rate schedules."""
 
 import math
-from typing import Any
+from inspect import unwrap
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +16,27 @@ START_DIVISOR = 25.0
 """A one-cycle schedule starts at the peak rate divided by this."""
 END_DIVISOR = 1e4
 """A one-cycle schedule ends at its start rate divided by this."""
+
+
+_Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
+
+
+def _uncompiled(kind: type[_Kind]) -> type[_Kind]:
+    """Return an optimizer class that leaves `torch.compile` out.
+
+    Torch wraps these methods in calls of ``torch._dynamo``, whose import takes every new worker
+    more than two seconds; outside compiled code the calls do nothing.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: unwrap(getattr(kind, name)) for name in names}
+    step = torch.no_grad()(unwrap(kind.step))
+    made: type[_Kind] = type(kind.__name__, (kind,), {**methods, "step": step})
+    return made
+
+
+_ADAM = _uncompiled(torch.optim.Adam)
+_ADAMW = _uncompiled(torch.optim.AdamW)
+_SGD = _uncompiled(torch.optim.SGD)
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -40,12 +62,10 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimiz
         ]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused
-        )
+        return _SGD(parameters, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=fused)
-    return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=fused)
+        return _ADAMW(parameters, rate, weight_decay=decay, fused=fused)
+    return _ADAM(parameters, rate, weight_decay=decay, fused=fused)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, rate: float) -> None:

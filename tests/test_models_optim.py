@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -91,6 +95,30 @@ def test_an_optimiser_steps_as_torch_s_plain_one(name, reference, options):
             steps.step()
     assert torch.allclose(model.weight, twin.weight, atol=1e-6)
     assert torch.allclose(model.bias, twin.bias, atol=1e-6)
+
+
+STEP = """
+import sys, torch
+from models.config import TrainConfig
+from models.optim import make_optimizer
+for name in ("adam", "adamw", "sgd"):
+    model = torch.nn.Linear(5, 3)
+    optimizer = make_optimizer(TrainConfig(optimizer=name), model)
+    model(torch.ones(4, 5)).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_an_optimiser_does_not_import_the_compiler():
+    """It would take every new worker more than two seconds."""
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", STEP], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

@@ -6,15 +6,20 @@ A new Ray that changes one of them fails here, with its name, before any sweep d
 import inspect
 import os
 import signal
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 
 import ray._private.state
 import ray._private.utils
 import ray._private.worker
 import ray.tune.registry
+import ray.tune.tune
 from ray._private.node import Node
 from ray._raylet import AuthenticationTokenLoader, Config
 from ray.actor import ActorHandle
+from ray.air._internal import usage as air_usage
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.utils.object_cache import _ObjectCache
@@ -134,6 +139,23 @@ def test_ray_is_not_disconnected_at_exit_where_it_is_gone(monkeypatch):
     monkeypatch.setattr(ray_private.atexit, "unregister", forgotten.append)
     ray_private.forget_shutdown_at_exit()
     assert forgotten == [ray._private.worker.shutdown, ray.tune.registry._unregister_all]
+
+
+def test_ray_tune_does_not_import_loggers_to_count_them_and_others_may_do_so_again(monkeypatch):
+    assert "air_usage.tag_callbacks(" in inspect.getsource(ray.tune.tune), CHANGED
+    before, asked = air_usage.tag_callbacks, []
+    monkeypatch.setattr(air_usage, "_count_callbacks", asked.append)
+    with suppress(RuntimeError), ray_private.loggers_not_counted():
+        assert air_usage.tag_callbacks(["one"]) is None
+        raise RuntimeError("Ray is gone")
+    assert air_usage.tag_callbacks is before
+    assert asked == []
+
+
+def test_the_process_that_starts_a_ray_does_without_ray_tune():
+    ask = "import sys, tune.execution.ray_server; print('ray.tune' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_signal_handlers_are_left_alone_in_another_thread():

@@ -25,6 +25,7 @@ from tune.execution.ray_cluster import ray_session, share
 from tune.execution.ray_private import (
     error_text,
     keep_one_more_worker_warm,
+    loggers_not_counted,
     messages_kept_in,
     worker_of,
 )
@@ -119,7 +120,7 @@ def drive(
         ),
     )
     try:
-        with messages_kept_in(errors / "ray.txt"):
+        with messages_kept_in(errors / "ray.txt"), loggers_not_counted():
             tuner.fit()
     finally:
         forget_crashes(errors)

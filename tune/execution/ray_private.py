@@ -10,30 +10,31 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 import ray._private.node
 import ray._private.state
 import ray._private.utils
 import ray._private.worker
-import ray.tune.registry
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 from ray.actor import ActorHandle
-from ray.tune.experiment import Trial
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
 
 
-def worker_of(trial: Trial) -> ActorHandle | None:
+def worker_of(trial: "Trial") -> ActorHandle | None:
     """Return the worker of a trial; None if it has no worker now."""
     return trial.temporary_state.ray_actor
 
 
-def error_text(trial: Trial) -> str:
+def error_text(trial: "Trial") -> str:
     """Return the tracebacks of a trial's attempts, as written by Ray Tune."""
     return Path(trial.error_file).read_text(encoding="utf-8")
 
 
-def keep_one_more_worker_warm(controller: Any, trial: Trial) -> None:
+def keep_one_more_worker_warm(controller: Any, trial: "Trial") -> None:
     """Let Ray Tune keep one more idle worker of the trial's size for later trials."""
     controller._actor_cache.increase_max(trial.placement_group_factory)
 
@@ -56,12 +57,28 @@ def start_fewer_servers() -> None:
     Ray without them starts in 3.5 s instead of 5.9 s on two cores.
     """
     node = ray._private.node.Node
-    node.start_api_server = _start_nothing
-    node.start_log_monitor = _start_nothing
-    node.start_monitor = _start_nothing
+    node.start_api_server = _do_nothing
+    node.start_log_monitor = _do_nothing
+    node.start_monitor = _do_nothing
 
 
-def _start_nothing(*_: object, **__: object) -> None: ...
+@contextmanager
+def loggers_not_counted() -> Iterator[None]:
+    """Keep Ray Tune from importing MLflow, W&B and others, to count which of them are used.
+
+    Where these two are installed, that takes the driver 2 s before its first trial.
+    """
+    from ray.air._internal import usage  # The process that starts a Ray does without Ray Tune.
+
+    before = usage.tag_callbacks
+    usage.tag_callbacks = _do_nothing
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = before
+
+
+def _do_nothing(*_: object, **__: object) -> None: ...
 
 
 def use_token_of_user() -> None:
@@ -124,5 +141,7 @@ def silence_error_messages() -> None:
 
 def forget_shutdown_at_exit() -> None:
     """Keep Ray from disconnecting at exit, because it would wait for servers that are gone."""
+    from ray.tune import registry  # The process that starts a Ray does without Ray Tune.
+
     atexit.unregister(ray._private.worker.shutdown)
-    atexit.unregister(ray.tune.registry._unregister_all)
+    atexit.unregister(registry._unregister_all)

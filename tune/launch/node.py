@@ -24,7 +24,11 @@ _LOOK_SECONDS = 10.0
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _LEAVE_SECONDS = 20.0
 """How long Ray may run on after a stop signal. Slurm sends SIGKILL 30 s later (``KillWait``)."""
-_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_prestart_worker_first_driver": "0",
+}
 
 
 def become_ray_node(address: str, *, gpus: int) -> None:
