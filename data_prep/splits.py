@@ -5,7 +5,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from data_prep.layout import folded
 from data_prep.manifest import FOLDS
@@ -67,6 +66,8 @@ def split_dataset(
         )
     folds = np.full(len(labels), -1, dtype=np.int64)
     if method == "random":
+        from sklearn.model_selection import StratifiedKFold  # Its import takes a second.
+
         splits = _random_splits(labels, seed)
         inside = np.flatnonzero(splits != "test")
         dealer = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
@@ -99,6 +100,8 @@ def _other_spellings(names: Sequence[str], classes: Sequence[str]) -> str:
 
 
 def _random_splits(labels: Labels, seed: int) -> npt.NDArray[np.str_]:
+    from sklearn.model_selection import train_test_split
+
     splits = np.full(len(labels), "train")
     _, rest = train_test_split(
         np.arange(len(labels)),

@@ -217,6 +217,8 @@ def heavy_after(code: str, folder: Path) -> str:
 
 def test_data_preparation_starts_without_torch_or_ray(tmp_path):
     assert heavy_after("import data_prep.__main__", tmp_path) == "[]"
+    light = "import data_prep.__main__; assert not {'pandas', 'sklearn'} & set(sys.modules)"
+    assert heavy_after(light, tmp_path) == "[]"
 
 
 def test_analysis_starts_without_torch_or_ray(tmp_path):
