@@ -64,16 +64,8 @@ def split_dataset(
             f"{', '.join(few)}; give more pictures, leave the class out, or lower min_per_class "
             f"(images, folders){_other_spellings(too_few, classes)}"
         )
-    folds = np.full(len(labels), -1, dtype=np.int64)
     if method == "random":
-        from sklearn.model_selection import StratifiedKFold  # Its import takes a second.
-
-        splits = _random_splits(labels, seed)
-        inside = np.flatnonzero(splits != "test")
-        dealer = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-        for fold, (_, rows) in enumerate(dealer.split(inside, labels[inside])):
-            folds[inside[rows]] = fold
-        return splits, folds
+        return _random_splits(labels, seed)
     generator = np.random.default_rng(seed)
     if method == "given":
         assert given is not None, "the source has a split"
@@ -81,6 +73,7 @@ def split_dataset(
     else:
         parts = deal(labels, groups, np.array(list(SHARES.values())), generator)
         splits = np.array(list(SHARES))[parts]
+    folds = np.full(len(labels), -1, dtype=np.int64)
     inside = np.flatnonzero(splits != "test")
     folds[inside] = deal(labels[inside], groups[inside], np.full(FOLDS, 1 / FOLDS), generator)
     return splits, folds
@@ -99,8 +92,9 @@ def _other_spellings(names: Sequence[str], classes: Sequence[str]) -> str:
     )
 
 
-def _random_splits(labels: Labels, seed: int) -> npt.NDArray[np.str_]:
-    from sklearn.model_selection import train_test_split
+def _random_splits(labels: Labels, seed: int) -> tuple[npt.NDArray[np.str_], Rows]:
+    # Imported here because it takes a second, and few datasets are split so.
+    from sklearn.model_selection import StratifiedKFold, train_test_split
 
     splits = np.full(len(labels), "train")
     _, rest = train_test_split(
@@ -114,7 +108,12 @@ def _random_splits(labels: Labels, seed: int) -> npt.NDArray[np.str_]:
         random_state=seed,
     )  # fmt: skip
     splits[val], splits[test] = "val", "test"
-    return splits
+    folds = np.full(len(labels), -1, dtype=np.int64)
+    inside = np.flatnonzero(splits != "test")
+    dealer = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    for fold, (_, rows) in enumerate(dealer.split(inside, labels[inside])):
+        folds[inside[rows]] = fold
+    return splits, folds
 
 
 def _completed(

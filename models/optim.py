@@ -22,7 +22,7 @@ _Kind = TypeVar("_Kind", bound=torch.optim.Optimizer)
 
 
 def _uncompiled(kind: type[_Kind]) -> type[_Kind]:
-    """Return an optimizer class that leaves `torch.compile` out.
+    """Return an optimiser class that leaves `torch.compile` out.
 
     Torch wraps these methods in calls of ``torch._dynamo``, whose import takes every new worker
     more than two seconds; outside compiled code the calls do nothing.

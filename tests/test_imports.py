@@ -216,15 +216,18 @@ def heavy_after(code: str, folder: Path) -> str:
 
 
 def test_data_preparation_starts_without_torch_or_ray(tmp_path):
-    assert heavy_after("import data_prep.__main__", tmp_path) == "[]"
     light = "import data_prep.__main__; assert not {'pandas', 'sklearn'} & set(sys.modules)"
     assert heavy_after(light, tmp_path) == "[]"
 
 
 def test_analysis_starts_without_torch_or_ray(tmp_path):
-    assert heavy_after("import analysis.__main__", tmp_path) == "[]"
     light = "import analysis.__main__; assert not {'pandas', 'matplotlib'} & set(sys.modules)"
     assert heavy_after(light, tmp_path) == "[]"
+
+
+def test_the_process_that_starts_a_ray_does_without_ray_tune(tmp_path):
+    light = "import tune.execution.ray_server; assert 'ray.tune' not in sys.modules"
+    assert heavy_after(light, tmp_path) == "['ray']"
 
 
 def test_a_report_needs_neither_torch_nor_ray(tmp_path):

@@ -147,8 +147,10 @@ def test_another_node_waits_for_the_head_and_joins_it(on_node, monkeypatch):
         node, "_run_ray", lambda words, environment: called.append((words, environment)) or True
     )
     node.become_ray_node("10.0.0.7:12010", gpus=0)
-    place, (words, _) = called
+    place, (words, environment) = called
     assert place == ("10.0.0.7", 12010)
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
+    assert settings.items() <= environment.items()
     assert {"--address=10.0.0.7:12010", "--node-name=n3", "--num-gpus=0"} <= set(words)
     assert "--head" not in words
 

@@ -6,8 +6,6 @@ A new Ray that changes one of them fails here, with its name, before any sweep d
 import inspect
 import os
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 
@@ -150,12 +148,6 @@ def test_ray_tune_does_not_import_loggers_to_count_them_and_others_may_do_so_aga
         raise RuntimeError("Ray is gone")
     assert air_usage.tag_callbacks is before
     assert asked == []
-
-
-def test_the_process_that_starts_a_ray_does_without_ray_tune():
-    ask = "import sys, tune.execution.ray_server; print('ray.tune' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def test_signal_handlers_are_left_alone_in_another_thread():

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.trainings import Trainings
@@ -52,13 +51,8 @@ def pairs_of(ids: Sequence[str], pair: Callable[[str, str], Estimate]) -> Pairs:
 
 def pairs_of_trainings(trainings: Trainings, ids: Sequence[str]) -> Pairs:
     """Return `analysis.statistics.trainings.difference` for all pairs, computed together."""
-    rows = trainings.means.index.get_indexer(pd.Index(list(ids)))
-    means, noise, replicates = (
-        np.asarray(each, np.float64)[rows]
-        for each in (trainings.means, trainings.noise, trainings.replicates)
-    )
-    variance, df = trainings.seeds[["variance", "df"]].to_numpy(np.float64)[rows].T
-    of_means = np.maximum(variance / replicates, noise)
+    rows = [trainings.rows[name] for name in ids]
+    means, of_means, df, noise = trainings.facts[:, rows]
     seeds = _sums(of_means)
     seeds_df = np.minimum(_divided(seeds**2, _sums(of_means**2 / df)), trainings.seeds_df)
     by_picture = trainings.by_picture[rows]

@@ -10,7 +10,7 @@ from fairsweep.errors import UserError
 _FILES = 1 << 16
 """Open files that are enough for a Ray on a large machine."""
 _FILES_OF_SERVER, _FILES_OF_WORKER = 58, 3
-"""Open files of a raylet, and more for each worker, of which it starts one for each core. With
+"""Open files of a raylet, and more for each worker, of which it can start one for each core. With
 fewer, Ray does not start, or its raylet ends when the last workers start."""
 _LOG_BYTES = 20_000_000
 """Disk space for Ray's logs; those of a sweep of a few minutes take less than 1 MB."""

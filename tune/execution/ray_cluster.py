@@ -24,6 +24,7 @@ from tune.execution.ray_private import (
     use_token_of_user,
 )
 from tune.execution.ray_server import local_ray, require_local_ray
+from tune.execution.ray_settings import RAY_SETTINGS
 from tune.execution.ray_watch import connected_servers
 
 T = TypeVar("T")
@@ -35,11 +36,8 @@ _SETTINGS_TYPE = b"\x04"
 """Fourth byte of what a server answers (RFC 9113, sections 3.4, 4.1 and 6.5)."""
 _PACKAGES = ("fairsweep", "data_prep", "models", "tune")
 """Packages that a worker imports."""
-_SETTINGS = {
+_SETTINGS = RAY_SETTINGS | {
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_prestart_worker_first_driver": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
@@ -47,9 +45,8 @@ _SETTINGS = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 """Turns off Ray's loggers, progress, snapshots and signal handling, which duplicate ours and cost
-more than a trivial trial, and the idle processes, one a core, that Ray starts for later tasks: our
-workers have processes of their own. Also lifts Ray's limit on pending trials, with which it would
-start one worker after another, taking seconds each."""
+more than a trivial trial. Also lifts Ray's limit on pending trials, with which it would start one
+worker after another, taking seconds each."""
 
 
 @contextmanager

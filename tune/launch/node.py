@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from tune.execution.local_needs import allow_files
 from tune.execution.own_folder import job_folder
 from tune.execution.process_session import end_session
+from tune.execution.ray_settings import RAY_SETTINGS
 from tune.launch.errors import LaunchError
 from tune.launch.job import BATCH_PROCESS, SlurmJob
 
@@ -24,11 +25,6 @@ _LOOK_SECONDS = 10.0
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _LEAVE_SECONDS = 20.0
 """How long Ray may run on after a stop signal. Slurm sends SIGKILL 30 s later (``KillWait``)."""
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_prestart_worker_first_driver": "0",
-}
 
 
 def become_ray_node(address: str, *, gpus: int) -> None:
@@ -54,7 +50,7 @@ def become_ray_node(address: str, *, gpus: int) -> None:
         _wait_for(host, int(port))
     hidden = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}
     with _stops_blocked(), job_folder(environment["SLURM_JOB_ID"]) as folder:
-        ours = {**environment, **_SETTINGS, **hidden, "RAY_TMPDIR": str(folder)}
+        ours = {**environment, **RAY_SETTINGS, **hidden, "RAY_TMPDIR": str(folder)}
         is_over = _run_ray(_ray_command(address, first=first, gpus=gpus), ours)
         if first and not is_over:
             raise LaunchError(f"Ray stopped unexpectedly; its logs are in {folder}")
